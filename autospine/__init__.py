@@ -1,0 +1,54 @@
+"""autospine: from a folder of spine MR images and masks to a trained, measured segmentation model.
+
+The names below are the public ones. Each is loaded when it is first used, so that `import autospine`
+costs nothing and a machine that only trains needs no image reader.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from autospine.data.dataset import open_dataset
+    from autospine.data.volume import Volume, read_volume, write_volume
+    from autospine.planning.fingerprint import Fingerprint
+    from autospine.planning.plan import Plan
+    from autospine.planning.planner import make_plan
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Fingerprint",
+    "Plan",
+    "Volume",
+    "__version__",
+    "make_plan",
+    "open_dataset",
+    "read_volume",
+    "write_volume",
+]
+
+_HOMES = {
+    "Fingerprint": "autospine.planning.fingerprint",
+    "Plan": "autospine.planning.plan",
+    "Volume": "autospine.data.volume",
+    "make_plan": "autospine.planning.planner",
+    "open_dataset": "autospine.data.dataset",
+    "read_volume": "autospine.data.volume",
+    "write_volume": "autospine.data.volume",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """The public object called `name`, imported on first use (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names, loaded or not."""
+    return sorted({*globals(), *__all__})
