@@ -1,0 +1,1 @@
+"""What is on disk: volumes, datasets, their faults and their folds."""

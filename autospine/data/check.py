@@ -1,0 +1,130 @@
+"""Everything wrong with a dataset, at once, before any work is done with it.
+
+A fault that stops training is an error, what merely looks wrong is a warning. Each file is read once: what needs the
+voxels is looked at while they are there, and what compares cases works on what was noted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from autospine.data.dataset import Case, Dataset, LoadedCase, read_case
+from autospine.errors import DataError
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong, and what to do about it."""
+
+    severity: Literal["error", "warning"]
+    """`error`: the case cannot be used."""
+    case: str
+    """Name of the case; empty where the whole dataset is meant."""
+    file: str
+    """The file or files that it is about."""
+    found: str
+    expected: str
+    remedy: str
+
+    def __str__(self) -> str:
+        """All of it in one line."""
+        parts = [f"{self.severity}: {f'{self.case}: ' if self.case else ''}{self.found} ({self.file})"]
+        parts += [f"expected {self.expected}"] if self.expected else []
+        parts += [self.remedy] if self.remedy else []
+        return "; ".join(parts)
+
+
+def check_dataset(
+    dataset: Dataset, *, progress: Callable[[str, int, int], None] = lambda case, done, total: None
+) -> tuple[Finding, ...]:
+    """Every finding of every case, then those of the dataset: identical images, classes that occur nowhere.
+
+    `progress` is called with a case, the cases done and their total.
+    """
+    findings: list[Finding] = []
+    digests: dict[str, str] = {}
+    seen = np.zeros(len(dataset.labels) + 1, np.int64)
+    whole = True
+    for done, case in enumerate(dataset.cases, start=1):
+        loaded, found = inspect_case(dataset, case)
+        progress(case.name, done, len(dataset.cases))
+        findings += found
+        whole = whole and loaded is not None
+        if loaded is not None:
+            digests[case.name] = image_digest(loaded.image.array)
+            if loaded.label is not None:
+                seen += np.bincount(loaded.label.ravel(), minlength=len(seen))
+    findings += identical_images(dataset, digests)
+    if whole:  # with a case missing, a class may be in that one
+        findings += [
+            Finding("warning", "", str(dataset.root), f"no mask holds {label.name!r} ({label.value})", "", "")
+            for label, voxels in zip(dataset.labels, seen[1:], strict=True)
+            if voxels == 0
+        ]
+    return tuple(findings)
+
+
+def inspect_case(dataset: Dataset, case: Case) -> tuple[LoadedCase | None, tuple[Finding, ...]]:
+    """The loaded case and all that is wrong with it; the case is None after any error. Each file is read once."""
+    findings: list[Finding] = []
+
+    def note(fault: DataError) -> None:
+        findings.append(Finding("error", case.name, fault.where, fault.found, fault.expected, fault.remedy))
+
+    loaded = read_case(dataset, case, note)
+    if loaded is not None:
+        findings += _doubts(dataset, loaded)
+    return loaded, tuple(findings)
+
+
+def identical_images(dataset: Dataset, digests: dict[str, str]) -> tuple[Finding, ...]:
+    """A warning for each image whose voxels equal those of an earlier case; `digests` maps case to image digest."""
+    first: dict[str, Case] = {}
+    findings = []
+    for case in dataset.cases:
+        if case.name not in digests:
+            continue
+        twin = first.setdefault(digests[case.name], case)
+        if twin is not case:
+            findings.append(
+                Finding(
+                    "warning",
+                    case.name,
+                    ", ".join(str(path) for path in case.images),
+                    f"the same image as case {twin.name}",
+                    "every image once",
+                    "remove one of them; until then both count as one subject and stay on one side of a split",
+                )
+            )
+    return tuple(findings)
+
+
+def image_digest(image: npt.NDArray[Any]) -> str:
+    """SHA-256 of an image's shape, type and voxels, (C, Z, Y, X), as 64 hexadecimal digits."""
+    digest = hashlib.sha256(f"{image.shape} {image.dtype.str}".encode())
+    digest.update(np.ascontiguousarray(image).data)
+    return digest.hexdigest()
+
+
+def _doubts(dataset: Dataset, loaded: LoadedCase) -> list[Finding]:
+    """Warnings of a case that can be used: a constant channel, an empty mask, no mask."""
+    case = loaded.case
+    images = ", ".join(str(path) for path in case.images)
+    findings = []
+    for name, channel in zip(dataset.channels, loaded.image.array, strict=True):
+        if channel.min() == channel.max():
+            found = f"every voxel of channel {name!r} has the value {float(channel.min()):g}"
+            findings.append(Finding("warning", case.name, images, found, "an image", "export it again"))
+    if loaded.label is None:
+        findings.append(Finding("warning", case.name, images, "no mask", "", "it is left out of training"))
+    elif not loaded.label.any():
+        findings.append(
+            Finding("warning", case.name, str(case.label), "an empty mask", "", "keep it only if nothing is to be seen")
+        )
+    return findings

@@ -1,0 +1,317 @@
+"""A folder of images and masks becomes a `Dataset`; images to predict become named groups of files.
+
+Two layouts are read and told apart by what is there:
+
+    nnU-Net raw   dataset.json  imagesTr/<case>_0000.nii.gz ...  labelsTr/<case>.nii.gz
+    plain         images/<case>.nii.gz (or <case>_0000 ...)      labels/<case>.nii.gz   [labels.json]
+
+A case keeps the paths it should have: those that are missing are reported, all at once, when the cases are checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from autospine.data.description import channel_names, counted, file_ending, labels
+from autospine.data.files import read_json
+from autospine.data.integrity import non_finite
+from autospine.data.layout import CHANNEL, channels_in, expected_files, group_files, image_files, subject_of
+from autospine.data.volume import (
+    IMAGE_SUFFIXES,
+    Geometry,
+    Volume,
+    canonical_orientation,
+    orient,
+    orient_geometry,
+    read_channels,
+    read_volume,
+    restore,
+    same_grid,
+    stem,
+    suffix_of,
+    to_canonical,
+)
+from autospine.errors import DataError
+
+_LAYOUTS = (
+    "a folder with dataset.json, imagesTr/ and labelsTr/ (nnU-Net raw), or one with images/ and labels/ "
+    f"that hold files of the same names ({', '.join(IMAGE_SUFFIXES)})"
+)
+
+
+@dataclass(frozen=True)
+class Label:
+    """A class of a dataset."""
+
+    name: str
+    """What the structure is called."""
+    value: int
+    """Its value in the masks on disk, above 0."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """The files of one image and its mask."""
+
+    name: str
+    """File name without channel and suffix."""
+    images: tuple[Path, ...]
+    """One file per channel in order, or one file that holds all channels."""
+    label: Path | None
+    """The mask; None for an image without one."""
+    subject: str
+    """Who was imaged; cases of a subject stay on one side of a split."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What is in a dataset's folder."""
+
+    name: str
+    """Name of the folder."""
+    root: Path
+    channels: tuple[str, ...]
+    """Channel names in order."""
+    labels: tuple[Label, ...]
+    """Classes without the background, by value; class i is index i + 1 in loaded masks."""
+    cases: tuple[Case, ...]
+    """By name."""
+
+
+@dataclass(frozen=True)
+class LoadedCase:
+    """A case in memory, in canonical orientation."""
+
+    case: Case
+    image: Volume
+    """float32 (C, Z, Y, X), all channels."""
+    label: npt.NDArray[np.uint8] | None
+    """Class indices (Z, Y, X), 0 the background; None for a case without a mask."""
+
+
+def open_dataset(root: Path, *, subjects: str | None = None) -> Dataset:
+    """The dataset in folder `root`, whichever layout it has; voxels are read only where a plain folder names no labels.
+
+    `subjects` is a regular expression: its first group, else its whole match, in a case's name is the subject. By
+    default every case is a subject. Raises `DataError` where the folder has neither layout, holds no images, where
+    `dataset.json` asks for what is not read (regions, an ignore label) or a case does not match `subjects`.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise DataError(str(root), "no such folder", _LAYOUTS)
+    described = root / "dataset.json"
+    if (root / "imagesTr").is_dir() and described.is_file():
+        images, masks = root / "imagesTr", root / "labelsTr"
+        content = read_json(described)
+        if not isinstance(content, dict):
+            raise DataError(str(described), "not a JSON object", 'keys "channel_names", "labels", "file_ending"')
+        channels: tuple[str, ...] | None = channel_names(content, described)
+        classes: tuple[tuple[str, int], ...] | None = labels(content.get("labels"), described)
+        suffix = file_ending(content, described)
+        plain = False
+    elif (root / "images").is_dir():
+        images, masks = root / "images", root / "labels"
+        named = root / "labels.json"
+        classes = labels(read_json(named), named) if named.is_file() else None
+        channels = None
+        suffix = None
+        plain = True
+    else:
+        missing = "imagesTr/ without dataset.json" if (root / "imagesTr").is_dir() else "neither layout of a dataset"
+        raise DataError(str(root), missing, _LAYOUTS)
+    if not masks.is_dir():
+        raise DataError(str(masks), "no such folder", _LAYOUTS, f"put the masks there, named as in {images.name}/")
+    found = {stem(path): path for path in image_files(masks, suffix)}
+    # In a plain folder an image and a mask of one name belong together, whatever digits that name ends in.
+    groups = group_files(images, suffix, whole=found if plain else ())
+    if not groups:
+        raise DataError(str(images), f"no images{f' that end in {suffix}' if suffix else ''}", _LAYOUTS)
+    if channels is None:
+        count = max(len(files) for files in groups.values())
+        if count == 1:
+            firsts = (channels_in(next(iter(files.values()))) for files in groups.values())
+            count = next(filter(None, firsts), 1)
+        channels = tuple(f"channel_{index}" for index in range(count))
+    names = sorted(groups.keys() | found.keys())
+    ending = suffix or suffix_of(next(iter(next(iter(groups.values())).values())))
+    cases = tuple(
+        Case(
+            name,
+            expected_files(images, name, groups.get(name, {}), len(channels), ending, not plain),
+            found.get(name, masks / f"{name}{ending}"),
+            subject_of(name, subjects),
+        )
+        for name in names
+    )
+    if classes is None:
+        classes = _classes_of_masks(tuple(found.values()), masks)
+    return Dataset(root.resolve().name, root, channels, tuple(Label(*named) for named in classes), cases)
+
+
+def find_inputs(path: Path, channels: int) -> list[tuple[str, tuple[Path, ...]]]:
+    """Cases to predict in a folder, or the one case of a file: (name, its files in channel order), by name.
+
+    Files are `<case>_0000.ext`, `<case>_0001.ext`, ... or, for one channel or RGB, `<case>.ext`. A single file that
+    is a channel brings the other channels beside it. Raises `DataError` naming a case with a wrong channel count.
+    """
+    path = Path(path)
+    if path.is_file():
+        if not suffix_of(path):
+            raise DataError(str(path), "not an image format that is read", ", ".join(IMAGE_SUFFIXES))
+        match = CHANNEL.fullmatch(stem(path))
+        # With one channel `scan_2024.nii.gz` is that file alone; its neighbours are other images.
+        beside = group_files(path.parent, suffix_of(path)).get(match["case"]) if match and channels > 1 else None
+        numbered = match is not None and (beside is not None or match["channel"] == "0000")
+        groups = {match["case"] if match and numbered else stem(path): beside or {0: path}}
+    elif path.is_dir():
+        groups = group_files(path, None)
+    else:
+        raise DataError(str(path), "no such file or folder", "an image or a folder of images")
+    if not groups:
+        raise DataError(str(path), "no images", f"files that end in {', '.join(IMAGE_SUFFIXES)}")
+    for name, files in groups.items():
+        one_file = len(files) == 1 and 0 in files
+        held = read_channels(files[0]) if one_file else len(files)
+        if held != channels or (not one_file and sorted(files) != list(range(channels))):
+            raise DataError(
+                name,
+                f"{held} channel{'s' if held != 1 else ''} ({', '.join(files[key].name for key in sorted(files))})",
+                f"{channels} channel{'s' if channels != 1 else ''}",
+                "give " + ", ".join(f"{name}_{index:04d}{suffix_of(min(files.values()))}" for index in range(channels)),
+            )
+    return [(name, tuple(files[index] for index in sorted(files))) for name, files in sorted(groups.items())]
+
+
+def load_case(dataset: Dataset, case: Case) -> LoadedCase:
+    """The case in canonical orientation; raises the first fault of `read_case` as it stands."""
+
+    def stop(fault: DataError) -> None:
+        raise fault
+
+    loaded = read_case(dataset, case, stop)
+    assert loaded is not None  # None only after a fault, and a fault has been raised
+    return loaded
+
+
+def read_case(dataset: Dataset, case: Case, report: Callable[[DataError], None]) -> LoadedCase | None:
+    """The case in canonical orientation, each file read once; every fault goes to `report`, after any it is None.
+
+    Faults: a file that is missing or cannot be read, channels or mask on another grid, a wrong number of channels,
+    NaN or infinite voxels, label values that are not whole or not declared.
+    """
+    faults: list[DataError] = []
+
+    def tell(fault: DataError) -> None:
+        faults.append(fault)
+        report(fault)
+
+    grid: Geometry | None = None
+    metadata: tuple[tuple[str, str], ...] = ()
+    channels: list[npt.NDArray[np.float32]] = []
+    for path in case.images:
+        try:
+            volume = _read_onto(grid, case.images[0], path)
+            if grid is None:
+                grid, metadata = volume.geometry, volume.metadata
+            channels.append(_as_float32(volume.array, path))
+        except DataError as fault:
+            tell(fault)
+    held = sum(map(len, channels))
+    if not faults and held != len(dataset.channels):
+        tell(
+            DataError(
+                ", ".join(str(path) for path in case.images),
+                f"{held} channel{'s' if held != 1 else ''}",
+                f"{len(dataset.channels)} ({', '.join(dataset.channels)})",
+                "give every channel as <case>_0000, <case>_0001, ... or correct the channel names",
+            )
+        )
+    label: npt.NDArray[np.uint8] | None = None
+    if case.label is not None:
+        try:
+            mask = _read_onto(grid, case.images[0], case.label)
+            label = _class_indices(mask.array, dataset, case.label)
+        except DataError as fault:
+            tell(fault)
+    if faults or grid is None:
+        return None
+    image = to_canonical(Volume(np.concatenate(channels), grid, metadata))
+    return LoadedCase(case, image, None if label is None else orient(label, canonical_orientation(grid)))
+
+
+def _read_onto(grid: Geometry | None, reference: Path, path: Path) -> Volume:
+    """The volume of `path` with its axes as in `grid`, the grid of file `reference`; `DataError` on another grid."""
+    volume = read_volume(path)
+    if grid is None or same_grid(volume.geometry, grid) is None:
+        return volume
+    own, wanted = canonical_orientation(volume.geometry), canonical_orientation(grid)
+    differs = same_grid(orient_geometry(volume.geometry, own), orient_geometry(grid, wanted))
+    if differs is not None:
+        raise DataError(
+            str(path),
+            f"not on the grid of {reference.name}: {differs}",
+            "the same voxels in space",
+            "resample it onto that image, or export both again from the same series",
+        )
+    return Volume(restore(orient(volume.array, own), wanted), grid)
+
+
+def _as_float32(array: npt.NDArray[Any], path: Path) -> npt.NDArray[np.float32]:
+    """The voxels as float32; `DataError` where some are too large for it."""
+    with np.errstate(over="ignore"):
+        image: npt.NDArray[np.float32] = array.astype(np.float32)
+    if not np.isfinite(image).all():
+        raise non_finite(path, int(image.size - np.isfinite(image).sum()))
+    return image
+
+
+def _class_indices(mask: npt.NDArray[Any], dataset: Dataset, path: Path) -> npt.NDArray[np.uint8]:
+    """Class indices (Z, Y, X) of a mask (1, Z, Y, X); `DataError` where it holds what the dataset does not declare."""
+    if len(mask) != 1:
+        raise DataError(str(path), f"{len(mask)} values per voxel", "one label per voxel", "save the mask as labels")
+    values = mask[0]
+    if not np.issubdtype(values.dtype, np.integer):
+        whole = np.rint(values).astype(np.int64)
+        wrong = int((whole != values).sum())
+        if wrong:
+            raise DataError(str(path), f"{wrong} voxels without a whole number", "one label per voxel", "save labels")
+        values = whole
+    low, high = int(values.min()), int(values.max())
+    counts = dict[int, int]()
+    if high - low < 1 << 16:  # counting is much faster than the sort of np.unique
+        binned = np.bincount((values.astype(np.int64) - low).ravel())
+        counts = {int(index) + low: int(binned[index]) for index in np.flatnonzero(binned)}
+    else:
+        counts = dict(zip(*(part.tolist() for part in np.unique(values, return_counts=True)), strict=True))
+    undeclared = {value: counts[value] for value in counts.keys() - {0, *(label.value for label in dataset.labels)}}
+    if undeclared:
+        listed = ", ".join(f"{value} ({undeclared[value]} voxels)" for value in sorted(undeclared)[:8])
+        raise DataError(
+            str(path),
+            f"undeclared label values {listed}{', ...' if len(undeclared) > 8 else ''}",
+            "0 and " + ", ".join(f"{label.value} ({label.name})" for label in dataset.labels),
+            "declare them as labels of the dataset or correct the mask",
+        )
+    indices = np.zeros(values.shape, np.uint8)
+    for index, label in enumerate(dataset.labels, start=1):
+        if label.value in counts:
+            indices[values == label.value] = index
+    return indices
+
+
+def _classes_of_masks(masks: tuple[Path, ...], where: Path) -> tuple[tuple[str, int], ...]:
+    """Classes `label_<value>` for the values that occur in the masks; unreadable ones are left to the check."""
+    values: set[float] = set()
+    for path in masks:
+        try:
+            values.update(float(value) for value in np.unique(read_volume(path).array))
+        except DataError:
+            continue
+    whole = sorted(int(value) for value in values if np.isfinite(value) and value == int(value) and value > 0)
+    return counted(tuple((f"label_{value}", value) for value in whole), where)

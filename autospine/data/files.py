@@ -1,0 +1,66 @@
+"""Files that are either whole or not there.
+
+Everything is written to a temporary name in the folder it belongs to and renamed when complete, so a run that is
+stopped leaves no half-written file. The temporary name starts with a dot and ends in the wanted name, which keeps
+the suffixes that writers choose their format by: `case.nii.gz` is written as `.tmp-5f3a...-case.nii.gz`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from autospine.errors import AutospineError, DataError, OutputError
+
+_REMEDY = "choose a folder that you may write to and that has space left"
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` that becomes `path` when the block ends well.
+
+    The folder is made where it is missing. When the block raises, the temporary file is removed and an earlier
+    `path` stays as it was. An `OSError` of the folder, of the block or of the renaming becomes an `OutputError`.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".tmp-{uuid.uuid4().hex[:12]}-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        raise OutputError(str(path), f"cannot be written ({error.strerror or error})", remedy=_REMEDY) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8, whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write `content` as indented JSON; NaN and infinity are refused, since JSON has no such numbers."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path, error: type[AutospineError] = DataError) -> Any:
+    """The content of a JSON file; what cannot be read raises `error` naming the file."""
+    path = Path(path)
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError as fault:
+        raise error(str(path), "no such file") from fault
+    except OSError as fault:
+        raise error(str(path), f"cannot be read ({fault.strerror or fault})") from fault
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as fault:
+        raise error(
+            str(path), f"not a JSON file ({fault})", "text in JSON", "correct the file or restore it"
+        ) from fault

@@ -1,0 +1,120 @@
+"""Which cases train and which validate, fold by fold, without ever splitting a subject.
+
+Subjects are shuffled as the reference shuffles cases (seed 12345 over sorted names), so with one case per subject
+the folds are the reference's. Identical images count as one subject whatever their names say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from autospine.data.files import read_json, write_json
+from autospine.errors import DataError
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One split of the cases."""
+
+    train: tuple[str, ...]
+    """Cases that are trained on, by name."""
+    validation: tuple[str, ...]
+    """Cases that are predicted and scored afterwards; none where there is but one subject."""
+
+
+def group_cases(subjects: Mapping[str, str], digests: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Case -> group; cases of a subject or with the same digest share one, named after its first case.
+
+    Groups join through either tie: a and b of one subject, b and c the same image -> a, b and c are one group.
+    """
+    group = {case: case for case in subjects}
+
+    def root(case: str) -> str:
+        while group[case] != case:
+            case = group[case]
+        return case
+
+    for ties in (subjects, digests or {}):
+        first: dict[str, str] = {}
+        for case in sorted(subjects.keys() & ties.keys()):
+            one, other = root(case), root(first.setdefault(ties[case], case))
+            group[max(one, other)] = min(one, other)
+    return {case: root(case) for case in sorted(subjects)}
+
+
+def make_folds(
+    subjects: Mapping[str, str], digests: Mapping[str, str] | None = None, count: int = 5, seed: int = 12345
+) -> tuple[Fold, ...]:
+    """`count` folds of the cases in `subjects` (case -> subject), fewer where there are fewer subjects.
+
+    Cases that share a digest (`digests`: case -> image digest) are kept together too. A single subject gives one
+    fold that trains on everything and validates nothing. Raises `DataError` without cases.
+    """
+    if not subjects:
+        raise DataError("folds", "no cases", "at least one case with a mask")
+    groups = group_cases(subjects, digests)
+    names = sorted(set(groups.values()))
+    if len(names) == 1:
+        return (Fold(tuple(groups), ()),)
+    from sklearn.model_selection import KFold  # slow to import, and not needed where folds are only read
+
+    folds = []
+    for _, chosen in KFold(min(count, len(names)), shuffle=True, random_state=seed).split(np.array(names)):
+        held_out = {names[index] for index in chosen}
+        train = tuple(case for case in groups if groups[case] not in held_out)
+        folds.append(Fold(train, tuple(case for case in groups if groups[case] in held_out)))
+    return tuple(folds)
+
+
+def write_folds(path: Path, folds: Sequence[Fold]) -> None:
+    """Write the folds as `[{"train": [...], "val": [...]}, ...]`, the reference's form."""
+    write_json(path, [{"train": list(fold.train), "val": list(fold.validation)} for fold in folds])
+
+
+def read_folds(path: Path) -> tuple[Fold, ...]:
+    """The folds of a file that `write_folds` wrote or the user did; `DataError` where it has another form."""
+    content = read_json(path)
+    form = 'a list of {"train": ["case", ...], "val": ["case", ...]}'
+    if not isinstance(content, list) or not content:
+        raise DataError(str(path), "no folds", form, "correct the file, or delete it to have folds made")
+    folds = []
+    for number, entry in enumerate(content):
+        parts = [entry.get(key) for key in ("train", "val")] if isinstance(entry, dict) else [None]
+        if not all(isinstance(part, list) and all(isinstance(case, str) for case in part) for part in parts):
+            raise DataError(str(path), f"fold {number} has another form", form, "correct it, or delete the file")
+        folds.append(Fold(tuple(parts[0] or ()), tuple(parts[1] or ())))
+    return tuple(folds)
+
+
+def check_folds(
+    folds: Sequence[Fold], cases: Iterable[str], groups: Mapping[str, str], where: str = "splits.json"
+) -> None:
+    """Raise a `DataError` listing all that is wrong with `folds`; `groups` is case -> subject (see `group_cases`).
+
+    Wrong are: no training case, a case that is not in `cases`, a case twice, a subject in training and validation.
+    """
+    known = set(cases)
+    wrong = []
+    for number, fold in enumerate(folds):
+        train, validation = set(fold.train), set(fold.validation)
+        both = sorted(train & validation)
+        unknown = sorted((train | validation) - known)
+        repeated = len(train) + len(validation) < len(fold.train) + len(fold.validation)
+        shared = {groups.get(case, case) for case in train} & {groups.get(case, case) for case in validation}
+        shared -= {groups.get(case, case) for case in both}
+        wrong += [f"fold {number} trains on no case"] if not train else []
+        wrong += [f"fold {number} trains and validates on {', '.join(both)}"] if both else []
+        wrong += [f"fold {number} names cases that are not there: {', '.join(unknown)}"] if unknown else []
+        wrong += [f"fold {number} names a case twice"] if repeated else []
+        wrong += [f"fold {number} splits the subject of {', '.join(sorted(shared))}"] if shared else []
+    if wrong:
+        raise DataError(
+            where,
+            "; ".join(wrong),
+            "every subject on one side of a fold, known cases only",
+            "correct the file, or delete it to have folds made",
+        )

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from autospine.data.files import atomic_path, read_json, write_json, write_text
+from autospine.errors import DataError, OutputError, PlanError
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+def test_the_temporary_file_keeps_folder_and_suffixes(tmp_path: Path) -> None:
+    with atomic_path(tmp_path / "new" / "case.nii.gz") as temporary:
+        assert temporary.parent == tmp_path / "new"
+        assert temporary.name.endswith("case.nii.gz") and temporary.name.startswith(".")
+        temporary.write_bytes(b"whole")
+        assert not (tmp_path / "new" / "case.nii.gz").exists()
+    assert names(tmp_path / "new") == ["case.nii.gz"]
+
+
+def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+    with pytest.raises(ZeroDivisionError), atomic_path(path) as temporary:
+        temporary.write_text("half")
+        raise ZeroDivisionError
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_a_folder_that_cannot_be_made_is_an_output_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_text(tmp_path / "file" / "a.txt", "text")
+
+
+def test_a_failed_write_is_an_output_error(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="No space"), atomic_path(tmp_path / "a"):
+        raise OSError(28, "No space left on device")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OutputError):
+        write_text(tmp_path / "folder", "a folder bears that name")
+    assert names(tmp_path) == ["folder"]
+
+
+def test_json_comes_back(tmp_path: Path) -> None:
+    content = {"Wirbelkörper": [1, 2.5, None, True]}
+    write_json(tmp_path / "a.json", content)
+    assert read_json(tmp_path / "a.json") == content
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "b.json", float("nan"))
+    assert names(tmp_path) == ["a.json"]
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff\xfe\x00", b"", b"[" * 100_000])
+def test_what_is_not_json_names_the_file(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "bad.json").write_bytes(content)
+    with pytest.raises(DataError, match="bad.json"):
+        read_json(tmp_path / "bad.json")
+
+
+def test_a_missing_file_raises_the_error_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(PlanError, match="no such file"):
+        read_json(tmp_path / "none.json", PlanError)
+    with pytest.raises(DataError, match="cannot be read"):
+        read_json(tmp_path)

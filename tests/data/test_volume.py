@@ -1,0 +1,403 @@
+from __future__ import annotations
+
+import gzip
+import itertools
+import struct
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autospine.data.volume import (
+    IMAGE_SUFFIXES,
+    Geometry,
+    Orientation,
+    Volume,
+    canonical_orientation,
+    orient,
+    orient_geometry,
+    read_channels,
+    read_geometry,
+    read_volume,
+    restore,
+    same_grid,
+    stem,
+    suffix_of,
+    to_canonical,
+    write_volume,
+)
+from autospine.errors import DataError, OutputError
+
+IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+ORIENTATIONS = [
+    Orientation((i, j, k), (flip_i, flip_j, flip_k))
+    for i, j, k in itertools.permutations((0, 1, 2))
+    for flip_i, flip_j, flip_k in itertools.product((False, True), repeat=3)
+]
+
+
+def rotation(*degrees: float) -> npt.NDArray[np.float64]:
+    """Rotation about x, then y, then z."""
+    matrix = np.eye(3)
+    for axis, angle in enumerate(np.radians(degrees)):
+        turn = np.eye(3)
+        i, j = [other for other in range(3) if other != axis]
+        turn[i, i] = turn[j, j] = np.cos(angle)
+        turn[i, j], turn[j, i] = -np.sin(angle), np.sin(angle)
+        matrix = turn @ matrix
+    return matrix
+
+
+def volume(direction: Any = IDENTITY, dtype: Any = np.int16) -> Volume:
+    """Another size and spacing on each axis, and no voxel like another."""
+    array = np.arange(3 * 4 * 5, dtype=dtype).reshape(1, 3, 4, 5)
+    axes = tuple(float(value) for value in np.asarray(direction).ravel())
+    return Volume(array, Geometry((3, 4, 5), (4.0, 1.5, 0.7), (-12.5, 30.0, 7.25), axes))
+
+
+def position(geometry: Geometry, index: tuple[int, int, int]) -> npt.NDArray[np.float64]:
+    """LPS millimetres of a voxel centre, by the definition: origin + direction x (spacing x index), all in x, y, z."""
+    step = np.array(geometry.spacing_mm[::-1]) * np.array(index[::-1])
+    place: npt.NDArray[np.float64] = np.array(geometry.origin_mm) + np.array(geometry.direction).reshape(3, 3) @ step
+    return place
+
+
+def nifti(path: Path, **fields: tuple[str, int, tuple[Any, ...]]) -> None:
+    """Write fields (format, offset, values) into the header of an unpacked NIfTI file."""
+    content = bytearray(path.read_bytes())
+    for form, offset, values in fields.values():
+        struct.pack_into("<" + form, content, offset, *values)
+    path.write_bytes(content)
+
+
+def test_corners_by_hand() -> None:
+    corners = volume().geometry.corners_mm()
+    # x: -12.5 - 0.35 .. + 4.5 * 0.7; y: 30 - 0.75 .. + 3.5 * 1.5; z: 7.25 - 2 .. + 2.5 * 4
+    assert corners.min(axis=0) == pytest.approx([-12.85, 29.25, 5.25])
+    assert corners.max(axis=0) == pytest.approx([-9.35, 35.25, 17.25])
+    assert volume().geometry.voxel_volume_mm3 == pytest.approx(4.2)
+
+
+def test_right_anterior_inferior_storage_by_hand() -> None:
+    """A file whose x goes to the Right, y Anterior, z Inferior needs a flip on each axis and no permutation."""
+    assert canonical_orientation(volume(np.diag([-1, -1, -1])).geometry) == Orientation((0, 1, 2), (True, True, True))
+    # A sagittal file: x (fastest) runs Posterior, y Inferior, z (slices) Left.
+    sagittal = volume(np.array([[0, 0, 1], [1, 0, 0], [0, -1, 0]]))
+    assert canonical_orientation(sagittal.geometry) == Orientation((1, 2, 0), (True, False, False))
+    canonical = to_canonical(sagittal)
+    assert canonical.array.shape == (1, 4, 5, 3)
+    assert canonical.geometry.spacing_mm == (1.5, 0.7, 4.0)
+    assert canonical.geometry.direction == IDENTITY
+    assert canonical.geometry.origin_mm == pytest.approx((-12.5, 30.0, 7.25 - 3 * 1.5))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "tilt"), [(".nii", (0, 0, 0)), (".nii", (12, -9, 17)), (".mha", (12, -9, 17)), (".nrrd", (12, -9, 17))]
+)
+def test_all_orders_and_flips_through_a_file(tmp_path: Path, suffix: str, tilt: tuple[int, int, int]) -> None:
+    """One scene stored in 48 ways reads as one canonical image, and a result goes back onto each file's grid."""
+    scene = volume(rotation(*tilt))
+    for number, storage in enumerate(ORIENTATIONS):
+        path = tmp_path / f"{number}{suffix}"
+        write_volume(path, to_canonical(scene, storage))
+        stored = read_volume(path)
+        canonical = to_canonical(stored)
+        np.testing.assert_array_equal(canonical.array, scene.array)
+        assert same_grid(canonical.geometry, scene.geometry, 1e-4) is None
+        assert canonical.geometry.spacing_mm == pytest.approx(scene.geometry.spacing_mm)
+        result = restore(canonical.array, canonical_orientation(stored.geometry))
+        np.testing.assert_array_equal(result, stored.array)
+        write_volume(tmp_path / f"result{suffix}", Volume(result, stored.geometry, stored.metadata))
+        again = read_volume(tmp_path / f"result{suffix}")
+        np.testing.assert_array_equal(again.array, stored.array)
+        assert same_grid(again.geometry, stored.geometry, 1e-5) is None
+
+
+def test_each_voxel_stays_where_it_is() -> None:
+    scene = volume(rotation(25, -31, 60))
+    for orientation in ORIENTATIONS:
+        moved = to_canonical(scene, orientation)
+        for index in [(0, 0, 0), (2, 1, 3), (1, 3, 0)]:
+            at = np.argwhere(moved.array[0] == scene.array[0][index])[0]
+            where = position(moved.geometry, (int(at[0]), int(at[1]), int(at[2])))
+            np.testing.assert_allclose(where, position(scene.geometry, index), atol=1e-9)
+
+
+@given(st.tuples(*[st.integers(1, 5)] * 5), st.sampled_from(ORIENTATIONS))
+def test_restore_is_the_inverse(shape: tuple[int, ...], orientation: Orientation) -> None:
+    array = np.arange(np.prod(shape)).reshape(shape)
+    np.testing.assert_array_equal(restore(orient(array, orientation), orientation), array)
+    np.testing.assert_array_equal(restore(orient(array[0, 0], orientation), orientation), array[0, 0])
+
+
+@given(st.tuples(*[st.floats(-180, 180)] * 3))
+def test_canonical_axes_point_where_they_should(degrees: tuple[float, float, float]) -> None:
+    geometry = volume(rotation(*degrees)).geometry
+    canonical = orient_geometry(geometry, canonical_orientation(geometry))
+    assert min(np.diag(canonical.axes()[::-1])) > -1e-4
+    assert same_grid(canonical, orient_geometry(canonical, canonical_orientation(canonical)), 1e-6) is None
+
+
+def test_grids_are_compared_in_millimetres() -> None:
+    a = volume(rotation(5, 6, 7)).geometry
+    jitter = tuple(value + 1e-7 for value in a.direction)
+    assert same_grid(a, replace(a, direction=jitter)) is None
+    assert same_grid(a, replace(a, origin_mm=(-12.5, 30.05, 7.25))) is None
+    far = same_grid(a, replace(a, origin_mm=(-12.5, 30.0, 10.25)))
+    assert far is not None and "3 mm apart" in far
+    assert "3 x 4 x 5 voxels against 3 x 4 x 6" in str(same_grid(a, replace(a, shape=(3, 4, 6))))
+    assert same_grid(a, replace(a, spacing_mm=(4.0, 1.5, 0.9))) is not None
+    turned = replace(a, direction=volume(rotation(5, 6, 12)).geometry.direction)
+    assert same_grid(a, turned) is not None
+
+
+@pytest.mark.parametrize("suffix", IMAGE_SUFFIXES)
+def test_two_dimensions_stay_two(tmp_path: Path, suffix: str) -> None:
+    array = np.arange(20, dtype=np.uint8).reshape(1, 1, 4, 5)
+    path = tmp_path / f"slice{suffix}"
+    write_volume(path, Volume(array, Geometry((1, 4, 5), (1.0, 2.0, 0.5), (0.0, 0.0, 0.0), IDENTITY, 2)))
+    back = read_volume(path)
+    assert back.geometry.dimension == 2
+    assert back.geometry.shape == (1, 4, 5)
+    assert back.geometry.spacing_mm == pytest.approx((1.0, 2.0, 0.5))
+    np.testing.assert_array_equal(back.array, array)
+    assert canonical_orientation(back.geometry) == Orientation()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".mha", ".nrrd", ".nii.gz"])
+def test_rgb_is_three_channels(tmp_path: Path, suffix: str) -> None:
+    array = np.arange(60, dtype=np.uint8).reshape(3, 1, 4, 5)
+    path = tmp_path / f"photo{suffix}"
+    write_volume(path, Volume(array, Geometry((1, 4, 5), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), IDENTITY, 2)))
+    assert read_channels(path) == 3
+    np.testing.assert_array_equal(read_volume(path).array, array)
+
+
+def test_one_slice_stays_a_volume(tmp_path: Path) -> None:
+    one = Volume(np.ones((1, 1, 4, 5), np.uint8), replace(volume(rotation(0, 0, 9)).geometry, shape=(1, 4, 5)))
+    write_volume(tmp_path / "a.nii.gz", one)
+    back = read_geometry(tmp_path / "a.nii.gz")
+    assert back.dimension == 3
+    assert same_grid(back, one.geometry, 1e-5) is None
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (np.array([0, 1, 255], np.int64), np.uint8),
+        (np.array([0, 256, 3], np.int32), np.uint16),
+        (np.array([0, 70_000, 3], np.int64), np.uint32),
+        (np.array([True, False, True]), np.uint8),
+        (np.array([-1, 2, 3], np.int16), np.int16),
+        (np.array([0.5, 1, 2], np.float32), np.float32),
+    ],
+)
+def test_labels_take_the_smallest_type(tmp_path: Path, values: npt.NDArray[Any], expected: type) -> None:
+    geometry = Geometry((1, 1, 3), (1.0, 2.0, 3.0), (0.0, 0.0, 0.0), IDENTITY)
+    write_volume(tmp_path / "a.nii", Volume(values.reshape(1, 1, 1, 3), geometry))
+    back = read_volume(tmp_path / "a.nii").array
+    assert back.dtype == expected
+    np.testing.assert_array_equal(back.ravel(), values)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_result_keeps_notes_and_codes_of_a_nifti_file(tmp_path: Path, packed: bool) -> None:
+    path = tmp_path / "a.nii"
+    write_volume(path, volume(rotation(3, 4, 5)))
+    nifti(path, note=("9s", 148, (b"scanner 7",)), codes=("2h", 252, (2, 4)), scaling=("2f", 112, (2.5, 10.0)))
+    image = read_volume(path)
+    assert image.array.max() == pytest.approx(59 * 2.5 + 10)
+    result = tmp_path / ("result.nii.gz" if packed else "result.nii")
+    write_volume(result, replace(image, array=np.ones(image.array.shape, np.uint8)))
+    header = gzip.decompress(result.read_bytes()) if packed else result.read_bytes()
+    assert header[148:157] == b"scanner 7"
+    assert struct.unpack_from("<2h", header, 252) == (2, 4)
+    assert same_grid(read_geometry(result), image.geometry, 1e-5) is None
+    np.testing.assert_array_equal(read_volume(result).array, 1)  # the input's scaling is not a result's
+
+
+@pytest.mark.parametrize("suffix", [".mha", ".nrrd"])
+def test_a_result_keeps_the_users_fields(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    write_volume(path, replace(volume(), metadata=(("Sequence", "T2 TSE"), ("qform_code", "2"))))
+    assert read_volume(path).metadata == (("Sequence", "T2 TSE"),)
+
+
+def test_files_of_equal_content_are_equal(tmp_path: Path) -> None:
+    image = replace(volume(), metadata=(("qform_code", "2"), ("sform_code", "4")))
+    for name in ("a.nii.gz", "b.nii.gz"):
+        write_volume(tmp_path / name, image)
+    assert (tmp_path / "a.nii.gz").read_bytes() == (tmp_path / "b.nii.gz").read_bytes()
+
+
+def noisy(path: Path) -> None:
+    """A file of some size that cannot be packed well."""
+    array = np.random.default_rng(1).integers(0, 30_000, (1, 20, 60, 50)).astype(np.int16)
+    write_volume(path, Volume(array, Geometry((20, 60, 50), (4.0, 1.0, 2.0), (1.0, 2.0, 3.0), IDENTITY)))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.5, 0.999])
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nii", ".mha", ".nrrd"])
+def test_a_file_that_was_cut_off(tmp_path: Path, suffix: str, share: float) -> None:
+    """ITK reads such a .nii.gz without a complaint."""
+    path = tmp_path / f"cut{suffix}"
+    noisy(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(DataError, match=f"cut{suffix}"):
+        read_volume(path)
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".mha", ".nrrd"])
+@pytest.mark.parametrize("at", [0.5, 0.9])
+def test_a_file_with_a_wrong_byte(tmp_path: Path, suffix: str, at: float) -> None:
+    path = tmp_path / f"bad{suffix}"
+    noisy(path)
+    content = bytearray(path.read_bytes())
+    content[int(at * len(content))] ^= 0x55
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=f"bad{suffix}"):
+        read_volume(path)
+
+
+def test_a_slice_that_was_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    array = np.random.default_rng(0).integers(0, 255, (1, 1, 90, 80)).astype(np.uint8)
+    write_volume(path, Volume(array, Geometry((1, 90, 80), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), IDENTITY, 2)))
+    path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(DataError, match=r"a\.png"):
+        read_volume(path)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_an_absurd_size_is_refused_before_memory_is_taken(tmp_path: Path, packed: bool) -> None:
+    path = tmp_path / "a.nii"
+    write_volume(path, volume())
+    nifti(path, size=("8h", 40, (3, 32_000, 32_000, 32_000, 1, 1, 1, 1)))
+    if packed:
+        (tmp_path / "a.nii.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path = tmp_path / "a.nii.gz"
+    with pytest.raises(DataError, match=r"a\.nii.*cut off.*\n.*32768000000000 bytes"):
+        read_volume(path)
+
+
+def test_an_absurd_nrrd_or_mha_is_refused(tmp_path: Path) -> None:
+    for suffix, old, new in (
+        (".nrrd", b"sizes: 5 4 3", b"sizes: 50000 40000 3000"),
+        (".mha", b"5 4 3", b"5000 4000 300"),
+    ):
+        path = tmp_path / f"a{suffix}"
+        write_volume(path, volume())
+        assert old in path.read_bytes()
+        path.write_bytes(path.read_bytes().replace(old, new))
+        with pytest.raises(DataError, match="cut off"):
+            read_volume(path)
+
+
+def test_a_header_may_not_point_elsewhere(tmp_path: Path) -> None:
+    for suffix, old, new in (
+        (".mha", b"ElementDataFile = LOCAL", b"ElementDataFile = other.raw"),
+        (".nrrd", b"encoding:", b"data file: other.raw\nencoding:"),
+    ):
+        path = tmp_path / f"a{suffix}"
+        write_volume(path, volume())
+        (tmp_path / "other.raw").write_bytes(bytes(500))
+        path.write_bytes(path.read_bytes().replace(old, new))
+        with pytest.raises(DataError, match="names another file"):
+            read_volume(path)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_an_affine_that_is_no_number(tmp_path: Path, number: float) -> None:
+    path = tmp_path / "a.nii"
+    write_volume(path, volume())
+    nifti(path, codes=("2h", 252, (0, 1)), affine=("f", 280, (number,)))
+    with pytest.raises(DataError, match=r"a\.nii"):
+        read_volume(path)
+    nifti(path, affine=("f", 280, (-0.7,)), origin=("f", 292, (number,)))
+    with pytest.raises(DataError, match=r"a\.nii"):
+        read_volume(path)
+
+
+def test_a_sheared_affine(tmp_path: Path) -> None:
+    path = tmp_path / "a.nii"
+    write_volume(path, volume())
+    nifti(path, codes=("2h", 252, (0, 1)), affine=("4f", 280, (1.0, 0.5, 0.0, 0.0)))
+    with pytest.raises(DataError, match=r"a\.nii"):
+        read_volume(path)
+
+
+def test_four_dimensions_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.nii"
+    write_volume(path, volume())
+    nifti(path, size=("8h", 40, (4, 5, 2, 3, 2, 1, 1, 1)))
+    with pytest.raises(DataError, match="4 dimensions"):
+        read_volume(path)
+    with pytest.raises(DataError, match="4 dimensions"):
+        read_geometry(path)
+
+
+def test_what_is_not_an_image(tmp_path: Path) -> None:
+    (tmp_path / "a.nii.gz").write_bytes(b"no image")
+    (tmp_path / "a.txt").write_text("text")
+    for name, found in (("a.nii.gz", "cannot be read"), ("a.txt", "not an image format"), ("b.nii", "no such file")):
+        with pytest.raises(DataError, match=found):
+            read_volume(tmp_path / name)
+
+
+def test_what_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="format"):
+        write_volume(tmp_path / "a.txt", volume())
+    with pytest.raises(OutputError, match=r"a\.png"):
+        write_volume(tmp_path / "a.png", volume(dtype=np.float64))
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OutputError, match=r"a\.nii"):
+        write_volume(tmp_path / "file" / "a.nii", volume())
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file"]
+    with pytest.raises(ValueError, match="grid"):
+        write_volume(tmp_path / "a.nii", replace(volume(), array=np.zeros((1, 2, 3, 4))))
+
+
+def test_names() -> None:
+    assert stem(Path("x/case.1.nii.gz")) == "case.1"
+    assert stem(Path("CASE.NII.GZ")) == "CASE"
+    assert stem(Path("a.tiff")) == "a"
+    assert suffix_of(Path("a.tiff")) == ".tiff"
+    assert suffix_of(Path("a.gz")) == suffix_of(Path(".nii.gz")) == ""
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".mha", ".nrrd"])
+def test_voxels_that_are_no_numbers(tmp_path: Path, suffix: str, dtype: Any) -> None:
+    """ITK reads those of NIfTI files as 0."""
+    image = volume(dtype=dtype)
+    image.array[0, 1, 2, 3] = np.nan
+    image.array[0, 2, 2, 3] = -np.inf
+    write_volume(tmp_path / f"a{suffix}", image)
+    with pytest.raises(DataError, match="2 voxels are NaN"):
+        read_volume(tmp_path / f"a{suffix}")
+
+
+def test_a_nifti_file_of_the_other_byte_order(tmp_path: Path) -> None:
+    write_volume(tmp_path / "a.nii", volume(dtype=np.float32))
+    content = (tmp_path / "a.nii").read_bytes()
+    header = np.zeros(352, np.uint8)
+    for form, places in (("i4", [0]), ("i2", [*range(40, 56, 2), 70, 72, 252, 254]), ("f4", [*range(76, 124, 4)])):
+        for at in places:
+            size = int(form[1])
+            header[at : at + size] = np.frombuffer(content[at : at + size], np.uint8)[::-1]
+    header[256:328].view(">f4")[:] = np.frombuffer(content[256:328], "<f4")
+    header[344:348] = np.frombuffer(content[344:348], np.uint8)
+    voxels = np.frombuffer(content[352:], "<f4").astype(">f4")
+    (tmp_path / "a.nii").write_bytes(header.tobytes() + voxels.tobytes())
+    back = read_volume(tmp_path / "a.nii")
+    np.testing.assert_array_equal(back.array, volume(dtype=np.float32).array)
+    assert same_grid(back.geometry, volume().geometry, 1e-5) is None
+    (tmp_path / "a.nii").write_bytes(header.tobytes() + voxels.tobytes()[:-1])
+    with pytest.raises(DataError, match="holds 239 bytes"):
+        read_volume(tmp_path / "a.nii")
