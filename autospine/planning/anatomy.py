@@ -1,0 +1,118 @@
+"""Which axes have an order or sides, read from the labels: there an image may not be mirrored.
+
+Upside down, L2 looks like L4: a network that is shown mirrored spines cannot learn levels (measured on lumbar MR: Dice
+0.39 with mirroring along every axis, 0.81 without). The rules are ours. Canonical axes: Z, Y, X increase towards
+superior, posterior, left.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from autospine.planning.fingerprint import CaseFingerprint, Fingerprint
+
+AGREEMENT = 0.95
+"""Share of the cases with both classes that must show the same order; one odd field of view in twenty is let pass."""
+SEPARATION = 0.5
+"""Mean centroid distance over mean extent: concentric classes (white and grey matter) stay far below it."""
+MARGIN = 0.1
+"""Centroid distance over extent below which a single case counts as undecided."""
+AXIS_NAMES = ("from inferior to superior", "from anterior to posterior", "from right to left")
+SIDES = {"left": "right", "l": "r", "lt": "rt", "lh": "rh"}
+
+
+@dataclass(frozen=True)
+class AxisAnatomy:
+    """What the labels say about one canonical axis."""
+
+    directed: bool
+    """Whether a mirrored image would carry wrong labels."""
+    reason: str
+    """Why, with the counts."""
+
+
+def read_anatomy(fingerprint: Fingerprint) -> tuple[AxisAnatomy, AxisAnatomy, AxisAnatomy]:
+    """Order and sides along the canonical axes Z, Y, X."""
+    names = tuple(name for name, _ in fingerprint.labels)
+    pairs = sided_pairs(names)
+    found = []
+    for axis in range(3):
+        chain, agree, having = longest_chain(fingerprint.cases, len(names), axis)
+        reasons = []
+        if len(chain) > 1:
+            order = " < ".join(names[index] for index in chain)
+            reasons.append(f"{AXIS_NAMES[axis]} {order} in {agree} of {having} cases")
+        if axis == 2 and pairs:
+            reasons.append("sides are told apart by name (" + ", ".join(" / ".join(pair) for pair in pairs) + ")")
+        text = " and ".join(reasons) if reasons else f"no order of the labels {AXIS_NAMES[axis]}"
+        found.append(AxisAnatomy(bool(reasons), text))
+    return found[0], found[1], found[2]
+
+
+def sided_pairs(names: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Pairs of label names that differ in their side only: (left_ES, right_ES), (kidney_L, kidney_R) ..."""
+    words = {name: _words(name) for name in names}
+    pairs = []
+    for left in names:
+        for place, word in enumerate(words[left]):
+            if word in SIDES:
+                partner = (*words[left][:place], SIDES[word], *words[left][place + 1 :])
+                pairs += [(left, right) for right in names if words[right] == partner]
+    return tuple(pairs)
+
+
+def _words(name: str) -> tuple[str, ...]:
+    """Lower-case words of a label name: `leftKidney`, `left-kidney` and `Left kidney` are alike."""
+    split = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
+    return tuple(word for word in re.split(r"[^a-z0-9]+", split.lower()) if word)
+
+
+def longest_chain(cases: Sequence[CaseFingerprint], classes: int, axis: int) -> tuple[tuple[int, ...], int, int]:
+    """(classes in increasing order along the canonical `axis`, cases that agree, cases that have the pair).
+
+    The counts are those of the chain's weakest pair. Every pair of neighbours in the chain keeps its order in at
+    least 95 % of the cases that have both, and in at least two (one, where the data set is one case), and lies apart
+    by more than half of its mean extent. Without such a pair the chain is empty.
+    """
+    before: dict[tuple[int, int], tuple[int, int]] = {}
+    for first, second in combinations(range(classes), 2):
+        distances, extents = _distances(cases, first, second, axis)
+        if len(distances) < min(2, len(cases)) or not distances:
+            continue
+        extent = sum(extents) / len(extents)
+        if abs(sum(distances) / len(distances)) <= SEPARATION * extent:
+            continue
+        for sign, pair in ((1, (first, second)), (-1, (second, first))):
+            agree = sum(sign * distance > MARGIN * size for distance, size in zip(distances, extents, strict=True))
+            if agree >= AGREEMENT * len(distances):
+                before[pair] = (agree, len(distances))
+    chain = _longest_path(before, classes)
+    if len(chain) < 2:
+        return (), 0, 0
+    weakest = min((before[pair] for pair in zip(chain, chain[1:], strict=False)), key=lambda pair: (pair[0], -pair[1]))
+    return chain, *weakest
+
+
+def _distances(cases: Sequence[CaseFingerprint], first: int, second: int, axis: int) -> tuple[list[float], list[float]]:
+    """Signed centroid distance (second minus first) and mean extent in mm, per case that has both classes."""
+    distances, extents = [], []
+    for case in cases:
+        here, there = case.class_centroids_mm[first], case.class_centroids_mm[second]
+        if here is not None and there is not None:
+            distances.append(there[axis] - here[axis])
+            extents.append((case.class_extents_mm[first][axis] + case.class_extents_mm[second][axis]) / 2)
+    return distances, extents
+
+
+def _longest_path(before: dict[tuple[int, int], tuple[int, int]], classes: int) -> tuple[int, ...]:
+    """Longest chain of the relation; grown a class at a time, so odd data with a cycle end too."""
+    chains: dict[int, tuple[int, ...]] = {index: (index,) for index in range(classes)}
+    for _ in range(classes):
+        for first, second in sorted(before):
+            longer = (*chains[first], second)
+            if second not in chains[first] and len(longer) > len(chains[second]):
+                chains[second] = longer
+    return max(chains.values(), key=len, default=())

@@ -1,0 +1,288 @@
+"""The plan: every resolved number of a training, each with its reason.
+
+A `Plan` is what `autospine plan` writes and what preparation, training and prediction read; none of them
+looks at the recipe or the fingerprint again. It is frozen, checked when it is made, and goes to TOML and
+back without loss. Axes: `axis_order` permutes the canonical image axes (Z, Y, X) so that the coarsest
+stands first; every other tuple of a configuration is in that *planned* order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from math import prod
+from typing import Any, Literal
+
+from autospine.errors import PlanError
+from autospine.planning.convert import from_table, require, to_table
+
+SCHEMA = 1
+"""Number of the file format; a plan with another one is refused rather than guessed at."""
+
+Bottleneck = Literal["plain", "msff"]
+LossKind = Literal["dice_ce", "dice_size_adaptive_ce"]
+Normalisation = Literal["zscore", "ct"]
+Optimiser = Literal["sgd", "adamw"]
+
+
+@dataclass(frozen=True)
+class NetworkPlan:
+    """A U-Net in numbers; lists run from the finest stage to the bottleneck."""
+
+    dimension: Literal[2, 3]
+    """2 for (Y, X) patches, 3 for (Z, Y, X) patches."""
+    in_channels: int
+    """Image channels that enter the network."""
+    out_channels: int
+    """Background plus the classes."""
+    features: tuple[int, ...]
+    """Feature maps of each stage."""
+    kernels: tuple[tuple[int, ...], ...]
+    """Convolution kernel of each stage, per planned axis, in voxels."""
+    strides: tuple[tuple[int, ...], ...]
+    """Downsampling on entering each stage, per planned axis; the first is all ones."""
+    convs_encoder: int = 2
+    """Convolutions in each encoder stage."""
+    convs_decoder: int = 2
+    """Convolutions in each decoder stage."""
+    bottleneck: Bottleneck = "plain"
+    """`msff` appends the multi-scale feature fusion module to the last encoder stage."""
+
+    def __post_init__(self) -> None:
+        """Check that every stage has its width, kernel and stride."""
+        stages = len(self.features)
+        require(self.in_channels > 0, "network.in_channels", self.in_channels, "at least 1")
+        require(self.out_channels > 1, "network.out_channels", self.out_channels, "background and at least one class")
+        require(stages > 0 and min(self.features) > 0, "network.features", self.features, "a positive width per stage")
+        for name, lists in (("kernels", self.kernels), ("strides", self.strides)):
+            where, expected = f"network.{name}", f"{stages} lists of {self.dimension} positive numbers, one per stage"
+            whole = len(lists) == stages and all(len(row) == self.dimension and min(row) > 0 for row in lists)
+            require(whole, where, lists, expected)
+        odd = all(edge % 2 == 1 for kernel in self.kernels for edge in kernel)
+        require(odd, "network.kernels", self.kernels, "odd kernels")
+        require(set(self.strides[0]) == {1}, "network.strides", self.strides, "ones for the first stage")
+        for name in ("convs_encoder", "convs_decoder"):
+            require(getattr(self, name) > 0, f"network.{name}", getattr(self, name), "at least 1")
+
+
+@dataclass(frozen=True)
+class ResamplingPlan:
+    """Interpolation orders and when the through-plane axis is treated apart."""
+
+    order_image: int = 3
+    """Spline order in plane, images."""
+    order_label: int = 1
+    """Spline order per label (0.5 rule)."""
+    order_probability: int = 1
+    """Spline order of the network's output on its way back."""
+    order_through_plane: int = 0
+    """Order along a coarse axis that is treated apart."""
+    anisotropy_threshold: float = 3.0
+    """Max/min spacing above which a single coarse axis is treated apart."""
+
+    def __post_init__(self) -> None:
+        """Check the spline orders."""
+        for name in ("order_image", "order_label", "order_probability", "order_through_plane"):
+            require(getattr(self, name) in range(6), f"resampling.{name}", getattr(self, name), "0 to 5")
+        require(
+            self.anisotropy_threshold >= 1, "resampling.anisotropy_threshold", self.anisotropy_threshold, "at least 1"
+        )
+
+
+@dataclass(frozen=True)
+class LossPlan:
+    """Dice plus cross entropy, plain or weighted by the size of the anatomy."""
+
+    kind: LossKind
+    """Which cross entropy stands beside Dice."""
+    class_weights: tuple[float, ...]
+    """Weight per class, background first; all ones for `dice_ce`."""
+    batch_dice: bool
+    """Dice over the batch as one volume, else per sample."""
+    smooth: float = 1e-5
+    """Dice smoothing."""
+
+    def __post_init__(self) -> None:
+        """Check the weights."""
+        usable = len(self.class_weights) > 1 and min(self.class_weights) >= 0 and sum(self.class_weights) > 0
+        require(usable, "loss.class_weights", self.class_weights, "a weight of at least 0 per class, background first")
+        require(self.smooth >= 0, "loss.smooth", self.smooth, "at least 0")
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """Schedule, optimiser, sampling and augmentation."""
+
+    optimiser: Optimiser
+    """`sgd` with Nesterov momentum, or `adamw`."""
+    learning_rate: float
+    """Peak learning rate."""
+    weight_decay: float
+    """L2 (sgd) or decoupled (adamw) decay."""
+    momentum: float
+    """Nesterov momentum of sgd."""
+    warmup: float
+    """Share of the schedule spent on a linear warm-up, 0 to 1."""
+    poly_power: float
+    """Exponent of the polynomial decay."""
+    clip_norm: float
+    """Gradient norm at which gradients are clipped."""
+    epochs: int
+    """Epochs of a training without a time budget."""
+    steps_per_epoch: int
+    """Training steps in an epoch."""
+    validation_steps: int
+    """Validation batches after an epoch."""
+    budget_s: float | None
+    """Wall-clock seconds that training may take; None: `epochs` decides."""
+    oversample_foreground: float
+    """Share of a batch whose patches are forced onto a class, 0 to 1."""
+    mirror_axes: tuple[int, ...]
+    """Patch axes that may be mirrored, in training and in prediction."""
+    rotation_deg: float
+    """Largest rotation either way."""
+    rotate_in_plane: bool
+    """3D: rotate about the first axis only and scale in plane (anisotropic patches)."""
+    scale_range: tuple[float, float]
+    """Zoom drawn from this range."""
+    seed: int = 12345
+    """Seed of sampling, augmentation and initialisation."""
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        for name in ("learning_rate", "clip_norm"):
+            require(getattr(self, name) > 0, f"training.{name}", getattr(self, name), "above 0")
+        for name in ("weight_decay", "poly_power", "rotation_deg", "validation_steps", "seed"):
+            require(getattr(self, name) >= 0, f"training.{name}", getattr(self, name), "at least 0")
+        for name in ("epochs", "steps_per_epoch"):
+            require(getattr(self, name) >= 1, f"training.{name}", getattr(self, name), "at least 1")
+        for name in ("momentum", "warmup"):
+            require(0 <= getattr(self, name) < 1, f"training.{name}", getattr(self, name), "from 0 to below 1")
+        forced = self.oversample_foreground
+        require(0 <= forced <= 1, "training.oversample_foreground", forced, "from 0 to 1")
+        require(self.budget_s is None or self.budget_s > 0, "training.budget_s", self.budget_s, "seconds above 0")
+        low, high = self.scale_range
+        require(0 < low <= high, "training.scale_range", self.scale_range, "two zooms above 0, the smaller first")
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One trainable configuration: what is prepared, built, trained and predicted."""
+
+    name: str
+    """`2d` or `3d_fullres`."""
+    axis_order: tuple[int, int, int]
+    """Canonical axis (Z=0, Y=1, X=2) that stands at each planned axis."""
+    spacing_mm: tuple[float, ...]
+    """Target spacing: three values for 3D, the two in-plane ones for 2D (slices keep their own)."""
+    median_shape: tuple[int, ...]
+    """Median case at target spacing in voxels, same length as `spacing_mm`."""
+    patch: tuple[int, ...]
+    """Patch in voxels, same length as `spacing_mm`."""
+    batch: int
+    """Patches in a batch."""
+    normalisation: tuple[Normalisation, ...]
+    """Per channel."""
+    use_mask: bool
+    """Normalise inside the nonzero region only."""
+    network: NetworkPlan
+    resampling: ResamplingPlan
+    loss: LossPlan
+    training: TrainingPlan
+    overlap: float = 0.5
+    """Share by which neighbouring prediction tiles overlap per axis, 0 to below 1."""
+
+    def __post_init__(self) -> None:
+        """Check that the parts belong together."""
+        size, network = self.network.dimension, self.network
+        require(sorted(self.axis_order) == [0, 1, 2], "axis_order", self.axis_order, "an order of the axes 0, 1, 2")
+        for name in ("spacing_mm", "median_shape", "patch"):
+            values = getattr(self, name)
+            require(len(values) == size and min(values) > 0, name, values, f"{size} numbers above 0")
+        require(self.batch >= 1, "batch", self.batch, "at least 1")
+        divisors = tuple(prod(stride[axis] for stride in network.strides) for axis in range(size))
+        divides = all(edge % divisor == 0 for edge, divisor in zip(self.patch, divisors, strict=True))
+        require(divides, "patch", self.patch, f"multiples of {divisors}, what the network's strides divide by")
+        require(len(self.normalisation) == network.in_channels, "normalisation", self.normalisation, "one per channel")
+        weights = self.loss.class_weights
+        require(len(weights) == network.out_channels, "loss.class_weights", weights, "one per network output")
+        mirror = self.training.mirror_axes
+        right = len(set(mirror)) == len(mirror) and all(0 <= axis < size for axis in mirror)
+        require(right, "training.mirror_axes", mirror, f"distinct patch axes from 0 to {size - 1}")
+        require(0 <= self.overlap < 1, "overlap", self.overlap, "from 0 to below 1")
+
+
+@dataclass(frozen=True)
+class IntensityPlan:
+    """Foreground intensities of a channel over the training set; only `ct` normalisation uses them."""
+
+    mean: float
+    std: float
+    percentile_00_5: float
+    percentile_99_5: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that was decided for a dataset, and why."""
+
+    dataset: str
+    """Name of the dataset's folder."""
+    recipe: str
+    """Name of the recipe the choices came from."""
+    fingerprint_hash: str
+    """SHA-256 of the fingerprint the numbers came from."""
+    channels: tuple[str, ...]
+    """Channel names in order."""
+    labels: tuple[tuple[str, int], ...]
+    """(name, value on disk) of each class; inside, class i is i + 1 and 0 is background."""
+    intensities: tuple[IntensityPlan, ...]
+    """One per channel."""
+    configurations: tuple[Configuration, ...]
+    default: str
+    """The configuration to train first."""
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    """Dotted key (`3d_fullres.patch`) -> one sentence that says why."""
+    schema: int = SCHEMA
+
+    def __post_init__(self) -> None:
+        """Check the names and that every configuration fits the channels and labels."""
+        names = [configuration.name for configuration in self.configurations]
+        require(self.schema == SCHEMA, "schema", self.schema, f"{SCHEMA}, the format this version writes")
+        require(len(self.channels) > 0, "channels", self.channels, "at least one channel")
+        require(len(self.intensities) == len(self.channels), "intensities", len(self.intensities), "one per channel")
+        labels = dict(self.labels)
+        require(0 < len(labels) == len(self.labels) == len(set(labels.values())), "labels", self.labels, "distinct")
+        require(bool(names) and len(set(names)) == len(names), "configurations", names, "distinct names")
+        require(self.default in names, "default", self.default, f"one of {', '.join(names)}")
+        for configuration in self.configurations:
+            network, where = configuration.network, f"configurations.{configuration.name}.network"
+            require(network.in_channels == len(self.channels), where, network.in_channels, "an input per channel")
+            outputs = len(self.labels) + 1
+            require(network.out_channels == outputs, where, network.out_channels, f"{outputs}: background and labels")
+
+    def configuration(self, name: str | None = None) -> Configuration:
+        """The configuration called `name`, or the default one; PlanError where there is none of that name."""
+        wanted = self.default if name is None else name
+        for configuration in self.configurations:
+            if configuration.name == wanted:
+                return configuration
+        names = ", ".join(configuration.name for configuration in self.configurations)
+        raise PlanError(f"plan of {self.dataset}", f"no configuration {wanted}", f"one of {names}", "name one of these")
+
+    def with_configuration(self, configuration: Configuration, reasons: Mapping[str, str]) -> Plan:
+        """The plan with the configuration of that name exchanged and `reasons` in place of its own."""
+        self.configuration(configuration.name)
+        exchanged = tuple(configuration if old.name == configuration.name else old for old in self.configurations)
+        return replace(self, configurations=exchanged, reasons=dict(reasons))
+
+
+def configuration_to_dict(configuration: Configuration) -> dict[str, Any]:
+    """Plain dicts, lists and scalars of a configuration, for JSON."""
+    table: dict[str, Any] = to_table(configuration)
+    return table
+
+
+def configuration_from_dict(table: object, where: str = "configuration") -> Configuration:
+    """The configuration that `configuration_to_dict` wrote; PlanError naming `where` and the key otherwise."""
+    return from_table(Configuration, table, where)

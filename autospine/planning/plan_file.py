@@ -1,0 +1,141 @@
+"""The plan as a file: TOML both ways, each decision with its reason.
+
+One table per configuration, a `# why:` line above each key. What is written is the same to the byte for the same
+plan, floats come back exactly, and the reasons come back from their comments.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
+
+import tomlkit
+from tomlkit.exceptions import TOMLKitError
+from tomlkit.items import Comment, Table
+
+from autospine.errors import PlanError
+from autospine.planning.convert import REMEDY, check_keys, from_table, require, to_table
+from autospine.planning.plan import SCHEMA, Configuration, IntensityPlan, Plan
+
+
+def plan_to_toml(plan: Plan) -> str:
+    """The plan as TOML, the same bytes for the same plan; each reason is a `# why:` line above its key."""
+    left = dict(plan.reasons)
+    document = tomlkit.document()
+    document.add(tomlkit.comment(f"Plan of {_one_line(plan.dataset)}. Numbers may be edited; axes: see axis_order."))
+    for name in ("schema", "dataset", "recipe", "fingerprint_hash", "channels", "default"):
+        _add(document, name, getattr(plan, name), name, left)
+    labels = tomlkit.table()
+    for label, value in plan.labels:
+        labels.add(label, value)
+    document.add("labels", labels)
+    intensities = tomlkit.aot()
+    for intensity in plan.intensities:
+        item = tomlkit.table()
+        for key, number in to_table(intensity).items():
+            item.add(key, number)
+        intensities.append(item)
+    document.add("intensities", intensities)
+    configurations = tomlkit.table(is_super_table=True)
+    for configuration in plan.configurations:
+        configurations.add(configuration.name, _table(configuration, configuration.name, left, skip=("name",)))
+    document.add("configurations", configurations)
+    if left:
+        rest = tomlkit.table()
+        for key in sorted(left):
+            rest.add(key, _one_line(left[key]))
+        document.add("reasons", rest)
+    return tomlkit.dumps(document)
+
+
+def plan_from_toml(text: str, where: str = "plan.toml") -> Plan:
+    """The plan that `plan_to_toml` wrote, perhaps edited; reasons come back from the `# why:` lines.
+
+    Raises PlanError naming `where` and the key for broken TOML, another schema, unknown or missing keys, wrong
+    types and impossible values.
+    """
+    try:
+        document = tomlkit.parse(text)
+        table: dict[str, Any] = document.unwrap()
+    except (TOMLKitError, ValueError) as error:
+        raise PlanError(where, f"not readable as TOML: {error}", "a plan written by `autospine plan`", REMEDY) from None
+    schema = table.get("schema")
+    require(schema == SCHEMA, f"{where}, key schema", schema, f"{SCHEMA}, the format this version reads")
+    check_keys(table, [item.name for item in fields(Plan)], where)
+    for name in ("labels", "configurations"):
+        require(isinstance(table.get(name), dict), f"{where}, key {name}", table.get(name), "a table")
+    rest = table.pop("reasons", {})
+    texts = isinstance(rest, dict) and all(isinstance(reason, str) for reason in rest.values())
+    require(texts, f"{where}, key reasons", rest, "a table of sentences")
+    labels = [[name, value] for name, value in table["labels"].items()]
+    configurations = []
+    for name, inner in table["configurations"].items():
+        require(isinstance(inner, dict), f"{where}, key configurations.{name}", inner, "a table")
+        configurations.append({"name": name, **inner})
+    plain = {**table, "labels": labels, "configurations": configurations}
+    plan = from_table(_PlanNumbers, plain, where)
+    values = {item.name: getattr(plan, item.name) for item in fields(plan)}
+    try:
+        return Plan(**values, reasons={**_reasons(document), **rest})
+    except PlanError as error:
+        raise PlanError(f"{where}, key {error.where}", error.found, error.expected, error.remedy) from None
+
+
+@dataclass(frozen=True)
+class _PlanNumbers:
+    """A plan's keys as they stand in the file, without the reasons, which are comments there."""
+
+    dataset: str
+    recipe: str
+    fingerprint_hash: str
+    channels: tuple[str, ...]
+    labels: tuple[tuple[str, int], ...]
+    intensities: tuple[IntensityPlan, ...]
+    configurations: tuple[Configuration, ...]
+    default: str
+    schema: int
+
+
+def _one_line(text: str) -> str:
+    """Text that may stand in a TOML comment."""
+    return "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))
+
+
+def _add(container: Any, key: str, value: Any, dotted: str, reasons: dict[str, str]) -> None:
+    """Put `key = value` into a TOML container, its reason above it; the reason is taken out of `reasons`."""
+    if dotted in reasons:
+        container.add(tomlkit.comment(f"why: {_one_line(reasons.pop(dotted))}"))
+    container.add(key, to_table(value))
+
+
+def _table(value: Any, dotted: str, reasons: dict[str, str], skip: tuple[str, ...] = ()) -> Table:
+    """A dataclass as TOML table: plain keys first, since TOML wants tables last."""
+    table = tomlkit.table()
+    named = [(item.name, getattr(value, item.name)) for item in fields(value) if item.name not in skip]
+    for name, part in named:
+        if not is_dataclass(part) and part is not None:
+            _add(table, name, part, f"{dotted}.{name}", reasons)
+    for name, part in named:
+        if is_dataclass(part):
+            table.add(name, _table(part, f"{dotted}.{name}", reasons))
+    return table
+
+
+def _reasons(document: Any, prefix: str = "") -> dict[str, str]:
+    """The `# why:` comments of a parsed document by the dotted key below them."""
+    found: dict[str, str] = {}
+    waiting: str | None = None
+    container = document.value if isinstance(document, Table) else document
+    for key, item in container.body:
+        if isinstance(item, Comment):
+            match = re.fullmatch(r"#\s*why:\s*(.*)", item.as_string().strip())
+            waiting = match.group(1) if match else waiting
+        elif key is not None:
+            dotted = f"{prefix}{key.key}"
+            if waiting is not None:
+                found[dotted.removeprefix("configurations.")] = waiting
+                waiting = None
+            if isinstance(item, Table):
+                found |= _reasons(item, f"{dotted}.")
+    return found

@@ -1,0 +1,133 @@
+"""A recipe: every choice that is the user's to make, before any number is resolved on data.
+
+Recipes are TOML files with one commented line per key, shipped in `plans/`; `load_recipe("lumbar")` reads one of them,
+`load_recipe("mine.toml")` a user's own. A file gives only the keys it changes; the rest stands as in this class.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import tomlkit
+from tomlkit.exceptions import TOMLKitError
+
+from autospine.errors import PlanError
+from autospine.planning.convert import check_keys, from_table, require, to_table
+from autospine.planning.plan import Bottleneck, LossKind, Optimiser
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Choices of a planning; numbers where not said otherwise are the reference planner's (nnU-Net v2.8)."""
+
+    name: str = "default"
+    """What the plan calls the recipe: the file's name without suffix."""
+    configurations: tuple[Literal["2d", "3d_fullres"], ...] = ("2d", "3d_fullres")
+    """Configurations to plan, where the data allow them."""
+    default: Literal["auto", "2d", "3d_fullres"] = "auto"
+    """Configuration to train first; `auto`: 3d_fullres unless the data are 2D."""
+    memory_gb: float = 8.0
+    """Memory that a training may fill, GB."""
+    base_features: int = 32
+    """Feature maps of the finest stage."""
+    max_features_2d: int = 512
+    """Cap of the feature maps in 2D."""
+    max_features_3d: int = 320
+    """Cap of the feature maps in 3D."""
+    convs_encoder: int = 2
+    """Convolutions in an encoder stage."""
+    convs_decoder: int = 2
+    """Convolutions in a decoder stage."""
+    bottleneck: Bottleneck = "plain"
+    """`msff` appends the multi-scale feature fusion module."""
+    dataset_fraction: float = 0.05
+    """Largest share of the data set's voxels in one batch, 0 to 1."""
+    loss: Literal["auto", "dice_ce", "dice_size_adaptive_ce"] = "auto"
+    """`auto`: size-adaptive where class sizes differ by `size_ratio` or more."""
+    alpha: float = 0.5
+    """Exponent of the size-adaptive weights, 0 (plain) to 1 (class mean)."""
+    weight_cap: float = 5.0
+    """Largest size-adaptive weight."""
+    size_ratio: float = 4.0
+    """Largest over smallest class size from which `auto` takes the size-adaptive loss."""
+    optimiser: Optimiser = "sgd"
+    """`sgd` with Nesterov momentum or `adamw`."""
+    learning_rate: float = 0.01
+    """Peak learning rate."""
+    weight_decay: float = 3e-5
+    """Weight decay."""
+    momentum: float = 0.99
+    """Nesterov momentum of sgd."""
+    warmup: float = 0.0
+    """Share of the schedule spent on a linear warm-up."""
+    poly_power: float = 0.9
+    """Exponent of the polynomial decay."""
+    clip_norm: float = 12.0
+    """Gradient norm at which gradients are clipped."""
+    epochs: int = 1000
+    """Epochs of a training without a time budget."""
+    steps_per_epoch: int = 250
+    """Training steps in an epoch."""
+    validation_steps: int = 50
+    """Validation batches after an epoch."""
+    oversample_foreground: float = 0.33
+    """Share of a batch forced onto a class."""
+    mirror: Literal["auto", "none", "all"] = "auto"
+    """`auto`: every axis along which the labels have no order and no sides."""
+    scale_range: tuple[float, float] = (0.7, 1.4)
+    """Zoom of the augmentation."""
+    overlap: float = 0.5
+    """Overlap of neighbouring prediction tiles."""
+    seed: int = 12345
+    """Seed of sampling, augmentation and initialisation."""
+
+    def __post_init__(self) -> None:
+        """Check the choices that planning itself uses; the plan checks what it is given of the rest."""
+        for key in ("memory_gb", "base_features", "max_features_2d", "max_features_3d", "dataset_fraction"):
+            require(getattr(self, key) > 0, key, getattr(self, key), "above 0")
+        require(min(self.convs_encoder, self.convs_decoder) > 0, "convs_encoder", self.convs_encoder, "at least 1")
+        require(0 <= self.alpha <= 1, "alpha", self.alpha, "from 0 to 1")
+        require(self.weight_cap >= 1, "weight_cap", self.weight_cap, "at least 1")
+        require(self.size_ratio >= 1, "size_ratio", self.size_ratio, "at least 1")
+        names = self.configurations
+        require(bool(names) and len(set(names)) == len(names), "configurations", names, "one or two distinct names")
+
+    def loss_kind(self, ratio: float) -> LossKind:
+        """The loss for a largest/smallest class size `ratio`."""
+        if self.loss == "auto":
+            return "dice_size_adaptive_ce" if ratio >= self.size_ratio else "dice_ce"
+        return self.loss
+
+
+def recipe_folder() -> Path:
+    """The folder of shipped recipes: inside the installed package, else beside it in a source tree."""
+    package = Path(__file__).resolve().parent.parent
+    inside = package / "plans"
+    return inside if inside.is_dir() else package.parent / "plans"
+
+
+def load_recipe(name_or_path: str | Path) -> Recipe:
+    """The shipped recipe of that name, or the one in a `.toml` file.
+
+    Raises PlanError for an unknown recipe, a key that does not exist (with the nearest that does) and bad values.
+    """
+    given = Path(name_or_path)
+    if given.suffix == ".toml":
+        path = given
+    elif given.name == str(name_or_path):  # a bare name cannot leave the folder
+        path = recipe_folder() / f"{given.name}.toml"
+    else:
+        path = given.with_suffix(".toml")
+    if not path.is_file():
+        shipped = ", ".join(sorted(item.stem for item in recipe_folder().glob("*.toml")))
+        expected = f"a recipe ({shipped}) or the path of a .toml file"
+        raise PlanError(str(name_or_path), "no such recipe", expected, "give --recipe one of these")
+    try:
+        table: dict[str, Any] = tomlkit.parse(path.read_text(encoding="utf-8")).unwrap()
+    except (TOMLKitError, ValueError, OSError) as error:
+        raise PlanError(str(path), f"not readable as TOML: {error}", "a recipe like plans/default.toml") from None
+    known = [item.name for item in fields(Recipe) if item.name != "name"]
+    check_keys(table, known, str(path))
+    return from_table(Recipe, {**to_table(Recipe()), **table, "name": path.stem}, str(path))

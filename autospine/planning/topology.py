@@ -1,0 +1,184 @@
+"""Patch and U-Net topology from spacing, median shape and memory.
+
+The patch starts as large as the anatomy and loses voxels along its relatively longest axis until the network fits the
+memory; the number of poolings, the strides and the kernels follow from patch and spacing. Rules and numbers are those
+of nnU-Net v2.8; example: spacing (4, 1, 1) mm, median shape (20, 224, 224) gives strides (1,2,2) twice (until in-plane
+spacing has caught up with the 4 mm slices), then (2,2,2) twice, then (1,2,2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil, prod
+
+from autospine.planning.cost import feature_map_elements
+from autospine.planning.rules import REFERENCE_BATCH, memory_elements
+
+SMALLEST_EDGE = 4
+"""Voxels below which no feature map is pooled; smaller leaves the bottleneck nothing but padding."""
+START_VOXELS = {2: 2048**2, 3: 256**3}
+"""Voxels of the patch before it is clipped to the median case: larger than any memory target needs."""
+
+
+@dataclass(frozen=True)
+class Topology:
+    """Strides and kernels per stage, finest first, and the patch padded to what the poolings divide by."""
+
+    patch: tuple[int, ...]
+    """Patch in voxels, each edge divisible by `divisors`."""
+    strides: tuple[tuple[int, ...], ...]
+    """Downsampling on entering each stage; the first is all ones."""
+    kernels: tuple[tuple[int, ...], ...]
+    """Kernel of each stage; the bottleneck's is 3 on every axis."""
+    divisors: tuple[int, ...]
+    """2 ** poolings per axis."""
+
+
+def initial_patch(
+    spacing_mm: Sequence[float], median_shape: Sequence[float], limit: Sequence[float] | None = None
+) -> tuple[float, ...]:
+    """Patch of a fixed volume, equally long in mm along each axis, clipped to the median shape (and `limit`)."""
+    dimension = len(spacing_mm)
+    density = [1 / spacing for spacing in spacing_mm]
+    scale = (START_VOXELS[dimension] / prod(density)) ** (1 / dimension)
+    patch = [min(round(edge * scale), size) for edge, size in zip(density, median_shape, strict=True)]
+    if limit is not None:
+        patch = [min(edge, most) for edge, most in zip(patch, limit, strict=True)]
+    return tuple(patch)
+
+
+def topology(spacing_mm: Sequence[float], size: Sequence[float]) -> Topology:
+    """Strides and kernels for a patch of `size` voxels, and the patch padded to fit them.
+
+    An axis is halved while it has at least 2 x 4 voxels and its spacing is below twice the finest that can be halved;
+    a lone axis needs 3 x 4. A kernel is 3 along an axis once its spacing is below twice the finest of all, and stays 3.
+    """
+    axes = range(len(spacing_mm))
+    spacing, edges = list(spacing_mm), list(size)
+    kernel, pools = [1 for _ in axes], [0 for _ in axes]
+    strides: list[tuple[int, ...]] = [tuple(1 for _ in axes)]
+    kernels: list[tuple[int, ...]] = []
+    while True:
+        large = [axis for axis in axes if edges[axis] >= 2 * SMALLEST_EDGE]
+        if not large:
+            break
+        finest = min(spacing[axis] for axis in large)
+        halved = [axis for axis in large if spacing[axis] / finest < 2]
+        if len(halved) == 1 and edges[halved[0]] < 3 * SMALLEST_EDGE:
+            break
+        # Kernels see the spacing before this stage's halving.
+        kernel = [3 if kernel[axis] == 3 or spacing[axis] / min(spacing) < 2 else 1 for axis in axes]
+        kernels.append(tuple(kernel))
+        strides.append(tuple(2 if axis in halved else 1 for axis in axes))
+        for axis in halved:
+            pools[axis] += 1
+            spacing[axis] *= 2
+            edges[axis] = ceil(edges[axis] / 2)
+    kernels.append(tuple(3 for _ in axes))
+    divisors = tuple(2**count for count in pools)
+    patch = tuple(ceil(edge / divisor) * divisor for edge, divisor in zip(size, divisors, strict=True))
+    return Topology(patch, tuple(strides), tuple(kernels), divisors)
+
+
+def feature_widths(stages: int, base: int, cap: int) -> tuple[int, ...]:
+    """Feature maps per stage: doubled at each, up to the cap."""
+    return tuple(min(cap, base * 2**stage) for stage in range(stages))
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A topology that fits the memory, and what it costs."""
+
+    topology: Topology
+    features: tuple[int, ...]
+    """Feature maps of each stage."""
+    elements: int
+    """Feature-map elements of one patch, by the reference's count."""
+    shrunk: int
+    """How often the patch had to shrink."""
+
+
+def fit_patch(
+    spacing_mm: Sequence[float],
+    median_shape: Sequence[float],
+    *,
+    out_channels: int,
+    base_features: int,
+    feature_cap: int,
+    memory_gb: float,
+    convs: tuple[int, int] = (2, 2),
+    limit: Sequence[float] | None = None,
+) -> Fit:
+    """The largest patch of the rules whose network fits `memory_gb` at a batch of two.
+
+    `limit` holds the patch below a size in voxels. Stops short of the memory where the patch cannot shrink any more (a
+    few voxels per axis, or an absurd number of classes): the caller sees `elements` above the reference.
+    """
+    dimension = len(spacing_mm)
+    reference = memory_elements(dimension, memory_gb)
+
+    def cost(net: Topology) -> int:
+        widths = feature_widths(len(net.strides), base_features, feature_cap)
+        return feature_map_elements(net.patch, net.strides, widths, out_channels, *convs)
+
+    net = topology(spacing_mm, initial_patch(spacing_mm, median_shape, limit))
+    elements, shrunk = cost(net), 0
+    while elements / REFERENCE_BATCH[dimension] * 2 > reference:
+        ratios = [edge / size for edge, size in zip(net.patch, median_shape, strict=True)]
+        axis = max(range(dimension), key=lambda index: (ratios[index], index))
+        # Two looks: subtracting the whole divisor could jump over a size that a shallower network allows
+        # (256 - 64 = 192 would skip 224 = 7 x 32), so the smaller size's own divisor is what is subtracted.
+        probe = [edge - net.divisors[axis] * (index == axis) for index, edge in enumerate(net.patch)]
+        step = topology(spacing_mm, probe).divisors[axis]
+        edges = [edge - step * (index == axis) for index, edge in enumerate(net.patch)]
+        if min(edges) < 1:
+            break
+        smaller = topology(spacing_mm, edges)
+        if prod(smaller.patch) >= prod(net.patch):
+            break
+        net, elements, shrunk = smaller, cost(smaller), shrunk + 1
+    return Fit(net, feature_widths(len(net.strides), base_features, feature_cap), elements, shrunk)
+
+
+def has_low_resolution(
+    spacing_mm: Sequence[float],
+    median_shape: Sequence[float],
+    *,
+    out_channels: int,
+    base_features: int,
+    feature_cap: int,
+    memory_gb: float,
+    convs: tuple[int, int] = (2, 2),
+) -> bool:
+    """Whether the reference would add a low-resolution 3D configuration: the patch sees under a quarter of a case.
+
+    Spacing grows by 3 % a step, finer axes first until within a factor 2, until the patch covers a quarter; the
+    configuration is dropped where it would have more than half of the voxels.
+    """
+    full = list(spacing_mm)
+    total = prod(median_shape)
+    spacing, voxels = list(full), total
+
+    def patch_voxels(shape: Sequence[float]) -> int:
+        fit = fit_patch(
+            spacing,
+            shape,
+            out_channels=out_channels,
+            base_features=base_features,
+            feature_cap=feature_cap,
+            memory_gb=memory_gb,
+            convs=convs,
+        )
+        return prod(fit.topology.patch)
+
+    covered = patch_voxels(median_shape)
+    while covered / voxels < 0.25:
+        widest = max(spacing)
+        finer = [axis for axis in range(3) if widest / spacing[axis] > 2] or [0, 1, 2]
+        for axis in finer:
+            spacing[axis] *= 1.03
+        shape = [old / new * size for old, new, size in zip(full, spacing, median_shape, strict=True)]
+        voxels = prod(shape)
+        covered = patch_voxels([max(1, round(edge)) for edge in shape])
+    return total / voxels >= 2

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from autospine.planning.anatomy import longest_chain, read_anatomy, sided_pairs
+from autospine.planning.fingerprint import Fingerprint
+from autospine.planning.planner import make_plan
+from autospine.planning.recipe import Recipe
+
+
+def test_levels_are_ordered_along_the_body_only(lumbar: Fingerprint) -> None:
+    along, front, side = read_anatomy(lumbar)
+    assert along.directed
+    assert "from inferior to superior L5 < L4 < L3 < L2 < L1 in 37 of 37 cases" in along.reason
+    assert not front.directed  # 8 mm from L5 to L1, far less than half of their 35 mm
+    assert not side.directed
+    plan = make_plan(lumbar, Recipe())
+    assert plan.configuration("2d").training.mirror_axes == (1,)  # patch axes Z, Y
+    assert plan.configuration("3d_fullres").training.mirror_axes == (0, 2)  # X, Z, Y
+    assert plan.configuration("2d").training.rotation_deg == 15
+    assert plan.configuration("3d_fullres").training.rotate_in_plane
+
+
+def test_concentric_labels_are_not_ordered(make_fingerprint: Callable[..., Fingerprint]) -> None:
+    # always 3 mm apart, but each 20 mm long
+    centres = [(50.0, 50.0, 50.0), (50.0, 53.0, 50.0)]
+    made = make_fingerprint([(20, 200, 200)] * 8, [(3.0, 1.0, 1.0)] * 8, ("white", "grey"), centroids=centres)
+    assert not any(axis.directed for axis in read_anatomy(made))
+    assert make_plan(made, Recipe()).configuration("2d").training.rotation_deg == 180
+
+
+def test_one_odd_case_in_twenty_is_let_pass(lumbar: Fingerprint) -> None:
+    odd = tuple(replace(case, class_centroids_mm=case.class_centroids_mm[::-1]) for case in lumbar.cases[:1])
+    assert longest_chain((*odd, *lumbar.cases[:19]), 5, 0) == ((0, 1, 2, 3, 4), 19, 20)
+    assert longest_chain((*odd, *lumbar.cases[:18]), 5, 0) == ((), 0, 0)  # 18 of 19 are fewer than 95 %
+
+
+def test_two_cases_must_show_an_order(lumbar: Fingerprint) -> None:
+    without = tuple(replace(case, class_centroids_mm=(None, *case.class_centroids_mm[1:])) for case in lumbar.cases[1:])
+    chain, agree, having = longest_chain((lumbar.cases[0], *without), 5, 0)
+    assert (chain, agree, having) == ((1, 2, 3, 4), 37, 37)  # L5 beside L4 is seen once
+
+
+def test_sides_are_found_by_name() -> None:
+    names = ("right_ES", "left_ES", "kidney L", "kidney R", "leftFacet", "rightFacet", "L5", "left_alone")
+    assert sided_pairs(names) == (("left_ES", "right_ES"), ("kidney L", "kidney R"), ("leftFacet", "rightFacet"))
+
+
+@pytest.mark.parametrize(("mirror", "axes", "rotation"), [("none", (), 15.0), ("all", (0, 1), 180.0)])
+def test_a_recipe_may_decide(lumbar: Fingerprint, mirror: str, axes: tuple[int, ...], rotation: float) -> None:
+    training = make_plan(lumbar, Recipe(mirror=mirror)).configuration("2d").training
+    assert (training.mirror_axes, training.rotation_deg) == (axes, rotation)
