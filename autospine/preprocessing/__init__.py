@@ -1,0 +1,1 @@
+"""Crop, normalise, resample and store cases, and bring predictions back to the image grid."""

@@ -1,0 +1,286 @@
+"""Prepared cases on disk: built once, resumed where a run stopped, opened without reading them.
+
+    runs/<dataset>/prepared/<configuration>/
+        store.json                 the key, and each case with whether it is labelled
+        <case>.image.npy           (C, a0, a1, a2) float32, planned axes; memory-mapped
+        <case>.label.npy           (a0, a1, a2) uint8 class indices; memory-mapped
+        <case>.reference.npy       (Z, Y, X) uint8, the label on its canonical native grid, for scoring
+        <case>.locations.npz       voxels of each class, for sampling
+        <case>.properties.json     the way back; written last, so a case that has it is whole
+
+The key hashes everything preparation depends on: another key, another store. Opening needs numpy alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import signal
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing, suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from autospine.data.files import atomic_path, read_json, write_json
+from autospine.errors import AutospineError, DataError, OutputError, PlanError
+from autospine.planning.plan import Configuration, IntensityPlan, Plan
+from autospine.preprocessing.memory import bounded_workers
+from autospine.preprocessing.prepare import CaseProperties, class_locations, prepare_case
+
+if TYPE_CHECKING:
+    from autospine.data.dataset import Case, Dataset
+
+FORMAT = 1
+"""Grows when the files or the numbers in them change their meaning; part of the key."""
+
+Progress = Callable[[str, int, int], None]
+"""Called with a case's name, the cases that are done and their total."""
+
+_SUFFIXES = (".image.npy", ".label.npy", ".reference.npy", ".locations.npz", ".properties.json")
+_SEED = 1234
+_REMEDY = "delete the folder and run the training again: it is built anew"
+
+
+@dataclass(frozen=True)
+class StoredCase:
+    """One prepared case; the arrays are read from disk where they are touched."""
+
+    name: str
+    image: npt.NDArray[np.float32]
+    """(C, a0, a1, a2), planned axes."""
+    label: npt.NDArray[np.uint8]
+    """(a0, a1, a2) class indices."""
+    reference: npt.NDArray[np.uint8]
+    """(Z, Y, X) class indices on the canonical native grid."""
+    properties: CaseProperties
+    locations: dict[int, npt.NDArray[np.int32]]
+    """Class index to voxels (n, 3) of `label`; classes that the case has."""
+
+
+class Store:
+    """A folder of prepared cases."""
+
+    def __init__(self, root: Path) -> None:
+        """Open the store in `root`; one that is not there or unreadable raises `PlanError`."""
+        self.root = Path(root)
+        content = _read_index(self.root)
+        if content is None:
+            raise PlanError(str(self.root), "no prepared cases", "a folder that `autospine train` prepared", _REMEDY)
+        self.key: str = content["key"]
+        self.names: tuple[str, ...] = tuple(sorted(name for name, labelled in content["cases"].items() if labelled))
+        """Labelled cases, sorted; the others are not prepared."""
+
+    def open(self, name: str) -> StoredCase:
+        """The case called `name`; one that is not there or damaged raises `PlanError`."""
+        if name not in self.names:
+            raise PlanError(str(self.root), f"no prepared case {name!r}", f"one of {', '.join(self.names)}", _REMEDY)
+        image, label, reference, locations, properties = _case_files(self.root, name)
+        try:
+            with np.load(locations, allow_pickle=False) as archive:
+                voxels = {int(value): archive[value] for value in archive.files}
+            return StoredCase(
+                name=name,
+                image=np.load(image, mmap_mode="r", allow_pickle=False),
+                label=np.load(label, mmap_mode="r", allow_pickle=False),
+                reference=np.load(reference, mmap_mode="r", allow_pickle=False),
+                properties=CaseProperties.from_json(read_json(properties, PlanError)),
+                locations=voxels,
+            )
+        except (OSError, ValueError, EOFError, KeyError, TypeError) as fault:
+            found = f"the prepared case {name!r} is missing or damaged ({fault})"
+            raise PlanError(str(self.root), found, "whole files", _REMEDY) from fault
+
+
+def stored_key(plan: Plan, configuration: Configuration) -> str:
+    """SHA-256 of everything the prepared cases depend on: data, classes, intensities, axes, spacing, interpolation.
+
+    What only training reads (patch, network, loss, schedule) has no part in it.
+    """
+    content = {
+        "format": FORMAT,
+        "fingerprint": plan.fingerprint_hash,
+        "channels": plan.channels,
+        "labels": plan.labels,
+        "intensities": [asdict(intensity) for intensity in plan.intensities],
+        "axis_order": configuration.axis_order,
+        "spacing_mm": configuration.spacing_mm,
+        "normalisation": configuration.normalisation,
+        "use_mask": configuration.use_mask,
+        "resampling": asdict(configuration.resampling),
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def find_store(root: Path, key: str) -> Store | None:
+    """The store in `root` where it is whole and has this key; None where there is something to prepare."""
+    index = _read_index(root, damaged_is_missing=True)
+    if index is None or index["key"] != key:
+        return None
+    store = Store(root)
+    whole = all(path.is_file() for name in store.names for path in _case_files(root, name))
+    return store if whole else None
+
+
+def prepare_dataset(
+    dataset: Dataset,
+    plan: Plan,
+    configuration: Configuration,
+    root: Path,
+    *,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Store:
+    """The store in `root` with every labelled case of `dataset`; cases that are there already are kept.
+
+    A store with another key is emptied first. `workers` processes share the work (None: as many as there are cores
+    and free memory for); 1 stays in this process. A case that fails raises, with its name, once the cases under way
+    are done; a later call goes on from there.
+    """
+    root = Path(root)
+    key = stored_key(plan, configuration)
+    index = _read_index(root, damaged_is_missing=True)
+    if index is None or index["key"] != key:
+        _empty(root)
+    labelled = {case.name: case.label is not None for case in dataset.cases}
+    write_json(root / "store.json", {"key": key, "cases": labelled})
+    cases = [case for case in dataset.cases if labelled[case.name]]
+    missing = [case for case in cases if not all(path.is_file() for path in _case_files(root, case.name))]
+    jobs = [
+        _Job(replace(dataset, cases=(case,)), case, configuration, plan.intensities, len(plan.labels), root)
+        for case in missing
+    ]
+    if workers is None:
+        workers = bounded_workers([case.images for case in missing], configuration)
+    workers = min(workers, len(jobs))
+    done = len(cases) - len(missing)
+    with closing(_run_here(jobs) if workers <= 1 else _run_in_processes(jobs, workers)) as names:
+        for name in names:
+            done += 1
+            if progress is not None:
+                progress(name, done, len(cases))
+    return Store(root)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What a worker needs to know to prepare one case."""
+
+    dataset: Dataset
+    case: Case
+    configuration: Configuration
+    intensities: Sequence[IntensityPlan]
+    classes: int
+    root: Path
+
+
+def _build(job: _Job) -> str:
+    """Prepare and write one case; its name."""
+    from autospine.data.dataset import load_case  # reads images; a process that only opens the store does not
+
+    loaded = load_case(job.dataset, job.case)
+    name, spacing_mm = job.case.name, loaded.image.geometry.spacing_mm
+    prepared = prepare_case(loaded.image.array, loaded.label, spacing_mm, job.configuration, job.intensities, name)
+    if prepared.label is None or loaded.label is None:
+        raise ValueError(f"case {name!r} is to be prepared for training and has no label")
+    image, label, reference, locations, properties = _case_files(job.root, name)
+    for path, array in ((image, prepared.image), (label, prepared.label), (reference, loaded.label)):
+        with atomic_path(path) as temporary:
+            np.save(temporary, np.ascontiguousarray(array), allow_pickle=False)
+    voxels = class_locations(prepared.label, range(1, job.classes + 1), _SEED)
+    with atomic_path(locations) as temporary:
+        np.savez(temporary, **{str(value): found for value, found in voxels.items()})  # type: ignore[arg-type]
+    write_json(properties, prepared.properties.to_json())
+    return name
+
+
+def _run_here(jobs: Sequence[_Job]) -> Generator[str, None, None]:
+    """Each job in this process; yields the names of what is done."""
+    for job in jobs:
+        try:
+            name = _build(job)
+        except Exception as fault:
+            raise _named(fault, job.case.name) from fault
+        yield name
+
+
+def _run_in_processes(jobs: Sequence[_Job], workers: int) -> Generator[str, None, None]:
+    """The jobs shared out to processes; yields the names as they are done."""
+    # fresh interpreters: forking a process in which torch has started threads can hang
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_initialise_worker)
+    try:
+        running: dict[Future[str], str] = {pool.submit(_build, job): job.case.name for job in jobs}
+        for future in as_completed(running):
+            try:
+                name = future.result()
+            except BrokenProcessPool as fault:
+                found = f"a process that prepared cases for {jobs[0].root} was ended, most often for lack of memory"
+                remedy = "try again with fewer workers (1 needs least); what is done so far is kept"
+                raise DataError(jobs[0].dataset.name, found, remedy=remedy) from fault
+            except Exception as fault:
+                raise _named(fault, running[future]) from fault
+            yield name
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _initialise_worker() -> None:
+    """One thread for matrix products, and Ctrl-C left to the parent, which ends its workers itself."""
+    import threadpoolctl  # type: ignore[import-untyped]  # comes with scikit-learn
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # products of a few small matrices gain nothing from threads that the neighbouring workers want as well
+    threadpoolctl.threadpool_limits(1)
+
+
+def _named(fault: Exception, case: str) -> Exception:
+    """`fault` with the case's name in it: the user's faults keep their kind, ours keep their traceback."""
+    if isinstance(fault, AutospineError):
+        where = fault.where if case in fault.where else f"{case}: {fault.where}"
+        return type(fault)(where, fault.found, fault.expected, fault.remedy)
+    if isinstance(fault, MemoryError):
+        remedy = "close other programs or try again with fewer workers; what is done so far is kept"
+        return DataError(case, "memory ran out while the case was prepared", remedy=remedy)
+    return RuntimeError(f"case {case!r} could not be prepared: {fault!r}")
+
+
+def _case_files(root: Path, name: str) -> list[Path]:
+    """Image, label, reference, locations, properties of a case."""
+    return [root / f"{name}{suffix}" for suffix in _SUFFIXES]
+
+
+def _read_index(root: Path, *, damaged_is_missing: bool = False) -> dict[str, Any] | None:
+    """`store.json`, or None where there is none; an unreadable one raises `PlanError` unless it may count as none."""
+    path = root / "store.json"
+    if not path.is_file():
+        return None
+    try:
+        content = read_json(path, PlanError)
+        if not (isinstance(content, dict) and isinstance(content.get("key"), str)):
+            raise PlanError(str(path), "no key", "the index of a store of prepared cases", _REMEDY)
+        if not isinstance(content.get("cases"), dict):
+            raise PlanError(str(path), "no list of cases", "the index of a store of prepared cases", _REMEDY)
+    except PlanError:
+        if damaged_is_missing:
+            return None
+        raise
+    return content
+
+
+def _empty(root: Path) -> None:
+    """Remove the store's own files from `root`; anything else in the folder is left alone."""
+    try:
+        with suppress(FileNotFoundError):
+            (root / "store.json").unlink()
+        for path in root.iterdir() if root.is_dir() else ():
+            if path.name.endswith(_SUFFIXES):
+                path.unlink()
+    except OSError as fault:
+        raise OutputError(str(root), f"cannot be emptied ({fault.strerror or fault})") from fault
