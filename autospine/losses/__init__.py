@@ -1,0 +1,1 @@
+"""Dice and cross entropy, plain or weighted by the size of the anatomy."""

@@ -1,0 +1,53 @@
+"""The planned loss: soft Dice plus (size-adaptive) cross entropy, 1:1, at every scale."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from autospine.losses.deep_supervision import DeepSupervision
+from autospine.losses.dice import soft_dice_loss
+from autospine.losses.size_adaptive import size_adaptive_cross_entropy, weight_tensor
+from autospine.planning.plan import LossPlan
+
+
+class DiceCrossEntropy(nn.Module):
+    """Soft Dice plus cross entropy from one log-softmax, in float32 under autocast too."""
+
+    weight: Tensor | None
+
+    def __init__(self, *, class_weights: tuple[float, ...], batch_dice: bool, smooth: float) -> None:
+        """`class_weights` background first; all ones give plain cross entropy."""
+        super().__init__()
+        self.register_buffer("weight", weight_tensor(class_weights), persistent=False)
+        self.classes = len(class_weights)
+        self.batch_dice = batch_dice
+        self.smooth = smooth
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """A scalar of at least -1 from logits (B, K, *patch) and target (B, *patch), values 0..K-1 or IGNORE.
+
+        Raises ValueError where the number of classes or the sizes differ.
+        """
+        if logits.shape[1] != self.classes or logits.shape[2:] != target.shape[1:] or len(logits) != len(target):
+            raise ValueError(
+                f"logits {tuple(logits.shape)} and target {tuple(target.shape)} do not fit {self.classes} classes"
+            )
+        with torch.autocast(logits.device.type, enabled=False):
+            if logits.dtype != torch.float64:
+                logits = logits.float()
+            target = target.long()
+            log_probabilities = F.log_softmax(logits, dim=1)
+            dice = soft_dice_loss(log_probabilities.exp(), target, batch_dice=self.batch_dice, smooth=self.smooth)
+            return dice + size_adaptive_cross_entropy(log_probabilities, target, self.weight)
+
+
+def build_loss(plan: LossPlan, outputs: int) -> DeepSupervision:
+    """The loss of a network with `outputs` outputs: called with (outputs, target (B, *patch) int64) -> scalar.
+
+    Move it to the network's device: it holds the class weights.
+    """
+    weights = plan.class_weights if plan.kind == "dice_size_adaptive_ce" else (1.0,) * len(plan.class_weights)
+    loss = DiceCrossEntropy(class_weights=weights, batch_dice=plan.batch_dice, smooth=plan.smooth)
+    return DeepSupervision(loss, outputs)

@@ -1,0 +1,1 @@
+"""The planned U-Net and its parts."""

@@ -1,0 +1,83 @@
+"""Multi-scale feature fusion at the bottleneck: several looks at the same features, fused and added.
+
+After the idea of Zhang et al. 2023 (doi 10.1145/3587716.3587777); the module itself is our own definition
+and no replication of theirs. On a bottleneck of shape S with C channels, C_b = max(8, C // 4):
+
+    x --+-- 1x1 ------------------------ C_b --+
+        +-- dilated conv, one per rate - C_b --+-- concat -- 1x1 -- norm (scale 0) -- + -- out
+        +-- mean -- 1x1 -- expand ------ C_b --+                                      |
+        +-----------------------------------------------------------------------------+
+
+The last norm starts with scale 0, so that a fresh module is the identity.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from autospine.networks.blocks import EPS, ConvBlock, convolution, initialise
+
+RATES = (1, 2, 4)
+"""Dilation rates before they are limited to the bottleneck's size."""
+MIN_BRANCH_CHANNELS = 8
+
+
+def branch_kernel(shape: tuple[int, ...], kernel: tuple[int, ...]) -> tuple[int, ...]:
+    """Kernel of the dilated branches: 1 on axes of one voxel or where the stage's own kernel is 1, else 3."""
+    return tuple(1 if size == 1 or width == 1 else 3 for size, width in zip(shape, kernel, strict=True))
+
+
+def branch_rates(shape: tuple[int, ...], kernel: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+    """Distinct dilation rates per axis, smallest first; no tap falls on nothing but padding.
+
+    A rate is at most half its axis: shape (5, 7, 7) and kernel (3, 3, 3) give (1, 1, 1), (2, 2, 2), (2, 3, 3);
+    shape (2, 3, 3) gives (1, 1, 1) alone.
+    """
+    widths = branch_kernel(shape, kernel)
+    limited = (
+        tuple(1 if width == 1 else min(rate, max(1, size // 2)) for size, width in zip(shape, widths, strict=True))
+        for rate in RATES
+    )
+    return tuple(dict.fromkeys(limited))
+
+
+class MSFF(nn.Module):
+    """x + fuse(branches of x), (B, C, *shape) -> the same shape; the identity until it has been trained.
+
+    The norm of the fusion is taken over all channels of a sample together (a group norm of one group): an
+    instance norm would subtract each channel's mean over space, which is all that the global branch adds,
+    and so remove that branch from the network altogether.
+    """
+
+    def __init__(self, channels: int, shape: tuple[int, ...], kernel: tuple[int, ...]) -> None:
+        """Build the branches for a bottleneck of `shape` whose convolutions have `kernel`, both per axis."""
+        super().__init__()
+        ones = (1,) * len(shape)
+        width = max(MIN_BRANCH_CHANNELS, channels // 4)
+        norm = math.prod(shape) > 1
+        rates = branch_rates(shape, kernel)
+        self.point = ConvBlock(channels, width, ones, norm=norm)
+        self.dilated = nn.ModuleList(
+            ConvBlock(channels, width, branch_kernel(shape, kernel), dilation=rate, norm=norm) for rate in rates
+        )
+        self.pooled = ConvBlock(channels, width, ones, norm=False)
+        # Where a norm follows, its shift stands in for the bias.
+        self.fuse = convolution((2 + len(rates)) * width, channels, ones, bias=not norm)
+        self.norm = nn.GroupNorm(1, channels, eps=EPS) if norm else nn.Identity()
+        initialise(self)
+        for parameter in (self.norm if norm else self.fuse).parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, *shape) -> (B, C, *shape)."""
+        mean = x.mean(dim=tuple(range(2, x.ndim)), keepdim=True)
+        branches = [
+            self.point(x),
+            *(branch(x) for branch in self.dilated),
+            self.pooled(mean).expand(-1, -1, *x.shape[2:]),
+        ]
+        fused: Tensor = self.norm(self.fuse(torch.cat(branches, dim=1)))
+        return x + fused

@@ -1,0 +1,120 @@
+"""The U-Net: an encoder that halves, a decoder that doubles, a segmentation head at every decoder scale.
+
+    stage 0   encoder.0 ------------ skip ------------ decoder.0 -- heads.0   finest, patch size
+    stage 1       encoder.1 -------- skip -------- decoder.1 ------ heads.1
+    stage 2           encoder.2 -- (msff) -- up ------^                       bottleneck
+
+Weights are named by stage (`encoder.0.1.conv.weight`, `decoder.0.up.weight`, `heads.0.bias`); the names
+under `msff.` are the only ones that the MSFF bottleneck adds.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from autospine.networks.blocks import convolution, initialise, stack, upsampling
+from autospine.networks.msff import MSFF
+
+
+def stage_shapes(patch: tuple[int, ...], strides: tuple[tuple[int, ...], ...]) -> tuple[tuple[int, ...], ...]:
+    """Size in voxels of each stage's features, finest first: ceil(size / stride) on the way down."""
+    shapes: list[tuple[int, ...]] = []
+    shape = patch
+    for stride in strides:
+        shape = tuple(-(-size // step) for size, step in zip(shape, stride, strict=True))
+        shapes.append(shape)
+    return tuple(shapes)
+
+
+class DecoderStage(nn.Module):
+    """Upsample the features from below, set the skip beside them, convolve."""
+
+    def __init__(self, below: int, features: int, stride: tuple[int, ...], kernel: tuple[int, ...], count: int) -> None:
+        """`below` and `features` are channels of the coarser and of this stage; `count` convolutions follow."""
+        super().__init__()
+        self.up = upsampling(below, features, stride)
+        self.convs = stack(2 * features, features, kernel, count)
+
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        """(B, below, ...), (B, features, ... x stride) -> (B, features, ... x stride)."""
+        y: Tensor = self.convs(torch.cat((self.up(x), skip), dim=1))
+        return y
+
+
+class UNet(nn.Module):
+    """(B, in_channels, *patch) -> logits, finest first.
+
+    In training mode one output per decoder stage, for deep supervision; in evaluation mode the finest alone,
+    and the other heads are not computed.
+    """
+
+    def __init__(
+        self,
+        *,
+        in_channels: int,
+        out_channels: int,
+        features: tuple[int, ...],
+        kernels: tuple[tuple[int, ...], ...],
+        strides: tuple[tuple[int, ...], ...],
+        convs_encoder: int,
+        convs_decoder: int,
+        patch: tuple[int, ...],
+        msff: bool,
+    ) -> None:
+        """Lists run from the finest stage to the bottleneck; `patch` in voxels, no B and C.
+
+        The weights depend on torch's seed alone. MSFF is built last and gives the random stream back as it
+        found it, so that both arms of an ablation start from the same weights and see the same samples.
+        """
+        super().__init__()
+        shapes = stage_shapes(patch, strides)
+        inputs = (in_channels, *features[:-1])
+        coarse = range(len(features) - 1)
+        self.divisor = tuple(math.prod(steps) for steps in zip(*strides, strict=True))
+        self.encoder = nn.ModuleList(
+            stack(
+                inputs[i],
+                features[i],
+                kernels[i],
+                convs_encoder,
+                stride=strides[i],
+                norm=math.prod(shapes[i]) > 1,
+            )
+            for i in range(len(features))
+        )
+        self.decoder = nn.ModuleList(
+            DecoderStage(features[i + 1], features[i], strides[i + 1], kernels[i], convs_decoder) for i in coarse
+        )
+        # A network of one stage has no decoder: its head stands on the only features there are.
+        self.heads = nn.ModuleList(
+            convolution(features[i], out_channels, (1,) * len(patch)) for i in (coarse or range(1))
+        )
+        initialise(self)
+        self.msff: nn.Module = nn.Identity()
+        if msff:
+            with torch.random.fork_rng(devices=[]):
+                self.msff = MSFF(features[-1], shapes[-1], kernels[-1])
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Logits (B, out_channels, *patch) first, then each coarser decoder stage (training mode only).
+
+        Raises ValueError where a size of `x` cannot be halved as often as the network does.
+        """
+        if any(size % step for size, step in zip(x.shape[2:], self.divisor, strict=True)):
+            raise ValueError(f"patch {tuple(x.shape[2:])} must be a multiple of {self.divisor} on each axis")
+        skips: list[Tensor] = []
+        for stage in self.encoder:
+            x = stage(x)
+            skips.append(x)
+        x = self.msff(skips.pop())
+        if not skips:
+            return (self.heads[0](x),)
+        outputs: list[Tensor] = []
+        for index in reversed(range(len(skips))):
+            x = self.decoder[index](x, skips.pop())
+            if self.training or index == 0:
+                outputs.append(self.heads[index](x))
+        return tuple(reversed(outputs))
