@@ -1,0 +1,103 @@
+"""Logits of a prepared case: sliding window, mirroring, the mean of several networks.
+
+Everything here is arrays in, arrays out; no file is read. 2D configurations predict slice by slice along
+the first planned axis, several slices to a batch.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from acvl_utils.cropping_and_padding.padding import pad_nd_image
+from torch import Tensor, nn
+
+from autospine.inference.window import blending_window, tile_starts
+from autospine.networks.device import autocast
+from autospine.planning.plan import Configuration
+
+SLICES_PER_BATCH = {"cpu": 4, "cuda": 32}
+"""2D tiles that go through the network together: enough to keep the device busy, small enough for its memory."""
+
+Tile = tuple[slice, slice, slice]
+
+
+@torch.inference_mode()
+def predict_logits(
+    networks: Sequence[nn.Module],
+    image: npt.NDArray[np.float32],
+    configuration: Configuration,
+    *,
+    device: torch.device,
+    mirror: bool = True,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> npt.NDArray[np.float32]:
+    """Mean logits of `networks` over all tiles and mirrorings.
+
+    Args:
+        networks: trained networks in evaluation mode on `device`.
+        image: prepared case (C, a0, a1, a2), planned axes.
+        configuration: its patch, overlap and mirror axes are used.
+        device: where the networks are.
+        mirror: average over all combinations of the plan's mirror axes.
+        progress: called with (tiles done, tiles in all).
+
+    Returns:
+        (K, a0, a1, a2) float32, K = background + classes.
+    """
+    patch = configuration.patch
+    patch = (1, *patch) if len(patch) == 2 else patch
+    padded, back = pad_nd_image(image, patch, mode="constant", kwargs={"constant_values": 0}, return_slicer=True)
+    axes = configuration.training.mirror_axes if mirror else ()
+    shape = padded.shape[1:]
+    volume = torch.from_numpy(np.ascontiguousarray(padded, np.float32))
+    window = torch.from_numpy(blending_window(patch)).to(device)
+    total = torch.zeros((configuration.network.out_channels, *shape), dtype=torch.float32)
+    weight = torch.zeros(shape, dtype=torch.float32)
+
+    tiles = list(_tiles(shape, patch, configuration.overlap))
+    together = SLICES_PER_BATCH[device.type] if configuration.network.dimension == 2 else 1
+    for first in range(0, len(tiles), together):
+        group = tiles[first : first + together]
+        batch = torch.stack([volume[(slice(None), *tile)] for tile in group]).to(device)
+        logits = _mean_logits(networks, batch, configuration.network.dimension, axes, device)
+        for tile, values in zip(group, logits * window, strict=True):
+            total[(slice(None), *tile)] += values.cpu()
+            weight[tile] += window.cpu()
+        progress(min(first + together, len(tiles)), len(tiles))
+    total /= weight
+    cropped: npt.NDArray[np.float32] = total.numpy()[(slice(None), *back[1:])]
+    return cropped
+
+
+def _tiles(shape: tuple[int, ...], patch: tuple[int, ...], overlap: float) -> Iterator[Tile]:
+    """The tiles of a volume, in order."""
+    starts = [tile_starts(size, edge, overlap) for size, edge in zip(shape, patch, strict=True)]
+    for z, y, x in itertools.product(*starts):
+        yield slice(z, z + patch[0]), slice(y, y + patch[1]), slice(x, x + patch[2])
+
+
+def _mean_logits(
+    networks: Sequence[nn.Module], batch: Tensor, dimension: int, axes: tuple[int, ...], device: torch.device
+) -> Tensor:
+    """(N, C, 1 or a0, a1, a2) -> (N, K, ...) float32, averaged over networks and mirrorings."""
+    inputs = batch[:, :, 0] if dimension == 2 else batch
+    flips = [
+        tuple(axis + 2 for axis in chosen)
+        for count in range(len(axes) + 1)
+        for chosen in itertools.combinations(axes, count)
+    ]
+    summed: Tensor | None = None
+    for flip in flips:
+        flipped = inputs.flip(flip) if flip else inputs
+        for network in networks:
+            with autocast(device):
+                logits = network(flipped)[0].float()
+            logits = logits.flip(flip) if flip else logits
+            summed = logits if summed is None else summed + logits
+    assert summed is not None
+    summed /= len(flips) * len(networks)
+    return summed[:, :, None] if dimension == 2 else summed

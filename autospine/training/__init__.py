@@ -1,0 +1,1 @@
+"""From prepared cases to a checkpoint: sampling, augmentation and one visible loop."""

@@ -1,0 +1,73 @@
+"""What a training leaves on disk: the state to go on from, and the weights to predict with.
+
+`training.ckpt` holds weights, optimiser, step, seconds and history; batches need no state of their own,
+since they are a function of the step. Both files are written whole or not at all, and read without
+running any code that they might hold.
+"""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from autospine.data.files import atomic_path
+from autospine.errors import PlanError
+from autospine.training.log import EpochRecord
+
+CHECKPOINT = "training.ckpt"
+WEIGHTS = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A training between two steps."""
+
+    network: dict[str, Any]
+    optimiser: dict[str, Any]
+    scaler: dict[str, Any]
+    step: int
+    seconds: float
+    history: tuple[EpochRecord, ...]
+    identity: str
+    """Hash of the configuration, data and fold that this training belongs to."""
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write `training.ckpt` in `folder`, replacing the one before it only when whole."""
+    content = {**vars(checkpoint), "history": [record.to_dict() for record in checkpoint.history]}
+    with atomic_path(folder / CHECKPOINT) as temporary:
+        torch.save(content, temporary)
+
+
+def load_checkpoint(folder: Path, identity: str, device: torch.device) -> Checkpoint | None:
+    """The checkpoint of `folder`, or None where there is none.
+
+    Raises:
+        PlanError: it cannot be read, or belongs to another plan, fold or dataset.
+    """
+    path = folder / CHECKPOINT
+    if not path.exists():
+        return None
+    remedy = "delete this fold's folder, or run train with --overwrite, to start anew"
+    try:
+        content = torch.load(path, map_location=device, weights_only=True)
+        history = tuple(EpochRecord.from_dict(record) for record in content.pop("history"))
+        checkpoint = Checkpoint(**content, history=history)
+    except (OSError, RuntimeError, EOFError, KeyError, TypeError, ValueError, pickle.UnpicklingError) as error:
+        raise PlanError(str(path), f"this checkpoint cannot be read ({error})", remedy=remedy) from error
+    if checkpoint.identity != identity:
+        found = "this checkpoint was made with another plan, fold, split or other data"
+        raise PlanError(str(path), found, "the plan and data it was started with", remedy)
+    return checkpoint
+
+
+def save_weights(folder: Path, network: torch.nn.Module) -> None:
+    """Write `model.safetensors` in `folder`."""
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    with atomic_path(folder / WEIGHTS) as temporary:
+        save_file(weights, temporary)

@@ -1,0 +1,242 @@
+"""`fit`: one visible loop that trains one fold of one configuration.
+
+Nothing is called back into and nothing is subclassed: what a training does stands here from top to bottom.
+It needs the store of prepared cases and torch; it reads no image file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from autospine.data.folds import Fold
+from autospine.errors import AutospineError, Stopped
+from autospine.losses.build import build_loss
+from autospine.networks.build import build_network
+from autospine.networks.device import autocast, autocast_dtype
+from autospine.planning.plan import Configuration, configuration_to_dict
+from autospine.preprocessing.store import Store
+from autospine.training.checkpoint import (
+    WEIGHTS,
+    Checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+    save_weights,
+)
+from autospine.training.interrupt import StopRequest
+from autospine.training.log import EpochRecord, write_history
+from autospine.training.sampler import IGNORE, PatchBatches, batches_from
+from autospine.training.schedule import Clock, Schedule, build_optimiser
+
+CHECKPOINT_EVERY_S = 120.0
+"""Seconds between checkpoints: what a kill can lose."""
+LOSS_EVERY_STEPS = 10
+"""Steps between two readings of the loss for display: each reading makes the host wait for the device."""
+
+
+@dataclass(frozen=True)
+class FitProgress:
+    """What a progress bar shows after a step."""
+
+    progress: float
+    """Share of the training done, 0 to 1."""
+    step: int
+    seconds: float
+    seconds_left: float
+    loss: float | None
+    """Mean training loss since the epoch began."""
+    dice: float | None
+    """Mean Dice over the classes after the last epoch."""
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """How a training ended."""
+
+    step: int
+    seconds: float
+    history: tuple[EpochRecord, ...]
+    peak_memory_bytes: int | None
+    """CUDA only."""
+
+
+def fit(
+    configuration: Configuration,
+    store: Store,
+    fold: Fold,
+    folder: Path,
+    *,
+    classes: tuple[str, ...],
+    device: torch.device,
+    workers: int = 1,
+    on_step: Callable[[FitProgress], None] = lambda _: None,
+    on_epoch: Callable[[EpochRecord], None] = lambda _: None,
+) -> FitResult:
+    """Train `configuration` on the cases of `fold.train`, or go on where an earlier call stopped.
+
+    Args:
+        configuration: what to build and how to train it; `training.budget_s` or `training.epochs` ends it.
+        store: prepared cases.
+        fold: names of the training and validation cases; validation may be empty.
+        folder: where `training.ckpt`, `model.safetensors` and `history.csv` go.
+        classes: names of the classes without background, for `history.csv`.
+        device: where to train.
+        workers: processes that build batches; 0 builds them in this one.
+        on_step: called after every step.
+        on_epoch: called after every epoch.
+
+    Raises:
+        Stopped: Ctrl-C or a termination signal; the checkpoint is saved.
+        AutospineError: the loss is no longer finite.
+    """
+    training = configuration.training
+    schedule = Schedule(training)
+    torch.manual_seed(training.seed)
+    network = build_network(configuration.network, configuration.patch).to(device)
+    loss_of = build_loss(configuration.loss, outputs=len(configuration.network.strides) - 1).to(device)
+    optimiser = build_optimiser(network, training)
+    scaler = torch.amp.GradScaler(device.type, enabled=autocast_dtype(device) is torch.float16)
+
+    identity = training_identity(configuration, store, fold)
+    step, history, seconds = 0, [], 0.0
+    resumed = load_checkpoint(folder, identity, device)
+    if resumed is not None:
+        network.load_state_dict(resumed.network)
+        optimiser.load_state_dict(resumed.optimiser)
+        if scaler.is_enabled():
+            scaler.load_state_dict(resumed.scaler)
+        step, seconds, history = resumed.step, resumed.seconds, list(resumed.history)
+
+    pin = device.type == "cuda"
+    if pin:
+        torch.cuda.reset_peak_memory_stats(device)
+    batches = iter(
+        batches_from(
+            PatchBatches(store, fold.train, configuration, augment=True, seed=training.seed), step, workers, pin
+        )
+    )
+    held_out = PatchBatches(store, fold.validation, configuration, augment=False, seed=training.seed + 1)
+
+    def save() -> None:
+        state = Checkpoint(
+            network.state_dict(),
+            optimiser.state_dict(),
+            scaler.state_dict(),
+            step,
+            clock.seconds,
+            tuple(history),
+            identity,
+        )
+        save_checkpoint(folder, state)
+
+    clock = Clock(seconds)
+    saved_at = clock.seconds
+    with StopRequest() as stop:
+        while schedule.progress(step, clock.seconds) < 1:
+            network.train()
+            summed, counted = torch.zeros((), device=device), 0
+            shown: float | None = None
+            for _ in range(training.steps_per_epoch - step % training.steps_per_epoch):
+                rate = schedule.learning_rate(schedule.progress(step, clock.seconds))
+                for group in optimiser.param_groups:
+                    group["lr"] = rate
+                image, target = (part.to(device, non_blocking=True) for part in next(batches))
+                optimiser.zero_grad(set_to_none=True)
+                with autocast(device):
+                    outputs = network(image)
+                loss = loss_of(outputs, target)
+                scaler.scale(loss).backward()
+                scaler.unscale_(optimiser)
+                nn.utils.clip_grad_norm_(network.parameters(), training.clip_norm)
+                scaler.step(optimiser)
+                scaler.update()
+                step += 1
+                summed, counted = summed + loss.detach(), counted + 1
+
+                if counted % LOSS_EVERY_STEPS == 0 or device.type == "cpu":
+                    shown = float(summed) / counted
+                on_step(_progress(schedule, step, clock.seconds, shown, history))
+                if stop.requested:
+                    save()
+                    raise Stopped(f"stopped after {step} steps; the same command goes on from there")
+                if clock.seconds - saved_at > CHECKPOINT_EVERY_S:
+                    save()
+                    saved_at = clock.seconds
+                if schedule.progress(step, clock.seconds) >= 1:
+                    break
+
+            train_loss = float(summed) / counted
+            if not math.isfinite(train_loss):
+                remedy = "lower training.learning_rate in plan.toml and train this fold with --overwrite"
+                raise AutospineError(
+                    str(folder), f"the loss became {train_loss} by step {step}", "a finite loss", remedy
+                )
+            validation_loss, dice = _validate(network, loss_of, held_out, training.validation_steps, device)
+            record = EpochRecord(len(history), step, clock.seconds, rate, train_loss, validation_loss, dice)
+            history.append(record)
+            write_history(folder, history, classes)
+            on_epoch(record)
+
+    save_weights(folder, network)
+    save()
+    peak = torch.cuda.max_memory_allocated(device) if pin else None
+    return FitResult(step, clock.seconds, tuple(history), peak)
+
+
+def is_trained(folder: Path) -> bool:
+    """Whether a training in `folder` ran to its end."""
+    return (folder / WEIGHTS).exists()
+
+
+def training_identity(configuration: Configuration, store: Store, fold: Fold) -> str:
+    """Hash of what a training depends on: a checkpoint of another one must not be continued."""
+    content = [configuration_to_dict(configuration), store.key, fold.train, fold.validation]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _progress(
+    schedule: Schedule, step: int, seconds: float, loss: float | None, history: list[EpochRecord]
+) -> FitProgress:
+    done = schedule.progress(step, seconds)
+    left = seconds * (1 - done) / done if done > 0 else math.inf
+    return FitProgress(done, step, seconds, left, loss, history[-1].mean_dice if history else None)
+
+
+@torch.inference_mode()
+def _validate(
+    network: nn.Module, loss_of: nn.Module, batches: PatchBatches, count: int, device: torch.device
+) -> tuple[float | None, tuple[float | None, ...]]:
+    """Mean loss and per-class Dice over `count` fixed patches of the validation cases."""
+    if not batches.cases:
+        return None, ()
+    # training mode gives the loss all its outputs; instance norm has no running statistics to disturb
+    losses: list[Tensor] = []
+    counts: Tensor | None = None
+    for image, target in _tensors(batches, count, device):
+        with autocast(device):
+            outputs = network(image)
+        losses.append(loss_of(outputs, target))
+        classes = outputs[0].shape[1]
+        predicted, known = outputs[0].argmax(1), target != IGNORE
+        pairs = torch.bincount(target[known] * classes + predicted[known], minlength=classes**2).reshape(
+            classes, classes
+        )
+        counts = pairs if counts is None else counts + pairs
+    if counts is None:
+        return None, ()
+    hits, sizes = counts.diagonal()[1:], (counts.sum(0) + counts.sum(1))[1:]
+    dice = [2 * hit / size if size else None for hit, size in zip(hits.tolist(), sizes.tolist(), strict=True)]
+    return float(torch.stack(losses).mean()), tuple(dice)
+
+
+def _tensors(batches: PatchBatches, count: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+    for index in range(count):
+        image, target = batches[index]
+        yield torch.from_numpy(image).to(device), torch.from_numpy(target).to(device)
