@@ -1,0 +1,1 @@
+"""Arrays in, numbers out: the metrics, and scores of whole folders."""

@@ -1,0 +1,148 @@
+"""Scores of cases and folders: means by hand, streaming, JSON, every problem in one error."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autospine.data.volume import Geometry, Volume, write_volume
+from autospine.errors import DataError
+from autospine.evaluation.score import evaluate_folders, score_cases
+
+LABELS = (("L1", 5), ("L2", 4))
+SPACING = (4.0, 2.0, 1.0)
+TILT = np.cos(0.1), np.sin(0.1)
+GEOMETRY = Geometry(
+    shape=(2, 3, 4),
+    spacing_mm=SPACING,
+    origin_mm=(1.0, -2.0, 3.0),
+    direction=(TILT[0], -TILT[1], 0.0, TILT[1], TILT[0], 0.0, 0.0, 0.0, 1.0),
+    dimension=3,
+)
+
+
+def mask(**counts: int) -> np.ndarray:
+    """(2, 3, 4) labels; `L1=3` puts the value of L1 in three voxels, each class from its own row on."""
+    array = np.zeros((2, 3, 4), np.uint8)
+    flat = array.reshape(-1)
+    for (_, value), start in zip(LABELS, (0, 12), strict=True):
+        name = next(name for name, number in LABELS if number == value)
+        flat[start : start + counts.get(name, 0)] = value
+    return array
+
+
+def write(folder: Path, name: str, array: np.ndarray, geometry: Geometry = GEOMETRY) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    write_volume(folder / name, Volume(array[None], geometry, ()))
+    return folder / name
+
+
+def test_means_by_hand() -> None:
+    # Dice L1: case a 2*2/(2+4) = 2/3, case b absent from both: left out. L2: a 1, b missed: 0.
+    cases = [
+        ("a", mask(L1=2, L2=3), mask(L1=4, L2=3), SPACING),
+        ("b", mask(), mask(L2=1), SPACING),
+    ]
+    scores = score_cases(cases, LABELS)
+    assert scores.class_mean("L1") == pytest.approx(2 / 3)
+    assert scores.class_mean("L2") == pytest.approx(0.5)
+    assert scores.mean() == pytest.approx((2 / 3 + 0.5) / 2)  # not the mean of the three numbers
+    assert scores.case_mean(scores.cases[0]) == pytest.approx(5 / 6)
+    assert scores.class_mean("L1", "sensitivity") == pytest.approx(0.5)
+
+
+def test_json_has_the_schema_and_no_nan() -> None:
+    scores = score_cases([("a", mask(L1=2), mask(L1=2), SPACING)], LABELS)
+    content = json.loads(json.dumps(scores.to_json(), allow_nan=False))
+    assert list(content) == ["rule", "mean", "classes", "cases"]
+    assert content["mean"]["dice"] == 1.0
+    assert content["classes"]["L1"] == {
+        "dice": 1.0, "iou": 1.0, "precision": 1.0, "sensitivity": 1.0, "specificity": 1.0, "hd95_mm": 0.0,
+    }  # fmt: skip
+    assert content["classes"]["L2"]["dice"] is None
+    assert content["cases"][0]["case"] == "a"
+    assert content["cases"][0]["classes"]["L1"]["reference_voxels"] == 2
+    assert "absent" in content["rule"]
+
+
+def test_no_case_gives_no_number() -> None:
+    scores = score_cases([], LABELS)
+    assert math.isnan(scores.mean())
+    assert scores.to_json()["cases"] == []
+
+
+def test_cases_are_read_one_at_a_time() -> None:
+    seen: list[str] = []
+
+    def stream() -> Iterator[tuple[str, np.ndarray, np.ndarray, tuple[float, ...]]]:
+        for name in "abc":
+            seen.append(name)
+            yield name, mask(L1=1), mask(L1=1), SPACING
+            assert seen[-1] == name
+
+    assert len(score_cases(stream(), LABELS).cases) == 3
+
+
+def test_folders_are_paired_by_name_and_the_references_decide(tmp_path: Path) -> None:
+    write(tmp_path / "labelsTr", "a.nii.gz", mask(L1=4, L2=3))
+    write(tmp_path / "labelsTr", "b.nii.gz", mask(L2=2))
+    write(tmp_path / "pred", "a.mha", mask(L1=2, L2=3))
+    write(tmp_path / "pred", "b.nii.gz", mask(L2=2))
+    write(tmp_path / "pred", "unasked.nii.gz", mask())
+    scores = evaluate_folders(tmp_path / "pred", tmp_path / "labelsTr")
+    assert scores.classes == ("label_4", "label_5")
+    assert [case.case for case in scores.cases] == ["a", "b"]
+    assert scores.class_mean("label_5") == pytest.approx(2 / 3)
+    assert evaluate_folders(tmp_path / "pred", tmp_path / "labelsTr", (("L1", 5),)).mean() == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("labels", [{"background": 0, "L2": 4, "L1": 5}, {"0": "background", "5": "L1", "4": "L2"}])
+def test_names_come_from_the_dataset_file(tmp_path: Path, labels: dict[str, object]) -> None:
+    write(tmp_path / "labelsTr", "a.nii.gz", mask(L1=4))
+    (tmp_path / "dataset.json").write_text(json.dumps({"labels": labels}))
+    scores = evaluate_folders(tmp_path / "labelsTr", tmp_path / "labelsTr")
+    assert scores.classes == ("L2", "L1")
+    assert scores.mean() == 1.0
+
+
+def test_two_files_are_a_pair(tmp_path: Path) -> None:
+    prediction = write(tmp_path, "out.nii.gz", mask(L1=2))
+    reference = write(tmp_path, "truth.mha", mask(L1=4))
+    assert evaluate_folders(prediction, reference).mean() == pytest.approx(2 / 3)
+
+
+def test_every_problem_is_listed_at_once(tmp_path: Path) -> None:
+    for name in ("missing", "moved", "cut", "good"):
+        write(tmp_path / "ref", f"{name}.nii.gz", mask(L1=2))
+    write(tmp_path / "pred", "good.nii.gz", mask(L1=2))
+    write(tmp_path / "pred", "moved.nii.gz", mask(L1=2), replace(GEOMETRY, origin_mm=(9.0, -2.0, 3.0)))
+    cut = write(tmp_path / "pred", "cut.nii.gz", mask(L1=2))
+    cut.write_bytes(cut.read_bytes()[:60])
+    with pytest.raises(DataError) as caught:
+        evaluate_folders(tmp_path / "pred", tmp_path / "ref")
+    message = str(caught.value)
+    assert "3 problem(s)" in message
+    assert all(word in message for word in ("missing: no prediction", "moved.nii.gz", "cut.nii.gz"))
+    assert "good" not in message
+
+
+def test_a_name_that_stands_for_two_predictions_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "ref", "a.nii.gz", mask(L1=2))
+    for name in ("a.mha", "a.nrrd"):
+        write(tmp_path / "pred", name, mask(L1=2))
+    with pytest.raises(DataError, match="several predictions"):
+        evaluate_folders(tmp_path / "pred", tmp_path / "ref")
+
+
+def test_folders_that_are_empty_or_absent_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="no mask files"):
+        evaluate_folders(tmp_path / "empty", tmp_path / "empty")
+    with pytest.raises(DataError, match="does not exist"):
+        evaluate_folders(tmp_path / "empty", tmp_path / "nowhere")
