@@ -1,0 +1,211 @@
+"""The command line: parse, call one function, show. Heavy imports wait until a command runs."""
+
+from __future__ import annotations
+
+import functools
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, ParamSpec
+
+import typer
+
+from autospine.cli.duration import format_duration, parse_duration
+from autospine.errors import AutospineError, Stopped
+
+P = ParamSpec("P")
+
+app = typer.Typer(
+    help="Segment spine MRI: a folder of scans with masks becomes a trained, measured model.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+DatasetPath = Annotated[Path, typer.Argument(metavar="DATASET", help="Folder of images and masks.")]
+Runs = Annotated[Path, typer.Option(help="Where everything is written.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Subjects = Annotated[
+    str | None,
+    typer.Option(metavar="REGEX", help="Finds the subject in a case's name; a subject is never split over folds."),
+]
+Budget = Annotated[
+    float | None,
+    typer.Option(parser=parse_duration, metavar="TIME", help="Time that training may take, such as 30m or 2h."),
+]
+
+
+def reported(command: Callable[P, None]) -> Callable[P, None]:
+    """`command` with the user's errors shown as one message and turned into exit codes."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except AutospineError as error:
+            from autospine.cli.show import show_error
+
+            show_error(error)
+            raise typer.Exit(1) from None
+        except (Stopped, KeyboardInterrupt) as stop:
+            typer.echo(f"Stopped. {stop}".strip(), err=True)
+            raise typer.Exit(130) from None
+
+    return run
+
+
+@app.command()
+@reported
+def check(dataset: DatasetPath, subjects: Subjects = None) -> None:
+    """List everything that is wrong with a dataset, before any work."""
+    from autospine.cli.show import TerminalProgress, console, show_findings
+    from autospine.data.check import check_dataset
+    from autospine.data.dataset import open_dataset
+    from autospine.workflow.progress import counted
+
+    opened = open_dataset(dataset, subjects=subjects)
+    with TerminalProgress().task("Reading the dataset") as update:
+        findings = check_dataset(opened, progress=counted(update))
+    show_findings(findings)
+    problems = [finding for finding in findings if finding.severity == "error"]
+    console.print(f"{len(opened.cases)} cases: {len(problems)} error(s), {len(findings) - len(problems)} warning(s)")
+    if problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+@reported
+def plan(
+    dataset: DatasetPath,
+    recipe: Annotated[str, typer.Option(help="Name of a shipped recipe, or a recipe file.")] = "default",
+    budget: Budget = None,
+    device: Device = "auto",
+    memory: Annotated[float | None, typer.Option(min=1.0, help="GB of device memory to plan for.")] = None,
+    subjects: Subjects = None,
+    runs: Runs = Path("runs"),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, write nothing.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a plan that stands there.")] = False,
+) -> None:
+    """Read a dataset and decide everything, with reasons."""
+    from autospine.cli.show import TerminalProgress, console, show_plan
+    from autospine.workflow.plan import PlanRequest, plan_dataset
+
+    request = PlanRequest(recipe, memory, budget, device, subjects)
+    planned = plan_dataset(dataset, runs, request, dry_run=dry_run, overwrite=overwrite, progress=TerminalProgress())
+    show_plan(planned.plan)
+    if planned.existed:
+        console.print(f"{planned.folder.plan} stood there already and is shown as it is (--overwrite plans anew)")
+    elif dry_run:
+        console.print("Dry run: nothing was written")
+    else:
+        console.print(f"Written: {planned.folder.plan}. Next: autospine train {dataset} 0")
+
+
+@app.command()
+@reported
+def train(
+    dataset: DatasetPath,
+    fold: Annotated[str, typer.Argument(metavar="FOLD", help="0, 1, ... or all.")],
+    configuration: Annotated[
+        str | None, typer.Option("--configuration", "-c", help="2d or 3d_fullres; the plan's default if not given.")
+    ] = None,
+    budget: Budget = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs instead of the plan's.")] = None,
+    device: Device = "auto",
+    workers: Annotated[int | None, typer.Option(min=0, help="Processes that build batches.")] = None,
+    runs: Runs = Path("runs"),
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Throw an earlier training of the fold away.")] = False,
+) -> None:
+    """Train a fold, or go on with it; then predict and score its validation cases."""
+    from autospine.cli.show import TerminalProgress, console, show_scores
+    from autospine.workflow.train import TrainRequest, fold_numbers, train_fold
+
+    if budget is not None and epochs is not None:
+        raise typer.BadParameter("give --budget or --epochs, not both")
+    request = TrainRequest(configuration, budget, epochs, device, workers, overwrite)
+    for number in fold_numbers(fold, dataset, runs):
+        trained = train_fold(dataset, number, runs, request, progress=TerminalProgress())
+        if trained.scores is not None:
+            show_scores(trained.scores)
+        console.print(f"Written: {trained.folder}")
+
+
+@app.command()
+@reported
+def predict(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="An image, or a folder of images.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="A file for one image, else a folder.")],
+    model: Annotated[Path | None, typer.Option(help="Model folder; not needed where --runs holds one model.")] = None,
+    folds: Annotated[str, typer.Option(help="Folds to average, such as 0,1; all: every trained one.")] = "all",
+    device: Device = "auto",
+    mirror: Annotated[bool, typer.Option(help="Average over the mirrorings that the plan allows.")] = True,
+    overlap: Annotated[
+        float | None, typer.Option(min=0.0, max=0.9, help="Overlap of tiles; the plan's if not given.")
+    ] = None,
+    runs: Runs = Path("runs"),
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that stand in OUT.")] = False,
+) -> None:
+    """Segment images; the results lie on the images' own grids."""
+    from autospine.cli.show import TerminalProgress, console
+    from autospine.workflow.predict import PredictRequest, predict_paths
+
+    chosen = None if folds == "all" else tuple(part.strip() for part in folds.split(","))
+    request = PredictRequest(model, chosen, device, mirror, overlap, overwrite)
+    done = predict_paths(source, target, runs, request, progress=TerminalProgress())
+    took = f", {sum(done.seconds) / len(done.seconds):.1f} s a case" if done.seconds else ""
+    console.print(f"{len(done.files)} segmentation(s) in {target}{took}")
+
+
+@app.command()
+@reported
+def evaluate(
+    prediction: Annotated[Path, typer.Argument(metavar="PRED", help="Folder (or file) of segmentations.")],
+    reference: Annotated[Path, typer.Argument(metavar="REF", help="Folder (or file) of reference masks.")],
+    output: Annotated[Path | None, typer.Option(help="Where metrics.json goes; beside PRED if not given.")] = None,
+) -> None:
+    """Score segmentations against reference masks, per class and case."""
+    from autospine.cli.show import TerminalProgress, console, show_scores
+    from autospine.data.files import write_json
+    from autospine.evaluation.score import evaluate_folders
+    from autospine.workflow.progress import counted
+
+    with TerminalProgress().task("Scoring") as update:
+        scores = evaluate_folders(prediction, reference, None, progress=counted(update))
+    show_scores(scores)
+    path = output or (prediction if prediction.is_dir() else prediction.parent) / "metrics.json"
+    write_json(path, scores.to_json())
+    console.print(f"Written: {path}")
+
+
+@app.command()
+@reported
+def demo(
+    folder: Annotated[Path, typer.Option(help="Where the phantom and everything made from it go.")] = Path("demo"),
+    budget: Annotated[
+        float, typer.Option(parser=parse_duration, metavar="TIME", help="Time that training may take.")
+    ] = "150s",  # type: ignore[assignment]
+    seed: Annotated[int, typer.Option(help="Another seed, another phantom.")] = 0,
+    device: Device = "auto",
+) -> None:
+    """Plan, train, predict and evaluate a synthetic lumbar spine, with every command shown."""
+    from autospine.cli.show import TerminalProgress, console
+    from autospine.workflow.demo import run_demo
+
+    result = run_demo(folder, budget, seed, device, progress=TerminalProgress())
+    console.print(
+        f"Mean Dice {result.mean_dice:.3f} on {result.cases} held-out cases of a phantom (synthetic images, "
+        f"not patients), in {format_duration(result.seconds)}. Picture: {result.picture}"
+    )
+
+
+def main() -> None:
+    """Run the command line; a termination signal ends it as Ctrl-C does."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)
+    app()

@@ -1,0 +1,1 @@
+"""Whole commands as functions: what a command line does, callable from Python."""

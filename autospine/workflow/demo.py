@@ -1,0 +1,87 @@
+"""`autospine demo`: the commands a user would type, run on a synthetic lumbar spine."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from autospine.data.phantom import write_phantom
+from autospine.data.volume import read_volume, to_canonical
+from autospine.errors import AutospineError, Stopped
+from autospine.report.figures import side_by_side
+from autospine.workflow.progress import Progress, counted
+
+DATASET = "phantom"
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """How the demonstration came out."""
+
+    mean_dice: float
+    """Mean over the classes, on the held-out cases."""
+    cases: int
+    seconds: float
+    picture: Path
+
+
+def run_demo(folder: Path, budget_s: float, seed: int, device: str, *, progress: Progress) -> DemoResult:
+    """Write a phantom below `folder`, then plan, train, predict and evaluate it with the real commands.
+
+    Raises:
+        AutospineError: one of the commands failed; it has said why.
+        OutputError: `folder` cannot be written.
+        Stopped: the user stopped; the same call goes on.
+    """
+    start = time.monotonic()
+    progress.note("A phantom: synthetic images of a lumbar spine, not patients. It shows that everything runs.")
+    dataset = folder / DATASET
+    with progress.task("Writing the phantom") as update:
+        write_phantom(dataset, seed=seed, progress=counted(update))
+
+    runs, predictions = folder / "runs", folder / "predictions"
+    budget = f"{budget_s:g}s"
+    _run(progress, "plan", dataset, "--budget", budget, "--device", device, "--runs", runs)
+    _run(progress, "train", dataset, "0", "--device", device, "--runs", runs)
+    _run(progress, "predict", dataset / "imagesTs", predictions, "--device", device, "--runs", runs)
+    _run(progress, "evaluate", predictions, dataset / "labelsTs")
+
+    content = json.loads((predictions / "metrics.json").read_text(encoding="utf-8"))
+    picture = folder / "demo.png"
+    _draw(dataset, predictions, picture)
+    return DemoResult(content["mean"]["dice"], len(content["cases"]), time.monotonic() - start, picture)
+
+
+def _run(progress: Progress, *words: object) -> None:
+    """Print a command, then run it in a process of its own."""
+    arguments = [str(word) for word in words]
+    progress.note(f"\n$ autospine {shlex.join(arguments)}")
+    code = subprocess.run([sys.executable, "-m", "autospine", *arguments], check=False).returncode
+    if code == 130:
+        raise Stopped("the same command goes on from there")
+    if code != 0:
+        raise AutospineError(f"autospine {shlex.join(arguments)}", f"ended with exit code {code}", "exit code 0")
+
+
+def _draw(dataset: Path, predictions: Path, picture: Path) -> None:
+    """The first held-out case: image, mask and prediction side by side."""
+    reference_path = sorted((dataset / "labelsTs").iterdir())[0]
+    name = reference_path.name.removesuffix(".nii.gz")
+    image = to_canonical(read_volume(dataset / "imagesTs" / f"{name}_0000.nii.gz"))
+    reference = to_canonical(read_volume(reference_path))
+    prediction = to_canonical(read_volume(predictions / reference_path.name))
+    labels = json.loads((dataset / "dataset.json").read_text(encoding="utf-8"))["labels"]
+    side_by_side(
+        image.array[0],
+        reference.array[0],
+        prediction.array[0],
+        image.geometry.spacing_mm,
+        picture,
+        title=f"{name} (phantom, held out)",
+        labels=tuple((label, value) for label, value in labels.items() if value),
+    )

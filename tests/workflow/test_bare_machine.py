@@ -1,0 +1,51 @@
+"""A machine that got the plan, the folds and the prepared cases alone can train and score."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from autospine.workflow.plan import PlanRequest, plan_dataset
+from autospine.workflow.progress import Silent
+from autospine.workflow.runs import RunFolder
+from autospine.workflow.train import ensure_prepared
+
+SCRIPT = """
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("SimpleITK", "typer", "rich"):
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Absent())
+from pathlib import Path
+from autospine.workflow.train import TrainRequest, train_fold
+
+trained = train_fold(Path("elsewhere/toy"), 0, Path(sys.argv[1]), TrainRequest(device="cpu", epochs=1))
+assert trained.scores is not None
+print(trained.scores.to_json()["mean"]["dice"])
+"""
+
+
+@pytest.mark.parametrize("configuration", ["2d", "3d_fullres"])
+def test_training_and_scoring_need_no_images(
+    toy_dataset: Path, toy_recipe: Path, tmp_path: Path, configuration: str
+) -> None:
+    recipe = tmp_path / "one.toml"
+    recipe.write_text(toy_recipe.read_text() + f'configurations = ["{configuration}"]\n')
+    plan_dataset(toy_dataset, tmp_path / "here", PlanRequest(recipe=str(recipe)))
+    run = RunFolder.of(tmp_path / "here", toy_dataset)
+    plan = run.read_plan()
+    ensure_prepared(toy_dataset, run, plan, plan.configuration(), Silent())
+    shutil.copytree(tmp_path / "here", tmp_path / "there")
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(tmp_path / "there")], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert 0 <= float(done.stdout) <= 1
+    assert not (tmp_path / "there" / "toy" / configuration / "fold_0" / "validation").exists()
