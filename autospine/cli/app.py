@@ -128,8 +128,8 @@ def train(
     request = TrainRequest(configuration, budget, epochs, device, workers, overwrite)
     for number in fold_numbers(fold, dataset, runs):
         trained = train_fold(dataset, number, runs, request, progress=TerminalProgress())
-        if trained.scores is not None:
-            show_scores(trained.scores)
+        if trained.metrics is not None:
+            show_scores(trained.metrics)
         console.print(f"Written: {trained.folder}")
 
 
@@ -169,12 +169,12 @@ def evaluate(
     """Score segmentations against reference masks, per class and case."""
     from autospine.cli.show import TerminalProgress, console, show_scores
     from autospine.data.files import write_json
-    from autospine.evaluation.score import evaluate_folders
+    from autospine.evaluation.folders import evaluate_folders
     from autospine.workflow.progress import counted
 
     with TerminalProgress().task("Scoring") as update:
         scores = evaluate_folders(prediction, reference, None, progress=counted(update))
-    show_scores(scores)
+    show_scores(scores.to_json())
     path = output or (prediction if prediction.is_dir() else prediction.parent) / "metrics.json"
     write_json(path, scores.to_json())
     console.print(f"Written: {path}")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE
 from rich.console import Console
@@ -15,11 +15,12 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 
 from autospine.cli.duration import format_duration
-from autospine.data.check import Finding
 from autospine.errors import AutospineError
-from autospine.evaluation.score import Scores
-from autospine.planning.plan import Plan
-from autospine.workflow.progress import Update
+
+if TYPE_CHECKING:
+    from autospine.data.check import Finding
+    from autospine.planning.plan import Plan
+    from autospine.workflow.progress import Update
 
 SHOWN = (
     "spacing_mm",
@@ -57,6 +58,7 @@ class TerminalProgress:
     def task(self, title: str) -> Iterator[Update]:
         """Show `title` with what is being done, the share done and the time left."""
         start = time.monotonic()
+        left = TimeLeft()
         if console.is_terminal:
             columns = (
                 TextColumn("{task.description}"),
@@ -68,7 +70,7 @@ class TerminalProgress:
                 task = bar.add_task(escape(title), total=1.0, doing="", left="")
 
                 def draw(doing: str, share: float) -> None:
-                    bar.update(task, completed=share, doing=escape(doing), left=_left(start, share))
+                    bar.update(task, completed=share, doing=escape(doing), left=left(share))
 
                 yield draw
         else:
@@ -79,17 +81,26 @@ class TerminalProgress:
                 nonlocal shown
                 if time.monotonic() - shown >= LINE_EVERY_S:
                     shown = time.monotonic()
-                    console.print(f"  {share:4.0%}  {escape(doing)}  {_left(start, share)}")
+                    console.print(f"  {share:4.0%}  {escape(doing)}  {left(share)}")
 
             yield write
             console.print(f"  done in {format_duration(time.monotonic() - start)}")
 
 
-def _left(start: float, share: float) -> str:
-    """Time left of a task that began at `start` and is done to `share`."""
-    elapsed = time.monotonic() - start
-    left = elapsed * (1 - share) / share if share > 0 else math.inf
-    return f"{format_duration(left)} left" if math.isfinite(left) and share < 1 else ""
+class TimeLeft:
+    """Time left by what was done since the first look: a resumed task begins with a share that cost nothing now."""
+
+    def __init__(self) -> None:
+        """Nothing seen yet."""
+        self._first: tuple[float, float] | None = None
+
+    def __call__(self, share: float) -> str:
+        """`12 min 30 s left`, or nothing where it cannot be told."""
+        now = time.monotonic()
+        if self._first is None:
+            self._first = (now, share)
+        elapsed, done = now - self._first[0], share - self._first[1]
+        return f"{format_duration(elapsed * (1 - share) / done)} left" if done > 0 and share < 1 else ""
 
 
 def show_error(error: AutospineError) -> None:
@@ -154,9 +165,8 @@ def _text(value: object) -> str:
     return "none" if value is None else str(value)
 
 
-def show_scores(scores: Scores) -> None:
-    """Mean of each class as a table, and the mean over the classes."""
-    content = scores.to_json()
+def show_scores(content: Mapping[str, Any]) -> None:
+    """The content of a metrics.json: mean of each class as a table, and the mean over the classes."""
     metrics = list(content["mean"])
     table = Table(title="Mean over cases", title_justify="left")
     table.add_column("class")

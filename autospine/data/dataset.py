@@ -10,7 +10,7 @@ A case keeps the paths it should have: those that are missing are reported, all 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -211,18 +211,9 @@ def read_case(dataset: Dataset, case: Case, report: Callable[[DataError], None])
         faults.append(fault)
         report(fault)
 
-    grid: Geometry | None = None
-    metadata: tuple[tuple[str, str], ...] = ()
-    channels: list[npt.NDArray[np.float32]] = []
-    for path in case.images:
-        try:
-            volume = _read_onto(grid, case.images[0], path)
-            if grid is None:
-                grid, metadata = volume.geometry, volume.metadata
-            channels.append(_as_float32(volume.array, path))
-        except DataError as fault:
-            tell(fault)
-    held = sum(map(len, channels))
+    image = read_images(case.images, tell)
+    grid = None if image is None else image.geometry
+    held = 0 if image is None else len(image.array)
     if not faults and held != len(dataset.channels):
         tell(
             DataError(
@@ -239,10 +230,29 @@ def read_case(dataset: Dataset, case: Case, report: Callable[[DataError], None])
             label = _class_indices(mask.array, dataset, case.label)
         except DataError as fault:
             tell(fault)
-    if faults or grid is None:
+    if faults or image is None or grid is None:
         return None
-    image = to_canonical(Volume(np.concatenate(channels), grid, metadata))
-    return LoadedCase(case, image, None if label is None else orient(label, canonical_orientation(grid)))
+    return LoadedCase(case, to_canonical(image), None if label is None else orient(label, canonical_orientation(grid)))
+
+
+def read_images(images: Sequence[Path], report: Callable[[DataError], None]) -> Volume | None:
+    """The channel files of a case as one float32 volume (C, Z, Y, X) with the axes of the first file.
+
+    Every fault (unreadable, on another grid, NaN or infinite) goes to `report`; what could be read still comes back,
+    None where that is nothing.
+    """
+    grid: Geometry | None = None
+    metadata: tuple[tuple[str, str], ...] = ()
+    channels: list[npt.NDArray[np.float32]] = []
+    for path in images:
+        try:
+            volume = _read_onto(grid, images[0], path)
+            if grid is None:
+                grid, metadata = volume.geometry, volume.metadata
+            channels.append(_as_float32(volume.array, path))
+        except DataError as fault:
+            report(fault)
+    return None if grid is None or not channels else Volume(np.concatenate(channels), grid, metadata)
 
 
 def _read_onto(grid: Geometry | None, reference: Path, path: Path) -> Volume:

@@ -32,12 +32,22 @@ def atomic_path(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
+        _flush(temporary)
         os.replace(temporary, path)
     except OSError as error:
         raise OutputError(str(path), f"cannot be written ({error.strerror or error})", remedy=_REMEDY) from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    """Bring the file to the disk: a name must not survive a power cut that its content did not."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -16,12 +16,12 @@ import math
 import re
 import struct
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import SimpleITK
 
 from autospine.data.files import atomic_path
 from autospine.data.integrity import check_whole, non_finite
@@ -34,10 +34,15 @@ _KEY_VALUE = (".mha", ".nrrd")
 # Of a NIfTI header only what says nothing about grid, type or scaling: those belong to the image, not to a result.
 _NIFTI_KEYS = ("ITK_FileNotes", "aux_file", "qform_code", "sform_code")
 
-sitk: Any = SimpleITK  # its wrappers bear no types
 
-# ITK's warnings go straight to stderr, past every logger; what matters in them is raised as DataError here.
-sitk.ProcessObject.SetGlobalWarningDisplay(False)
+@cache
+def _sitk() -> Any:
+    """SimpleITK, loaded where a file is read or written: training on prepared cases does without it."""
+    import SimpleITK
+
+    # Its warnings go to the terminal past every logger; what matters in them is raised as an error here.
+    SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)
+    return SimpleITK
 
 
 @dataclass(frozen=True)
@@ -127,13 +132,13 @@ def read_volume(path: Path) -> Volume:
     reader = _open(path)
     geometry = _geometry(path, reader)
     components = int(reader.GetNumberOfComponents())
-    bits = re.search(r"(\d+)-bit", sitk.GetPixelIDValueAsString(reader.GetPixelID()))
+    bits = re.search(r"(\d+)-bit", _sitk().GetPixelIDValueAsString(reader.GetPixelID()))
     check_whole(path, math.prod(geometry.shape) * components, int(bits[1]) // 8 if bits else 1)
     try:
         image = reader.Execute()
     except (RuntimeError, MemoryError) as fault:
         raise _unreadable(path, fault) from fault
-    array: npt.NDArray[Any] = sitk.GetArrayFromImage(image)
+    array: npt.NDArray[Any] = _sitk().GetArrayFromImage(image)
     if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
         raise non_finite(path, int(array.size - np.isfinite(array).sum()))
     if components > 1:
@@ -157,7 +162,7 @@ def write_volume(path: Path, volume: Volume) -> None:
     array = _smallest(volume.array)
     array = array[0] if len(array) == 1 else np.moveaxis(array, 0, -1)
     size = geometry.dimension
-    image = sitk.GetImageFromArray(array[0] if size == 2 else array, isVector=len(volume.array) > 1)
+    image = _sitk().GetImageFromArray(array[0] if size == 2 else array, isVector=len(volume.array) > 1)
     image.SetSpacing(geometry.spacing_mm[::-1][:size])
     image.SetOrigin(geometry.origin_mm[:size])
     image.SetDirection(np.asarray(geometry.direction).reshape(3, 3)[:size, :size].ravel().tolist())
@@ -167,7 +172,7 @@ def write_volume(path: Path, volume: Volume) -> None:
             image.SetMetaData(key, value)
     with atomic_path(path) as temporary:
         try:
-            sitk.WriteImage(image, str(temporary), useCompression=suffix != ".nii")
+            _sitk().WriteImage(image, str(temporary), useCompression=suffix != ".nii")
         except RuntimeError as fault:
             raise OutputError(
                 str(path), f"cannot be written ({_reason(fault)})", remedy="choose another folder or .nii.gz"
@@ -257,7 +262,7 @@ def _open(path: Path) -> Any:
         raise DataError(str(path), "no such file")
     if not suffix_of(path):
         raise DataError(str(path), "not an image format that is read", ", ".join(IMAGE_SUFFIXES))
-    reader = sitk.ImageFileReader()
+    reader = _sitk().ImageFileReader()
     reader.SetFileName(str(path))
     try:
         reader.ReadImageInformation()
@@ -270,7 +275,7 @@ def _open(path: Path) -> Any:
             "2 or 3 dimensions",
             "save each time point or channel as a file of its own (case_0000, case_0001, ...)",
         )
-    if "complex" in sitk.GetPixelIDValueAsString(reader.GetPixelID()):
+    if "complex" in _sitk().GetPixelIDValueAsString(reader.GetPixelID()):
         raise DataError(str(path), "complex voxels", "real numbers", "save the magnitude image")
     return reader
 

@@ -12,9 +12,7 @@ from torch import nn
 
 from autospine.errors import PlanError
 from autospine.networks.build import build_network
-from autospine.planning.model import ModelCard, read_model
-
-WEIGHTS = "model.safetensors"
+from autospine.planning.model import WEIGHTS, ModelCard, read_model
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,8 @@ def predict_logits(
     padded, back = pad_nd_image(image, patch, mode="constant", kwargs={"constant_values": 0}, return_slicer=True)
     axes = configuration.training.mirror_axes if mirror else ()
     shape = padded.shape[1:]
-    volume = torch.from_numpy(np.ascontiguousarray(padded, np.float32))
+    # a case of the store is mapped read-only, which torch does not take
+    volume = torch.from_numpy(np.require(padded, np.float32, ["C", "W"]))
     window = torch.from_numpy(blending_window(patch)).to(device)
     total = torch.zeros((configuration.network.out_channels, *shape), dtype=torch.float32)
     weight = torch.zeros(shape, dtype=torch.float32)

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import ceil
+from math import ceil, isfinite, prod
 
 from autospine.planning.cost import multiply_adds
 from autospine.planning.fingerprint import Fingerprint
-from autospine.planning.plan import Configuration
+from autospine.planning.plan import Configuration, Plan
 from autospine.planning.planner import Narrowing, configure
 from autospine.planning.recipe import Recipe
 
@@ -23,6 +23,8 @@ EPOCHS = 30
 """Epochs in a budget: a validation and a point of the history for each thirtieth of the time."""
 FEW_STEPS = 25_000
 """Steps (a tenth of the reference's schedule) below which AdamW replaces SGD; our own first figure."""
+VIEW_LOST = 0.7
+"""Share of 2D's view in plane under which 3D has lost it; padding to the poolings alone makes a tenth of difference."""
 HOPELESS = 4.0
 """A rung that the narrowest one predicts to be so many times too slow is not measured: narrow networks use a machine
 worse than wide ones, though hardly four times worse, and a step of the full plan may take a minute."""
@@ -121,26 +123,61 @@ def fit_to_budget(
         if measured <= allowed:
             chosen, seconds = rung, measured
             break
-        wider = (measured, work)
-    return _schedule(chosen, reasons, budget_s, seconds, target_steps, configuration)
+        # infinite where the device's memory was too small: that says nothing about the time of a narrower one
+        wider = (measured, work) if isfinite(measured) else wider
+    return _schedule(recipe, chosen, reasons, budget_s, seconds, target_steps, configuration)
+
+
+def fit_plan_to_budget(
+    plan: Plan,
+    fingerprint: Fingerprint,
+    recipe: Recipe,
+    budget_s: float,
+    seconds_per_step: Callable[[Configuration], float],
+) -> Plan:
+    """`plan` with every configuration narrowed until it fits `budget_s`."""
+    reasons = dict(plan.reasons)
+    configurations = []
+    for configuration in plan.configurations:
+        fitted, reasons = fit_to_budget(fingerprint, recipe, configuration, reasons, budget_s, seconds_per_step)
+        configurations.append(fitted)
+    default = plan.default
+    better = default_within_budget(configurations, recipe)
+    if better is not None:
+        default, reasons["default"] = better
+    return replace(plan, configurations=tuple(configurations), default=default, reasons=reasons)
 
 
 def default_within_budget(configurations: Sequence[Configuration], recipe: Recipe) -> tuple[str, str] | None:
     """Which of the fitted configurations to train first, and why; None where the budget has no say in it.
 
-    3D sees the slices together, but not at any price: where it had to be coarsened in plane more than 2D, structures of
-    a few pixels go first, and 2D is trained first.
+    3D sees the slices together, but not at any price: where the time takes more of its resolution, its view in plane or
+    its width than of 2D's, 2D goes first. Measured on lumbar MR (2 cores, 5 minutes, a validation fold): 2D at 1.41 mm
+    and 16 features Dice 0.87, 3D at 2 mm and 8 features 0.12.
     """
     by_name = {configuration.name: configuration for configuration in configurations}
     if recipe.default != "auto" or len(by_name) < 2:
         return None
     flat, full = by_name["2d"], by_name["3d_fullres"]
-    if min(full.spacing_mm[1:]) <= min(flat.spacing_mm):
+    spacing, flat_spacing = full.spacing_mm[1:], flat.spacing_mm
+    view, flat_view = _view(full), _view(flat)
+    width, flat_width = full.network.features[0], flat.network.features[0]
+    lost = []
+    if min(spacing) > min(flat_spacing):
+        lost.append(f"a spacing in mm of {_text(spacing)} instead of {_text(flat_spacing)}")
+    if prod(view) < VIEW_LOST * prod(flat_view):
+        lost.append(f"a view in mm of {_text(view)} instead of {_text(flat_view)}")
+    if width < flat_width:
+        lost.append(f"a width of {width} instead of {flat_width}")
+    if not lost:
         return None
-    return "2d", (
-        f"within the time budget 3d_fullres keeps {_text(full.spacing_mm[1:])} mm in plane, "
-        f"2d keeps {_text(flat.spacing_mm)} mm: the finer one goes first"
-    )
+    return "2d", f"in this time 3d_fullres would have to do with {' and '.join(lost)} in plane: 2d goes first"
+
+
+def _view(configuration: Configuration) -> tuple[float, ...]:
+    """What a patch sees in plane, mm."""
+    sizes = zip(configuration.patch[-2:], configuration.spacing_mm[-2:], strict=True)
+    return tuple(round(edge * step) for edge, step in sizes)
 
 
 def _work(configuration: Configuration) -> int:
@@ -148,6 +185,7 @@ def _work(configuration: Configuration) -> int:
 
 
 def _schedule(
+    recipe: Recipe,
     rung: Rung,
     reasons: Mapping[str, str],
     budget_s: float,
@@ -167,7 +205,8 @@ def _schedule(
         # A validation batch costs a third of a step: a tenth as many take 3 % of the time.
         validation_steps=min(old.validation_steps, max(2, per_epoch // 10)),
     )
-    few = steps < FEW_STEPS
+    # a recipe that names its own optimiser keeps it
+    few = steps < FEW_STEPS and (recipe.optimiser, recipe.learning_rate) == (Recipe.optimiser, Recipe.learning_rate)
     if few:
         training = replace(training, optimiser="adamw", learning_rate=1e-3, weight_decay=0.01, warmup=0.05)
     configuration = replace(rung.configuration, training=training)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from autospine.data.files import read_json, write_json
@@ -16,6 +16,8 @@ from autospine.planning.plan import (
 )
 
 MODEL = "model.json"
+WEIGHTS = "model.safetensors"
+"""Weights of a trained fold, in `fold_<k>` beside `model.json`."""
 SCHEMA = 1
 
 
@@ -32,6 +34,12 @@ class ModelCard:
     intensities: tuple[IntensityPlan, ...]
     """One per channel."""
     configuration: Configuration
+
+    def takes_weights_of(self, other: ModelCard) -> bool:
+        """Whether weights trained under `other` mean the same here; schedules may differ."""
+        mine, theirs = self.configuration, other.configuration
+        mirrored_alike = mine.training.mirror_axes == theirs.training.mirror_axes
+        return mirrored_alike and self == replace(other, configuration=replace(theirs, training=mine.training))
 
     @staticmethod
     def from_plan(plan: Plan, configuration: Configuration) -> ModelCard:

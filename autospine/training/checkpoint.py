@@ -17,10 +17,10 @@ from safetensors.torch import save_file
 
 from autospine.data.files import atomic_path
 from autospine.errors import PlanError
+from autospine.planning.model import WEIGHTS
 from autospine.training.log import EpochRecord
 
 CHECKPOINT = "training.ckpt"
-WEIGHTS = "model.safetensors"
 
 
 @dataclass(frozen=True)

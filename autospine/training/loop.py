@@ -23,13 +23,7 @@ from autospine.networks.build import build_network
 from autospine.networks.device import autocast, autocast_dtype
 from autospine.planning.plan import Configuration, configuration_to_dict
 from autospine.preprocessing.store import Store
-from autospine.training.checkpoint import (
-    WEIGHTS,
-    Checkpoint,
-    load_checkpoint,
-    save_checkpoint,
-    save_weights,
-)
+from autospine.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, save_weights
 from autospine.training.interrupt import StopRequest
 from autospine.training.log import EpochRecord, write_history
 from autospine.training.sampler import IGNORE, PatchBatches, batches_from
@@ -183,16 +177,14 @@ def fit(
             history.append(record)
             write_history(folder, history, classes)
             on_epoch(record)
+            if stop.requested:
+                save()
+                raise Stopped(f"stopped after {step} steps; the same command goes on from there")
 
     save_weights(folder, network)
     save()
     peak = torch.cuda.max_memory_allocated(device) if pin else None
     return FitResult(step, clock.seconds, tuple(history), peak)
-
-
-def is_trained(folder: Path) -> bool:
-    """Whether a training in `folder` ran to its end."""
-    return (folder / WEIGHTS).exists()
 
 
 def training_identity(configuration: Configuration, store: Store, fold: Fold) -> str:

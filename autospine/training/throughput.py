@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 import numpy as np
@@ -24,8 +25,16 @@ def seconds_per_step(configuration: Configuration, device: torch.device, *, give
     """Median seconds of one whole training step of `configuration` on random patches.
 
     On a CPU the augmentation of a batch is timed with it: it shares the cores with the network. Stops after
-    the first measured step that takes longer than `give_up_s`.
+    the first measured step that takes longer than `give_up_s`. Infinite where the device's memory is too small.
     """
+    try:
+        return _measure(configuration, device, give_up_s)
+    except torch.OutOfMemoryError:
+        torch.cuda.empty_cache()
+        return math.inf
+
+
+def _measure(configuration: Configuration, device: torch.device, give_up_s: float) -> float:
     rng = np.random.default_rng(0)
     network = build_network(configuration.network, configuration.patch).to(device)
     loss_of = build_loss(configuration.loss, outputs=len(configuration.network.strides) - 1).to(device)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
+import signal
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from autospine import __version__
+from autospine.data.files import read_json, write_json
 from autospine.data.phantom import write_phantom
 from autospine.data.volume import read_volume, to_canonical
 from autospine.errors import AutospineError, Stopped
@@ -40,11 +44,14 @@ def run_demo(folder: Path, budget_s: float, seed: int, device: str, *, progress:
     """
     start = time.monotonic()
     progress.note("A phantom: synthetic images of a lumbar spine, not patients. It shows that everything runs.")
-    dataset = folder / DATASET
-    with progress.task("Writing the phantom") as update:
-        write_phantom(dataset, seed=seed, progress=counted(update))
-
-    runs, predictions = folder / "runs", folder / "predictions"
+    dataset, runs, predictions = folder / DATASET, folder / "runs", folder / "predictions"
+    stamp, asked = folder / "demo.json", {"seed": seed, "budget_s": budget_s, "version": __version__}
+    if not stamp.is_file() or read_json(stamp) != asked:
+        for made_before in (runs, predictions):
+            shutil.rmtree(made_before, ignore_errors=True)
+        with progress.task("Writing the phantom") as update:
+            write_phantom(dataset, seed=seed, progress=counted(update))
+        write_json(stamp, asked)
     budget = f"{budget_s:g}s"
     _run(progress, "plan", dataset, "--budget", budget, "--device", device, "--runs", runs)
     _run(progress, "train", dataset, "0", "--device", device, "--runs", runs)
@@ -61,9 +68,14 @@ def _run(progress: Progress, *words: object) -> None:
     """Print a command, then run it in a process of its own."""
     arguments = [str(word) for word in words]
     progress.note(f"\n$ autospine {shlex.join(arguments)}")
-    code = subprocess.run([sys.executable, "-m", "autospine", *arguments], check=False).returncode
-    if code == 130:
-        raise Stopped("the same command goes on from there")
+    # in a session of its own: Ctrl-C reaches this process alone, which passes it on once and waits for the checkpoint
+    process = subprocess.Popen([sys.executable, "-m", "autospine", *arguments], start_new_session=True)
+    try:
+        code = process.wait()
+    except KeyboardInterrupt:
+        process.send_signal(signal.SIGINT)
+        process.wait()
+        raise Stopped("the same command goes on from there") from None
     if code != 0:
         raise AutospineError(f"autospine {shlex.join(arguments)}", f"ended with exit code {code}", "exit code 0")
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from autospine.data.dataset import Dataset, open_dataset
 from autospine.data.files import read_json, write_json, write_text
 from autospine.data.folds import Fold, check_folds, group_cases, make_folds, read_folds, write_folds
 from autospine.errors import DataError, PlanError
-from autospine.planning.budget import default_within_budget, fit_to_budget
+from autospine.planning.budget import fit_plan_to_budget
 from autospine.planning.fingerprint import Fingerprint, extract_fingerprint
 from autospine.planning.plan import Configuration, Plan
 from autospine.planning.plan_file import plan_to_toml
@@ -18,6 +20,14 @@ from autospine.planning.planner import make_plan
 from autospine.planning.recipe import Recipe, load_recipe
 from autospine.workflow.progress import Progress, Silent, counted
 from autospine.workflow.runs import RunFolder
+
+SAID = {
+    "memory_gb": "--memory",
+    "budget_s": "--budget",
+    "recipe_choices": "content of the recipe",
+    "files": "state of the data",
+}
+"""How parts of a request are called in messages."""
 
 
 @dataclass(frozen=True)
@@ -69,11 +79,14 @@ def plan_dataset(
     if request.memory_gb is not None:
         recipe = replace(recipe, memory_gb=request.memory_gb)
     folder = RunFolder.of(runs, path)
+    asked = _asked(request, recipe, dataset)
     if not dry_run:
         folder.check_writable()
         if folder.plan.exists() and not overwrite:
-            return Planned(_standing_plan(folder, dataset, recipe, request), folder, existed=True)
-    measure = _measure(request.device) if request.budget_s is not None else None
+            return Planned(_standing_plan(folder, asked), folder, existed=True)
+    measure = None
+    if request.budget_s is not None or request.device != "auto":
+        measure = _measure(request.device)
 
     with progress.task("Reading the dataset") as update:
         fingerprint = extract_fingerprint(dataset, progress=counted(update))
@@ -82,49 +95,42 @@ def plan_dataset(
         with progress.task("Measuring this machine") as update:
             plan = fit_plan_to_budget(plan, fingerprint, recipe, request.budget_s, _reporting(measure, update))
     if not dry_run:
+        folds = _folds(folder, fingerprint)
         write_json(folder.fingerprint, fingerprint.to_json())
-        write_folds(folder.splits, _folds(folder, fingerprint, progress))
+        write_folds(folder.splits, folds)
+        write_json(folder.request, asked)
         # the plan last: where it stands, the rest stands too
         write_text(folder.plan, plan_to_toml(plan))
     return Planned(plan, folder, existed=False)
 
 
-def fit_plan_to_budget(
-    plan: Plan,
-    fingerprint: Fingerprint,
-    recipe: Recipe,
-    budget_s: float,
-    seconds_per_step: Callable[[Configuration], float],
-) -> Plan:
-    """`plan` with every configuration narrowed until it fits `budget_s`."""
-    reasons = dict(plan.reasons)
-    configurations = []
-    for configuration in plan.configurations:
-        fitted, reasons = fit_to_budget(fingerprint, recipe, configuration, reasons, budget_s, seconds_per_step)
-        configurations.append(fitted)
-    default = plan.default
-    better = default_within_budget(configurations, recipe)
-    if better is not None:
-        default, reasons["default"] = better
-    return replace(plan, configurations=tuple(configurations), default=default, reasons=reasons)
+def _folds(folder: RunFolder, fingerprint: Fingerprint) -> tuple[Fold, ...]:
+    """Five folds that keep subjects and identical images together; folds that the user has edited stay.
 
-
-def _folds(folder: RunFolder, fingerprint: Fingerprint, progress: Progress) -> tuple[Fold, ...]:
-    """The folds that stand in `folder`, which the user may have edited, where they fit the data; else five new ones.
-
-    Subjects, and identical images, stay together.
+    Raises:
+        DataError: edited folds do not fit the data, or leave cases out.
     """
-    subjects = {case.case: case.subject for case in fingerprint.cases}
-    digests = {case.case: case.digest for case in fingerprint.cases}
-    if folder.splits.exists():
-        try:
-            folds = read_folds(folder.splits)
-            check_folds(folds, subjects, group_cases(subjects, digests), str(folder.splits))
-        except DataError as error:
-            progress.note(f"{folder.splits} does not fit the data ({error.found}): new folds are made")
-        else:
-            return folds
-    return make_folds(subjects, digests)
+    subjects, digests = _ties(fingerprint)
+    made = make_folds(subjects, digests)
+    if not folder.splits.exists() or not folder.fingerprint.exists():
+        return made
+    standing = read_folds(folder.splits)
+    if standing == make_folds(*_ties(folder.read_fingerprint())):
+        return made
+    check_folds(standing, subjects, group_cases(subjects, digests), str(folder.splits))
+    unused = sorted(set(subjects) - {case for fold in standing for case in (*fold.train, *fold.validation)})
+    if unused:
+        found = f"these edited folds leave out {', '.join(unused)}"
+        raise DataError(
+            str(folder.splits), found, "every case in a fold", "add them, or delete the file to have folds made"
+        )
+    return standing
+
+
+def _ties(fingerprint: Fingerprint) -> tuple[dict[str, str], dict[str, str]]:
+    """Subject and image digest of each case."""
+    cases = fingerprint.cases
+    return {case.case: case.subject for case in cases}, {case.case: case.digest for case in cases}
 
 
 def _measure(device: str) -> Callable[[Configuration], float]:
@@ -152,23 +158,32 @@ def _reporting(
     return measured
 
 
-def _standing_plan(folder: RunFolder, dataset: Dataset, recipe: Recipe, request: PlanRequest) -> Plan:
-    """The plan that stands in `folder`, where it answers the same request; it may have been edited by hand."""
+def _asked(request: PlanRequest, recipe: Recipe, dataset: Dataset) -> dict[str, Any]:
+    """Everything a plan answers: the request, the recipe's content and the state of the data set's files.
+
+    Sizes and times of writing stand for the content of the files: enough to see that something changed without reading
+    it all again.
+    """
+    files = hashlib.sha256()
+    for case in dataset.cases:
+        for path in (*case.images, *([case.label] if case.label is not None else [])):
+            state = path.stat() if path.exists() else None
+            files.update(
+                repr((case.name, case.subject, path.name, state and (state.st_size, state.st_mtime_ns))).encode()
+            )
+    choices = hashlib.sha256(repr(recipe).encode()).hexdigest()
+    return {**asdict(request), "recipe": recipe.name, "recipe_choices": choices, "files": files.hexdigest()}
+
+
+def _standing_plan(folder: RunFolder, asked: dict[str, Any]) -> Plan:
+    """The plan that stands in `folder`, where it answers the same request; its numbers may have been edited by hand."""
     plan = folder.read_plan()
-    budgets = {configuration.training.budget_s for configuration in plan.configurations}
-    remedy = "run plan with --overwrite to replace it, or give another --runs"
-    if plan.recipe != recipe.name or budgets != {request.budget_s}:
-        found = f"a plan with recipe {plan.recipe} and budget {_budget_text(budgets)} stands here"
-        wanted = f"recipe {recipe.name} and budget {_budget_text({request.budget_s})}"
-        raise PlanError(str(folder.plan), found, wanted, remedy)
-    if folder.fingerprint.is_file():
-        planned = {case.case for case in Fingerprint.from_json(read_json(folder.fingerprint)).cases}
-        labelled = {case.name for case in dataset.cases if case.label is not None}
-        if planned != labelled:
-            found = f"the plan was made from {len(planned)} cases, the dataset has {len(labelled)} with masks"
-            raise PlanError(str(folder.plan), found, "the same cases", remedy)
+    standing = read_json(folder.request, PlanError) if folder.request.is_file() else asked
+    different = [SAID.get(key, f"--{key}") for key in asked if standing.get(key) != asked[key]]
+    if different:
+        found = f"a plan stands here that was made with another {', '.join(different)}"
+        remedy = "run plan with --overwrite to replace it, or give another --runs"
+        raise PlanError(str(folder.plan), found, "the same request as before", remedy)
+    if not folder.splits.exists():
+        write_folds(folder.splits, make_folds(*_ties(folder.read_fingerprint())))
     return plan
-
-
-def _budget_text(budgets: set[float | None]) -> str:
-    return " / ".join("none" if seconds is None else f"{seconds / 60:g} min" for seconds in sorted(budgets, key=str))

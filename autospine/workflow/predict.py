@@ -6,18 +6,18 @@ import hashlib
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-
-from autospine.data.dataset import find_inputs
+from autospine.data.dataset import find_inputs, read_images
 from autospine.data.files import read_json, write_json
-from autospine.data.volume import IMAGE_SUFFIXES, Volume, read_volume, same_grid, stem, write_volume
+from autospine.data.volume import IMAGE_SUFFIXES, Volume, suffix_of, write_volume
 from autospine.errors import DataError, OutputError
+from autospine.planning.model import MODEL, WEIGHTS
 from autospine.workflow.progress import Progress, Silent
 from autospine.workflow.runs import find_model
 
 RECORD = "prediction.json"
-"""In the output folder: which model made which file, so that a second run goes on and never mixes two models."""
+"""In the output folder: which model made which file of which images, so that a second run goes on and mixes nothing."""
 
 
 @dataclass(frozen=True)
@@ -76,12 +76,15 @@ def predict_paths(
 
     cases = find_inputs(source, len(model.card.channels))
     single = source.is_file() and target.name.endswith(IMAGE_SUFFIXES)
-    outputs = {
-        name: target if single else target / f"{name}{_suffix(images[0], len(images))}" for name, images in cases
-    }
+    outputs = {name: target if single else target / f"{name}{suffix_of(images[0])}" for name, images in cases}
     identity = _identity(folder, model.folds, request)
-    record = None if single else target / RECORD
-    done = _done_before(record, identity, outputs, request.overwrite)
+    record = target / RECORD
+    made = {} if single else _made_before(record, identity)
+    stamps = {name: _stamp(images) for name, images in cases}
+    done = (
+        set() if request.overwrite else {n for n, path in outputs.items() if path.exists() and made.get(n) == stamps[n]}
+    )
+    _refuse_to_harm(source, target, outputs, done, request.overwrite)
 
     seconds: list[float] = []
     for index, (name, images) in enumerate(cases):
@@ -89,69 +92,67 @@ def predict_paths(
             continue
         start = time.monotonic()
         with progress.task(f"{name} ({index + 1}/{len(cases)})") as update:
-            volume = _read_channels(name, images)
             segmentation = segment(
                 model,
-                volume,
+                _read(images),
                 name,
                 device=device,
                 mirror=request.mirror,
                 progress=lambda tiles, total, update=update: update(f"tile {tiles}/{total}", tiles / total),  # type: ignore[misc]
             )
+            if not single:  # the record first: the file itself is whole or not there
+                made[name] = stamps[name]
+                write_json(record, {"model": identity, "cases": made})
             write_volume(outputs[name], segmentation)
-        done.append(name)
-        if record is not None:
-            write_json(record, {"model": identity, "cases": done})
         seconds.append(time.monotonic() - start)
     if len(seconds) < len(cases):
         progress.note(f"{len(cases) - len(seconds)} case(s) had been predicted before (--overwrite makes them anew)")
     return Prediction(tuple(outputs[name] for name, _ in cases), tuple(seconds), folder)
 
 
-def _suffix(image: Path, channels: int) -> str:
-    """The file ending of a result: the input's, so that its grid can be kept."""
-    return image.name[len(stem(image)) :]
+def _read(images: tuple[Path, ...]) -> Volume:
+    """All channel files of a case as one volume, in the orientation of the first."""
 
+    def refuse(fault: DataError) -> None:
+        raise fault
 
-def _read_channels(name: str, images: tuple[Path, ...]) -> Volume:
-    """All channel files of a case as one volume, in file orientation."""
-    volumes = [read_volume(path) for path in images]
-    first = volumes[0]
-    for path, volume in zip(images[1:], volumes[1:], strict=True):
-        difference = same_grid(first.geometry, volume.geometry)
-        if difference is not None:
-            raise DataError(
-                f"{name}: {path}", difference, f"the grid of {images[0]}", "resample the channels to one grid"
-            )
-    array = np.concatenate([volume.array.astype(np.float32, copy=False) for volume in volumes])
-    if not np.isfinite(array).all():
-        raise DataError(
-            name, "the image holds NaN or infinite values", "finite values", "repair or leave out this image"
-        )
-    return Volume(array, first.geometry, first.metadata)
+    volume = read_images(images, refuse)
+    assert volume is not None  # None only after a fault, and a fault has been raised
+    return volume
 
 
 def _identity(folder: Path, folds: tuple[str, ...], request: PredictRequest) -> str:
     """Hash of the weights and settings that decide what comes out."""
     digest = hashlib.sha256(repr((folds, request.mirror, request.overlap)).encode())
-    digest.update((folder / "model.json").read_bytes())
+    digest.update((folder / MODEL).read_bytes())
     for fold in folds:
-        digest.update((folder / f"fold_{fold}" / "model.safetensors").read_bytes())
+        digest.update((folder / f"fold_{fold}" / WEIGHTS).read_bytes())
     return digest.hexdigest()
 
 
-def _done_before(record: Path | None, identity: str, outputs: dict[str, Path], overwrite: bool) -> list[str]:
-    """Cases that this very model has written already, by the record of an earlier run.
+def _stamp(images: tuple[Path, ...]) -> list[list[str | int]]:
+    """What tells whether a case's files are still the same: where they lie, their size and when they were written."""
+    states = [(path.resolve(), path.stat()) for path in images]
+    return [[str(path), state.st_size, state.st_mtime_ns] for path, state in states]
 
-    Raises:
-        OutputError: files stand in the way that it did not write.
-    """
-    if overwrite:
-        return []
-    content = read_json(record) if record is not None and record.is_file() else {}
-    made = set(content["cases"]) if content.get("model") == identity else set()
-    strangers = [path for name, path in outputs.items() if path.exists() and name not in made]
-    if strangers:
-        found = f"{len(strangers)} file(s) of other origin or from another model, such as {strangers[0].name}"
+
+def _made_before(record: Path, identity: str) -> dict[str, Any]:
+    """Case -> stamp of the images, of what this very model has written here; empty for any other."""
+    if not record.is_file():
+        return {}
+    content = read_json(record, OutputError)
+    same = isinstance(content, dict) and content.get("model") == identity and isinstance(content.get("cases"), dict)
+    return dict(content["cases"]) if same else {}
+
+
+def _refuse_to_harm(source: Path, target: Path, outputs: dict[str, Path], done: set[str], overwrite: bool) -> None:
+    """Raise `OutputError` where a result would replace an image or what this model did not make of these images."""
+    images = source.parent if source.is_file() and target.is_dir() else source
+    if target.resolve() == images.resolve():
+        raise OutputError(str(target), "holds the images themselves", "another place", "choose another OUT")
+    strangers = [path for name, path in outputs.items() if path.exists() and name not in done]
+    if strangers and not overwrite:
+        found = (
+            f"{len(strangers)} file(s) that another model, other images or somebody made, such as {strangers[0].name}"
+        )
         raise OutputError(str(strangers[0].parent), found, "free names", "choose another OUT, or use --overwrite")
-    return [name for name, path in outputs.items() if path.exists()]

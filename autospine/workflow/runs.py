@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from autospine.data.files import atomic_path
-from autospine.errors import PlanError
-from autospine.planning.model import MODEL
+from autospine.data.files import read_json
+from autospine.errors import OutputError, PlanError
+from autospine.planning.fingerprint import Fingerprint
+from autospine.planning.model import WEIGHTS
 from autospine.planning.plan import Plan
 from autospine.planning.plan_file import plan_from_toml
 
@@ -32,6 +34,11 @@ class RunFolder:
     def plan(self) -> Path:
         """`plan.toml`."""
         return self.root / "plan.toml"
+
+    @property
+    def request(self) -> Path:
+        """`request.json`: what the plan answers."""
+        return self.root / "request.json"
 
     @property
     def splits(self) -> Path:
@@ -59,14 +66,23 @@ class RunFolder:
         if not self.plan.is_file():
             found = "this dataset has not been planned"
             raise PlanError(str(self.plan), found, remedy="run `autospine plan DATASET` first, with the same --runs")
-        return plan_from_toml(self.plan.read_text(encoding="utf-8"), str(self.plan))
+        try:
+            text = self.plan.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            found = f"cannot be read as text in UTF-8 ({error})"
+            raise PlanError(str(self.plan), found, remedy="save it as UTF-8, or plan again with --overwrite") from error
+        return plan_from_toml(text, str(self.plan))
+
+    def read_fingerprint(self) -> Fingerprint:
+        """The fingerprint that the plan was made from; `PlanError` where it is missing or damaged."""
+        return Fingerprint.from_json(read_json(self.fingerprint, PlanError), str(self.fingerprint))
 
     def check_writable(self) -> None:
-        """Raise `OutputError` before any work where nothing can be written here."""
-        probe = self.root / ".writable"
-        with atomic_path(probe) as temporary:
-            temporary.touch()
-        probe.unlink()
+        """Raise `OutputError` before any work where nothing can be written here; nothing is made yet."""
+        there = next(path for path in (self.root, *self.root.absolute().parents) if path.exists())
+        if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+            found = "is a file" if not there.is_dir() else "cannot be written"
+            raise OutputError(str(there), found, "a folder that you may write to", "choose another --runs")
 
 
 def find_model(runs: Path) -> Path:
@@ -75,10 +91,12 @@ def find_model(runs: Path) -> Path:
     Raises:
         PlanError: none stands there, or several.
     """
-    found = sorted(path.parent for path in runs.glob(f"*/*/{MODEL}"))
+    found = sorted({path.parents[1] for path in runs.glob(f"*/*/fold_*/{WEIGHTS}")})
     if not found:
         remedy = "train one, or name its folder with --model"
-        raise PlanError(str(runs), "no trained model here", "runs/<dataset>/<configuration>/model.json", remedy)
+        raise PlanError(
+            str(runs), "no trained model here", f"runs/<dataset>/<configuration>/fold_<k>/{WEIGHTS}", remedy
+        )
     if len(found) > 1:
         names = ", ".join(str(path) for path in found)
         raise PlanError(str(runs), f"{len(found)} models stand here: {names}", "one", "choose with --model")

@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
-from collections.abc import Callable, Iterator
+import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any
 
 from autospine import __version__
-from autospine.data.files import write_json, write_text
-from autospine.data.folds import Fold, read_folds
-from autospine.errors import PlanError
-from autospine.evaluation.score import Scores, score_cases
-from autospine.planning.model import ModelCard, write_model
+from autospine.data.files import read_json, write_json, write_text
+from autospine.data.folds import Fold, check_folds, group_cases, read_folds
+from autospine.errors import DeviceError, OutputError, PlanError
+from autospine.planning.model import WEIGHTS, ModelCard, read_model, write_model
 from autospine.planning.plan import Configuration, Plan
-from autospine.preprocessing.prepare import restore_labels
 from autospine.preprocessing.store import Store
 from autospine.workflow.progress import Progress, Silent, counted
 from autospine.workflow.runs import RunFolder
+from autospine.workflow.validate import segmentation_writer, validate_fold
 
 if TYPE_CHECKING:
     import torch
 
     from autospine.training.log import EpochRecord
     from autospine.training.loop import FitProgress, FitResult
+
+
+RECORD = "run.toml"
+METRICS = "metrics.json"
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,8 @@ class Trained:
     """A trained fold."""
 
     folder: Path
-    scores: Scores | None
-    """None where the fold has no validation cases."""
+    metrics: dict[str, Any] | None
+    """What metrics.json holds; None where the fold has no validation cases."""
 
 
 def train_fold(
@@ -67,14 +69,16 @@ def train_fold(
     images are needed only where cases are not prepared yet.
 
     Raises:
-        PlanError: no plan, no such configuration, a checkpoint of another training.
-        DataError: a case cannot be read.
-        DeviceError: the device is not there.
+        PlanError: no plan or configuration, or what stands here was trained with another plan, split, data or time.
+        DataError: a case cannot be read, or the folds do not fit the data.
+        DeviceError: the device is not there, or its memory is too small.
         OutputError: the run folder cannot be written.
         Stopped: the user stopped; the same call goes on.
     """
+    from torch import OutOfMemoryError
+
     from autospine.networks.device import describe_device, resolve_device
-    from autospine.training.loop import fit, is_trained
+    from autospine.training.loop import fit, training_identity
 
     progress = progress or Silent()
     run = RunFolder.of(runs, dataset)
@@ -84,30 +88,98 @@ def train_fold(
     device = resolve_device(request.device)
     run.check_writable()
     folder = run.fold(configuration.name, fold)
-    if request.overwrite and folder.exists():
-        shutil.rmtree(folder)
+    if request.overwrite:
+        _remove(folder)
 
     store = ensure_prepared(dataset, run, plan, configuration, progress)
-    write_model(run.model(configuration.name), ModelCard.from_plan(plan, configuration))
-    if is_trained(folder):
+    _check_split(run, split, store)
+    card = ModelCard.from_plan(plan, configuration)
+    identity = training_identity(configuration, store, split)
+    trained = _is_trained(folder, identity)
+    write = segmentation_writer(dataset, folder / "validation", card, progress)
+    if trained:
         progress.note(f"{folder} is trained already (--overwrite trains it anew)")
     else:
+        _write_card(run.model(configuration.name), card, fold)
         progress.note(f"Training {configuration.name}, fold {fold}, on {describe_device(device)}")
         with progress.task(f"Training {configuration.name} fold {fold}") as update:
-            result = fit(
-                configuration,
-                store,
-                split,
-                folder,
-                classes=tuple(name for name, _ in plan.labels),
-                device=device,
-                workers=request.workers if request.workers is not None else _default_workers(device),
-                on_step=lambda state: update(_step_text(state), state.progress),
-                on_epoch=_drawing(folder),
-            )
-        _write_run_record(folder, plan, configuration, store, device, request, result)
-    scores = validate_fold(dataset, run, plan, configuration, fold, split, store, device, progress)
-    return Trained(folder, scores)
+            try:
+                result = fit(
+                    configuration,
+                    store,
+                    split,
+                    folder,
+                    classes=tuple(name for name, _ in plan.labels),
+                    device=device,
+                    workers=request.workers if request.workers is not None else _default_workers(device),
+                    on_step=lambda state: update(_step_text(state), state.progress),
+                    on_epoch=_drawing(folder),
+                )
+            except OutOfMemoryError as error:
+                remedy = "plan for less with `autospine plan --memory GB --overwrite`"
+                raise DeviceError(str(device), "not enough memory for this plan", remedy=remedy) from error
+        (folder / METRICS).unlink(missing_ok=True)
+        _write_run_record(folder, plan, store, device, request, result, identity)
+    if not split.validation:
+        progress.note("This fold has no validation cases: nothing to score")
+        return Trained(folder, None)
+    if not (folder / METRICS).exists():
+        scores = validate_fold(run.model(configuration.name), fold, split, store, write, device, progress)
+        write_json(folder / METRICS, scores.to_json())
+    return Trained(folder, read_json(folder / METRICS))
+
+
+def _is_trained(folder: Path, identity: str) -> bool:
+    """Whether this very training ran to its end in `folder`.
+
+    Raises:
+        PlanError: another one did.
+    """
+    record = folder / RECORD
+    if not record.is_file():
+        return False
+    with record.open("rb") as file:
+        standing = tomllib.load(file).get("identity")
+    if standing != identity:
+        found = "this fold was trained with another plan, split, --budget, --epochs or other data"
+        raise PlanError(
+            str(folder), found, "the same as now", "train with --overwrite to replace it, or use another --runs"
+        )
+    return True
+
+
+def _write_card(folder: Path, card: ModelCard, fold: int) -> None:
+    """Write model.json, unless it would change its meaning under folds that are trained already.
+
+    Raises:
+        PlanError: other folds were trained with another plan.
+    """
+    others = sorted(path.parent.name for path in folder.glob(f"fold_*/{WEIGHTS}") if path.parent.name != f"fold_{fold}")
+    if others and not card.takes_weights_of(read_model(folder)):
+        found = f"{', '.join(others)} were trained with another plan"
+        raise PlanError(str(folder), found, "folds of one plan", "remove them, or use another --runs")
+    write_model(folder, card)
+
+
+def _check_split(run: RunFolder, split: Fold, store: Store) -> None:
+    """Raise `DataError` where a fold, which the user may have edited, does not fit the prepared cases and subjects."""
+    groups = {name: name for name in store.names}
+    if run.fingerprint.is_file():
+        cases = run.read_fingerprint().cases
+        groups |= group_cases({case.case: case.subject for case in cases}, {case.case: case.digest for case in cases})
+    check_folds((split,), store.names, groups, str(run.splits))
+
+
+def _remove(folder: Path) -> None:
+    """Remove a fold's folder; renamed first, so that an interrupted removal leaves no half of a training."""
+    if folder.exists():
+        doomed = folder.with_name(f".removed-{folder.name}-{os.getpid()}")
+        try:
+            folder.rename(doomed)
+            shutil.rmtree(doomed)
+        except OSError as error:
+            found = f"cannot be removed ({error.strerror or error})"
+            raise OutputError(str(folder), found, remedy="check the permissions of this folder") from error
 
 
 def fold_numbers(text: str, dataset: Path, runs: Path) -> tuple[int, ...]:
@@ -143,72 +215,6 @@ def ensure_prepared(
         return prepare_dataset(open_dataset(dataset), plan, configuration, root, progress=counted(update))
 
 
-def validate_fold(
-    dataset: Path,
-    run: RunFolder,
-    plan: Plan,
-    configuration: Configuration,
-    fold: int,
-    split: Fold,
-    store: Store,
-    device: torch.device,
-    progress: Progress,
-) -> Scores | None:
-    """Predict the fold's validation cases whole, write and score them on their own grid.
-
-    Where the images are not at hand (a machine that got the prepared cases alone) the scores are the same,
-    and the segmentations are not written.
-    """
-    from autospine.inference.ensemble import load_model
-    from autospine.inference.predictor import predict_logits
-
-    folder = run.fold(configuration.name, fold)
-    if not split.validation:
-        progress.note("This fold has no validation cases: nothing to score")
-        return None
-    model = load_model(run.model(configuration.name), device, (str(fold),))
-    write = _segmentation_writer(dataset, folder / "validation", model.card, progress)
-
-    def predictions(
-        update: Callable[[str, int, int], None],
-    ) -> Iterator[tuple[str, npt.NDArray[np.uint8], npt.NDArray[np.uint8], tuple[float, float, float]]]:
-        for index, name in enumerate(split.validation):
-            case = store.open(name)
-            image = np.asarray(case.image, np.float32)
-            logits = predict_logits(model.networks, image, configuration, device=device)
-            labels = restore_labels(logits, case.properties, configuration)
-            write(name, labels)
-            yield name, labels, np.asarray(case.reference), case.properties.canonical_spacing_mm
-            update(name, index + 1, len(split.validation))
-
-    with progress.task("Predicting and scoring the validation cases") as update:
-        indices = tuple((name, index + 1) for index, (name, _) in enumerate(plan.labels))
-        scores = score_cases(predictions(counted(update)), indices)
-    write_json(folder / "metrics.json", scores.to_json())
-    return scores
-
-
-def _segmentation_writer(
-    dataset: Path, folder: Path, card: ModelCard, progress: Progress
-) -> Callable[[str, npt.NDArray[np.uint8]], None]:
-    """A function that writes canonical class indices of a case on the grid of its image."""
-    if not dataset.exists():
-        progress.note(f"{dataset} is not here: the validation cases are scored, their segmentations are not written")
-        return lambda name, labels: None
-    from autospine.data.dataset import open_dataset
-    from autospine.data.volume import Volume, canonical_orientation, read_geometry, restore, write_volume
-    from autospine.inference.export import label_values
-
-    images = {case.name: case.images[0] for case in open_dataset(dataset).cases}
-
-    def write(name: str, labels: npt.NDArray[np.uint8]) -> None:
-        geometry = read_geometry(images[name])
-        array = restore(label_values(labels, card), canonical_orientation(geometry))
-        write_volume(folder / f"{name}.nii.gz", Volume(array[None], geometry, ()))
-
-    return write
-
-
 def _requested(plan: Plan, request: TrainRequest) -> Configuration:
     configuration = plan.configuration(request.configuration)
     training = configuration.training
@@ -223,7 +229,9 @@ def _default_workers(device: torch.device) -> int:
     """Enough processes to keep a GPU fed; on a CPU the network itself needs the cores."""
     from autospine.networks.device import available_cores
 
-    return min(available_cores(), 12) if device.type == "cuda" else 0
+    if device.type == "cuda":
+        return min(available_cores(), 12)
+    return 1 if available_cores() > 2 else 0
 
 
 def _step_text(state: FitProgress) -> str:
@@ -242,18 +250,19 @@ def _drawing(folder: Path) -> Callable[[EpochRecord], None]:
 def _write_run_record(
     folder: Path,
     plan: Plan,
-    configuration: Configuration,
     store: Store,
     device: torch.device,
     request: TrainRequest,
     result: FitResult,
+    identity: str,
 ) -> None:
-    """`run.toml`: what this fold was trained with and what it took."""
+    """`run.toml`: what this fold was trained with and what it took; where it stands, the training has ended."""
     import tomlkit
 
     from autospine.networks.device import describe_device
 
     record = tomlkit.document()
+    record["identity"] = identity
     record["flags"] = {key: value for key, value in vars(request).items() if value is not None}
     record["data"] = {"dataset": plan.dataset, "fingerprint": plan.fingerprint_hash, "prepared": store.key}
     record["versions"] = {"python": platform.python_version(), "autospine": __version__} | {
@@ -268,4 +277,4 @@ def _write_run_record(
     if result.peak_memory_bytes is not None:
         took["peak_memory_mib"] = round(result.peak_memory_bytes / 2**20)
     record["result"] = took
-    write_text(folder / "run.toml", tomlkit.dumps(record))
+    write_text(folder / RECORD, tomlkit.dumps(record))

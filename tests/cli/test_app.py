@@ -83,6 +83,27 @@ def test_plan_again_shows_the_standing_plan_and_refuses_another(trained: Run, to
     assert path.read_bytes() == before
 
 
+def test_what_stands_is_never_taken_for_another_training(toy_dataset: Path, toy_recipe: Path, tmp_path: Path) -> None:
+    options = ("--runs", tmp_path)
+    assert call("plan", toy_dataset, "--recipe", toy_recipe, *options).exit_code == 0
+    refused(call("plan", toy_dataset, "--recipe", toy_recipe, "--subjects", r"(toy_\d)", *options), "subjects")
+    refused(call("plan", toy_dataset, "--recipe", toy_recipe, "--memory", 4, *options), "--memory")
+    train = ("train", toy_dataset, 0, *options, "--device", "cpu")
+    assert call(*train, "--epochs", 1).exit_code == 0
+    refused(call(*train), "--epochs", "--overwrite")
+    plan = tmp_path / "toy" / "plan.toml"
+    plan.write_text(plan.read_text().replace("momentum = 0.99", "momentum = 0.9"))
+    refused(call(*train, "--epochs", 1), "anotherplan")
+    splits = tmp_path / "toy" / "splits.json"
+    folds = json.loads(splits.read_text())
+    folds[1]["train"] += folds[1]["val"]
+    splits.write_text(json.dumps(folds))
+    refused(call("train", toy_dataset, 1, *options), "fold0trainsandvalidates")
+    splits.unlink()
+    assert call("plan", toy_dataset, "--recipe", toy_recipe, *options).exit_code == 0
+    assert splits.is_file()
+
+
 def test_dry_run_writes_nothing(toy_dataset: Path, tmp_path: Path) -> None:
     result = call("plan", toy_dataset, "--runs", tmp_path / "runs", "--dry-run")
     assert result.exit_code == 0, result.output
@@ -107,6 +128,29 @@ def test_predict_and_evaluate(trained: Run, tmp_path: Path) -> None:
     content = json.loads((out / "metrics.json").read_text())
     assert len(content["cases"]) == 6
     assert set(content["classes"]) == {"upper", "lower"}
+
+
+def test_other_images_of_the_same_name_are_not_taken_for_done(trained: Run, tmp_path: Path) -> None:
+    for number in (0, 1):
+        folder = tmp_path / f"hospital_{number}"
+        folder.mkdir()
+        shutil.copy(trained.dataset / "imagesTr" / f"toy_0{number}_0000.nii.gz", folder / "case_0000.nii.gz")
+    options = (tmp_path / "out", "--runs", trained.runs, "--device", "cpu")
+    assert call("predict", tmp_path / "hospital_0", *options).exit_code == 0
+    refused(call("predict", tmp_path / "hospital_1", *options), "case.nii.gz", "--overwrite")
+    assert call("predict", tmp_path / "hospital_1", *options, "--overwrite").exit_code == 0
+    geometry = read_volume(tmp_path / "hospital_1" / "case_0000.nii.gz").geometry
+    assert read_volume(tmp_path / "out" / "case.nii.gz").geometry == geometry
+
+
+def test_predict_never_writes_over_its_images(trained: Run, tmp_path: Path) -> None:
+    image = tmp_path / "case.nii.gz"
+    shutil.copy(trained.dataset / "imagesTr" / "toy_00_0000.nii.gz", image)
+    before = image.read_bytes()
+    for source, target in ((tmp_path, tmp_path), (image, image), (image, tmp_path)):
+        result = call("predict", source, target, "--runs", trained.runs, "--device", "cpu", "--overwrite")
+        refused(result, "images themselves")
+    assert image.read_bytes() == before
 
 
 def test_predict_one_file(trained: Run, tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ import pytest
 
 from autospine.data.volume import Geometry, Volume, write_volume
 from autospine.errors import DataError
-from autospine.evaluation.score import evaluate_folders, score_cases
+from autospine.evaluation.folders import evaluate_folders
+from autospine.evaluation.score import score_cases
 
 LABELS = (("L1", 5), ("L2", 4))
 SPACING = (4.0, 2.0, 1.0)

@@ -116,14 +116,21 @@ def test_other_configurations_keep_their_reasons(lumbar: Fingerprint) -> None:
     }
 
 
-def test_the_finer_configuration_goes_first(lumbar: Fingerprint) -> None:
+def test_what_gave_up_less_goes_first(lumbar: Fingerprint) -> None:
     plan = make_plan(lumbar, Recipe())
     flat, full = plan.configuration("2d"), plan.configuration("3d_fullres")
     assert default_within_budget((flat, full), Recipe()) is None
-    coarse = replace(full, spacing_mm=(4.0, 2.0, 2.0))
-    chosen = default_within_budget((flat, coarse), Recipe())
-    assert chosen is not None
-    assert chosen[0] == "2d"
-    assert "2 x 2 mm" in chosen[1]
-    assert default_within_budget((flat, coarse), replace(Recipe(), default="3d_fullres")) is None
+    coarse = replace(full, spacing_mm=(4.0, 2.0, 2.0), patch=(20, 96, 96))
+    near = replace(full, patch=(20, 128, 128))
+    narrow = replace(full, network=replace(full.network, features=(8, 16, 32, 64, 128, 128)))
+    for lesser, why in (
+        (coarse, "spacing in mm of 2 x 2 instead of 1 x 1"),
+        (near, "view in mm of 128 x 128"),
+        (narrow, "width of 8"),
+    ):
+        chosen = default_within_budget((flat, lesser), Recipe())
+        assert chosen is not None
+        assert chosen[0] == "2d"
+        assert why in chosen[1]
+        assert default_within_budget((flat, lesser), replace(Recipe(), default="3d_fullres")) is None
     assert default_within_budget((coarse,), Recipe()) is None

@@ -12,9 +12,10 @@ from safetensors.torch import load_file
 
 from autospine.data.folds import Fold
 from autospine.errors import AutospineError, PlanError, Stopped
+from autospine.planning.model import WEIGHTS
 from autospine.planning.plan import Configuration
 from autospine.preprocessing.store import Store
-from autospine.training.loop import FitProgress, FitResult, fit, is_trained
+from autospine.training.loop import FitProgress, FitResult, fit
 
 FOLD = Fold(("a", "b"), ("c",))
 CLASSES = ("L1", "L2", "L3")
@@ -44,7 +45,7 @@ def test_training_learns_and_writes_its_history(small_store: Store, quick: Confi
     assert rows[-1]["step"] == "48"
     assert float(rows[-1]["dice_L1"]) > 0.5
     assert rows[-1]["dice_L3"] == ""  # never seen, never predicted
-    assert is_trained(tmp_path / "fold")
+    assert (tmp_path / "fold" / WEIGHTS).is_file()
 
 
 @pytest.mark.parametrize(("stop_after", "number"), [(3, signal.SIGINT), (6, signal.SIGTERM), (8, signal.SIGINT)])
@@ -54,7 +55,7 @@ def test_a_stopped_training_ends_as_if_it_had_not_been(
     train(quick, small_store, tmp_path / "whole")
     with pytest.raises(Stopped, match=f"{stop_after} steps"):
         train(quick, small_store, tmp_path / "parts", on_step=stop_at(stop_after, number))
-    assert not is_trained(tmp_path / "parts")
+    assert not (tmp_path / "parts" / WEIGHTS).exists()
     steps: list[int] = []
     result = train(quick, small_store, tmp_path / "parts", on_step=lambda state: steps.append(state.step))
     assert steps[0] == stop_after + 1
@@ -99,7 +100,7 @@ def test_a_diverging_training_says_so(small_store: Store, quick: Configuration, 
     wild = replace(quick, training=replace(quick.training, learning_rate=1e30, clip_norm=1e30))
     with pytest.raises(AutospineError, match="loss became"):
         train(wild, small_store, tmp_path / "fold")
-    assert not is_trained(tmp_path / "fold")
+    assert not (tmp_path / "fold" / WEIGHTS).exists()
 
 
 def test_no_validation_cases_no_validation(small_store: Store, quick: Configuration, tmp_path: Path) -> None:

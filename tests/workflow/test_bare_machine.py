@@ -27,8 +27,8 @@ from pathlib import Path
 from autospine.workflow.train import TrainRequest, train_fold
 
 trained = train_fold(Path("elsewhere/toy"), 0, Path(sys.argv[1]), TrainRequest(device="cpu", epochs=1))
-assert trained.scores is not None
-print(trained.scores.to_json()["mean"]["dice"])
+assert trained.metrics is not None
+print(trained.metrics["mean"]["dice"])
 """
 
 

@@ -1,0 +1,151 @@
+"""Scores of two folders of mask files, or of two files.
+
+The references decide which cases there are. Everything that keeps a pair from being scored is listed at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from autospine.data.files import read_json
+from autospine.data.volume import IMAGE_SUFFIXES, Volume, read_volume, same_grid, stem
+from autospine.errors import DataError
+from autospine.evaluation.score import Labels, ScoredCase, Scores, score_cases
+
+
+def evaluate_folders(
+    prediction_folder: Path,
+    reference_folder: Path,
+    labels: Labels | None = None,
+    *,
+    progress: Callable[[str, int, int], None] = lambda case, done, total: None,
+) -> Scores:
+    """Scores of predicted mask files against reference mask files.
+
+    The references decide which cases there are; files are paired by name without suffix. Both arguments may be
+    single files, which are then a pair whatever their names. Values are those on disk.
+
+    Args:
+        prediction_folder: folder of masks, or one mask.
+        reference_folder: folder of masks, or one mask.
+        labels: (name, value on disk) of each class; None: those of a dataset.json (or labels.json)
+            in or beside the reference folder, else every value above 0 in the references, called `label_<value>`.
+        progress: called with a case, the cases done and their total.
+
+    Raises:
+        DataError: lists every missing prediction, unreadable file and pair on different grids.
+    """
+    references = _mask_files(reference_folder)
+    if not references:
+        raise DataError(
+            str(reference_folder),
+            "no mask files here",
+            f"masks ending in {', '.join(IMAGE_SUFFIXES)}",
+            "check the path",
+        )
+    predictions = _mask_files(prediction_folder)
+    problems: list[str] = []
+    pairs: list[tuple[Path, Path]] = []
+    both_files = prediction_folder.is_file() and reference_folder.is_file()
+    for name, files in references.items():
+        reference = files[0]
+        if len(files) > 1:
+            problems.append(f"{name}: several references: {', '.join(file.name for file in files)}")
+        candidates = [prediction_folder] if both_files else predictions.get(name, [])
+        same_suffix = [file for file in candidates if file.name == reference.name]
+        chosen = same_suffix or candidates
+        if not chosen:
+            problems.append(f"{name}: no prediction in {prediction_folder}")
+        elif len(chosen) > 1:
+            problems.append(f"{name}: several predictions: {', '.join(file.name for file in chosen)}")
+        else:
+            pairs.append((chosen[0], reference))
+
+    if labels is None:
+        labels = _declared_labels(reference_folder) or _found_labels([reference for _, reference in pairs], problems)
+    scores = score_cases(_read_pairs(pairs, problems, progress), labels)
+    if problems:
+        unique = list(dict.fromkeys(problems))
+        raise DataError(
+            str(prediction_folder),
+            f"{len(unique)} problem(s) against {reference_folder}:\n  " + "\n  ".join(unique),
+            "for every reference one readable mask of the same name on the same grid",
+            "predict the missing cases again, on the images the references belong to",
+        )
+    return scores
+
+
+def _read_pairs(
+    pairs: list[tuple[Path, Path]], problems: list[str], progress: Callable[[str, int, int], None]
+) -> Iterator[ScoredCase]:
+    """Pairs that can be scored; the others add to `problems`. After a first problem files are only checked."""
+    for done, (prediction_path, reference_path) in enumerate(pairs, start=1):
+        reference = _read_mask(reference_path, problems)
+        prediction = _read_mask(prediction_path, problems)
+        if reference is None or prediction is None:
+            continue
+        difference = same_grid(reference.geometry, prediction.geometry)
+        if difference is not None:
+            problems.append(f"{prediction_path}: not on the grid of {reference_path}: {difference}")
+        if not problems:
+            yield stem(reference_path), prediction.array[0], reference.array[0], reference.geometry.spacing_mm
+        progress(stem(reference_path), done, len(pairs))
+
+
+def _read_mask(path: Path, problems: list[str]) -> Volume | None:
+    """The mask, or None and a line in `problems`."""
+    try:
+        volume = read_volume(path)
+    except DataError as error:
+        problems.append(f"{error.where}: {error.found}")
+        return None
+    if volume.array.shape[0] != 1:
+        problems.append(f"{path}: {volume.array.shape[0]} values per voxel, a mask has one")
+        return None
+    return volume
+
+
+def _mask_files(path: Path) -> dict[str, list[Path]]:
+    """Mask files by name without suffix, sorted; of the one file, if `path` is a file."""
+    if not path.exists():
+        raise DataError(str(path), "does not exist", "a folder of masks, or one mask", "check the path")
+    files = [path] if path.is_file() else sorted(path.iterdir())
+    named: dict[str, list[Path]] = {}
+    for file in files:
+        if file.is_file() and not file.name.startswith(".") and file.name.lower().endswith(IMAGE_SUFFIXES):
+            named.setdefault(stem(file), []).append(file)
+    return named
+
+
+def _declared_labels(reference: Path) -> Labels | None:
+    """Labels that a dataset.json or labels.json in or beside the reference folder names, by value; None if none does.
+
+    Both directions are read: {"L1": 5} and the older {"5": "L1"}. Declared regions (lists of values) are not labels.
+    """
+    folder = reference.parent if reference.is_file() else reference
+    for file in (parent / name for parent in (folder, folder.parent) for name in ("dataset.json", "labels.json")):
+        if not file.is_file():
+            continue
+        declared = read_json(file)
+        entries = declared.get("labels") if file.name == "dataset.json" and isinstance(declared, dict) else declared
+        if not isinstance(entries, dict):
+            continue
+        pairs = [(str(name), value) for name, value in entries.items()]
+        if all(name.isdigit() for name, _ in pairs):
+            pairs = [(str(value), int(name)) for name, value in pairs]
+        if all(isinstance(value, int) for _, value in pairs):
+            return tuple(sorted(((name, value) for name, value in pairs if value > 0), key=lambda pair: pair[1]))
+    return None
+
+
+def _found_labels(references: list[Path], problems: list[str]) -> Labels:
+    """`label_<value>` for every value above 0 in the references."""
+    values: set[int] = set()
+    for path in references:
+        volume = _read_mask(path, problems)
+        if volume is not None:
+            values.update(int(value) for value in np.unique(volume.array) if value > 0)
+    return tuple((f"label_{value}", value) for value in sorted(values))

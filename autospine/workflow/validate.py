@@ -1,0 +1,95 @@
+"""The end of a training: the fold's validation cases predicted whole, written and scored on their own grids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from autospine.data.folds import Fold
+from autospine.errors import DataError
+from autospine.evaluation.score import Scores, score_cases
+from autospine.planning.model import ModelCard
+from autospine.preprocessing.prepare import restore_labels
+from autospine.preprocessing.store import Store
+from autospine.workflow.progress import Progress, counted
+
+if TYPE_CHECKING:
+    import torch
+
+
+def validate_fold(
+    folder: Path,
+    fold: int,
+    split: Fold,
+    store: Store,
+    write: Callable[[str, npt.NDArray[np.uint8]], None],
+    device: torch.device,
+    progress: Progress,
+) -> Scores:
+    """Predict the fold's validation cases whole, hand them to `write`, and score them on their own grid.
+
+    Args:
+        folder: the model folder.
+        fold: which of its networks predicts.
+        split: its validation cases are predicted.
+        store: the prepared cases.
+        write: called with a case and its canonical class indices (Z, Y, X).
+        device: where to predict.
+        progress: told of each case.
+    """
+    from autospine.inference.ensemble import load_model
+    from autospine.inference.predictor import predict_logits
+
+    model = load_model(folder, device, (str(fold),))
+    configuration = model.card.configuration
+
+    def predictions(
+        update: Callable[[str, int, int], None],
+    ) -> Iterator[tuple[str, npt.NDArray[np.uint8], npt.NDArray[np.uint8], tuple[float, float, float]]]:
+        for index, name in enumerate(split.validation):
+            case = store.open(name)
+            logits = predict_logits(model.networks, case.image, configuration, device=device)
+            labels = restore_labels(logits, case.properties, configuration)
+            write(name, labels)
+            yield name, labels, np.asarray(case.reference), case.properties.canonical_spacing_mm
+            update(name, index + 1, len(split.validation))
+
+    with progress.task("Predicting and scoring the validation cases") as update:
+        indices = tuple((name, index + 1) for index, (name, _) in enumerate(model.card.labels))
+        return score_cases(predictions(counted(update)), indices)
+
+
+def segmentation_writer(
+    dataset: Path, folder: Path, card: ModelCard, progress: Progress
+) -> Callable[[str, npt.NDArray[np.uint8]], None]:
+    """A function that writes canonical class indices of a case on the grid of its image.
+
+    Where the images are not at hand (a machine that got the prepared cases alone) it writes nothing and says so.
+    """
+    absent = f"{dataset} is not here: validation cases will be scored, their segmentations not written"
+    if not dataset.exists():
+        progress.note(absent)
+        return lambda name, labels: None
+    from autospine.data.dataset import open_dataset
+    from autospine.data.volume import Volume, canonical_orientation, read_geometry, restore, write_volume
+    from autospine.inference.export import label_values
+
+    try:
+        images = {case.name: case.images[0] for case in open_dataset(dataset).cases}
+    except DataError as error:
+        progress.note(f"{absent} ({error.found})")
+        return lambda name, labels: None
+
+    def write(name: str, labels: npt.NDArray[np.uint8]) -> None:
+        if name not in images:
+            progress.note(f"{name} is no longer in {dataset}: scored, not written")
+            return
+        geometry = read_geometry(images[name])
+        array = restore(label_values(labels, card), canonical_orientation(geometry))
+        write_volume(folder / f"{name}.nii.gz", Volume(array[None], geometry, ()))
+
+    return write
