@@ -40,9 +40,10 @@ def _sitk() -> Any:
     """SimpleITK, loaded where a file is read or written: training on prepared cases does without it."""
     import SimpleITK
 
+    library: Any = SimpleITK  # its wrappers bear no types
     # Its warnings go to the terminal past every logger; what matters in them is raised as an error here.
-    SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)
-    return SimpleITK
+    library.ProcessObject.SetGlobalWarningDisplay(False)
+    return library
 
 
 @dataclass(frozen=True)

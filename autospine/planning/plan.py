@@ -101,12 +101,18 @@ class LossPlan:
     """Dice over the batch as one volume, else per sample."""
     smooth: float = 1e-5
     """Dice smoothing."""
+    alpha: float = 0.5
+    """Exponent that made the size-adaptive weights."""
+    weight_cap: float = 5.0
+    """Largest size-adaptive weight."""
 
     def __post_init__(self) -> None:
         """Check the weights."""
-        usable = len(self.class_weights) > 1 and min(self.class_weights) >= 0 and sum(self.class_weights) > 0
-        require(usable, "loss.class_weights", self.class_weights, "a weight of at least 0 per class, background first")
+        usable = len(self.class_weights) > 1 and min(self.class_weights) > 0
+        require(usable, "loss.class_weights", self.class_weights, "a weight above 0 per class, background first")
         require(self.smooth >= 0, "loss.smooth", self.smooth, "at least 0")
+        require(self.alpha >= 0, "loss.alpha", self.alpha, "at least 0")
+        require(self.weight_cap >= 1, "loss.weight_cap", self.weight_cap, "at least 1")
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from autospine.errors import PlanError
 from autospine.planning import rules
 from autospine.planning.anatomy import AxisAnatomy, read_anatomy
 from autospine.planning.fingerprint import Fingerprint
+from autospine.planning.loss import plan_loss, usual_sizes
 from autospine.planning.plan import (
     Configuration,
     IntensityPlan,
-    LossPlan,
     NetworkPlan,
     Normalisation,
     Plan,
@@ -187,10 +187,10 @@ def configure(
         convs_decoder=recipe.convs_decoder,
         bottleneck=recipe.bottleneck,
     )
-    sizes = _sizes(fingerprint, grid, dimension)
+    sizes = usual_sizes(fingerprint.cases, grid.axis_order, spacing)
     anatomy = read_anatomy(fingerprint)
     axes = tuple(anatomy[axis] for axis in grid.axis_order[-dimension:])
-    loss = _loss(recipe, sizes, batch_dice=dimension == 2 or low_resolution)
+    loss = plan_loss(recipe, sizes, batch_dice=dimension == 2 or low_resolution)
     configuration = Configuration(
         name=name,
         axis_order=grid.axis_order,
@@ -232,26 +232,6 @@ def _too_large(fit: Fit, dimension: int, memory_gb: float) -> bool:
 
 def _normalisation(channel: str) -> Normalisation:
     return "ct" if rules.normalisation_of(channel) == "ct" else "zscore"
-
-
-def _sizes(fingerprint: Fingerprint, grid: Grid, dimension: int) -> tuple[float, ...]:
-    """Usual size of each class at the planned spacing: voxels in 3D, area per slice in 2D."""
-    cases, axes = fingerprint.cases, grid.axis_order[-dimension:]
-    first = grid.axis_order[0]
-    return rules.class_sizes(
-        [case.class_voxels for case in cases],
-        [[slices[first] if dimension == 2 else 1 for slices in case.class_slices] for case in cases],
-        [[case.spacing_mm[axis] for axis in axes] for case in cases],
-        grid.spacing_mm[-dimension:],
-    )
-
-
-def _loss(recipe: Recipe, sizes: Sequence[float], *, batch_dice: bool) -> LossPlan:
-    """The recipe's loss, or the one that the class sizes ask for."""
-    kind = recipe.loss_kind(rules.size_ratio(sizes))
-    weights = rules.size_adaptive_weights(sizes, recipe.alpha, recipe.weight_cap)
-    plain = tuple(1.0 for _ in weights)
-    return LossPlan(kind, weights if kind == "dice_size_adaptive_ce" else plain, batch_dice)
 
 
 def _training(recipe: Recipe, patch: Sequence[int], axes: Sequence[AxisAnatomy]) -> TrainingPlan:

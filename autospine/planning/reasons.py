@@ -172,6 +172,8 @@ def _loss(configuration: Configuration, facts: Facts) -> dict[str, str]:
         "loss.kind": kind,
         "loss.class_weights": weights,
         "loss.batch_dice": batch,
+        "loss.alpha": f"the recipe {recipe.name}",
+        "loss.weight_cap": f"the recipe {recipe.name}",
         "loss.smooth": "keeps Dice defined where a label is absent",
     }
 

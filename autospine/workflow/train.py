@@ -16,6 +16,7 @@ from autospine import __version__
 from autospine.data.files import read_json, write_json, write_text
 from autospine.data.folds import Fold, check_folds, group_cases, read_folds
 from autospine.errors import DeviceError, OutputError, PlanError
+from autospine.planning.loss import fold_loss
 from autospine.planning.model import WEIGHTS, ModelCard, read_model, write_model
 from autospine.planning.plan import Configuration, Plan
 from autospine.preprocessing.store import Store
@@ -94,6 +95,9 @@ def train_fold(
     store = ensure_prepared(dataset, run, plan, configuration, progress)
     _check_split(run, split, store)
     card = ModelCard.from_plan(plan, configuration)
+    if run.fingerprint.is_file():
+        loss = fold_loss(configuration, run.read_fingerprint(), split.train)
+        configuration = replace(configuration, loss=loss)
     identity = training_identity(configuration, store, split)
     trained = _is_trained(folder, identity)
     write = segmentation_writer(dataset, folder / "validation", card, progress)

@@ -1,0 +1,52 @@
+"""The loss by the sizes of the classes: which cross entropy stands beside Dice, and what each class weighs in it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+from autospine.planning import rules
+from autospine.planning.fingerprint import CaseFingerprint, Fingerprint
+from autospine.planning.plan import Configuration, LossPlan
+from autospine.planning.recipe import Recipe
+
+
+def usual_sizes(
+    cases: Sequence[CaseFingerprint], axis_order: Sequence[int], spacing_mm: Sequence[float]
+) -> tuple[float, ...]:
+    """Usual size of each class at the planned spacing: voxels in 3D, area per slice in 2D (two spacings)."""
+    dimension = len(spacing_mm)
+    axes, first = axis_order[-dimension:], axis_order[0]
+    return rules.class_sizes(
+        [case.class_voxels for case in cases],
+        [[slices[first] if dimension == 2 else 1 for slices in case.class_slices] for case in cases],
+        [[case.spacing_mm[axis] for axis in axes] for case in cases],
+        spacing_mm,
+    )
+
+
+def plan_loss(recipe: Recipe, sizes: Sequence[float], *, batch_dice: bool) -> LossPlan:
+    """The recipe's loss, or the one that the class sizes ask for."""
+    kind = recipe.loss_kind(rules.size_ratio(sizes))
+    weights = rules.size_adaptive_weights(sizes, recipe.alpha, recipe.weight_cap)
+    plain = tuple(1.0 for _ in weights)
+    adaptive = kind == "dice_size_adaptive_ce"
+    return LossPlan(kind, weights if adaptive else plain, batch_dice, alpha=recipe.alpha, weight_cap=recipe.weight_cap)
+
+
+def fold_loss(configuration: Configuration, fingerprint: Fingerprint, training_cases: Collection[str]) -> LossPlan:
+    """The loss of `configuration` with weights from the sizes in a fold's training cases alone.
+
+    The plan shows the weights of all cases; a fold must not learn from the sizes in its validation cases. Weights that
+    were edited in the plan stay as they are.
+    """
+    loss = configuration.loss
+    if loss.kind != "dice_size_adaptive_ce" or loss.class_weights != _weights(configuration, fingerprint.cases):
+        return loss
+    chosen = [case for case in fingerprint.cases if case.case in training_cases]
+    return replace(loss, class_weights=_weights(configuration, chosen))
+
+
+def _weights(configuration: Configuration, cases: Sequence[CaseFingerprint]) -> tuple[float, ...]:
+    sizes = usual_sizes(cases, configuration.axis_order, configuration.spacing_mm)
+    return rules.size_adaptive_weights(sizes, configuration.loss.alpha, configuration.loss.weight_cap)
