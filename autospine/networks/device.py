@@ -6,13 +6,13 @@ from bfloat16: a CPU without AVX512-BF16 or AMX only emulates it and would be sl
 
 from __future__ import annotations
 
-import os
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import torch
 
 from autospine.errors import DeviceError
+from autospine.preprocessing.memory import available_cores
 
 _CPU_INFO = Path("/proc/cpuinfo")
 
@@ -58,13 +58,6 @@ def describe_device(device: torch.device) -> str:
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)}, {precision}"
     return f"CPU, {available_cores()} cores, {precision}"
-
-
-def available_cores() -> int:
-    """Processor cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _cpu_has_bf16() -> bool:

@@ -24,7 +24,7 @@ def bounded_workers(cases: Iterable[Sequence[Path]], configuration: Configuratio
         return 1
     largest = max(case_bytes(images, configuration) for images in cases)
     fitting = int(free_bytes() * _SHARE // (largest + _PROCESS_BYTES))
-    return max(1, min(_cores(), fitting, len(cases)))
+    return max(1, min(available_cores(), fitting, len(cases)))
 
 
 def case_bytes(images: Sequence[Path], configuration: Configuration) -> int:
@@ -63,7 +63,7 @@ def free_bytes() -> int:
     return free
 
 
-def _cores() -> int:
+def available_cores() -> int:
     """Cores this process may run on."""
     try:
         return len(os.sched_getaffinity(0))

@@ -16,9 +16,11 @@ from autospine import __version__
 from autospine.data.files import read_json, write_json, write_text
 from autospine.data.folds import Fold, check_folds, group_cases, read_folds
 from autospine.errors import DeviceError, OutputError, PlanError
+from autospine.planning.fingerprint import Fingerprint
 from autospine.planning.loss import fold_loss
 from autospine.planning.model import WEIGHTS, ModelCard, read_model, write_model
 from autospine.planning.plan import Configuration, Plan
+from autospine.preprocessing.memory import available_cores
 from autospine.preprocessing.store import Store
 from autospine.workflow.progress import Progress, Silent, counted
 from autospine.workflow.runs import RunFolder
@@ -93,11 +95,12 @@ def train_fold(
         _remove(folder)
 
     store = ensure_prepared(dataset, run, plan, configuration, progress)
-    _check_split(run, split, store)
+    # a machine that got the prepared cases alone may be without the fingerprint
+    fingerprint = run.read_fingerprint() if run.fingerprint.is_file() else None
+    _check_split(run, split, store, fingerprint)
     card = ModelCard.from_plan(plan, configuration)
-    if run.fingerprint.is_file():
-        loss = fold_loss(configuration, run.read_fingerprint(), split.train)
-        configuration = replace(configuration, loss=loss)
+    if fingerprint is not None:
+        configuration = replace(configuration, loss=fold_loss(configuration, fingerprint, split.train))
     identity = training_identity(configuration, store, split)
     trained = _is_trained(folder, identity)
     write = segmentation_writer(dataset, folder / "validation", card, progress)
@@ -165,11 +168,11 @@ def _write_card(folder: Path, card: ModelCard, fold: int) -> None:
     write_model(folder, card)
 
 
-def _check_split(run: RunFolder, split: Fold, store: Store) -> None:
+def _check_split(run: RunFolder, split: Fold, store: Store, fingerprint: Fingerprint | None) -> None:
     """Raise `DataError` where a fold, which the user may have edited, does not fit the prepared cases and subjects."""
     groups = {name: name for name in store.names}
-    if run.fingerprint.is_file():
-        cases = run.read_fingerprint().cases
+    if fingerprint is not None:
+        cases = fingerprint.cases
         groups |= group_cases({case.case: case.subject for case in cases}, {case.case: case.digest for case in cases})
     check_folds((split,), store.names, groups, str(run.splits))
 
@@ -231,8 +234,6 @@ def _requested(plan: Plan, request: TrainRequest) -> Configuration:
 
 def _default_workers(device: torch.device) -> int:
     """Enough processes to keep a GPU fed; on a CPU the network itself needs the cores."""
-    from autospine.networks.device import available_cores
-
     if device.type == "cuda":
         return min(available_cores(), 12)
     return 1 if available_cores() > 2 else 0

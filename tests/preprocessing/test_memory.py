@@ -38,7 +38,7 @@ def test_an_unreadable_header_is_left_to_the_worker(tmp_path: Path, make_configu
 
 def test_workers_are_bounded(image: Path, make_configuration: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     configuration = make_configuration()
-    monkeypatch.setattr(memory, "_cores", lambda: 8)
+    monkeypatch.setattr(memory, "available_cores", lambda: 8)
     monkeypatch.setattr(memory, "free_bytes", lambda: 10**15)
     cases = [(image,)] * 20
     assert bounded_workers(cases, configuration) == 8
