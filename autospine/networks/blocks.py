@@ -77,8 +77,8 @@ class InstanceNorm(nn.Module):
         return F.instance_norm(x, weight=self.weight, bias=self.bias, eps=EPS)
 
 
-class ConvBlock(nn.Module):
-    """Convolution, instance norm, leaky ReLU.
+class ConvNorm(nn.Module):
+    """Convolution, instance norm.
 
     `norm=False` leaves the norm out, for stages of a single voxel.
     """
@@ -91,17 +91,27 @@ class ConvBlock(nn.Module):
         *,
         stride: tuple[int, ...] | None = None,
         dilation: tuple[int, ...] | None = None,
+        bias: bool = True,
         norm: bool = True,
     ) -> None:
         """Arguments as those of `convolution`."""
         super().__init__()
-        self.conv = convolution(in_channels, out_channels, kernel, stride=stride, dilation=dilation)
+        self.conv = convolution(in_channels, out_channels, kernel, stride=stride, dilation=dilation, bias=bias)
         self.norm = InstanceNorm(out_channels) if norm else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in_channels, ...) -> (B, out_channels, ... / stride)."""
+        y: Tensor = self.norm(self.conv(x))
+        return y
+
+
+class ConvBlock(ConvNorm):
+    """Convolution, instance norm, leaky ReLU; arguments as those of `ConvNorm`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, in_channels, ...) -> (B, out_channels, ... / stride)."""
         # In place: the norm keeps its input for the backward pass, never its output.
-        return F.leaky_relu(self.norm(self.conv(x)), SLOPE, inplace=True)
+        return F.leaky_relu(super().forward(x), SLOPE, inplace=True)
 
 
 def stack(

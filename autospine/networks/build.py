@@ -21,9 +21,10 @@ def build_network(plan: NetworkPlan, patch: tuple[int, ...]) -> UNet:
         features=plan.features,
         kernels=plan.kernels,
         strides=plan.strides,
-        convs_encoder=plan.convs_encoder,
+        blocks=plan.blocks,
         convs_decoder=plan.convs_decoder,
         patch=patch,
+        encoder=plan.encoder,
         msff=plan.bottleneck == "msff",
     )
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import torch
 
 from autospine.errors import DeviceError
-from autospine.preprocessing.memory import available_cores
+from autospine.planning.memory import Precision
+from autospine.preprocessing.memory import available_cores, total_bytes
 
 _CPU_INFO = Path("/proc/cpuinfo")
 
@@ -46,10 +47,23 @@ def autocast_dtype(device: torch.device) -> torch.dtype | None:
     return torch.bfloat16 if _cpu_has_bf16() else None
 
 
+def step_precision(device: torch.device) -> Precision:
+    """What the estimate of memory calls the precision of a training step on `device`."""
+    return "float32" if autocast_dtype(device) is None else "half"
+
+
 def autocast(device: torch.device) -> AbstractContextManager[object]:
     """A context in which the forward pass runs in the precision of `autocast_dtype`."""
     dtype = autocast_dtype(device)
     return nullcontext() if dtype is None else torch.autocast(device.type, dtype=dtype)
+
+
+def device_memory_gb(device: torch.device) -> float | None:
+    """All memory of `device` in 10^9 bytes: the GPU's own, or for the CPU the machine's; None where no one says."""
+    if device.type == "cuda":
+        return float(torch.cuda.get_device_properties(device).total_memory / 1e9)
+    total = total_bytes()
+    return None if total is None else total / 1e9
 
 
 def describe_device(device: torch.device) -> str:

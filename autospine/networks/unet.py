@@ -4,8 +4,10 @@
     stage 1       encoder.1 -------- skip -------- decoder.1 ------ heads.1
     stage 2           encoder.2 -- (msff) -- up ------^                       bottleneck
 
-Weights are named by stage (`encoder.0.1.conv.weight`, `decoder.0.up.weight`, `heads.0.bias`); the names
-under `msff.` are the only ones that the MSFF bottleneck adds.
+An encoder stage is a stack of convolutions (plain), or of residual blocks after a stem at full size (residual).
+Weights are named by stage (`encoder.0.1.conv.weight`, `decoder.0.up.weight`, `heads.0.bias`; residual
+`stem.conv.weight`, `encoder.0.1.first.conv.weight`); the names under `msff.` are the only ones that the MSFF
+bottleneck adds.
 """
 
 from __future__ import annotations
@@ -15,8 +17,10 @@ import math
 import torch
 from torch import Tensor, nn
 
-from autospine.networks.blocks import convolution, initialise, stack, upsampling
+from autospine.networks.blocks import ConvBlock, convolution, initialise, stack, upsampling
 from autospine.networks.msff import MSFF
+from autospine.networks.residual import residual_stack, start_as_identity
+from autospine.planning.plan import Encoder
 
 
 def stage_shapes(patch: tuple[int, ...], strides: tuple[tuple[int, ...], ...]) -> tuple[tuple[int, ...], ...]:
@@ -59,27 +63,35 @@ class UNet(nn.Module):
         features: tuple[int, ...],
         kernels: tuple[tuple[int, ...], ...],
         strides: tuple[tuple[int, ...], ...],
-        convs_encoder: int,
+        blocks: tuple[int, ...],
         convs_decoder: int,
         patch: tuple[int, ...],
+        encoder: Encoder,
         msff: bool,
     ) -> None:
         """Lists run from the finest stage to the bottleneck; `patch` in voxels, no B and C.
+
+        `blocks` counts convolutions in each stage of a plain encoder, residual blocks in those of a residual one.
 
         The weights depend on torch's seed alone. MSFF is built last and gives the random stream back as it
         found it, so that both arms of an ablation start from the same weights and see the same samples.
         """
         super().__init__()
         shapes = stage_shapes(patch, strides)
-        inputs = (in_channels, *features[:-1])
+        residual = encoder == "residual"
+        inputs = (features[0] if residual else in_channels, *features[:-1])
+        stage = residual_stack if residual else stack
         coarse = range(len(features) - 1)
         self.divisor = tuple(math.prod(steps) for steps in zip(*strides, strict=True))
+        self.stem: nn.Module = nn.Identity()
+        if residual:
+            self.stem = ConvBlock(in_channels, features[0], kernels[0], norm=math.prod(patch) > 1)
         self.encoder = nn.ModuleList(
-            stack(
+            stage(
                 inputs[i],
                 features[i],
                 kernels[i],
-                convs_encoder,
+                blocks[i],
                 stride=strides[i],
                 norm=math.prod(shapes[i]) > 1,
             )
@@ -93,6 +105,7 @@ class UNet(nn.Module):
             convolution(features[i], out_channels, (1,) * len(patch)) for i in (coarse or range(1))
         )
         initialise(self)
+        start_as_identity(self)
         self.msff: nn.Module = nn.Identity()
         if msff:
             with torch.random.fork_rng(devices=[]):
@@ -106,6 +119,7 @@ class UNet(nn.Module):
         if any(size % step for size, step in zip(x.shape[2:], self.divisor, strict=True)):
             raise ValueError(f"patch {tuple(x.shape[2:])} must be a multiple of {self.divisor} on each axis")
         skips: list[Tensor] = []
+        x = self.stem(x)
         for stage in self.encoder:
             x = stage(x)
             skips.append(x)

@@ -18,6 +18,7 @@ PLAN_2D = NetworkPlan(
     features=(8, 16, 32),
     kernels=((3, 3),) * 3,
     strides=((1, 1), (2, 2), (2, 2)),
+    blocks=(2, 2, 2),
 )
 # Anisotropic: another stride and kernel on the first axis.
 PLAN_3D = NetworkPlan(
@@ -27,6 +28,7 @@ PLAN_3D = NetworkPlan(
     features=(4, 8, 16),
     kernels=((1, 3, 3), (3, 3, 3), (3, 3, 3)),
     strides=((1, 1, 1), (1, 2, 2), (2, 2, 2)),
+    blocks=(2, 2, 2),
 )
 LUMBAR_3D = NetworkPlan(
     dimension=3,
@@ -35,6 +37,7 @@ LUMBAR_3D = NetworkPlan(
     features=(32, 64, 128, 256, 320, 320),
     kernels=((1, 3, 3), (1, 3, 3), (3, 3, 3), (3, 3, 3), (3, 3, 3), (3, 3, 3)),
     strides=((1, 1, 1), (1, 2, 2), (1, 2, 2), (2, 2, 2), (2, 2, 2), (1, 2, 2)),
+    blocks=(2, 2, 2, 2, 2, 2),
 )
 LUMBAR_2D = NetworkPlan(
     dimension=2,
@@ -43,6 +46,7 @@ LUMBAR_2D = NetworkPlan(
     features=(32, 64, 128, 256, 512, 512),
     kernels=((3, 3),) * 6,
     strides=((1, 1), (2, 2), (2, 2), (2, 2), (2, 2), (2, 2)),
+    blocks=(2, 2, 2, 2, 2, 2),
 )
 PLANS = [(PLAN_2D, (20, 12)), (PLAN_3D, (6, 12, 20))]
 
@@ -96,7 +100,7 @@ def test_stage_shapes_round_up() -> None:
 
 
 def test_names_of_the_weights_are_frozen() -> None:
-    plain = list(_build(replace(PLAN_2D, convs_encoder=1, convs_decoder=1), (8, 8)).state_dict())
+    plain = list(_build(replace(PLAN_2D, blocks=(1,) * len(PLAN_2D.features), convs_decoder=1), (8, 8)).state_dict())
     block = ["conv.weight", "conv.bias", "norm.weight", "norm.bias"]
     assert plain == [
         *(f"encoder.{i}.0.{name}" for i in range(3) for name in block),
@@ -155,7 +159,7 @@ def test_bottleneck_of_one_voxel_has_no_norm_and_still_sees_the_image(
 
 
 def test_network_of_one_stage() -> None:
-    plan = replace(PLAN_2D, features=(8,), kernels=((3, 3),), strides=((1, 1),), bottleneck="msff")
+    plan = replace(PLAN_2D, features=(8,), kernels=((3, 3),), strides=((1, 1),), blocks=(2,), bottleneck="msff")
     net = _build(plan, (5, 7))
     assert [tuple(y.shape) for y in net(torch.randn(1, 2, 5, 7))] == [(1, 4, 5, 7)]
 

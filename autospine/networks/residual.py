@@ -1,0 +1,81 @@
+"""The residual encoder's block: two convolutions beside a skip, in nnU-Net's numbers.
+
+    x --+-- conv (stride) -- norm -- lrelu -- conv -- norm (scale 0) -- + -- lrelu -- out
+        +-- mean over the stride -- 1x1 conv -- norm ------------------ +
+
+The skip is averaged only where there is a stride and projected only where the width changes (ResNet-D, He et al. 2019,
+arXiv 1812.01187, section 4.2; nnU-Net's residual encoders, Isensee et al. 2024, arXiv 2404.09556). The last norm starts
+with scale 0 and shift 0, so that a fresh block passes its skip on and depth costs nothing at the start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from autospine.networks.blocks import SLOPE, ConvBlock, ConvNorm
+
+_AVERAGES: Mapping[int, Callable[..., nn.Module]] = {2: nn.AvgPool2d, 3: nn.AvgPool3d}
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions and a skip, (B, in_channels, ...) -> (B, out_channels, ... / stride).
+
+    `norm=False` leaves every norm out, for stages of a single voxel.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: tuple[int, ...],
+        *,
+        stride: tuple[int, ...] | None = None,
+        norm: bool = True,
+    ) -> None:
+        """Arguments as those of `blocks.convolution`; the input's sizes must be multiples of `stride`."""
+        super().__init__()
+        ones = (1,) * len(kernel)
+        steps = stride or ones
+        self.first = ConvBlock(in_channels, out_channels, kernel, stride=steps, norm=norm)
+        self.second = ConvNorm(out_channels, out_channels, kernel, norm=norm)
+        self.pool = _AVERAGES[len(kernel)](steps) if steps != ones else nn.Identity()
+        self.project: nn.Module = nn.Identity()
+        if in_channels != out_channels:
+            self.project = ConvNorm(in_channels, out_channels, ones, bias=False, norm=norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, in_channels, ...) -> (B, out_channels, ... / stride)."""
+        y: Tensor = self.second(self.first(x))
+        # In place: neither a norm nor a convolution keeps its output for the backward pass.
+        y += self.project(self.pool(x))
+        return F.leaky_relu(y, SLOPE, inplace=True)
+
+
+def residual_stack(
+    in_channels: int,
+    out_channels: int,
+    kernel: tuple[int, ...],
+    count: int,
+    *,
+    stride: tuple[int, ...] | None = None,
+    norm: bool = True,
+) -> nn.Sequential:
+    """`count` residual blocks one after another; only the first has the stride and sees `in_channels`."""
+    first = ResidualBlock(in_channels, out_channels, kernel, stride=stride, norm=norm)
+    rest = (ResidualBlock(out_channels, out_channels, kernel, norm=norm) for _ in range(count - 1))
+    return nn.Sequential(first, *rest)
+
+
+def start_as_identity(module: nn.Module) -> None:
+    """Set what comes last before the sum of every residual block in `module` to 0; draws no random number.
+
+    That is the norm, or the convolution where there is no norm.
+    """
+    for block in module.modules():
+        if isinstance(block, ResidualBlock):
+            last = block.second.conv if isinstance(block.second.norm, nn.Identity) else block.second.norm
+            for parameter in last.parameters():
+                nn.init.zeros_(parameter)

@@ -1,0 +1,310 @@
+"""Peak memory of a training step, from the plan's numbers alone.
+
+The step is walked through on paper, tensor by tensor: forward, loss, backward, optimiser. A layer's forward pass adds
+what autograd keeps for it and notes what it will do on the way back; the notes are then worked off from the last to
+the first, as autograd does. The largest sum of what is alive at once is the peak. A convolution of 2000 bytes to 800:
+
+    forward     800 more stay (plus copies in oneDNN's layout for a moment)
+    way back    2000 more for the gradient of what entered, then the gradient of what left is freed, 800 less
+
+`docs/benchmarks/memory.md` holds the estimate against what torch's allocator counts in real steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from math import prod
+from typing import Literal
+
+from autospine.planning.cost import stage_sizes
+from autospine.planning.plan import Configuration
+
+Precision = Literal["float32", "half"]
+
+_FLOAT = 4
+"""Bytes of weights, their gradients and optimiser states, the image, and all of the loss."""
+_LABEL = 8
+"""Bytes of a target voxel (int64)."""
+_STATES = {"sgd": 1, "adamw": 2}
+"""Copies of the weights in the optimiser: the momentum; the first and the second moment."""
+_WEIGHT_COPIES = 4
+"""Weight gradients that each thread of oneDNN's matrix-product convolution holds (seen with torch 2.13 on AVX2)."""
+
+
+def training_memory_gb(configuration: Configuration, precision: Precision = "float32", threads: int = 1) -> float:
+    """Estimated peak of what a training step allocates, in 10^9 bytes.
+
+    `float32` is a step on a CPU with so many `threads`: oneDNN copies what enters and leaves a convolution into its own
+    layout, and each thread takes room of its own for the weight gradient of a 3D convolution. It is measured.
+
+    `half` is a step under autocast on a GPU: activations of 2 bytes and no such copies, the weights and the loss in
+    float32. It comes from the same walk but has not been measured on a GPU yet; cuDNN's workspaces, the allocator's
+    rounding and the CUDA context come on top. Nor has it on a CPU with bfloat16 units, where oneDNN's copies do.
+
+    The step is one of a running training: optimiser states exist. Python, the libraries and the data workers are not
+    counted.
+    """
+    step = _Step(configuration, precision, threads)
+    return step.peak / 1e9
+
+
+def parameter_count(configuration: Configuration) -> int:
+    """Trainable numbers of the planned network."""
+    return _Step(configuration, "float32", 1).parameters
+
+
+class _Step:
+    """A training step on paper: the bytes alive now, their peak, and what is left to do on the way back.
+
+    Maps are named by their stage and channels; `shared` means that the gradient of what leaves a layer is needed
+    elsewhere afterwards and is not freed with it.
+    """
+
+    def __init__(self, configuration: Configuration, precision: Precision, threads: int) -> None:
+        """Walk through the whole step."""
+        self.plan = configuration.network
+        self.threads = threads
+        self.half = precision == "half"
+        self.item = 2 if self.half else _FLOAT
+        self.shapes = stage_sizes(configuration.patch, self.plan.strides)
+        self.voxels = [configuration.batch * prod(shape) for shape in self.shapes]
+        self.live = self.peak = self.parameters = self.largest = 0
+        self.back: list[Callable[[], None]] = []
+
+        scales = range(max(1, len(self.voxels) - 1))
+        self.keep(self.voxels[0] * (self.plan.in_channels * _FLOAT + _LABEL))
+        self.encode()
+        if self.plan.bottleneck == "msff":
+            self.fuse()
+        self.decode()
+        for stage in scales[: max(1, len(scales) - 1)]:
+            self.lose(stage)
+        while self.back:
+            self.back.pop()()
+        # CPU: tensor after tensor, two temporaries each; CUDA: all at once, one each.
+        self.touch(_FLOAT * (self.parameters if self.half else 2 * self.largest))
+        self.peak += self.parameters * _FLOAT * (1 + _STATES[configuration.training.optimiser])
+
+    def size(self, stage: int, channels: int) -> int:
+        """Bytes of a map."""
+        return self.voxels[stage] * channels * self.item
+
+    def keep(self, size: int) -> None:
+        """Allocate."""
+        self.live += size
+        self.peak = max(self.peak, self.live)
+
+    def drop(self, size: int) -> None:
+        """Free."""
+        self.live -= size
+
+    def touch(self, size: int) -> None:
+        """Allocate and free at once."""
+        self.peak = max(self.peak, self.live + size)
+
+    def later(self, action: Callable[[int], None], size: int) -> None:
+        """Do that on the way back."""
+        self.back.append(partial(action, size))
+
+    def count(self, weights: int, others: int) -> None:
+        """Note trainable numbers."""
+        self.parameters += weights + others
+        self.largest = max(self.largest, weights)
+
+    def conv(
+        self,
+        source: int,
+        inside: int,
+        target: int,
+        outside: int,
+        kernel: tuple[int, ...],
+        *,
+        bias: bool = True,
+        shared: bool = False,
+        image: bool = False,
+    ) -> None:
+        """A convolution from `inside` channels of stage `source` to `outside` of `target`; an image has no gradient."""
+        entering, leaving = self.size(source, inside), self.size(target, outside)
+        weights = inside * outside * prod(kernel)
+        moved = weights * self.item
+        others = outside if bias else 0
+        self.count(weights, others)
+        if self.half:
+            self.keep(moved)  # the weights in half precision
+        else:
+            self.touch(entering + moved + leaving)
+            self.touch(2 * leaving)
+        self.keep(leaving)
+
+        def back() -> None:
+            if not image:
+                if not self.half:
+                    self.touch(leaving + moved + entering)
+                    self.touch(2 * entering)
+                self.keep(entering)
+            self.touch(
+                moved if self.half else max(leaving + entering + moved, self.scratch(target, inside, kernel, moved))
+            )
+            self.keep((weights + others) * _FLOAT)
+            if self.half:
+                self.drop(moved)
+            if not shared:
+                self.drop(leaving)
+
+        self.back.append(back)
+
+    def scratch(self, target: int, inside: int, kernel: tuple[int, ...], moved: int) -> int:
+        """Bytes for the weight gradient where oneDNN unfolds slices, as it does for 3D kernels without AVX-512."""
+        if len(kernel) < 3 or kernel[0] == 1:
+            return 0
+        unfolded = prod(kernel) * inside * prod(self.shapes[target][1:]) * _FLOAT
+        return self.threads * (unfolded + _WEIGHT_COPIES * moved)
+
+    def norm(self, stage: int, channels: int, *, shared: bool = False) -> None:
+        """An instance norm, which keeps what enters; none on a single voxel."""
+        if prod(self.shapes[stage]) == 1:
+            return
+        size = self.size(stage, channels)
+        self.count(0, 2 * channels)
+        self.keep(size)
+
+        def back() -> None:
+            self.keep(size + 2 * channels * _FLOAT)
+            self.drop(size if shared else 2 * size)
+
+        self.back.append(back)
+
+    def relu(self, stage: int, channels: int) -> None:
+        """A leaky ReLU in place; on the way back it frees the map that it and the next layer kept."""
+        self.later(self.drop, 2 * self.size(stage, channels))
+        self.later(self.keep, self.size(stage, channels))
+
+    def block(
+        self, source: int, inside: int, target: int, outside: int, kernel: tuple[int, ...], *, image: bool = False
+    ) -> None:
+        """Convolution, norm, leaky ReLU."""
+        self.conv(source, inside, target, outside, kernel, image=image)
+        self.norm(target, outside)
+        self.relu(target, outside)
+
+    def residual(self, source: int, inside: int, target: int, outside: int, *, strided: bool) -> None:
+        """Two convolutions, a skip that is averaged and projected as needed, their sum in place."""
+        kernel, single = self.plan.kernels[target], prod(self.shapes[target]) == 1
+        projected = inside != outside
+        identity = not strided and not projected
+        self.later(self.drop, self.size(source, inside))  # the skip's part of the gradient, once both are summed
+        self.block(source, inside, target, outside, kernel)
+        self.conv(target, outside, target, outside, kernel, shared=identity and single)
+        self.norm(target, outside, shared=identity)
+        average = self.size(target, inside)
+        if strided:
+            self.keep(average)
+            if projected:
+                self.later(self.drop, 2 * average)  # kept for the projection, and its gradient
+            self.later(self.keep, self.size(source, inside))
+        if projected:
+            self.conv(target, inside, target, outside, (1,) * len(kernel), bias=False, shared=single)
+            self.norm(target, outside, shared=True)
+            self.drop(self.size(target, outside))
+        elif strided:
+            self.drop(average)
+        self.relu(target, outside)
+
+    def encode(self) -> None:
+        """The encoder."""
+        plan, inside, source = self.plan, self.plan.in_channels, 0
+        if plan.encoder == "residual":
+            self.block(0, inside, 0, plan.features[0], plan.kernels[0], image=True)
+            inside = plan.features[0]
+        for stage, width in enumerate(plan.features):
+            for index in range(plan.blocks[stage]):
+                if plan.encoder == "residual":
+                    self.residual(source, inside, stage, width, strided=index == 0 and max(plan.strides[stage]) > 1)
+                else:
+                    self.block(source, inside, stage, width, plan.kernels[stage], image=stage == index == 0)
+                inside, source = width, stage
+            if stage < len(plan.features) - 1:
+                # The sum of the gradients from below and from the skip; the latter held a whole concatenation's.
+                self.later(self.drop, 3 * self.size(stage, width))
+                self.later(self.keep, self.size(stage, width))
+
+    def fuse(self) -> None:
+        """The MSFF bottleneck; that its group norm is float32 under autocast is left out, it is small."""
+        stage, width, shape = len(self.shapes) - 1, self.plan.features[-1], self.shapes[-1]
+        thin, ones = max(8, width // 4), (1,) * len(shape)
+        rates = {tuple(min(rate, max(1, edge // 2)) for edge in shape) for rate in (1, 2, 4)}
+        pairs = zip(shape, self.plan.kernels[-1], strict=True)
+        dilated = tuple(1 if edge == 1 or kernel == 1 else 3 for edge, kernel in pairs)
+        kernels = (ones, *(dilated for _ in rates))
+        size, joined = self.size(stage, width), self.size(stage, thin * (1 + len(kernels)))
+        for kernel in kernels:
+            self.later(self.drop, size)  # a branch's gradient, added to what is there
+            self.block(stage, width, stage, thin, kernel)
+        self.count(width * thin, thin)  # the branch of the mean: a single voxel
+        self.later(self.keep, (width * thin + thin) * _FLOAT)
+        self.keep(joined)
+        # The concatenation and its gradient, of which the branches take their parts.
+        self.later(self.drop, 2 * joined - len(kernels) * self.size(stage, thin))
+        single = prod(shape) == 1
+        self.conv(stage, thin * (1 + len(kernels)), stage, width, ones, bias=single, shared=single)
+        self.norm(stage, width, shared=True)
+        self.later(self.drop, size)
+        self.keep(size)
+        self.drop(size)  # what was fused lives on in the sum
+
+    def decode(self) -> None:
+        """The decoder and its heads."""
+        plan = self.plan
+        if len(plan.features) == 1:
+            self.head(0)
+        for stage in reversed(range(len(plan.features) - 1)):
+            width, below = plan.features[stage], stage + 1
+            size = self.size(stage, width)
+            if not self.half:
+                self.touch(3 * size)
+            self.conv(below, plan.features[below], stage, width, plan.strides[below])
+            self.later(self.keep, size)  # its part of the concatenation's gradient, copied out
+            self.keep(2 * size)
+            self.drop(size)  # what was upsampled lives on in the concatenation
+            self.later(self.drop, 2 * size)
+            for index in range(plan.convs_decoder):
+                self.block(stage, (2 if index == 0 else 1) * width, stage, width, plan.kernels[stage])
+            self.head(stage)
+
+    def head(self, stage: int) -> None:
+        """A segmentation head; the coarsest of several has no part in the loss and gets no gradient."""
+        width, ones = self.plan.features[stage], (1,) * self.plan.dimension
+        self.conv(stage, width, stage, self.plan.out_channels, ones)
+        coarsest = len(self.plan.features) - 2
+        if 0 < stage == coarsest:
+            self.back.pop()
+        elif stage > 0:
+            # Added to the gradient from the finer stage.
+            self.back.append(partial(self.after, self.back.pop(), self.size(stage, width)))
+
+    def after(self, action: Callable[[], None], size: int) -> None:
+        """Free `size` bytes after `action`."""
+        action()
+        self.drop(size)
+
+    def lose(self, stage: int) -> None:
+        """Dice and cross entropy of one scale, and the way back to its logits."""
+        voxels = self.voxels[stage]
+        size = voxels * self.plan.out_channels * _FLOAT
+        # Log-probabilities and probabilities, the mask of the voxels that count and a target without the others; a
+        # coarse scale has a target of its own besides.
+        kept = 2 * size + (1 + _LABEL) * voxels + (_LABEL * voxels if stage > 0 else 0)
+        self.keep(kept)
+        # What the targets' voxels got, their bins, then one of: the former as float64, the masked probabilities. Under
+        # autocast the logits in float32 as well.
+        self.touch((_FLOAT + _LABEL) * voxels + max(8 * voxels, size) + (size if self.half else 0))
+
+        def back() -> None:
+            self.touch(3 * size)  # gradients of the cross entropy, of the Dice, and through the exponential
+            self.drop(kept - size)
+            self.touch(2 * size)
+            self.drop(size)
+            self.keep(self.size(stage, self.plan.out_channels))
+
+        self.back.append(back)
