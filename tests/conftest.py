@@ -55,6 +55,7 @@ _NETWORK = NetworkPlan(
     features=(8, 16),
     kernels=((3, 3, 3), (3, 3, 3)),
     strides=((1, 1, 1), (2, 2, 2)),
+    blocks=(2, 2),
 )
 _TRAINING = TrainingPlan(
     optimiser="sgd",
@@ -69,6 +70,7 @@ _TRAINING = TrainingPlan(
     validation_steps=2,
     budget_s=None,
     oversample_foreground=0.33,
+    foreground_jitter=0.0,
     mirror_axes=(0, 1, 2),
     rotation_deg=30.0,
     rotate_in_plane=False,

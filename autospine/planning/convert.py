@@ -9,20 +9,22 @@ from __future__ import annotations
 import difflib
 import math
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from autospine.errors import PlanError
 
 T = TypeVar("T")
-REMEDY = "correct this key, or remove the file and let `autospine plan` write it again"
+REMEDY = "correct this key"
+REPLAN = "correct this key, or write the file anew with `autospine plan DATASET --overwrite`"
+"""The remedy for files that `autospine plan` wrote."""
 
 
 def require(condition: bool, where: str, found: object, expected: str) -> None:
     """Nothing; raises PlanError naming the key `where` unless `condition` holds."""
     if not condition:
-        raise PlanError(where, f"found {found!r}", expected, REMEDY)
+        raise _fault(where, "", found, expected)
 
 
 def to_table(value: Any) -> Any:
@@ -36,75 +38,155 @@ def to_table(value: Any) -> Any:
     return value
 
 
-def from_table(cls: type[T], table: object, where: str) -> T:
+def from_table(cls: type[T], table: object, where: str, remedy: str = REMEDY) -> T:
     """An instance of the dataclass `cls` from a plain table.
 
     Every field must be there, except those whose type admits None. Raises PlanError with `where` and the dotted
-    key on an unknown or missing key, a wrong type, or a value that the dataclass itself refuses.
+    key on an unknown or missing key, a wrong type, or a value that the dataclass itself refuses; several faults
+    are listed in one error. `remedy` says what to do about a wrong value.
+    """
+    faults: list[PlanError] = []
+    value = read_table(cls, table, where, "", faults)
+    raise_faults(where, faults, remedy)
+    assert value is not None
+    return value
+
+
+def read_table(
+    cls: type[T], table: object, where: str, path: str, faults: list[PlanError], also: Sequence[str] = ()
+) -> T | None:
+    """As `from_table` for the table at the dotted key `path` of the file `where`; faults are added to `faults`.
+
+    None where there was a fault in it or in a part of it. The keys `also` may stand there too and are not read.
     """
     if not isinstance(table, Mapping):
-        raise PlanError(where, f"found {table!r}", "a table of keys", REMEDY)
+        faults.append(_fault(where, path, table, "a table of keys"))
+        return None
+    before = len(faults)
     hints = get_type_hints(cls)
     known = [field.name for field in fields(cls)]  # type: ignore[arg-type]
-    check_keys(table, known, where)
+    place = f"{where}, key {path}" if path else where
+    unknown = unknown_keys(table, [*known, *also], place)
+    faults += unknown
+    renamed = {fault.expected for fault in unknown}  # a misspelt key is one fault, not a missing one beside it
     values: dict[str, Any] = {}
     for name in known:
-        if name not in table:
-            if not _admits_none(hints[name]):
-                raise PlanError(where, f"the key `{name}` is missing", f"the keys {', '.join(known)}", REMEDY)
+        inner = f"{path}.{name}" if path else name
+        if name in table:
+            values[name] = _convert(hints[name], table[name], where, inner, faults)
+        elif _admits_none(hints[name]):
             values[name] = None
-        else:
-            values[name] = _convert(hints[name], table[name], f"{where}, key {name}")
+        elif f"perhaps `{name}`" not in renamed:
+            faults.append(PlanError(place, f"the key `{name}` is missing", f"the keys {', '.join(known)}", REMEDY))
+    if len(faults) > before:
+        return None
     try:
         return cls(**values)
     except PlanError as error:
-        raise PlanError(f"{where}, key {error.where}", error.found, error.expected, error.remedy) from None
+        # A part names its own table, as in `network.strides`; so does the path that leads to it.
+        key = error.where.removeprefix(f"{path.rpartition('.')[2]}.") if path else error.where
+        dotted = f"{path}.{key}" if path else key
+        faults.append(PlanError(f"{where}, key {dotted}", error.found, error.expected, error.remedy))
+        return None
 
 
-def check_keys(table: Mapping[str, Any], known: list[str], where: str) -> None:
-    """Nothing; raises PlanError for a key that is not known, naming the nearest right one."""
+def raise_faults(where: str, faults: Sequence[PlanError], remedy: str = REMEDY) -> None:
+    """Nothing where there are no faults; the fault where there is one; one PlanError that lists them where several.
+
+    `remedy` takes the place of the general one.
+    """
+    if len(faults) == 1:
+        (fault,) = faults
+        said = remedy if fault.remedy == REMEDY else fault.remedy
+        raise PlanError(fault.where, fault.found, fault.expected, said)
+    if faults:
+        lines = []
+        for fault in faults:
+            place = fault.where.removeprefix(where).removeprefix(", ")
+            lines.append(f"{f'{place}: ' if place else ''}{fault.found}; expected: {fault.expected}")
+        found = f"{len(faults)} faults:\n" + "\n".join(lines)
+        raise PlanError(where, found, "a file without faults", remedy.replace("this key", "these keys"))
+
+
+def unknown_keys(table: Mapping[str, Any], known: Sequence[str], where: str) -> list[PlanError]:
+    """A fault for each key that is not known, naming the nearest right one."""
+    found = []
     for key in table:
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
             expected = f"perhaps `{near[0]}`" if near else f"one of {', '.join(known)}"
-            raise PlanError(where, f"there is no key `{key}`", expected, "rename or remove the key")
+            found.append(PlanError(where, f"there is no key `{key}`", expected, "rename or remove the key"))
+    return found
+
+
+def check_keys(table: Mapping[str, Any], known: Sequence[str], where: str) -> None:
+    """Nothing; raises PlanError for keys that are not known, naming the nearest right ones."""
+    raise_faults(where, unknown_keys(table, known, where))
+
+
+def _fault(where: str, path: str, found: object, expected: str) -> PlanError:
+    # tuples are shown as lists, as they stand in the file
+    return PlanError(f"{where}, key {path}" if path else where, f"found {to_table(found)!r}", expected, REMEDY)
 
 
 def _admits_none(hint: Any) -> bool:
     return get_origin(hint) in (Union, types.UnionType) and type(None) in get_args(hint)
 
 
-def _convert(hint: Any, value: Any, where: str) -> Any:
-    """`value` as the annotation `hint` asks, or PlanError."""
+def _is_word(hint: Any) -> bool:
+    return get_origin(hint) is Literal
+
+
+def _convert(hint: Any, value: Any, where: str, path: str, faults: list[PlanError]) -> Any:
+    """`value` as the annotation `hint` asks; None and a fault where it is something else."""
     origin, inner = get_origin(hint), get_args(hint)
+
+    def refuse(expected: str) -> None:
+        faults.append(_fault(where, path, value, expected))
+
     if origin in (Union, types.UnionType):
-        if value is None:
+        if value is None and type(None) in inner:
             return None
-        (hint,) = [option for option in inner if option is not type(None)]
-        return _convert(hint, value, where)
+        *words, hint = sorted((option for option in inner if option is not type(None)), key=_is_word, reverse=True)
+        if any(value in get_args(word) for word in words):  # "auto" in the place of a number
+            return value
+        inside: list[PlanError] = []
+        converted = _convert(hint, value, where, path, inside)
+        said = "".join(f", or {option!r}" for word in words for option in get_args(word))
+        here = _fault(where, path, value, "").where
+        for fault in inside:  # a word may stand for the whole value, not for a part of it
+            expected = f"{fault.expected}{said}" if fault.where == here else fault.expected
+            faults.append(PlanError(fault.where, fault.found, expected, fault.remedy))
+        return converted
     if origin is Literal:
         same = [option for option in inner if type(option) is type(value) and option == value]
-        require(bool(same), where, value, "one of " + ", ".join(repr(option) for option in inner))
-        return same[0]
+        return same[0] if same else refuse(_options(value, inner))
     if origin is tuple:
-        require(isinstance(value, list | tuple), where, value, "a list")
-        if len(inner) == 2 and inner[1] is Ellipsis:
-            return tuple(_convert(inner[0], item, where) for item in value)
-        require(len(value) == len(inner), where, value, f"a list of {len(inner)} values")
-        return tuple(_convert(kind, item, where) for kind, item in zip(inner, value, strict=True))
+        if not isinstance(value, list | tuple):
+            return refuse("a list")
+        kinds = [inner[0]] * len(value) if len(inner) == 2 and inner[1] is Ellipsis else list(inner)
+        if len(value) != len(kinds):
+            return refuse(f"a list of {len(kinds)} values")
+        pairs = enumerate(zip(kinds, value, strict=True))
+        return tuple(_convert(kind, item, where, f"{path}[{index}]", faults) for index, (kind, item) in pairs)
     if is_dataclass(hint) and isinstance(hint, type):
-        return from_table(hint, value, where)
+        return read_table(hint, value, where, path, faults)
     if hint is bool:
-        require(isinstance(value, bool), where, value, "true or false")
-        return bool(value)
+        return value if isinstance(value, bool) else refuse("true or false")
     if hint is int:
-        require(isinstance(value, int) and not isinstance(value, bool), where, value, "a whole number")
-        return int(value)
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        return int(value) if whole else refuse("a whole number")
     if hint is float:
-        require(isinstance(value, int | float) and not isinstance(value, bool), where, value, "a number")
-        require(math.isfinite(value), where, value, "a finite number")
-        return float(value)
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            return refuse("a number")
+        return float(value) if math.isfinite(value) else refuse("a finite number")
     if hint is str:
-        require(isinstance(value, str), where, value, "text")
-        return str(value)
-    raise TypeError(f"no rule to read {hint!r} at {where}")
+        return str(value) if isinstance(value, str) else refuse("text")
+    raise TypeError(f"no rule to read {hint!r} at {where}, key {path}")
+
+
+def _options(value: object, options: Sequence[object]) -> str:
+    """What may stand there, the nearest first to be named."""
+    near = difflib.get_close_matches(str(value), [str(option) for option in options], n=1, cutoff=0.6)
+    listed = "one of " + ", ".join(repr(option) for option in options)
+    return f"{listed}; perhaps {near[0]!r}" if near else listed

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
-from autospine.planning.plan import NetworkPlan
+from autospine.planning.plan import Encoder, NetworkPlan
 
 
 def stage_sizes(patch: Sequence[int], strides: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
@@ -27,28 +27,42 @@ def feature_map_elements(
     strides: Sequence[Sequence[int]],
     features: Sequence[int],
     out_channels: int,
-    convs_encoder: int = 2,
+    blocks: Sequence[int],
     convs_decoder: int = 2,
+    encoder: Encoder = "plain",
 ) -> int:
     """Elements of all convolution outputs of a U-Net on one patch (batch 1).
 
-    Equal to the reference's `compute_conv_feature_map_size` for a plain U-Net without deep supervision heads; the MSFF
+    A residual stage counts two convolutions a block and one projection where its width or size changes; before it
+    stands a stem. Equal to the reference's `compute_conv_feature_map_size` without deep supervision heads; the MSFF
     bottleneck is left out, at 1/1000 of the sum it decides nothing.
     """
     voxels = [prod(size) for size in stage_sizes(patch, strides)]
-    encoder = sum(convs_encoder * width * size for width, size in zip(features, voxels, strict=True))
+    stages = [width * size for width, size in zip(features, voxels, strict=True)]
+    if encoder == "plain":
+        total = sum(count * stage for count, stage in zip(blocks, stages, strict=True))
+    else:
+        changes = [features[i] != features[i - 1] or voxels[i] != voxels[i - 1] for i in range(1, len(stages))]
+        total = stages[0] + sum(2 * count * stage for count, stage in zip(blocks, stages, strict=True))
+        total += sum(stage for stage, change in zip(stages[1:], changes, strict=True) if change)
     # A decoder stage holds its convolutions and the transposed convolution that feeds it.
-    decoder = sum((convs_decoder + 1) * width * size for width, size in zip(features[:-1], voxels[:-1], strict=True))
-    return encoder + decoder + out_channels * voxels[0]
+    return total + (convs_decoder + 1) * sum(stages[:-1]) + out_channels * voxels[0]
 
 
 def multiply_adds(network: NetworkPlan, patch: Sequence[int], batch: int) -> int:
     """Multiply-adds of one forward pass of a batch; a training step is about three times that."""
     voxels = [prod(size) for size in stage_sizes(patch, network.strides)]
     kernels = [prod(kernel) for kernel in network.kernels]
+    residual = network.encoder == "residual"
     total, entering = 0, network.in_channels
-    for width, size, kernel in zip(network.features, voxels, kernels, strict=True):
-        total += size * kernel * width * (entering + (network.convs_encoder - 1) * width)
+    if residual:  # the stem brings the channels to the first width
+        entering = network.features[0]
+        total += voxels[0] * kernels[0] * network.in_channels * entering
+    for count, width, size, kernel in zip(network.blocks, network.features, voxels, kernels, strict=True):
+        convs = 2 * count if residual else count
+        total += size * kernel * width * (entering + (convs - 1) * width)
+        if residual and entering != width:
+            total += size * entering * width  # projection of the skip
         entering = width
     for stage in range(len(voxels) - 1):
         width, size, kernel = network.features[stage], voxels[stage], kernels[stage]

@@ -11,15 +11,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import prod
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from autospine.errors import PlanError
 from autospine.planning.convert import from_table, require, to_table
 
-SCHEMA = 1
+SCHEMA = 2
 """Number of the file format; a plan with another one is refused rather than guessed at."""
 
 Bottleneck = Literal["plain", "msff"]
+ConfigurationName = Literal["2d", "2.5d", "3d_fullres", "3d_lowres", "3d_cascade_fullres"]
+CONFIGURATIONS: tuple[str, ...] = get_args(ConfigurationName)
+Encoder = Literal["plain", "residual"]
 LossKind = Literal["dice_ce", "dice_size_adaptive_ce"]
 Normalisation = Literal["zscore", "ct"]
 Optimiser = Literal["sgd", "adamw"]
@@ -32,7 +35,7 @@ class NetworkPlan:
     dimension: Literal[2, 3]
     """2 for (Y, X) patches, 3 for (Z, Y, X) patches."""
     in_channels: int
-    """Image channels that enter the network."""
+    """Channels that enter the network: image channels times slices, and one per class of a previous stage."""
     out_channels: int
     """Background plus the classes."""
     features: tuple[int, ...]
@@ -41,8 +44,10 @@ class NetworkPlan:
     """Convolution kernel of each stage, per planned axis, in voxels."""
     strides: tuple[tuple[int, ...], ...]
     """Downsampling on entering each stage, per planned axis; the first is all ones."""
-    convs_encoder: int = 2
-    """Convolutions in each encoder stage."""
+    blocks: tuple[int, ...]
+    """Convolutions (plain) or residual blocks in each encoder stage."""
+    encoder: Encoder = "plain"
+    """What an encoder stage is made of: convolutions, or residual blocks of two convolutions after a stem."""
     convs_decoder: int = 2
     """Convolutions in each decoder stage."""
     bottleneck: Bottleneck = "plain"
@@ -61,8 +66,9 @@ class NetworkPlan:
         odd = all(edge % 2 == 1 for kernel in self.kernels for edge in kernel)
         require(odd, "network.kernels", self.kernels, "odd kernels")
         require(set(self.strides[0]) == {1}, "network.strides", self.strides, "ones for the first stage")
-        for name in ("convs_encoder", "convs_decoder"):
-            require(getattr(self, name) > 0, f"network.{name}", getattr(self, name), "at least 1")
+        counted = len(self.blocks) == stages and min(self.blocks) > 0
+        require(counted, "network.blocks", self.blocks, f"{stages} numbers of at least 1, one per stage")
+        require(self.convs_decoder > 0, "network.convs_decoder", self.convs_decoder, "at least 1")
 
 
 @dataclass(frozen=True)
@@ -143,6 +149,8 @@ class TrainingPlan:
     """Wall-clock seconds that training may take; None: `epochs` decides."""
     oversample_foreground: float
     """Share of a batch whose patches are forced onto a class, 0 to 1."""
+    foreground_jitter: float
+    """How far from a patch's middle the voxel it is forced onto may lie, as a share of half the patch, 0 to 1."""
     mirror_axes: tuple[int, ...]
     """Patch axes that may be mirrored, in training and in prediction."""
     rotation_deg: float
@@ -166,9 +174,29 @@ class TrainingPlan:
             require(0 <= getattr(self, name) < 1, f"training.{name}", getattr(self, name), "from 0 to below 1")
         forced = self.oversample_foreground
         require(0 <= forced <= 1, "training.oversample_foreground", forced, "from 0 to 1")
+        jitter = self.foreground_jitter
+        require(0 <= jitter <= 1, "training.foreground_jitter", jitter, "from 0 to 1")
         require(self.budget_s is None or self.budget_s > 0, "training.budget_s", self.budget_s, "seconds above 0")
         low, high = self.scale_range
         require(0 < low <= high, "training.scale_range", self.scale_range, "two zooms above 0, the smaller first")
+
+
+@dataclass(frozen=True)
+class ExpectedPlan:
+    """What a training is expected to take; `train` reports how true it was. Nothing is decided by it afterwards."""
+
+    memory_gb: float
+    """Peak memory of a training step in 10^9 bytes, by the estimate of `planning.memory`."""
+    device: str | None = None
+    """Device on which a step was timed; None: none was."""
+    seconds_per_step: float | None = None
+    """Measured seconds of a training step there."""
+    steps: int | None = None
+    """Steps that fit the time budget."""
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        require(self.memory_gb > 0, "expected.memory_gb", self.memory_gb, "above 0")
 
 
 @dataclass(frozen=True)
@@ -176,7 +204,7 @@ class Configuration:
     """One trainable configuration: what is prepared, built, trained and predicted."""
 
     name: str
-    """`2d` or `3d_fullres`."""
+    """One of `ConfigurationName`."""
     axis_order: tuple[int, int, int]
     """Canonical axis (Z=0, Y=1, X=2) that stands at each planned axis."""
     spacing_mm: tuple[float, ...]
@@ -197,10 +225,23 @@ class Configuration:
     training: TrainingPlan
     overlap: float = 0.5
     """Share by which neighbouring prediction tiles overlap per axis, 0 to below 1."""
+    neighbours: int = 0
+    """2.5d: slices on either side that enter as channels beside the one that is segmented."""
+    previous: str | None = None
+    """Cascade: the configuration whose segmentation enters as one channel per class."""
+    expected: ExpectedPlan | None = None
+    """What a training is expected to take."""
+
+    @property
+    def image_channels(self) -> int:
+        """Image channels of a case: what enters the network without its neighbours and previous stage."""
+        classes = self.network.out_channels - 1 if self.previous is not None else 0
+        return (self.network.in_channels - classes) // (2 * self.neighbours + 1)
 
     def __post_init__(self) -> None:
         """Check that the parts belong together."""
         size, network = self.network.dimension, self.network
+        require(self.name in CONFIGURATIONS, "name", self.name, f"one of {', '.join(CONFIGURATIONS)}")
         require(sorted(self.axis_order) == [0, 1, 2], "axis_order", self.axis_order, "an order of the axes 0, 1, 2")
         for name in ("spacing_mm", "median_shape", "patch"):
             values = getattr(self, name)
@@ -208,8 +249,18 @@ class Configuration:
         require(self.batch >= 1, "batch", self.batch, "at least 1")
         divisors = tuple(prod(stride[axis] for stride in network.strides) for axis in range(size))
         divides = all(edge % divisor == 0 for edge, divisor in zip(self.patch, divisors, strict=True))
-        require(divides, "patch", self.patch, f"multiples of {divisors}, what the network's strides divide by")
-        require(len(self.normalisation) == network.in_channels, "normalisation", self.normalisation, "one per channel")
+        require(divides, "patch", self.patch, f"multiples of {list(divisors)}, what the network's strides divide by")
+        require(self.neighbours >= 0, "neighbours", self.neighbours, "at least 0")
+        require(self.neighbours == 0 or size == 2, "neighbours", self.neighbours, "0 for a 3D network")
+        require(self.previous is None or size == 3, "previous", self.previous, "none for a 2D network")
+        require(self.previous != self.name, "previous", self.previous, "another configuration")
+        require(
+            len(self.normalisation) == self.image_channels, "normalisation", self.normalisation, "one per image channel"
+        )
+        entering = self.image_channels * (2 * self.neighbours + 1)
+        entering += network.out_channels - 1 if self.previous is not None else 0
+        what = "image channels x (2 neighbours + 1), and one per class of a previous stage"
+        require(network.in_channels == entering, "network.in_channels", network.in_channels, what)
         weights = self.loss.class_weights
         require(len(weights) == network.out_channels, "loss.class_weights", weights, "one per network output")
         mirror = self.training.mirror_axes
@@ -263,7 +314,14 @@ class Plan:
         require(self.default in names, "default", self.default, f"one of {', '.join(names)}")
         for configuration in self.configurations:
             network, where = configuration.network, f"configurations.{configuration.name}.network"
-            require(network.in_channels == len(self.channels), where, network.in_channels, "an input per channel")
+            channels = configuration.image_channels
+            require(channels == len(self.channels), where, channels, f"{len(self.channels)} image channels")
+            previous = configuration.previous
+            there = previous is None or previous in names
+            key = f"configurations.{configuration.name}.previous"
+            require(there, key, previous, f"one of {', '.join(names)}")
+            first = previous is None or self.configuration(previous).previous is None
+            require(first, key, previous, "a configuration that has no previous one itself")
             outputs = len(self.labels) + 1
             require(network.out_channels == outputs, where, network.out_channels, f"{outputs}: background and labels")
 

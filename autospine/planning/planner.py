@@ -7,28 +7,36 @@ calls again with a `Narrowing`. Both are pure: the same fingerprint and recipe g
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
+from typing import get_args
 
 import numpy as np
 
 from autospine.errors import PlanError
 from autospine.planning import rules
-from autospine.planning.anatomy import AxisAnatomy, read_anatomy
+from autospine.planning.anatomy import read_anatomy
 from autospine.planning.fingerprint import Fingerprint
+from autospine.planning.grid import Grid, planned_grid
 from autospine.planning.loss import plan_loss, usual_sizes
+from autospine.planning.memory import Precision, training_memory_gb
 from autospine.planning.plan import (
     Configuration,
+    ConfigurationName,
+    ExpectedPlan,
     IntensityPlan,
     NetworkPlan,
     Normalisation,
     Plan,
     ResamplingPlan,
-    TrainingPlan,
 )
 from autospine.planning.reasons import Facts, explain
 from autospine.planning.recipe import Recipe
-from autospine.planning.topology import Fit, fit_patch, has_low_resolution
+from autospine.planning.sizing import LowResolution, Share, low_resolution, size_for_memory
+from autospine.planning.topology import Fit, NetworkFamily
+from autospine.planning.training import plan_training
+
+LOW, CASCADE = "3d_lowres", "3d_cascade_fullres"
 
 
 @dataclass(frozen=True)
@@ -45,56 +53,32 @@ class Narrowing:
     """Largest batch; may lie below the rules' own minimum."""
     patch_limit: tuple[float, ...] | None = None
     """Largest patch in voxels, planned order; poolings may pad it up."""
+    blocks: int | None = None
+    """Convolutions (plain) or residual blocks in every encoder stage."""
+    decoder_convs: int | None = None
+    """Convolutions in every decoder stage."""
 
 
-@dataclass(frozen=True)
-class Grid:
-    """The data set on its planned axes."""
+def make_plan(
+    fingerprint: Fingerprint, recipe: Recipe, *, memory_gb: float | None = None, precision: Precision = "half"
+) -> Plan:
+    """The plan of a data set for `memory_gb`, 10^9 bytes (None: the recipe's own, or `rules.DEFAULT_GB`).
 
-    axis_order: tuple[int, int, int]
-    """Canonical axis at each planned axis."""
-    spacing_mm: tuple[float, ...]
-    """Target spacing of the three planned axes."""
-    median_shape: tuple[float, ...]
-    """Median case at target spacing; halves are possible."""
-    moved: bool
-    """Whether the coarse axis took its 10th percentile."""
-
-    @property
-    def flat(self) -> bool:
-        """Whether the median case has a single slice."""
-        return self.median_shape[0] == 1
-
-
-def planned_grid(fingerprint: Fingerprint, target_mm: Sequence[float] | None = None) -> Grid:
-    """Axis order, target spacing and median shape; `target_mm` (3, planned order) replaces the rule's spacing."""
-    spacings = [case.spacing_mm for case in fingerprint.cases]
-    shapes = [case.cropped_shape for case in fingerprint.cases]
-    rule, moved = rules.target_spacing(spacings, shapes)
-    order = rules.order_axes(rule, np.median(np.asarray(shapes), axis=0).tolist())
-    planned = tuple(rule[axis] for axis in order) if target_mm is None else tuple(target_mm)
-    canonical = [planned[order.index(axis)] for axis in range(3)]
-    resampled = [rules.resampled_shape(*pair, canonical) for pair in zip(shapes, spacings, strict=True)]
-    median = np.median(np.asarray(resampled), axis=0)
-    return Grid(order, planned, tuple(float(median[axis]) for axis in order), moved)
-
-
-def make_plan(fingerprint: Fingerprint, recipe: Recipe, *, memory_gb: float | None = None) -> Plan:
-    """The plan of a data set for `memory_gb` (None: the recipe's own).
-
-    `2d` is planned where a slice has more than one voxel along both of its axes, `3d_fullres` where the median case
-    has more than one slice. Raises PlanError where the recipe's configurations are none of these.
+    `precision` is that of a training step on the device: `half` on a GPU, which the rules' memory sizes mean; `float32`
+    on most CPUs, where the same memory holds less. Which configurations the data allow is decided by `_left_out`; those
+    that they do not stand in the reasons. Raises PlanError where none is left.
     """
     grid = planned_grid(fingerprint)
-    possible = {"2d": min(grid.median_shape[1:]) > 1, "3d_fullres": not grid.flat}
-    names: list[str] = [name for name in recipe.configurations if possible[name]]
+    low = None if grid.flat else _low_resolution(fingerprint, recipe, grid, _planned_gb(recipe, memory_gb))
+    left_out = _left_out(recipe, grid, low)
+    names = [name for name in recipe.configurations if name not in left_out]
     if not names:
-        found = f"the recipe plans {', '.join(recipe.configurations)}, the median case has shape {grid.median_shape}"
+        found = "; ".join(f"{name}: {left_out[name]}" for name in recipe.configurations)
         raise PlanError(fingerprint.dataset, found, "a configuration that the data allow", "choose another recipe")
     configurations: list[Configuration] = []
-    reasons: dict[str, str] = {}
+    reasons = {f"left_out.{name}": reason for name, reason in left_out.items()}
     for name in names:
-        configuration, why = configure(fingerprint, recipe, name, memory_gb=memory_gb)
+        configuration, why = configure(fingerprint, recipe, name, memory_gb=memory_gb, precision=precision)
         configurations.append(configuration)
         reasons |= why
     default, reasons["default"] = _default(names, recipe, grid)
@@ -114,17 +98,113 @@ def make_plan(fingerprint: Fingerprint, recipe: Recipe, *, memory_gb: float | No
     )
 
 
-def _default(names: list[str], recipe: Recipe, grid: Grid) -> tuple[str, str]:
+def _planned_gb(recipe: Recipe, memory_gb: float | None) -> float:
+    """Memory to plan for: what the caller gives, else the recipe's, else the rules' own."""
+    if memory_gb is not None:
+        return memory_gb
+    return rules.DEFAULT_GB if recipe.memory_gb == "auto" else recipe.memory_gb
+
+
+def _left_out(recipe: Recipe, grid: Grid, low: LowResolution | None) -> dict[str, str]:
+    """Why a configuration is not planned, by name; `low` is None for a data set of single slices."""
+    found: dict[str, str] = {}
+    slices = 2 * recipe.neighbours + 1
+    for name in get_args(ConfigurationName):
+        two, reason = name in ("2d", "2.5d"), ""
+        if name not in recipe.configurations:
+            reason = f"the recipe {recipe.name} does not plan it"
+        elif two and min(grid.median_shape[1:]) <= 1:
+            reason = "a slice of the median case is a single voxel wide"
+        elif name == "2.5d" and grid.slices < slices:
+            reason = f"it sees {slices} slices together, the median case has {grid.slices:g}"
+        elif not two and low is None:
+            reason = "the median case is a single slice: there is no third axis to learn from"
+        elif name == LOW and low is not None:
+            reason = _no_low_resolution(low)
+        elif name == CASCADE and LOW in found:
+            reason = f"there is no {LOW} whose segmentation it could refine: {found[LOW]}"
+        if reason:
+            found[name] = reason
+    return found
+
+
+def _no_low_resolution(low: LowResolution) -> str:
+    """Why there is no low resolution; empty where there is one."""
+    if low.planned:
+        return ""
+    asked = f"{rules.LOW_RESOLUTION_SHARE:.0%}"
+    if low.seen >= rules.LOW_RESOLUTION_SHARE:
+        return f"a patch of full resolution sees {low.seen:.0%} of the median case, at least {asked} (nnU-Net v2.8)"
+    return (
+        f"where a patch sees {asked} of the median case there are only {low.gain:.2g} times fewer voxels, "
+        f"under {rules.LOW_RESOLUTION_GAIN:g} (nnU-Net v2.8)"
+    )
+
+
+def _default(names: Sequence[str], recipe: Recipe, grid: Grid) -> tuple[str, str]:
     """The configuration to train first, and why."""
     if recipe.default in names:
         return recipe.default, f"the recipe {recipe.name} asks for it"
-    if recipe.default != "auto":
-        return names[0], f"the recipe asks for {recipe.default}, which these data do not allow"
     if "3d_fullres" in names:
-        return "3d_fullres", f"the median case has {grid.median_shape[0]:g} slices: a 3D network sees them together"
-    if grid.flat:
-        return "2d", "the median case is a single slice: there is no third axis to learn from"
-    return names[0], f"the only configuration that the recipe {recipe.name} plans"
+        name = "3d_fullres"
+        why = f"the median case has {grid.median_shape[0]:g} slices: a 3D network sees them together"
+    elif grid.flat:
+        name, why = "2d", "the median case is a single slice: there is no third axis to learn from"
+    else:
+        # what sees the whole resolution goes before a low resolution, and that before the cascade on top of it
+        name = min(names, key=(*[item for item in names if item not in (LOW, CASCADE)], LOW, CASCADE).index)
+        why = f"the first that the recipe {recipe.name} plans and the data allow at full resolution"
+        why = f"the recipe {recipe.name} plans nothing else that the data allow" if name == LOW else why
+    asked = "" if recipe.default == "auto" else f"the recipe asks for {recipe.default}, which these data do not allow; "
+    return name, asked + why
+
+
+def _family(recipe: Recipe, dimension: int, out_channels: int, less: Narrowing) -> NetworkFamily:
+    """The recipe's networks of that dimension, narrowed."""
+    encoder = recipe.encoder
+    blocks = rules.BLOCKS[encoder] if recipe.encoder_blocks == "auto" else recipe.encoder_blocks
+    convs = rules.DECODER_CONVS[encoder] if recipe.decoder_convs == "auto" else recipe.decoder_convs
+    return NetworkFamily(
+        encoder=encoder,
+        blocks=blocks if less.blocks is None else (less.blocks,),
+        convs_decoder=convs if less.decoder_convs is None else less.decoder_convs,
+        base_features=less.base_features or recipe.base_features,
+        feature_cap=less.feature_cap or (recipe.max_features_2d if dimension == 2 else recipe.max_features_3d),
+        out_channels=out_channels,
+    )
+
+
+def _low_resolution(
+    fingerprint: Fingerprint, recipe: Recipe, grid: Grid, memory_gb: float, less: Narrowing | None = None
+) -> LowResolution:
+    """The low resolution for the recipe's 3D networks on `grid`."""
+    family = _family(recipe, 3, len(fingerprint.labels) + 1, less or Narrowing())
+    return low_resolution(grid.spacing_mm, grid.median_shape, family, memory_gb)
+
+
+def _grid_of(
+    name: str, fingerprint: Fingerprint, recipe: Recipe, memory_gb: float, less: Narrowing
+) -> tuple[Grid, LowResolution | None]:
+    """The grid of the configuration `name`, and the low resolution that goes with it (3D only).
+
+    Raises PlanError where a low resolution is asked for that the rules do not plan.
+    """
+    rule = planned_grid(fingerprint)
+    two = name in ("2d", "2.5d")
+    low = None if two else _low_resolution(fingerprint, recipe, rule, memory_gb)
+    if name in (LOW, CASCADE) and low is not None and not low.planned:
+        found = f"{name}: {_no_low_resolution(low)}"
+        raise PlanError(fingerprint.dataset, found, "a configuration of the plan", "name another configuration")
+    if less.spacing_mm is not None:
+        # in 2D the slices keep the rule's spacing, which only counts the data set's voxels
+        grid = planned_grid(fingerprint, (*rule.spacing_mm[: 3 - len(less.spacing_mm)], *less.spacing_mm))
+    elif name == LOW and low is not None:
+        grid = replace(rule, spacing_mm=low.spacing_mm, median_shape=low.median_shape, voxels=low.voxels, moved=False)
+    else:
+        grid = rule
+    if name == "3d_fullres" and less != Narrowing():
+        low = _low_resolution(fingerprint, recipe, grid, memory_gb, less)
+    return grid, low
 
 
 def configure(
@@ -134,144 +214,91 @@ def configure(
     *,
     narrowing: Narrowing | None = None,
     memory_gb: float | None = None,
+    precision: Precision = "half",
 ) -> tuple[Configuration, dict[str, str]]:
-    """The configuration `name` (`2d` or `3d_fullres`) and its reasons by dotted key (`2d.patch`)."""
-    less, memory = narrowing or Narrowing(), recipe.memory_gb if memory_gb is None else memory_gb
-    dimension = 2 if name == "2d" else 3
-    rule_grid = planned_grid(fingerprint)
-    if less.spacing_mm is None:
-        grid = rule_grid
-    else:  # in 2D the slices keep the rule's spacing, which only counts the data set's voxels
-        grid = planned_grid(fingerprint, (*rule_grid.spacing_mm[: 3 - dimension], *less.spacing_mm))
+    """The configuration `name`, one of `ConfigurationName`, and its reasons by dotted key (`2d.patch`).
+
+    Memory and precision as for `make_plan`. Raises PlanError for a low resolution or cascade that the rules leave out.
+    """
+    less, asked_gb = narrowing or Narrowing(), _planned_gb(recipe, memory_gb)
+    dimension = 2 if name in ("2d", "2.5d") else 3
+    grid, low = _grid_of(name, fingerprint, recipe, asked_gb, less)
     spacing, shape = grid.spacing_mm[-dimension:], grid.median_shape[-dimension:]
     out_channels = len(fingerprint.labels) + 1
-    base = less.base_features or recipe.base_features
-    cap = less.feature_cap or (recipe.max_features_2d if dimension == 2 else recipe.max_features_3d)
-    convs = (recipe.convs_encoder, recipe.convs_decoder)
-    fit = fit_patch(
-        spacing,
-        shape,
-        out_channels=out_channels,
-        base_features=base,
-        feature_cap=cap,
-        memory_gb=memory,
-        convs=convs,
-        limit=less.patch_limit,
-    )
-    patch = fit.topology.patch
-    by_memory = rules.batch_by_memory(dimension, fit.elements, memory)
-    by_dataset = rules.batch_by_dataset(
-        prod(grid.median_shape) * len(fingerprint.cases), recipe.dataset_fraction, patch
-    )
-    batch = max(min(by_memory, by_dataset), rules.MINIMUM_BATCH)
-    batch = batch if less.max_batch is None else min(batch, less.max_batch)
-    low_resolution = dimension == 3 and has_low_resolution(
-        spacing,
-        shape,
-        out_channels=out_channels,
-        base_features=base,
-        feature_cap=cap,
-        memory_gb=memory,
-        convs=convs,
-    )
+    family = _family(recipe, dimension, out_channels, less)
     normalisation = tuple(_normalisation(channel) for channel in fingerprint.channels)
     kept = float(np.median([prod(case.cropped_shape) / prod(case.shape) for case in fingerprint.cases]))
-    network = NetworkPlan(
-        dimension=2 if dimension == 2 else 3,
-        in_channels=len(fingerprint.channels),
-        out_channels=out_channels,
-        features=fit.features,
-        kernels=fit.topology.kernels,
-        strides=fit.topology.strides,
-        convs_encoder=recipe.convs_encoder,
-        convs_decoder=recipe.convs_decoder,
-        bottleneck=recipe.bottleneck,
-    )
+    neighbours = recipe.neighbours if name == "2.5d" else 0
     sizes = usual_sizes(fingerprint.cases, grid.axis_order, spacing)
     anatomy = read_anatomy(fingerprint)
     axes = tuple(anatomy[axis] for axis in grid.axis_order[-dimension:])
-    loss = plan_loss(recipe, sizes, batch_dice=dimension == 2 or low_resolution)
-    configuration = Configuration(
-        name=name,
-        axis_order=grid.axis_order,
-        spacing_mm=spacing,
-        median_shape=tuple(max(1, round(edge)) for edge in shape),
-        patch=patch,
-        batch=batch,
-        normalisation=normalisation,
-        use_mask=kept < rules.MASK_FRACTION and "zscore" in normalisation,
-        network=network,
-        resampling=ResamplingPlan(anisotropy_threshold=rules.ANISOTROPY),
-        loss=loss,
-        training=_training(recipe, patch, axes),
-        overlap=recipe.overlap,
+    loss = plan_loss(recipe, sizes, batch_dice=name != LOW and (low is None or low.planned))
+
+    def build(fit: Fit, batch: int) -> Configuration:
+        net, stages = fit.topology, len(fit.topology.strides)
+        network = NetworkPlan(
+            dimension=2 if dimension == 2 else 3,
+            in_channels=len(normalisation) * (2 * neighbours + 1) + (out_channels - 1 if name == CASCADE else 0),
+            out_channels=out_channels,
+            features=family.features_of(stages),
+            kernels=net.kernels,
+            strides=net.strides,
+            blocks=family.blocks_of(stages),
+            encoder=family.encoder,
+            convs_decoder=family.convs_decoder,
+            bottleneck=rules.BOTTLENECK if recipe.bottleneck == "auto" else recipe.bottleneck,
+        )
+        return Configuration(
+            name=name,
+            axis_order=grid.axis_order,
+            spacing_mm=spacing,
+            median_shape=tuple(max(1, round(edge)) for edge in shape),
+            patch=net.patch,
+            batch=batch,
+            normalisation=normalisation,
+            use_mask=kept < rules.MASK_FRACTION and "zscore" in normalisation,
+            network=network,
+            resampling=ResamplingPlan(anisotropy_threshold=rules.ANISOTROPY),
+            loss=loss,
+            training=plan_training(recipe, net.patch, axes),
+            overlap=recipe.overlap,
+            neighbours=neighbours,
+            previous=LOW if name == CASCADE else None,
+        )
+
+    share = Share(grid.voxels * len(fingerprint.cases), _dataset_fraction(recipe), less.max_batch)
+    size = size_for_memory(
+        spacing,
+        shape,
+        family,
+        asked_gb,
+        share,
+        lambda fit, batch: training_memory_gb(build(fit, batch), precision),
+        less.patch_limit,
     )
+    configuration = build(size.fit, size.batch)
+    expected = ExpectedPlan(memory_gb=training_memory_gb(configuration, precision))
+    configuration = replace(configuration, expected=expected)
     facts = Facts(
         recipe=recipe,
         cases=len(fingerprint.cases),
         classes=tuple(label for label, _ in fingerprint.labels),
         axes=axes,
-        moved=grid.moved and less.spacing_mm is None,
+        moved=grid.moved,
         sizes=sizes,
         kept=kept,
-        memory_gb=memory,
-        elements=fit.elements,
-        shrunk=fit.shrunk,
-        by_memory=by_memory,
-        by_dataset=by_dataset,
-        too_large=_too_large(fit, dimension, memory),
-        low_resolution=low_resolution,
+        asked_gb=asked_gb,
+        precision=precision,
+        fraction=share.fraction,
+        size=size,
+        low=low,
     )
     return configuration, {f"{name}.{key}": reason for key, reason in explain(configuration, facts).items()}
 
 
-def _too_large(fit: Fit, dimension: int, memory_gb: float) -> bool:
-    """Whether even the smallest patch costs more than the memory."""
-    return fit.elements / rules.REFERENCE_BATCH[dimension] * 2 > rules.memory_elements(dimension, memory_gb)
+def _dataset_fraction(recipe: Recipe) -> float:
+    return rules.DATASET_FRACTION[recipe.encoder] if recipe.dataset_fraction == "auto" else recipe.dataset_fraction
 
 
 def _normalisation(channel: str) -> Normalisation:
     return "ct" if rules.normalisation_of(channel) == "ct" else "zscore"
-
-
-def _training(recipe: Recipe, patch: Sequence[int], axes: Sequence[AxisAnatomy]) -> TrainingPlan:
-    """Schedule and augmentation; mirroring and rotation heed ordered and sided axes."""
-    everything = tuple(range(len(patch)))
-    match recipe.mirror:
-        case "all":
-            mirror = everything
-        case "none":
-            mirror = ()
-        case "auto":
-            mirror = tuple(axis for axis in everything if not axes[axis].directed)
-    in_plane = len(patch) == 3 and max(patch) / patch[0] > rules.ANISOTROPY
-    # A rotation by 180 degrees is a mirroring along both axes of its plane, so it is forbidden where that is.
-    turned = axes[1:] if in_plane else axes
-    upright = recipe.mirror == "none" or (recipe.mirror == "auto" and any(axis.directed for axis in turned))
-    if upright:
-        rotation = 15.0
-    elif in_plane:
-        rotation = 180.0
-    elif len(patch) == 3:
-        rotation = 30.0
-    else:
-        rotation = 15.0 if max(patch) / min(patch) > 1.5 else 180.0
-    return TrainingPlan(
-        optimiser=recipe.optimiser,
-        learning_rate=recipe.learning_rate,
-        weight_decay=recipe.weight_decay,
-        momentum=recipe.momentum,
-        warmup=recipe.warmup,
-        poly_power=recipe.poly_power,
-        clip_norm=recipe.clip_norm,
-        epochs=recipe.epochs,
-        steps_per_epoch=recipe.steps_per_epoch,
-        validation_steps=recipe.validation_steps,
-        budget_s=None,
-        oversample_foreground=recipe.oversample_foreground,
-        mirror_axes=mirror,
-        rotation_deg=rotation,
-        rotate_in_plane=in_plane,
-        scale_range=recipe.scale_range,
-        seed=recipe.seed,
-    )

@@ -1,6 +1,7 @@
 """One sentence per decision of a configuration, for the plan's comments and its table.
 
-A radiologist should follow them: millimetres, counts of cases and the names of the labels rather than formulas.
+A radiologist should follow them: millimetres, counts of cases and the names of the labels rather than formulas. Where a
+rule is not ours it names whose it is; `RULE` is the planner that most numbers come from.
 """
 
 from __future__ import annotations
@@ -8,10 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from autospine.planning import rules
 from autospine.planning.anatomy import AXIS_NAMES, AxisAnatomy
+from autospine.planning.memory import Precision
 from autospine.planning.plan import Configuration
 from autospine.planning.recipe import Recipe
 from autospine.planning.rules import ANISOTROPY, MASK_FRACTION, MINIMUM_BATCH, size_ratio
+from autospine.planning.sizing import LowResolution, Size
+
+RULE = "nnU-Net v2.8"
 
 
 @dataclass(frozen=True)
@@ -31,30 +37,33 @@ class Facts:
     """Usual size of each class, voxels (3D) or pixels per slice (2D)."""
     kept: float
     """Median share of a case inside its nonzero box."""
-    memory_gb: float
-    """Memory planned for, GB."""
-    elements: int
-    """Feature-map elements of one patch."""
-    shrunk: int
-    """How often the patch shrank to fit the memory."""
-    by_memory: int
-    """Batch that fills the memory."""
-    by_dataset: int
-    """Batch at the largest share of the data set."""
-    too_large: bool
-    """Whether the smallest patch still exceeds the memory."""
-    low_resolution: bool
-    """Whether the patch sees under a quarter of a case."""
+    asked_gb: float
+    """Memory asked for, 10^9 bytes."""
+    precision: Precision
+    """Precision in which the peak of a step was estimated."""
+    fraction: float
+    """Largest share of the data set's voxels in a batch."""
+    size: Size
+    """Patch and batch as the memory allows them."""
+    low: LowResolution | None
+    """3D: the low resolution, planned or not."""
 
 
 def explain(configuration: Configuration, facts: Facts) -> dict[str, str]:
     """A reason for each key of `configuration`, by dotted key without the configuration's name."""
-    return {
+    reasons = {
         **_grid(configuration, facts),
+        **_size(configuration, facts),
+        **_intensities(configuration, facts),
         **_network(configuration, facts),
         **_loss(configuration, facts),
         **_training(configuration, facts),
     }
+    if configuration.previous is not None:
+        reasons["previous"] = (
+            "its segmentation tells the whole anatomy where the patch sees a part, and is refined at full resolution"
+        )
+    return reasons
 
 
 def _numbers(values: Sequence[float]) -> str:
@@ -64,72 +73,122 @@ def _numbers(values: Sequence[float]) -> str:
 def _grid(configuration: Configuration, facts: Facts) -> dict[str, str]:
     two = configuration.network.dimension == 2
     first = AXIS_NAMES[configuration.axis_order[0]]
-    spacing = "slices keep their own spacing; in plane the median" if two else "the median"
-    spacing += f" of {facts.cases} cases"
-    if facts.moved and not two:
-        spacing += "; the slices are far thicker than the pixels, so their 10th percentile stands for them"
-    limit = facts.memory_gb
-    if facts.too_large:
-        patch = f"the smallest patch there is; even that exceeds the estimate for {limit:g} GB"
-    elif facts.shrunk:
-        patch = f"the median case, shrunk {facts.shrunk} time(s) along its relatively longest axis to fit {limit:g} GB"
-    else:
-        patch = f"the median case fits {limit:g} GB whole"
-    patch += "; each edge is padded to what its poolings divide by"
-    share = f"{facts.recipe.dataset_fraction:.0%} of the data set's voxels allow {facts.by_dataset}"
-    batch = f"{limit:g} GB allow {facts.by_memory}, {share}; at least {MINIMUM_BATCH}"
-    if configuration.use_mask:
-        mask = (
-            f"the box that is not black holds {facts.kept:.0%} of the median case, under {MASK_FRACTION:.0%}: mask used"
+    low = facts.low
+    if configuration.name == "3d_lowres" and low is not None:
+        spacing = (
+            f"a patch of full resolution sees {low.seen:.0%} of the median case: coarser, finer axes first, until one "
+            f"sees {rules.LOW_RESOLUTION_SHARE:.0%}; {low.gain:.2g} times fewer voxels ({RULE})"
         )
     else:
-        mask = f"the box that is not black holds {facts.kept:.0%} of the median case; masked under {MASK_FRACTION:.0%}"
+        spacing = "slices keep their own spacing; in plane the median" if two else "the median"
+        spacing += f" of {facts.cases} cases"
+        if facts.moved and not two:
+            spacing += "; the slices are far thicker than the pixels, so their 10th percentile stands for them"
+        spacing += f" ({RULE})"
+    if configuration.neighbours:
+        count = 2 * configuration.neighbours + 1
+        neighbours = f"the recipe {facts.recipe.name}: {count} slices enter together and the middle one is segmented"
+    else:
+        neighbours = "each slice enters alone" if two else "the patch holds its neighbours itself"
+    overlap = f"neighbouring prediction tiles share {configuration.overlap:.0%}: no voxel is seen at an edge only"
+    return {
+        "axis_order": f"the coarsest axis first, which runs {first}; 0, 1, 2 are the canonical axes Z, Y, X ({RULE})",
+        "spacing_mm": spacing,
+        "median_shape": f"median of the {facts.cases} cases, cropped and resampled to this spacing",
+        "overlap": f"{overlap} ({RULE})" if configuration.overlap == Recipe.overlap else overlap,
+        "neighbours": neighbours,
+    }
+
+
+def _size(configuration: Configuration, facts: Facts) -> dict[str, str]:
+    """Patch, batch and what they take."""
+    size, tier = facts.size, rules.memory_tier(facts.asked_gb)
+    limit = f"{size.memory_gb:g} GB"
+    if size.fit.too_large or size.over:
+        patch = f"the smallest patch there is; even that exceeds the estimate for {limit}"
+    elif size.fit.shrunk:
+        patch = f"the median case, shrunk {size.fit.shrunk} time(s) along its relatively longest axis to fit {limit}"
+    else:
+        patch = f"the median case fits {limit} whole"
+    patch += f"; each edge is padded to what its poolings divide by ({RULE})"
+    share = f"{facts.fraction:.0%} of the data set's voxels allow {size.by_dataset}"
+    batch = f"{limit} allow {size.by_memory}, {share}; at least {MINIMUM_BATCH} ({RULE})"
+    if size.by_estimate is not None:
+        batch += f"; lowered until the estimated peak stays within {tier:g} GB (ours)"
+    if size.displaced is not None:
+        fault = "would show fewer voxels a step" if size.displaced == "smaller" else "would not fit by our estimate"
+        kept = f"the rule for {tier:g} GB {fault}, that for {limit} is kept (ours): "
+        patch, batch = kept + patch, kept + batch
+    planned = f"estimated peak of a training step in {facts.precision} precision; planned for {tier:g} GB"
+    if tier < facts.asked_gb:
+        planned += f", the largest planned size within {facts.asked_gb:g} GB"
+    elif tier > facts.asked_gb:
+        planned += f", the smallest planned size: {facts.asked_gb:g} GB may be too little"
+    return {"patch": patch, "batch": batch, "expected.memory_gb": planned}
+
+
+def _intensities(configuration: Configuration, facts: Facts) -> dict[str, str]:
+    """Normalisation and resampling."""
+    mask = f"the box that is not black holds {facts.kept:.0%} of the median case"
+    mask += (
+        f", under {MASK_FRACTION:.0%}: mask used" if configuration.use_mask else f"; masked under {MASK_FRACTION:.0%}"
+    )
     if "ct" in configuration.normalisation:
         scale = "a channel called CT is clipped and scaled by the data set's intensities, others by each case's own"
     else:
         scale = (
             "no channel is called CT: MR intensities have no unit, so each case is scaled by its own mean and spread"
         )
-    overlap = f"neighbouring prediction tiles share {configuration.overlap:.0%}: no voxel is seen at an edge only"
     through = "nearest along a coarse axis: between thick slices there is nothing to interpolate"
+    apart = f"an axis over {ANISOTROPY:g} times coarser than the finest stands apart"
     return {
-        "axis_order": f"the coarsest axis first, which runs {first}; 0, 1, 2 are the canonical axes Z, Y, X",
-        "spacing_mm": spacing,
-        "median_shape": f"median of the {facts.cases} cases, cropped and resampled to this spacing",
-        "patch": patch,
-        "batch": batch,
-        "normalisation": scale,
-        "use_mask": mask,
-        "overlap": overlap,
-        "resampling.order_image": "cubic splines keep edges sharp in images",
-        "resampling.order_label": "linear per label, cut at one half: no ringing and no labels in between",
-        "resampling.order_probability": "linear: probabilities stay between those of their neighbours",
-        "resampling.order_through_plane": through,
-        "resampling.anisotropy_threshold": f"an axis over {ANISOTROPY:g} times coarser than the finest stands apart",
+        "normalisation": f"{scale} ({RULE})",
+        "use_mask": f"{mask} ({RULE})",
+        "resampling.order_image": f"cubic splines keep edges sharp in images ({RULE})",
+        "resampling.order_label": f"linear per label, cut at one half: no ringing and no labels in between ({RULE})",
+        "resampling.order_probability": f"linear: probabilities stay between those of their neighbours ({RULE})",
+        "resampling.order_through_plane": f"{through} ({RULE})",
+        "resampling.anisotropy_threshold": f"{apart} ({RULE})",
     }
 
 
 def _network(configuration: Configuration, facts: Facts) -> dict[str, str]:
-    network = configuration.network
-    stages = len(network.features)
-    bottleneck = (
-        "multi-scale feature fusion widens the view at the bottleneck"
-        if network.bottleneck == "msff"
-        else "no module beyond the plain U-Net"
-    )
+    network, recipe = configuration.network, facts.recipe
+    said, stages = f"the recipe {recipe.name}", len(network.features)
+    images = configuration.image_channels
+    entering = "one input per image channel"
+    if configuration.neighbours:
+        entering = f"{images} image channel(s) of {2 * configuration.neighbours + 1} slices"
+    if configuration.previous is not None:
+        entering = f"{images} image channel(s), and one per label of {configuration.previous}"
+    if network.encoder == "plain":
+        made = f"plain convolutions, the default of {RULE}"
+        counted = "convolutions"
+    else:
+        made = "residual blocks, deeper and slower (the ResEnc presets of Isensee et al. 2024, arXiv 2404.09556)"
+        counted = "residual blocks"
+    blocks = f"{said} says so: {counted}" if recipe.encoder_blocks != "auto" else f"{counted} of the {RULE} presets"
+    convs = f"{said} says so" if recipe.decoder_convs != "auto" else f"as in the {RULE} {network.encoder} presets"
+    if recipe.bottleneck == "auto":
+        bottleneck = rules.BOTTLENECK_REASON
+    elif network.bottleneck == "msff":
+        bottleneck = f"{said}: multi-scale feature fusion widens the view at the bottleneck"
+    else:
+        bottleneck = f"{said}: no module beyond the U-Net"
     return {
         "network.dimension": f"the configuration {configuration.name} works on "
         + ("slices" if network.dimension == 2 else "volumes"),
-        "network.in_channels": "one input per image channel",
+        "network.in_channels": entering,
         "network.out_channels": f"background and {len(facts.classes)} labels",
         "network.features": f"{network.features[0]} doubled at each of {stages} stages, up to {max(network.features)}",
         "network.kernels": "3 along an axis once its spacing is below twice the finest, 1 before: "
-        "thick slices do not mix with neighbours too early",
+        f"thick slices do not mix with neighbours too early ({RULE})",
         "network.strides": "an axis is halved while 4 voxels remain and its spacing is below twice the finest: "
-        f"the deepest stage sees {_numbers(_bottleneck_shape(configuration))} voxels",
-        "network.convs_encoder": f"the recipe {facts.recipe.name}",
-        "network.convs_decoder": f"the recipe {facts.recipe.name}",
-        "network.bottleneck": f"the recipe {facts.recipe.name}: {bottleneck}",
+        f"the deepest stage sees {_numbers(_bottleneck_shape(configuration))} voxels ({RULE})",
+        "network.encoder": f"{said}: {made}",
+        "network.blocks": blocks,
+        "network.convs_decoder": convs,
+        "network.bottleneck": bottleneck,
     }
 
 
@@ -167,7 +226,8 @@ def _loss(configuration: Configuration, facts: Facts) -> dict[str, str]:
     elif loss.batch_dice:
         batch = "the patch sees under a quarter of a case and may miss a label, the batch as one volume seldom does"
     else:
-        batch = "a patch sees at least a quarter of a case: Dice is taken per patch"
+        batch = "a patch sees about a quarter of a case or more: Dice is taken per patch"
+    batch += f" ({RULE})"
     return {
         "loss.kind": kind,
         "loss.class_weights": weights,
@@ -211,6 +271,7 @@ def _training(configuration: Configuration, facts: Facts) -> dict[str, str]:
         "training.epochs": schedule,
         "training.steps_per_epoch": schedule,
         "training.validation_steps": f"{said}: a quick look after each epoch; the full score comes at the end",
+        "training.foreground_jitter": f"{said}: 0 puts the label into the middle of such a patch",
         "training.oversample_foreground": "patches forced onto a label, so that small anatomy is seen in every batch",
         "training.mirror_axes": mirror,
         "training.rotation_deg": rotation,

@@ -15,7 +15,7 @@ from tomlkit.exceptions import TOMLKitError
 
 from autospine.errors import PlanError
 from autospine.planning.convert import check_keys, from_table, require, to_table
-from autospine.planning.plan import Bottleneck, LossKind, Optimiser
+from autospine.planning.plan import ConfigurationName, Encoder, LossKind, Optimiser
 
 
 @dataclass(frozen=True)
@@ -24,26 +24,30 @@ class Recipe:
 
     name: str = "default"
     """What the plan calls the recipe: the file's name without suffix."""
-    configurations: tuple[Literal["2d", "3d_fullres"], ...] = ("2d", "3d_fullres")
+    configurations: tuple[ConfigurationName, ...] = ("2d", "2.5d", "3d_fullres", "3d_lowres", "3d_cascade_fullres")
     """Configurations to plan, where the data allow them."""
-    default: Literal["auto", "2d", "3d_fullres"] = "auto"
+    default: Literal["auto", "2d", "2.5d", "3d_fullres", "3d_lowres", "3d_cascade_fullres"] = "auto"
     """Configuration to train first; `auto`: 3d_fullres unless the data are 2D."""
-    memory_gb: float = 8.0
-    """Memory that a training may fill, GB."""
+    neighbours: int = 1
+    """2.5d: slices on either side that enter beside the one that is segmented."""
+    memory_gb: Literal["auto"] | float = "auto"
+    """Memory that a training may fill, 10^9 bytes; `auto`: what the device has, 8 where nothing is known of it."""
+    encoder: Encoder = "plain"
+    """`plain` convolutions, or `residual` blocks."""
+    encoder_blocks: Literal["auto"] | tuple[int, ...] = "auto"
+    """Convolutions or blocks per encoder stage, finest first, the last for all deeper; `auto`: `rules.BLOCKS`."""
+    decoder_convs: Literal["auto"] | int = "auto"
+    """Convolutions in a decoder stage; `auto`: 2 for the plain, 1 for the residual encoder."""
     base_features: int = 32
     """Feature maps of the finest stage."""
     max_features_2d: int = 512
-    """Cap of the feature maps in 2D."""
+    """Cap of the feature maps in 2D and 2.5D."""
     max_features_3d: int = 320
     """Cap of the feature maps in 3D."""
-    convs_encoder: int = 2
-    """Convolutions in an encoder stage."""
-    convs_decoder: int = 2
-    """Convolutions in a decoder stage."""
-    bottleneck: Bottleneck = "plain"
-    """`msff` appends the multi-scale feature fusion module."""
-    dataset_fraction: float = 0.05
-    """Largest share of the data set's voxels in one batch, 0 to 1."""
+    bottleneck: Literal["auto", "plain", "msff"] = "auto"
+    """`msff` appends the multi-scale feature fusion module; `auto`: `rules.BOTTLENECK`."""
+    dataset_fraction: Literal["auto"] | float = "auto"
+    """Largest share of the data set's voxels in one batch, 0 to 1; `auto`: 0.05 plain, 1 residual."""
     loss: Literal["auto", "dice_ce", "dice_size_adaptive_ce"] = "auto"
     """`auto`: size-adaptive where class sizes differ by `size_ratio` or more."""
     alpha: float = 0.5
@@ -74,6 +78,8 @@ class Recipe:
     """Validation batches after an epoch."""
     oversample_foreground: float = 0.33
     """Share of a batch forced onto a class."""
+    foreground_jitter: float = 0.0
+    """How far from a patch's middle the class may lie, as a share of half the patch, 0 to 1."""
     mirror: Literal["auto", "none", "all"] = "auto"
     """`auto`: every axis along which the labels have no order and no sides."""
     scale_range: tuple[float, float] = (0.7, 1.4)
@@ -85,14 +91,22 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Check the choices that planning itself uses; the plan checks what it is given of the rest."""
-        for key in ("memory_gb", "base_features", "max_features_2d", "max_features_3d", "dataset_fraction"):
-            require(getattr(self, key) > 0, key, getattr(self, key), "above 0")
-        require(min(self.convs_encoder, self.convs_decoder) > 0, "convs_encoder", self.convs_encoder, "at least 1")
+        for key in ("base_features", "max_features_2d", "max_features_3d", "memory_gb", "dataset_fraction"):
+            value = getattr(self, key)
+            require(value == "auto" or value > 0, key, value, "above 0")
+        for key in ("neighbours", "decoder_convs"):
+            value = getattr(self, key)
+            require(value == "auto" or value >= 1, key, value, "at least 1")
+        blocks = self.encoder_blocks
+        counted = blocks == "auto" or min(blocks, default=0) >= 1
+        require(counted, "encoder_blocks", blocks, "a number of at least 1 per stage, the finest first")
         require(0 <= self.alpha <= 1, "alpha", self.alpha, "from 0 to 1")
         require(self.weight_cap >= 1, "weight_cap", self.weight_cap, "at least 1")
         require(self.size_ratio >= 1, "size_ratio", self.size_ratio, "at least 1")
         names = self.configurations
-        require(bool(names) and len(set(names)) == len(names), "configurations", names, "one or two distinct names")
+        require(bool(names) and len(set(names)) == len(names), "configurations", names, "distinct names, at least one")
+        listed = self.default in ("auto", *names)
+        require(listed, "default", self.default, f"auto or one of the configurations {', '.join(names)}")
 
     def loss_kind(self, ratio: float) -> LossKind:
         """The loss for a largest/smallest class size `ratio`."""

@@ -10,18 +10,46 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from autospine.planning.plan import Bottleneck, Encoder
+
 ANISOTROPY = 3.0
 """Spacing (and size) ratio from which an axis counts as coarse. Lower: more data is treated slice by slice."""
-REFERENCE_GB = 8.0
-"""GPU memory that the reference estimates stand for."""
-REFERENCE_ELEMENTS = {2: 85e6, 3: 560e6}
-"""Feature-map elements at the reference batch that fit `REFERENCE_GB`, plain U-Net."""
+DEFAULT_GB = 8.0
+"""Memory planned for where neither the user, the recipe nor a device says how much there is."""
+MEMORY_TIERS_GB: tuple[float, ...] = (2.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 40.0, 48.0, 80.0)
+"""Memory sizes (10^9 bytes) that are planned for: those of usual devices. Two machines of one tier share a plan."""
+REFERENCE_ELEMENTS: dict[Encoder, dict[int, tuple[tuple[float, float], ...]]] = {
+    "plain": {2: ((8.0, 85e6),), 3: ((8.0, 560e6),)},
+    "residual": {
+        2: ((8.0, 135e6), (24.0, 380e6), (40.0, 560e6)),
+        3: ((8.0, 680e6), (24.0, 2.1e9), (40.0, 3.6e9)),
+    },
+}
+"""(GB, feature-map elements of a patch) by encoder and dimension: the plain preset; the residual M, L and XL."""
 REFERENCE_BATCH = {2: 12, 3: 2}
-"""Batch at which the reference elements were counted."""
+"""Batch that the reference's GB hold beside the reference elements of one patch, by dimension."""
+SHRINK_BATCH: dict[Encoder, dict[int, int]] = {"plain": {2: 2, 3: 2}, "residual": REFERENCE_BATCH}
+"""Batch that must fit before a patch stops shrinking; the residual planner of the reference asks for all 12 in 2D."""
 MINIMUM_BATCH = 2
 """Smallest batch of the rules; below it a step sees a single case."""
 MASK_FRACTION = 0.75
 """Median share of a case left by the nonzero crop under which intensities are normalised inside the mask."""
+DATASET_FRACTION: dict[Encoder, float] = {"plain": 0.05, "residual": 1.0}
+"""Largest share of the data set's voxels in one batch; the residual presets leave it open."""
+BLOCKS: dict[Encoder, tuple[int, ...]] = {"plain": (2,), "residual": (1, 3, 4, 6)}
+"""Convolutions (plain) or residual blocks per encoder stage, finest first; the last stands for all deeper ones."""
+DECODER_CONVS: dict[Encoder, int] = {"plain": 2, "residual": 1}
+"""Convolutions in each decoder stage."""
+LOW_RESOLUTION_SHARE = 0.25
+"""Share of the median case that a full-resolution patch must see, else a low resolution is planned as well."""
+LOW_RESOLUTION_GAIN = 2.0
+"""Times fewer voxels that the low resolution must have; less is not worth a network of its own."""
+LOW_RESOLUTION_STEP = 1.03
+"""Growth of the spacing per step on the way to the low resolution."""
+BOTTLENECK: Bottleneck = "plain"
+"""What a recipe's `bottleneck = "auto"` comes to. Ours."""
+BOTTLENECK_REASON = "no gain of multi-scale feature fusion has been measured on data like these (docs/benchmarks)"
+"""Why."""
 
 
 def target_spacing(
@@ -62,20 +90,40 @@ def order_axes(spacing_mm: Sequence[float], median_shape: Sequence[float]) -> tu
 
 
 def resampled_shape(shape: Sequence[int], spacing_mm: Sequence[float], target_mm: Sequence[float]) -> tuple[int, ...]:
-    """Voxels per axis after resampling from `spacing_mm` to `target_mm`."""
-    return tuple(
-        int(round(spacing / target * size)) for size, spacing, target in zip(shape, spacing_mm, target_mm, strict=True)
-    )
+    """Voxels per axis, at least 1, after resampling from `spacing_mm` to `target_mm`."""
+    axes = zip(shape, spacing_mm, target_mm, strict=True)
+    return tuple(max(1, round(spacing / target * size)) for size, spacing, target in axes)
 
 
-def memory_elements(dimension: int, memory_gb: float) -> float:
-    """Feature-map elements that fit `memory_gb` at the reference batch."""
-    return REFERENCE_ELEMENTS[dimension] * memory_gb / REFERENCE_GB
+def memory_tier(memory_gb: float) -> float:
+    """The largest of `MEMORY_TIERS_GB` that `memory_gb` (10^9 bytes) holds; the smallest where it holds none."""
+    return max((tier for tier in MEMORY_TIERS_GB if tier <= memory_gb), default=MEMORY_TIERS_GB[0])
 
 
-def batch_by_memory(dimension: int, elements: int, memory_gb: float) -> int:
+def memory_elements(dimension: int, memory_gb: float, encoder: Encoder = "plain") -> float:
+    """Feature-map elements of one patch that fit `memory_gb` at the reference batch.
+
+    Between two presets in proportion to both, e.g. residual 3D at 16 GB: (680e6 + 2.1e9) / 2. Below the first and above
+    the last in proportion to the GB, as the reference scales a preset.
+    """
+    presets = REFERENCE_ELEMENTS[encoder][dimension]
+    (lowest, least), (highest, most) = presets[0], presets[-1]
+    if memory_gb <= lowest:
+        return least * memory_gb / lowest
+    if memory_gb >= highest:
+        return most * memory_gb / highest
+    return float(np.interp(memory_gb, [gb for gb, _ in presets], [elements for _, elements in presets]))
+
+
+def fits(dimension: int, elements: int, memory_gb: float, encoder: Encoder = "plain") -> bool:
+    """Whether a patch that costs `elements` need not shrink any more to fit `memory_gb`."""
+    share = SHRINK_BATCH[encoder][dimension] / REFERENCE_BATCH[dimension]
+    return elements * share <= memory_elements(dimension, memory_gb, encoder)
+
+
+def batch_by_memory(dimension: int, elements: int, memory_gb: float, encoder: Encoder = "plain") -> int:
     """Batch that fills the memory, where one patch of the network costs `elements`."""
-    return round(memory_elements(dimension, memory_gb) / elements * REFERENCE_BATCH[dimension])
+    return round(memory_elements(dimension, memory_gb, encoder) / elements * REFERENCE_BATCH[dimension])
 
 
 def batch_by_dataset(dataset_voxels: float, fraction: float, patch: Sequence[int]) -> int:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from math import ceil, prod
 
 from autospine.planning.cost import feature_map_elements
-from autospine.planning.rules import REFERENCE_BATCH, memory_elements
+from autospine.planning.plan import Encoder
+from autospine.planning.rules import fits
 
 SMALLEST_EDGE = 4
 """Voxels below which no feature map is pooled; smaller leaves the bottleneck nothing but padding."""
@@ -53,20 +54,25 @@ def topology(spacing_mm: Sequence[float], size: Sequence[float]) -> Topology:
 
     An axis is halved while it has at least 2 x 4 voxels and its spacing is below twice the finest that can be halved;
     a lone axis needs 3 x 4. A kernel is 3 along an axis once its spacing is below twice the finest of all, and stays 3.
+
+    Ours: a lone axis too short for that is done, and the others go on. The reference halves nothing any more, so that
+    slices of 300 x 300 pixels of 2 mm in a stack of 11 at 1 mm would get a network of a single stage.
     """
     axes = range(len(spacing_mm))
     spacing, edges = list(spacing_mm), list(size)
     kernel, pools = [1 for _ in axes], [0 for _ in axes]
     strides: list[tuple[int, ...]] = [tuple(1 for _ in axes)]
     kernels: list[tuple[int, ...]] = []
+    done: set[int] = set()
     while True:
-        large = [axis for axis in axes if edges[axis] >= 2 * SMALLEST_EDGE]
+        large = [axis for axis in axes if edges[axis] >= 2 * SMALLEST_EDGE and axis not in done]
         if not large:
             break
         finest = min(spacing[axis] for axis in large)
         halved = [axis for axis in large if spacing[axis] / finest < 2]
         if len(halved) == 1 and edges[halved[0]] < 3 * SMALLEST_EDGE:
-            break
+            done.update(halved)
+            continue
         # Kernels see the spacing before this stage's halving.
         kernel = [3 if kernel[axis] == 3 or spacing[axis] / min(spacing) < 2 else 1 for axis in axes]
         kernels.append(tuple(kernel))
@@ -81,9 +87,38 @@ def topology(spacing_mm: Sequence[float], size: Sequence[float]) -> Topology:
     return Topology(patch, tuple(strides), tuple(kernels), divisors)
 
 
-def feature_widths(stages: int, base: int, cap: int) -> tuple[int, ...]:
-    """Feature maps per stage: doubled at each, up to the cap."""
-    return tuple(min(cap, base * 2**stage) for stage in range(stages))
+@dataclass(frozen=True)
+class NetworkFamily:
+    """What is chosen of a network before the patch decides how deep it is."""
+
+    encoder: Encoder
+    """What an encoder stage is made of."""
+    blocks: tuple[int, ...]
+    """Convolutions or residual blocks per encoder stage, finest first; the last number stands for all deeper ones."""
+    convs_decoder: int
+    """Convolutions in each decoder stage."""
+    base_features: int
+    """Feature maps of the finest stage; they double at each."""
+    feature_cap: int
+    """Most feature maps of a stage."""
+    out_channels: int
+    """Background and the classes."""
+
+    def features_of(self, stages: int) -> tuple[int, ...]:
+        """Feature maps of each of `stages` stages."""
+        return tuple(min(self.feature_cap, self.base_features * 2**stage) for stage in range(stages))
+
+    def blocks_of(self, stages: int) -> tuple[int, ...]:
+        """Convolutions or residual blocks in each of `stages` stages."""
+        return tuple(self.blocks[min(stage, len(self.blocks) - 1)] for stage in range(stages))
+
+    def elements(self, net: Topology) -> int:
+        """Feature-map elements of the family's network on one patch."""
+        stages = len(net.strides)
+        widths, blocks = self.features_of(stages), self.blocks_of(stages)
+        return feature_map_elements(
+            net.patch, net.strides, widths, self.out_channels, blocks, self.convs_decoder, self.encoder
+        )
 
 
 @dataclass(frozen=True)
@@ -91,40 +126,30 @@ class Fit:
     """A topology that fits the memory, and what it costs."""
 
     topology: Topology
-    features: tuple[int, ...]
-    """Feature maps of each stage."""
     elements: int
     """Feature-map elements of one patch, by the reference's count."""
     shrunk: int
     """How often the patch had to shrink."""
+    too_large: bool
+    """Whether the patch could not shrink as far as the memory asks."""
 
 
 def fit_patch(
     spacing_mm: Sequence[float],
     median_shape: Sequence[float],
-    *,
-    out_channels: int,
-    base_features: int,
-    feature_cap: int,
+    family: NetworkFamily,
     memory_gb: float,
-    convs: tuple[int, int] = (2, 2),
     limit: Sequence[float] | None = None,
 ) -> Fit:
-    """The largest patch of the rules whose network fits `memory_gb` at a batch of two.
+    """The largest patch of the rules whose network fits `memory_gb` (10^9 bytes).
 
     `limit` holds the patch below a size in voxels. Stops short of the memory where the patch cannot shrink any more (a
-    few voxels per axis, or an absurd number of classes): the caller sees `elements` above the reference.
+    few voxels per axis, or an absurd number of classes): the result then says `too_large`.
     """
     dimension = len(spacing_mm)
-    reference = memory_elements(dimension, memory_gb)
-
-    def cost(net: Topology) -> int:
-        widths = feature_widths(len(net.strides), base_features, feature_cap)
-        return feature_map_elements(net.patch, net.strides, widths, out_channels, *convs)
-
     net = topology(spacing_mm, initial_patch(spacing_mm, median_shape, limit))
-    elements, shrunk = cost(net), 0
-    while elements / REFERENCE_BATCH[dimension] * 2 > reference:
+    elements, shrunk, seen = family.elements(net), 0, {net.patch}
+    while not fits(dimension, elements, memory_gb, family.encoder):
         ratios = [edge / size for edge, size in zip(net.patch, median_shape, strict=True)]
         axis = max(range(dimension), key=lambda index: (ratios[index], index))
         # Two looks: subtracting the whole divisor could jump over a size that a shallower network allows
@@ -133,52 +158,10 @@ def fit_patch(
         step = topology(spacing_mm, probe).divisors[axis]
         edges = [edge - step * (index == axis) for index, edge in enumerate(net.patch)]
         if min(edges) < 1:
-            break
+            return Fit(net, elements, shrunk, too_large=True)
         smaller = topology(spacing_mm, edges)
-        if prod(smaller.patch) >= prod(net.patch):
-            break
-        net, elements, shrunk = smaller, cost(smaller), shrunk + 1
-    return Fit(net, feature_widths(len(net.strides), base_features, feature_cap), elements, shrunk)
-
-
-def has_low_resolution(
-    spacing_mm: Sequence[float],
-    median_shape: Sequence[float],
-    *,
-    out_channels: int,
-    base_features: int,
-    feature_cap: int,
-    memory_gb: float,
-    convs: tuple[int, int] = (2, 2),
-) -> bool:
-    """Whether the reference would add a low-resolution 3D configuration: the patch sees under a quarter of a case.
-
-    Spacing grows by 3 % a step, finer axes first until within a factor 2, until the patch covers a quarter; the
-    configuration is dropped where it would have more than half of the voxels.
-    """
-    full = list(spacing_mm)
-    total = prod(median_shape)
-    spacing, voxels = list(full), total
-
-    def patch_voxels(shape: Sequence[float]) -> int:
-        fit = fit_patch(
-            spacing,
-            shape,
-            out_channels=out_channels,
-            base_features=base_features,
-            feature_cap=feature_cap,
-            memory_gb=memory_gb,
-            convs=convs,
-        )
-        return prod(fit.topology.patch)
-
-    covered = patch_voxels(median_shape)
-    while covered / voxels < 0.25:
-        widest = max(spacing)
-        finer = [axis for axis in range(3) if widest / spacing[axis] > 2] or [0, 1, 2]
-        for axis in finer:
-            spacing[axis] *= 1.03
-        shape = [old / new * size for old, new, size in zip(full, spacing, median_shape, strict=True)]
-        voxels = prod(shape)
-        covered = patch_voxels([max(1, round(edge)) for edge in shape])
-    return total / voxels >= 2
+        if smaller.patch in seen:  # padded back to a size that was too large already
+            return Fit(net, elements, shrunk, too_large=True)
+        seen.add(smaller.patch)
+        net, elements, shrunk = smaller, family.elements(smaller), shrunk + 1
+    return Fit(net, elements, shrunk, too_large=False)

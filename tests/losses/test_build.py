@@ -116,6 +116,7 @@ def test_network_and_loss_learn_together(plan: LossPlan, dimension: Literal[2, 3
             features=(8, 8, 16),
             kernels=((3,) * dimension,) * 3,
             strides=((1,) * dimension, (2,) * dimension, (2,) * dimension),
+            blocks=(2, 2, 2),
             bottleneck=bottleneck,
         ),
         patch,

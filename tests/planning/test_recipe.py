@@ -30,6 +30,15 @@ def test_shipped_recipes_load_and_comment_every_key(name: str) -> None:
         assert not line or line.startswith("#") or lines[number - 1].startswith("# "), line
 
 
+def test_auto_gives_way_to_a_value(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text("memory_gb = 24\nencoder_blocks = [1, 2]\ndecoder_convs = 1\ndataset_fraction = 0.5\n")
+    recipe = load_recipe(path)
+    assert (recipe.memory_gb, recipe.encoder_blocks, recipe.decoder_convs) == (24.0, (1, 2), 1)
+    assert recipe.dataset_fraction == 0.5
+    assert recipe.bottleneck == "auto"
+
+
 def test_a_recipe_of_ones_own_changes_what_it_names(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text('alpha = 1\nmirror = "none"\n')
@@ -43,7 +52,20 @@ def test_a_recipe_of_ones_own_changes_what_it_names(tmp_path: Path) -> None:
         ("alpha = 2.0", "from 0 to 1"),
         ('alpha = "big"', "a number"),
         ('loss = "focal"', "'auto', 'dice_ce'"),
-        ('configurations = ["4d"]', "'2d', '3d_fullres'"),
+        ('configurations = ["4d"]', "'2d', '2.5d', '3d_fullres'"),
+        ('configurations = ["2d"]\ndefault = "3d_fullres"', "auto or one of the configurations 2d"),
+        ("neighbours = 0", "at least 1"),
+        ('memory_gb = "aut"', "a number, or 'auto'"),
+        ("memory_gb = 0", "above 0"),
+        ("dataset_fraction = -0.1", "above 0"),
+        ('encoder = "residul"', "'residual'"),
+        ("encoder_blocks = 2", "a list, or 'auto'"),
+        ("encoder_blocks = []", "a number of at least 1 per stage"),
+        ("encoder_blocks = [2, 0]", "a number of at least 1 per stage"),
+        ('encoder_blocks = [2, "auto"]', r"encoder_blocks\[1\]: found 'auto'"),
+        ("decoder_convs = 0", "at least 1"),
+        ("decoder_convs = 1.5", "a whole number, or 'auto'"),
+        ("convs_encoder = 2", "perhaps `encoder"),
         ("configurations = []", "distinct names"),
         ("name = 'x'", "no key `name`"),
         ("alpha = = 1", "not readable as TOML"),

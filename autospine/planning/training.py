@@ -1,0 +1,54 @@
+"""The training plan: schedule from the recipe, mirroring and rotation from the anatomy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from autospine.planning import rules
+from autospine.planning.anatomy import AxisAnatomy
+from autospine.planning.plan import TrainingPlan
+from autospine.planning.recipe import Recipe
+
+
+def plan_training(recipe: Recipe, patch: Sequence[int], axes: Sequence[AxisAnatomy]) -> TrainingPlan:
+    """Schedule and augmentation; mirroring and rotation heed ordered and sided axes."""
+    everything = tuple(range(len(patch)))
+    match recipe.mirror:
+        case "all":
+            mirror = everything
+        case "none":
+            mirror = ()
+        case "auto":
+            mirror = tuple(axis for axis in everything if not axes[axis].directed)
+    in_plane = len(patch) == 3 and max(patch) / patch[0] > rules.ANISOTROPY
+    # A rotation by 180 degrees is a mirroring along both axes of its plane, so it is forbidden where that is.
+    turned = axes[1:] if in_plane else axes
+    upright = recipe.mirror == "none" or (recipe.mirror == "auto" and any(axis.directed for axis in turned))
+    if upright:
+        rotation = 15.0
+    elif in_plane:
+        rotation = 180.0
+    elif len(patch) == 3:
+        rotation = 30.0
+    else:
+        rotation = 15.0 if max(patch) / min(patch) > 1.5 else 180.0
+    return TrainingPlan(
+        optimiser=recipe.optimiser,
+        learning_rate=recipe.learning_rate,
+        weight_decay=recipe.weight_decay,
+        momentum=recipe.momentum,
+        warmup=recipe.warmup,
+        poly_power=recipe.poly_power,
+        clip_norm=recipe.clip_norm,
+        epochs=recipe.epochs,
+        steps_per_epoch=recipe.steps_per_epoch,
+        validation_steps=recipe.validation_steps,
+        budget_s=None,
+        oversample_foreground=recipe.oversample_foreground,
+        foreground_jitter=recipe.foreground_jitter,
+        mirror_axes=mirror,
+        rotation_deg=rotation,
+        rotate_in_plane=in_plane,
+        scale_range=recipe.scale_range,
+        seed=recipe.seed,
+    )

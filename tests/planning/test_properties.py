@@ -1,0 +1,162 @@
+"""What holds for the plan of any data set: 1 to 600 voxels an axis, 0.2 to 10 mm, 1 to 20 cases, 1 to 12 labels.
+
+Cases of one data set differ in shape and spacing by up to a third, as those of a scanner's protocol do. Data sets of
+which nothing can be planned (a line of voxels) are drawn as well and put aside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from math import prod
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from autospine.errors import PlanError
+from autospine.losses.build import build_loss
+from autospine.networks.build import build_network
+from autospine.planning.fingerprint import Fingerprint
+from autospine.planning.plan import Configuration, Plan
+from autospine.planning.plan_file import plan_from_toml, plan_to_toml
+from autospine.planning.planner import Narrowing, configure, make_plan
+from autospine.planning.recipe import Recipe
+from autospine.planning.rules import MEMORY_TIERS_GB
+
+MakeFingerprint = Callable[..., Fingerprint]
+Drawn = dict[str, Any]
+ENCODERS = st.sampled_from(("plain", "residual"))
+PRECISIONS = st.sampled_from(("half", "float32"))
+
+
+@st.composite
+def data_sets(draw: st.DrawFn, longest: int = 600) -> Drawn:
+    """Arguments of `make_fingerprint`."""
+    shape = draw(st.tuples(*[st.integers(1, longest)] * 3))
+    spacing = draw(st.tuples(*[st.sampled_from((0.2, 0.5, 0.78, 1.0, 1.25, 3.0, 4.4, 10.0))] * 3))
+    cases = draw(st.integers(1, 20))
+    near = st.sampled_from((1.0, 1.0, 0.75, 1.3))
+    shapes, spacings = [], []
+    for _ in range(cases):
+        longer, wider = draw(near), draw(near)
+        shapes.append(tuple(min(longest, max(1, round(edge * longer))) for edge in shape))
+        spacings.append(tuple(min(10.0, max(0.2, step * wider)) for step in spacing))
+    labels = draw(st.integers(1, 12))
+    return {
+        "shapes": shapes,
+        "spacings": spacings,
+        "labels": [f"label {index}" for index in range(labels)],
+        "channels": [f"MR {index}" for index in range(draw(st.integers(1, 3)))],
+        "voxels": draw(st.tuples(*[st.integers(1, 100_000)] * labels)),
+    }
+
+
+def plan_of(fingerprint: Fingerprint, recipe: Recipe, **how: Any) -> Plan:
+    """The plan, or the example is put aside where the data allow none."""
+    try:
+        return make_plan(fingerprint, recipe, **how)
+    except PlanError as error:
+        assert "a configuration that the data allow" in error.expected
+        assume(False)
+        raise
+
+
+def properties(examples: int) -> Callable[..., Any]:
+    return settings(max_examples=examples, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def check_stages(configuration: Configuration) -> None:
+    """Patches are divisible, and an axis is halved only while it keeps 4 voxels; one that starts below 8 never is."""
+    for axis, edge in enumerate(configuration.patch):
+        edges = [edge]
+        for stride in configuration.network.strides:
+            assert edges[-1] % stride[axis] == 0
+            edges.append(edges[-1] // stride[axis])
+        assert edges[-1] == edge or edges[-1] >= 4
+
+
+@properties(20)
+@given(data_sets(), ENCODERS, st.sampled_from(MEMORY_TIERS_GB), PRECISIONS)
+def test_any_data_set_gets_a_sound_plan(
+    make_fingerprint: MakeFingerprint, drawn: Drawn, encoder: str, memory_gb: float, precision: str
+) -> None:
+    fingerprint, recipe = make_fingerprint(**drawn), Recipe(encoder=encoder)
+    plan = plan_of(fingerprint, recipe, memory_gb=memory_gb, precision=precision)
+    planned = {configuration.name for configuration in plan.configurations}
+    left_out = {key.removeprefix("left_out.") for key in plan.reasons if key.startswith("left_out.")}
+    assert planned | left_out == set(recipe.configurations)
+    assert not planned & left_out
+    assert plan.default not in ("3d_lowres", "3d_cascade_fullres")
+    for configuration in plan.configurations:
+        check_stages(configuration)
+        assert configuration.batch >= 2
+        assert configuration.expected is not None
+        smallest = "the smallest patch" in plan.reasons[f"{configuration.name}.patch"]
+        assert configuration.expected.memory_gb <= memory_gb or (smallest and memory_gb < 8)
+    # a pure function: the same bytes, which hold the whole plan
+    text = plan_to_toml(plan)
+    assert text == plan_to_toml(make_plan(make_fingerprint(**drawn), recipe, memory_gb=memory_gb, precision=precision))
+    assert plan_from_toml(text) == plan
+
+
+@properties(5)
+@given(data_sets(), ENCODERS, PRECISIONS)
+def test_more_memory_never_shows_less(
+    make_fingerprint: MakeFingerprint, drawn: Drawn, encoder: str, precision: str
+) -> None:
+    """On one grid: the low resolution is left out, whose voxels become smaller with more memory."""
+    fingerprint, recipe = make_fingerprint(**drawn), Recipe(encoder=encoder, configurations=("2d", "3d_fullres"))
+    found: dict[str, list[int]] = {}
+    for memory_gb in MEMORY_TIERS_GB:
+        for configuration in plan_of(fingerprint, recipe, memory_gb=memory_gb, precision=precision).configurations:
+            found.setdefault(configuration.name, []).append(prod(configuration.patch) * configuration.batch)
+    for voxels in found.values():
+        assert len(voxels) == len(MEMORY_TIERS_GB)
+        assert all(less <= more for less, more in pairwise(voxels))
+
+
+@properties(12)
+@given(
+    data_sets(longest=120),
+    ENCODERS,
+    st.sampled_from(("auto", "msff")),
+    st.sampled_from(("2d", "2.5d", "3d_fullres", "3d_cascade_fullres")),
+)
+def test_any_plan_trains_a_step(
+    make_fingerprint: MakeFingerprint, drawn: Drawn, encoder: str, bottleneck: str, name: str
+) -> None:
+    """Topology and channels are the plan's own; width, patch and batch are held small for the sake of time."""
+    fingerprint, recipe = make_fingerprint(**drawn), Recipe(encoder=encoder, bottleneck=bottleneck)
+    plan = plan_of(fingerprint, recipe, memory_gb=2.0)
+    assume(name in [configuration.name for configuration in plan.configurations])
+    size = len(plan.configuration(name).patch)
+    small = Narrowing(base_features=2, feature_cap=4, max_batch=2, patch_limit=(40,) * size)
+    configuration, _ = configure(fingerprint, recipe, name, narrowing=small, memory_gb=2.0)
+    check_stages(configuration)
+    torch.manual_seed(0)
+    network, patch = configuration.network, configuration.patch
+    model = build_network(network, patch)
+    outputs = model(torch.randn(configuration.batch, network.in_channels, *patch))
+    assert outputs[0].shape == (configuration.batch, network.out_channels, *patch)
+    truth = torch.randint(0, network.out_channels, (configuration.batch, *patch))
+    loss = build_loss(configuration.loss, outputs=len(outputs))(outputs, truth)
+    loss.backward()
+    assert torch.isfinite(loss)
+    # down to the first convolution; the coarsest head of deep supervision weighs nothing and has none
+    gradients = [weight.grad for weight in model.encoder.parameters()]
+    assert all(gradient is not None and bool(torch.isfinite(gradient).all()) for gradient in gradients)
+
+
+@pytest.mark.parametrize("encoder", ["plain", "residual"])
+def test_the_cascade_trains_a_step(make_fingerprint: MakeFingerprint, encoder: str) -> None:
+    """Drawn too seldom above: only volumes far larger than the memory have one."""
+    large = make_fingerprint([(300, 300, 300)] * 2, [(1.0, 1.0, 1.0)] * 2)
+    small = Narrowing(base_features=2, feature_cap=4, max_batch=1, patch_limit=(32, 32, 32))
+    for name, entering in (("3d_lowres", 1), ("3d_cascade_fullres", 3)):
+        configuration, _ = configure(large, Recipe(encoder=encoder), name, narrowing=small)
+        model = build_network(configuration.network, configuration.patch)
+        outputs = model(torch.zeros(1, entering, *configuration.patch))
+        assert outputs[0].shape == (1, 3, *configuration.patch)
