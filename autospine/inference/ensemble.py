@@ -12,7 +12,7 @@ from torch import nn
 
 from autospine.errors import PlanError
 from autospine.networks.build import build_network
-from autospine.planning.model import WEIGHTS, ModelCard, read_model
+from autospine.planning.model import MODEL, WEIGHTS, ModelCard, read_model
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,38 @@ def load_model(folder: Path, device: torch.device, folds: tuple[str, ...] | None
         found = f"no trained fold {', '.join(missing)}"
         raise PlanError(str(folder), found, f"one of {', '.join(there)}", "choose with --folds, or train it")
     return Model(card, tuple(_load_network(folder / f"fold_{fold}" / WEIGHTS, card, device) for fold in wanted), wanted)
+
+
+def previous_folder(folder: Path, card: ModelCard) -> Path | None:
+    """The model folder of the stage that a cascade starts from: it stands beside its own. None without such a stage."""
+    name = card.configuration.previous
+    if name is None:
+        return None
+    if Path(name).name != name:  # a model folder may come from a stranger
+        raise PlanError(str(folder / MODEL), f"previous stage {name!r}", "the name of a configuration")
+    return folder.resolve().parent / name
+
+
+def load_previous(folder: Path, model: Model, device: torch.device) -> Model | None:
+    """The networks that the cascade `model` from `folder` starts from, of the same folds; None where it is no cascade.
+
+    Raises:
+        PlanError: that model or one of the folds is missing, or segments something else.
+    """
+    there = previous_folder(folder, model.card)
+    if there is None:
+        return None
+    name = model.card.configuration.name
+    if not (there / MODEL).is_file():
+        found = f"no model here, and {name} starts from its segmentations"
+        remedy = f"train {there.name}, or copy its folder beside that of {name}"
+        raise PlanError(str(there), found, f"the model folder of {there.name}", remedy)
+    previous = load_model(there, device, model.folds)
+    mine, its = model.card, previous.card
+    if (its.channels, its.labels, its.configuration.previous) != (mine.channels, mine.labels, None):
+        found = f"another model than {name} was trained on: its channels, labels or stages differ"
+        raise PlanError(str(there), found, f"the {there.name} of the same plan", "copy both model folders together")
+    return previous
 
 
 def _load_network(path: Path, card: ModelCard, device: torch.device) -> nn.Module:

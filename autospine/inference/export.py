@@ -13,7 +13,8 @@ from autospine.errors import DataError
 from autospine.inference.ensemble import Model
 from autospine.inference.predictor import predict_logits
 from autospine.planning.model import ModelCard
-from autospine.preprocessing.prepare import prepare_case, restore_labels
+from autospine.preprocessing.prepare import PreparedCase, prepare_case, restore_labels
+from autospine.preprocessing.previous import onto_next_grid
 
 
 def segment(
@@ -23,6 +24,7 @@ def segment(
     *,
     device: torch.device,
     mirror: bool = True,
+    previous: Model | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Volume:
     """Labels (1, Z, Y, X) with the values of the training set, on the grid and with the header of `volume`.
@@ -33,7 +35,8 @@ def segment(
         name: the case, for messages.
         device: where the networks are.
         mirror: average over the plan's mirrorings.
-        progress: called with (tiles done, tiles in all).
+        previous: the model that a cascade starts from; it segments the volume first.
+        progress: called with (tiles done, tiles in all), for each model.
 
     Raises:
         DataError: another number of channels than the model takes.
@@ -45,18 +48,32 @@ def segment(
             name, found, f"{len(channels)} ({', '.join(channels)})", "give the channels the model was trained on"
         )
     canonical = to_canonical(volume)
-    prepared = prepare_case(
-        canonical.array.astype(np.float32, copy=False),
-        None,
-        canonical.geometry.spacing_mm,
-        model.card.configuration,
-        model.card.intensities,
-        name,
-    )
-    logits = predict_logits(
-        model.networks, prepared.image, model.card.configuration, device=device, mirror=mirror, progress=progress
-    )
-    indices = restore_labels(logits, prepared.properties, model.card.configuration)
+    image = canonical.array.astype(np.float32, copy=False)
+
+    def prepared_for(card: ModelCard) -> PreparedCase:
+        spacing_mm = canonical.geometry.spacing_mm
+        return prepare_case(image, None, spacing_mm, card.configuration, card.intensities, name)
+
+    def logits_of(
+        stage: Model, case: PreparedCase, labels: npt.NDArray[np.uint8] | None = None
+    ) -> npt.NDArray[np.float32]:
+        configuration = stage.card.configuration
+        return predict_logits(
+            stage.networks, case.image, configuration, device=device, mirror=mirror, previous=labels, progress=progress
+        )
+
+    prepared = prepared_for(model.card)
+    labels = None
+    if previous is not None:
+        first = prepared_for(previous.card)
+        labels = onto_next_grid(
+            logits_of(previous, first),
+            first.properties,
+            prepared.properties,
+            prepared.image.shape[1:],
+            previous.card.configuration.resampling,
+        )
+    indices = restore_labels(logits_of(model, prepared, labels), prepared.properties, model.card.configuration)
     on_file_axes = restore(label_values(indices, model.card), canonical_orientation(volume.geometry))
     return Volume(on_file_axes[None], volume.geometry, volume.metadata)
 

@@ -1,13 +1,15 @@
 """Logits of a prepared case: sliding window, mirroring, the mean of several networks.
 
 Everything here is arrays in, arrays out; no file is read. 2D configurations predict slice by slice along
-the first planned axis, several slices to a batch.
+the first planned axis, several slices to a batch. What enters beside the image (neighbouring slices, the previous
+stage's classes) is laid out tile by tile: a volume of all input channels would be several times the image.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +35,7 @@ def predict_logits(
     *,
     device: torch.device,
     mirror: bool = True,
+    previous: npt.NDArray[np.uint8] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> npt.NDArray[np.float32]:
     """Mean logits of `networks` over all tiles and mirrorings.
@@ -43,28 +46,36 @@ def predict_logits(
         configuration: its patch, overlap and mirror axes are used.
         device: where the networks are.
         mirror: average over all combinations of the plan's mirror axes.
+        previous: the previous stage's class indices (a0, a1, a2), where the configuration takes them.
         progress: called with (tiles done, tiles in all).
 
     Returns:
         (K, a0, a1, a2) float32, K = background + classes.
     """
-    patch = configuration.patch
-    patch = (1, *patch) if len(patch) == 2 else patch
-    padded, back = pad_nd_image(image, patch, mode="constant", kwargs={"constant_values": 0}, return_slicer=True)
+    if (previous is None) != (configuration.previous is None):
+        raise ValueError(f"{configuration.name} takes {configuration.previous} as its previous stage")
+    flat = configuration.network.dimension == 2
+    patch = (1, *configuration.patch) if flat else configuration.patch
+    zeros: dict[str, Any] = {"mode": "constant", "kwargs": {"constant_values": 0}}
+    padded, back = pad_nd_image(image, patch, return_slicer=True, **zeros)
     axes = configuration.training.mirror_axes if mirror else ()
     shape = padded.shape[1:]
     # a case of the store is mapped read-only, which torch does not take
     volume = torch.from_numpy(np.require(padded, np.float32, ["C", "W"]))
+    earlier = None
+    if previous is not None:
+        earlier = torch.from_numpy(np.require(pad_nd_image(previous, patch, **zeros), np.uint8, ["C", "W"]))
     window = torch.from_numpy(blending_window(patch)).to(device)
     total = torch.zeros((configuration.network.out_channels, *shape), dtype=torch.float32)
     weight = torch.zeros(shape, dtype=torch.float32)
 
     tiles = list(_tiles(shape, patch, configuration.overlap))
-    together = SLICES_PER_BATCH[device.type] if configuration.network.dimension == 2 else 1
+    together = SLICES_PER_BATCH[device.type] if flat else 1
     for first in range(0, len(tiles), together):
         group = tiles[first : first + together]
-        batch = torch.stack([volume[(slice(None), *tile)] for tile in group]).to(device)
-        logits = _mean_logits(networks, batch, configuration.network.dimension, axes, device)
+        batch = torch.stack([_network_input(volume, earlier, tile, configuration) for tile in group]).to(device)
+        logits = _mean_logits(networks, batch, axes, device)
+        logits = logits[:, :, None] if flat else logits
         for tile, values in zip(group, logits * window, strict=True):
             total[(slice(None), *tile)] += values.cpu()
             weight[tile] += window.cpu()
@@ -81,11 +92,24 @@ def _tiles(shape: tuple[int, ...], patch: tuple[int, ...], overlap: float) -> It
         yield slice(z, z + patch[0]), slice(y, y + patch[1]), slice(x, x + patch[2])
 
 
-def _mean_logits(
-    networks: Sequence[nn.Module], batch: Tensor, dimension: int, axes: tuple[int, ...], device: torch.device
-) -> Tensor:
-    """(N, C, 1 or a0, a1, a2) -> (N, K, ...) float32, averaged over networks and mirrorings."""
-    inputs = batch[:, :, 0] if dimension == 2 else batch
+def _network_input(volume: Tensor, previous: Tensor | None, tile: Tile, configuration: Configuration) -> Tensor:
+    """What the network takes for a tile, (in_channels, *patch) in the order that the plan gives its channels.
+
+    Beyond the ends of the case its last slice stands for the neighbours that are missing, as in training.
+    """
+    if configuration.network.dimension == 2:
+        middle, neighbours = tile[0].start, configuration.neighbours
+        slices = torch.arange(middle - neighbours, middle + neighbours + 1).clamp(0, volume.shape[1] - 1)
+        return volume[:, slices, tile[1], tile[2]].transpose(0, 1).flatten(0, 1)
+    scan = volume[(slice(None), *tile)]
+    if previous is None:
+        return scan
+    classes = torch.arange(1, configuration.network.out_channels).view(-1, 1, 1, 1)
+    return torch.cat((scan, (previous[tile] == classes).to(scan.dtype)))
+
+
+def _mean_logits(networks: Sequence[nn.Module], inputs: Tensor, axes: tuple[int, ...], device: torch.device) -> Tensor:
+    """(N, in_channels, *patch) -> (N, K, *patch) float32, averaged over networks and mirrorings."""
     flips = [
         tuple(axis + 2 for axis in chosen)
         for count in range(len(axes) + 1)
@@ -100,5 +124,4 @@ def _mean_logits(
             logits = logits.flip(flip) if flip else logits
             summed = logits if summed is None else summed + logits
     assert summed is not None
-    summed /= len(flips) * len(networks)
-    return summed[:, :, None] if dimension == 2 else summed
+    return summed / (len(flips) * len(networks))

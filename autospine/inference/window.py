@@ -24,7 +24,8 @@ def tile_starts(size: int, patch: int, overlap: float) -> tuple[int, ...]:
     room = size - patch
     if room <= 0:
         return (0,)
-    count = math.ceil(room / (patch * (1 - overlap))) + 1
+    # a tile one voxel thick (a slice) has nothing to overlap with: less than a voxel a step would repeat it
+    count = math.ceil(room / max(1.0, patch * (1 - overlap))) + 1
     step = room / (count - 1)
     return tuple(round(step * index) for index in range(count))
 

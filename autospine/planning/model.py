@@ -36,10 +36,11 @@ class ModelCard:
     configuration: Configuration
 
     def takes_weights_of(self, other: ModelCard) -> bool:
-        """Whether weights trained under `other` mean the same here; schedules may differ."""
+        """Whether weights trained under `other` mean the same here; schedules and what they take may differ."""
         mine, theirs = self.configuration, other.configuration
         mirrored_alike = mine.training.mirror_axes == theirs.training.mirror_axes
-        return mirrored_alike and self == replace(other, configuration=replace(theirs, training=mine.training))
+        alike = replace(theirs, training=mine.training, expected=mine.expected)
+        return mirrored_alike and self == replace(other, configuration=alike)
 
     @staticmethod
     def from_plan(plan: Plan, configuration: Configuration) -> ModelCard:

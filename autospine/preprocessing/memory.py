@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from math import prod
 from pathlib import Path
 
@@ -61,6 +62,17 @@ def free_bytes() -> int:
     except (OSError, ValueError):
         pass
     return free
+
+
+def total_bytes() -> int | None:
+    """All memory of this machine, or a container's share of it where that is less; None where no one says."""
+    total: int | None = None
+    with suppress(AttributeError, OSError, ValueError):
+        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    with suppress(OSError, ValueError):  # "max" is no number: no limit
+        limit = int((_CGROUP / "memory.max").read_text(encoding="ascii"))
+        total = limit if total is None else min(total, limit)
+    return total
 
 
 def available_cores() -> int:

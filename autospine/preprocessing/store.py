@@ -1,6 +1,6 @@
 """Prepared cases on disk: built once, resumed where a run stopped, opened without reading them.
 
-    runs/<dataset>/prepared/<configuration>/
+    runs/<dataset>/prepared/<configuration>/     named after the first of those that prepare alike
         store.json                 the key, and each case with whether it is labelled
         <case>.image.npy           (C, a0, a1, a2) float32, planned axes; memory-mapped
         <case>.label.npy           (a0, a1, a2) uint8 class indices; memory-mapped
@@ -116,6 +116,17 @@ def stored_key(plan: Plan, configuration: Configuration) -> str:
         "resampling": asdict(configuration.resampling),
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def store_name(plan: Plan, configuration: Configuration) -> str:
+    """Name of the folder that holds the prepared cases of `configuration`.
+
+    Configurations with the same key (2d and 2.5d, 3d_fullres and its cascade) share the folder of the first of them in
+    the plan, so that nothing is prepared or kept twice.
+    """
+    key = stored_key(plan, configuration)
+    alike = (other.name for other in plan.configurations if stored_key(plan, other) == key)
+    return next(alike, configuration.name)
 
 
 def find_store(root: Path, key: str) -> Store | None:

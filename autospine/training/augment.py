@@ -6,18 +6,26 @@ step and leaves the generators as it found them.
 
     rotation 0.2, zoom 0.2, noise 0.1, blur 0.2, brightness 0.15, contrast 0.15, low resolution 0.25,
     gamma inverted 0.1, gamma 0.3, mirroring 0.5 for each axis that the plan allows
+
+The slices of a 2.5d sample are one acquisition: coil gain, contrast, point spread and matrix size are the scanner's
+and the same in all of them, so brightness, contrast, gamma, blur and low resolution are drawn once per image channel,
+their statistics taken over its slices, and nothing is mixed across slices, which are excited one by one. Noise has one
+level and is drawn anew in every voxel, as it is in the receiver.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from batchgenerators.augmentations.noise_augmentations import augment_gaussian_blur
+from batchgenerators.augmentations.resample_augmentations import augment_linear_downsampling_scipy
 from batchgenerators.transforms.abstract_transforms import Compose
 from batchgenerators.transforms.color_transforms import (
     BrightnessMultiplicativeTransform,
@@ -33,8 +41,14 @@ from autospine.planning.plan import Configuration
 
 P_ROTATION = 0.2
 P_SCALING = 0.2
+P_BLUR, BLUR_SIGMA = 0.2, (0.5, 1.0)
+P_LOW_RESOLUTION, LOW_RESOLUTION_ZOOM = 0.25, (0.5, 1.0)
+P_PER_CHANNEL = 0.5
+"""Of blur and low resolution, once a sample has been chosen for them."""
 SPLINE_MARGIN = 3
 """Voxels read around what an affine map needs, so that the cubic spline's support is real data."""
+
+Real = TypeVar("Real", np.float32, np.uint8)
 
 
 @dataclass(frozen=True)
@@ -74,10 +88,14 @@ class SpatialTransform:
         out[~covered] = outside
         return out
 
-    def _warp(self, array: npt.NDArray[np.float32], patch: tuple[int, int, int], order: int) -> npt.NDArray[np.float32]:
+    def apply_nearest(self, labels: npt.NDArray[np.uint8], patch: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
+        """(*box) -> (*patch): the class of the nearest voxel, 0 outside."""
+        return self._warp(labels, patch, order=0)
+
+    def _warp(self, array: npt.NDArray[Real], patch: tuple[int, int, int], order: int) -> npt.NDArray[Real]:
         half_out = (np.array(patch) - 1) / 2
         half_in = (np.array(array.shape) - 1) / 2
-        out: npt.NDArray[np.float32]
+        out: npt.NDArray[Real]
         if not self.in_plane:
             offset = half_in - self.matrix @ half_out
             out = ndimage.affine_transform(array, self.matrix, offset, patch, order=order, mode="constant", cval=0.0)
@@ -130,35 +148,76 @@ class IntensityAugmentation:
     def __init__(self, configuration: Configuration) -> None:
         """Build the transforms once."""
         training = configuration.training
+        self._channels = configuration.image_channels
+        self._slices = 2 * configuration.neighbours + 1
         # a coarse first axis has no resolution to lose
         ignored = (0,) if configuration.network.dimension == 3 and training.rotate_in_plane else None
-        transforms: list[Any] = [
-            GaussianNoiseTransform(p_per_sample=0.1),
-            GaussianBlurTransform((0.5, 1.0), different_sigma_per_channel=True, p_per_sample=0.2, p_per_channel=0.5),
-            BrightnessMultiplicativeTransform((0.75, 1.25), p_per_sample=0.15),
-            ContrastAugmentationTransform((0.75, 1.25), p_per_sample=0.15),
-            SimulateLowResolutionTransform(
-                (0.5, 1.0),
-                per_channel=True,
-                p_per_channel=0.5,
-                order_downsample=0,
-                order_upsample=3,
-                p_per_sample=0.25,
-                ignore_axes=ignored,
-            ),
-            GammaTransform((0.7, 1.5), invert_image=True, per_channel=True, retain_stats=True, p_per_sample=0.1),
-            GammaTransform((0.7, 1.5), invert_image=False, per_channel=True, retain_stats=True, p_per_sample=0.3),
-        ]
-        if training.mirror_axes:
-            transforms.append(MirrorTransform(training.mirror_axes))
-        self._transforms = Compose(transforms)
+        blur: Any = GaussianBlurTransform(
+            BLUR_SIGMA, different_sigma_per_channel=True, p_per_sample=P_BLUR, p_per_channel=P_PER_CHANNEL
+        )
+        coarsen: Any = SimulateLowResolutionTransform(
+            LOW_RESOLUTION_ZOOM,
+            per_channel=True,
+            p_per_channel=P_PER_CHANNEL,
+            order_downsample=0,
+            order_upsample=3,
+            p_per_sample=P_LOW_RESOLUTION,
+            ignore_axes=ignored,
+        )
+        if self._slices > 1:
+            # the same functions, for which the slices of an image channel are channels that share one draw
+            shared = {"per_channel": False, "p_per_channel": 1}
+            blur = _PerStack(P_BLUR, partial(augment_gaussian_blur, sigma_range=BLUR_SIGMA, **shared))
+            zoom = {"zoom_range": LOW_RESOLUTION_ZOOM, "order_downsample": 0, "order_upsample": 3}
+            coarsen = _PerStack(P_LOW_RESOLUTION, partial(augment_linear_downsampling_scipy, **zoom, **shared))
+        self._intensity = Compose(
+            [
+                GaussianNoiseTransform(p_per_sample=0.1),
+                blur,
+                BrightnessMultiplicativeTransform((0.75, 1.25), p_per_sample=0.15),
+                ContrastAugmentationTransform((0.75, 1.25), p_per_sample=0.15),
+                coarsen,
+                GammaTransform((0.7, 1.5), invert_image=True, per_channel=True, retain_stats=True, p_per_sample=0.1),
+                GammaTransform((0.7, 1.5), invert_image=False, per_channel=True, retain_stats=True, p_per_sample=0.3),
+            ]
+        )
+        self._mirror = MirrorTransform(training.mirror_axes) if training.mirror_axes else None
 
     def __call__(
         self, images: npt.NDArray[np.float32], labels: npt.NDArray[np.int16]
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int16]]:
-        """Augmented images (B, C, *patch) and labels (B, *patch)."""
-        out = self._transforms(data=images, seg=labels[:, None])
-        return out["data"], out["seg"][:, 0]
+        """Augmented images (B, in_channels, *patch) and labels (B, *patch), changed in place.
+
+        The one-hot channels of a previous stage are mirrored with the rest and otherwise left alone.
+        """
+        scans = images[:, : self._slices * self._channels]
+        if self._slices == 1:
+            self._intensity(data=scans)
+        else:
+            # (B, S * C, ...) -> (B, C, S, ...): what is drawn per channel is then drawn once for its slices
+            stacks = scans.reshape(len(scans), self._slices, self._channels, *scans.shape[2:]).swapaxes(1, 2)
+            scans[...] = self._intensity(data=stacks)["data"].swapaxes(1, 2).reshape(scans.shape)
+        if self._mirror is not None:
+            self._mirror(data=images, seg=labels[:, None])
+        return images, labels
+
+
+class _PerStack:
+    """A transform of all slices (S, rows, columns) of an image channel: drawn per sample, then per image channel."""
+
+    def __init__(self, p_per_sample: float, change: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]):
+        """`change` treats the slices of one stack alike."""
+        self._p_per_sample = p_per_sample
+        self._change = change
+
+    def __call__(self, **batch: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[np.float32]]:
+        """The batch with its `data` (B, C, S, rows, columns) changed in place."""
+        for sample in batch["data"]:
+            if np.random.uniform() < self._p_per_sample:
+                for stack in sample:
+                    if np.random.uniform() < P_PER_CHANNEL:
+                        stack[...] = self._change(stack)
+        return batch
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -22,12 +22,15 @@ from autospine.losses.build import build_loss
 from autospine.networks.build import build_network
 from autospine.networks.device import autocast, autocast_dtype
 from autospine.planning.plan import Configuration, configuration_to_dict
+from autospine.preprocessing.previous import PreviousStage
 from autospine.preprocessing.store import Store
 from autospine.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, save_weights
 from autospine.training.interrupt import StopRequest
 from autospine.training.log import EpochRecord, write_history
+from autospine.training.peak import PeakMemory
 from autospine.training.sampler import IGNORE, PatchBatches, batches_from
 from autospine.training.schedule import Clock, Schedule, build_optimiser
+from autospine.training.step import training_step
 
 CHECKPOINT_EVERY_S = 120.0
 """Seconds between checkpoints: what a kill can lose."""
@@ -57,8 +60,10 @@ class FitResult:
     step: int
     seconds: float
     history: tuple[EpochRecord, ...]
+    seconds_per_step: float | None
+    """Mean over the steps of this call, without validation and checkpoints; None where it made none."""
     peak_memory_bytes: int | None
-    """CUDA only."""
+    """CUDA: the allocator's peak. CPU: by how much the process grew since the training began; None where unknown."""
 
 
 def fit(
@@ -70,6 +75,7 @@ def fit(
     classes: tuple[str, ...],
     device: torch.device,
     workers: int = 1,
+    previous: PreviousStage | None = None,
     on_step: Callable[[FitProgress], None] = lambda _: None,
     on_epoch: Callable[[EpochRecord], None] = lambda _: None,
 ) -> FitResult:
@@ -83,6 +89,7 @@ def fit(
         classes: names of the classes without background, for `history.csv`.
         device: where to train.
         workers: processes that build batches; 0 builds them in this one.
+        previous: the previous stage's segmentations of all these cases, where `configuration` takes them.
         on_step: called after every step.
         on_epoch: called after every epoch.
 
@@ -94,11 +101,11 @@ def fit(
     schedule = Schedule(training)
     torch.manual_seed(training.seed)
     network = build_network(configuration.network, configuration.patch).to(device)
-    loss_of = build_loss(configuration.loss, outputs=len(configuration.network.strides) - 1).to(device)
+    loss_of = build_loss(configuration.loss, outputs=len(network.heads)).to(device)
     optimiser = build_optimiser(network, training)
     scaler = torch.amp.GradScaler(device.type, enabled=autocast_dtype(device) is torch.float16)
 
-    identity = training_identity(configuration, store, fold)
+    identity = training_identity(configuration, store, fold, previous)
     step, history, seconds = 0, [], 0.0
     resumed = load_checkpoint(folder, identity, device)
     if resumed is not None:
@@ -109,14 +116,18 @@ def fit(
         step, seconds, history = resumed.step, resumed.seconds, list(resumed.history)
 
     pin = device.type == "cuda"
-    if pin:
-        torch.cuda.reset_peak_memory_stats(device)
+    memory = PeakMemory(device)
     batches = iter(
         batches_from(
-            PatchBatches(store, fold.train, configuration, augment=True, seed=training.seed), step, workers, pin
+            PatchBatches(store, fold.train, configuration, augment=True, seed=training.seed, previous=previous),
+            step,
+            workers,
+            pin,
         )
     )
-    held_out = PatchBatches(store, fold.validation, configuration, augment=False, seed=training.seed + 1)
+    held_out = PatchBatches(
+        store, fold.validation, configuration, augment=False, seed=training.seed + 1, previous=previous
+    )
 
     def save() -> None:
         state = Checkpoint(
@@ -132,30 +143,25 @@ def fit(
 
     clock = Clock(seconds)
     saved_at = clock.seconds
+    first, in_steps = step, 0.0
     with StopRequest() as stop:
         while schedule.progress(step, clock.seconds) < 1:
             network.train()
             summed, counted = torch.zeros((), device=device), 0
             shown: float | None = None
             for _ in range(training.steps_per_epoch - step % training.steps_per_epoch):
+                began = clock.seconds
                 rate = schedule.learning_rate(schedule.progress(step, clock.seconds))
                 for group in optimiser.param_groups:
                     group["lr"] = rate
                 image, target = (part.to(device, non_blocking=True) for part in next(batches))
-                optimiser.zero_grad(set_to_none=True)
-                with autocast(device):
-                    outputs = network(image)
-                loss = loss_of(outputs, target)
-                scaler.scale(loss).backward()
-                scaler.unscale_(optimiser)
-                nn.utils.clip_grad_norm_(network.parameters(), training.clip_norm)
-                scaler.step(optimiser)
-                scaler.update()
+                loss = training_step(network, loss_of, optimiser, scaler, image, target, training.clip_norm)
                 step += 1
-                summed, counted = summed + loss.detach(), counted + 1
+                summed, counted = summed + loss, counted + 1
 
                 if counted % LOSS_EVERY_STEPS == 0 or device.type == "cpu":
                     shown = float(summed) / counted
+                in_steps += clock.seconds - began
                 on_step(_progress(schedule, step, clock.seconds, shown, history))
                 if stop.requested:
                     save()
@@ -183,13 +189,19 @@ def fit(
 
     save_weights(folder, network)
     save()
-    peak = torch.cuda.max_memory_allocated(device) if pin else None
-    return FitResult(step, clock.seconds, tuple(history), peak)
+    made = step - first
+    return FitResult(step, clock.seconds, tuple(history), in_steps / made if made else None, memory.peak_bytes())
 
 
-def training_identity(configuration: Configuration, store: Store, fold: Fold) -> str:
-    """Hash of what a training depends on: a checkpoint of another one must not be continued."""
-    content = [configuration_to_dict(configuration), store.key, fold.train, fold.validation]
+def training_identity(
+    configuration: Configuration, store: Store, fold: Fold, previous: PreviousStage | None = None
+) -> str:
+    """Hash of what a training depends on: a checkpoint of another one must not be continued.
+
+    What the plan expects it to take decides nothing and has no part in it.
+    """
+    content = [configuration_to_dict(replace(configuration, expected=None)), store.key, fold.train, fold.validation]
+    content += [previous.key] if previous is not None else []
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

@@ -4,14 +4,18 @@ Because batch number `step` depends on nothing but the seed, a resumed training 
 uninterrupted one would have seen, whatever the number of workers. The spatial transform is drawn first and
 only the voxels that it needs are read (about two samples in three are plain crops).
 
-    forced samples   the last third of a batch: centred on a random voxel of a random class of the case
+    forced samples   the last third of a batch: centred, give or take the plan's jitter, on a random voxel of a random
+                     class of the case
     the others       uniformly inside the case
+
+What enters the network beside the patch itself: its neighbouring slices (2.5d), or the previous stage's segmentation
+as one channel per class (cascade). Both go through the patch's own spatial transform.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +23,10 @@ from acvl_utils.cropping_and_padding.bounding_boxes import crop_and_pad_nd
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from autospine.planning.plan import Configuration
-from autospine.preprocessing.store import Store, StoredCase
+from autospine.preprocessing.previous import one_hot
+from autospine.preprocessing.store import StoredCase
 from autospine.training.augment import IntensityAugmentation, SpatialTransform, draw_transform, seeded
+from autospine.training.cascade import disturb
 from autospine.training.workers import initialise_worker
 
 IGNORE = -1
@@ -32,18 +38,47 @@ OUTSIDE = 255
 Batch = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
 
 
-class PatchBatches(Dataset[Batch]):
-    """Batch `step` of a training or validation: image (B, C, *patch) float32 and target (B, *patch) int64."""
+class CaseSource(Protocol):
+    """Where prepared cases come from; a `Store` is one."""
 
-    def __init__(self, store: Store, cases: tuple[str, ...], configuration: Configuration, *, augment: bool, seed: int):
-        """Sample from `cases` of `store`; `augment` switches every random transform."""
+    def open(self, name: str) -> StoredCase:
+        """The case called `name`."""
+
+
+class PreviousSource(Protocol):
+    """Where a previous stage's segmentations come from; a `PreviousStage` is one."""
+
+    def open(self, name: str, shape: Sequence[int]) -> npt.NDArray[np.uint8]:
+        """Class indices of `shape` of the case called `name`."""
+
+
+class PatchBatches(Dataset[Batch]):
+    """Batch `step` of a training or validation: image (B, in_channels, *patch) float32, target (B, *patch) int64."""
+
+    def __init__(
+        self,
+        store: CaseSource,
+        cases: tuple[str, ...],
+        configuration: Configuration,
+        *,
+        augment: bool,
+        seed: int,
+        previous: PreviousSource | None = None,
+    ):
+        """Sample from `cases` of `store`; `augment` switches every random transform.
+
+        `previous` has the previous stage's segmentations of these cases, where the configuration takes them.
+        """
+        if (previous is None) != (configuration.previous is None):
+            raise ValueError(f"{configuration.name} takes {configuration.previous} as its previous stage")
         self._store = store
         self.cases = cases
         self._configuration = configuration
         self._patch = planned_patch(configuration)
         self._intensity = IntensityAugmentation(configuration) if augment else None
         self._seed = seed
-        self._open: dict[str, StoredCase] = {}
+        self._previous = previous
+        self._open: dict[str, tuple[StoredCase, npt.NDArray[np.uint8] | None]] = {}
 
     def __getitem__(self, step: int) -> Batch:
         """The batch of this step; the same for the same seed and step, always."""
@@ -58,16 +93,16 @@ class PatchBatches(Dataset[Batch]):
         if self._intensity is not None:
             with seeded(int(rng.integers(2**31))):
                 images, labels = self._intensity(images, labels)
+            if self._previous is not None:
+                for sample in images:
+                    disturb(sample[self._configuration.image_channels :], rng)
         return np.ascontiguousarray(images, np.float32), np.ascontiguousarray(labels, np.int64)
 
     def _sample(
         self, rng: np.random.Generator, *, forced: bool
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int16]]:
-        """One patch: image (C, *patch) and label (*patch), three spatial axes."""
-        name = self.cases[int(rng.integers(len(self.cases)))]
-        if name not in self._open:
-            self._open[name] = self._store.open(name)
-        case = self._open[name]
+        """One patch: image (in_channels, *patch) and label (*patch), three spatial axes."""
+        case, previous = self._case(self.cases[int(rng.integers(len(self.cases)))])
         shape = np.array(case.label.shape)
         patch = np.array(self._patch)
         start = _uniform_start(rng, shape, patch)
@@ -75,13 +110,65 @@ class PatchBatches(Dataset[Batch]):
             classes = sorted(case.locations)
             voxels = case.locations[classes[int(rng.integers(len(classes)))]]
             centre = voxels[int(rng.integers(len(voxels)))]
-            start = np.where(shape > patch, np.clip(centre - patch // 2, 0, np.maximum(shape - patch, 0)), start)
+            middle = patch // 2 + self._jitter(rng)
+            start = np.where(shape > patch, np.clip(centre - middle, 0, np.maximum(shape - patch, 0)), start)
             if self._configuration.network.dimension == 2:
                 start[0] = centre[0]
         transform = None
         if self._intensity is not None:
             transform = draw_transform(rng, self._configuration)
-        return _read(case, start, self._patch, transform)
+        return self._read(case, previous, start, transform)
+
+    def _jitter(self, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+        """How far from the middle of a forced patch its voxel lies, in voxels.
+
+        Where the patch is far smaller than the image and the class is always in its middle, a network learns to look
+        for it there alone, and misses it in a tile of the sliding window that has it at its side.
+        """
+        share = self._configuration.training.foreground_jitter
+        if share == 0:
+            return np.zeros(3, np.int64)
+        reach = share * (np.array(self._patch) - 1) / 2
+        return np.rint(rng.uniform(-reach, reach)).astype(np.int64)
+
+    def _case(self, name: str) -> tuple[StoredCase, npt.NDArray[np.uint8] | None]:
+        """The prepared case called `name` and its segmentation by the previous stage; opened once."""
+        if name not in self._open:
+            case = self._store.open(name)
+            previous = None if self._previous is None else self._previous.open(name, case.label.shape)
+            self._open[name] = case, previous
+        return self._open[name]
+
+    def _read(
+        self,
+        case: StoredCase,
+        previous: npt.NDArray[np.uint8] | None,
+        start: npt.NDArray[Any],
+        transform: SpatialTransform | None,
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int16]]:
+        """The patch at `start`, through `transform`; voxels outside the case are 0 in the image, `IGNORE` in the label.
+
+        The previous stage has no class there: 0, as in the background.
+        """
+        patch, neighbours = self._patch, self._configuration.neighbours
+        if transform is None:
+            box = [[int(low), int(low) + size] for low, size in zip(start, patch, strict=True)]
+        else:
+            box = transform.source_box(start, patch)
+        image = crop_slices(case.image, box, neighbours) if neighbours else crop_and_pad_nd(case.image, box, 0)
+        image = image.astype(np.float32)
+        label = crop_and_pad_nd(case.label, box, OUTSIDE).astype(np.int16)
+        label[label == OUTSIDE] = IGNORE
+        if transform is not None:
+            image, label = transform.apply_image(image, patch), transform.apply_label(label, patch, IGNORE)
+        if neighbours:
+            image = image.swapaxes(0, 1).reshape(-1, *patch)
+        if previous is not None:
+            earlier = crop_and_pad_nd(previous, box, 0)
+            if transform is not None:
+                earlier = transform.apply_nearest(earlier, patch)
+            image = np.concatenate((image, one_hot(earlier, self._configuration.network.out_channels - 1)))
+        return image, label
 
 
 def planned_patch(configuration: Configuration) -> tuple[int, int, int]:
@@ -90,27 +177,24 @@ def planned_patch(configuration: Configuration) -> tuple[int, int, int]:
     return (1, patch[0], patch[1]) if len(patch) == 2 else (patch[0], patch[1], patch[2])
 
 
+def crop_slices(image: npt.NDArray[Any], box: list[list[int]], neighbours: int) -> npt.NDArray[Any]:
+    """(C, 2 neighbours + 1, rows, columns) of `image` (C, a0, a1, a2): the slice `box[0][0]` and those on either side.
+
+    Beyond the ends of the case its last slice is repeated: a blank one would show the network an image that no scanner
+    makes, which it would learn as anatomy, while a repeated one says that there is nothing more to see.
+    """
+    middle, last = box[0][0], image.shape[1] - 1
+    wanted = np.clip(np.arange(middle - neighbours, middle + neighbours + 1), 0, last)
+    read = crop_and_pad_nd(image, [[int(wanted[0]), int(wanted[-1]) + 1], *box[1:]], 0)
+    slices: npt.NDArray[Any] = read[:, wanted - wanted[0]]
+    return slices
+
+
 def _uniform_start(rng: np.random.Generator, shape: npt.NDArray[Any], patch: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     """First voxel of a patch placed uniformly; a case smaller than the patch stands in its middle."""
     room = shape - patch
     start: npt.NDArray[np.int64] = np.where(room >= 0, rng.integers(0, np.maximum(room, 0) + 1), room // 2)
     return start
-
-
-def _read(
-    case: StoredCase, start: npt.NDArray[Any], patch: tuple[int, int, int], transform: SpatialTransform | None
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int16]]:
-    """The patch at `start`, through `transform`; voxels outside the case are 0 in the image, `IGNORE` in the label."""
-    if transform is None:
-        box = [[int(low), int(low) + size] for low, size in zip(start, patch, strict=True)]
-    else:
-        box = transform.source_box(start, patch)
-    image = crop_and_pad_nd(case.image, box, 0).astype(np.float32)
-    label = crop_and_pad_nd(case.label, box, OUTSIDE).astype(np.int16)
-    label[label == OUTSIDE] = IGNORE
-    if transform is None:
-        return image, label
-    return transform.apply_image(image, patch), transform.apply_label(label, patch, IGNORE)
 
 
 class _Steps(Sampler[int]):

@@ -1,67 +1,114 @@
-"""Measures what a training step costs on a device, before anything is trained."""
+"""Measures what a training step costs on a device, before anything is prepared or trained.
+
+What is timed is what training does: batches are built from a case of noise as from a prepared one, and the step is the
+trainer's own. Where batches are built beside the network (a CPU) their time counts, elsewhere it does not.
+"""
 
 from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
-from torch import nn
 
 from autospine.losses.build import build_loss
 from autospine.networks.build import build_network
-from autospine.networks.device import autocast
+from autospine.networks.device import autocast_dtype
 from autospine.planning.plan import Configuration
-from autospine.training.augment import IntensityAugmentation, seeded
+from autospine.preprocessing.prepare import CaseProperties, class_locations
+from autospine.preprocessing.store import StoredCase
+from autospine.training.sampler import PatchBatches, planned_patch
 from autospine.training.schedule import build_optimiser
+from autospine.training.step import training_step
 
-WARM_UP_STEPS = 1
-"""The first step allocates memory and chooses convolution algorithms."""
-MEASURED_STEPS = 3
+WARM_UP_STEPS = 2
+"""The first steps allocate memory and optimiser states, and choose convolution algorithms."""
+LEAST_STEPS, LEAST_SECONDS = 3, 2.0
+"""A measurement has at least so many steps and takes at least so long: a machine has its moods."""
+ROOM = 1.3
+"""Edge of the case of noise over that of the patch, at most: batches crop from it as from a real one."""
 
 
-def seconds_per_step(configuration: Configuration, device: torch.device, *, give_up_s: float = 60.0) -> float:
-    """Median seconds of one whole training step of `configuration` on random patches.
+@dataclass(frozen=True)
+class _Noise:
+    """One case of noise, in the place of a store and of a previous stage's segmentations."""
 
-    On a CPU the augmentation of a batch is timed with it: it shares the cores with the network. Stops after
-    the first measured step that takes longer than `give_up_s`. Infinite where the device's memory is too small.
+    case: StoredCase
+
+    def open(self, name: str) -> StoredCase:
+        return self.case
+
+
+@dataclass(frozen=True)
+class _NoisyStage:
+    """A previous stage's segmentation of it: its own labels."""
+
+    label: npt.NDArray[np.uint8]
+
+    def open(self, name: str, shape: Sequence[int]) -> npt.NDArray[np.uint8]:
+        return self.label
+
+
+def seconds_per_step(
+    configuration: Configuration,
+    device: torch.device,
+    *,
+    at_least_s: float = LEAST_SECONDS,
+    give_up_s: float = 60.0,
+) -> float:
+    """Median seconds of one training step of `configuration` on `device`, over at least `at_least_s` seconds.
+
+    Stops after the first step that takes longer than `give_up_s`. Infinite where the device's memory is too small.
     """
     try:
-        return _measure(configuration, device, give_up_s)
+        return _measure(configuration, device, at_least_s, give_up_s)
     except torch.OutOfMemoryError:
         torch.cuda.empty_cache()
         return math.inf
 
 
-def _measure(configuration: Configuration, device: torch.device, give_up_s: float) -> float:
-    rng = np.random.default_rng(0)
+def _measure(configuration: Configuration, device: torch.device, at_least_s: float, give_up_s: float) -> float:
+    batches = _batches(configuration)
     network = build_network(configuration.network, configuration.patch).to(device)
-    loss_of = build_loss(configuration.loss, outputs=len(configuration.network.strides) - 1).to(device)
+    loss_of = build_loss(configuration.loss, outputs=len(network.heads)).to(device)
     optimiser = build_optimiser(network, configuration.training)
-    augmentation = IntensityAugmentation(configuration)
-    shape = (configuration.batch, *configuration.patch)
-    image = rng.standard_normal((shape[0], configuration.network.in_channels, *shape[1:]), np.float32)
-    target = rng.integers(0, configuration.network.out_channels, shape).astype(np.int16)
+    scaler = torch.amp.GradScaler(device.type, enabled=autocast_dtype(device) is torch.float16)
 
+    built_here = device.type == "cpu"
+    batch = batches[0]
     times: list[float] = []
-    for index in range(WARM_UP_STEPS + MEASURED_STEPS):
+    while len(times) < WARM_UP_STEPS + LEAST_STEPS or sum(times[WARM_UP_STEPS:]) < at_least_s:
         start = time.perf_counter()
-        batch, labels = image, target
-        if device.type == "cpu":
-            with seeded(index):
-                batch, labels = augmentation(image.copy(), target.copy())
-        inputs = torch.from_numpy(np.ascontiguousarray(batch, np.float32)).to(device)
-        truth = torch.from_numpy(np.ascontiguousarray(labels, np.int64)).to(device)
-        optimiser.zero_grad(set_to_none=True)
-        with autocast(device):
-            outputs = network(inputs)
-        loss_of(outputs, truth).backward()
-        nn.utils.clip_grad_norm_(network.parameters(), configuration.training.clip_norm)
-        optimiser.step()
+        image, target = batches[len(times)] if built_here else batch
+        inputs, truth = torch.from_numpy(image).to(device), torch.from_numpy(target).to(device)
+        training_step(network, loss_of, optimiser, scaler, inputs, truth, configuration.training.clip_norm)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         times.append(time.perf_counter() - start)
         if times[-1] > give_up_s:
             break
     return float(np.median(times[WARM_UP_STEPS:] or times))
+
+
+def _batches(configuration: Configuration) -> PatchBatches:
+    """Batches from one case of noise that is a little larger than the patch and holds every class."""
+    patch = planned_patch(configuration)
+    median = (1, *configuration.median_shape) if len(configuration.patch) == 2 else configuration.median_shape
+    shape = tuple(max(edge, min(size, int(edge * ROOM))) for edge, size in zip(patch, median, strict=True))
+    rng = np.random.default_rng(0)
+    outputs = configuration.network.out_channels
+    # stripes along the last axis: like anatomy, every class is there and has few borders
+    stripes = np.minimum(np.arange(shape[-1]) * outputs // shape[-1], outputs - 1).astype(np.uint8)
+    label = np.ascontiguousarray(np.broadcast_to(stripes, shape))
+    image = rng.standard_normal((configuration.image_channels, *shape), np.float32)
+    box = ((0, shape[0]), (0, shape[1]), (0, shape[2]))
+    whole = (shape[0], shape[1], shape[2])
+    properties = CaseProperties("noise", whole, (1.0, 1.0, 1.0), box, (0, 1, 2), (1.0, 1.0, 1.0))
+    locations = class_locations(label, range(1, outputs), 0)
+    noise = _Noise(StoredCase("noise", image, label, label, properties, locations))
+    previous = _NoisyStage(label) if configuration.previous is not None else None
+    return PatchBatches(noise, ("noise",), configuration, augment=True, seed=0, previous=previous)

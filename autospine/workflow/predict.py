@@ -12,7 +12,7 @@ from autospine.data.dataset import find_inputs, read_images
 from autospine.data.files import read_json, write_json
 from autospine.data.volume import IMAGE_SUFFIXES, Volume, suffix_of, write_volume
 from autospine.errors import DataError, OutputError
-from autospine.planning.model import MODEL, WEIGHTS
+from autospine.planning.model import MODEL, WEIGHTS, ModelCard
 from autospine.workflow.progress import Progress, Silent
 from autospine.workflow.runs import find_model
 
@@ -55,14 +55,15 @@ def predict_paths(
 
     A file `source` with an image suffix in `target` writes that file; otherwise `target` is a folder and
     each case keeps its name and file ending. Cases that the same model has written there are left alone.
+    A cascade starts from the segmentation of its previous stage, whose model stands beside it.
 
     Raises:
         DataError: no images, a wrong number of channels, an unreadable file.
-        PlanError: no model, or a broken one.
+        PlanError: no model, or a broken one, or a cascade without its previous stage.
         OutputError: a file in the way that this model did not write, or an unwritable folder.
         DeviceError: the device is not there.
     """
-    from autospine.inference.ensemble import load_model
+    from autospine.inference.ensemble import load_model, load_previous, previous_folder
     from autospine.inference.export import segment
     from autospine.networks.device import resolve_device
 
@@ -70,14 +71,16 @@ def predict_paths(
     device = resolve_device(request.device)
     folder = request.model or find_model(runs)
     model = load_model(folder, device, request.folds)
+    first_folder, first = previous_folder(folder, model.card), load_previous(folder, model, device)
     if request.overlap is not None:
-        configuration = replace(model.card.configuration, overlap=request.overlap)
-        model = replace(model, card=replace(model.card, configuration=configuration))
+        model = replace(model, card=_overlapping(model.card, request.overlap))
+        first = None if first is None else replace(first, card=_overlapping(first.card, request.overlap))
 
     cases = find_inputs(source, len(model.card.channels))
     single = source.is_file() and target.name.endswith(IMAGE_SUFFIXES)
     outputs = {name: target if single else target / f"{name}{suffix_of(images[0])}" for name, images in cases}
-    identity = _identity(folder, model.folds, request)
+    folders = (folder,) if first_folder is None else (folder, first_folder)
+    identity = _identity(folders, model.folds, request)
     record = target / RECORD
     made = {} if single else _made_before(record, identity)
     stamps = {name: _stamp(images) for name, images in cases}
@@ -98,6 +101,7 @@ def predict_paths(
                 name,
                 device=device,
                 mirror=request.mirror,
+                previous=first,
                 progress=lambda tiles, total, update=update: update(f"tile {tiles}/{total}", tiles / total),  # type: ignore[misc]
             )
             if not single:  # the record first: the file itself is whole or not there
@@ -121,12 +125,18 @@ def _read(images: tuple[Path, ...]) -> Volume:
     return volume
 
 
-def _identity(folder: Path, folds: tuple[str, ...], request: PredictRequest) -> str:
-    """Hash of the weights and settings that decide what comes out."""
+def _overlapping(card: ModelCard, overlap: float) -> ModelCard:
+    """`card` with tiles that overlap by this share."""
+    return replace(card, configuration=replace(card.configuration, overlap=overlap))
+
+
+def _identity(folders: tuple[Path, ...], folds: tuple[str, ...], request: PredictRequest) -> str:
+    """Hash of the weights and settings that decide what comes out; a cascade has two model folders."""
     digest = hashlib.sha256(repr((folds, request.mirror, request.overlap)).encode())
-    digest.update((folder / MODEL).read_bytes())
-    for fold in folds:
-        digest.update((folder / f"fold_{fold}" / WEIGHTS).read_bytes())
+    for folder in folders:
+        digest.update((folder / MODEL).read_bytes())
+        for fold in folds:
+            digest.update((folder / f"fold_{fold}" / WEIGHTS).read_bytes())
     return digest.hexdigest()
 
 

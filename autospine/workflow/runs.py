@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from autospine.data.files import read_json
 from autospine.errors import OutputError, PlanError
 from autospine.planning.fingerprint import Fingerprint
 from autospine.planning.model import WEIGHTS
 from autospine.planning.plan import Plan
-from autospine.planning.plan_file import plan_from_toml
+from autospine.planning.plan_file import read_plan_file
+
+RECORD = "run.toml"
+"""In the folder of a fold: what it was trained with and what that took; where it stands, the training has ended."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,7 @@ class RunFolder:
         return self.root / "splits.json"
 
     def prepared(self, configuration: str) -> Path:
-        """The store of a configuration's prepared cases."""
+        """The store of prepared cases that goes by this name (see `store_name`)."""
         return self.root / "prepared" / configuration
 
     def model(self, configuration: str) -> Path:
@@ -66,12 +71,7 @@ class RunFolder:
         if not self.plan.is_file():
             found = "this dataset has not been planned"
             raise PlanError(str(self.plan), found, remedy="run `autospine plan DATASET` first, with the same --runs")
-        try:
-            text = self.plan.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            found = f"cannot be read as text in UTF-8 ({error})"
-            raise PlanError(str(self.plan), found, remedy="save it as UTF-8, or plan again with --overwrite") from error
-        return plan_from_toml(text, str(self.plan))
+        return read_plan_file(self.plan)
 
     def read_fingerprint(self) -> Fingerprint:
         """The fingerprint that the plan was made from; `PlanError` where it is missing or damaged."""
@@ -83,6 +83,22 @@ class RunFolder:
         if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
             found = "is a file" if not there.is_dir() else "cannot be written"
             raise OutputError(str(there), found, "a folder that you may write to", "choose another --runs")
+
+
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """What `run.toml` of a fold's folder says; None where its training has not ended.
+
+    Raises:
+        PlanError: it cannot be read.
+    """
+    path = folder / RECORD
+    if not path.is_file():
+        return None
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        remedy = "restore it, or train this fold with --overwrite"
+        raise PlanError(str(path), f"cannot be read ({error})", "the file that train wrote", remedy) from error
 
 
 def find_model(runs: Path) -> Path:

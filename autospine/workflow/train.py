@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -20,10 +19,14 @@ from autospine.planning.fingerprint import Fingerprint
 from autospine.planning.loss import fold_loss
 from autospine.planning.model import WEIGHTS, ModelCard, read_model, write_model
 from autospine.planning.plan import Configuration, Plan
+from autospine.planning.validate import check_memory
 from autospine.preprocessing.memory import available_cores
 from autospine.preprocessing.store import Store
-from autospine.workflow.progress import Progress, Silent, counted
-from autospine.workflow.runs import RunFolder
+from autospine.workflow.cascade import find_out_of_fold, segment_out_of_fold
+from autospine.workflow.expectation import Comparison, compare_expected, describe_comparisons
+from autospine.workflow.prepared import ensure_prepared
+from autospine.workflow.progress import Progress, Silent
+from autospine.workflow.runs import RECORD, RunFolder, read_record
 from autospine.workflow.validate import segmentation_writer, validate_fold
 
 if TYPE_CHECKING:
@@ -33,7 +36,6 @@ if TYPE_CHECKING:
     from autospine.training.loop import FitProgress, FitResult
 
 
-RECORD = "run.toml"
 METRICS = "metrics.json"
 
 
@@ -42,7 +44,7 @@ class TrainRequest:
     """What the user asked for."""
 
     configuration: str | None = None
-    """`2d` or `3d_fullres`; None: the plan's default."""
+    """A configuration of the plan; None: its default."""
     budget_s: float | None = None
     """Seconds that the training may take; None: the plan's budget or epochs."""
     epochs: int | None = None
@@ -69,10 +71,12 @@ def train_fold(
     """Train one fold, or go on with it, then predict and score its validation cases.
 
     Preparation and validation come on top of a time budget, which is for training alone. The dataset's
-    images are needed only where cases are not prepared yet.
+    images are needed only where cases are not prepared yet. A cascade starts from the segmentations of its
+    previous stage, of which all folds must be trained.
 
     Raises:
-        PlanError: no plan or configuration, or what stands here was trained with another plan, split, data or time.
+        PlanError: no plan or configuration, or what stands here was trained with another plan, split, data or time,
+            or a cascade whose previous stage is not trained.
         DataError: a case cannot be read, or the folds do not fit the data.
         DeviceError: the device is not there, or its memory is too small.
         OutputError: the run folder cannot be written.
@@ -80,17 +84,22 @@ def train_fold(
     """
     from torch import OutOfMemoryError
 
-    from autospine.networks.device import describe_device, resolve_device
+    from autospine.networks.device import describe_device, device_memory_gb, resolve_device, step_precision
     from autospine.training.loop import fit, training_identity
 
     progress = progress or Silent()
     run = RunFolder.of(runs, dataset)
     plan = run.read_plan()
     configuration = _requested(plan, request)
-    split = read_folds(run.splits)[fold]
+    folds = read_folds(run.splits)
+    split = folds[fold]
     device = resolve_device(request.device)
     run.check_writable()
     folder = run.fold(configuration.name, fold)
+    source = None
+    if configuration.previous is not None:
+        cases = (*split.train, *split.validation)
+        source = find_out_of_fold(dataset, run, plan, configuration, folds, cases)
     if request.overwrite:
         _remove(folder)
 
@@ -101,12 +110,21 @@ def train_fold(
     card = ModelCard.from_plan(plan, configuration)
     if fingerprint is not None:
         configuration = replace(configuration, loss=fold_loss(configuration, fingerprint, split.train))
-    identity = training_identity(configuration, store, split)
+    previous = None if source is None else source.stage
+    identity = training_identity(configuration, store, split, previous)
     trained = _is_trained(folder, identity)
+    if source is not None and not (trained and (folder / METRICS).exists()):
+        first = source.configuration
+        segment_out_of_fold(
+            source, store, lambda: ensure_prepared(dataset, run, plan, first, progress), device, progress
+        )
     write = segmentation_writer(dataset, folder / "validation", card, progress)
     if trained:
         progress.note(f"{folder} is trained already (--overwrite trains it anew)")
     else:
+        check_memory(
+            configuration, device_memory_gb(device), describe_device(device), str(run.plan), step_precision(device)
+        )
         _write_card(run.model(configuration.name), card, fold)
         progress.note(f"Training {configuration.name}, fold {fold}, on {describe_device(device)}")
         with progress.task(f"Training {configuration.name} fold {fold}") as update:
@@ -119,19 +137,24 @@ def train_fold(
                     classes=tuple(name for name, _ in plan.labels),
                     device=device,
                     workers=request.workers if request.workers is not None else _default_workers(device),
+                    previous=previous,
                     on_step=lambda state: update(_step_text(state), state.progress),
                     on_epoch=_drawing(folder),
                 )
             except OutOfMemoryError as error:
-                remedy = "plan for less with `autospine plan --memory GB --overwrite`"
+                remedy = "plan for less with `autospine plan --memory 8GB --overwrite`"
                 raise DeviceError(str(device), "not enough memory for this plan", remedy=remedy) from error
+        kept = request.budget_s is None and request.epochs is None
+        comparisons = compare_expected(configuration.expected, result, describe_device(device), same_schedule=kept)
+        if comparisons:
+            progress.note(f"The plan's expectation: {describe_comparisons(comparisons)}")
         (folder / METRICS).unlink(missing_ok=True)
-        _write_run_record(folder, plan, store, device, request, result, identity)
+        _write_run_record(folder, plan, split, store, device, request, result, identity, comparisons)
     if not split.validation:
         progress.note("This fold has no validation cases: nothing to score")
         return Trained(folder, None)
     if not (folder / METRICS).exists():
-        scores = validate_fold(run.model(configuration.name), fold, split, store, write, device, progress)
+        scores = validate_fold(run.model(configuration.name), fold, split, store, write, device, progress, previous)
         write_json(folder / METRICS, scores.to_json())
     return Trained(folder, read_json(folder / METRICS))
 
@@ -142,13 +165,11 @@ def _is_trained(folder: Path, identity: str) -> bool:
     Raises:
         PlanError: another one did.
     """
-    record = folder / RECORD
-    if not record.is_file():
+    record = read_record(folder)
+    if record is None:
         return False
-    with record.open("rb") as file:
-        standing = tomllib.load(file).get("identity")
-    if standing != identity:
-        found = "this fold was trained with another plan, split, --budget, --epochs or other data"
+    if record.get("identity") != identity:
+        found = "this fold was trained with another plan, split, --budget, --epochs, previous stage or other data"
         raise PlanError(
             str(folder), found, "the same as now", "train with --overwrite to replace it, or use another --runs"
         )
@@ -205,23 +226,6 @@ def fold_numbers(text: str, dataset: Path, runs: Path) -> tuple[int, ...]:
     return (int(text),)
 
 
-def ensure_prepared(
-    dataset: Path, run: RunFolder, plan: Plan, configuration: Configuration, progress: Progress
-) -> Store:
-    """The store of `configuration`, prepared from `dataset` as far as it is not there yet."""
-    from autospine.preprocessing.store import find_store, prepare_dataset, stored_key
-
-    root = run.prepared(configuration.name)
-    store = find_store(root, stored_key(plan, configuration))
-    if store is not None:
-        return store
-    # read here alone: a machine that got the prepared cases needs no image library
-    from autospine.data.dataset import open_dataset
-
-    with progress.task(f"Preparing {configuration.name}") as update:
-        return prepare_dataset(open_dataset(dataset), plan, configuration, root, progress=counted(update))
-
-
 def _requested(plan: Plan, request: TrainRequest) -> Configuration:
     configuration = plan.configuration(request.configuration)
     training = configuration.training
@@ -255,11 +259,13 @@ def _drawing(folder: Path) -> Callable[[EpochRecord], None]:
 def _write_run_record(
     folder: Path,
     plan: Plan,
+    split: Fold,
     store: Store,
     device: torch.device,
     request: TrainRequest,
     result: FitResult,
     identity: str,
+    comparisons: Sequence[Comparison],
 ) -> None:
     """`run.toml`: what this fold was trained with and what it took; where it stands, the training has ended."""
     import tomlkit
@@ -269,6 +275,7 @@ def _write_run_record(
     record = tomlkit.document()
     record["identity"] = identity
     record["flags"] = {key: value for key, value in vars(request).items() if value is not None}
+    record["split"] = {"train": list(split.train), "validation": list(split.validation)}
     record["data"] = {"dataset": plan.dataset, "fingerprint": plan.fingerprint_hash, "prepared": store.key}
     record["versions"] = {"python": platform.python_version(), "autospine": __version__} | {
         name: version(name) for name in ("torch", "numpy", "scipy", "batchgenerators")
@@ -277,9 +284,12 @@ def _write_run_record(
     took: dict[str, float | int] = {
         "steps": result.step,
         "seconds": round(result.seconds, 1),
-        "seconds_per_step": round(result.seconds / max(result.step, 1), 4),
     }
+    if result.seconds_per_step is not None:
+        took["seconds_per_step"] = round(result.seconds_per_step, 4)
     if result.peak_memory_bytes is not None:
         took["peak_memory_mib"] = round(result.peak_memory_bytes / 2**20)
     record["result"] = took
+    if comparisons:
+        record["expected"] = {item.key: item.expected for item in comparisons}
     write_text(folder / RECORD, tomlkit.dumps(record))

@@ -14,6 +14,7 @@ from autospine.errors import DataError
 from autospine.evaluation.score import Scores, score_cases
 from autospine.planning.model import ModelCard
 from autospine.preprocessing.prepare import restore_labels
+from autospine.preprocessing.previous import PreviousStage
 from autospine.preprocessing.store import Store
 from autospine.workflow.progress import Progress, counted
 
@@ -29,6 +30,7 @@ def validate_fold(
     write: Callable[[str, npt.NDArray[np.uint8]], None],
     device: torch.device,
     progress: Progress,
+    previous: PreviousStage | None = None,
 ) -> Scores:
     """Predict the fold's validation cases whole, hand them to `write`, and score them on their own grid.
 
@@ -40,6 +42,7 @@ def validate_fold(
         write: called with a case and its canonical class indices (Z, Y, X).
         device: where to predict.
         progress: told of each case.
+        previous: of a cascade, the segmentations that it was trained from.
     """
     from autospine.inference.ensemble import load_model
     from autospine.inference.predictor import predict_logits
@@ -52,7 +55,8 @@ def validate_fold(
     ) -> Iterator[tuple[str, npt.NDArray[np.uint8], npt.NDArray[np.uint8], tuple[float, float, float]]]:
         for index, name in enumerate(split.validation):
             case = store.open(name)
-            logits = predict_logits(model.networks, case.image, configuration, device=device)
+            earlier = None if previous is None else previous.open(name, case.label.shape)
+            logits = predict_logits(model.networks, case.image, configuration, device=device, previous=earlier)
             labels = restore_labels(logits, case.properties, configuration)
             write(name, labels)
             yield name, labels, np.asarray(case.reference), case.properties.canonical_spacing_mm

@@ -10,13 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from autospine.data.volume import Geometry, Volume, read_volume, write_volume
-from autospine.errors import DataError
-from autospine.inference.ensemble import Model
+from autospine.errors import DataError, PlanError
+from autospine.inference.ensemble import Model, load_model, load_previous
 from autospine.inference.export import segment
-from autospine.planning.model import ModelCard
+from autospine.networks.build import build_network
+from autospine.planning.model import WEIGHTS, ModelCard, write_model
 from autospine.planning.plan import Configuration
 
 CPU = torch.device("cpu")
@@ -96,3 +98,76 @@ def test_a_wrong_number_of_channels_is_refused(model: Model) -> None:
     both = Volume(np.concatenate([volume.array] * 2), volume.geometry, ())
     with pytest.raises(DataError, match=r"2 channel\(s\)"):
         segment(model, both, "case", device=CPU)
+
+
+class Believing(nn.Module):
+    """What the previous stage says, whatever the image."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor]:
+        return (torch.cat([torch.full_like(x[:, :1], 0.5), x[:, 1:]], 1),)
+
+
+@pytest.mark.parametrize("orientation", [ORIENTATIONS[0], ORIENTATIONS[13], ORIENTATIONS[47]])
+def test_a_cascade_starts_from_its_previous_stage(
+    model: Model, orientation: tuple[tuple[int, ...], tuple[int, ...]]
+) -> None:
+    """The previous stage works at half the resolution, on other planned axes; the cascade believes it blindly."""
+    image = np.zeros((12, 8, 16), np.float32)
+    image[2:6, 2:6, 4:10] += 5
+    image[8:12, 4:8, 10:16] -= 5
+    expected = np.where(image > 2, 7, np.where(image < -2, 300, 0))
+    base = model.card.configuration
+    first = replace(model.card, configuration=replace(base, axis_order=(0, 1, 2), spacing_mm=(4.0, 5.0, 3.0)))
+    network = replace(base.network, in_channels=4)
+    second = replace(base, name="3d_cascade_fullres", previous="3d_lowres", network=network)
+    cascade = Model(replace(model.card, configuration=second), (Believing(),), ("0",))
+    volume, back = stored(image, *orientation, np.eye(3))
+    result = segment(cascade, volume, "case", device=CPU, previous=Model(first, (Threshold(),), ("0",)))
+    found = back(result.array[0])
+    # the blocks lie on the coarse grid; interpolation may move a border by less than one coarse voxel
+    for value in (7, 300):
+        overlap = ((found == value) & (expected == value)).sum()
+        assert 2 * overlap / ((found == value).sum() + (expected == value).sum()) > 0.75
+    assert set(np.unique(found)) == {0, 7, 300}
+
+
+def save_weights(folder: Path, network: nn.Module) -> None:
+    save_file(network.state_dict(), folder / WEIGHTS)
+
+
+def test_the_previous_stage_is_found_beside_the_cascade(
+    make_configuration: Callable[..., Configuration], tmp_path: Path
+) -> None:
+    base = make_configuration()
+    labels = (("upper", 1), ("middle", 2), ("lower", 3))
+    first = ModelCard("toy", ("T2",), labels, (), replace(base, name="3d_lowres", spacing_mm=(2.0, 2.0, 2.0)))
+    network = replace(base.network, in_channels=4)
+    second = replace(base, name="3d_cascade_fullres", previous="3d_lowres", network=network)
+    card = replace(first, configuration=second)
+    write_model(tmp_path / "3d_cascade_fullres", card)
+    for fold, configuration in (("0", second), ("1", second)):
+        folder = tmp_path / "3d_cascade_fullres" / f"fold_{fold}"
+        folder.mkdir()
+        save_weights(folder, build_network(configuration.network, configuration.patch))
+    cascade = load_model(tmp_path / "3d_cascade_fullres", CPU, ("1",))
+    with pytest.raises(PlanError, match="no model here, and 3d_cascade_fullres starts from"):
+        load_previous(tmp_path / "3d_cascade_fullres", cascade, CPU)
+
+    write_model(tmp_path / "3d_lowres", first)
+    (tmp_path / "3d_lowres" / "fold_0").mkdir()
+    save_weights(tmp_path / "3d_lowres" / "fold_0", build_network(base.network, base.patch))
+    with pytest.raises(PlanError, match="no trained fold 1"):
+        load_previous(tmp_path / "3d_cascade_fullres", cascade, CPU)
+    (tmp_path / "3d_lowres" / "fold_0").rename(tmp_path / "3d_lowres" / "fold_1")
+    previous = load_previous(tmp_path / "3d_cascade_fullres", cascade, CPU)
+    assert previous is not None
+    assert previous.folds == ("1",)
+    assert previous.card == first
+
+    write_model(tmp_path / "3d_lowres", replace(first, labels=(("upper", 3), ("middle", 2), ("lower", 1))))
+    with pytest.raises(PlanError, match="labels or stages differ"):
+        load_previous(tmp_path / "3d_cascade_fullres", cascade, CPU)
+    # a card from a stranger names a folder elsewhere
+    sly = replace(cascade, card=replace(card, configuration=replace(second, previous="../3d_lowres")))
+    with pytest.raises(PlanError, match="previous stage"):
+        load_previous(tmp_path / "3d_cascade_fullres", sly, CPU)

@@ -66,3 +66,94 @@ def test_progress_counts_the_tiles(make_configuration: Callable[..., Configurati
     image = np.zeros((1, 12, 16, 16), np.float32)
     predict_logits([Pointwise()], image, make_configuration(), device=CPU, progress=lambda *done: seen.append(done))
     assert seen == [(1, 2), (2, 2)]
+
+
+class Slices(nn.Module):
+    """Logits: the slice before, the slice itself, the slice after, and their mean."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batches: list[int] = []
+
+    def forward(self, x: Tensor) -> tuple[Tensor]:
+        self.batches.append(len(x))
+        return (torch.cat([x, x.mean(1, keepdim=True)], 1),)
+
+
+def neighbourly(make_configuration: Callable[..., Configuration], channels: int, neighbours: int) -> Configuration:
+    flat = make_configuration(spacing_mm=(1.0, 1.0))
+    network = replace(flat.network, in_channels=channels * (2 * neighbours + 1))
+    normalisation = ("zscore",) * channels
+    return replace(flat, name="2.5d", neighbours=neighbours, normalisation=normalisation, network=network)
+
+
+@pytest.mark.parametrize("plane", [(16, 16), (20, 35), (9, 40)])
+def test_neighbouring_slices_enter_and_the_ends_are_repeated(
+    make_configuration: Callable[..., Configuration], plane: tuple[int, int]
+) -> None:
+    configuration = neighbourly(make_configuration, channels=1, neighbours=1)
+    image = np.random.default_rng(0).normal(size=(1, 5, *plane)).astype(np.float32)
+    network = Slices()
+    logits = predict_logits([network], image, configuration, device=CPU, mirror=False)
+    before, after = image[0, [0, 0, 1, 2, 3]], image[0, [1, 2, 3, 4, 4]]
+    np.testing.assert_allclose(logits[0], before, atol=1e-5)
+    np.testing.assert_allclose(logits[1], image[0], atol=1e-5)
+    np.testing.assert_allclose(logits[2], after, atol=1e-5)
+    np.testing.assert_allclose(logits[3], (before + image[0] + after) / 3, atol=1e-5)
+    assert max(network.batches) == 4  # several slices go through together
+
+
+def test_the_mean_of_its_slices_is_a_number_known_beforehand(make_configuration: Callable[..., Configuration]) -> None:
+    """Slices of 0, 10, 20 and 30: with two neighbours on either side the means are 6, 12, 18 and 24."""
+    configuration = neighbourly(make_configuration, channels=1, neighbours=2)
+    image = np.broadcast_to(np.array([0, 10, 20, 30], np.float32).reshape(1, 4, 1, 1), (1, 4, 16, 16))
+
+    class Mean(nn.Module):
+        def forward(self, x: Tensor) -> tuple[Tensor]:
+            return (x.mean(1, keepdim=True).expand(-1, 4, -1, -1),)
+
+    for mirror in (True, False):
+        logits = predict_logits([Mean()], image, configuration, device=CPU, mirror=mirror)
+        np.testing.assert_allclose(logits[2, :, 3, 5], [6, 12, 18, 24], rtol=1e-6)
+
+
+def test_all_channels_of_a_slice_stand_together(make_configuration: Callable[..., Configuration]) -> None:
+    """Two image channels, 10 x slice and 10 x slice + 1: the order is that of the sampler."""
+    configuration = neighbourly(make_configuration, channels=2, neighbours=1)
+    image = np.empty((2, 3, 16, 16), np.float32)
+    image[...] = np.array([0, 1]).reshape(2, 1, 1, 1) + 10 * np.arange(3).reshape(1, 3, 1, 1)
+    seen: list[list[float]] = []
+
+    class Look(nn.Module):
+        def forward(self, x: Tensor) -> tuple[Tensor]:
+            seen.extend(x[:, :, 0, 0].tolist())
+            return (x[:, :4],)
+
+    predict_logits([Look()], image, configuration, device=CPU, mirror=False)
+    assert seen == [[0, 1, 0, 1, 10, 11], [0, 1, 10, 11, 20, 21], [10, 11, 20, 21, 20, 21]]
+
+
+class Believing(nn.Module):
+    """Class logits: what the previous stage says; the background's: the image."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor]:
+        return (x,)
+
+
+@pytest.mark.parametrize("shape", [(8, 16, 16), (11, 35, 20), (5, 9, 40)])
+def test_the_previous_stage_enters_one_channel_per_class(
+    make_configuration: Callable[..., Configuration], shape: tuple[int, int, int]
+) -> None:
+    base = make_configuration()
+    cascade = replace(
+        base, name="3d_cascade_fullres", previous="3d_lowres", network=replace(base.network, in_channels=4)
+    )
+    rng = np.random.default_rng(0)
+    image = rng.normal(size=(1, *shape)).astype(np.float32)
+    previous = rng.integers(0, 4, shape).astype(np.uint8)
+    logits = predict_logits([Believing()], image, cascade, device=CPU, previous=previous)
+    np.testing.assert_allclose(logits[0], image[0], atol=1e-5)
+    for value in (1, 2, 3):
+        np.testing.assert_allclose(logits[value], previous == value, atol=1e-5)
+    with pytest.raises(ValueError, match="3d_lowres"):
+        predict_logits([Believing()], image, cascade, device=CPU)

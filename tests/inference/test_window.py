@@ -30,6 +30,11 @@ def test_tiles_cover_the_image_and_end_with_it(size: int, patch: int, overlap: f
     assert all(late - early <= patch * (1 - overlap) + 1 for early, late in zip(starts, starts[1:], strict=False))
 
 
+@pytest.mark.parametrize("overlap", [0.0, 0.5, 0.9])
+def test_a_slice_is_a_tile_once(overlap: float) -> None:
+    assert tile_starts(5, 1, overlap) == (0, 1, 2, 3, 4)
+
+
 @pytest.mark.parametrize("patch", [(8,), (9, 14), (4, 20, 15), (1, 16, 16)])
 def test_window_equals_a_filtered_delta(patch: tuple[int, ...]) -> None:
     delta = np.zeros(patch)

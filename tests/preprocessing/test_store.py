@@ -18,7 +18,7 @@ from autospine.errors import DataError, PlanError
 from autospine.planning.plan import Configuration, IntensityPlan, Plan, ResamplingPlan
 from autospine.preprocessing import store as store_module
 from autospine.preprocessing.prepare import prepare_case
-from autospine.preprocessing.store import Store, find_store, prepare_dataset, stored_key
+from autospine.preprocessing.store import Store, find_store, prepare_dataset, store_name, stored_key
 
 MakeConfiguration = Callable[..., Configuration]
 MakePlan = Callable[..., Plan]
@@ -285,3 +285,21 @@ def test_the_key_leaves_out_what_only_training_reads(
     ):
         assert stored_key(make_plan(changed), changed) == key
     assert stored_key(make_plan(base, reasons={"3d_fullres.patch": "another"}), base) == key
+
+
+def test_configurations_that_prepare_alike_share_the_first_ones_folder(
+    make_configuration: MakeConfiguration, make_plan: MakePlan
+) -> None:
+    flat = make_configuration(spacing_mm=(1.0, 1.0))
+    neighbourly = replace(flat, name="2.5d", neighbours=1, network=replace(flat.network, in_channels=3))
+    full = make_configuration()
+    low = make_configuration(name="3d_lowres", spacing_mm=(2.0, 2.0, 2.0))
+    cascade = replace(
+        full, name="3d_cascade_fullres", previous="3d_lowres", network=replace(full.network, in_channels=4)
+    )
+    plan = make_plan(full, configurations=(flat, neighbourly, full, low, cascade))
+    names = [store_name(plan, configuration) for configuration in plan.configurations]
+    assert names == ["2d", "2d", "3d_fullres", "3d_lowres", "3d_fullres"]
+    # what only training reads changes nothing, what preparation reads does
+    assert store_name(plan, replace(neighbourly, batch=7)) == "2d"
+    assert store_name(plan, replace(neighbourly, use_mask=True)) == "2.5d"

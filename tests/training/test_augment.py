@@ -91,6 +91,67 @@ def test_intensity_keeps_labels_and_mirrors_only_allowed_axes(
     assert flips == {True, False}
 
 
+def test_slices_of_an_image_channel_are_treated_alike(make_configuration: Callable[..., Configuration]) -> None:
+    """Two image channels in three slices: one factor per image channel, and nothing is mixed across slices."""
+    flat = make_configuration(spacing_mm=(1.0, 1.0))
+    configuration = replace(
+        flat,
+        name="2.5d",
+        neighbours=1,
+        normalisation=("zscore",) * 2,
+        network=replace(flat.network, in_channels=6),
+        training=replace(flat.training, mirror_axes=()),
+    )
+    augment = IntensityAugmentation(configuration)
+    image = np.zeros((2, 3, 2, 16, 16), np.float32)
+    image[:, 1, :, 5:9, 6:10] = 1  # the middle slice has a square; its neighbours are blank
+    changed, apart = 0, 0
+    for seed in range(60):
+        with seeded(seed):
+            out, _ = augment(image.reshape(2, 6, 16, 16).copy(), np.zeros((2, 16, 16), np.int16))
+        for before, sample in zip(image, out.reshape(image.shape), strict=True):
+            if sample[0].std() > 1e-3 and sample[2].std() > 1e-3:
+                continue  # noise
+            assert sample[0].std((1, 2)).max() < 1e-5
+            np.testing.assert_allclose(sample[0], sample[2], atol=1e-5)
+            changed += not np.allclose(sample, before, atol=1e-3)
+            apart += not np.allclose(sample[:, 0], sample[:, 1], atol=1e-3)
+    assert changed > 40
+    assert apart > 40
+
+
+def test_classes_of_a_previous_stage_are_mirrored_and_left_alone_otherwise(
+    make_configuration: Callable[..., Configuration],
+) -> None:
+    base = make_configuration()
+    configuration = replace(
+        base, name="3d_cascade_fullres", previous="3d_lowres", network=replace(base.network, in_channels=4)
+    )
+    augment = IntensityAugmentation(configuration)
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 4, (4, 8, 10, 12)).astype(np.int16)
+    scans = rng.normal(size=(4, 1, 8, 10, 12)).astype(np.float32)
+    classes = np.stack([labels == value for value in (1, 2, 3)], axis=1).astype(np.float32)
+    turned = 0
+    for seed in range(12):
+        with seeded(seed):
+            images, targets = augment(np.concatenate((scans, classes), axis=1), labels.copy())
+        expected = np.stack([targets == value for value in (1, 2, 3)], axis=1)
+        np.testing.assert_array_equal(images[:, 1:], expected)
+        turned += not np.array_equal(targets, labels)
+    assert turned == 12  # of four samples at least one
+
+
+def test_nearest_labels_keep_to_the_quarter_turn() -> None:
+    volume = np.random.default_rng(0).integers(0, 9, (30, 31, 31)).astype(np.uint8)
+    patch, start = (5, 7, 7), np.array([10, 12, 12])
+    for in_plane in (False, True):
+        transform = SpatialTransform(np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]]), in_plane)
+        out = transform.apply_nearest(cut(volume, transform.source_box(start, patch)), patch)
+        assert out.dtype == np.uint8
+        np.testing.assert_array_equal(out, np.rot90(volume[10:15, 12:19, 12:19], -1, (1, 2)))
+
+
 def test_seeded_repeats_and_restores_the_generators() -> None:
     np.random.seed(1)
     random.seed(1)

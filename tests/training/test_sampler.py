@@ -2,11 +2,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import pytest
 
 from autospine.planning.plan import Configuration
-from autospine.preprocessing.store import Store
+from autospine.preprocessing.prepare import CaseProperties
+from autospine.preprocessing.store import Store, StoredCase
+from autospine.training import sampler
 from autospine.training.sampler import IGNORE, PatchBatches, batches_from
 
 CASES = ("a", "b", "c")
@@ -65,6 +69,19 @@ def test_forced_samples_hold_a_class_and_rare_classes_come_as_often(small_store:
     assert 0.3 < with_one < 0.7
 
 
+def test_jitter_moves_the_class_away_from_the_middle_but_not_out(small_store: Store, quick: Configuration) -> None:
+    line = replace(quick, patch=(1, 1, 9), batch=4, network=replace(quick.network, strides=((1, 1, 1), (1, 1, 1))))
+    middle_alone = {}
+    for jitter in (0.0, 1.0):
+        training = replace(line.training, oversample_foreground=1.0, foreground_jitter=jitter)
+        batches = PatchBatches(small_store, CASES, replace(line, training=training), augment=False, seed=3)
+        labels = np.concatenate([batches[step][1] for step in range(25)]).reshape(-1, 9)
+        assert (labels > 0).any(1).all()
+        middle_alone[jitter] = (labels[:, 4] > 0).mean()
+    assert middle_alone[0.0] == 1.0
+    assert 0.5 < middle_alone[1.0] < 0.95
+
+
 def test_a_patch_beyond_the_case_is_ignored_there(small_store: Store, quick: Configuration) -> None:
     large = replace(quick, patch=(16, 24, 24))
     image, label = PatchBatches(small_store, CASES, large, augment=False, seed=1)[0]
@@ -82,3 +99,178 @@ def test_workers_change_nothing(small_store: Store, quick: Configuration) -> Non
         one, other = next(here), next(there)
         np.testing.assert_array_equal(one[0], other[0])
         np.testing.assert_array_equal(one[0], batches[step][0])
+
+
+def test_a_2d_batch_is_what_it_was(small_store: Store, make_configuration: Callable[..., Configuration]) -> None:
+    """Numbers of the version before neighbouring slices and previous stages entered the sampler."""
+    flat = make_configuration(spacing_mm=(1.0, 1.0))
+    batches = PatchBatches(small_store, CASES, flat, augment=True, seed=5)
+    image, label = batches[1]
+    expected = [
+        [-0.18042339384555817, -0.13568401336669922, -0.3968602120876312],
+        [2.0237882137298584, 2.3154137134552, 2.4578912258148193],
+    ]
+    np.testing.assert_allclose(image[:, 0, 7, 4:7], expected, rtol=1e-6)
+    assert [np.bincount(one.ravel() + 1).tolist() for one in label] == [[0, 256], [19, 125, 36, 76]]
+    image, label = batches[3]
+    expected = [
+        [0.19954705238342285, 1.1475807428359985, 0.7471960783004761],
+        [0.8048583269119263, 0.08636647462844849, 0.8609778881072998],
+    ]
+    np.testing.assert_allclose(image[:, 0, 7, 4:7], expected, rtol=1e-6)
+    assert [np.bincount(one.ravel() + 1).tolist() for one in label] == [[0, 141, 49, 66], [0, 136, 72, 48]]
+
+
+class Memory:
+    """Prepared cases, or a previous stage's segmentations, that never were on disk."""
+
+    def __init__(self, content: Any) -> None:
+        self.content = content
+
+    def open(self, name: str, shape: tuple[int, ...] = ()) -> Any:
+        return self.content
+
+
+def counted_case(channels: int) -> StoredCase:
+    """Four slices of 4 x 4: the image is 10 x slice + channel, the label the number of the slice."""
+    image = np.empty((channels, 4, 4, 4), np.float32)
+    image[...] = np.arange(channels).reshape(-1, 1, 1, 1) + 10.0 * np.arange(4).reshape(1, -1, 1, 1)
+    label = np.ascontiguousarray(np.broadcast_to(np.arange(4, dtype=np.uint8).reshape(-1, 1, 1), (4, 4, 4)))
+    box = ((0, 4), (0, 4), (0, 4))
+    properties = CaseProperties("case", (4, 4, 4), (1.0, 1.0, 1.0), box, (0, 1, 2), (1.0, 1.0, 1.0))
+    return StoredCase("case", image, label, label, properties, {})
+
+
+def neighbourly(make_configuration: Callable[..., Configuration], channels: int, neighbours: int) -> Configuration:
+    """2.5d with patches of 4 x 4."""
+    flat = make_configuration(spacing_mm=(1.0, 1.0))
+    network = replace(flat.network, in_channels=channels * (2 * neighbours + 1), strides=((1, 1), (1, 1)))
+    return replace(
+        flat,
+        name="2.5d",
+        patch=(4, 4),
+        batch=16,
+        neighbours=neighbours,
+        normalisation=("zscore",) * channels,
+        network=network,
+    )
+
+
+def test_neighbours_enter_in_order_and_the_middle_slice_is_the_target(
+    make_configuration: Callable[..., Configuration],
+) -> None:
+    configuration = neighbourly(make_configuration, channels=2, neighbours=1)
+    batches = PatchBatches(Memory(counted_case(2)), ("case",), configuration, augment=False, seed=0)
+    image, label = batches[0]
+    assert image.shape == (16, 6, 4, 4)
+    assert label.shape == (16, 4, 4)
+    # both channels of the slice before, of the slice itself and of the one after; at the ends the last one again
+    expected = {
+        0: [0, 1, 0, 1, 10, 11],
+        1: [0, 1, 10, 11, 20, 21],
+        2: [10, 11, 20, 21, 30, 31],
+        3: [20, 21, 30, 31, 30, 31],
+    }
+    assert set(label.ravel().tolist()) == set(expected)
+    for patch, target in zip(image, label, strict=True):
+        assert (target == target[0, 0]).all()
+        np.testing.assert_array_equal(patch[:, 0, 0], expected[int(target[0, 0])])
+        assert (patch == patch[:, :1, :1]).all()
+
+
+def test_a_case_thinner_than_its_neighbourhood(make_configuration: Callable[..., Configuration]) -> None:
+    configuration = neighbourly(make_configuration, channels=1, neighbours=5)
+    batches = PatchBatches(Memory(counted_case(1)), ("case",), configuration, augment=False, seed=0)
+    image, label = batches[0]
+    rows = {int(target[0, 0]): patch[:, 0, 0].tolist() for patch, target in zip(image, label, strict=True)}
+    assert rows[1] == [0, 0, 0, 0, 0, 10, 20, 30, 30, 30, 30]
+
+
+def test_slices_of_a_sample_turn_together(small_store: Store, make_configuration: Callable[..., Configuration]) -> None:
+    """Slices that are alike stay alike, whatever is drawn; noise alone (0.1 of the samples) is each slice's own."""
+    case = small_store.open("a")
+    alike = np.ascontiguousarray(np.broadcast_to(case.image[:, 5:6], case.image.shape))
+    flat = make_configuration(spacing_mm=(1.0, 1.0))
+    configuration = replace(flat, name="2.5d", neighbours=1, network=replace(flat.network, in_channels=3), batch=8)
+    batches = PatchBatches(Memory(replace(case, image=alike)), ("a",), configuration, augment=True, seed=0)
+    samples = np.concatenate([batches[step][0] for step in range(40)])
+    same = [np.allclose(sample, sample[1:2], atol=1e-4) for sample in samples]
+    assert 0.84 < np.mean(same) < 0.96
+    plain = PatchBatches(Memory(replace(case, image=alike)), ("a",), configuration, augment=False, seed=0)
+    assert (plain[0][0] == plain[0][0][:, :1]).all()
+
+
+def cascaded(quick: Configuration, **training: Any) -> Configuration:
+    """`quick` with the classes of a previous stage beside its one image channel."""
+    network = replace(quick.network, in_channels=4)
+    changed = replace(quick.training, **training)
+    return replace(quick, name="3d_cascade_fullres", previous="3d_lowres", network=network, training=changed)
+
+
+@pytest.mark.parametrize("patch", [(8, 16, 16), (16, 24, 24)])
+def test_the_previous_stage_enters_as_one_channel_per_class(
+    small_store: Store, quick: Configuration, patch: tuple[int, int, int]
+) -> None:
+    """The case's own label as the previous stage: its channels are then the target's classes, and 0 outside."""
+    configuration = replace(cascaded(quick), patch=patch)
+    batches = PatchBatches(
+        small_store, ("a",), configuration, augment=False, seed=1, previous=Memory(small_store.open("a").label)
+    )
+    image, label = batches[0]
+    assert image.shape == (2, 4, *patch)
+    assert (label > 0).any()
+    np.testing.assert_array_equal(image[:, 1:], np.stack([label == value for value in (1, 2, 3)], axis=1))
+    plain = PatchBatches(small_store, ("a",), replace(quick, patch=patch), augment=False, seed=1)[0]
+    np.testing.assert_array_equal(image[:, :1], plain[0])
+
+
+def test_the_previous_stage_is_turned_and_mirrored_with_the_image(
+    small_store: Store, quick: Configuration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sampler, "disturb", lambda channels, rng: None)
+    case = small_store.open("a")
+    batches = PatchBatches(small_store, ("a",), cascaded(quick), augment=True, seed=1, previous=Memory(case.label))
+    agreeing, turned = [], 0
+    for step in range(12):
+        image, label = batches[step]
+        # whatever is drawn for the image, the channels stay 0 and 1
+        assert set(np.unique(image[:, 1:])) <= {0.0, 1.0}
+        assert image[:, 1:].sum(1).max() <= 1
+        for value in (1, 2):
+            mine, target = image[:, value] > 0, label == value
+            if target.any():
+                agreeing.append(2 * (mine & target).sum() / (mine.sum() + target.sum()))
+                turned += not np.array_equal(mine, target)
+    assert np.mean(agreeing) > 0.95  # nearest against linear interpolation
+    assert turned > 0
+
+
+def test_only_the_previous_stage_is_disturbed(small_store: Store, quick: Configuration) -> None:
+    configuration = cascaded(quick)
+    label = small_store.open("a").label
+    one, again = (
+        PatchBatches(small_store, ("a",), configuration, augment=True, seed=1, previous=Memory(label)) for _ in range(2)
+    )
+    blank = PatchBatches(
+        small_store, ("a",), configuration, augment=True, seed=1, previous=Memory(np.zeros_like(label))
+    )
+    held_out = PatchBatches(small_store, ("a",), configuration, augment=False, seed=1, previous=Memory(label))
+    without = PatchBatches(small_store, ("a",), quick, augment=True, seed=1)
+    differing = 0
+    for step in range(12):
+        image, target = one[step]
+        np.testing.assert_array_equal(image, again[step][0])
+        # neither the image nor the target knows of the previous stage
+        np.testing.assert_array_equal(image[:, :1], without[step][0])
+        np.testing.assert_array_equal(target, without[step][1])
+        assert not blank[step][0][:, 1:].any()
+        clean, truth = held_out[step]
+        np.testing.assert_array_equal(clean[:, 1:], np.stack([truth == value for value in (1, 2, 3)], axis=1))
+        classes = np.stack([target == value for value in (1, 2, 3)], axis=1)
+        differing += sum((mine != theirs).mean() > 0.02 for mine, theirs in zip(image[:, 1:], classes, strict=True))
+    assert 5 <= differing <= 18  # of 24 samples; about half are disturbed
+
+
+def test_a_cascade_without_its_previous_stage_is_a_mistake(small_store: Store, quick: Configuration) -> None:
+    with pytest.raises(ValueError, match="3d_lowres"):
+        PatchBatches(small_store, ("a",), cascaded(quick), augment=False, seed=1)

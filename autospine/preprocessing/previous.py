@@ -1,0 +1,113 @@
+"""What a cascade takes from its previous stage: a segmentation on the grid of its own prepared case.
+
+    runs/<dataset>/3d_lowres/fold_<k>/next_stage/
+        key.json      hash of what the segmentations come from: weights, stores, how they were predicted
+        <case>.npy    (a0, a1, a2) uint8 class indices on the prepared grid of the next stage; memory-mapped
+
+A file that is there is whole; another key, other files. The network sees them as one channel per class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from autospine.data.files import atomic_path, read_json, write_json
+from autospine.errors import OutputError, PlanError
+from autospine.planning.plan import ResamplingPlan
+from autospine.preprocessing.prepare import CaseProperties
+from autospine.preprocessing.resample import argmax_on_grid
+
+KEY = "key.json"
+
+
+@dataclass(frozen=True)
+class PreviousStage:
+    """The previous stage's segmentation of each case, on disk."""
+
+    files: Mapping[str, Path]
+    """Case -> its `.npy` file."""
+    key: str
+    """Hash of what all of them come from; part of a training's identity."""
+
+    def open(self, name: str, shape: Sequence[int]) -> npt.NDArray[np.uint8]:
+        """Class indices `shape` (a0, a1, a2) of the case called `name`, read from disk where they are touched.
+
+        Raises:
+            PlanError: the file is missing, damaged or of another shape.
+        """
+        path = self.files[name]
+        remedy = "delete the folder of this file and run the training again: it is made anew"
+        try:
+            labels: npt.NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as fault:
+            found = f"the previous stage's segmentation of {name} is missing or damaged ({fault})"
+            raise PlanError(str(path), found, "a whole file", remedy) from fault
+        if labels.dtype != np.uint8 or labels.shape != tuple(shape):
+            found = f"{labels.dtype} of shape {labels.shape}"
+            raise PlanError(str(path), found, f"uint8 of shape {tuple(shape)}, the grid of the prepared case", remedy)
+        return labels
+
+
+def onto_next_grid(
+    logits: npt.NDArray[Any],
+    properties: CaseProperties,
+    next_properties: CaseProperties,
+    next_shape: Sequence[int],
+    resampling: ResamplingPlan,
+) -> npt.NDArray[np.uint8]:
+    """The winning class of `logits` (K, a0, a1, a2) on the grid of the same case as the next stage prepares it.
+
+    Both stages prepare the same crop, so the grids share their borders and only axes and spacing can differ.
+
+    Args:
+        logits: the previous stage's, on its own planned axes.
+        properties: of the case as the previous stage prepared it.
+        next_properties: of the case as the next stage prepared it.
+        next_shape: voxels of that along the next stage's planned axes.
+        resampling: the previous stage's; its `order_probability` interpolates.
+    """
+    order = [properties.axis_order.index(axis) for axis in next_properties.axis_order]
+    turned = logits.transpose(0, *(axis + 1 for axis in order))
+    spacing_mm = [properties.prepared_spacing_mm[axis] for axis in order]
+    return argmax_on_grid(turned, next_shape, spacing_mm, next_properties.prepared_spacing_mm, resampling)
+
+
+def one_hot(labels: npt.NDArray[Any], classes: int) -> npt.NDArray[np.float32]:
+    """(a0, a1, a2) class indices -> (classes, a0, a1, a2): channel c is 1 where the class is c + 1, else 0."""
+    values = np.arange(1, classes + 1).reshape(-1, *(1,) * labels.ndim)
+    channels: npt.NDArray[np.float32] = (labels[None] == values).astype(np.float32)
+    return channels
+
+
+def claim_folder(folder: Path, key: str) -> None:
+    """Leave in `folder` segmentations that belong to `key` alone: those of another key are removed.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    stamp = folder / KEY
+    try:
+        if stamp.is_file() and read_json(stamp, PlanError) == {"key": key}:
+            return
+    except PlanError:
+        pass  # a damaged key vouches for nothing
+    try:
+        # the key first: without it, what a stopped removal leaves belongs to nobody
+        stamp.unlink(missing_ok=True)
+        for path in folder.glob("*.npy"):
+            path.unlink(missing_ok=True)
+    except OSError as fault:
+        raise OutputError(str(folder), f"cannot be emptied ({fault.strerror or fault})") from fault
+    write_json(stamp, {"key": key})
+
+
+def write_segmentation(path: Path, labels: npt.NDArray[np.uint8]) -> None:
+    """Write class indices (a0, a1, a2) as `path`, whole or not at all."""
+    with atomic_path(path) as temporary:
+        np.save(temporary, np.ascontiguousarray(labels), allow_pickle=False)

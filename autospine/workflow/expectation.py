@@ -1,0 +1,59 @@
+"""How true the plan's expectation was: seconds a step, steps and memory, expected against found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from autospine.planning.plan import ExpectedPlan
+
+if TYPE_CHECKING:
+    from autospine.training.loop import FitResult
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One expected figure beside the one that was found."""
+
+    key: str
+    """Field of `ExpectedPlan`."""
+    expected: float
+    actual: float
+
+    @property
+    def difference(self) -> float:
+        """(actual - expected) / expected."""
+        return self.actual / self.expected - 1
+
+    def __str__(self) -> str:
+        """A line for people."""
+        what = {"memory_gb": "memory in GB", "seconds_per_step": "seconds a step", "steps": "steps"}[self.key]
+        return f"{what}: {self.expected:.4g} expected, {self.actual:.4g} found ({self.difference:+.0%})"
+
+
+def compare_expected(
+    expected: ExpectedPlan | None, result: FitResult, device: str, *, same_schedule: bool = True
+) -> tuple[Comparison, ...]:
+    """What the plan expected of a training that ran on `device`, beside what `result` says.
+
+    Times are compared only on the device on which the plan timed a step, steps only where the training kept the plan's
+    budget (`same_schedule`).
+    """
+    if expected is None:
+        return ()
+    found = []
+    if expected.device == device:
+        found.append(("seconds_per_step", expected.seconds_per_step, result.seconds_per_step))
+        if same_schedule:
+            found.append(("steps", expected.steps, result.step))
+    if result.peak_memory_bytes:
+        found.append(("memory_gb", expected.memory_gb, result.peak_memory_bytes / 1e9))
+    return tuple(
+        Comparison(key, float(before), float(after)) for key, before, after in found if before and after is not None
+    )
+
+
+def describe_comparisons(comparisons: Sequence[Comparison]) -> str:
+    """One line of all of them, empty where there is none."""
+    return "; ".join(str(comparison) for comparison in comparisons)

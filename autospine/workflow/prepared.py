@@ -1,0 +1,28 @@
+"""The prepared cases of a configuration: opened where they stand, made where they do not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from autospine.planning.plan import Configuration, Plan
+from autospine.preprocessing.store import Store, find_store, prepare_dataset, store_name, stored_key
+from autospine.workflow.progress import Progress, counted
+from autospine.workflow.runs import RunFolder
+
+
+def ensure_prepared(
+    dataset: Path, run: RunFolder, plan: Plan, configuration: Configuration, progress: Progress
+) -> Store:
+    """The store of `configuration`, prepared from `dataset` as far as it is not there yet.
+
+    Configurations that prepare alike share it, whichever is asked for first.
+    """
+    name = store_name(plan, configuration)
+    store = find_store(run.prepared(name), stored_key(plan, configuration))
+    if store is not None:
+        return store
+    # read here alone: a machine that got the prepared cases needs no image library
+    from autospine.data.dataset import open_dataset
+
+    with progress.task(f"Preparing {name}") as update:
+        return prepare_dataset(open_dataset(dataset), plan, configuration, run.prepared(name), progress=counted(update))

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+
+from autospine.planning.plan import Configuration
+from autospine.training import throughput
+from autospine.training.throughput import seconds_per_step
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("kind", ["2d", "2.5d", "3d_fullres", "3d_cascade_fullres"])
+def test_every_configuration_can_be_timed(make_configuration: Callable[..., Configuration], kind: str) -> None:
+    configuration = make_configuration(**({"spacing_mm": (1.0, 1.0)} if kind in ("2d", "2.5d") else {}))
+    network = configuration.network
+    if kind == "2.5d":
+        configuration = replace(configuration, neighbours=1, network=replace(network, in_channels=3))
+    if kind == "3d_cascade_fullres":
+        configuration = replace(configuration, previous="3d_lowres", network=replace(network, in_channels=4))
+    assert 0 < seconds_per_step(configuration, CPU, at_least_s=0.0) < 5
+
+
+def test_the_median_leaves_the_warm_up_out(
+    make_configuration: Callable[..., Configuration], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # two warm-up steps of 9 and 8 s, then 1, 3 and 2 s
+    moments = iter([0, 9, 10, 18, 20, 21, 30, 33, 40, 42])
+    monkeypatch.setattr(throughput.time, "perf_counter", lambda: float(next(moments)))
+    assert seconds_per_step(make_configuration(), CPU, at_least_s=0.0) == 2.0
+
+
+def test_a_hopeless_step_ends_the_measurement(
+    make_configuration: Callable[..., Configuration], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moments = iter([0, 70])
+    monkeypatch.setattr(throughput.time, "perf_counter", lambda: float(next(moments)))
+    assert seconds_per_step(make_configuration(), CPU) == 70.0
+
+
+def test_too_little_memory_is_an_infinite_time(
+    make_configuration: Callable[..., Configuration], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(throughput, "training_step", full)
+    assert math.isinf(seconds_per_step(make_configuration(), CPU))

@@ -1,0 +1,57 @@
+"""Which memory a plan is made for: what the user says, else the recipe, else the device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from autospine.networks import device
+from autospine.planning.fingerprint import Fingerprint
+from autospine.planning.plan import Plan
+from autospine.planning.recipe import Recipe
+from autospine.workflow import plan as workflow
+from autospine.workflow.plan import PlanRequest, plan_dataset
+
+
+@pytest.fixture
+def planned_gb(monkeypatch: pytest.MonkeyPatch, toy_dataset: Path, tmp_path: Path):  # type: ignore[no-untyped-def]
+    """A function from (kind of device, its GB, request, lines of the recipe) to the GB that the planner was given."""
+    seen: list[float | str] = []
+    make_plan = workflow.make_plan
+
+    def watch(fingerprint: Fingerprint, recipe: Recipe, **options: object) -> Plan:
+        seen.append(recipe.memory_gb)
+        return make_plan(fingerprint, recipe, **options)  # type: ignore[arg-type]
+
+    def run(kind: str, total: float | None, memory_gb: float | None, lines: str) -> float | str:
+        recipe = tmp_path / "mine.toml"
+        recipe.write_text(f'configurations = ["2d"]\n{lines}')
+        monkeypatch.setattr(workflow, "make_plan", watch)
+        monkeypatch.setattr(device, "resolve_device", lambda name: torch.device(kind))
+        monkeypatch.setattr(device, "device_memory_gb", lambda asked: total)
+        monkeypatch.setattr(device, "step_precision", lambda asked: "half")
+        monkeypatch.setattr(device, "describe_device", lambda asked: kind)
+        plan_dataset(toy_dataset, tmp_path / "runs", PlanRequest(str(recipe), memory_gb), dry_run=True)
+        return seen[-1]
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("kind", "total", "memory_gb", "lines", "expected"),
+    [
+        ("cuda", 25.4, None, "", 25.4),
+        ("cpu", 64.0, None, "", 8.0),
+        ("cpu", 5.9, None, "", 5.9),
+        ("cpu", None, None, "", 8.0),
+        ("cuda", 25.4, None, "memory_gb = 12.0\n", 12.0),
+        ("cuda", 25.4, 40.0, "memory_gb = 12.0\n", 40.0),
+        ("cpu", 5.9, 16.0, "", 16.0),
+    ],
+)
+def test_memory_that_is_planned_for(  # type: ignore[no-untyped-def]
+    planned_gb, kind: str, total: float | None, memory_gb: float | None, lines: str, expected: float
+) -> None:
+    assert planned_gb(kind, total, memory_gb, lines) == expected
