@@ -1,8 +1,8 @@
-"""A configuration that trains in the time there is: narrowed until enough steps fit.
+"""A configuration that trains in the time there is: the richest plan of the ladder that still gets enough steps.
 
 Measured on two CPU cores with lumbar MR: half an hour of the full 2D plan predicts background only, five minutes at
-half its resolution and width with batch 8 reach a Dice of 0.85. So the ladder below gives up first what costs most and
-matters least. The time of a step comes in as a callback: this module imports no torch.
+half its resolution and width reach a Dice of 0.87. The time of a step comes in as a callback: this module imports no
+torch.
 """
 
 from __future__ import annotations
@@ -13,16 +13,21 @@ from math import ceil, isfinite, prod
 
 from autospine.planning.cost import multiply_adds
 from autospine.planning.fingerprint import Fingerprint
-from autospine.planning.plan import Configuration, Plan
-from autospine.planning.planner import Narrowing, configure
+from autospine.planning.ladder import Rung, ladder
+from autospine.planning.memory import Precision, training_memory_gb
+from autospine.planning.plan import Configuration, ExpectedPlan, Plan
 from autospine.planning.recipe import Recipe
 
 STEP_SHARE = 0.9
 """Share of the budget that goes into steps; the rest is start-up, validation batches and checkpoints."""
 EPOCHS = 30
 """Epochs in a budget: a validation and a point of the history for each thirtieth of the time."""
+FULL_STEPS = 10_000
+"""Steps from which the plan is trained as the rules make it; our own figure, beyond what a CPU does in hours."""
 FEW_STEPS = 25_000
 """Steps (a tenth of the reference's schedule) below which AdamW replaces SGD; our own first figure."""
+WEAK_STEPS = 300
+"""Steps under which nothing but background was learnt of lumbar levels (docs/benchmarks/budget.md)."""
 VIEW_LOST = 0.7
 """Share of 2D's view in plane under which 3D has lost it; padding to the poolings alone makes a tenth of difference."""
 HOPELESS = 4.0
@@ -31,63 +36,37 @@ worse than wide ones, though hardly four times worse, and a step of the full pla
 
 
 @dataclass(frozen=True)
-class Rung:
-    """One step down the ladder."""
+class Budget:
+    """The time there is, and the machine that has it."""
 
-    what: str
-    """What was narrowed, for the plan's reason."""
-    configuration: Configuration
-    reasons: Mapping[str, str]
-    """Reasons by dotted key, `2d.patch`."""
+    seconds: float
+    """Seconds that a training may take."""
+    seconds_per_step: Callable[[Configuration], float]
+    """Measures a training step on the device; infinite where its memory is too small."""
+    device: str = ""
+    """What the device is called in the plan."""
+    memory_gb: float | None = None
+    """Memory that the plan was made for; None: the recipe's."""
+    precision: Precision = "half"
+    """Of a training step on the device."""
+
+    def steps(self, seconds_per_step: float) -> int:
+        """Training steps that fit."""
+        return max(1, int(self.seconds * STEP_SHARE / seconds_per_step))
 
 
-def ladder(
-    fingerprint: Fingerprint, recipe: Recipe, configuration: Configuration, memory_gb: float | None = None
-) -> tuple[Rung, ...]:
-    """Narrower and narrower plans of the same configuration, the first of them narrower than the given one.
-
-    In order: batch 8 (2D) or 2 (3D); 16 features up to 256; the finest axes at 1.41 and 2 times their spacing with the
-    same field of view in mm; batch 4 (2D); 8 features up to 128; three quarters and half of the patch. Every rung keeps
-    what the rungs before it gave up, and is planned anew by the rules.
-    """
-    two = configuration.network.dimension == 2
-    patch, spacing = configuration.patch, configuration.spacing_mm
-
-    def coarser(factor: float) -> tuple[float, ...]:
-        # The finest axes coarsen together; thick slices stay as they are until the others have caught up.
-        return tuple(max(step, round(min(spacing) * factor, 4)) for step in spacing)
-
-    def view(new: tuple[float, ...], share: float = 1.0) -> tuple[float, ...]:
-        return tuple(edge * old / step * share for edge, old, step in zip(patch, spacing, new, strict=True))
-
-    batch = min(configuration.batch, 8 if two else 2)
-    widest, cap = recipe.base_features, recipe.max_features_2d if two else recipe.max_features_3d
-    start = Narrowing(spacing_mm=spacing, patch_limit=view(spacing))
-    steps = [("batch", replace(start, max_batch=batch))]
-
-    def narrow(what: str, change: Narrowing) -> None:
-        if change != steps[-1][1]:
-            steps.append((what, change))
-
-    def last() -> Narrowing:
-        return steps[-1][1]
-
-    narrow("width", replace(last(), base_features=min(16, widest), feature_cap=min(256, cap)))
-    for factor in (1.41, 2.0):
-        narrow("resolution", replace(last(), spacing_mm=coarser(factor), patch_limit=view(coarser(factor))))
-    if two:
-        narrow("batch", replace(last(), max_batch=min(batch, 4)))
-    narrow("width", replace(last(), base_features=min(8, widest), feature_cap=min(128, cap)))
-    for share in (0.75, 0.5):
-        narrow("patch", replace(last(), patch_limit=view(coarser(2.0), share)))
-    rungs: list[Rung] = []
-    given: list[str] = []
-    for what, change in steps:
-        planned, reasons = configure(fingerprint, recipe, configuration.name, narrowing=change, memory_gb=memory_gb)
-        given += [] if what in given else [what]
-        if planned != (rungs[-1].configuration if rungs else configuration):
-            rungs.append(Rung(", ".join(given), planned, reasons))
-    return tuple(rungs)
+def fit_plan_to_budget(plan: Plan, fingerprint: Fingerprint, recipe: Recipe, budget: Budget) -> Plan:
+    """`plan` with every configuration narrowed until it fits the budget, and the one to train first chosen anew."""
+    reasons = dict(plan.reasons)
+    configurations = []
+    for configuration in plan.configurations:
+        fitted, reasons = fit_to_budget(fingerprint, recipe, configuration, reasons, budget)
+        configurations.append(fitted)
+    default = plan.default
+    better = default_within_budget(configurations, recipe)
+    if better is not None:
+        default, reasons["default"] = better
+    return replace(plan, configurations=tuple(configurations), default=default, reasons=reasons)
 
 
 def fit_to_budget(
@@ -95,57 +74,34 @@ def fit_to_budget(
     recipe: Recipe,
     configuration: Configuration,
     reasons: Mapping[str, str],
-    budget_s: float,
-    seconds_per_step: Callable[[Configuration], float],
-    target_steps: int = 1500,
-    memory_gb: float | None = None,
+    budget: Budget,
 ) -> tuple[Configuration, dict[str, str]]:
-    """The first configuration of the ladder that makes `target_steps` training steps in `budget_s` seconds.
+    """The richest plan of the ladder whose steps in the budget are as many as it needs.
 
-    `seconds_per_step` measures a step of a configuration on the device at hand. Rungs that cannot fit, by their
-    multiply-adds beside a measured rung, are not measured. Where even the narrowest is too slow it is kept, and the
-    reason says so. `memory_gb` is what the plan was made for (None: the recipe's). Returns it with a schedule for the
-    budget and with all of `reasons`, those of this configuration renewed.
+    Rungs that cannot fit, by their multiply-adds beside a measured rung, are not measured. Where even the narrowest is
+    too slow it is kept, and the reason says so. Returns it with a schedule for the budget and with all of `reasons`,
+    those of this configuration renewed.
     """
-    allowed = budget_s * STEP_SHARE / target_steps
-    unchanged = Rung("", configuration, dict(reasons))
-    rungs = (unchanged, *ladder(fingerprint, recipe, configuration, memory_gb))
-    narrowest = rungs[-1].configuration
-    floor = seconds_per_step(narrowest)
-    chosen, seconds = rungs[-1], floor
+    unchanged = Rung((), configuration, dict(reasons), FULL_STEPS)
+    rungs = (unchanged, *ladder(fingerprint, recipe, configuration, budget.memory_gb, budget.precision))
+    narrowest = rungs[-1]
+    floor = budget.seconds_per_step(narrowest.configuration)
+    chosen, seconds = narrowest, floor
     wider: tuple[float, int] | None = None
     for rung in rungs[:-1]:
+        allowed = budget.seconds * STEP_SHARE / rung.least_steps
         work = _work(rung.configuration)
         # A narrower network uses the machine no better than a wider one: its time is at least its share of the work.
-        if floor * work / _work(narrowest) > HOPELESS * allowed or (wider and wider[0] * work / wider[1] > allowed):
+        at_least = wider[0] * work / wider[1] if wider else 0.0
+        if floor * work / _work(narrowest.configuration) > HOPELESS * allowed or at_least > allowed:
             continue
-        measured = seconds_per_step(rung.configuration)
+        measured = budget.seconds_per_step(rung.configuration)
         if measured <= allowed:
             chosen, seconds = rung, measured
             break
         # infinite where the device's memory was too small: that says nothing about the time of a narrower one
         wider = (measured, work) if isfinite(measured) else wider
-    return _schedule(recipe, chosen, reasons, budget_s, seconds, target_steps, configuration)
-
-
-def fit_plan_to_budget(
-    plan: Plan,
-    fingerprint: Fingerprint,
-    recipe: Recipe,
-    budget_s: float,
-    seconds_per_step: Callable[[Configuration], float],
-) -> Plan:
-    """`plan` with every configuration narrowed until it fits `budget_s`."""
-    reasons = dict(plan.reasons)
-    configurations = []
-    for configuration in plan.configurations:
-        fitted, reasons = fit_to_budget(fingerprint, recipe, configuration, reasons, budget_s, seconds_per_step)
-        configurations.append(fitted)
-    default = plan.default
-    better = default_within_budget(configurations, recipe)
-    if better is not None:
-        default, reasons["default"] = better
-    return replace(plan, configurations=tuple(configurations), default=default, reasons=reasons)
+    return _schedule(recipe, chosen, reasons, budget, seconds, configuration)
 
 
 def default_within_budget(configurations: Sequence[Configuration], recipe: Recipe) -> tuple[str, str] | None:
@@ -188,18 +144,17 @@ def _schedule(
     recipe: Recipe,
     rung: Rung,
     reasons: Mapping[str, str],
-    budget_s: float,
+    budget: Budget,
     seconds: float,
-    target_steps: int,
     before: Configuration,
 ) -> tuple[Configuration, dict[str, str]]:
     """The rung with a training plan for the budget, and its reasons."""
     name, old = rung.configuration.name, rung.configuration.training
-    steps = max(1, int(budget_s * STEP_SHARE / seconds))
+    steps = budget.steps(seconds)
     per_epoch = max(1, round(steps / EPOCHS))
     training = replace(
         old,
-        budget_s=budget_s,
+        budget_s=budget.seconds,
         epochs=ceil(steps / per_epoch),
         steps_per_epoch=per_epoch,
         # A validation batch costs a third of a step: a tenth as many take 3 % of the time.
@@ -209,14 +164,21 @@ def _schedule(
     few = steps < FEW_STEPS and (recipe.optimiser, recipe.learning_rate) == (Recipe.optimiser, Recipe.learning_rate)
     if few:
         training = replace(training, optimiser="adamw", learning_rate=1e-3, weight_decay=0.01, warmup=0.05)
-    configuration = replace(rung.configuration, training=training)
-    measured = f"measured {seconds:.3g} s a step: about {steps} steps in {_duration(budget_s)}"
-    if steps < target_steps:
-        verdict = f"the narrowest plan of the ladder; {measured}, short of {target_steps}: expect a weak model"
-    elif rung.what:
-        verdict = f"narrowed ({rung.what}) until {target_steps} steps fit; {measured}"
+    expected = ExpectedPlan(
+        memory_gb=training_memory_gb(replace(rung.configuration, training=training), budget.precision),
+        device=budget.device or None,
+        seconds_per_step=round(seconds, 4) if isfinite(seconds) else None,
+        steps=steps,
+    )
+    configuration = replace(rung.configuration, training=training, expected=expected)
+    measured = f"measured {seconds:.3g} s a step: about {steps} steps in {_duration(budget.seconds)}"
+    given_up = ", ".join(rung.what)
+    if steps < WEAK_STEPS:
+        verdict = f"the narrowest plan there is; {measured}, under {WEAK_STEPS}: expect a weak model"
+    elif given_up:
+        verdict = f"narrowed ({given_up}) until its steps fit; {measured}"
     else:
-        verdict = f"nothing had to be narrowed: {measured}, at least {target_steps} were asked for"
+        verdict = f"nothing had to be narrowed: {measured}"
     renewed = {**reasons, **rung.reasons}
     renewed[f"{name}.training.budget_s"] = verdict
     renewed[f"{name}.training.epochs"] = f"what fits: {measured}; the schedule ends when the time does"

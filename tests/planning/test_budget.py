@@ -5,9 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from autospine.planning.budget import default_within_budget, fit_to_budget, ladder
+from autospine.planning.budget import Budget, default_within_budget, fit_plan_to_budget, fit_to_budget
 from autospine.planning.cost import multiply_adds
 from autospine.planning.fingerprint import Fingerprint
+from autospine.planning.ladder import ladder
+from autospine.planning.memory import training_memory_gb
 from autospine.planning.plan import Configuration
 from autospine.planning.planner import make_plan
 from autospine.planning.recipe import Recipe
@@ -25,73 +27,64 @@ class Clock:
         return 3 * multiply_adds(configuration.network, configuration.patch, configuration.batch) / self.speed
 
 
-@pytest.mark.parametrize("name", ["2d", "3d_fullres"])
-def test_each_rung_costs_less(lumbar: Fingerprint, name: str) -> None:
-    configuration = make_plan(lumbar, Recipe()).configuration(name)
-    rungs = [configuration, *(rung.configuration for rung in ladder(lumbar, Recipe(), configuration))]
-    work = [multiply_adds(rung.network, rung.patch, rung.batch) for rung in rungs]
-    assert work == sorted(work, reverse=True)
-    assert len(set(work)) == len(work)
-    assert {rung.axis_order for rung in rungs} == {configuration.axis_order}
+def fit(fingerprint: Fingerprint, clock: Callable[[Configuration], float], budget_s: float, recipe: Recipe = Recipe()):  # noqa: B008
+    plan = make_plan(fingerprint, recipe)
+    budget = Budget(budget_s, clock, device="CPU, 2 cores")
+    return fit_to_budget(fingerprint, recipe, plan.configuration("2d"), plan.reasons, budget)
 
 
-def test_the_ladder_of_slices(lumbar: Fingerprint) -> None:
-    rungs = ladder(lumbar, Recipe(), make_plan(lumbar, Recipe()).configuration("2d"))
-    found = [
-        (rung.configuration.batch, rung.configuration.network.features[0], *rung.configuration.spacing_mm)
-        for rung in rungs
-    ]
-    assert found == [
-        (8, 32, 1.0, 1.0),
-        (8, 16, 1.0, 1.0),
-        (8, 16, 1.41, 1.41),
-        (8, 16, 2.0, 2.0),
-        (4, 16, 2.0, 2.0),
-        (4, 8, 2.0, 2.0),
-        (4, 8, 2.0, 2.0),
-        (4, 8, 2.0, 2.0),
-    ]
-    assert [rung.configuration.patch for rung in rungs[2:]] == [(160, 160), *[(112, 112)] * 3, (96, 96), (56, 56)]
-    assert rungs[3].configuration.network.features == (16, 32, 64, 128, 256)
-
-
-def test_the_ladder_of_volumes_keeps_thick_slices(lumbar: Fingerprint) -> None:
-    rungs = ladder(lumbar, Recipe(), make_plan(lumbar, Recipe()).configuration("3d_fullres"))
-    assert [rung.configuration.spacing_mm for rung in rungs[:3]] == [(4, 1, 1), (4, 1.41, 1.41), (4, 2, 2)]
-    assert {rung.configuration.batch for rung in rungs} == {2}
-    assert all(rung.configuration.patch[0] <= 20 for rung in rungs)
-
-
-def fit(fingerprint: Fingerprint, clock: Callable[[Configuration], float], budget_s: float, **kwargs: int):
-    plan = make_plan(fingerprint, Recipe())
-    return fit_to_budget(fingerprint, Recipe(), plan.configuration("2d"), plan.reasons, budget_s, clock, **kwargs)
+def rungs_of(fingerprint: Fingerprint) -> list[tuple[Configuration, int]]:
+    configuration = make_plan(fingerprint, Recipe()).configuration("2d")
+    return [(rung.configuration, rung.least_steps) for rung in ladder(fingerprint, Recipe(), configuration)]
 
 
 def test_a_fast_machine_keeps_the_plan(lumbar: Fingerprint) -> None:
     plan = make_plan(lumbar, Recipe())
     fitted, reasons = fit(lumbar, Clock(1e15), 1800.0)
-    assert replace(fitted, training=plan.configuration("2d").training) == plan.configuration("2d")
+    before = plan.configuration("2d")
+    assert replace(fitted, training=before.training, expected=before.expected) == before
     assert fitted.training.budget_s == 1800.0
     assert fitted.training.optimiser == "sgd"  # long enough for the reference's own optimiser
     assert "nothing had to be narrowed" in reasons["2d.training.budget_s"]
     assert set(reasons) == {*plan.reasons, "2d.training.budget_s"}
 
 
-def test_a_slow_machine_gets_the_first_rung_that_fits(lumbar: Fingerprint) -> None:
+def test_a_slow_machine_gets_the_richest_rung_that_fits(lumbar: Fingerprint) -> None:
     clock = Clock(3e10)
     fitted, reasons = fit(lumbar, clock, 1800.0)
-    assert clock(fitted) * 1500 <= 0.9 * 1800.0
-    plan = make_plan(lumbar, Recipe())
-    rungs = [rung.configuration for rung in ladder(lumbar, Recipe(), plan.configuration("2d"))]
-    place = next(index for index, rung in enumerate(rungs) if rung.patch == fitted.patch and rung.batch == fitted.batch)
+    rungs = rungs_of(lumbar)
+    same = [(rung.patch, rung.batch, rung.network) == (fitted.patch, fitted.batch, fitted.network) for rung, _ in rungs]
+    place = same.index(True)
     assert 0 < place < len(rungs) - 1
-    assert clock(rungs[place - 1]) * 1500 > 0.9 * 1800.0
+    assert clock(fitted) * rungs[place][1] <= 0.9 * 1800.0
+    assert all(clock(rung) * least > 0.9 * 1800.0 for rung, least in rungs[:place])
     assert (fitted.training.optimiser, fitted.training.learning_rate) == ("adamw", 1e-3)
     steps = int(0.9 * 1800.0 / clock(fitted))
     assert steps <= fitted.training.epochs * fitted.training.steps_per_epoch < steps + steps // 10
     assert 28 <= fitted.training.epochs <= 32
     assert f"about {steps} steps in 30 min" in reasons["2d.training.budget_s"]
     assert "narrowed for the time budget from 224 x 224" in reasons["2d.patch"]
+
+
+def test_the_plan_says_what_it_expects(lumbar: Fingerprint) -> None:
+    clock = Clock(3e10)
+    fitted, _ = fit(lumbar, clock, 1800.0)
+    expected = fitted.expected
+    assert expected is not None
+    assert expected.device == "CPU, 2 cores"
+    assert expected.seconds_per_step == pytest.approx(clock(fitted), abs=1e-4)
+    assert expected.steps == int(0.9 * 1800.0 / clock(fitted))
+    # adamw keeps two states a weight, the plan before it one
+    assert expected.memory_gb == training_memory_gb(fitted, "half")
+
+
+def test_more_time_never_gives_a_poorer_plan(lumbar: Fingerprint) -> None:
+    work = []
+    for minutes in (1, 5, 30, 120, 600):
+        fitted, _ = fit(lumbar, Clock(3e10), 60.0 * minutes)
+        work.append(multiply_adds(fitted.network, fitted.patch, 1))
+    assert work == sorted(work)
+    assert work[0] < work[-1]
 
 
 def test_hopeless_rungs_are_not_measured(lumbar: Fingerprint) -> None:
@@ -103,9 +96,20 @@ def test_hopeless_rungs_are_not_measured(lumbar: Fingerprint) -> None:
 
 def test_the_narrowest_is_kept_where_nothing_fits(lumbar: Fingerprint) -> None:
     fitted, reasons = fit(lumbar, lambda _: 1000.0, 60.0)
-    assert fitted.patch == (56, 56)
+    assert fitted.patch == rungs_of(lumbar)[-1][0].patch
     assert (fitted.training.epochs, fitted.training.steps_per_epoch) == (1, 1)
     assert "expect a weak model" in reasons["2d.training.budget_s"]
+
+
+def test_no_room_for_any_plan_expects_no_time(lumbar: Fingerprint) -> None:
+    fitted, _ = fit(lumbar, lambda _: float("inf"), 60.0)
+    assert fitted.expected is not None
+    assert fitted.expected.seconds_per_step is None
+
+
+def test_a_recipe_that_names_its_optimiser_keeps_it(lumbar: Fingerprint) -> None:
+    fitted, _ = fit(lumbar, Clock(3e10), 1800.0, replace(Recipe(), learning_rate=0.02))
+    assert (fitted.training.optimiser, fitted.training.learning_rate) == ("sgd", 0.02)
 
 
 def test_other_configurations_keep_their_reasons(lumbar: Fingerprint) -> None:
@@ -114,6 +118,14 @@ def test_other_configurations_keep_their_reasons(lumbar: Fingerprint) -> None:
     assert {key: reason for key, reason in reasons.items() if not key.startswith("2d.")} == {
         key: reason for key, reason in plan.reasons.items() if not key.startswith("2d.")
     }
+
+
+def test_every_configuration_is_fitted(lumbar: Fingerprint) -> None:
+    plan = fit_plan_to_budget(make_plan(lumbar, Recipe()), lumbar, Recipe(), Budget(1800.0, Clock(3e10)))
+    assert [configuration.name for configuration in plan.configurations] == ["2d", "2.5d", "3d_fullres"]
+    assert {configuration.training.budget_s for configuration in plan.configurations} == {1800.0}
+    assert plan.default == "2d"
+    assert "2d goes first" in plan.reasons["default"]
 
 
 def test_what_gave_up_less_goes_first(lumbar: Fingerprint) -> None:

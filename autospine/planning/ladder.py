@@ -1,0 +1,187 @@
+"""Narrower and narrower plans of one configuration, for a time that is too short for the plan itself.
+
+What may be given up is read from the data:
+
+    resolution   only as far as the smallest class keeps enough voxels to be drawn at all (white and grey matter of the
+                 cord keep their pixels, a vertebra may lose three in four)
+    view         only along axes on which the labels have no order, and never closer than a few times the anatomy:
+                 a vertebra's level is read from its neighbours, the cord is found by itself
+    width, convolutions on the way up, batch    by the rungs below
+
+The rungs are in the order of what they cost; each has the fewest steps with which it is worth training. Both come from
+measurements on lumbar, cord and hippocampus MR (docs/benchmarks/budget.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from autospine.planning.anatomy import read_anatomy
+from autospine.planning.fingerprint import Fingerprint
+from autospine.planning.loss import usual_sizes
+from autospine.planning.memory import Precision
+from autospine.planning.plan import Configuration
+from autospine.planning.planner import Narrowing, configure
+from autospine.planning.recipe import Recipe
+
+LEAST_VOXELS = {2: 75.0, 3: 600.0}
+"""Pixels per slice (2D) or voxels (3D) that the smallest class keeps at the coarsest spacing. A mask brought to that
+spacing and back still agrees with itself with a Dice of 0.95 (2D) and 0.93 (3D); with half as many 0.93 and 0.89."""
+COARSEST = 2.83
+"""Largest factor on the finest spacing, whatever the size of the classes: beyond it images lose their edges."""
+DECODER_CONVS = 1
+"""Convolutions per decoder stage on every rung: the finest are half of a step's work, and the steps they cost are worth
+more (lumbar MR, the same five minutes: Dice 0.888 with one, 0.875 with two)."""
+NEAR_VIEW = 4.0
+"""Patch edge over the extent of the largest class along an axis without order."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to spend the time."""
+
+    width: int
+    """Feature maps of the finest stage; the cap is sixteen times that."""
+    batch: int
+    coarser: float
+    """Factor on the finest spacing."""
+    near: bool
+    """Whether the view may be narrowed to what the anatomy needs."""
+    least_steps: int
+    """Fewest steps with which it gets further than the next one."""
+
+
+WAYS: Mapping[int, tuple[Way, ...]] = {
+    2: (
+        Way(32, 8, 1.0, False, 6000),
+        Way(32, 4, 1.0, True, 3000),
+        Way(32, 4, 1.41, True, 2000),
+        Way(16, 4, 1.0, True, 1500),
+        Way(16, 4, 1.41, True, 600),
+        Way(16, 4, 2.0, True, 400),
+        Way(8, 4, 2.0, True, 400),
+        Way(8, 4, 2.83, True, 0),
+    ),
+    3: (
+        Way(32, 2, 1.0, False, 6000),
+        Way(16, 2, 1.0, True, 2000),
+        Way(16, 2, 1.41, True, 1200),
+        Way(16, 1, 1.41, True, 1200),
+        Way(16, 1, 2.0, True, 600),
+        Way(8, 1, 2.0, True, 600),
+        Way(8, 1, 2.83, True, 0),
+    ),
+}
+"""From the richest to the poorest, by the network's dimension."""
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One plan on the way down."""
+
+    what: tuple[str, ...]
+    """What was given up, in words."""
+    configuration: Configuration
+    reasons: Mapping[str, str]
+    """Reasons by dotted key, `2d.patch`."""
+    least_steps: int
+    """Fewest steps with which it is worth training."""
+
+
+def ladder(
+    fingerprint: Fingerprint,
+    recipe: Recipe,
+    configuration: Configuration,
+    memory_gb: float | None = None,
+    precision: Precision = "half",
+) -> tuple[Rung, ...]:
+    """The plans below `configuration`, richest first; each planned anew by the rules, none equal to the one before.
+
+    Memory and precision are those that `configuration` was planned for.
+    """
+    dimension, spacing, patch = configuration.network.dimension, configuration.spacing_mm, configuration.patch
+    furthest = coarsest_factor(fingerprint, configuration)
+    needed = near_view_mm(fingerprint, configuration)
+    cap = recipe.max_features_2d if dimension == 2 else recipe.max_features_3d
+    rungs: list[Rung] = []
+    for way in WAYS[dimension]:
+        factor = min(way.coarser, furthest)
+        # the finest axes coarsen together; thick slices stay as they are until the others have caught up
+        coarse = tuple(max(step, round(min(spacing) * factor, 4)) for step in spacing)
+        view = [edge * step for edge, step in zip(patch, spacing, strict=True)]
+        if way.near:
+            view = [min(pair) for pair in zip(view, needed, strict=True)]
+        width = min(way.width, recipe.base_features)
+        narrowing = Narrowing(
+            spacing_mm=coarse,
+            base_features=width,
+            feature_cap=min(16 * width, cap),
+            max_batch=min(way.batch, configuration.batch),
+            patch_limit=tuple(edge / step for edge, step in zip(view, coarse, strict=True)),
+            decoder_convs=min(DECODER_CONVS, configuration.network.convs_decoder),
+        )
+        planned, reasons = configure(
+            fingerprint, recipe, configuration.name, narrowing=narrowing, memory_gb=memory_gb, precision=precision
+        )
+        if planned != (rungs[-1].configuration if rungs else configuration):
+            rungs.append(Rung(_given_up(configuration, planned), planned, reasons, way.least_steps))
+    return tuple(rungs)
+
+
+def coarsest_factor(fingerprint: Fingerprint, configuration: Configuration) -> float:
+    """Largest factor (1 to `COARSEST`) on the finest spacing with which the smallest class can still be drawn.
+
+    Classes that no case has do not count. Axes coarser than the result stay as they are.
+    """
+    spacing, dimension = configuration.spacing_mm, configuration.network.dimension
+    sizes = [size for size in usual_sizes(fingerprint.cases, configuration.axis_order, spacing) if size > 0]
+    if not sizes:
+        return 1.0
+    factor = 1.0
+    while factor < COARSEST:
+        further = min(factor * 1.01, COARSEST)
+        shrunk = 1.0
+        for step in spacing:
+            shrunk *= max(step, min(spacing) * further) / step
+        if min(sizes) / shrunk < LEAST_VOXELS[dimension]:
+            break
+        factor = further
+    return factor
+
+
+def near_view_mm(fingerprint: Fingerprint, configuration: Configuration) -> tuple[float, ...]:
+    """The narrowest view per patch axis: endless along ordered axes, a few times the largest class along the others."""
+    axes = configuration.axis_order[-configuration.network.dimension :]
+    anatomy = read_anatomy(fingerprint)
+    return tuple(
+        float("inf") if anatomy[axis].directed else NEAR_VIEW * _largest_extent_mm(fingerprint, axis) for axis in axes
+    )
+
+
+def _largest_extent_mm(fingerprint: Fingerprint, axis: int) -> float:
+    """Extent along a canonical axis of the class that is largest there, median over the cases that have it."""
+    largest = 0.0
+    for index in range(len(fingerprint.labels)):
+        having = [case for case in fingerprint.cases if case.class_centroids_mm[index] is not None]
+        extents = [case.class_extents_mm[index][axis] for case in having]
+        largest = max(largest, median(extents) if extents else 0.0)
+    return largest if largest > 0 else float("inf")
+
+
+def _given_up(before: Configuration, after: Configuration) -> tuple[str, ...]:
+    """Which parts of `before` are narrower in `after`."""
+
+    def view(configuration: Configuration) -> Sequence[float]:
+        # poolings pad a patch: a tenth of difference is no other view
+        return [0.9 * edge * step for edge, step in zip(configuration.patch, configuration.spacing_mm, strict=True)]
+
+    parts = {
+        "batch": after.batch < before.batch,
+        "width": after.network.features[0] < before.network.features[0],
+        "resolution": after.spacing_mm != before.spacing_mm,
+        "view": any(new / 0.9 < old for new, old in zip(view(after), view(before), strict=True)),
+        "convolutions": after.network.convs_decoder < before.network.convs_decoder,
+    }
+    return tuple(what for what, smaller in parts.items() if smaller)
