@@ -12,6 +12,7 @@ from typing import Annotated, ParamSpec
 import typer
 
 from autospine.cli.duration import format_duration, parse_duration
+from autospine.cli.size import parse_size
 from autospine.errors import AutospineError, Stopped
 
 P = ParamSpec("P")
@@ -79,23 +80,61 @@ def check(dataset: DatasetPath, subjects: Subjects = None) -> None:
 @app.command()
 @reported
 def plan(
-    dataset: DatasetPath,
+    dataset: Annotated[
+        Path | None, typer.Argument(metavar="DATASET", help="Folder of images and masks; not with --diff.")
+    ] = None,
+    key: Annotated[str | None, typer.Argument(metavar="KEY", help="With --explain: what to explain.")] = None,
     recipe: Annotated[str, typer.Option(help="Name of a shipped recipe, or a recipe file.")] = "default",
     budget: Budget = None,
     device: Device = "auto",
-    memory: Annotated[float | None, typer.Option(min=1.0, help="GB of device memory to plan for.")] = None,
+    memory: Annotated[
+        float | None,
+        typer.Option(
+            parser=parse_size, metavar="SIZE", help="Memory to plan for, such as 8GB; the device's if not given."
+        ),
+    ] = None,
+    source: Annotated[
+        Path | None, typer.Option("--from", metavar="PLAN", help="Move this plan to DATASET, for pretraining.")
+    ] = None,
     subjects: Subjects = None,
     runs: Runs = Path("runs"),
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, write nothing.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a plan that stands there.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say why: all of the plan that stands, or KEY of it (2d, loss, 2d.patch).")
+    ] = False,
+    diff: Annotated[
+        tuple[Path, Path] | None, typer.Option("--diff", metavar="A B", help="Compare two plans instead.")
+    ] = None,
 ) -> None:
-    """Read a dataset and decide everything, with reasons."""
-    from autospine.cli.show import TerminalProgress, console, show_plan
+    """Read a dataset and decide everything, with reasons; or explain or compare plans that stand."""
+    from autospine.cli.show import TerminalProgress, console, show_decisions, show_differences, show_plan
+    from autospine.planning.decisions import find_decisions
+    from autospine.workflow.documents import compare_at, find_plan
     from autospine.workflow.plan import PlanRequest, plan_dataset
 
-    request = PlanRequest(recipe, memory, budget, device, subjects)
+    request = PlanRequest(recipe, memory, budget, device, subjects, source)
+    if diff is not None:
+        if dataset is not None or explain or dry_run or overwrite or request != PlanRequest():
+            raise typer.BadParameter("--diff compares two plans that stand: it takes no DATASET and no other option")
+        show_differences(compare_at(*diff, runs), diff)
+        return
+    if dataset is None:
+        raise typer.BadParameter("DATASET is missing; only --diff goes without one")
+    if key is not None and not explain:
+        raise typer.BadParameter(f"{key!r} is one argument too many: a KEY goes with --explain")
+    if explain and not dry_run:
+        if overwrite or request != PlanRequest():
+            raise typer.BadParameter("--explain shows the plan that stands; with --dry-run it plans by these options")
+        show_decisions(find_decisions(find_plan(dataset, runs), key))
+        return
     planned = plan_dataset(dataset, runs, request, dry_run=dry_run, overwrite=overwrite, progress=TerminalProgress())
-    show_plan(planned.plan)
+    if explain:
+        show_decisions(find_decisions(planned.plan, key))
+    else:
+        show_plan(planned.plan)
+    for note in planned.notes:
+        console.print(note, markup=False)
     if planned.existed:
         console.print(f"{planned.folder.plan} stood there already and is shown as it is (--overwrite plans anew)")
     elif dry_run:
@@ -106,11 +145,26 @@ def plan(
 
 @app.command()
 @reported
+def recipes(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Show this recipe's file.")] = None,
+) -> None:
+    """List the recipes that come with autospine, or show one."""
+    from autospine.cli.show import show_recipes
+    from autospine.planning.recipes import recipe_text, shipped_recipes
+
+    if name is None:
+        show_recipes(shipped_recipes())
+    else:
+        typer.echo(recipe_text(name), nl=False)
+
+
+@app.command()
+@reported
 def train(
     dataset: DatasetPath,
     fold: Annotated[str, typer.Argument(metavar="FOLD", help="0, 1, ... or all.")],
     configuration: Annotated[
-        str | None, typer.Option("--configuration", "-c", help="2d or 3d_fullres; the plan's default if not given.")
+        str | None, typer.Option("--configuration", "-c", help="2d, 3d_fullres, ...; the plan's default if not given.")
     ] = None,
     budget: Budget = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs instead of the plan's.")] = None,

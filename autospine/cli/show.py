@@ -15,11 +15,15 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 
 from autospine.cli.duration import format_duration
+from autospine.cli.size import format_size
 from autospine.errors import AutospineError
 
 if TYPE_CHECKING:
     from autospine.data.check import Finding
-    from autospine.planning.plan import Plan
+    from autospine.planning.compare import Difference
+    from autospine.planning.decisions import Decision
+    from autospine.planning.plan import ExpectedPlan, Plan
+    from autospine.planning.recipes import ShippedRecipe
     from autospine.workflow.progress import Update
 
 SHOWN = (
@@ -29,6 +33,9 @@ SHOWN = (
     "batch",
     "normalisation",
     "use_mask",
+    "neighbours",
+    "previous",
+    "network.encoder",
     "network.features",
     "network.bottleneck",
     "loss.kind",
@@ -121,9 +128,10 @@ def show_findings(findings: Sequence[Finding]) -> None:
 
 
 def show_plan(plan: Plan) -> None:
-    """The main decisions of each configuration, with their reasons."""
+    """The main decisions of each configuration with their reasons, what it takes, and what was left out."""
     names = [configuration.name for configuration in plan.configurations]
-    for name in names:
+    for configuration in plan.configurations:
+        name = configuration.name
         first = " (trained first)" if name == plan.default else ""
         table = Table(title=f"\n{plan.dataset}: {name}{first}", title_justify="left", box=SIMPLE, show_edge=False)
         table.add_column("decision", style="bold")
@@ -131,13 +139,80 @@ def show_plan(plan: Plan) -> None:
         table.add_column("why", ratio=1)
         for field in SHOWN:
             reason = plan.reasons.get(f"{name}.{field}")
-            if reason is not None:
+            idle = field in ("neighbours", "previous") and not getattr(configuration, field)
+            if reason is not None and not idle:
                 table.add_row(escape(_readable(field)), escape(_value(plan, name, field)), escape(reason))
         console.print(table)
+        if configuration.expected is not None:
+            console.print(f"[bold]expected[/bold] {escape(_expected(configuration.expected))}")
+    console.print()
     for key, reason in plan.reasons.items():
-        if key.partition(".")[0] not in names:
+        start, _, rest = key.partition(".")
+        if start == "left_out":
+            console.print(f"[bold]left out[/bold] {escape(rest)}: {escape(reason)}")
+        elif not any(key.startswith(f"{name}.") for name in names):
             value = getattr(plan, key, "")
             console.print(f"[bold]{escape(_readable(key))}[/bold] {escape(str(value))}: {escape(reason)}")
+
+
+def _expected(expected: ExpectedPlan) -> str:
+    """`memory about 7.6 GB; 0.34 s a step on CPU, 2 cores: 4800 steps`, as far as it is known."""
+    text = f"memory about {format_size(expected.memory_gb)}"
+    if expected.seconds_per_step is not None:
+        text += f"; {expected.seconds_per_step:.3g} s a step"
+        text += f" on {expected.device}" if expected.device else ""
+    return text + (f"; {expected.steps} steps" if expected.steps is not None else "")
+
+
+def show_decisions(found: Sequence[Decision]) -> None:
+    """Key, value and reason: a table on a terminal, a line each elsewhere."""
+    table = Table(box=SIMPLE, show_edge=False)
+    table.add_column("key", style="bold")
+    table.add_column("value", max_width=32)
+    table.add_column("why", ratio=1)
+    for decision in found:
+        left_out = decision.value is None and decision.key.startswith("left_out.")
+        value = "" if left_out else _written(decision.value)
+        table.add_row(escape(decision.key), escape(value), escape(decision.reason))
+        if not console.is_terminal:
+            said = f"{decision.key} = {value}" if value else decision.key
+            _line(f"{said}: {decision.reason}" if decision.reason else said)
+    if console.is_terminal:
+        console.print(table)
+
+
+def show_differences(found: Sequence[Difference], plans: tuple[object, object]) -> None:
+    """What two plans do not agree on: a table on a terminal, lines elsewhere."""
+    if not found:
+        _line("The plans are the same")
+        return
+    table = Table(box=SIMPLE, show_edge=False)
+    table.add_column("key", style="bold")
+    for name in plans:
+        table.add_column(escape(str(name)), ratio=1)
+    for difference in found:
+        sides = ((difference.first, difference.first_reason), (difference.second, difference.second_reason))
+        first, second = (f"{_written(value)} ({why})" if why else _written(value) for value, why in sides)
+        table.add_row(escape(difference.key), escape(first), escape(second))
+        if not console.is_terminal:
+            _line(f"{difference.key}\n  {plans[0]}: {first}\n  {plans[1]}: {second}")
+    if console.is_terminal:
+        console.print(table)
+    _line(f"{len(found)} difference(s)")
+
+
+def show_recipes(recipes: Sequence[ShippedRecipe]) -> None:
+    """Each recipe with its one line and what it changes against the default one."""
+    for recipe in recipes:
+        console.print(f"[bold]{escape(recipe.name)}[/bold]  {escape(recipe.summary)}", soft_wrap=True)
+        for key, value in recipe.changes:
+            _line(f"    {key} = {_written(value)}")
+    _line("Use one with `autospine plan DATASET --recipe NAME`; `autospine recipes NAME` shows its file")
+
+
+def _line(text: str) -> None:
+    """Print `text` as it is, however long: in a log or a pipe a line stays one."""
+    console.print(text, markup=False, soft_wrap=True)
 
 
 def _readable(field: str) -> str:
@@ -162,6 +237,17 @@ def _text(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.4g}"
+    return "none" if value is None else str(value)
+
+
+def _written(value: object) -> str:
+    """A value as it stands in plan.toml, texts without their quotes: what is shown can be found there and edited."""
+    if isinstance(value, tuple):
+        if value and isinstance(value[0], tuple) and isinstance(value[0][0], str):  # labels
+            return ", ".join(f"{name} = {number}" for name, number in value)
+        return f"[{', '.join(_written(part) for part in value)}]"
+    if isinstance(value, bool):
+        return "true" if value else "false"
     return "none" if value is None else str(value)
 
 

@@ -25,7 +25,7 @@ from autospine.data.box import nonzero_box
 from autospine.data.check import Finding, image_digest, inspect_case
 from autospine.data.dataset import Case, Dataset
 from autospine.errors import DataError
-from autospine.planning.convert import from_table, to_table
+from autospine.planning.convert import REPLAN, from_table, to_table
 
 SAMPLES_PER_CASE = 10_000
 """Foreground voxels drawn per case and channel (nnU-Net v2.8); fewer make the 0.5 % percentiles noisy."""
@@ -97,7 +97,7 @@ class Fingerprint:
     @classmethod
     def from_json(cls, table: object, where: str = "fingerprint.json") -> Fingerprint:
         """The fingerprint that `to_json` gave; PlanError naming `where` and the key otherwise."""
-        return from_table(cls, table, where)
+        return from_table(cls, table, where, REPLAN)
 
     def hash(self) -> str:
         """SHA-256 of the content: the same data give the same hash on every machine."""

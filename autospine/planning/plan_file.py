@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
 from typing import Any
 
 import tomlkit
@@ -15,7 +16,7 @@ from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import Comment, Table
 
 from autospine.errors import PlanError
-from autospine.planning.convert import REMEDY, check_keys, from_table, require, to_table
+from autospine.planning.convert import REMEDY, REPLAN, raise_faults, read_table, to_table
 from autospine.planning.plan import SCHEMA, Configuration, IntensityPlan, Plan
 
 
@@ -53,38 +54,82 @@ def plan_from_toml(text: str, where: str = "plan.toml") -> Plan:
     """The plan that `plan_to_toml` wrote, perhaps edited; reasons come back from the `# why:` lines.
 
     Raises PlanError naming `where` and the key for broken TOML, another schema, unknown or missing keys, wrong
-    types and impossible values.
+    types and impossible values; several faults are listed in one error.
     """
     try:
         document = tomlkit.parse(text)
         table: dict[str, Any] = document.unwrap()
     except (TOMLKitError, ValueError) as error:
-        raise PlanError(where, f"not readable as TOML: {error}", "a plan written by `autospine plan`", REMEDY) from None
+        raise PlanError(where, f"not readable as TOML: {error}", "a plan written by `autospine plan`", REPLAN) from None
     schema = table.get("schema")
-    require(schema == SCHEMA, f"{where}, key schema", schema, f"{SCHEMA}, the format this version reads")
-    check_keys(table, [item.name for item in fields(Plan)], where)
-    for name in ("labels", "configurations"):
-        require(isinstance(table.get(name), dict), f"{where}, key {name}", table.get(name), "a table")
-    rest = table.pop("reasons", {})
-    texts = isinstance(rest, dict) and all(isinstance(reason, str) for reason in rest.values())
-    require(texts, f"{where}, key reasons", rest, "a table of sentences")
-    labels = [[name, value] for name, value in table["labels"].items()]
-    configurations = []
-    for name, inner in table["configurations"].items():
-        require(isinstance(inner, dict), f"{where}, key configurations.{name}", inner, "a table")
-        configurations.append({"name": name, **inner})
-    plain = {**table, "labels": labels, "configurations": configurations}
-    plan = from_table(_PlanNumbers, plain, where)
-    values = {item.name: getattr(plan, item.name) for item in fields(plan)}
+    if schema != SCHEMA:
+        remedy = "plan the dataset again with `autospine plan DATASET --overwrite`"
+        expected = f"{SCHEMA}, the format this version reads"
+        raise PlanError(f"{where}, key schema", f"found {schema!r}", expected, remedy)
+    faults: list[PlanError] = []
+    rest = table.get("reasons", {})
+    if not isinstance(rest, dict) or not all(isinstance(reason, str) for reason in rest.values()):
+        faults.append(PlanError(f"{where}, key reasons", f"found {rest!r}", "a table of sentences", REMEDY))
+    labels = _labels(table["labels"], where, faults) if "labels" in table else {}
+    head = read_table(_PlanNumbers, table | labels, where, "", faults, also=("configurations", "reasons"))
+    configurations = _configurations(table.get("configurations"), where, faults)
+    raise_faults(where, faults, REPLAN)
+    assert head is not None
+    values = {item.name: getattr(head, item.name) for item in fields(head)}
     try:
-        return Plan(**values, reasons={**_reasons(document), **rest})
+        return Plan(**values, configurations=configurations, reasons={**_reasons(document), **rest})
     except PlanError as error:
-        raise PlanError(f"{where}, key {error.where}", error.found, error.expected, error.remedy) from None
+        raise PlanError(f"{where}, key {error.where}", error.found, error.expected, REPLAN) from None
+
+
+def read_plan_file(path: Path) -> Plan:
+    """The plan in the file `path`.
+
+    Raises:
+        PlanError: there is no such file, it is not text, or not a valid plan.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        found = f"cannot be read as text in UTF-8 ({error})"
+        raise PlanError(str(path), found, remedy="save it as UTF-8, or plan again with --overwrite") from error
+    return plan_from_toml(text, str(path))
+
+
+def _labels(table: object, where: str, faults: list[PlanError]) -> dict[str, list[list[object]]]:
+    """The table of labels as the pairs that a plan holds."""
+    if not isinstance(table, dict):
+        faults.append(PlanError(f"{where}, key labels", f"found {table!r}", "a table of names and values", REMEDY))
+        return {"labels": []}
+    whole = {name: value for name, value in table.items() if isinstance(value, int) and not isinstance(value, bool)}
+    for name in (name for name in table if name not in whole):
+        found, expected = f"found {table[name]!r}", "the label's value on disk, a whole number"
+        faults.append(PlanError(f"{where}, key labels.{name}", found, expected, REMEDY))
+    return {"labels": [[name, value] for name, value in whole.items()]}
+
+
+def _configurations(table: object, where: str, faults: list[PlanError]) -> tuple[Configuration, ...]:
+    """The configurations that have no fault; those of the others go to `faults`."""
+    if not isinstance(table, dict):
+        expected = "a table for each configuration, such as [configurations.2d]"
+        faults.append(PlanError(f"{where}, key configurations", f"found {table!r}", expected, REMEDY))
+        return ()
+    found = []
+    for name, inner in table.items():
+        path = f"configurations.{name}"
+        if isinstance(inner, dict) and "name" in inner:
+            expected = "the name in the table's own header"
+            faults.append(PlanError(f"{where}, key {path}", "there is no key `name`", expected, "remove the key"))
+            continue
+        named = {"name": name, **inner} if isinstance(inner, dict) else inner
+        configuration = read_table(Configuration, named, where, path, faults)
+        found += [] if configuration is None else [configuration]
+    return tuple(found)
 
 
 @dataclass(frozen=True)
 class _PlanNumbers:
-    """A plan's keys as they stand in the file, without the reasons, which are comments there."""
+    """A plan's keys as they stand in the file, without its configurations and the reasons, which are comments."""
 
     dataset: str
     recipe: str
@@ -92,7 +137,6 @@ class _PlanNumbers:
     channels: tuple[str, ...]
     labels: tuple[tuple[str, int], ...]
     intensities: tuple[IntensityPlan, ...]
-    configurations: tuple[Configuration, ...]
     default: str
     schema: int
 

@@ -12,12 +12,17 @@ from autospine.data.dataset import Dataset, open_dataset
 from autospine.data.files import read_json, write_json, write_text
 from autospine.data.folds import Fold, check_folds, group_cases, make_folds, read_folds, write_folds
 from autospine.errors import DataError, PlanError
-from autospine.planning.budget import fit_plan_to_budget
+from autospine.planning import rules
+from autospine.planning.budget import Budget, fit_plan_to_budget
 from autospine.planning.fingerprint import Fingerprint, extract_fingerprint
+from autospine.planning.memory import Precision
 from autospine.planning.plan import Configuration, Plan
 from autospine.planning.plan_file import plan_to_toml
 from autospine.planning.planner import make_plan
 from autospine.planning.recipe import Recipe, load_recipe
+from autospine.planning.transfer import transfer_plan
+from autospine.planning.validate import renew_expected_memory
+from autospine.workflow.documents import find_plan
 from autospine.workflow.progress import Progress, Silent, counted
 from autospine.workflow.runs import RunFolder
 
@@ -25,6 +30,7 @@ SAID = {
     "memory_gb": "--memory",
     "budget_s": "--budget",
     "recipe_choices": "content of the recipe",
+    "source": "--from",
     "files": "state of the data",
 }
 """How parts of a request are called in messages."""
@@ -37,13 +43,15 @@ class PlanRequest:
     recipe: str = "default"
     """Name of a shipped recipe or path of a recipe file."""
     memory_gb: float | None = None
-    """Memory to plan for; None: the recipe's."""
+    """Memory to plan for, 10^9 bytes; None: the recipe's, or else what the device has."""
     budget_s: float | None = None
     """Seconds that training may take; None: the recipe's epochs."""
     device: str = "auto"
-    """Where the budget is measured."""
+    """Whose memory is planned for, and where the budget is measured."""
     subjects: str | None = None
     """Regular expression that finds the subject in a case's name."""
+    source: Path | None = None
+    """A plan to move to this dataset: its file, a folder that holds it, or a dataset planned before."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,8 @@ class Planned:
     folder: RunFolder
     existed: bool
     """The plan stood there already and was left as it is."""
+    notes: tuple[str, ...] = ()
+    """What is to be said about it: where an edit changed the memory that it takes."""
 
 
 def plan_dataset(
@@ -76,24 +86,28 @@ def plan_dataset(
     progress = progress or Silent()
     dataset = open_dataset(path, subjects=request.subjects)
     recipe = load_recipe(request.recipe)
-    if request.memory_gb is not None:
-        recipe = replace(recipe, memory_gb=request.memory_gb)
+    source = None if request.source is None else _source(request, runs)
     folder = RunFolder.of(runs, path)
-    asked = _asked(request, recipe, dataset)
+    asked = _asked(request, recipe, source, dataset)
+    hardware = _hardware(request.device)
     if not dry_run:
         folder.check_writable()
         if folder.plan.exists() and not overwrite:
-            return Planned(_standing_plan(folder, asked), folder, existed=True)
-    measure = None
-    if request.budget_s is not None or request.device != "auto":
-        measure = _measure(request.device)
-
+            standing, notes = renew_expected_memory(_standing_plan(folder, asked), hardware.precision)
+            return Planned(standing, folder, existed=True, notes=notes)
+    measure = None if request.budget_s is None else _measure(request.device)
     with progress.task("Reading the dataset") as update:
         fingerprint = extract_fingerprint(dataset, progress=counted(update))
-    plan = make_plan(fingerprint, recipe)
+    if source is None:
+        recipe = replace(recipe, memory_gb=_memory_gb(request, recipe, hardware))
+        plan = make_plan(fingerprint, recipe, precision=hardware.precision)
+    else:
+        plan = transfer_plan(source, fingerprint, recipe, precision=hardware.precision)
     if request.budget_s is not None and measure is not None:
         with progress.task("Measuring this machine") as update:
-            plan = fit_plan_to_budget(plan, fingerprint, recipe, request.budget_s, _reporting(measure, update))
+            timed = _reporting(measure, update)
+            budget = Budget(request.budget_s, timed, hardware.device, precision=hardware.precision)
+            plan = fit_plan_to_budget(plan, fingerprint, recipe, budget)
     if not dry_run:
         folds = _folds(folder, fingerprint)
         write_json(folder.fingerprint, fingerprint.to_json())
@@ -102,6 +116,60 @@ def plan_dataset(
         # the plan last: where it stands, the rest stands too
         write_text(folder.plan, plan_to_toml(plan))
     return Planned(plan, folder, existed=False)
+
+
+def _source(request: PlanRequest, runs: Path) -> Plan:
+    """The plan to move.
+
+    Raises:
+        PlanError: it is not there, or the request asks for what a moved plan brings along.
+    """
+    assert request.source is not None
+    for key in ("memory_gb", "budget_s"):
+        if getattr(request, key) is not None:
+            found = f"{SAID[key]} beside --from: a moved plan keeps the network, patch, batch and schedule it has"
+            remedy = f"leave {SAID[key]} out; `autospine train` takes a --budget of its own"
+            raise PlanError(f"--from {request.source}", found, f"--from without {SAID[key]}", remedy)
+    return find_plan(request.source, runs)
+
+
+@dataclass(frozen=True)
+class _Hardware:
+    """What a plan has to know of the device."""
+
+    device: str
+    """What it is called in plans."""
+    memory_gb: float
+    """Memory to plan for, 10^9 bytes."""
+    precision: Precision
+    """What a training step computes in there."""
+
+
+def _hardware(name: str) -> _Hardware:
+    """The device called `name`.
+
+    A GPU's memory is planned for whole. A CPU shares its own with all else that runs: it is planned for as the
+    reference's device, or as what the machine has where that is less.
+
+    Raises:
+        DeviceError: there is no such device.
+    """
+    from autospine.networks.device import describe_device, device_memory_gb, resolve_device, step_precision
+
+    device = resolve_device(name)
+    total = device_memory_gb(device)
+    if total is None:
+        total = rules.DEFAULT_GB
+    elif device.type != "cuda":
+        total = min(total, rules.DEFAULT_GB)
+    return _Hardware(describe_device(device), total, step_precision(device))
+
+
+def _memory_gb(request: PlanRequest, recipe: Recipe, hardware: _Hardware) -> float:
+    """Memory to plan for: what the user says, what the recipe says, or what the device has."""
+    if request.memory_gb is not None:
+        return request.memory_gb
+    return hardware.memory_gb if recipe.memory_gb == "auto" else recipe.memory_gb
 
 
 def _folds(folder: RunFolder, fingerprint: Fingerprint) -> tuple[Fold, ...]:
@@ -158,8 +226,8 @@ def _reporting(
     return measured
 
 
-def _asked(request: PlanRequest, recipe: Recipe, dataset: Dataset) -> dict[str, Any]:
-    """Everything a plan answers: the request, the recipe's content and the state of the data set's files.
+def _asked(request: PlanRequest, recipe: Recipe, source: Plan | None, dataset: Dataset) -> dict[str, Any]:
+    """Everything a plan answers: the request, the content of recipe and moved plan, the state of the data set's files.
 
     Sizes and times of writing stand for the content of the files: enough to see that something changed without reading
     it all again.
@@ -172,7 +240,9 @@ def _asked(request: PlanRequest, recipe: Recipe, dataset: Dataset) -> dict[str, 
                 repr((case.name, case.subject, path.name, state and (state.st_size, state.st_mtime_ns))).encode()
             )
     choices = hashlib.sha256(repr(recipe).encode()).hexdigest()
-    return {**asdict(request), "recipe": recipe.name, "recipe_choices": choices, "files": files.hexdigest()}
+    moved = None if source is None else hashlib.sha256(plan_to_toml(source).encode()).hexdigest()
+    known = {"recipe": recipe.name, "recipe_choices": choices, "source": moved, "files": files.hexdigest()}
+    return {**asdict(request), **known}
 
 
 def _standing_plan(folder: RunFolder, asked: dict[str, Any]) -> Plan:

@@ -1,0 +1,191 @@
+"""A plan moved to another data set, so that weights trained by the one can start the other.
+
+What shapes the network's weights and what they have seen is taken from the plan: topology, patch, spacing, batch,
+normalisation, resampling, the kind of loss, the schedule. What only the new data can say is read from them: labels and
+their weights, channels, intensities, sizes, and the axes that may be mirrored. As in nnU-Net's transfer of plans,
+pretraining and training then run on one grid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from autospine.errors import PlanError
+from autospine.planning import rules
+from autospine.planning.anatomy import AXIS_NAMES, AxisAnatomy, read_anatomy
+from autospine.planning.decisions import LEFT_OUT, decisions
+from autospine.planning.fingerprint import Fingerprint
+from autospine.planning.grid import Grid, planned_grid
+from autospine.planning.loss import usual_sizes
+from autospine.planning.memory import Precision, training_memory_gb
+from autospine.planning.plan import Configuration, ExpectedPlan, IntensityPlan, LossPlan, Plan
+from autospine.planning.recipe import Recipe
+from autospine.planning.training import plan_training
+
+ALIKE = 2.0
+"""Ratio of spacings below which no axis stands apart: the topology pools such axes together and gives them one kernel,
+so that a patch may lie along any of them."""
+TAKEN = "taken from the plan of"
+
+
+def transfer_plan(source: Plan, fingerprint: Fingerprint, recipe: Recipe, *, precision: Precision = "half") -> Plan:
+    """The plan `source` for the data set of `fingerprint`; `recipe` says how mirroring is chosen there.
+
+    A configuration that the new data do not allow is left out with its reason (`left_out.2d`), and so is a cascade
+    whose first stage is left out. Mirroring and rotation follow the order and sides of the new labels.
+    The memory of a training step is estimated anew, in the `precision` of the device.
+
+    Raises:
+        PlanError: another number of channels, or no configuration is left.
+    """
+    _check_channels(source, fingerprint)
+    grid = planned_grid(fingerprint)
+    configurations: list[Configuration] = []
+    reasons = {"recipe": _taken(source)}
+    reasons |= {key: _taken(source, why) for key, why in source.reasons.items() if key.startswith(f"{LEFT_OUT}.")}
+    shapes = {item.name: _median_shape(item, fingerprint) for item in source.configurations}
+    obstacles = {item.name: _obstacle(item, fingerprint, grid, shapes[item.name]) for item in source.configurations}
+    for configuration in source.configurations:
+        name, previous = configuration.name, configuration.previous
+        if not obstacles[name] and previous is not None and obstacles[previous]:
+            obstacles[name] = f"its first stage {previous} is left out"
+        if obstacles[name]:
+            reasons[f"{LEFT_OUT}.{name}"] = obstacles[name]
+            continue
+        moved, renewed = _move(configuration, fingerprint, recipe, shapes[name], precision)
+        configurations.append(moved)
+        taken = (decision for decision in decisions(source) if decision.key.startswith(f"{name}."))
+        reasons |= {item.key: _taken(source, item.reason) for item in taken if f"{name}.expected" not in item.sections}
+        reasons[f"{name}.axis_order"] = f"{_taken(source)}; {_same_axes(configuration, grid)}"
+        reasons |= {f"{name}.{key}": text for key, text in renewed.items()}
+    names = [configuration.name for configuration in configurations]
+    if not names:
+        listed = "\n".join(f"{name}: {obstacle}" for name, obstacle in obstacles.items())
+        found = f"no configuration of the plan of {source.dataset} suits these data\n{listed}"
+        remedy = "plan these data by themselves, without --from"
+        raise PlanError(fingerprint.dataset, found, "data that lie as the plan's do", remedy)
+    if source.default in names:
+        default, reasons["default"] = source.default, _taken(source, source.reasons.get("default", ""))
+    else:
+        default, reasons["default"] = names[0], f"the plan's {source.default} is left out for these data"
+    return Plan(
+        dataset=fingerprint.dataset,
+        recipe=source.recipe,
+        fingerprint_hash=fingerprint.hash(),
+        channels=fingerprint.channels,
+        labels=fingerprint.labels,
+        intensities=tuple(
+            IntensityPlan(channel.mean, channel.std, channel.percentile_00_5, channel.percentile_99_5)
+            for channel in fingerprint.intensities
+        ),
+        configurations=tuple(configurations),
+        default=default,
+        reasons=reasons,
+    )
+
+
+def _check_channels(source: Plan, fingerprint: Fingerprint) -> None:
+    ours, theirs = fingerprint.channels, source.channels
+    if len(ours) != len(theirs):
+        found = f"{len(ours)} channel(s) ({', '.join(ours)}); the plan of {source.dataset} has {len(theirs)}"
+        found += f" ({', '.join(theirs)})"
+        remedy = "give data with as many channels, or plan these without --from"
+        raise PlanError(fingerprint.dataset, found, "as many channels as the network takes", remedy)
+
+
+def _taken(source: Plan, reason: str = "") -> str:
+    """The reason of a moved value; one that was moved before keeps the data set that it first came from."""
+    if reason.startswith(TAKEN):
+        return reason
+    return f"{TAKEN} {source.dataset}" + (f"; there: {reason}" if reason else "")
+
+
+def _obstacle(configuration: Configuration, fingerprint: Fingerprint, grid: Grid, shape: tuple[int, ...]) -> str:
+    """Why the new data do not allow the configuration; empty where they do."""
+    together = 2 * configuration.neighbours + 1
+    slices = float(np.median([case.cropped_shape[configuration.axis_order[0]] for case in fingerprint.cases]))
+    if not _same_axes(configuration, grid):
+        runs = f"the coarsest axis of these data runs {AXIS_NAMES[grid.axis_order[0]]}"
+        return f"{runs}, that of the plan {AXIS_NAMES[configuration.axis_order[0]]}: its patches would lie across it"
+    if min(shape) == 1:
+        return f"the median case has {' x '.join(map(str, shape))} voxels at the plan's spacing"
+    if slices < together:
+        return f"it sees {together} slices together, the median case has {slices:g}"
+    return ""
+
+
+def _same_axes(configuration: Configuration, grid: Grid) -> str:
+    """Why the plan's axis order holds for the new data; empty where it does not.
+
+    Where the same axis is the coarsest, a patch lies in the body as it did. Where another one is, the order still holds
+    if the axes cannot be told apart: the new data's spacings are alike or, in 3D, those of the plan. Slices (2D) are
+    always cut along the coarsest axis.
+    """
+    first, spacing = configuration.axis_order[0], configuration.spacing_mm
+    if grid.axis_order[0] == first:
+        return f"the coarsest axis of these data runs {AXIS_NAMES[first]} as well"
+    if not grid.flat and max(grid.spacing_mm) < ALIKE * min(grid.spacing_mm):
+        return f"no axis of these data is {ALIKE:g} times coarser than another"
+    if not grid.flat and len(spacing) == 3 and max(spacing) < ALIKE * min(spacing):
+        return f"no axis of the plan is {ALIKE:g} times coarser than another"
+    return ""
+
+
+def _median_shape(configuration: Configuration, fingerprint: Fingerprint) -> tuple[int, ...]:
+    """Median case of the new data at the plan's spacing, planned axes."""
+    target = configuration.spacing_mm
+    axes = configuration.axis_order[-len(target) :]
+    shapes = [
+        rules.resampled_shape(
+            [case.cropped_shape[axis] for axis in axes], [case.spacing_mm[axis] for axis in axes], target
+        )
+        for case in fingerprint.cases
+    ]
+    return tuple(max(1, round(float(edge))) for edge in np.median(np.asarray(shapes), axis=0))
+
+
+def _move(
+    configuration: Configuration,
+    fingerprint: Fingerprint,
+    recipe: Recipe,
+    shape: tuple[int, ...],
+    precision: Precision,
+) -> tuple[Configuration, dict[str, str]]:
+    """The configuration for the new data, and the reasons of what was renewed."""
+    labels, channels = len(fingerprint.labels), len(fingerprint.channels)
+    entering = channels * (2 * configuration.neighbours + 1) + (labels if configuration.previous else 0)
+    network = replace(configuration.network, in_channels=entering, out_channels=labels + 1)
+    anatomy = read_anatomy(fingerprint)
+    axes = tuple(anatomy[axis] for axis in configuration.axis_order[-network.dimension :])
+    planned = plan_training(recipe, configuration.patch, axes)
+    loss, adaptive = _loss(configuration, fingerprint), configuration.loss.kind == "dice_size_adaptive_ce"
+    training = replace(configuration.training, mirror_axes=planned.mirror_axes, rotation_deg=planned.rotation_deg)
+    moved = replace(configuration, median_shape=shape, network=network, loss=loss, training=training, expected=None)
+    moved = replace(moved, expected=ExpectedPlan(training_memory_gb(moved, precision)))
+    return moved, {
+        "median_shape": f"median of the {len(fingerprint.cases)} cases, cropped and resampled to this spacing",
+        "network.in_channels": f"what enters with {channels} image channel(s)",
+        "network.out_channels": f"background and {labels} labels",
+        "loss.class_weights": "by the sizes of these labels" if adaptive else "plain cross entropy weighs all alike",
+        "training.mirror_axes": _mirror_reason(recipe, planned.mirror_axes, axes),
+        "training.rotation_deg": "as far as the order and the sides of these labels allow",
+        "expected.memory_gb": "estimated anew for these channels and labels",
+    }
+
+
+def _loss(configuration: Configuration, fingerprint: Fingerprint) -> LossPlan:
+    loss = configuration.loss
+    sizes = usual_sizes(fingerprint.cases, configuration.axis_order, configuration.spacing_mm)
+    weights = rules.size_adaptive_weights(sizes, loss.alpha, loss.weight_cap)
+    adaptive = loss.kind == "dice_size_adaptive_ce"
+    return replace(loss, class_weights=weights if adaptive else tuple(1.0 for _ in weights))
+
+
+def _mirror_reason(recipe: Recipe, mirrored: tuple[int, ...], axes: tuple[AxisAnatomy, ...]) -> str:
+    if recipe.mirror != "auto":
+        return f"the recipe {recipe.name} says {recipe.mirror}"
+    return "; ".join(
+        f"axis {index} {'' if index in mirrored else 'not '}mirrored ({axis.reason})" for index, axis in enumerate(axes)
+    )

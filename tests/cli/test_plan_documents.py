@@ -1,0 +1,233 @@
+"""Plans as documents: explained, compared, moved and edited from the command line; and the recipes they start from."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner, Result
+
+from autospine.cli import show
+from autospine.cli.app import app
+from autospine.planning.plan_file import read_plan_file
+from autospine.planning.recipe import recipe_folder
+
+
+def call(*words: object) -> Result:
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def text(result: Result) -> str:
+    """All output without the line breaks and frames of the terminal."""
+    return " ".join(result.output.replace("│", " ").split())
+
+
+def lines(result: Result) -> list[str]:
+    assert result.exit_code == 0, result.output
+    return result.output.splitlines()
+
+
+def refused(result: Result, *words: str) -> None:
+    assert result.exit_code == 1, result.output
+    assert "Traceback" not in result.output
+    for word in words:
+        assert word in text(result), (word, result.output)
+
+
+@pytest.fixture(scope="module")
+def runs(toy_dataset: Path, toy_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder in which the toy dataset has been planned; not to be changed."""
+    folder = tmp_path_factory.mktemp("runs")
+    planned = call("plan", toy_dataset, "--recipe", toy_recipe, "--runs", folder)
+    assert planned.exit_code == 0, planned.output
+    return folder
+
+
+@pytest.fixture
+def plan_file(runs: Path, tmp_path: Path) -> Path:
+    """A copy of that plan, to edit."""
+    return Path(shutil.copy(runs / "toy" / "plan.toml", tmp_path / "mine.toml"))
+
+
+def edit(path: Path, old: str, new: str) -> Path:
+    content = path.read_text()
+    assert old in content, old
+    path.write_text(content.replace(old, new, 1))
+    return path
+
+
+# -- explain
+
+
+def test_explain_shows_every_decision_of_the_standing_plan(toy_dataset: Path, runs: Path) -> None:
+    found = lines(call("plan", toy_dataset, "--explain", "--runs", runs))
+    assert any(line.startswith("3d_fullres.patch = [") for line in found)
+    assert any(line.startswith("2d.training.mirror_axes = [") for line in found)
+    assert "labels = upper = 1, lower = 3" in found
+    assert any(line.startswith("left_out.3d_lowres: ") for line in found)
+
+
+@pytest.mark.parametrize("order", ["behind", "before"])
+def test_explain_takes_a_key_behind_it(toy_dataset: Path, runs: Path, order: str) -> None:
+    words = (toy_dataset, "--explain", "loss") if order == "behind" else ("--explain", toy_dataset, "loss")
+    found = lines(call("plan", *words, "--runs", runs))
+    assert [line.split(" = ")[0] for line in found] == [
+        f"3d_fullres.loss.{key}" for key in ("kind", "class_weights", "batch_dice", "smooth", "alpha", "weight_cap")
+    ]
+
+
+def test_explain_takes_a_plan_by_file_folder_and_name(runs: Path) -> None:
+    answers = {
+        call("plan", place, "--explain", "patch", "--runs", runs).output
+        for place in (runs / "toy" / "plan.toml", runs / "toy", "toy", "elsewhere/toy")
+    }
+    (answer,) = answers
+    assert answer.startswith("3d_fullres.patch = [")
+    assert answer.count("\n") == 1
+
+
+def test_explain_of_an_unknown_key_names_the_nearest(toy_dataset: Path, runs: Path) -> None:
+    refused(call("plan", toy_dataset, "--explain", "pach", "--runs", runs), "no decision `pach`", "`patch`")
+
+
+def test_explain_without_a_plan_says_to_plan_first(toy_dataset: Path, tmp_path: Path) -> None:
+    refused(call("plan", toy_dataset, "--explain", "--runs", tmp_path), "run `autospine plan DATASET` first")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_explain_of_a_dry_run_plans_and_writes_nothing(toy_dataset: Path, toy_recipe: Path, tmp_path: Path) -> None:
+    result = call(
+        "plan", toy_dataset, "--dry-run", "--explain", "2d.batch", "--recipe", toy_recipe, "--memory", "11.5G",
+        "--runs", tmp_path / "runs",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert "2d.batch = " in result.output
+    assert "12 GB" not in result.output and "8 GB" in result.output  # 11.5 GB is planned for as the 8 GB below it
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_terminal_shows_a_table(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = io.StringIO()
+    monkeypatch.setattr(show, "console", Console(file=screen, force_terminal=True, width=160, color_system=None))
+    assert call("plan", "toy", "--explain", "loss.kind", "--runs", runs).exit_code == 0
+    head, *rows = (line.split() for line in screen.getvalue().splitlines() if line.strip() and "─" not in line)
+    assert head == ["key", "value", "why"]
+    assert rows[0][:2] == ["3d_fullres.loss.kind", "dice_ce"]
+
+
+# -- diff
+
+
+def test_a_plan_and_itself_are_the_same(runs: Path) -> None:
+    assert lines(call("plan", "--diff", runs / "toy", "toy", "--runs", runs)) == ["The plans are the same"]
+
+
+def test_diff_shows_both_values_and_both_reasons(runs: Path, plan_file: Path) -> None:
+    edit(plan_file, "momentum = 0.99", "momentum = 0.9")
+    edit(plan_file, 'dataset = "toy"', 'dataset = "doll"')
+    found = lines(call("plan", "--diff", "toy", plan_file, "--runs", runs))
+    assert found == [
+        "dataset",
+        "  toy: toy",
+        f"  {plan_file}: doll",
+        "2d.training.momentum",
+        "  toy: 0.99 (the recipe toy)",
+        f"  {plan_file}: 0.9 (the recipe toy)",
+        "2 difference(s)",
+    ]
+
+
+def test_diff_of_what_is_not_there(runs: Path, plan_file: Path) -> None:
+    refused(call("plan", "--diff", "toy", "other", "--runs", runs), "no plan", "plan.toml is not there")
+    refused(call("plan", "--diff", edit(plan_file, "batch = ", "bach = "), "toy", "--runs", runs), "perhaps `batch`")
+
+
+# -- edited by hand
+
+
+def test_an_edited_plan_shows_the_memory_that_it_takes_now(
+    toy_dataset: Path, toy_recipe: Path, runs: Path, tmp_path: Path
+) -> None:
+    mine = Path(shutil.copytree(runs, tmp_path / "runs"))
+    batch = read_plan_file(mine / "toy" / "plan.toml").configuration("2d").batch
+    edit(mine / "toy" / "plan.toml", f"batch = {batch}\n", f"batch = {batch * 10}\n")
+    result = call("plan", toy_dataset, "--recipe", toy_recipe, "--runs", mine)
+    assert result.exit_code == 0, result.output
+    assert "2d was edited: a training is now expected to take" in text(result)
+    assert "stood there already" in text(result)
+
+
+# -- from
+
+
+def test_a_plan_moves_to_another_dataset(toy_dataset: Path, runs: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(toy_dataset, tmp_path / "other"))
+    description = json.loads((other / "dataset.json").read_text())
+    description["labels"] = {"background": 0, "above": 1, "middle": 2, "below": 3}
+    (other / "dataset.json").write_text(json.dumps(description))
+    options = ("--from", runs / "toy", "--runs", tmp_path / "runs")
+    result = call("plan", other, *options)
+    assert result.exit_code == 0, result.output
+    source = read_plan_file(runs / "toy" / "plan.toml")
+    moved = read_plan_file(tmp_path / "runs" / "other" / "plan.toml")
+    assert moved.configuration().network.features == source.configuration().network.features
+    assert moved.configuration().patch == source.configuration().patch
+    assert moved.configuration().network.out_channels == 4
+    assert moved.reasons["3d_fullres.patch"].startswith("taken from the plan of toy")
+    assert "stood there already" in text(call("plan", other, *options))
+    refused(call("plan", other, "--runs", tmp_path / "runs"), "another --from", "--overwrite")
+
+
+def test_a_moved_plan_brings_its_own_memory_and_time(toy_dataset: Path, runs: Path, tmp_path: Path) -> None:
+    options = ("--from", "toy", "--runs", runs)
+    refused(call("plan", tmp_path, *options), str(tmp_path))
+    refused(call("plan", toy_dataset, *options, "--memory", "8GB", "--dry-run"), "--memory", "leave --memory out")
+    refused(call("plan", toy_dataset, *options, "--budget", "1m", "--dry-run"), "--budget", "leave --budget out")
+    refused(call("plan", toy_dataset, "--from", "nowhere", "--runs", runs, "--dry-run"), "no plan")
+
+
+# -- recipes
+
+
+def test_recipes_are_listed_with_what_they_change() -> None:
+    found = lines(call("recipes"))
+    assert "    warmup = 0.1" in found
+    assert [line.split("  ")[0] for line in found if not line.startswith(" ")][:-1] == [
+        "default", "lumbar", "metastases", "tumour",
+    ]  # fmt: skip
+
+
+def test_a_recipe_is_shown_as_it_lies() -> None:
+    result = call("recipes", "tumour")
+    assert result.exit_code == 0
+    assert result.output == (recipe_folder() / "tumour.toml").read_text(encoding="utf-8")
+    refused(call("recipes", "tumor"), "default, lumbar, metastases, tumour")
+
+
+# -- usage
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("--explain",),
+        ("toy", "loss"),
+        ("toy", "--explain", "loss", "patch"),
+        ("toy", "--explain", "--overwrite"),
+        ("toy", "--explain", "--recipe", "lumbar"),
+        ("toy", "--diff", "a", "b"),
+        ("--diff", "a"),
+        ("--diff", "a", "b", "--explain"),
+        ("--diff", "a", "b", "--memory", "8GB"),
+        ("toy", "--memory", "lots"),
+        ("toy", "--memory", "0.5"),
+    ],
+)
+def test_usage_errors_exit_with_2(words: tuple[str, ...]) -> None:
+    result = call("plan", *words)
+    assert result.exit_code == 2, result.output

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import pytest
+import typer
+
+from autospine.cli.size import format_size, parse_size
+
+
+@pytest.mark.parametrize(
+    ("text", "gigabytes"),
+    [("8", 8.0), ("8GB", 8.0), ("24GB", 24.0), ("80G", 80.0), ("11.5", 11.5), (" 11.5 gb ", 11.5), ("1", 1.0)],
+)
+def test_sizes_as_people_write_them(text: str, gigabytes: float) -> None:
+    assert parse_size(text) == gigabytes
+
+
+@pytest.mark.parametrize(
+    "text", ["", "GB", "much", "8TB", "512MB", "8 GiB", "-8", "8,5", "1e3", "nan", "inf", "8GB 8GB"]
+)
+def test_other_texts_are_usage_errors(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="gigabytes"):
+        parse_size(text)
+
+
+@pytest.mark.parametrize("text", ["0", "0.5GB", "9" * 400])
+def test_impossible_sizes_are_usage_errors(text: str) -> None:
+    with pytest.raises(typer.BadParameter):
+        parse_size(text)
+
+
+def test_sizes_are_shown_with_what_is_known_of_them() -> None:
+    assert [format_size(size) for size in (7.64, 23.96, 1.0, 0.0412)] == ["7.6 GB", "24.0 GB", "1.0 GB", "0.041 GB"]
