@@ -10,29 +10,37 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil, isfinite, prod
+from typing import Any
 
-from autospine.planning.cost import multiply_adds
+from autospine.planning.expected import expect
 from autospine.planning.fingerprint import Fingerprint
 from autospine.planning.ladder import Rung, ladder
-from autospine.planning.memory import Precision, training_memory_gb
-from autospine.planning.plan import Configuration, ExpectedPlan, Plan
+from autospine.planning.memory import Machine
+from autospine.planning.plan import Configuration, Plan
 from autospine.planning.recipe import Recipe
 
 STEP_SHARE = 0.9
 """Share of the budget that goes into steps; the rest is start-up, validation batches and checkpoints."""
 EPOCHS = 30
 """Epochs in a budget: a validation and a point of the history for each thirtieth of the time."""
+STEPS_PER_EPOCH = 20
+"""Fewest steps in an epoch: two validation batches after each then take 3 % of the time."""
 FULL_STEPS = 10_000
 """Steps from which the plan is trained as the rules make it; our own figure, beyond what a CPU does in hours."""
 FEW_STEPS = 25_000
 """Steps (a tenth of the reference's schedule) below which AdamW replaces SGD; our own first figure."""
-WEAK_STEPS = 300
-"""Steps under which nothing but background was learnt of lumbar levels (docs/benchmarks/budget.md)."""
+SHORT: Mapping[str, Any] = {"optimiser": "adamw", "learning_rate": 2e-3, "weight_decay": 0.01, "warmup": 0.05}
+"""Optimiser of a short schedule. Its peak rate was compared on lumbar MR (docs/benchmarks/budget.md); weight decay and
+warm-up are the usual ones."""
+JITTER = 0.5
+"""Jitter of forced patches where the view is narrowed: in patches far smaller than the image a label that is always in
+the middle is not looked for elsewhere."""
+WEAK_STEPS = 150
+"""Steps under which little but background was learnt of lumbar levels (docs/benchmarks/budget.md)."""
 VIEW_LOST = 0.7
 """Share of 2D's view in plane under which 3D has lost it; padding to the poolings alone makes a tenth of difference."""
 HOPELESS = 4.0
-"""A rung that the narrowest one predicts to be so many times too slow is not measured: narrow networks use a machine
-worse than wide ones, though hardly four times worse, and a step of the full plan may take a minute."""
+"""How many times longer than allowed a step may take before its measurement is given up."""
 
 
 @dataclass(frozen=True)
@@ -41,18 +49,21 @@ class Budget:
 
     seconds: float
     """Seconds that a training may take."""
-    seconds_per_step: Callable[[Configuration], float]
-    """Measures a training step on the device; infinite where its memory is too small."""
+    seconds_per_step: Callable[[Configuration, float], float]
+    """Measures a training step on the device, and may stop once a step takes longer than the seconds given with it;
+    infinite where the device's memory is too small."""
     device: str = ""
     """What the device is called in the plan."""
-    memory_gb: float | None = None
-    """Memory that the plan was made for; None: the recipe's."""
-    precision: Precision = "half"
-    """Of a training step on the device."""
+    machine: Machine = Machine()
+    """How it computes a step."""
 
     def steps(self, seconds_per_step: float) -> int:
         """Training steps that fit."""
-        return max(1, int(self.seconds * STEP_SHARE / seconds_per_step))
+        return int(self.seconds * STEP_SHARE / seconds_per_step)
+
+    def allowed(self, rung: Rung) -> float:
+        """Seconds that a step of `rung` may take for it to be worth training."""
+        return self.seconds * STEP_SHARE / rung.least_steps
 
 
 def fit_plan_to_budget(plan: Plan, fingerprint: Fingerprint, recipe: Recipe, budget: Budget) -> Plan:
@@ -78,30 +89,35 @@ def fit_to_budget(
 ) -> tuple[Configuration, dict[str, str]]:
     """The richest plan of the ladder whose steps in the budget are as many as it needs.
 
-    Rungs that cannot fit, by their multiply-adds beside a measured rung, are not measured. Where even the narrowest is
-    too slow it is kept, and the reason says so. Returns it with a schedule for the budget and with all of `reasons`,
-    those of this configuration renewed.
+    Where even the narrowest is too slow it is kept, and the reason says so. Returns it with a schedule for the budget
+    and with all of `reasons`, those of this configuration renewed.
     """
     unchanged = Rung((), configuration, dict(reasons), FULL_STEPS)
-    rungs = (unchanged, *ladder(fingerprint, recipe, configuration, budget.memory_gb, budget.precision))
-    narrowest = rungs[-1]
-    floor = budget.seconds_per_step(narrowest.configuration)
-    chosen, seconds = narrowest, floor
-    wider: tuple[float, int] | None = None
-    for rung in rungs[:-1]:
-        allowed = budget.seconds * STEP_SHARE / rung.least_steps
-        work = _work(rung.configuration)
-        # A narrower network uses the machine no better than a wider one: its time is at least its share of the work.
-        at_least = wider[0] * work / wider[1] if wider else 0.0
-        if floor * work / _work(narrowest.configuration) > HOPELESS * allowed or at_least > allowed:
-            continue
-        measured = budget.seconds_per_step(rung.configuration)
-        if measured <= allowed:
-            chosen, seconds = rung, measured
-            break
-        # infinite where the device's memory was too small: that says nothing about the time of a narrower one
-        wider = (measured, work) if isfinite(measured) else wider
+    rungs = (unchanged, *ladder(fingerprint, recipe, configuration, budget.machine))
+    chosen, seconds = _richest(rungs, budget)
     return _schedule(recipe, chosen, reasons, budget, seconds, configuration)
+
+
+def _richest(rungs: Sequence[Rung], budget: Budget) -> tuple[Rung, float]:
+    """The first of `rungs` (the most work first) that fits, and its measured seconds a step.
+
+    Climbs from the narrowest, by leaps: a step of more work takes at most so many times longer (wide networks use a
+    machine better, and a GPU's narrow step is all overhead), so the richest rung that fits by that scale surely does.
+    Then one above it is tried at a time, until one does not fit.
+    """
+    place, top = len(rungs) - 1, 0
+    seconds = budget.seconds_per_step(rungs[place].configuration, float("inf"))
+    while place > top and isfinite(seconds):
+        scale = seconds / rungs[place].work
+        sure = [at for at in range(top, place) if scale * rungs[at].work <= budget.allowed(rungs[at])]
+        higher = min(sure, default=place - 1)
+        allowed = budget.allowed(rungs[higher])
+        measured = budget.seconds_per_step(rungs[higher].configuration, HOPELESS * allowed)
+        if measured <= allowed:
+            place, seconds = higher, measured
+        else:
+            top = higher + 1
+    return rungs[place], seconds
 
 
 def default_within_budget(configurations: Sequence[Configuration], recipe: Recipe) -> tuple[str, str] | None:
@@ -112,7 +128,7 @@ def default_within_budget(configurations: Sequence[Configuration], recipe: Recip
     and 16 features Dice 0.87, 3D at 2 mm and 8 features 0.12.
     """
     by_name = {configuration.name: configuration for configuration in configurations}
-    if recipe.default != "auto" or len(by_name) < 2:
+    if recipe.default != "auto" or not {"2d", "3d_fullres"} <= set(by_name):
         return None
     flat, full = by_name["2d"], by_name["3d_fullres"]
     spacing, flat_spacing = full.spacing_mm[1:], flat.spacing_mm
@@ -136,10 +152,6 @@ def _view(configuration: Configuration) -> tuple[float, ...]:
     return tuple(round(edge * step) for edge, step in sizes)
 
 
-def _work(configuration: Configuration) -> int:
-    return multiply_adds(configuration.network, configuration.patch, configuration.batch)
-
-
 def _schedule(
     recipe: Recipe,
     rung: Rung,
@@ -151,32 +163,37 @@ def _schedule(
     """The rung with a training plan for the budget, and its reasons."""
     name, old = rung.configuration.name, rung.configuration.training
     steps = budget.steps(seconds)
-    per_epoch = max(1, round(steps / EPOCHS))
+    per_epoch = max(STEPS_PER_EPOCH, round(steps / EPOCHS))
     training = replace(
         old,
         budget_s=budget.seconds,
-        epochs=ceil(steps / per_epoch),
+        epochs=max(1, ceil(steps / per_epoch)),
         steps_per_epoch=per_epoch,
         # A validation batch costs a third of a step: a tenth as many take 3 % of the time.
-        validation_steps=min(old.validation_steps, max(2, per_epoch // 10)),
+        validation_steps=min(old.validation_steps, per_epoch // 10),
     )
-    # a recipe that names its own optimiser keeps it
-    few = steps < FEW_STEPS and (recipe.optimiser, recipe.learning_rate) == (Recipe.optimiser, Recipe.learning_rate)
+    few = steps < FEW_STEPS and recipe.optimiser == "auto"
     if few:
-        training = replace(training, optimiser="adamw", learning_rate=1e-3, weight_decay=0.01, warmup=0.05)
-    expected = ExpectedPlan(
-        memory_gb=training_memory_gb(replace(rung.configuration, training=training), budget.precision),
+        training = replace(training, **SHORT)
+    if "view" in rung.what:
+        training = replace(training, foreground_jitter=max(old.foreground_jitter, JITTER))
+    configuration = replace(rung.configuration, training=training)
+    expected = expect(
+        configuration,
+        budget.machine,
         device=budget.device or None,
         seconds_per_step=round(seconds, 4) if isfinite(seconds) else None,
-        steps=steps,
+        steps=steps if isfinite(seconds) else None,
     )
-    configuration = replace(rung.configuration, training=training, expected=expected)
+    configuration = replace(configuration, expected=expected)
     measured = f"measured {seconds:.3g} s a step: about {steps} steps in {_duration(budget.seconds)}"
-    given_up = ", ".join(rung.what)
-    if steps < WEAK_STEPS:
+    if not isfinite(seconds):
+        measured = "the device's memory is too small to measure a step"
+        verdict = f"the narrowest plan there is; {measured}"
+    elif steps < WEAK_STEPS:
         verdict = f"the narrowest plan there is; {measured}, under {WEAK_STEPS}: expect a weak model"
-    elif given_up:
-        verdict = f"narrowed ({given_up}) until its steps fit; {measured}"
+    elif rung.what:
+        verdict = f"narrowed ({', '.join(rung.what)}) to the richest plan that gets enough steps; {measured}"
     else:
         verdict = f"nothing had to be narrowed: {measured}"
     renewed = {**reasons, **rung.reasons}
@@ -186,15 +203,21 @@ def _schedule(
     renewed[f"{name}.training.validation_steps"] = "about a tenth of an epoch's steps, to spend the time on training"
     if few:
         text = f"a short schedule ({steps} steps, the reference has 250 000): AdamW gets further than SGD in it"
-        for key in ("optimiser", "learning_rate", "weight_decay", "warmup"):
+        for key in SHORT:
             renewed[f"{name}.training.{key}"] = text
+    if training.foreground_jitter != old.foreground_jitter:
+        renewed[f"{name}.training.foreground_jitter"] = (
+            "the view is narrow: a label that is always in the middle of its patch would not be looked for elsewhere"
+        )
     for key, value, given in (
         ("spacing_mm", configuration.spacing_mm, before.spacing_mm),
         ("patch", configuration.patch, before.patch),
         ("batch", configuration.batch, before.batch),
         ("network.features", configuration.network.features, before.network.features),
+        ("network.blocks", configuration.network.blocks, before.network.blocks),
+        ("network.convs_decoder", configuration.network.convs_decoder, before.network.convs_decoder),
     ):
-        if value != given:
+        if value != given:  # the narrower network may have fewer stages too, which the rules explain
             renewed[f"{name}.{key}"] = f"narrowed for the time budget from {_text(given)}; {measured}"
     return configuration, renewed
 

@@ -15,15 +15,16 @@ measurements on lumbar, cord and hippocampus MR (docs/benchmarks/budget.md).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 from autospine.planning.anatomy import read_anatomy
+from autospine.planning.cost import multiply_adds
 from autospine.planning.fingerprint import Fingerprint
 from autospine.planning.loss import usual_sizes
-from autospine.planning.memory import Precision
+from autospine.planning.memory import Machine
 from autospine.planning.plan import Configuration
-from autospine.planning.planner import Narrowing, configure
+from autospine.planning.planner import LOW, Narrowing, configure
 from autospine.planning.recipe import Recipe
 
 LEAST_VOXELS = {2: 75.0, 3: 600.0}
@@ -36,6 +37,8 @@ DECODER_CONVS = 1
 more (lumbar MR, the same five minutes: Dice 0.888 with one, 0.875 with two)."""
 NEAR_VIEW = 4.0
 """Patch edge over the extent of the largest class along an axis without order."""
+NEAREST_VOXELS = 96
+"""Fewest voxels of a patch edge that is narrowed so: below, small lesions would be shown without their surroundings."""
 
 
 @dataclass(frozen=True)
@@ -57,24 +60,30 @@ WAYS: Mapping[int, tuple[Way, ...]] = {
     2: (
         Way(32, 8, 1.0, False, 6000),
         Way(32, 4, 1.0, True, 3000),
-        Way(32, 4, 1.41, True, 2000),
-        Way(16, 4, 1.0, True, 1500),
-        Way(16, 4, 1.41, True, 600),
-        Way(16, 4, 2.0, True, 400),
-        Way(8, 4, 2.0, True, 400),
-        Way(8, 4, 2.83, True, 0),
+        Way(32, 2, 1.0, True, 1500),
+        Way(32, 2, 1.41, True, 1000),
+        Way(16, 2, 1.0, True, 1000),
+        Way(16, 2, 1.41, True, 500),
+        Way(16, 2, 2.0, True, 300),
+        Way(8, 2, 2.0, True, 300),
+        Way(8, 2, 2.83, True, 1),
     ),
     3: (
         Way(32, 2, 1.0, False, 6000),
         Way(16, 2, 1.0, True, 2000),
-        Way(16, 2, 1.41, True, 1200),
-        Way(16, 1, 1.41, True, 1200),
-        Way(16, 1, 2.0, True, 600),
-        Way(8, 1, 2.0, True, 600),
-        Way(8, 1, 2.83, True, 0),
+        Way(16, 2, 1.41, True, 1000),
+        Way(16, 1, 1.41, True, 1000),
+        Way(16, 1, 2.0, True, 500),
+        Way(8, 1, 2.0, True, 500),
+        Way(8, 1, 2.83, True, 1),
     ),
 }
 """From the richest to the poorest, by the network's dimension."""
+RESIDUAL_BLOCKS = 1
+"""Residual blocks per encoder stage on every rung: the deep stages of the full plan hold six, which few steps cannot
+fill; our own choice, not measured."""
+CHEAPER = 0.9
+"""A rung that takes more of the work of the one above it, after the padding of its patch, is none."""
 
 
 @dataclass(frozen=True)
@@ -89,45 +98,62 @@ class Rung:
     least_steps: int
     """Fewest steps with which it is worth training."""
 
+    @property
+    def work(self) -> int:
+        """Multiply-adds of a forward pass of its batch."""
+        configuration = self.configuration
+        return multiply_adds(configuration.network, configuration.patch, configuration.batch)
+
 
 def ladder(
-    fingerprint: Fingerprint,
-    recipe: Recipe,
-    configuration: Configuration,
-    memory_gb: float | None = None,
-    precision: Precision = "half",
+    fingerprint: Fingerprint, recipe: Recipe, configuration: Configuration, machine: Machine
 ) -> tuple[Rung, ...]:
-    """The plans below `configuration`, richest first; each planned anew by the rules, none equal to the one before.
+    """The plans below `configuration`, the most work first; each planned anew by the rules for `machine`.
 
-    Memory and precision are those that `configuration` was planned for.
+    Each takes clearly less work than the one before it, and no more steps to be worth it.
     """
-    dimension, spacing, patch = configuration.network.dimension, configuration.spacing_mm, configuration.patch
     furthest = coarsest_factor(fingerprint, configuration)
-    needed = near_view_mm(fingerprint, configuration)
-    cap = recipe.max_features_2d if dimension == 2 else recipe.max_features_3d
     rungs: list[Rung] = []
-    for way in WAYS[dimension]:
-        factor = min(way.coarser, furthest)
-        # the finest axes coarsen together; thick slices stay as they are until the others have caught up
-        coarse = tuple(max(step, round(min(spacing) * factor, 4)) for step in spacing)
-        view = [edge * step for edge, step in zip(patch, spacing, strict=True)]
-        if way.near:
-            view = [min(pair) for pair in zip(view, needed, strict=True)]
-        width = min(way.width, recipe.base_features)
-        narrowing = Narrowing(
-            spacing_mm=coarse,
-            base_features=width,
-            feature_cap=min(16 * width, cap),
-            max_batch=min(way.batch, configuration.batch),
-            patch_limit=tuple(edge / step for edge, step in zip(view, coarse, strict=True)),
-            decoder_convs=min(DECODER_CONVS, configuration.network.convs_decoder),
-        )
-        planned, reasons = configure(
-            fingerprint, recipe, configuration.name, narrowing=narrowing, memory_gb=memory_gb, precision=precision
-        )
-        if planned != (rungs[-1].configuration if rungs else configuration):
-            rungs.append(Rung(_given_up(configuration, planned), planned, reasons, way.least_steps))
-    return tuple(rungs)
+    for way in WAYS[configuration.network.dimension]:
+        narrowing = _narrowing(fingerprint, recipe, configuration, way, min(way.coarser, furthest))
+        planned, reasons = configure(fingerprint, recipe, configuration.name, narrowing=narrowing, machine=machine)
+        rung = Rung(_given_up(configuration, planned), planned, reasons, way.least_steps)
+        if planned != configuration:
+            rungs.append(rung)
+    rungs.sort(key=lambda rung: rung.work, reverse=True)
+    kept: list[Rung] = []
+    for rung in rungs:
+        if kept and rung.work > CHEAPER * kept[-1].work:
+            # what costs the same is worth it from the fewer steps of the two
+            kept[-1] = replace(kept[-1], least_steps=min(kept[-1].least_steps, rung.least_steps))
+        else:
+            kept.append(rung)
+    return tuple(kept)
+
+
+def _narrowing(
+    fingerprint: Fingerprint, recipe: Recipe, configuration: Configuration, way: Way, factor: float
+) -> Narrowing:
+    """What `way` takes from `configuration`."""
+    network, spacing = configuration.network, configuration.spacing_mm
+    # the finest axes coarsen together; thick slices stay as they are until the others have caught up
+    finest = round(min(spacing) * factor, 4) if factor > 1 else min(spacing)
+    coarse = tuple(max(step, finest) for step in spacing)
+    view = [edge * step for edge, step in zip(configuration.patch, spacing, strict=True)]
+    # a low resolution is there for its view
+    if way.near and configuration.name != LOW:
+        view = [min(pair) for pair in zip(view, near_view_mm(fingerprint, configuration), strict=True)]
+    width = min(way.width, recipe.base_features)
+    cap = recipe.max_features_2d if network.dimension == 2 else recipe.max_features_3d
+    return Narrowing(
+        spacing_mm=coarse,
+        base_features=width,
+        feature_cap=min(16 * width, cap),
+        max_batch=min(way.batch, configuration.batch),
+        patch_limit=tuple(edge / step for edge, step in zip(view, coarse, strict=True)),
+        blocks=RESIDUAL_BLOCKS if network.encoder == "residual" else None,
+        decoder_convs=min(DECODER_CONVS, network.convs_decoder),
+    )
 
 
 def coarsest_factor(fingerprint: Fingerprint, configuration: Configuration) -> float:
@@ -156,7 +182,10 @@ def near_view_mm(fingerprint: Fingerprint, configuration: Configuration) -> tupl
     axes = configuration.axis_order[-configuration.network.dimension :]
     anatomy = read_anatomy(fingerprint)
     return tuple(
-        float("inf") if anatomy[axis].directed else NEAR_VIEW * _largest_extent_mm(fingerprint, axis) for axis in axes
+        float("inf")
+        if anatomy[axis].directed
+        else max(NEAR_VIEW * _largest_extent_mm(fingerprint, axis), NEAREST_VOXELS * step)
+        for axis, step in zip(axes, configuration.spacing_mm, strict=True)
     )
 
 
@@ -182,6 +211,7 @@ def _given_up(before: Configuration, after: Configuration) -> tuple[str, ...]:
         "width": after.network.features[0] < before.network.features[0],
         "resolution": after.spacing_mm != before.spacing_mm,
         "view": any(new / 0.9 < old for new, old in zip(view(after), view(before), strict=True)),
-        "convolutions": after.network.convs_decoder < before.network.convs_decoder,
+        "convolutions": after.network.convs_decoder < before.network.convs_decoder
+        or max(after.network.blocks) < max(before.network.blocks),
     }
     return tuple(what for what, smaller in parts.items() if smaller)

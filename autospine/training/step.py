@@ -7,6 +7,9 @@ from torch import Tensor, nn
 
 from autospine.networks.device import autocast
 
+WARM_UP_STEPS = 2
+"""The first steps allocate memory and optimiser states, start workers and choose algorithms: no measure of the rest."""
+
 
 def training_step(
     network: nn.Module,

@@ -1,7 +1,7 @@
 """Measures what a training step costs on a device, before anything is prepared or trained.
 
-What is timed is what training does: batches are built from a case of noise as from a prepared one, and the step is the
-trainer's own. Where batches are built beside the network (a CPU) their time counts, elsewhere it does not.
+What is timed is what training does: batches are built from a case of noise as from a prepared one, by as many
+processes, and the step is the trainer's own.
 """
 
 from __future__ import annotations
@@ -21,12 +21,11 @@ from autospine.networks.device import autocast_dtype
 from autospine.planning.plan import Configuration
 from autospine.preprocessing.prepare import CaseProperties, class_locations
 from autospine.preprocessing.store import StoredCase
-from autospine.training.sampler import PatchBatches, planned_patch
+from autospine.training.sampler import PatchBatches, batches_from, planned_patch
 from autospine.training.schedule import build_optimiser
-from autospine.training.step import training_step
+from autospine.training.step import WARM_UP_STEPS, training_step
+from autospine.training.workers import default_workers
 
-WARM_UP_STEPS = 2
-"""The first steps allocate memory and optimiser states, and choose convolution algorithms."""
 LEAST_STEPS, LEAST_SECONDS = 3, 2.0
 """A measurement has at least so many steps and takes at least so long: a machine has its moods."""
 ROOM = 1.3
@@ -62,7 +61,8 @@ def seconds_per_step(
 ) -> float:
     """Median seconds of one training step of `configuration` on `device`, over at least `at_least_s` seconds.
 
-    Stops after the first step that takes longer than `give_up_s`. Infinite where the device's memory is too small.
+    Stops after the first step that takes longer than `give_up_s`; on a GPU only once it has warmed up, which may take
+    seconds whatever the network. Infinite where the device's memory is too small.
     """
     try:
         return _measure(configuration, device, at_least_s, give_up_s)
@@ -72,24 +72,22 @@ def seconds_per_step(
 
 
 def _measure(configuration: Configuration, device: torch.device, at_least_s: float, give_up_s: float) -> float:
-    batches = _batches(configuration)
+    pin = device.type == "cuda"
+    batches = iter(batches_from(_batches(configuration), 0, default_workers(device), pin))
     network = build_network(configuration.network, configuration.patch).to(device)
     loss_of = build_loss(configuration.loss, outputs=len(network.heads)).to(device)
     optimiser = build_optimiser(network, configuration.training)
     scaler = torch.amp.GradScaler(device.type, enabled=autocast_dtype(device) is torch.float16)
 
-    built_here = device.type == "cpu"
-    batch = batches[0]
     times: list[float] = []
     while len(times) < WARM_UP_STEPS + LEAST_STEPS or sum(times[WARM_UP_STEPS:]) < at_least_s:
         start = time.perf_counter()
-        image, target = batches[len(times)] if built_here else batch
-        inputs, truth = torch.from_numpy(image).to(device), torch.from_numpy(target).to(device)
-        training_step(network, loss_of, optimiser, scaler, inputs, truth, configuration.training.clip_norm)
+        image, target = (part.to(device, non_blocking=True) for part in next(batches))
+        training_step(network, loss_of, optimiser, scaler, image, target, configuration.training.clip_norm)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         times.append(time.perf_counter() - start)
-        if times[-1] > give_up_s:
+        if times[-1] > give_up_s and (device.type == "cpu" or len(times) > WARM_UP_STEPS):
             break
     return float(np.median(times[WARM_UP_STEPS:] or times))
 

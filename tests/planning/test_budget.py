@@ -9,25 +9,31 @@ from autospine.planning.budget import Budget, default_within_budget, fit_plan_to
 from autospine.planning.cost import multiply_adds
 from autospine.planning.fingerprint import Fingerprint
 from autospine.planning.ladder import ladder
-from autospine.planning.memory import training_memory_gb
+from autospine.planning.memory import Machine, training_memory_gb
 from autospine.planning.plan import Configuration
 from autospine.planning.planner import make_plan
 from autospine.planning.recipe import Recipe
+from tests.planning.conftest import MakeFingerprint
 
 
 class Clock:
-    """Seconds a step of a machine with a fixed speed; counts how often it was asked."""
+    """Seconds a step of a machine with a fixed speed and overhead; remembers what it was asked."""
 
-    def __init__(self, multiply_adds_per_second: float) -> None:
+    def __init__(self, multiply_adds_per_second: float, overhead_s: float = 0.0) -> None:
         self.speed = multiply_adds_per_second
+        self.overhead_s = overhead_s
         self.asked: list[Configuration] = []
 
-    def __call__(self, configuration: Configuration) -> float:
+    def __call__(self, configuration: Configuration, give_up_s: float = 0.0) -> float:
         self.asked.append(configuration)
-        return 3 * multiply_adds(configuration.network, configuration.patch, configuration.batch) / self.speed
+        work = multiply_adds(configuration.network, configuration.patch, configuration.batch)
+        return self.overhead_s + 3 * work / self.speed
 
 
-def fit(fingerprint: Fingerprint, clock: Callable[[Configuration], float], budget_s: float, recipe: Recipe = Recipe()):  # noqa: B008
+Measure = Callable[[Configuration, float], float]
+
+
+def fit(fingerprint: Fingerprint, clock: Measure, budget_s: float, recipe: Recipe = Recipe()):  # noqa: B008
     plan = make_plan(fingerprint, recipe)
     budget = Budget(budget_s, clock, device="CPU, 2 cores")
     return fit_to_budget(fingerprint, recipe, plan.configuration("2d"), plan.reasons, budget)
@@ -35,7 +41,8 @@ def fit(fingerprint: Fingerprint, clock: Callable[[Configuration], float], budge
 
 def rungs_of(fingerprint: Fingerprint) -> list[tuple[Configuration, int]]:
     configuration = make_plan(fingerprint, Recipe()).configuration("2d")
-    return [(rung.configuration, rung.least_steps) for rung in ladder(fingerprint, Recipe(), configuration)]
+    rungs = ladder(fingerprint, Recipe(), configuration, Machine())
+    return [(rung.configuration, rung.least_steps) for rung in rungs]
 
 
 def test_a_fast_machine_keeps_the_plan(lumbar: Fingerprint) -> None:
@@ -58,7 +65,7 @@ def test_a_slow_machine_gets_the_richest_rung_that_fits(lumbar: Fingerprint) -> 
     assert 0 < place < len(rungs) - 1
     assert clock(fitted) * rungs[place][1] <= 0.9 * 1800.0
     assert all(clock(rung) * least > 0.9 * 1800.0 for rung, least in rungs[:place])
-    assert (fitted.training.optimiser, fitted.training.learning_rate) == ("adamw", 1e-3)
+    assert (fitted.training.optimiser, fitted.training.learning_rate) == ("adamw", 2e-3)
     steps = int(0.9 * 1800.0 / clock(fitted))
     assert steps <= fitted.training.epochs * fitted.training.steps_per_epoch < steps + steps // 10
     assert 28 <= fitted.training.epochs <= 32
@@ -75,7 +82,7 @@ def test_the_plan_says_what_it_expects(lumbar: Fingerprint) -> None:
     assert expected.seconds_per_step == pytest.approx(clock(fitted), abs=1e-4)
     assert expected.steps == int(0.9 * 1800.0 / clock(fitted))
     # adamw keeps two states a weight, the plan before it one
-    assert expected.memory_gb == training_memory_gb(fitted, "half")
+    assert expected.memory_gb == training_memory_gb(fitted, Machine())
 
 
 def test_more_time_never_gives_a_poorer_plan(lumbar: Fingerprint) -> None:
@@ -87,29 +94,52 @@ def test_more_time_never_gives_a_poorer_plan(lumbar: Fingerprint) -> None:
     assert work[0] < work[-1]
 
 
-def test_hopeless_rungs_are_not_measured(lumbar: Fingerprint) -> None:
-    clock = Clock(3e9)
+@pytest.mark.parametrize("speed", [3e9, 3e10, 3e11])
+def test_few_rungs_are_measured_and_none_that_is_hopeless(lumbar: Fingerprint, speed: float) -> None:
+    clock = Clock(speed)
     fit(lumbar, clock, 1800.0)
     assert len(clock.asked) <= 4
     assert clock.asked[0].network.features[0] == 8  # the narrowest first: it is cheap
+    assert max(map(clock, tuple(clock.asked))) < 10
+
+
+@pytest.mark.parametrize("overhead_s", [0.002, 0.02])
+def test_the_overhead_of_a_gpu_does_not_keep_it_from_the_whole_plan(lumbar: Fingerprint, overhead_s: float) -> None:
+    clock = Clock(3e13, overhead_s)
+    fitted, reasons = fit(lumbar, clock, 7200.0)
+    assert fitted.network.convs_decoder == 2
+    assert "nothing had to be narrowed" in reasons["2d.training.budget_s"]
+
+
+def test_a_rung_that_is_slower_than_its_work_says_leaves_those_below_it(lumbar: Fingerprint) -> None:
+    """Caches overflow: from a width of 32 on a step takes ten times as long as its work says."""
+    plain = Clock(1e11)
+
+    def overflowing(configuration: Configuration, give_up_s: float) -> float:
+        return plain(configuration) * (10 if configuration.network.features[0] >= 32 else 1)
+
+    fitted, _ = fit(lumbar, overflowing, 1800.0)
+    assert fitted.network.features[0] == 16
+    assert fitted.spacing_mm == (1.0, 1.0)
 
 
 def test_the_narrowest_is_kept_where_nothing_fits(lumbar: Fingerprint) -> None:
-    fitted, reasons = fit(lumbar, lambda _: 1000.0, 60.0)
+    fitted, reasons = fit(lumbar, lambda configuration, give_up_s: 1000.0, 60.0)
     assert fitted.patch == rungs_of(lumbar)[-1][0].patch
-    assert (fitted.training.epochs, fitted.training.steps_per_epoch) == (1, 1)
+    assert fitted.training.epochs == 1
     assert "expect a weak model" in reasons["2d.training.budget_s"]
 
 
 def test_no_room_for_any_plan_expects_no_time(lumbar: Fingerprint) -> None:
-    fitted, _ = fit(lumbar, lambda _: float("inf"), 60.0)
+    fitted, reasons = fit(lumbar, lambda configuration, give_up_s: float("inf"), 60.0)
     assert fitted.expected is not None
-    assert fitted.expected.seconds_per_step is None
+    assert (fitted.expected.seconds_per_step, fitted.expected.steps) == (None, None)
+    assert "memory is too small" in reasons["2d.training.budget_s"]
 
 
 def test_a_recipe_that_names_its_optimiser_keeps_it(lumbar: Fingerprint) -> None:
-    fitted, _ = fit(lumbar, Clock(3e10), 1800.0, replace(Recipe(), learning_rate=0.02))
-    assert (fitted.training.optimiser, fitted.training.learning_rate) == ("sgd", 0.02)
+    fitted, _ = fit(lumbar, Clock(3e10), 1800.0, replace(Recipe(), optimiser="sgd"))
+    assert (fitted.training.optimiser, fitted.training.learning_rate) == ("sgd", 0.01)
 
 
 def test_other_configurations_keep_their_reasons(lumbar: Fingerprint) -> None:
@@ -126,6 +156,32 @@ def test_every_configuration_is_fitted(lumbar: Fingerprint) -> None:
     assert {configuration.training.budget_s for configuration in plan.configurations} == {1800.0}
     assert plan.default == "2d"
     assert "2d goes first" in plan.reasons["default"]
+
+
+@pytest.mark.parametrize("names", [("2d", "2.5d"), ("2.5d", "3d_fullres"), ("3d_fullres",)])
+def test_recipes_without_2d_or_3d_keep_their_default(lumbar: Fingerprint, names: tuple[str, ...]) -> None:
+    recipe = replace(Recipe(), configurations=names)
+    before = make_plan(lumbar, recipe)
+    assert fit_plan_to_budget(before, lumbar, recipe, Budget(1800.0, Clock(3e10))).default == before.default
+
+
+def test_a_narrow_view_moves_the_label_off_the_middle(make_fingerprint: MakeFingerprint, lumbar: Fingerprint) -> None:
+    cord = make_fingerprint(
+        [(20, 320, 320)] * 8, [(3.0, 0.5, 0.5)] * 8, ("white", "grey"), voxels=(1600, 400), extent_mm=15.0
+    )
+    fitted, reasons = fit(cord, Clock(3e10), 600.0)
+    assert fitted.patch == (128, 128)
+    assert fitted.training.foreground_jitter == 0.5
+    assert "narrow" in reasons["2d.training.foreground_jitter"]
+    whole, _ = fit(lumbar, Clock(1e15), 600.0)
+    assert whole.training.foreground_jitter == 0.0
+
+
+def test_a_few_steps_are_few_epochs(lumbar: Fingerprint) -> None:
+    fitted, _ = fit(lumbar, Clock(3e10), 30.0)
+    training = fitted.training
+    assert training.steps_per_epoch >= 20
+    assert training.validation_steps <= training.steps_per_epoch / 10
 
 
 def test_what_gave_up_less_goes_first(lumbar: Fingerprint) -> None:

@@ -1,0 +1,136 @@
+"""Trains one variant of a plan for a number of steps and scores the fold's cases: a row of docs/benchmarks/budget.md.
+
+    python tests/benchmarks/budget_sweep.py DATASET --fold 1 --spacing 1.41 1.41 --features 16 --batch 2 --steps 1636
+
+Steps, not seconds: a variant is given the steps that its multiply-adds allow in some minutes of an idle machine, so
+that runs beside each other, on one thread each, compare as runs alone would. Prints one line of JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+
+from autospine.data.dataset import open_dataset
+from autospine.data.folds import make_folds
+from autospine.evaluation.score import score_cases
+from autospine.inference.predictor import predict_logits
+from autospine.networks.build import build_network
+from autospine.planning.fingerprint import extract_fingerprint
+from autospine.planning.model import WEIGHTS
+from autospine.planning.planner import Narrowing, configure, make_plan
+from autospine.planning.recipe import load_recipe
+from autospine.preprocessing.prepare import restore_labels
+from autospine.preprocessing.store import prepare_dataset
+from autospine.training.loop import fit
+
+EPOCHS = 10
+CPU = torch.device("cpu")
+
+
+def main() -> None:
+    """Plan, narrow, prepare, train, predict the fold's validation cases, score."""
+    asked = parse()
+    torch.set_num_threads(asked.threads)
+    dataset = open_dataset(asked.dataset, subjects=asked.subjects)
+    fingerprint, recipe = extract_fingerprint(dataset), load_recipe(asked.recipe)
+    plan = make_plan(fingerprint, recipe)
+    full = plan.configuration(asked.configuration)
+    view = [edge * step / new for edge, step, new in zip(full.patch, full.spacing_mm, asked.spacing, strict=True)]
+    narrowing = Narrowing(
+        spacing_mm=tuple(asked.spacing),
+        base_features=asked.features,
+        feature_cap=16 * asked.features,
+        max_batch=asked.batch,
+        patch_limit=tuple(asked.patch or view),
+        decoder_convs=asked.decoder_convs,
+        blocks=asked.encoder_convs,
+    )
+    configuration, _ = configure(fingerprint, recipe, asked.configuration, narrowing=narrowing)
+    training = replace(
+        configuration.training,
+        optimiser=asked.optimiser,
+        learning_rate=asked.rate,
+        weight_decay=3e-5 if asked.optimiser == "sgd" else 0.01,
+        warmup=0.05,
+        epochs=EPOCHS,
+        steps_per_epoch=asked.steps // EPOCHS,
+        validation_steps=2,
+        budget_s=None,
+        foreground_jitter=asked.jitter,
+    )
+    configuration = replace(configuration, training=training)
+    cases = fingerprint.cases
+    folds = make_folds({case.case: case.subject for case in cases}, {case.case: case.digest for case in cases})
+    split = folds[asked.fold]
+    with tempfile.TemporaryDirectory() as scratch:
+        store = prepare_dataset(dataset, plan, configuration, Path(scratch) / "prepared")
+        start = time.monotonic()
+        classes = tuple(name for name, _ in plan.labels)
+        result = fit(configuration, store, split, Path(scratch), classes=classes, device=CPU, workers=0)
+        trained = time.monotonic()
+        network = build_network(configuration.network, configuration.patch).eval()
+        network.load_state_dict(load_file(Path(scratch) / WEIGHTS))
+
+        def predictions() -> Iterator[Any]:
+            for name in split.validation:
+                case = store.open(name)
+                logits = predict_logits([network], case.image, configuration, device=CPU, mirror=asked.mirror)
+                labels = restore_labels(logits, case.properties, configuration)
+                yield name, labels, np.asarray(case.reference), case.properties.canonical_spacing_mm
+
+        scores = score_cases(predictions(), tuple((name, index) for index, name in enumerate(classes, 1)))
+    found = {
+        "patch": configuration.patch,
+        "features": configuration.network.features,
+        "steps": result.step,
+        "train_s": round(trained - start),
+        "predict_s_case": round((time.monotonic() - trained) / len(split.validation), 1),
+        "dice": round(scores.mean(), 4),
+        "worst_case": round(min(scores.case_mean(case) for case in scores.cases), 4),
+        "classes": {name: round(scores.class_mean(name), 3) for name in classes},
+        "patch_dice_by_tenth": [
+            None if any(value is None for value in epoch.dice) else round(float(np.mean(epoch.dice)), 3)
+            for epoch in result.history
+        ],
+    }
+    asked_plainly = {key: str(value) if isinstance(value, Path) else value for key, value in vars(asked).items()}
+    sys.stdout.write(json.dumps({**asked_plainly, **found}) + "\n")
+
+
+def parse() -> argparse.Namespace:
+    """The variant."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("dataset", type=Path)
+    parser.add_argument("--subjects", help="regular expression, as for autospine plan")
+    parser.add_argument("--recipe", default="default")
+    parser.add_argument("--configuration", default="2d")
+    parser.add_argument("--fold", type=int, required=True)
+    parser.add_argument("--spacing", type=float, nargs="+", required=True, help="mm along each planned axis")
+    parser.add_argument("--patch", type=int, nargs="+", help="voxels; the plan's view if not given")
+    parser.add_argument("--features", type=int, required=True)
+    parser.add_argument("--batch", type=int, required=True)
+    parser.add_argument("--encoder-convs", type=int)
+    parser.add_argument("--decoder-convs", type=int, default=1)
+    parser.add_argument("--optimiser", choices=("sgd", "adamw"), default="adamw")
+    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--jitter", type=float, default=0.0)
+    parser.add_argument("--steps", type=int, required=True)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--mirror", action="store_true", help="predict with the plan's mirrorings")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
