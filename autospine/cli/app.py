@@ -94,7 +94,12 @@ def plan(
         ),
     ] = None,
     source: Annotated[
-        Path | None, typer.Option("--from", metavar="PLAN", help="Move this plan to DATASET, for pretraining.")
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="PLAN",
+            help="Move this plan to DATASET, for pretraining; without --recipe, --memory, --budget.",
+        ),
     ] = None,
     subjects: Subjects = None,
     runs: Runs = Path("runs"),
@@ -110,7 +115,7 @@ def plan(
     """Read a dataset and decide everything, with reasons; or explain or compare plans that stand."""
     from autospine.cli.show import TerminalProgress, console, show_decisions, show_differences, show_plan
     from autospine.planning.decisions import find_decisions
-    from autospine.workflow.documents import compare_at, find_plan
+    from autospine.workflow.documents import compare_at, explained_plan
     from autospine.workflow.plan import PlanRequest, plan_dataset
 
     request = PlanRequest(recipe, memory, budget, device, subjects, source)
@@ -126,7 +131,10 @@ def plan(
     if explain and not dry_run:
         if overwrite or request != PlanRequest():
             raise typer.BadParameter("--explain shows the plan that stands; with --dry-run it plans by these options")
-        show_decisions(find_decisions(find_plan(dataset, runs), key))
+        standing, notes = explained_plan(dataset, runs)
+        show_decisions(find_decisions(standing, key))
+        for note in notes:
+            console.print(note, markup=False)
         return
     planned = plan_dataset(dataset, runs, request, dry_run=dry_run, overwrite=overwrite, progress=TerminalProgress())
     if explain:
@@ -175,13 +183,12 @@ def train(
 ) -> None:
     """Train a fold, or go on with it; then predict and score its validation cases."""
     from autospine.cli.show import TerminalProgress, console, show_scores
-    from autospine.workflow.train import TrainRequest, fold_numbers, train_fold
+    from autospine.workflow.train import TrainRequest, train_folds
 
     if budget is not None and epochs is not None:
         raise typer.BadParameter("give --budget or --epochs, not both")
     request = TrainRequest(configuration, budget, epochs, device, workers, overwrite)
-    for number in fold_numbers(fold, dataset, runs):
-        trained = train_fold(dataset, number, runs, request, progress=TerminalProgress())
+    for trained in train_folds(dataset, fold, runs, request, progress=TerminalProgress()):
         if trained.metrics is not None:
             show_scores(trained.metrics)
         console.print(f"Written: {trained.folder}")

@@ -30,7 +30,7 @@ from autospine.training.log import EpochRecord, write_history
 from autospine.training.peak import PeakMemory
 from autospine.training.sampler import IGNORE, PatchBatches, batches_from
 from autospine.training.schedule import Clock, Schedule, build_optimiser
-from autospine.training.step import training_step
+from autospine.training.step import WARM_UP_STEPS, training_step
 
 CHECKPOINT_EVERY_S = 120.0
 """Seconds between checkpoints: what a kill can lose."""
@@ -61,9 +61,11 @@ class FitResult:
     seconds: float
     history: tuple[EpochRecord, ...]
     seconds_per_step: float | None
-    """Mean over the steps of this call, without validation and checkpoints; None where it made none."""
+    """Mean over the steps of this call after the first two, without validation and checkpoints; None where there are
+    none."""
     peak_memory_bytes: int | None
-    """CUDA: the allocator's peak. CPU: by how much the process grew since the training began; None where unknown."""
+    """CUDA: the allocator's peak. CPU: by how much the process grew in this call; None where unknown or no step was
+    made."""
 
 
 def fit(
@@ -97,6 +99,7 @@ def fit(
         Stopped: Ctrl-C or a termination signal; the checkpoint is saved.
         AutospineError: the loss is no longer finite.
     """
+    memory = PeakMemory(device)  # before there is a network: its weights count
     training = configuration.training
     schedule = Schedule(training)
     torch.manual_seed(training.seed)
@@ -114,9 +117,9 @@ def fit(
         if scaler.is_enabled():
             scaler.load_state_dict(resumed.scaler)
         step, seconds, history = resumed.step, resumed.seconds, list(resumed.history)
+    del resumed  # a second copy of the weights
 
     pin = device.type == "cuda"
-    memory = PeakMemory(device)
     batches = iter(
         batches_from(
             PatchBatches(store, fold.train, configuration, augment=True, seed=training.seed, previous=previous),
@@ -161,16 +164,19 @@ def fit(
 
                 if counted % LOSS_EVERY_STEPS == 0 or device.type == "cpu":
                     shown = float(summed) / counted
-                in_steps += clock.seconds - began
+                if step - first > WARM_UP_STEPS:
+                    in_steps += clock.seconds - began
                 on_step(_progress(schedule, step, clock.seconds, shown, history))
+                if schedule.progress(step, clock.seconds) >= 1:
+                    break
+                if step % training.steps_per_epoch == 0:
+                    continue  # stopped or saved here, the epoch would lose its line in the history
                 if stop.requested:
                     save()
                     raise Stopped(f"stopped after {step} steps; the same command goes on from there")
                 if clock.seconds - saved_at > CHECKPOINT_EVERY_S:
                     save()
                     saved_at = clock.seconds
-                if schedule.progress(step, clock.seconds) >= 1:
-                    break
 
             train_loss = float(summed) / counted
             if not math.isfinite(train_loss):
@@ -189,8 +195,9 @@ def fit(
 
     save_weights(folder, network)
     save()
-    made = step - first
-    return FitResult(step, clock.seconds, tuple(history), in_steps / made if made else None, memory.peak_bytes())
+    timed = step - first - WARM_UP_STEPS
+    per_step = in_steps / timed if timed > 0 else None
+    return FitResult(step, clock.seconds, tuple(history), per_step, memory.peak_bytes() if step > first else None)
 
 
 def training_identity(

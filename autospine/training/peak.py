@@ -13,12 +13,17 @@ _RESET = Path("/proc/self/clear_refs")
 
 
 class PeakMemory:
-    """Peak since it was made: the allocator's on CUDA; on the CPU the growth of this process, where Linux tells it."""
+    """Peak since it was made: the allocator's on CUDA; on the CPU the growth of this process, where Linux tells it.
+
+    Files that are mapped and read meanwhile (the prepared cases) are left out: the system takes that memory back when
+    it needs it.
+    """
 
     def __init__(self, device: torch.device) -> None:
         """Start to watch `device`."""
         self._device = device
         self._before: int | None = None
+        self._mapped = 0
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         elif platform.system() == "Linux":
@@ -26,13 +31,21 @@ class PeakMemory:
             with suppress(OSError):
                 _RESET.write_text("5")
             self._before = _status_bytes("VmRSS")
+            self._mapped = _mapped_bytes()
 
     def peak_bytes(self) -> int | None:
         """Bytes at the peak; None where this system does not tell."""
         if self._device.type == "cuda":
             return int(torch.cuda.max_memory_allocated(self._device))
         peak = _status_bytes("VmHWM") if self._before is not None else None
-        return max(0, peak - self._before) if peak is not None and self._before is not None else None
+        if peak is None or self._before is None:
+            return None
+        return max(0, peak - self._before - max(0, _mapped_bytes() - self._mapped))
+
+
+def _mapped_bytes() -> int:
+    """Resident bytes of mapped files and shared memory."""
+    return (_status_bytes("RssFile") or 0) + (_status_bytes("RssShmem") or 0)
 
 
 def _status_bytes(key: str) -> int | None:

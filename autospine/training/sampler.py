@@ -80,6 +80,15 @@ class PatchBatches(Dataset[Batch]):
         self._previous = previous
         self._open: dict[str, tuple[StoredCase, npt.NDArray[np.uint8] | None]] = {}
 
+    def check_cases(self) -> None:
+        """Open every case once, unread: what cannot be opened raises its `PlanError` here.
+
+        A worker process could not: torch can raise no error there again that takes more than one argument. What was
+        opened is let go, since each process maps the cases for itself.
+        """
+        for name in self.cases:
+            self._open_case(name)
+
     def __getitem__(self, step: int) -> Batch:
         """The batch of this step; the same for the same seed and step, always."""
         rng = np.random.default_rng((self._seed, step))
@@ -134,10 +143,12 @@ class PatchBatches(Dataset[Batch]):
     def _case(self, name: str) -> tuple[StoredCase, npt.NDArray[np.uint8] | None]:
         """The prepared case called `name` and its segmentation by the previous stage; opened once."""
         if name not in self._open:
-            case = self._store.open(name)
-            previous = None if self._previous is None else self._previous.open(name, case.label.shape)
-            self._open[name] = case, previous
+            self._open[name] = self._open_case(name)
         return self._open[name]
+
+    def _open_case(self, name: str) -> tuple[StoredCase, npt.NDArray[np.uint8] | None]:
+        case = self._store.open(name)
+        return case, None if self._previous is None else self._previous.open(name, case.label.shape)
 
     def _read(
         self,
@@ -211,7 +222,12 @@ class _Steps(Sampler[int]):
 
 
 def batches_from(dataset: PatchBatches, first: int, workers: int, pin: bool) -> DataLoader[Batch]:
-    """An endless loader of batches from step `first` on; `workers` processes build them ahead."""
+    """An endless loader of batches from step `first` on; `workers` processes build them ahead.
+
+    Raises:
+        PlanError: a case of `dataset`, or its segmentation by the previous stage, is missing or damaged.
+    """
+    dataset.check_cases()
     return DataLoader(
         dataset,
         batch_size=None,

@@ -20,6 +20,8 @@ class Comparison:
     """Field of `ExpectedPlan`."""
     expected: float
     actual: float
+    memory: str = "memory in GB"
+    """What the figure for memory is called."""
 
     @property
     def difference(self) -> float:
@@ -28,29 +30,31 @@ class Comparison:
 
     def __str__(self) -> str:
         """A line for people."""
-        what = {"memory_gb": "memory in GB", "seconds_per_step": "seconds a step", "steps": "steps"}[self.key]
+        what = {"memory_gb": self.memory, "seconds_per_step": "seconds a step", "steps": "steps"}[self.key]
         return f"{what}: {self.expected:.4g} expected, {self.actual:.4g} found ({self.difference:+.0%})"
 
 
 def compare_expected(
-    expected: ExpectedPlan | None, result: FitResult, device: str, *, same_schedule: bool = True
+    expected: ExpectedPlan | None, memory_gb: float, result: FitResult, device: str, *, same_schedule: bool = True
 ) -> tuple[Comparison, ...]:
-    """What the plan expected of a training that ran on `device`, beside what `result` says.
+    """What was expected of a training that ran on `device`, beside what `result` says.
 
-    Times are compared only on the device on which the plan timed a step, steps only where the training kept the plan's
-    budget (`same_schedule`).
+    `memory_gb` is the estimate for this device; on a CPU it is held against the growth of the process, which is more
+    than the tensors that the estimate counts, since the allocator keeps what it has had. Times are compared only on the
+    device on which the plan timed a step, steps only where the training kept the plan's budget (`same_schedule`).
     """
-    if expected is None:
-        return ()
-    found = []
-    if expected.device == device:
+    found: list[tuple[str, float | None, float | None]] = []
+    if expected is not None and expected.device == device:
         found.append(("seconds_per_step", expected.seconds_per_step, result.seconds_per_step))
         if same_schedule:
             found.append(("steps", expected.steps, result.step))
-    if result.peak_memory_bytes:
-        found.append(("memory_gb", expected.memory_gb, result.peak_memory_bytes / 1e9))
+    if result.peak_memory_bytes is not None:
+        found.append(("memory_gb", memory_gb, result.peak_memory_bytes / 1e9))
+    memory = "growth of the process in GB" if device.startswith("CPU") else Comparison.memory
     return tuple(
-        Comparison(key, float(before), float(after)) for key, before, after in found if before and after is not None
+        Comparison(key, float(before), float(after), memory)
+        for key, before, after in found
+        if before and after is not None
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -17,10 +17,10 @@ from autospine.data.folds import Fold, check_folds, group_cases, read_folds
 from autospine.errors import DeviceError, OutputError, PlanError
 from autospine.planning.fingerprint import Fingerprint
 from autospine.planning.loss import fold_loss
-from autospine.planning.model import WEIGHTS, ModelCard, read_model, write_model
+from autospine.planning.memory import training_memory_gb
+from autospine.planning.model import WEIGHTS, ModelCard, read_model, write_model, write_previous
 from autospine.planning.plan import Configuration, Plan
-from autospine.planning.validate import check_memory
-from autospine.preprocessing.memory import available_cores
+from autospine.planning.validate import check_memory, renew_expected_memory
 from autospine.preprocessing.store import Store
 from autospine.workflow.cascade import find_out_of_fold, segment_out_of_fold
 from autospine.workflow.expectation import Comparison, compare_expected, describe_comparisons
@@ -65,14 +65,35 @@ class Trained:
     """What metrics.json holds; None where the fold has no validation cases."""
 
 
+def train_folds(
+    dataset: Path, folds: str, runs: Path, request: TrainRequest, *, progress: Progress | None = None
+) -> Iterator[Trained]:
+    """Train the folds that `folds` names (`all`, or one number), one after another; yields each as it is done.
+
+    With `request.overwrite` all of them are thrown away before the first is trained: folds of an earlier plan would
+    else stand in the way of those of this one. Raises as `train_fold` does.
+    """
+    numbers = fold_numbers(folds, dataset, runs)
+    for place, number in enumerate(numbers):
+        later = numbers[1:] if place == 0 else ()
+        yield train_fold(dataset, number, runs, request, replaced_later=later, progress=progress)
+
+
 def train_fold(
-    dataset: Path, fold: int, runs: Path, request: TrainRequest, *, progress: Progress | None = None
+    dataset: Path,
+    fold: int,
+    runs: Path,
+    request: TrainRequest,
+    *,
+    replaced_later: tuple[int, ...] = (),
+    progress: Progress | None = None,
 ) -> Trained:
     """Train one fold, or go on with it, then predict and score its validation cases.
 
     Preparation and validation come on top of a time budget, which is for training alone. The dataset's
     images are needed only where cases are not prepared yet. A cascade starts from the segmentations of its
-    previous stage, of which all folds must be trained.
+    previous stage, of which all folds must be trained. What `request.overwrite` replaces, this fold and
+    `replaced_later`, is removed once nothing can refuse the new training any more.
 
     Raises:
         PlanError: no plan or configuration, or what stands here was trained with another plan, split, data or time,
@@ -84,24 +105,49 @@ def train_fold(
     """
     from torch import OutOfMemoryError
 
-    from autospine.networks.device import describe_device, device_memory_gb, resolve_device, step_precision
-    from autospine.training.loop import fit, training_identity
+    device = _device(request)
+    try:
+        return _train_fold(dataset, fold, runs, request, replaced_later, device, progress or Silent())
+    except OutOfMemoryError as error:
+        remedy = "plan for less with `autospine plan --memory 8GB --overwrite`, or close what else uses the device"
+        raise DeviceError(str(device), "not enough memory for this plan", remedy=remedy) from error
 
-    progress = progress or Silent()
+
+def _device(request: TrainRequest) -> torch.device:
+    from autospine.networks.device import resolve_device
+
+    return resolve_device(request.device)
+
+
+def _train_fold(
+    dataset: Path,
+    fold: int,
+    runs: Path,
+    request: TrainRequest,
+    replaced_later: tuple[int, ...],
+    device: torch.device,
+    progress: Progress,
+) -> Trained:
+    from autospine.networks.device import describe_device, device_memory_gb, step_machine
+    from autospine.training.loop import fit, training_identity
+    from autospine.training.workers import default_workers
+
     run = RunFolder.of(runs, dataset)
-    plan = run.read_plan()
+    machine, name = step_machine(device), describe_device(device)
+    # what was expected of other numbers than the plan's own is no measure of this training
+    plan, edits = renew_expected_memory(run.read_plan(), machine)
     configuration = _requested(plan, request)
     folds = read_folds(run.splits)
     split = folds[fold]
-    device = resolve_device(request.device)
     run.check_writable()
     folder = run.fold(configuration.name, fold)
     source = None
     if configuration.previous is not None:
         cases = (*split.train, *split.validation)
         source = find_out_of_fold(dataset, run, plan, configuration, folds, cases)
-    if request.overwrite:
-        _remove(folder)
+    begins = request.overwrite or read_record(folder) is None
+    if begins:
+        check_memory(configuration, device_memory_gb(device), name, str(run.plan), machine)
 
     store = ensure_prepared(dataset, run, plan, configuration, progress)
     # a machine that got the prepared cases alone may be without the fingerprint
@@ -112,7 +158,7 @@ def train_fold(
         configuration = replace(configuration, loss=fold_loss(configuration, fingerprint, split.train))
     previous = None if source is None else source.stage
     identity = training_identity(configuration, store, split, previous)
-    trained = _is_trained(folder, identity)
+    trained = not request.overwrite and _is_trained(folder, identity)
     if source is not None and not (trained and (folder / METRICS).exists()):
         first = source.configuration
         segment_out_of_fold(
@@ -122,33 +168,36 @@ def train_fold(
     if trained:
         progress.note(f"{folder} is trained already (--overwrite trains it anew)")
     else:
-        check_memory(
-            configuration, device_memory_gb(device), describe_device(device), str(run.plan), step_precision(device)
-        )
-        _write_card(run.model(configuration.name), card, fold)
-        progress.note(f"Training {configuration.name}, fold {fold}, on {describe_device(device)}")
+        replaced = (fold, *replaced_later) if request.overwrite else (fold,)
+        _write_card(run.model(configuration.name), card, replaced)
+        if request.overwrite:
+            for number in replaced:
+                _remove(run.fold(configuration.name, number))
+        for note in edits:
+            if note.startswith(f"{configuration.name} "):
+                progress.note(note)
+        progress.note(f"Training {configuration.name}, fold {fold}, on {name}")
         with progress.task(f"Training {configuration.name} fold {fold}") as update:
-            try:
-                result = fit(
-                    configuration,
-                    store,
-                    split,
-                    folder,
-                    classes=tuple(name for name, _ in plan.labels),
-                    device=device,
-                    workers=request.workers if request.workers is not None else _default_workers(device),
-                    previous=previous,
-                    on_step=lambda state: update(_step_text(state), state.progress),
-                    on_epoch=_drawing(folder),
-                )
-            except OutOfMemoryError as error:
-                remedy = "plan for less with `autospine plan --memory 8GB --overwrite`"
-                raise DeviceError(str(device), "not enough memory for this plan", remedy=remedy) from error
+            result = fit(
+                configuration,
+                store,
+                split,
+                folder,
+                classes=tuple(name for name, _ in plan.labels),
+                device=device,
+                workers=request.workers if request.workers is not None else default_workers(device),
+                previous=previous,
+                on_step=lambda state: update(_step_text(state), state.progress),
+                on_epoch=_drawing(folder),
+            )
         kept = request.budget_s is None and request.epochs is None
-        comparisons = compare_expected(configuration.expected, result, describe_device(device), same_schedule=kept)
+        memory_gb = training_memory_gb(configuration, machine)
+        comparisons = compare_expected(configuration.expected, memory_gb, result, name, same_schedule=kept)
         if comparisons:
             progress.note(f"The plan's expectation: {describe_comparisons(comparisons)}")
         (folder / METRICS).unlink(missing_ok=True)
+        if source is not None:
+            write_previous(folder, source.weights)
         _write_run_record(folder, plan, split, store, device, request, result, identity, comparisons)
     if not split.validation:
         progress.note("This fold has no validation cases: nothing to score")
@@ -176,13 +225,14 @@ def _is_trained(folder: Path, identity: str) -> bool:
     return True
 
 
-def _write_card(folder: Path, card: ModelCard, fold: int) -> None:
-    """Write model.json, unless it would change its meaning under folds that are trained already.
+def _write_card(folder: Path, card: ModelCard, replaced: Collection[int]) -> None:
+    """Write model.json, unless it would change its meaning under folds that are trained and not `replaced`.
 
     Raises:
         PlanError: other folds were trained with another plan.
     """
-    others = sorted(path.parent.name for path in folder.glob(f"fold_*/{WEIGHTS}") if path.parent.name != f"fold_{fold}")
+    standing = {path.parent.name for path in folder.glob(f"fold_*/{WEIGHTS}")}
+    others = sorted(standing - {f"fold_{fold}" for fold in replaced})
     if others and not card.takes_weights_of(read_model(folder)):
         found = f"{', '.join(others)} were trained with another plan"
         raise PlanError(str(folder), found, "folds of one plan", "remove them, or use another --runs")
@@ -234,13 +284,6 @@ def _requested(plan: Plan, request: TrainRequest) -> Configuration:
     if request.budget_s is not None:
         training = replace(training, budget_s=request.budget_s)
     return replace(configuration, training=training)
-
-
-def _default_workers(device: torch.device) -> int:
-    """Enough processes to keep a GPU fed; on a CPU the network itself needs the cores."""
-    if device.type == "cuda":
-        return min(available_cores(), 12)
-    return 1 if available_cores() > 2 else 0
 
 
 def _step_text(state: FitProgress) -> str:

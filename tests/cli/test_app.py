@@ -67,7 +67,7 @@ def test_train_again_goes_on_from_its_end(trained: Run) -> None:
     before = weights.stat().st_mtime_ns
     result = call("train", trained.dataset, 0, "--runs", trained.runs, "--device", "cpu")
     assert result.exit_code == 0
-    assert "trained already" in result.output
+    assert "trained already" in text(result)
     assert weights.stat().st_mtime_ns == before
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ from typer.testing import CliRunner, Result
 
 from autospine.cli import show
 from autospine.cli.app import app
-from autospine.planning.plan_file import read_plan_file
+from autospine.networks.device import describe_device, resolve_device
+from autospine.planning.plan import Plan
+from autospine.planning.plan_file import plan_to_toml, read_plan_file
 from autospine.planning.recipe import recipe_folder
 
 
@@ -58,6 +61,15 @@ def edit(path: Path, old: str, new: str) -> Path:
     assert old in content, old
     path.write_text(content.replace(old, new, 1))
     return path
+
+
+def timed_on(plan: Plan, device: str) -> Plan:
+    """The plan as if a step of every configuration had been timed on `device`."""
+    for configuration in plan.configurations:
+        assert configuration.expected is not None
+        timed = replace(configuration.expected, device=device, seconds_per_step=0.1)
+        plan = plan.with_configuration(replace(configuration, expected=timed), plan.reasons)
+    return plan
 
 
 # -- explain
@@ -161,6 +173,53 @@ def test_an_edited_plan_shows_the_memory_that_it_takes_now(
     assert "stood there already" in text(result)
 
 
+def test_explain_tells_what_the_edited_numbers_take(runs: Path, plan_file: Path) -> None:
+    batch = read_plan_file(plan_file).configuration("2d").batch
+    before = lines(call("plan", plan_file, "--explain", "2d.expected.memory_gb", "--runs", runs))
+    edit(plan_file, f"batch = {batch}\n", f"batch = {batch * 10}\n")
+    after = lines(call("plan", plan_file, "--explain", "2d.expected.memory_gb", "--runs", runs))
+    assert len(before) == 1 and "; planned for " in before[0]
+    assert after[0].endswith(": estimated anew for the numbers as they stand")
+    memory = [float(found[0].split(": ")[0].removeprefix("2d.expected.memory_gb = ")) for found in (before, after)]
+    assert memory[1] > 2 * memory[0]
+    assert after[1].startswith("2d was edited: ")
+
+
+def test_a_plan_that_was_timed_elsewhere_says_so(
+    toy_dataset: Path, toy_recipe: Path, runs: Path, tmp_path: Path
+) -> None:
+    mine = Path(shutil.copytree(runs, tmp_path / "runs"))
+    path = mine / "toy" / "plan.toml"
+    plan = read_plan_file(path)
+    path.write_text(plan_to_toml(timed_on(plan, "H100, bfloat16")))
+    words = ("plan", toy_dataset, "--recipe", toy_recipe, "--runs", mine, "--device", "auto")
+    result = call(*words)
+    names = ", ".join(item.name for item in plan.configurations)
+    assert result.exit_code == 0, result.output
+    assert f"{names}: timed on H100, bfloat16, this is {describe_device(resolve_device())}; --overwrite" in text(result)
+    path.write_text(plan_to_toml(timed_on(plan, describe_device(resolve_device()))))
+    assert "timed on" not in text(call(*words))
+
+
+def test_a_training_is_not_held_against_other_numbers(
+    toy_dataset: Path, toy_recipe: Path, runs: Path, tmp_path: Path
+) -> None:
+    mine = Path(shutil.copytree(runs, tmp_path / "runs"))
+    path = mine / "toy" / "plan.toml"
+    plan = timed_on(read_plan_file(path), describe_device(resolve_device("cpu")))
+    train = ("train", toy_dataset, 0, "-c", "2d", "--runs", mine, "--device", "cpu", "--epochs", 1, "--overwrite")
+    path.write_text(plan_to_toml(plan))
+    kept = call(*train)
+    assert "seconds a step: 0.1 expected" in text(kept), kept.output
+    assert "was edited" not in text(kept)
+    flat = plan.configuration("2d")
+    path.write_text(plan_to_toml(plan.with_configuration(replace(flat, batch=flat.batch + 1), plan.reasons)))
+    edited = call(*train)
+    assert edited.exit_code == 0, edited.output
+    assert "seconds a step" not in text(edited)
+    assert "2d was edited: a training is now expected" in text(edited)
+
+
 # -- from
 
 
@@ -182,11 +241,12 @@ def test_a_plan_moves_to_another_dataset(toy_dataset: Path, runs: Path, tmp_path
     refused(call("plan", other, "--runs", tmp_path / "runs"), "another --from", "--overwrite")
 
 
-def test_a_moved_plan_brings_its_own_memory_and_time(toy_dataset: Path, runs: Path, tmp_path: Path) -> None:
+def test_a_moved_plan_brings_its_own_choices_memory_and_time(toy_dataset: Path, runs: Path, tmp_path: Path) -> None:
     options = ("--from", "toy", "--runs", runs)
     refused(call("plan", tmp_path, *options), str(tmp_path))
     refused(call("plan", toy_dataset, *options, "--memory", "8GB", "--dry-run"), "--memory", "leave --memory out")
     refused(call("plan", toy_dataset, *options, "--budget", "1m", "--dry-run"), "--budget", "leave --budget out")
+    refused(call("plan", toy_dataset, *options, "--recipe", "lumbar", "--dry-run"), "--recipe", "leave --recipe out")
     refused(call("plan", toy_dataset, "--from", "nowhere", "--runs", runs, "--dry-run"), "no plan")
 
 

@@ -52,7 +52,7 @@ def test_training_learns_and_writes_its_history(small_store: Store, quick: Confi
 def test_a_stopped_training_ends_as_if_it_had_not_been(
     small_store: Store, quick: Configuration, tmp_path: Path, stop_after: int, number: signal.Signals
 ) -> None:
-    train(quick, small_store, tmp_path / "whole")
+    uninterrupted = train(quick, small_store, tmp_path / "whole")
     with pytest.raises(Stopped, match=f"{stop_after} steps"):
         train(quick, small_store, tmp_path / "parts", on_step=stop_at(stop_after, number))
     assert not (tmp_path / "parts" / WEIGHTS).exists()
@@ -60,6 +60,7 @@ def test_a_stopped_training_ends_as_if_it_had_not_been(
     result = train(quick, small_store, tmp_path / "parts", on_step=lambda state: steps.append(state.step))
     assert steps[0] == stop_after + 1
     assert result.step == 12
+    assert [epoch.step for epoch in result.history] == [epoch.step for epoch in uninterrupted.history] == [4, 8, 12]
     whole, parts = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "parts"))
     for name, tensor in whole.items():
         assert torch.equal(tensor, parts[name]), name
@@ -78,7 +79,8 @@ def test_budget_ends_the_schedule(small_store: Store, quick: Configuration, tmp_
     result = train(timed, small_store, tmp_path / "fold")
     assert result.step > quick.training.steps_per_epoch
     assert 2.0 <= result.seconds < 3.5
-    assert result.history[-1].learning_rate < 0.1 * timed.training.learning_rate
+    # of the last step, which a busy machine may begin a tenth of a second before the end
+    assert result.history[-1].learning_rate < 0.2 * timed.training.learning_rate
 
 
 def test_another_plan_does_not_continue(small_store: Store, quick: Configuration, tmp_path: Path) -> None:

@@ -2,13 +2,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from autospine.errors import PlanError
 from autospine.planning.plan import Configuration
 from autospine.preprocessing.prepare import CaseProperties
+from autospine.preprocessing.previous import PreviousStage
 from autospine.preprocessing.store import Store, StoredCase
 from autospine.training import sampler
 from autospine.training.sampler import IGNORE, PatchBatches, batches_from
@@ -99,6 +102,26 @@ def test_workers_change_nothing(small_store: Store, quick: Configuration) -> Non
         one, other = next(here), next(there)
         np.testing.assert_array_equal(one[0], other[0])
         np.testing.assert_array_equal(one[0], batches[step][0])
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_damaged_cases_are_named_before_the_first_batch(
+    small_store: Store, quick: Configuration, tmp_path: Path, workers: int
+) -> None:
+    """A worker process could only raise a RuntimeError with a traceback."""
+    label = small_store.open("a").label
+    files = {name: tmp_path / f"{name}.npy" for name in CASES}
+    for path in files.values():
+        np.save(path, label)
+    previous = PreviousStage(files, "k")
+    for fault in (b"", files["a"].read_bytes()[:-1]):
+        files["c"].write_bytes(fault)
+        batches = PatchBatches(small_store, CASES, cascaded(quick), augment=True, seed=1, previous=previous)
+        with pytest.raises(PlanError, match="segmentation of c is missing or damaged"):
+            next(iter(batches_from(batches, 0, workers, pin=False)))
+    (small_store.root / "b.image.npy").unlink()
+    with pytest.raises(PlanError, match="prepared case 'b' is missing or damaged"):
+        next(iter(batches_from(PatchBatches(small_store, CASES, quick, augment=True, seed=1), 0, workers, pin=False)))
 
 
 def test_a_2d_batch_is_what_it_was(small_store: Store, make_configuration: Callable[..., Configuration]) -> None:
