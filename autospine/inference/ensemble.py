@@ -12,7 +12,7 @@ from torch import nn
 
 from autospine.errors import PlanError
 from autospine.networks.build import build_network
-from autospine.planning.model import MODEL, WEIGHTS, ModelCard, read_model
+from autospine.planning.model import MODEL, PREVIOUS, WEIGHTS, ModelCard, read_model, read_previous, weights_digest
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,6 @@ def previous_folder(folder: Path, card: ModelCard) -> Path | None:
     name = card.configuration.previous
     if name is None:
         return None
-    if Path(name).name != name:  # a model folder may come from a stranger
-        raise PlanError(str(folder / MODEL), f"previous stage {name!r}", "the name of a configuration")
     return folder.resolve().parent / name
 
 
@@ -64,7 +62,7 @@ def load_previous(folder: Path, model: Model, device: torch.device) -> Model | N
     """The networks that the cascade `model` from `folder` starts from, of the same folds; None where it is no cascade.
 
     Raises:
-        PlanError: that model or one of the folds is missing, or segments something else.
+        PlanError: that model or one of the folds is missing, or is another one than the cascade was trained on.
     """
     there = previous_folder(folder, model.card)
     if there is None:
@@ -79,7 +77,21 @@ def load_previous(folder: Path, model: Model, device: torch.device) -> Model | N
     if (its.channels, its.labels, its.configuration.previous) != (mine.channels, mine.labels, None):
         found = f"another model than {name} was trained on: its channels, labels or stages differ"
         raise PlanError(str(there), found, f"the {there.name} of the same plan", "copy both model folders together")
+    _check_trained_on(folder, model, there)
     return previous
+
+
+def _check_trained_on(folder: Path, model: Model, there: Path) -> None:
+    """Raise `PlanError` unless the cascade's folds were trained on the weights that stand in `there`."""
+    digests = {fold: weights_digest(there, fold) for fold in model.folds}
+    for fold in model.folds:
+        known = read_previous(folder / f"fold_{fold}")
+        # a fold that validates none of the cascade's cases had no part in its training
+        other = [first for first, digest in digests.items() if known.get(first, digest) != digest]
+        if other:
+            found = f"fold {fold} was trained on another {there.name} (fold(s) {', '.join(other)} have other weights)"
+            remedy = "copy both model folders together, or train this fold again with --overwrite"
+            raise PlanError(str(folder / f"fold_{fold}" / PREVIOUS), found, f"the weights in {there}", remedy)
 
 
 def _load_network(path: Path, card: ModelCard, device: torch.device) -> nn.Module:

@@ -62,17 +62,14 @@ def segment(
             stage.networks, case.image, configuration, device=device, mirror=mirror, previous=labels, progress=progress
         )
 
+    def first_labels(stage: Model, target: PreparedCase) -> npt.NDArray[np.uint8]:
+        """What `stage` says on the grid of `target`; its own image is let go of with the return."""
+        case, resampling = prepared_for(stage.card), stage.card.configuration.resampling
+        logits = logits_of(stage, case)
+        return onto_next_grid(logits, case.properties, target.properties, target.image.shape[1:], resampling)
+
     prepared = prepared_for(model.card)
-    labels = None
-    if previous is not None:
-        first = prepared_for(previous.card)
-        labels = onto_next_grid(
-            logits_of(previous, first),
-            first.properties,
-            prepared.properties,
-            prepared.image.shape[1:],
-            previous.card.configuration.resampling,
-        )
+    labels = None if previous is None else first_labels(previous, prepared)
     indices = restore_labels(logits_of(model, prepared, labels), prepared.properties, model.card.configuration)
     on_file_axes = restore(label_values(indices, model.card), canonical_orientation(volume.geometry))
     return Volume(on_file_axes[None], volume.geometry, volume.metadata)

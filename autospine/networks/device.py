@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from autospine.errors import DeviceError
-from autospine.planning.memory import Precision
+from autospine.planning.memory import Machine
 from autospine.preprocessing.memory import available_cores, total_bytes
 
 _CPU_INFO = Path("/proc/cpuinfo")
@@ -47,9 +47,10 @@ def autocast_dtype(device: torch.device) -> torch.dtype | None:
     return torch.bfloat16 if _cpu_has_bf16() else None
 
 
-def step_precision(device: torch.device) -> Precision:
-    """What the estimate of memory calls the precision of a training step on `device`."""
-    return "float32" if autocast_dtype(device) is None else "half"
+def step_machine(device: torch.device) -> Machine:
+    """How `device` computes a training step, as the estimate of memory has to know it."""
+    threads = 1 if device.type == "cuda" else available_cores()
+    return Machine("float32" if autocast_dtype(device) is None else "half", threads)
 
 
 def autocast(device: torch.device) -> AbstractContextManager[object]:

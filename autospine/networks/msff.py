@@ -19,29 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from autospine.networks.blocks import EPS, ConvBlock, convolution, initialise
-
-RATES = (1, 2, 4)
-"""Dilation rates before they are limited to the bottleneck's size."""
-MIN_BRANCH_CHANNELS = 8
-
-
-def branch_kernel(shape: tuple[int, ...], kernel: tuple[int, ...]) -> tuple[int, ...]:
-    """Kernel of the dilated branches: 1 on axes of one voxel or where the stage's own kernel is 1, else 3."""
-    return tuple(1 if size == 1 or width == 1 else 3 for size, width in zip(shape, kernel, strict=True))
-
-
-def branch_rates(shape: tuple[int, ...], kernel: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
-    """Distinct dilation rates per axis, smallest first; no tap falls on nothing but padding.
-
-    A rate is at most half its axis: shape (5, 7, 7) and kernel (3, 3, 3) give (1, 1, 1), (2, 2, 2), (2, 3, 3);
-    shape (2, 3, 3) gives (1, 1, 1) alone.
-    """
-    widths = branch_kernel(shape, kernel)
-    limited = (
-        tuple(1 if width == 1 else min(rate, max(1, size // 2)) for size, width in zip(shape, widths, strict=True))
-        for rate in RATES
-    )
-    return tuple(dict.fromkeys(limited))
+from autospine.planning.msff import branch_channels, branch_kernel, branch_rates
 
 
 class MSFF(nn.Module):
@@ -56,7 +34,7 @@ class MSFF(nn.Module):
         """Build the branches for a bottleneck of `shape` whose convolutions have `kernel`, both per axis."""
         super().__init__()
         ones = (1,) * len(shape)
-        width = max(MIN_BRANCH_CHANNELS, channels // 4)
+        width = branch_channels(channels)
         norm = math.prod(shape) > 1
         rates = branch_rates(shape, kernel)
         self.point = ConvBlock(channels, width, ones, norm=norm)

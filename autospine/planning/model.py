@@ -1,8 +1,16 @@
-"""`model.json`: what prediction needs to know beside the weights; a model folder moves as one piece."""
+"""`model.json`: what prediction needs to know beside the weights.
+
+A model folder moves as one piece; a cascade's needs that of its previous stage, with the same folds, beside it:
+
+    3d_lowres/             model.json   fold_0/model.safetensors
+    3d_cascade_fullres/    model.json   fold_0/model.safetensors, previous.json (the weights it was trained on)
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from autospine.data.files import read_json, write_json
@@ -18,6 +26,8 @@ from autospine.planning.plan import (
 MODEL = "model.json"
 WEIGHTS = "model.safetensors"
 """Weights of a trained fold, in `fold_<k>` beside `model.json`."""
+PREVIOUS = "previous.json"
+"""In a cascade's `fold_<k>`: fold of the previous stage -> SHA-256 of its weights, which it was trained on."""
 SCHEMA = 1
 
 
@@ -36,11 +46,20 @@ class ModelCard:
     configuration: Configuration
 
     def takes_weights_of(self, other: ModelCard) -> bool:
-        """Whether weights trained under `other` mean the same here; schedules and what they take may differ."""
-        mine, theirs = self.configuration, other.configuration
-        mirrored_alike = mine.training.mirror_axes == theirs.training.mirror_axes
-        alike = replace(theirs, training=mine.training, expected=mine.expected)
-        return mirrored_alike and self == replace(other, configuration=alike)
+        """Whether weights trained under `other` mean the same here.
+
+        What enters the network and what its outputs are must agree; what it was trained by (batch, loss, schedule),
+        what that takes and how densely tiles overlap may differ.
+        """
+        return self._meaning == other._meaning
+
+    @property
+    def _meaning(self) -> tuple[object, ...]:
+        """What the weights and a prediction's meaning depend on."""
+        one = self.configuration
+        prepared = (one.axis_order, one.spacing_mm, one.normalisation, one.use_mask, one.resampling)
+        entering = (one.patch, one.neighbours, one.previous, one.network, one.training.mirror_axes)
+        return self.channels, self.labels, self.intensities, prepared, entering
 
     @staticmethod
     def from_plan(plan: Plan, configuration: Configuration) -> ModelCard:
@@ -80,3 +99,30 @@ def read_model(folder: Path) -> ModelCard:
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise PlanError(where, f"not a model card ({error!r})", "the file that train wrote", remedy) from error
+
+
+def weights_digest(folder: Path, fold: int | str) -> str:
+    """SHA-256 of the weights of a trained fold in the model folder `folder`."""
+    with (folder / f"fold_{fold}" / WEIGHTS).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_previous(fold_folder: Path, digests: Mapping[int, str]) -> None:
+    """Write in a cascade's fold which weights of the previous stage, by fold, it was trained on."""
+    write_json(fold_folder / PREVIOUS, {str(fold): digest for fold, digest in digests.items()})
+
+
+def read_previous(fold_folder: Path) -> dict[str, str]:
+    """What `write_previous` wrote: fold of the previous stage -> SHA-256 of its weights.
+
+    Raises:
+        PlanError: there is no such file, or it holds something else.
+    """
+    path, remedy = fold_folder / PREVIOUS, "copy the model folder whole, or train this fold again with --overwrite"
+    if not path.is_file():
+        found = "no such file: nobody knows which weights this fold was trained on"
+        raise PlanError(str(path), found, "the file that train wrote", remedy)
+    content = read_json(path, PlanError)
+    if not isinstance(content, dict) or not all(isinstance(digest, str) for digest in content.values()):
+        raise PlanError(str(path), "not a table of folds", "the file that train wrote", remedy)
+    return content

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from autospine.data.folds import Fold
 from autospine.errors import PlanError
-from autospine.planning.model import WEIGHTS, ModelCard, read_model
+from autospine.planning.model import WEIGHTS, ModelCard, read_model, weights_digest
 from autospine.planning.plan import Configuration, Plan
 from autospine.preprocessing.previous import PreviousStage, claim_folder, onto_next_grid, write_segmentation
 from autospine.preprocessing.store import Store, stored_key
@@ -29,6 +30,7 @@ from autospine.workflow.runs import RunFolder, read_record
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
 FORMAT = 1
 """Grows when the segmentations change their meaning; part of their key."""
@@ -47,6 +49,8 @@ class OutOfFold:
     """Case -> the fold whose network did not train on it."""
     keys: Mapping[int, str]
     """Fold -> hash of what its segmentations come from."""
+    weights: Mapping[int, str]
+    """Fold -> SHA-256 of its weights."""
 
     @property
     def stage(self) -> PreviousStage:
@@ -94,8 +98,9 @@ def find_out_of_fold(
     # what decides a segmentation beside the weights: the cases of both stages, and the tiles and mirrorings
     shared = [FORMAT, stored_key(plan, first), stored_key(plan, configuration)]
     shared += [list(first.patch), first.overlap, list(first.training.mirror_axes)]
-    keys = {fold: _hash([*shared, _digest(model / f"fold_{fold}" / WEIGHTS)]) for fold in needed}
-    return OutOfFold(first, model, networks, keys)
+    weights = {fold: weights_digest(model, fold) for fold in needed}
+    keys = {fold: _hash([*shared, digest]) for fold, digest in weights.items()}
+    return OutOfFold(first, model, networks, keys, weights)
 
 
 def segment_out_of_fold(
@@ -103,7 +108,8 @@ def segment_out_of_fold(
 ) -> None:
     """Make the segmentations of `source` that are not there yet, on the grid of the cases in `store`.
 
-    `open_first` gives the previous stage's own prepared cases; it is called only where something is missing.
+    `open_first` gives the previous stage's own prepared cases; it is called only where something is missing. Where
+    another training makes them at the same time, each leaves to the other what the other has made first.
     """
     for fold, key in source.keys.items():
         claim_folder(source.folder(fold), key)
@@ -117,16 +123,19 @@ def segment_out_of_fold(
     first_store, configuration = open_first(), source.configuration
     done = 0
     with progress.task(f"Segmenting with {configuration.name}, each case by the fold that did not train on it") as bar:
-        for fold in source.keys:
+        # each process in an order of its own: two that started at once would else make the same case at the same time
+        for fold in random.sample(list(source.keys), len(source.keys)):
             own = [name for name in missing if source.networks[name] == fold]
-            networks = load_model(source.model, device, (str(fold),)).networks if own else ()
-            for name in own:
-                case, target = first_store.open(name), store.open(name)
-                logits = predict_logits(networks, case.image, configuration, device=device)
-                labels = onto_next_grid(
-                    logits, case.properties, target.properties, target.label.shape, configuration.resampling
-                )
-                write_segmentation(files[name], labels)
+            networks: tuple[nn.Module, ...] = ()
+            for name in random.sample(own, len(own)):
+                if not files[name].is_file():
+                    networks = networks or load_model(source.model, device, (str(fold),)).networks
+                    case, target = first_store.open(name), store.open(name)
+                    logits = predict_logits(networks, case.image, configuration, device=device)
+                    labels = onto_next_grid(
+                        logits, case.properties, target.properties, target.label.shape, configuration.resampling
+                    )
+                    write_segmentation(files[name], labels)
                 done += 1
                 counted(bar)(name, done, len(missing))
 
@@ -163,8 +172,3 @@ def _listed(folds: Sequence[int]) -> str:
 
 def _hash(content: object) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

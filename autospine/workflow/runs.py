@@ -11,7 +11,7 @@ from typing import Any
 from autospine.data.files import read_json
 from autospine.errors import OutputError, PlanError
 from autospine.planning.fingerprint import Fingerprint
-from autospine.planning.model import WEIGHTS
+from autospine.planning.model import WEIGHTS, read_model
 from autospine.planning.plan import Plan
 from autospine.planning.plan_file import read_plan_file
 
@@ -102,12 +102,15 @@ def read_record(folder: Path) -> dict[str, Any] | None:
 
 
 def find_model(runs: Path) -> Path:
-    """The only model folder below `runs`.
+    """The only model folder below `runs`; the previous stage of a cascade that stands there is a part of that.
 
     Raises:
         PlanError: none stands there, or several.
     """
     found = sorted({path.parents[1] for path in runs.glob(f"*/*/fold_*/{WEIGHTS}")})
+    if len(found) > 1:
+        stages = {folder.parent / (read_model(folder).configuration.previous or "") for folder in found}
+        found = [folder for folder in found if folder not in stages]
     if not found:
         remedy = "train one, or name its folder with --model"
         raise PlanError(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,10 +17,12 @@ from torch import Tensor, nn
 
 from autospine.data.volume import Geometry, Volume, read_volume, write_volume
 from autospine.errors import DataError, PlanError
+from autospine.inference import export
 from autospine.inference.ensemble import Model, load_model, load_previous
 from autospine.inference.export import segment
+from autospine.inference.predictor import predict_logits
 from autospine.networks.build import build_network
-from autospine.planning.model import WEIGHTS, ModelCard, write_model
+from autospine.planning.model import WEIGHTS, ModelCard, weights_digest, write_model, write_previous
 from autospine.planning.plan import Configuration
 
 CPU = torch.device("cpu")
@@ -159,6 +163,7 @@ def test_the_previous_stage_is_found_beside_the_cascade(
     with pytest.raises(PlanError, match="no trained fold 1"):
         load_previous(tmp_path / "3d_cascade_fullres", cascade, CPU)
     (tmp_path / "3d_lowres" / "fold_0").rename(tmp_path / "3d_lowres" / "fold_1")
+    write_previous(tmp_path / "3d_cascade_fullres" / "fold_1", {1: weights_digest(tmp_path / "3d_lowres", 1)})
     previous = load_previous(tmp_path / "3d_cascade_fullres", cascade, CPU)
     assert previous is not None
     assert previous.folds == ("1",)
@@ -167,7 +172,68 @@ def test_the_previous_stage_is_found_beside_the_cascade(
     write_model(tmp_path / "3d_lowres", replace(first, labels=(("upper", 3), ("middle", 2), ("lower", 1))))
     with pytest.raises(PlanError, match="labels or stages differ"):
         load_previous(tmp_path / "3d_cascade_fullres", cascade, CPU)
-    # a card from a stranger names a folder elsewhere
-    sly = replace(cascade, card=replace(card, configuration=replace(second, previous="../3d_lowres")))
-    with pytest.raises(PlanError, match="previous stage"):
-        load_previous(tmp_path / "3d_cascade_fullres", sly, CPU)
+
+
+def test_a_cascade_takes_the_weights_that_it_was_trained_on_alone(
+    make_configuration: Callable[..., Configuration], tmp_path: Path
+) -> None:
+    base, folder, there = make_configuration(), tmp_path / "3d_cascade_fullres", tmp_path / "3d_lowres"
+    labels = (("upper", 1), ("middle", 2), ("lower", 3))
+    first = ModelCard("toy", ("T2",), labels, (), replace(base, name="3d_lowres"))
+    network = replace(base.network, in_channels=4)
+    second = replace(base, name="3d_cascade_fullres", previous="3d_lowres", network=network)
+    write_model(there, first)
+    write_model(folder, replace(first, configuration=second))
+    for fold in ("0", "1", "2"):
+        for model, plan in ((there, base.network), (folder, network)):
+            (model / f"fold_{fold}").mkdir()
+            save_weights(model / f"fold_{fold}", build_network(plan, base.patch))
+    for number in (0, 1, 2):
+        write_previous(
+            folder / f"fold_{number}", {first_fold: weights_digest(there, first_fold) for first_fold in range(3)}
+        )
+
+    def load(*folds: str) -> None:
+        load_previous(folder, load_model(folder, CPU, folds), CPU)
+
+    load("0", "1", "2")
+    # fold 1 of the previous stage is trained again, and so is fold 2 of the cascade
+    save_weights(there / "fold_1", build_network(base.network, base.patch))
+    write_previous(folder / "fold_2", {number: weights_digest(there, number) for number in range(3)})
+    load("0")
+    load("0", "2")
+    for folds in (("1",), ("0", "1"), ("1", "2")):
+        with pytest.raises(
+            PlanError, match=r"was trained on another 3d_lowres \(fold\(s\) 1 have other weights"
+        ) as fault:
+            load(*folds)
+    assert fault.value.where.endswith("fold_1/previous.json")
+    # fold 0 validates no case that the cascade saw
+    write_previous(folder / "fold_0", {number: weights_digest(there, number) for number in (1, 2)})
+    load("0")
+    (folder / "fold_0" / "previous.json").unlink()
+    with pytest.raises(PlanError, match="nobody knows which weights"):
+        load("0")
+
+
+def test_the_low_resolution_image_is_let_go_of_before_the_full_one_is_predicted(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = model.card.configuration
+    second = replace(
+        base, name="3d_cascade_fullres", previous="3d_lowres", network=replace(base.network, in_channels=4)
+    )
+    coarse = replace(model.card, configuration=replace(base, spacing_mm=(3.0, 4.0, 5.0)))
+    images: list[weakref.ref[np.ndarray]] = []
+    alive: list[list[bool]] = []
+
+    def watch(networks: tuple[nn.Module, ...], image: np.ndarray, *rest: Any, **more: Any) -> np.ndarray:
+        images.append(weakref.ref(image))
+        alive.append([seen() is not None for seen in images])
+        return predict_logits(networks, image, *rest, **more)
+
+    monkeypatch.setattr(export, "predict_logits", watch)
+    volume, _ = stored(patient(), (0, 1, 2), (1, 1, 1), np.eye(3))
+    cascade = Model(replace(model.card, configuration=second), (Believing(),), ("0",))
+    segment(cascade, volume, "case", device=CPU, previous=Model(coarse, (Threshold(),), ("0",)))
+    assert alive == [[True], [False, True]]

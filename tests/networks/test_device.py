@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from autospine.networks import device
-from autospine.networks.device import device_memory_gb, step_precision
+from autospine.networks.device import device_memory_gb, step_machine
+from autospine.planning.memory import Machine
 
 
 def test_memory_of_a_gpu_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,9 +24,17 @@ def test_memory_of_a_cpu_is_the_machines(
     assert device_memory_gb(torch.device("cpu")) == gigabytes
 
 
-@pytest.mark.parametrize(("dtype", "precision"), [(None, "float32"), (torch.bfloat16, "half")])
-def test_precision_of_a_step_is_that_of_autocast(
-    monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype | None, precision: str
+@pytest.mark.parametrize(
+    ("kind", "dtype", "machine"),
+    [
+        ("cpu", None, Machine("float32", threads=16)),
+        ("cpu", torch.bfloat16, Machine("half", threads=16)),
+        ("cuda", torch.float16, Machine("half", threads=1)),
+    ],
+)
+def test_a_step_has_the_precision_of_autocast_and_the_threads_of_a_cpu(
+    monkeypatch: pytest.MonkeyPatch, kind: str, dtype: torch.dtype | None, machine: Machine
 ) -> None:
     monkeypatch.setattr(device, "autocast_dtype", lambda asked: dtype)
-    assert step_precision(torch.device("cpu")) == precision
+    monkeypatch.setattr(device, "available_cores", lambda: 16)
+    assert step_machine(torch.device(kind)) == machine

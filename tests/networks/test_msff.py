@@ -4,39 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from autospine.networks.msff import MSFF, branch_kernel, branch_rates
-
-
-@pytest.mark.parametrize(
-    ("shape", "kernel", "rates"),
-    [
-        ((1, 1), (3, 3), ((1, 1),)),
-        ((2, 2), (3, 3), ((1, 1),)),
-        ((3, 3), (3, 3), ((1, 1),)),
-        ((4, 4), (3, 3), ((1, 1), (2, 2))),
-        ((5, 5), (3, 3), ((1, 1), (2, 2))),
-        ((8, 8), (3, 3), ((1, 1), (2, 2), (4, 4))),
-        ((7, 9), (3, 3), ((1, 1), (2, 2), (3, 4))),
-        ((5, 7, 7), (3, 3, 3), ((1, 1, 1), (2, 2, 2), (2, 3, 3))),
-        ((1, 7, 7), (3, 3, 3), ((1, 1, 1), (1, 2, 2), (1, 3, 3))),
-        ((20, 7, 7), (1, 3, 3), ((1, 1, 1), (1, 2, 2), (1, 3, 3))),
-        ((2, 3, 8), (3, 3, 3), ((1, 1, 1), (1, 1, 2), (1, 1, 4))),
-    ],
-)
-def test_rates(shape: tuple[int, ...], kernel: tuple[int, ...], rates: tuple[tuple[int, ...], ...]) -> None:
-    assert branch_rates(shape, kernel) == rates
-
-
-def test_kernel_is_one_where_there_is_nothing_beside_a_voxel() -> None:
-    assert branch_kernel((1, 5, 5), (3, 3, 3)) == (1, 3, 3)
-    assert branch_kernel((5, 5, 5), (1, 3, 3)) == (1, 3, 3)
-
-
-@pytest.mark.parametrize("size", range(1, 13))
-def test_every_tap_reaches_a_voxel(size: int) -> None:
-    for (rate,) in branch_rates((size,), (3,)):
-        assert rate < size or branch_kernel((size,), (3,)) == (1,)
-
+from autospine.networks.msff import MSFF
 
 SHAPES = [
     (1, 1),

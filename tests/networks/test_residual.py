@@ -146,14 +146,15 @@ def test_only_the_first_block_of_a_stack_changes_size_and_width() -> None:
 @pytest.mark.parametrize(("plan", "patch"), [*PLANS, (SMALL_2D, (4, 4)), (SMALL_3D, (2, 4, 4))])
 def test_fresh_blocks_pass_their_skip_on(plan: NetworkPlan, patch: tuple[int, ...]) -> None:
     net = _build(plan, patch)
-    block = net.encoder[-1][-1]
+    x = net.stem(torch.randn(2, plan.in_channels, *patch))
     with torch.no_grad():
-        x = torch.randn(2, plan.features[-1], *stage_shapes(patch, plan.strides)[-1])
-        passed = F.leaky_relu(net.encoder[-1][-1].project(x), 0.01)
-        if isinstance(block.pool, nn.Identity):
-            assert torch.equal(block(x), passed)
-    last = block.second.conv if isinstance(block.second.norm, nn.Identity) else block.second.norm
-    assert all(bool((parameter == 0).all()) for parameter in last.parameters())
+        for stage in net.encoder:
+            for block in stage:
+                y = block(x)
+                assert torch.equal(y, F.leaky_relu(block.project(block.pool(x)), 0.01))
+                last = block.second.conv if isinstance(block.second.norm, nn.Identity) else block.second.norm
+                assert all(bool((parameter == 0).all()) for parameter in last.parameters())
+                x = y
 
 
 @pytest.mark.parametrize(("plan", "patch"), [*PLANS, (SMALL_2D, (4, 4)), (SMALL_3D, (2, 4, 4))])

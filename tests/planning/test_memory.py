@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from autospine.networks.build import build_network
-from autospine.planning.memory import parameter_count, training_memory_gb
+from autospine.planning.memory import Machine, _Step, training_memory_gb
 from autospine.planning.plan import Configuration, LossPlan, NetworkPlan
 
 MB = 10**6
@@ -73,7 +73,7 @@ def test_one_layer_by_hand(make_configuration: Callable[..., Configuration]) -> 
     assert training_memory_gb(flat) * 1e9 == pytest.approx(16464 + 400)
     adamw = replace(flat, training=replace(flat.training, optimiser="adamw"))
     assert training_memory_gb(adamw) * 1e9 == pytest.approx(16464 + 600)
-    assert parameter_count(flat) == 50
+    assert _Step(flat, Machine()).parameters == 50
 
 
 def test_half_precision_by_hand(make_configuration: Callable[..., Configuration]) -> None:
@@ -81,7 +81,7 @@ def test_half_precision_by_hand(make_configuration: Callable[..., Configuration]
     # The loss in float32 keeps log-probabilities and probabilities 2 x 800, a mask 100 and a target 800: 7348. Beside
     # them the logits in float32 800, the targets' probabilities 400, their bins 800, a float64 or masked copy 800:
     # 10148, the peak; then weights and momentum.
-    assert training_memory_gb(_one_layer(make_configuration), "half") * 1e9 == pytest.approx(10148 + 400)
+    assert training_memory_gb(_one_layer(make_configuration), Machine()) * 1e9 == pytest.approx(10148 + 400)
 
 
 CHANGES: list[dict[str, Any]] = [
@@ -152,7 +152,7 @@ def test_parameters_are_those_of_the_network(
     configuration = _configuration(make_configuration, patch, 1, **changes)
     with torch.device("meta"):
         network = build_network(configuration.network, patch)
-    assert parameter_count(configuration) == sum(parameter.numel() for parameter in network.parameters())
+    assert _Step(configuration, Machine()).parameters == sum(parameter.numel() for parameter in network.parameters())
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -174,7 +174,7 @@ def test_more_voxels_patches_layers_and_threads_never_take_less(
     def memory(edges: list[int], batch: int, threads: int = 1, **more: Any) -> float:
         edges = [4 * edge for edge in edges]
         configuration = _configuration(make_configuration, tuple(edges), batch, **(changes | more))
-        return training_memory_gb(configuration, "half" if half else "float32", threads)
+        return training_memory_gb(configuration, Machine("half" if half else "float32", threads))
 
     here = memory(patch, batch)
     longer = [edge + (index == axis) for index, edge in enumerate(patch)]
@@ -188,5 +188,5 @@ def test_half_precision_takes_more_than_half_and_less_than_all(
     make_configuration: Callable[..., Configuration],
 ) -> None:
     configuration = _configuration(make_configuration, (64, 64, 64), 2)
-    full, half = training_memory_gb(configuration), training_memory_gb(configuration, "half")
+    full, half = training_memory_gb(configuration), training_memory_gb(configuration, Machine())
     assert 0.4 * full < half < 0.75 * full

@@ -26,8 +26,11 @@ sys.meta_path.insert(0, Absent())
 from pathlib import Path
 from autospine.workflow.train import TrainRequest, train_fold
 
-trained = train_fold(Path("elsewhere/toy"), 0, Path(sys.argv[1]), TrainRequest(device="cpu", epochs=1))
-assert trained.metrics is not None
+for job in sys.argv[2:]:
+    name, fold = job.split(":")
+    request = TrainRequest(name, device="cpu", epochs=1, workers=1)
+    trained = train_fold(Path("elsewhere/toy"), int(fold), Path(sys.argv[1]), request)
+    assert trained.metrics is not None
 print(trained.metrics["mean"]["dice"])
 """
 
@@ -42,10 +45,25 @@ def test_training_and_scoring_need_no_images(
     run = RunFolder.of(tmp_path / "here", toy_dataset)
     plan = run.read_plan()
     ensure_prepared(toy_dataset, run, plan, plan.configuration(), Silent())
-    shutil.copytree(tmp_path / "here", tmp_path / "there")
+    train_elsewhere(tmp_path / "here", tmp_path / "there", f"{configuration}:0")
+
+
+def test_a_cascade_needs_no_images(run: RunFolder, toy_dataset: Path, tmp_path: Path) -> None:
+    plan = run.read_plan()
+    for name in ("3d_lowres", "3d_cascade_fullres"):
+        ensure_prepared(toy_dataset, run, plan, plan.configuration(name), Silent())
+    first = (f"3d_lowres:{fold}" for fold in range(3))
+    train_elsewhere(run.root.parent, tmp_path / "there", *first, "3d_cascade_fullres:0")
+
+
+def train_elsewhere(here: Path, there: Path, *jobs: str) -> None:
+    """Copy the runs and train each `configuration:fold` there."""
+    shutil.copytree(here, there)
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(tmp_path / "there")], capture_output=True, text=True, check=False
+        [sys.executable, "-c", SCRIPT, str(there), *jobs], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     assert 0 <= float(done.stdout) <= 1
-    assert not (tmp_path / "there" / "toy" / configuration / "fold_0" / "validation").exists()
+    configuration, _, fold = jobs[-1].partition(":")
+    folder = there / "toy" / configuration / f"fold_{fold}"
+    assert folder.is_dir() and not (folder / "validation").exists()

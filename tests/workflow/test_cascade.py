@@ -3,77 +3,37 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from autospine.data.files import write_text
-from autospine.data.folds import Fold, write_folds
+from autospine.data.folds import Fold
 from autospine.data.volume import read_volume
 from autospine.errors import OutputError, PlanError
-from autospine.planning.model import WEIGHTS
-from autospine.planning.plan import Configuration, Plan
-from autospine.planning.plan_file import plan_to_toml
-from autospine.preprocessing import store
+from autospine.inference import predictor
+from autospine.inference.predictor import predict_logits
+from autospine.planning.model import WEIGHTS, read_previous, weights_digest, write_previous
+from autospine.planning.plan import Plan
+from autospine.preprocessing.previous import write_segmentation
 from autospine.preprocessing.store import Store
-from autospine.workflow import train as workflow_train
-from autospine.workflow.cascade import find_out_of_fold, segment_out_of_fold
+from autospine.workflow.cascade import OutOfFold, find_out_of_fold, segment_out_of_fold
 from autospine.workflow.predict import PredictRequest, predict_paths
+from autospine.workflow.prepared import ensure_prepared
 from autospine.workflow.progress import Silent
 from autospine.workflow.runs import RunFolder
 from autospine.workflow.train import TrainRequest, train_fold
 
 CPU = torch.device("cpu")
 NAMES = tuple(f"toy_{number:02}" for number in range(6))
-FOLDS = tuple(
-    Fold(tuple(name for index, name in enumerate(NAMES) if index % 3 != fold), NAMES[fold::3]) for fold in range(3)
-)
-"""Fold k validates cases k and k + 3."""
-LABELS = (("upper", 1), ("lower", 3))
-
-
-def small(configuration: Configuration, inputs: int, **changes: object) -> Configuration:
-    """Two classes, four features, two steps; the toy cases' coarse axis first."""
-    network = replace(configuration.network, in_channels=inputs, out_channels=3, features=(4, 8))
-    loss = replace(configuration.loss, class_weights=(1.0, 1.0, 1.0))
-    training = replace(configuration.training, epochs=1, steps_per_epoch=2, validation_steps=1)
-    both = {"network": network, "loss": loss, "training": training, "axis_order": (1, 0, 2)}
-    return replace(configuration, **(both | changes))
-
-
-@pytest.fixture
-def run(
-    tmp_path: Path,
-    toy_dataset: Path,
-    make_configuration: Callable[..., Configuration],
-    make_plan: Callable[..., Plan],
-    monkeypatch: pytest.MonkeyPatch,
-) -> RunFolder:
-    """A planned run of the toy dataset: 2d, 2.5d, full resolution, low resolution and the cascade of both."""
-    monkeypatch.setattr(store, "bounded_workers", lambda *_: 1)  # starting a process takes longer than the toy's cases
-    monkeypatch.setattr(workflow_train, "_drawing", lambda folder: lambda record: None)  # nor is the curve looked at
-    base = make_configuration()
-    spacing = {"spacing_mm": (4.0, 1.5, 1.0), "median_shape": (10, 21, 26)}
-    flat = small(make_configuration(spacing_mm=(1.5, 1.0)), 1, median_shape=(21, 26))
-    neighbourly = small(flat, 3, name="2.5d", neighbours=1)
-    full = small(base, 1, **spacing)
-    low = small(base, 1, name="3d_lowres", spacing_mm=(4.0, 3.0, 2.0), median_shape=(10, 10, 13), patch=(8, 8, 8))
-    cascade = small(base, 3, name="3d_cascade_fullres", previous="3d_lowres", **spacing)
-    configurations = (flat, neighbourly, full, low, cascade)
-    plan = make_plan(dataset="toy", labels=LABELS, configurations=configurations)
-    folder = RunFolder.of(tmp_path / "runs", toy_dataset)
-    write_text(folder.plan, plan_to_toml(plan))
-    write_folds(folder.splits, FOLDS)
-    return folder
 
 
 def train(run: RunFolder, dataset: Path, configuration: str, fold: int, **more: object) -> Path:
-    request = TrainRequest(configuration=configuration, device="cpu", workers=0, **more)  # type: ignore[arg-type]
+    request = TrainRequest(configuration=configuration, device="cpu", **{"workers": 0, **more})  # type: ignore[arg-type]
     return train_fold(dataset, fold, run.root.parent, request).folder
 
 
@@ -91,7 +51,9 @@ def next_stage(run: RunFolder, fold: int) -> dict[str, np.ndarray]:
     return {path.stem: np.load(path) for path in sorted(folder.glob("*.npy"))}
 
 
-def test_a_cascade_from_end_to_end(run: RunFolder, toy_dataset: Path, tmp_path: Path) -> None:
+def test_a_cascade_from_end_to_end(
+    run: RunFolder, toy_dataset: Path, toy_folds: tuple[Fold, ...], tmp_path: Path
+) -> None:
     with pytest.raises(PlanError) as none:
         train(run, toy_dataset, "3d_cascade_fullres", 0)
     assert "fold(s) 0, 1, 2 of 3d_lowres are not trained" in none.value.found
@@ -112,7 +74,7 @@ def test_a_cascade_from_end_to_end(run: RunFolder, toy_dataset: Path, tmp_path: 
     assert sorted(path.name for path in (folder / "validation").iterdir()) == ["toy_00.nii.gz", "toy_03.nii.gz"]
     for fold in range(3):
         made = next_stage(run, fold)
-        assert tuple(made) == FOLDS[fold].validation
+        assert tuple(made) == toy_folds[fold].validation
         for name, labels in made.items():
             # the prepared grid: 10 slices of 4 mm, the toy's rows of 1.5 mm and columns of 1 mm
             assert labels.shape == (10, 20 + int(name[-1]) % 3, 26)
@@ -126,21 +88,28 @@ def test_a_cascade_from_end_to_end(run: RunFolder, toy_dataset: Path, tmp_path: 
     always(run, 1, 0)
     with pytest.raises(PlanError, match="previous stage"):
         train(run, toy_dataset, "3d_cascade_fullres", 0)
-    train(run, toy_dataset, "3d_cascade_fullres", 0, overwrite=True)
+    train(run, toy_dataset, "3d_cascade_fullres", 0, overwrite=True, workers=1)
     after = {path: path.stat().st_mtime_ns for path in run.model("3d_lowres").glob("fold_*/next_stage/*.npy")}
     assert {path.parts[-3] for path in before if before[path] != after[path]} == {"fold_1"}
     assert all((labels == 0).all() for labels in next_stage(run, 1).values())
 
-    # a prediction starts with the low-resolution network of the same fold
+    assert read_previous(folder) == {str(fold): weights_digest(run.model("3d_lowres"), fold) for fold in range(3)}
+
+    # a prediction starts with the low-resolution network of the same fold; the two are the one model of the run
     image, out = toy_dataset / "imagesTr" / "toy_01_0000.nii.gz", tmp_path / "out"
     out.mkdir()
-    request = PredictRequest(model=run.model("3d_cascade_fullres"), device="cpu")
+    request = PredictRequest(device="cpu")
     done = predict_paths(image, out, run.root.parent, request)
+    assert done.model == run.model("3d_cascade_fullres")
     written = read_volume(done.files[0])
     assert written.array.shape == read_volume(image).array.shape
     assert set(np.unique(written.array)) <= {0, 1, 3}
     assert not predict_paths(image, out, run.root.parent, request).seconds  # there already
-    always(run, 0, 2)  # what another previous stage would make of it is another prediction
+    always(run, 0, 2)
+    with pytest.raises(PlanError, match="fold 0 was trained on another 3d_lowres"):
+        predict_paths(image, out, run.root.parent, request)
+    # what another previous stage makes of it is another prediction
+    write_previous(folder, {0: weights_digest(run.model("3d_lowres"), 0)})
     with pytest.raises(OutputError, match="another model"):
         predict_paths(image, out, run.root.parent, request)
     shutil.rmtree(run.model("3d_lowres"))
@@ -148,43 +117,53 @@ def test_a_cascade_from_end_to_end(run: RunFolder, toy_dataset: Path, tmp_path: 
         predict_paths(image, tmp_path / "elsewhere", run.root.parent, request)
 
 
-def test_what_the_previous_stage_was_trained_with_must_still_stand(run: RunFolder, toy_dataset: Path) -> None:
+def test_what_the_previous_stage_was_trained_with_must_still_stand(
+    run: RunFolder, toy_dataset: Path, toy_folds: tuple[Fold, ...]
+) -> None:
     for fold in range(3):
         train(run, toy_dataset, "3d_lowres", fold)
     plan = run.read_plan()
     cascade = plan.configuration("3d_cascade_fullres")
 
-    def find(plan: Plan = plan, folds: tuple[Fold, ...] = FOLDS) -> dict[str, int]:
-        return dict(find_out_of_fold(toy_dataset, run, plan, cascade, folds, NAMES).networks)
+    def find(plan: Plan = plan, folds: tuple[Fold, ...] = toy_folds) -> OutOfFold:
+        return find_out_of_fold(toy_dataset, run, plan, cascade, folds, NAMES)
 
-    assert find() == {"toy_00": 0, "toy_01": 1, "toy_02": 2, "toy_03": 0, "toy_04": 1, "toy_05": 2}
+    assert find().networks == {"toy_00": 0, "toy_01": 1, "toy_02": 2, "toy_03": 0, "toy_04": 1, "toy_05": 2}
     # toy_00 and toy_01 change places: fold 1 has trained on toy_00, and fold 0 on toy_01
     swapped = {"toy_00": "toy_01", "toy_01": "toy_00"}
     other = tuple(
         Fold(*(tuple(swapped.get(name, name) for name in part) for part in (fold.train, fold.validation)))
-        for fold in FOLDS
+        for fold in toy_folds
     )
     with pytest.raises(PlanError, match=r"fold\(s\) 0, 1, 2 of 3d_lowres were trained with another split"):
         find(folds=other)
     with pytest.raises(PlanError, match="no fold validates toy_02"):
-        find(folds=(FOLDS[0], FOLDS[1], Fold(FOLDS[2].train, ("toy_05",))))
-    wider = replace(plan.configuration("3d_lowres"), overlap=0.25)
-    with pytest.raises(PlanError, match="3d_lowres was trained with another plan"):
-        find(plan=plan.with_configuration(wider, {}))
-    # its schedule may have changed since
+        find(folds=(*toy_folds[:2], Fold(toy_folds[2].train, ("toy_05",))))
     low = plan.configuration("3d_lowres")
+    larger = replace(low, patch=(8, 8, 16))
+    with pytest.raises(PlanError, match="3d_lowres was trained with another plan") as fault:
+        find(plan=plan.with_configuration(larger, {}))
+    assert f"autospine train {toy_dataset} all -c 3d_lowres --overwrite" in fault.value.remedy
+    # its schedule may have changed since
     longer = replace(low, training=replace(low.training, epochs=9))
-    assert find(plan=plan.with_configuration(longer, {})) == find()
+    same = find(plan=plan.with_configuration(longer, {}))
+    assert (same.networks, same.keys) == (find().networks, find().keys)
+    # tiles that overlap otherwise take the weights as they are, and make other segmentations of them
+    sparser = find(plan=plan.with_configuration(replace(low, overlap=0.25), {}))
+    assert sparser.weights == find().weights
+    assert all(sparser.keys[fold] != key for fold, key in find().keys.items())
 
 
-def test_a_stopped_segmentation_goes_on(run: RunFolder, toy_dataset: Path) -> None:
+def test_a_segmentation_goes_on_beside_another(
+    run: RunFolder, toy_dataset: Path, toy_folds: tuple[Fold, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
     for fold in range(3):
         train(run, toy_dataset, "3d_lowres", fold)
         always(run, fold, fold)
-    train(run, toy_dataset, "3d_fullres", 0)
     plan = run.read_plan()
     cascade = plan.configuration("3d_cascade_fullres")
-    source = find_out_of_fold(toy_dataset, run, plan, cascade, FOLDS, NAMES)
+    ensure_prepared(toy_dataset, run, plan, cascade, Silent())
+    source = find_out_of_fold(toy_dataset, run, plan, cascade, toy_folds, NAMES)
     full, first = Store(run.prepared("3d_fullres")), Store(run.prepared("3d_lowres"))
     segment_out_of_fold(source, full, lambda: first, CPU, Silent())
     one = source.stage.files["toy_04"]
@@ -198,6 +177,36 @@ def test_a_stopped_segmentation_goes_on(run: RunFolder, toy_dataset: Path) -> No
         raise AssertionError("nothing is missing: the previous stage's cases are not needed")
 
     segment_out_of_fold(source, full, unwanted, CPU, Silent())
+
+    # two that start at once go different ways
+    def blank(networks: object, image: np.ndarray, *rest: object, **more: object) -> np.ndarray:
+        return np.zeros((3, *image.shape[1:]), np.float32)
+
+    monkeypatch.setattr(predictor, "predict_logits", blank)
+    orders = set()
+    for _ in range(4):
+        for path in source.stage.files.values():
+            path.unlink(missing_ok=True)
+        segment_out_of_fold(source, full, lambda: first, CPU, Silent())
+        stamps = {name: path.stat().st_mtime_ns for name, path in source.stage.files.items()}
+        orders.add(tuple(sorted(stamps, key=stamps.__getitem__)))
+    assert len(orders) > 1  # of 48; four times the same: once in 110000
+
+    # another process makes all the others while this one is at its first case
+    for path in source.stage.files.values():
+        path.unlink()
+    predicted = []
+
+    def meanwhile(*inputs: Any, **more: Any) -> np.ndarray:
+        predicted.append(inputs)
+        for name, path in source.stage.files.items():
+            write_segmentation(path, np.full(full.open(name).label.shape, 9, np.uint8))
+        return predict_logits(*inputs, **more)
+
+    monkeypatch.setattr(predictor, "predict_logits", meanwhile)
+    segment_out_of_fold(source, full, lambda: first, CPU, Silent())
+    assert len(predicted) == 1
+    assert sorted({int(np.load(path).max()) for path in source.stage.files.values()})[1:] == [9]
 
 
 def test_slices_with_neighbours_from_end_to_end(run: RunFolder, toy_dataset: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import torch
 
 from autospine.networks import device
 from autospine.planning.fingerprint import Fingerprint
+from autospine.planning.memory import Machine
 from autospine.planning.plan import Plan
 from autospine.planning.recipe import Recipe
 from autospine.workflow import plan as workflow
@@ -17,21 +18,22 @@ from autospine.workflow.plan import PlanRequest, plan_dataset
 
 @pytest.fixture
 def planned_gb(monkeypatch: pytest.MonkeyPatch, toy_dataset: Path, tmp_path: Path):  # type: ignore[no-untyped-def]
-    """A function from (kind of device, its GB, request, lines of the recipe) to the GB that the planner was given."""
-    seen: list[float | str] = []
+    """A function from (kind of device, its GB, request, lines of the recipe) to (GB, machine) of the planner."""
+    seen: list[tuple[float | str, object]] = []
     make_plan = workflow.make_plan
 
     def watch(fingerprint: Fingerprint, recipe: Recipe, **options: object) -> Plan:
-        seen.append(recipe.memory_gb)
+        seen.append((recipe.memory_gb, options["machine"]))
         return make_plan(fingerprint, recipe, **options)  # type: ignore[arg-type]
 
-    def run(kind: str, total: float | None, memory_gb: float | None, lines: str) -> float | str:
+    def run(kind: str, total: float | None, memory_gb: float | None, lines: str) -> tuple[float | str, object]:
         recipe = tmp_path / "mine.toml"
         recipe.write_text(f'configurations = ["2d"]\n{lines}')
         monkeypatch.setattr(workflow, "make_plan", watch)
         monkeypatch.setattr(device, "resolve_device", lambda name: torch.device(kind))
         monkeypatch.setattr(device, "device_memory_gb", lambda asked: total)
-        monkeypatch.setattr(device, "step_precision", lambda asked: "half")
+        monkeypatch.setattr(device, "available_cores", lambda: 16)
+        monkeypatch.setattr(device, "autocast_dtype", lambda asked: None if asked.type == "cpu" else torch.float16)
         monkeypatch.setattr(device, "describe_device", lambda asked: kind)
         plan_dataset(toy_dataset, tmp_path / "runs", PlanRequest(str(recipe), memory_gb), dry_run=True)
         return seen[-1]
@@ -46,6 +48,7 @@ def planned_gb(monkeypatch: pytest.MonkeyPatch, toy_dataset: Path, tmp_path: Pat
         ("cpu", 64.0, None, "", 8.0),
         ("cpu", 5.9, None, "", 5.9),
         ("cpu", None, None, "", 8.0),
+        ("cpu", 0.6, None, "", 1.0),
         ("cuda", 25.4, None, "memory_gb = 12.0\n", 12.0),
         ("cuda", 25.4, 40.0, "memory_gb = 12.0\n", 40.0),
         ("cpu", 5.9, 16.0, "", 16.0),
@@ -54,4 +57,9 @@ def planned_gb(monkeypatch: pytest.MonkeyPatch, toy_dataset: Path, tmp_path: Pat
 def test_memory_that_is_planned_for(  # type: ignore[no-untyped-def]
     planned_gb, kind: str, total: float | None, memory_gb: float | None, lines: str, expected: float
 ) -> None:
-    assert planned_gb(kind, total, memory_gb, lines) == expected
+    assert planned_gb(kind, total, memory_gb, lines)[0] == expected
+
+
+def test_a_cpu_is_planned_for_with_all_its_threads(planned_gb) -> None:  # type: ignore[no-untyped-def]
+    assert planned_gb("cpu", 64.0, None, "")[1] == Machine("float32", threads=16)
+    assert planned_gb("cuda", 64.0, None, "")[1] == Machine("half", threads=1)
