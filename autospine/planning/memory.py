@@ -13,14 +13,27 @@ the first, as autograd does. The largest sum of what is alive at once is the pea
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from math import prod
 from typing import Literal
 
 from autospine.planning.cost import stage_sizes
+from autospine.planning.msff import branch_channels, branch_kernel, branch_rates
 from autospine.planning.plan import Configuration
 
 Precision = Literal["float32", "half"]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """How a device computes a step: decides the memory it takes."""
+
+    precision: Precision = "half"
+    """`half` on a GPU, which the rules' memory sizes mean; `float32` on most CPUs."""
+    threads: int = 1
+    """Threads of a CPU that compute a step, 1 on a GPU."""
+
 
 _FLOAT = 4
 """Bytes of weights, their gradients and optimiser states, the image, and all of the loss."""
@@ -32,11 +45,11 @@ _WEIGHT_COPIES = 4
 """Weight gradients that each thread of oneDNN's matrix-product convolution holds (seen with torch 2.13 on AVX2)."""
 
 
-def training_memory_gb(configuration: Configuration, precision: Precision = "float32", threads: int = 1) -> float:
+def training_memory_gb(configuration: Configuration, machine: Machine = Machine("float32")) -> float:
     """Estimated peak of what a training step allocates, in 10^9 bytes.
 
-    `float32` is a step on a CPU with so many `threads`: oneDNN copies what enters and leaves a convolution into its own
-    layout, and each thread takes room of its own for the weight gradient of a 3D convolution. It is measured.
+    `float32` is a step on a CPU: oneDNN copies what enters and leaves a convolution into its own layout, and each
+    thread takes room of its own for the weight gradient of a 3D convolution. It is measured.
 
     `half` is a step under autocast on a GPU: activations of 2 bytes and no such copies, the weights and the loss in
     float32. It comes from the same walk but has not been measured on a GPU yet; cuDNN's workspaces, the allocator's
@@ -45,13 +58,7 @@ def training_memory_gb(configuration: Configuration, precision: Precision = "flo
     The step is one of a running training: optimiser states exist. Python, the libraries and the data workers are not
     counted.
     """
-    step = _Step(configuration, precision, threads)
-    return step.peak / 1e9
-
-
-def parameter_count(configuration: Configuration) -> int:
-    """Trainable numbers of the planned network."""
-    return _Step(configuration, "float32", 1).parameters
+    return _Step(configuration, machine).peak / 1e9
 
 
 class _Step:
@@ -61,11 +68,11 @@ class _Step:
     elsewhere afterwards and is not freed with it.
     """
 
-    def __init__(self, configuration: Configuration, precision: Precision, threads: int) -> None:
+    def __init__(self, configuration: Configuration, machine: Machine) -> None:
         """Walk through the whole step."""
         self.plan = configuration.network
-        self.threads = threads
-        self.half = precision == "half"
+        self.threads = machine.threads
+        self.half = machine.precision == "half"
         self.item = 2 if self.half else _FLOAT
         self.shapes = stage_sizes(configuration.patch, self.plan.strides)
         self.voxels = [configuration.batch * prod(shape) for shape in self.shapes]
@@ -232,11 +239,8 @@ class _Step:
     def fuse(self) -> None:
         """The MSFF bottleneck; that its group norm is float32 under autocast is left out, it is small."""
         stage, width, shape = len(self.shapes) - 1, self.plan.features[-1], self.shapes[-1]
-        thin, ones = max(8, width // 4), (1,) * len(shape)
-        rates = {tuple(min(rate, max(1, edge // 2)) for edge in shape) for rate in (1, 2, 4)}
-        pairs = zip(shape, self.plan.kernels[-1], strict=True)
-        dilated = tuple(1 if edge == 1 or kernel == 1 else 3 for edge, kernel in pairs)
-        kernels = (ones, *(dilated for _ in rates))
+        thin, ones, kernel = branch_channels(width), (1,) * len(shape), self.plan.kernels[-1]
+        kernels = (ones, *(branch_kernel(shape, kernel) for _ in branch_rates(shape, kernel)))
         size, joined = self.size(stage, width), self.size(stage, thin * (1 + len(kernels)))
         for kernel in kernels:
             self.later(self.drop, size)  # a branch's gradient, added to what is there

@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 
 from autospine.errors import PlanError
 from autospine.planning.convert import from_table, require, to_table
+from autospine.planning.ranges import check_ranges
 
 SCHEMA = 2
 """Number of the file format; a plan with another one is refused rather than guessed at."""
@@ -22,10 +23,15 @@ SCHEMA = 2
 Bottleneck = Literal["plain", "msff"]
 ConfigurationName = Literal["2d", "2.5d", "3d_fullres", "3d_lowres", "3d_cascade_fullres"]
 CONFIGURATIONS: tuple[str, ...] = get_args(ConfigurationName)
+VOLUMES = tuple(name for name in CONFIGURATIONS if name.startswith("3d"))
+"""The configurations of 3D networks."""
 Encoder = Literal["plain", "residual"]
 LossKind = Literal["dice_ce", "dice_size_adaptive_ce"]
 Normalisation = Literal["zscore", "ct"]
 Optimiser = Literal["sgd", "adamw"]
+WIDEST_KERNEL = 15
+"""Largest kernel edge in voxels: such a 3D kernel has 125 times the weights of the planner's 3, and in a deep stage of
+4 to 8 voxels it sees little but padding. What is wider is a slip of the pen that would ask for all memory (ours)."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +69,8 @@ class NetworkPlan:
             where, expected = f"network.{name}", f"{stages} lists of {self.dimension} positive numbers, one per stage"
             whole = len(lists) == stages and all(len(row) == self.dimension and min(row) > 0 for row in lists)
             require(whole, where, lists, expected)
-        odd = all(edge % 2 == 1 for kernel in self.kernels for edge in kernel)
-        require(odd, "network.kernels", self.kernels, "odd kernels")
+        odd = all(edge % 2 == 1 and edge <= WIDEST_KERNEL for kernel in self.kernels for edge in kernel)
+        require(odd, "network.kernels", self.kernels, f"odd kernels of at most {WIDEST_KERNEL}")
         require(set(self.strides[0]) == {1}, "network.strides", self.strides, "ones for the first stage")
         counted = len(self.blocks) == stages and min(self.blocks) > 0
         require(counted, "network.blocks", self.blocks, f"{stages} numbers of at least 1, one per stage")
@@ -116,9 +122,7 @@ class LossPlan:
         """Check the weights."""
         usable = len(self.class_weights) > 1 and min(self.class_weights) > 0
         require(usable, "loss.class_weights", self.class_weights, "a weight above 0 per class, background first")
-        require(self.smooth >= 0, "loss.smooth", self.smooth, "at least 0")
-        require(self.alpha >= 0, "loss.alpha", self.alpha, "at least 0")
-        require(self.weight_cap >= 1, "loss.weight_cap", self.weight_cap, "at least 1")
+        check_ranges(self, "loss.")
 
 
 @dataclass(frozen=True)
@@ -164,21 +168,7 @@ class TrainingPlan:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        for name in ("learning_rate", "clip_norm"):
-            require(getattr(self, name) > 0, f"training.{name}", getattr(self, name), "above 0")
-        for name in ("weight_decay", "poly_power", "rotation_deg", "validation_steps", "seed"):
-            require(getattr(self, name) >= 0, f"training.{name}", getattr(self, name), "at least 0")
-        for name in ("epochs", "steps_per_epoch"):
-            require(getattr(self, name) >= 1, f"training.{name}", getattr(self, name), "at least 1")
-        for name in ("momentum", "warmup"):
-            require(0 <= getattr(self, name) < 1, f"training.{name}", getattr(self, name), "from 0 to below 1")
-        forced = self.oversample_foreground
-        require(0 <= forced <= 1, "training.oversample_foreground", forced, "from 0 to 1")
-        jitter = self.foreground_jitter
-        require(0 <= jitter <= 1, "training.foreground_jitter", jitter, "from 0 to 1")
-        require(self.budget_s is None or self.budget_s > 0, "training.budget_s", self.budget_s, "seconds above 0")
-        low, high = self.scale_range
-        require(0 < low <= high, "training.scale_range", self.scale_range, "two zooms above 0, the smaller first")
+        check_ranges(self, "training.")
 
 
 @dataclass(frozen=True)
@@ -193,6 +183,8 @@ class ExpectedPlan:
     """Measured seconds of a training step there."""
     steps: int | None = None
     """Steps that fit the time budget."""
+    made_for: str | None = None
+    """`expected.expectation_key` of the numbers that all this was estimated and timed for; None: nobody knows."""
 
     def __post_init__(self) -> None:
         """Check the numbers."""
@@ -242,6 +234,8 @@ class Configuration:
         """Check that the parts belong together."""
         size, network = self.network.dimension, self.network
         require(self.name in CONFIGURATIONS, "name", self.name, f"one of {', '.join(CONFIGURATIONS)}")
+        flat = self.name not in VOLUMES
+        require((size == 2) == flat, "network.dimension", size, f"{2 if flat else 3}, as {self.name} says")
         require(sorted(self.axis_order) == [0, 1, 2], "axis_order", self.axis_order, "an order of the axes 0, 1, 2")
         for name in ("spacing_mm", "median_shape", "patch"):
             values = getattr(self, name)
@@ -254,19 +248,20 @@ class Configuration:
         require(self.neighbours == 0 or size == 2, "neighbours", self.neighbours, "0 for a 3D network")
         require(self.previous is None or size == 3, "previous", self.previous, "none for a 2D network")
         require(self.previous != self.name, "previous", self.previous, "another configuration")
-        require(
-            len(self.normalisation) == self.image_channels, "normalisation", self.normalisation, "one per image channel"
-        )
-        entering = self.image_channels * (2 * self.neighbours + 1)
-        entering += network.out_channels - 1 if self.previous is not None else 0
-        what = "image channels x (2 neighbours + 1), and one per class of a previous stage"
-        require(network.in_channels == entering, "network.in_channels", network.in_channels, what)
+        volumes = self.previous is None or self.previous in VOLUMES
+        require(volumes, "previous", self.previous, f"a configuration of volumes: {', '.join(VOLUMES)}")
+        channels, slices = len(self.normalisation), 2 * self.neighbours + 1
+        classes = network.out_channels - 1 if self.previous is not None else 0
+        entering = f"{channels * slices + classes}: {channels} image channel(s), each normalised, x {slices} slice(s)"
+        entering += f" + {classes} classes of {self.previous}" if classes else ""
+        right = network.in_channels == channels * slices + classes
+        require(right, "network.in_channels", network.in_channels, entering)
         weights = self.loss.class_weights
         require(len(weights) == network.out_channels, "loss.class_weights", weights, "one per network output")
         mirror = self.training.mirror_axes
         right = len(set(mirror)) == len(mirror) and all(0 <= axis < size for axis in mirror)
         require(right, "training.mirror_axes", mirror, f"distinct patch axes from 0 to {size - 1}")
-        require(0 <= self.overlap < 1, "overlap", self.overlap, "from 0 to below 1")
+        check_ranges(self)
 
 
 @dataclass(frozen=True)
@@ -309,21 +304,24 @@ class Plan:
         require(len(self.channels) > 0, "channels", self.channels, "at least one channel")
         require(len(self.intensities) == len(self.channels), "intensities", len(self.intensities), "one per channel")
         labels = dict(self.labels)
-        require(0 < len(labels) == len(self.labels) == len(set(labels.values())), "labels", self.labels, "distinct")
+        distinct = 0 < len(labels) == len(self.labels) == len(set(labels.values()))
+        require(distinct, "labels", self.labels, "distinct names and values, at least one")
+        require(min(labels.values()) >= 1, "labels", self.labels, "values of at least 1; 0 is the background")
         require(bool(names) and len(set(names)) == len(names), "configurations", names, "distinct names")
         require(self.default in names, "default", self.default, f"one of {', '.join(names)}")
         for configuration in self.configurations:
-            network, where = configuration.network, f"configurations.{configuration.name}.network"
-            channels = configuration.image_channels
-            require(channels == len(self.channels), where, channels, f"{len(self.channels)} image channels")
+            network, where = configuration.network, f"configurations.{configuration.name}"
+            normalised, count = configuration.normalisation, len(self.channels)
+            require(len(normalised) == count, f"{where}.normalisation", normalised, f"{count}, one per channel")
             previous = configuration.previous
             there = previous is None or previous in names
-            key = f"configurations.{configuration.name}.previous"
+            key = f"{where}.previous"
             require(there, key, previous, f"one of {', '.join(names)}")
             first = previous is None or self.configuration(previous).previous is None
             require(first, key, previous, "a configuration that has no previous one itself")
             outputs = len(self.labels) + 1
-            require(network.out_channels == outputs, where, network.out_channels, f"{outputs}: background and labels")
+            key, found = f"{where}.network.out_channels", network.out_channels
+            require(found == outputs, key, found, f"{outputs}: background and labels")
 
     def configuration(self, name: str | None = None) -> Configuration:
         """The configuration called `name`, or the default one; PlanError where there is none of that name."""

@@ -16,14 +16,14 @@ import numpy as np
 from autospine.errors import PlanError
 from autospine.planning import rules
 from autospine.planning.anatomy import read_anatomy
+from autospine.planning.expected import expect
 from autospine.planning.fingerprint import Fingerprint
 from autospine.planning.grid import Grid, planned_grid
 from autospine.planning.loss import plan_loss, usual_sizes
-from autospine.planning.memory import Precision, training_memory_gb
+from autospine.planning.memory import Machine, training_memory_gb
 from autospine.planning.plan import (
     Configuration,
     ConfigurationName,
-    ExpectedPlan,
     IntensityPlan,
     NetworkPlan,
     Normalisation,
@@ -59,17 +59,14 @@ class Narrowing:
     """Convolutions in every decoder stage."""
 
 
-def make_plan(
-    fingerprint: Fingerprint, recipe: Recipe, *, memory_gb: float | None = None, precision: Precision = "half"
-) -> Plan:
-    """The plan of a data set for `memory_gb`, 10^9 bytes (None: the recipe's own, or `rules.DEFAULT_GB`).
+def make_plan(fingerprint: Fingerprint, recipe: Recipe, *, machine: Machine = Machine()) -> Plan:
+    """The plan of a data set for the recipe's memory ("auto": `rules.DEFAULT_GB`).
 
-    `precision` is that of a training step on the device: `half` on a GPU, which the rules' memory sizes mean; `float32`
-    on most CPUs, where the same memory holds less. Which configurations the data allow is decided by `_left_out`; those
-    that they do not stand in the reasons. Raises PlanError where none is left.
+    On `machine` the same memory may hold less than on the GPU that the rules mean. Which configurations the data allow
+    is decided by `_left_out`; those that they do not stand in the reasons. Raises PlanError where none is left.
     """
     grid = planned_grid(fingerprint)
-    low = None if grid.flat else _low_resolution(fingerprint, recipe, grid, _planned_gb(recipe, memory_gb))
+    low = None if grid.flat else _low_resolution(fingerprint, recipe, grid)
     left_out = _left_out(recipe, grid, low)
     names = [name for name in recipe.configurations if name not in left_out]
     if not names:
@@ -78,7 +75,7 @@ def make_plan(
     configurations: list[Configuration] = []
     reasons = {f"left_out.{name}": reason for name, reason in left_out.items()}
     for name in names:
-        configuration, why = configure(fingerprint, recipe, name, memory_gb=memory_gb, precision=precision)
+        configuration, why = configure(fingerprint, recipe, name, machine=machine)
         configurations.append(configuration)
         reasons |= why
     default, reasons["default"] = _default(names, recipe, grid)
@@ -98,10 +95,8 @@ def make_plan(
     )
 
 
-def _planned_gb(recipe: Recipe, memory_gb: float | None) -> float:
-    """Memory to plan for: what the caller gives, else the recipe's, else the rules' own."""
-    if memory_gb is not None:
-        return memory_gb
+def _planned_gb(recipe: Recipe) -> float:
+    """Memory to plan for, 10^9 bytes: the recipe's, else the rules' own."""
     return rules.DEFAULT_GB if recipe.memory_gb == "auto" else recipe.memory_gb
 
 
@@ -175,23 +170,21 @@ def _family(recipe: Recipe, dimension: int, out_channels: int, less: Narrowing) 
 
 
 def _low_resolution(
-    fingerprint: Fingerprint, recipe: Recipe, grid: Grid, memory_gb: float, less: Narrowing | None = None
+    fingerprint: Fingerprint, recipe: Recipe, grid: Grid, less: Narrowing | None = None
 ) -> LowResolution:
     """The low resolution for the recipe's 3D networks on `grid`."""
     family = _family(recipe, 3, len(fingerprint.labels) + 1, less or Narrowing())
-    return low_resolution(grid.spacing_mm, grid.median_shape, family, memory_gb)
+    return low_resolution(grid.spacing_mm, grid.median_shape, family, _planned_gb(recipe))
 
 
-def _grid_of(
-    name: str, fingerprint: Fingerprint, recipe: Recipe, memory_gb: float, less: Narrowing
-) -> tuple[Grid, LowResolution | None]:
+def _grid_of(name: str, fingerprint: Fingerprint, recipe: Recipe, less: Narrowing) -> tuple[Grid, LowResolution | None]:
     """The grid of the configuration `name`, and the low resolution that goes with it (3D only).
 
     Raises PlanError where a low resolution is asked for that the rules do not plan.
     """
     rule = planned_grid(fingerprint)
     two = name in ("2d", "2.5d")
-    low = None if two else _low_resolution(fingerprint, recipe, rule, memory_gb)
+    low = None if two else _low_resolution(fingerprint, recipe, rule)
     if name in (LOW, CASCADE) and low is not None and not low.planned:
         found = f"{name}: {_no_low_resolution(low)}"
         raise PlanError(fingerprint.dataset, found, "a configuration of the plan", "name another configuration")
@@ -203,7 +196,7 @@ def _grid_of(
     else:
         grid = rule
     if name == "3d_fullres" and less != Narrowing():
-        low = _low_resolution(fingerprint, recipe, grid, memory_gb, less)
+        low = _low_resolution(fingerprint, recipe, grid, less)
     return grid, low
 
 
@@ -213,16 +206,15 @@ def configure(
     name: str,
     *,
     narrowing: Narrowing | None = None,
-    memory_gb: float | None = None,
-    precision: Precision = "half",
+    machine: Machine = Machine(),
 ) -> tuple[Configuration, dict[str, str]]:
     """The configuration `name`, one of `ConfigurationName`, and its reasons by dotted key (`2d.patch`).
 
-    Memory and precision as for `make_plan`. Raises PlanError for a low resolution or cascade that the rules leave out.
+    Memory and machine as for `make_plan`. Raises PlanError for a low resolution or cascade that the rules leave out.
     """
-    less, asked_gb = narrowing or Narrowing(), _planned_gb(recipe, memory_gb)
+    less, asked_gb = narrowing or Narrowing(), _planned_gb(recipe)
     dimension = 2 if name in ("2d", "2.5d") else 3
-    grid, low = _grid_of(name, fingerprint, recipe, asked_gb, less)
+    grid, low = _grid_of(name, fingerprint, recipe, less)
     spacing, shape = grid.spacing_mm[-dimension:], grid.median_shape[-dimension:]
     out_channels = len(fingerprint.labels) + 1
     family = _family(recipe, dimension, out_channels, less)
@@ -232,7 +224,7 @@ def configure(
     sizes = usual_sizes(fingerprint.cases, grid.axis_order, spacing)
     anatomy = read_anatomy(fingerprint)
     axes = tuple(anatomy[axis] for axis in grid.axis_order[-dimension:])
-    loss = plan_loss(recipe, sizes, batch_dice=name != LOW and (low is None or low.planned))
+    whole, rule_of_low = prod(shape), name != LOW and less.patch_limit is None
 
     def build(fit: Fit, batch: int) -> Configuration:
         net, stages = fit.topology, len(fit.topology.strides)
@@ -259,7 +251,7 @@ def configure(
             use_mask=kept < rules.MASK_FRACTION and "zscore" in normalisation,
             network=network,
             resampling=ResamplingPlan(anisotropy_threshold=rules.ANISOTROPY),
-            loss=loss,
+            loss=plan_loss(recipe, sizes, batch_dice=_batch_dice(name, low, less, prod(net.patch) / whole)),
             training=plan_training(recipe, net.patch, axes),
             overlap=recipe.overlap,
             neighbours=neighbours,
@@ -273,12 +265,11 @@ def configure(
         family,
         asked_gb,
         share,
-        lambda fit, batch: training_memory_gb(build(fit, batch), precision),
+        lambda fit, batch: training_memory_gb(build(fit, batch), machine),
         less.patch_limit,
     )
     configuration = build(size.fit, size.batch)
-    expected = ExpectedPlan(memory_gb=training_memory_gb(configuration, precision))
-    configuration = replace(configuration, expected=expected)
+    configuration = replace(configuration, expected=expect(configuration, machine))
     facts = Facts(
         recipe=recipe,
         cases=len(fingerprint.cases),
@@ -288,12 +279,26 @@ def configure(
         sizes=sizes,
         kept=kept,
         asked_gb=asked_gb,
-        precision=precision,
+        machine=machine,
         fraction=share.fraction,
         size=size,
         low=low,
+        seen=low.seen if rule_of_low and low is not None else prod(configuration.patch) / whole,
     )
     return configuration, {f"{name}.{key}": reason for key, reason in explain(configuration, facts).items()}
+
+
+def _batch_dice(name: str, low: LowResolution | None, less: Narrowing, seen: float) -> bool:
+    """Whether Dice is taken over the batch: where a patch, which sees the share `seen` of a case, may miss a label.
+
+    The reference's rule is in place of the share whether there is a low resolution; a patch that a time budget
+    narrowed is not the one of that rule.
+    """
+    if low is None:
+        return True
+    if less.patch_limit is not None:
+        return seen < rules.LOW_RESOLUTION_SHARE
+    return name != LOW and low.planned
 
 
 def _dataset_fraction(recipe: Recipe) -> float:

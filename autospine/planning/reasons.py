@@ -11,13 +11,14 @@ from dataclasses import dataclass
 
 from autospine.planning import rules
 from autospine.planning.anatomy import AXIS_NAMES, AxisAnatomy
-from autospine.planning.memory import Precision
+from autospine.planning.memory import Machine
 from autospine.planning.plan import Configuration
 from autospine.planning.recipe import Recipe
 from autospine.planning.rules import ANISOTROPY, MASK_FRACTION, MINIMUM_BATCH, size_ratio
 from autospine.planning.sizing import LowResolution, Size
 
 RULE = "nnU-Net v2.8"
+MADE_FOR = "a hash of network, patch, batch, optimiser and budget: an edit of these shows, and is estimated anew"
 
 
 @dataclass(frozen=True)
@@ -39,14 +40,16 @@ class Facts:
     """Median share of a case inside its nonzero box."""
     asked_gb: float
     """Memory asked for, 10^9 bytes."""
-    precision: Precision
-    """Precision in which the peak of a step was estimated."""
+    machine: Machine
+    """For which the peak of a step was estimated."""
     fraction: float
     """Largest share of the data set's voxels in a batch."""
     size: Size
     """Patch and batch as the memory allows them."""
     low: LowResolution | None
     """3D: the low resolution, planned or not."""
+    seen: float
+    """Share of the median case that the patch sees by which the kind of Dice was chosen."""
 
 
 def explain(configuration: Configuration, facts: Facts) -> dict[str, str]:
@@ -119,12 +122,14 @@ def _size(configuration: Configuration, facts: Facts) -> dict[str, str]:
         fault = "would show fewer voxels a step" if size.displaced == "smaller" else "would not fit by our estimate"
         kept = f"the rule for {tier:g} GB {fault}, that for {limit} is kept (ours): "
         patch, batch = kept + patch, kept + batch
-    planned = f"estimated peak of a training step in {facts.precision} precision; planned for {tier:g} GB"
+    step = f"a training step in {facts.machine.precision} precision"
+    step += f" on {facts.machine.threads} threads" if facts.machine.threads > 1 else ""
+    planned = f"estimated peak of {step}; planned for {tier:g} GB"
     if tier < facts.asked_gb:
         planned += f", the largest planned size within {facts.asked_gb:g} GB"
     elif tier > facts.asked_gb:
         planned += f", the smallest planned size: {facts.asked_gb:g} GB may be too little"
-    return {"patch": patch, "batch": batch, "expected.memory_gb": planned}
+    return {"patch": patch, "batch": batch, "expected.memory_gb": planned, "expected.made_for": MADE_FOR}
 
 
 def _intensities(configuration: Configuration, facts: Facts) -> dict[str, str]:
@@ -204,13 +209,15 @@ def _loss(configuration: Configuration, facts: Facts) -> dict[str, str]:
     unit = "pixels per slice" if configuration.network.dimension == 2 else "voxels"
     present = [(size, name) for size, name in zip(facts.sizes, facts.classes, strict=True) if size > 0]
     ratio = size_ratio(facts.sizes)
-    if present:
+    if len(present) >= 2:
         (large, most), (small, least) = max(present), min(present)
         sizes = f"largest label {most} ({large:.0f} {unit}) over smallest {least} ({small:.0f}): {ratio:.2g} times"
     else:
-        sizes = "no label occurs in any case"
+        sizes = f"{'one label' if present else 'no label occurs in any case'}: nothing to balance"
     if recipe.loss != "auto":
         kind = f"the recipe {recipe.name} asks for it; {sizes}"
+    elif len(present) < 2:
+        kind = sizes
     else:
         side = "at least" if ratio >= recipe.size_ratio else "below"
         weight = recipe.size_ratio**recipe.alpha
@@ -221,21 +228,30 @@ def _loss(configuration: Configuration, facts: Facts) -> dict[str, str]:
         if adaptive
         else "plain cross entropy weighs all alike"
     )
-    if configuration.network.dimension == 2:
-        batch = "a slice may miss a label, the batch as one volume seldom does"
-    elif loss.batch_dice:
-        batch = "the patch sees under a quarter of a case and may miss a label, the batch as one volume seldom does"
-    else:
-        batch = "a patch sees about a quarter of a case or more: Dice is taken per patch"
-    batch += f" ({RULE})"
     return {
         "loss.kind": kind,
         "loss.class_weights": weights,
-        "loss.batch_dice": batch,
+        "loss.batch_dice": _batch_dice(configuration, facts),
         "loss.alpha": f"the recipe {recipe.name}",
         "loss.weight_cap": f"the recipe {recipe.name}",
         "loss.smooth": "keeps Dice defined where a label is absent",
     }
+
+
+def _batch_dice(configuration: Configuration, facts: Facts) -> str:
+    low, asked = facts.low, f"{rules.LOW_RESOLUTION_SHARE:.0%}"
+    if low is None:
+        return f"a slice may miss a label, the batch as one volume seldom does ({RULE})"
+    saw = f"a patch sees {min(facts.seen, 1):.1%} of the median case"
+    if configuration.loss.batch_dice:
+        reason = f"{saw}, under {asked}, and may miss a label; the batch as one volume seldom does"
+    elif facts.seen >= rules.LOW_RESOLUTION_SHARE:
+        reason = f"{saw}, at least {asked}: Dice is taken per patch"
+    elif configuration.name == "3d_lowres":
+        reason = f"{saw}, the low resolution was chosen for about {asked}: Dice is taken per patch"
+    else:
+        reason = f"{saw}, too near {asked} for a low resolution to pay: Dice is taken per patch"
+    return f"{reason} ({RULE})"
 
 
 def _training(configuration: Configuration, facts: Facts) -> dict[str, str]:
@@ -265,9 +281,13 @@ def _training(configuration: Configuration, facts: Facts) -> dict[str, str]:
     else:
         in_plane = f"longest patch edge over the first is {edges:.2g}: in plane only above {ANISOTROPY:g}"
     schedule = f"{said}: {recipe.epochs} x {recipe.steps_per_epoch} steps where no time budget is given"
-    named = ("optimiser", "learning_rate", "weight_decay", "momentum", "warmup", "poly_power", "clip_norm", "seed")
+    optimiser = said
+    if recipe.optimiser == "auto":
+        optimiser = f"without a time budget there are steps enough for SGD with Nesterov momentum ({RULE})"
+    named = ("learning_rate", "weight_decay", "momentum", "warmup", "poly_power", "clip_norm", "seed")
     return {
         **{f"training.{key}": said for key in named},
+        "training.optimiser": optimiser,
         "training.epochs": schedule,
         "training.steps_per_epoch": schedule,
         "training.validation_steps": f"{said}: a quick look after each epoch; the full score comes at the end",

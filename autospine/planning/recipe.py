@@ -16,6 +16,7 @@ from tomlkit.exceptions import TOMLKitError
 from autospine.errors import PlanError
 from autospine.planning.convert import check_keys, from_table, require, to_table
 from autospine.planning.plan import ConfigurationName, Encoder, LossKind, Optimiser
+from autospine.planning.ranges import check_ranges
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,8 @@ class Recipe:
     """Largest size-adaptive weight."""
     size_ratio: float = 4.0
     """Largest over smallest class size from which `auto` takes the size-adaptive loss."""
-    optimiser: Optimiser = "sgd"
-    """`sgd` with Nesterov momentum or `adamw`."""
+    optimiser: Literal["auto"] | Optimiser = "auto"
+    """`sgd` with Nesterov momentum or `adamw`; `auto`: sgd, or adamw where a time budget leaves few steps."""
     learning_rate: float = 0.01
     """Peak learning rate."""
     weight_decay: float = 3e-5
@@ -90,18 +91,16 @@ class Recipe:
     """Seed of sampling, augmentation and initialisation."""
 
     def __post_init__(self) -> None:
-        """Check the choices that planning itself uses; the plan checks what it is given of the rest."""
-        for key in ("base_features", "max_features_2d", "max_features_3d", "memory_gb", "dataset_fraction"):
-            value = getattr(self, key)
-            require(value == "auto" or value > 0, key, value, "above 0")
-        for key in ("neighbours", "decoder_convs"):
+        """Check the choices: those that a plan takes over by its ranges, here those that planning alone uses."""
+        check_ranges(self)
+        for key in ("base_features", "max_features_2d", "max_features_3d", "memory_gb", "neighbours", "decoder_convs"):
             value = getattr(self, key)
             require(value == "auto" or value >= 1, key, value, "at least 1")
+        share = self.dataset_fraction
+        require(share == "auto" or 0 < share <= 1, "dataset_fraction", share, "above 0, at most 1")
         blocks = self.encoder_blocks
         counted = blocks == "auto" or min(blocks, default=0) >= 1
         require(counted, "encoder_blocks", blocks, "a number of at least 1 per stage, the finest first")
-        require(0 <= self.alpha <= 1, "alpha", self.alpha, "from 0 to 1")
-        require(self.weight_cap >= 1, "weight_cap", self.weight_cap, "at least 1")
         require(self.size_ratio >= 1, "size_ratio", self.size_ratio, "at least 1")
         names = self.configurations
         require(bool(names) and len(set(names)) == len(names), "configurations", names, "distinct names, at least one")

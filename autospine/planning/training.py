@@ -33,7 +33,7 @@ def plan_training(recipe: Recipe, patch: Sequence[int], axes: Sequence[AxisAnato
     else:
         rotation = 15.0 if max(patch) / min(patch) > 1.5 else 180.0
     return TrainingPlan(
-        optimiser=recipe.optimiser,
+        optimiser="sgd" if recipe.optimiser == "auto" else recipe.optimiser,
         learning_rate=recipe.learning_rate,
         weight_decay=recipe.weight_decay,
         momentum=recipe.momentum,

@@ -16,11 +16,13 @@ from autospine.errors import PlanError
 from autospine.planning import rules
 from autospine.planning.anatomy import AXIS_NAMES, AxisAnatomy, read_anatomy
 from autospine.planning.decisions import LEFT_OUT, decisions
+from autospine.planning.expected import expect
 from autospine.planning.fingerprint import Fingerprint
 from autospine.planning.grid import Grid, planned_grid
 from autospine.planning.loss import usual_sizes
-from autospine.planning.memory import Precision, training_memory_gb
-from autospine.planning.plan import Configuration, ExpectedPlan, IntensityPlan, LossPlan, Plan
+from autospine.planning.memory import Machine
+from autospine.planning.plan import Configuration, IntensityPlan, LossPlan, Plan
+from autospine.planning.reasons import MADE_FOR
 from autospine.planning.recipe import Recipe
 from autospine.planning.training import plan_training
 
@@ -30,12 +32,12 @@ so that a patch may lie along any of them."""
 TAKEN = "taken from the plan of"
 
 
-def transfer_plan(source: Plan, fingerprint: Fingerprint, recipe: Recipe, *, precision: Precision = "half") -> Plan:
+def transfer_plan(source: Plan, fingerprint: Fingerprint, recipe: Recipe, *, machine: Machine = Machine()) -> Plan:
     """The plan `source` for the data set of `fingerprint`; `recipe` says how mirroring is chosen there.
 
     A configuration that the new data do not allow is left out with its reason (`left_out.2d`), and so is a cascade
     whose first stage is left out. Mirroring and rotation follow the order and sides of the new labels.
-    The memory of a training step is estimated anew, in the `precision` of the device.
+    The memory of a training step is estimated anew, for the `machine` that trains it.
 
     Raises:
         PlanError: another number of channels, or no configuration is left.
@@ -54,10 +56,11 @@ def transfer_plan(source: Plan, fingerprint: Fingerprint, recipe: Recipe, *, pre
         if obstacles[name]:
             reasons[f"{LEFT_OUT}.{name}"] = obstacles[name]
             continue
-        moved, renewed = _move(configuration, fingerprint, recipe, shapes[name], precision)
+        moved, renewed = _move(configuration, fingerprint, recipe, shapes[name], machine)
         configurations.append(moved)
         taken = (decision for decision in decisions(source) if decision.key.startswith(f"{name}."))
-        reasons |= {item.key: _taken(source, item.reason) for item in taken if f"{name}.expected" not in item.sections}
+        known = (item for item in taken if item.value is not None and f"{name}.expected" not in item.sections)
+        reasons |= {item.key: _taken(source, item.reason) for item in known}
         reasons[f"{name}.axis_order"] = f"{_taken(source)}; {_same_axes(configuration, grid)}"
         reasons |= {f"{name}.{key}": text for key, text in renewed.items()}
     names = [configuration.name for configuration in configurations]
@@ -151,7 +154,7 @@ def _move(
     fingerprint: Fingerprint,
     recipe: Recipe,
     shape: tuple[int, ...],
-    precision: Precision,
+    machine: Machine,
 ) -> tuple[Configuration, dict[str, str]]:
     """The configuration for the new data, and the reasons of what was renewed."""
     labels, channels = len(fingerprint.labels), len(fingerprint.channels)
@@ -163,7 +166,7 @@ def _move(
     loss, adaptive = _loss(configuration, fingerprint), configuration.loss.kind == "dice_size_adaptive_ce"
     training = replace(configuration.training, mirror_axes=planned.mirror_axes, rotation_deg=planned.rotation_deg)
     moved = replace(configuration, median_shape=shape, network=network, loss=loss, training=training, expected=None)
-    moved = replace(moved, expected=ExpectedPlan(training_memory_gb(moved, precision)))
+    moved = replace(moved, expected=expect(moved, machine))
     return moved, {
         "median_shape": f"median of the {len(fingerprint.cases)} cases, cropped and resampled to this spacing",
         "network.in_channels": f"what enters with {channels} image channel(s)",
@@ -172,6 +175,7 @@ def _move(
         "training.mirror_axes": _mirror_reason(recipe, planned.mirror_axes, axes),
         "training.rotation_deg": "as far as the order and the sides of these labels allow",
         "expected.memory_gb": "estimated anew for these channels and labels",
+        "expected.made_for": MADE_FOR,
     }
 
 

@@ -6,53 +6,58 @@ What a plan's file may hold at all is checked where it is read; memory depends o
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import get_args
 
 from autospine.errors import PlanError
-from autospine.planning.memory import Precision, training_memory_gb
-from autospine.planning.plan import Configuration, ExpectedPlan, Plan
+from autospine.planning import rules
+from autospine.planning.expected import expect, expectation_key
+from autospine.planning.memory import Machine, training_memory_gb
+from autospine.planning.plan import Configuration, Plan
 
-EDITED = 0.01
-"""Share by which an estimate must differ from the one in the plan to be called another one; less is rounding."""
+
+def was_edited(configuration: Configuration) -> bool:
+    """Whether the configuration has other numbers than those that it expects memory and times for."""
+    return configuration.expected is None or configuration.expected.made_for != expectation_key(configuration)
 
 
-def renew_expected_memory(plan: Plan, precision: Precision = "half") -> tuple[Plan, tuple[str, ...]]:
-    """`plan` with the memory of each configuration estimated from its numbers, and a sentence per one that changed.
+def renew_expected_memory(plan: Plan, machine: Machine = Machine()) -> tuple[Plan, tuple[str, ...]]:
+    """`plan` with memory estimated anew for each configuration that was edited, and a sentence for each of those.
 
-    A plan keeps the estimate of either precision: it may have been written on another machine. Times that it expects
-    are left out where the memory changed: they were measured on another network.
+    Times that were measured on other numbers are left out. What was estimated on another machine for the same numbers
+    stays as it is.
     """
-    configurations, notes = [], []
+    configurations, notes, reasons = [], [], dict(plan.reasons)
     for configuration in plan.configurations:
-        before, now = configuration.expected, training_memory_gb(configuration, precision)
-        either = [training_memory_gb(configuration, each) for each in get_args(Precision)]
-        if before is None:
-            expected = ExpectedPlan(now)
-        elif any(abs(estimate - before.memory_gb) <= EDITED * before.memory_gb for estimate in either):
-            expected = before
-        else:
-            expected = ExpectedPlan(now)
-            notes.append(
-                f"{configuration.name} was edited: a training is now expected to take {now:.3g} GB, "
-                f"the plan was written for {before.memory_gb:.3g} GB"
-            )
-        configurations.append(replace(configuration, expected=expected))
-    return replace(plan, configurations=tuple(configurations)), tuple(notes)
+        before = configuration.expected
+        if was_edited(configuration):
+            expected = expect(configuration, machine)
+            reasons[f"{configuration.name}.expected.memory_gb"] = "estimated anew for the numbers as they stand"
+            if before is not None:
+                lost = "" if before.seconds_per_step is None else "; the time of a step is no longer known"
+                notes.append(
+                    f"{configuration.name} was edited: a training is now expected to take {expected.memory_gb:.3g} GB, "
+                    f"the plan was written for {before.memory_gb:.3g} GB{lost}"
+                )
+            configuration = replace(configuration, expected=expected)
+        configurations.append(configuration)
+    return replace(plan, configurations=tuple(configurations), reasons=reasons), tuple(notes)
 
 
 def check_memory(
-    configuration: Configuration, device_gb: float | None, device: str, where: str, precision: Precision = "half"
+    configuration: Configuration, device_gb: float | None, device: str, where: str, machine: Machine = Machine()
 ) -> None:
     """Nothing; raises PlanError where a training of `configuration` cannot fit the memory of `device`.
 
     `device_gb` is all that the device has in 10^9 bytes, None where that is unknown; `where` is the plan's file. What
     is free just now is not asked for: the estimate is good to some 15 %, and what cannot fit at all need not be tried.
     """
-    needed = training_memory_gb(configuration, precision)
+    needed = training_memory_gb(configuration, machine)
     if device_gb is not None and needed > device_gb:
+        remedy, tier = "make batch or patch smaller there", rules.memory_tier(device_gb)
+        if tier <= device_gb:  # less than the smallest planned size cannot be planned for
+            remedy += f", or run `autospine plan DATASET --memory {tier:g}GB --overwrite`"
         raise PlanError(
             f"{where}, configuration {configuration.name}",
             f"a training is expected to take {needed:.3g} GB; {device} has {device_gb:.3g} GB",
-            "a patch, batch and width that fit the device",
-            f"make batch, patch or features smaller there, or run `autospine plan DATASET --memory {device_gb:.0f}GB`",
+            "a patch and batch that fit the device",
+            remedy,
         )

@@ -8,6 +8,7 @@ from autospine.errors import PlanError
 from autospine.planning.compare import Difference, compare_plans
 from autospine.planning.plan import Plan
 from autospine.planning.plan_file import read_plan_file
+from autospine.planning.validate import renew_expected_memory, was_edited
 from autospine.workflow.runs import RunFolder
 
 
@@ -22,6 +23,22 @@ def find_plan(place: Path, runs: Path) -> Plan:
         return read_plan_file(path)
     expected = f"a plan file, a folder with {path.name}, or a dataset that was planned below {runs}"
     raise PlanError(str(place), f"no plan: {path} is not there", expected, "run `autospine plan DATASET` first")
+
+
+def explained_plan(place: Path, runs: Path) -> tuple[Plan, tuple[str, ...]]:
+    """The plan at `place` with what its numbers take as they stand, and a sentence for each configuration edited.
+
+    The device is asked only where something was: how it computes decides the memory.
+
+    Raises:
+        PlanError: as for `find_plan`.
+    """
+    plan = find_plan(place, runs)
+    if not any(was_edited(configuration) for configuration in plan.configurations):
+        return plan, ()
+    from autospine.networks.device import resolve_device, step_machine
+
+    return renew_expected_memory(plan, step_machine(resolve_device()))
 
 
 def plan_path(place: Path, runs: Path) -> Path:

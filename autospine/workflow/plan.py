@@ -15,7 +15,7 @@ from autospine.errors import DataError, PlanError
 from autospine.planning import rules
 from autospine.planning.budget import Budget, fit_plan_to_budget
 from autospine.planning.fingerprint import Fingerprint, extract_fingerprint
-from autospine.planning.memory import Precision
+from autospine.planning.memory import Machine
 from autospine.planning.plan import Configuration, Plan
 from autospine.planning.plan_file import plan_to_toml
 from autospine.planning.planner import make_plan
@@ -27,6 +27,7 @@ from autospine.workflow.progress import Progress, Silent, counted
 from autospine.workflow.runs import RunFolder
 
 SAID = {
+    "recipe": "--recipe",
     "memory_gb": "--memory",
     "budget_s": "--budget",
     "recipe_choices": "content of the recipe",
@@ -63,7 +64,7 @@ class Planned:
     existed: bool
     """The plan stood there already and was left as it is."""
     notes: tuple[str, ...] = ()
-    """What is to be said about it: where an edit changed the memory that it takes."""
+    """What is to be said about it: where it was edited, or timed on another device."""
 
 
 def plan_dataset(
@@ -93,20 +94,21 @@ def plan_dataset(
     if not dry_run:
         folder.check_writable()
         if folder.plan.exists() and not overwrite:
-            standing, notes = renew_expected_memory(_standing_plan(folder, asked), hardware.precision)
+            standing, notes = renew_expected_memory(_standing_plan(folder, asked), hardware.machine)
+            notes += _timed_elsewhere(standing, hardware.device)
             return Planned(standing, folder, existed=True, notes=notes)
     measure = None if request.budget_s is None else _measure(request.device)
     with progress.task("Reading the dataset") as update:
         fingerprint = extract_fingerprint(dataset, progress=counted(update))
     if source is None:
         recipe = replace(recipe, memory_gb=_memory_gb(request, recipe, hardware))
-        plan = make_plan(fingerprint, recipe, precision=hardware.precision)
+        plan = make_plan(fingerprint, recipe, machine=hardware.machine)
     else:
-        plan = transfer_plan(source, fingerprint, recipe, precision=hardware.precision)
+        plan = transfer_plan(source, fingerprint, recipe, machine=hardware.machine)
     if request.budget_s is not None and measure is not None:
         with progress.task("Measuring this machine") as update:
             timed = _reporting(measure, update)
-            budget = Budget(request.budget_s, timed, hardware.device, precision=hardware.precision)
+            budget = Budget(request.budget_s, timed, hardware.device, hardware.machine)
             plan = fit_plan_to_budget(plan, fingerprint, recipe, budget)
     if not dry_run:
         folds = _folds(folder, fingerprint)
@@ -125,10 +127,11 @@ def _source(request: PlanRequest, runs: Path) -> Plan:
         PlanError: it is not there, or the request asks for what a moved plan brings along.
     """
     assert request.source is not None
-    for key in ("memory_gb", "budget_s"):
-        if getattr(request, key) is not None:
+    for key in ("recipe", "memory_gb", "budget_s"):
+        if getattr(request, key) != getattr(PlanRequest(), key):
             found = f"{SAID[key]} beside --from: a moved plan keeps the network, patch, batch and schedule it has"
-            remedy = f"leave {SAID[key]} out; `autospine train` takes a --budget of its own"
+            remedy = f"leave {SAID[key]} out"
+            remedy += "; `autospine train` takes a --budget of its own" if key == "budget_s" else ""
             raise PlanError(f"--from {request.source}", found, f"--from without {SAID[key]}", remedy)
     return find_plan(request.source, runs)
 
@@ -141,8 +144,8 @@ class _Hardware:
     """What it is called in plans."""
     memory_gb: float
     """Memory to plan for, 10^9 bytes."""
-    precision: Precision
-    """What a training step computes in there."""
+    machine: Machine
+    """How it computes a training step."""
 
 
 def _hardware(name: str) -> _Hardware:
@@ -154,7 +157,7 @@ def _hardware(name: str) -> _Hardware:
     Raises:
         DeviceError: there is no such device.
     """
-    from autospine.networks.device import describe_device, device_memory_gb, resolve_device, step_precision
+    from autospine.networks.device import describe_device, device_memory_gb, resolve_device, step_machine
 
     device = resolve_device(name)
     total = device_memory_gb(device)
@@ -162,7 +165,8 @@ def _hardware(name: str) -> _Hardware:
         total = rules.DEFAULT_GB
     elif device.type != "cuda":
         total = min(total, rules.DEFAULT_GB)
-    return _Hardware(describe_device(device), total, step_precision(device))
+    # no recipe plans for less than 1 GB, whatever the device has
+    return _Hardware(describe_device(device), max(total, 1.0), step_machine(device))
 
 
 def _memory_gb(request: PlanRequest, recipe: Recipe, hardware: _Hardware) -> float:
@@ -170,6 +174,18 @@ def _memory_gb(request: PlanRequest, recipe: Recipe, hardware: _Hardware) -> flo
     if request.memory_gb is not None:
         return request.memory_gb
     return hardware.memory_gb if recipe.memory_gb == "auto" else recipe.memory_gb
+
+
+def _timed_elsewhere(plan: Plan, device: str) -> tuple[str, ...]:
+    """A sentence per device other than `device` on which steps of `plan` were timed."""
+    timed: dict[str, list[str]] = {}
+    for configuration in plan.configurations:
+        if configuration.expected is not None and configuration.expected.device not in (None, device):
+            timed.setdefault(str(configuration.expected.device), []).append(configuration.name)
+    return tuple(
+        f"{', '.join(names)}: timed on {other}, this is {device}; --overwrite plans for it"
+        for other, names in timed.items()
+    )
 
 
 def _folds(folder: RunFolder, fingerprint: Fingerprint) -> tuple[Fold, ...]:
@@ -201,23 +217,23 @@ def _ties(fingerprint: Fingerprint) -> tuple[dict[str, str], dict[str, str]]:
     return {case.case: case.subject for case in cases}, {case.case: case.digest for case in cases}
 
 
-def _measure(device: str) -> Callable[[Configuration], float]:
+def _measure(device: str) -> Callable[[Configuration, float], float]:
     from autospine.networks.device import resolve_device
     from autospine.training.throughput import seconds_per_step
 
     resolved = resolve_device(device)
-    return lambda configuration: seconds_per_step(configuration, resolved)
+    return lambda configuration, give_up_s: seconds_per_step(configuration, resolved, give_up_s=give_up_s)
 
 
 def _reporting(
-    measure: Callable[[Configuration], float], update: Callable[[str, float], None]
-) -> Callable[[Configuration], float]:
+    measure: Callable[[Configuration, float], float], update: Callable[[str, float], None]
+) -> Callable[[Configuration, float], float]:
     """`measure` that shows what it found; how many candidates will be tried is not known before."""
     tried = 0
 
-    def measured(configuration: Configuration) -> float:
+    def measured(configuration: Configuration, give_up_s: float) -> float:
         nonlocal tried
-        seconds = measure(configuration)
+        seconds = measure(configuration, give_up_s)
         tried += 1
         features, patch = configuration.network.features, "x".join(map(str, configuration.patch))
         update(f"{configuration.name}: {features[0]} features, {patch}: {seconds:.2f} s a step", tried / (tried + 2))

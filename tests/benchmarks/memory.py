@@ -16,6 +16,7 @@ import argparse
 import gc
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
@@ -24,7 +25,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from autospine.losses.build import build_loss
 from autospine.losses.dice import IGNORE
 from autospine.networks.build import build_network
-from autospine.networks.device import autocast_dtype, step_precision
+from autospine.networks.device import autocast_dtype, step_machine
 from autospine.planning.memory import training_memory_gb
 from autospine.planning.plan import (
     Bottleneck,
@@ -199,7 +200,8 @@ def compare(configuration: Configuration, device: torch.device, threads: int = 1
     """Estimated and measured peak of a training step in GB (10^9 bytes)."""
     torch.manual_seed(0)
     measured = peak_bytes(lambda: repeated_step(configuration, device), device) / 1e9
-    return training_memory_gb(configuration, step_precision(device), threads), measured
+    machine = replace(step_machine(device), threads=threads)
+    return training_memory_gb(configuration, machine), measured
 
 
 def main() -> None:

@@ -71,7 +71,7 @@ def test_a_reason_cannot_break_the_file(plan: Plan) -> None:
         ("overlap = 0.5", "overlap = nan", "a finite number"),
         ('kind = "dice_ce"', 'kind = "focal"', "'dice_ce', 'dice_size_adaptive_ce'"),
         ("mirror_axes = [1]", "mirror_axes = [2]", "patch axes from 0 to 1"),
-        ("in_channels = 1", "in_channels = 2", "normalisation"),
+        ("in_channels = 1", "in_channels = 2", "in_channels: found 2\nExpected: 1: 1 image channel"),
         ("[configurations.2d]", "[configurations.2d", "not readable as TOML"),
         ('default = "3d_fullres"', 'default = "3d"', "one of 2d, 2.5d, 3d_fullres"),
         ("L4 = 2", "L4 = 1", "distinct"),

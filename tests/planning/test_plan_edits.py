@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from autospine.errors import PlanError
-from autospine.planning.plan import Plan
+from autospine.planning.plan import Configuration, Plan
 from autospine.planning.plan_file import plan_from_toml, plan_to_toml
 
 FILE = "runs/demo/plan.toml"
@@ -35,7 +36,9 @@ FAULTS = [
     ("kernels = [[3, 3, 3], [3, 3, 3]]", "kernels = [[3, 3, 3], [3, 3]]", f"{HERE}.network.kernels",
      "found [[3, 3, 3], [3, 3]]", "2 lists of 3 positive numbers, one per stage"),
     ("kernels = [[3, 3, 3], [3, 3, 3]]", "kernels = [[3, 3, 3], [3, 2, 3]]", f"{HERE}.network.kernels",
-     "found [[3, 3, 3], [3, 2, 3]]", "odd kernels"),
+     "found [[3, 3, 3], [3, 2, 3]]", "odd kernels of at most 15"),
+    ("kernels = [[3, 3, 3], [3, 3, 3]]", "kernels = [[3, 3, 3], [3, 17, 3]]", f"{HERE}.network.kernels",
+     "found [[3, 3, 3], [3, 17, 3]]", "odd kernels of at most 15"),
     ("strides = [[1, 1, 1], [2, 2, 2]]", "strides = [[1, 1, 1], [2, 2, 2], [2, 2, 2]]", f"{HERE}.network.strides",
      "found [[1, 1, 1], [2, 2, 2], [2, 2, 2]]", "2 lists of 3 positive numbers, one per stage"),
     ("strides = [[1, 1, 1], [2, 2, 2]]", "strides = [[1, 2, 2], [2, 2, 2]]", f"{HERE}.network.strides",
@@ -56,6 +59,14 @@ FAULTS = [
      "distinct patch axes from 0 to 2"),
     ("overlap = 0.5", "overlap = 1", f"{HERE}.overlap", "found 1.0", "from 0 to below 1"),
     ("neighbours = 0", "neighbours = 1", f"{HERE}.neighbours", "found 1", "0 for a 3D network"),
+    ("L2 = 2", "L2 = 0", "labels", "found [['L1', 1], ['L2', 0], ['L3', 3]]",
+     "values of at least 1; 0 is the background"),
+    ("L2 = 2", "L2 = 1", "labels", "found [['L1', 1], ['L2', 1], ['L3', 3]]",
+     "distinct names and values, at least one"),
+    ("in_channels = 1", "in_channels = 3", f"{HERE}.network.in_channels", "found 3",
+     "1: 1 image channel(s), each normalised, x 1 slice(s)"),
+    ("out_channels = 4", "out_channels = 3", f"{HERE}.loss.class_weights", "found [1.0, 1.0, 1.0, 1.0]",
+     "one per network output"),
     ("L2 = 2", 'L2 = "two"', "labels.L2", "found 'two'", "the label's value on disk, a whole number"),
     ('default = "3d_fullres"', 'default = "2d"', "default", "found '2d'", "one of 3d_fullres"),
 ]  # fmt: skip
@@ -126,6 +137,63 @@ def test_all_faults_of_a_file_are_listed_at_once(text: str) -> None:
         f"key {HERE}.training.epochs: found '10'; expected: a whole number",
     ]
     assert caught.value.remedy == REMEDY.replace("this key", "these keys")
+
+
+def flat(make_configuration: Callable[..., Configuration], **changes: object) -> Configuration:
+    return make_configuration(spacing_mm=(1.0, 1.0), **changes)
+
+
+def test_edited_neighbours_are_a_fault_of_what_enters(
+    make_plan: Callable[..., Plan], make_configuration: Callable[..., Configuration]
+) -> None:
+    network = replace(flat(make_configuration).network, in_channels=3)
+    thick = flat(make_configuration, name="2.5d", neighbours=1, network=network)
+    with pytest.raises(PlanError) as caught:
+        plan_from_toml(edit(plan_to_toml(make_plan(thick)), ("neighbours = 1", "neighbours = 2")), FILE)
+    assert caught.value.where == f"{FILE}, key configurations.2.5d.network.in_channels"
+    assert (caught.value.found, caught.value.expected) == (
+        "found 3",
+        "5: 1 image channel(s), each normalised, x 5 slice(s)",
+    )
+
+
+@pytest.mark.parametrize(("name", "dimension"), [("3d_fullres", 3), ("2d", 2), ("2.5d", 2), ("3d_lowres", 3)])
+def test_slices_and_volumes_have_the_network_of_their_name(
+    make_configuration: Callable[..., Configuration], name: str, dimension: int
+) -> None:
+    other = make_configuration() if dimension == 2 else flat(make_configuration)
+    with pytest.raises(PlanError) as caught:
+        replace(other, name=name)
+    assert caught.value.where == "network.dimension"
+    assert caught.value.expected == f"{dimension}, as {name} says"
+
+
+def test_the_previous_stage_is_one_of_volumes(
+    make_plan: Callable[..., Plan], make_configuration: Callable[..., Configuration]
+) -> None:
+    full, low = make_configuration(), make_configuration(name="3d_lowres")
+    network = replace(full.network, in_channels=1 + 3)
+    cascade = make_configuration(name="3d_cascade_fullres", network=network, previous="3d_lowres")
+    text = plan_to_toml(make_plan(full, configurations=(flat(make_configuration), full, low, cascade)))
+    for edited, expected in (
+        ("2d", "a configuration of volumes: 3d_fullres, 3d_lowres, 3d_cascade_fullres"),
+        ("3d_cascade_fullres", "another configuration"),
+    ):
+        with pytest.raises(PlanError) as caught:
+            plan_from_toml(edit(text, ('previous = "3d_lowres"', f'previous = "{edited}"')), FILE)
+        assert caught.value.where == f"{FILE}, key configurations.3d_cascade_fullres.previous"
+        assert caught.value.expected == expected
+
+
+def test_channels_that_are_not_the_plans_are_told(make_plan: Callable[..., Plan], text: str) -> None:
+    changes = (
+        ('normalisation = ["zscore"]', 'normalisation = ["zscore", "ct"]'),
+        ("in_channels = 1", "in_channels = 2"),
+    )
+    with pytest.raises(PlanError) as caught:
+        plan_from_toml(edit(text, *changes), FILE)
+    assert caught.value.where == f"{FILE}, key {HERE}.normalisation"
+    assert (caught.value.found, caught.value.expected) == ("found ['zscore', 'ct']", "1, one per channel")
 
 
 def test_a_configuration_has_one_of_the_five_names(text: str) -> None:

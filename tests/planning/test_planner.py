@@ -9,6 +9,7 @@ import pytest
 
 from autospine.errors import PlanError
 from autospine.planning.fingerprint import Fingerprint
+from autospine.planning.memory import Machine, training_memory_gb
 from autospine.planning.planner import Narrowing, configure, make_plan
 from autospine.planning.recipe import Recipe
 from autospine.planning.rules import BOTTLENECK, BOTTLENECK_REASON
@@ -28,7 +29,7 @@ EXPECTED = ("device", "seconds_per_step", "steps")
 
 
 def test_every_decision_has_its_reason(lumbar: Fingerprint) -> None:
-    plan = make_plan(lumbar, Recipe(), memory_gb=4.0)
+    plan = make_plan(lumbar, Recipe(memory_gb=4.0))
     expected = {"default", "left_out.3d_lowres", "left_out.3d_cascade_fullres"}
     # times are for a budget to decide, and the first stage is a decision of the cascade alone
     open_keys = ("name", "training.budget_s", "previous", *(f"expected.{key}" for key in EXPECTED))
@@ -121,7 +122,57 @@ def test_ct_and_masks(make_fingerprint: MakeFingerprint) -> None:
 def test_a_patch_that_sees_little_takes_dice_over_the_batch(make_fingerprint: MakeFingerprint) -> None:
     large = make_fingerprint([(400, 400, 400)] * 4, [(1.0, 1.0, 1.0)] * 4)
     assert make_plan(large, Recipe()).configuration("3d_fullres").loss.batch_dice
-    assert not make_plan(large, Recipe(), memory_gb=400).configuration("3d_fullres").loss.batch_dice
+    assert not make_plan(large, Recipe(memory_gb=400)).configuration("3d_fullres").loss.batch_dice
+
+
+def test_dice_of_a_narrowed_patch_is_that_of_what_it_sees(make_fingerprint: MakeFingerprint) -> None:
+    """A time budget narrows the view: the patch is no longer the one by which a low resolution was planned or not."""
+    small = make_fingerprint([(128, 128, 128)] * 4, [(1.0, 1.0, 1.0)] * 4)
+    whole, reasons = configure(small, Recipe(), "3d_fullres")
+    assert not whole.loss.batch_dice
+    assert "a patch sees 100.0% of the median case, at least 25%" in reasons["3d_fullres.loss.batch_dice"]
+    # (64 / 128) ^ 3 = 1 / 8; 96 x 96 x 64 voxels = 28.1 %
+    for limit, batch_dice, seen in (((64, 64, 64), True, "12.5%"), ((96, 96, 64), False, "28.1%")):
+        narrow, reasons = configure(small, Recipe(), "3d_fullres", narrowing=Narrowing(patch_limit=limit))
+        assert narrow.patch == limit
+        assert narrow.loss.batch_dice == batch_dice
+        side = "under" if batch_dice else "at least"
+        assert f"sees {seen} of the median case, {side} 25%" in reasons["3d_fullres.loss.batch_dice"]
+
+
+def test_dice_of_a_narrowed_patch_on_a_coarser_grid(make_fingerprint: MakeFingerprint) -> None:
+    large = make_fingerprint([(400, 400, 400)] * 4, [(1.0, 1.0, 1.0)] * 4)
+    less = Narrowing(spacing_mm=(4.0, 4.0, 4.0), patch_limit=(96, 96, 96))
+    for name in ("3d_fullres", "3d_cascade_fullres", "3d_lowres"):
+        coarse, _ = configure(large, Recipe(), name, narrowing=less)  # 96^3 of 100^3 voxels
+        assert (coarse.patch, coarse.loss.batch_dice) == ((96, 96, 96), False), name
+    low, reasons = configure(large, Recipe(), "3d_lowres", narrowing=Narrowing(patch_limit=(64, 64, 64)))
+    assert low.loss.batch_dice  # 64^3 of 203^3
+    assert "a patch sees 3.1% of the median case, under 25%" in reasons["3d_lowres.loss.batch_dice"]
+
+
+def test_sgd_where_no_time_budget_is_given(lumbar: Fingerprint) -> None:
+    plan = make_plan(lumbar, Recipe())
+    assert plan.configuration().training.optimiser == "sgd"
+    assert "SGD with Nesterov momentum" in plan.reasons["3d_fullres.training.optimiser"]
+    named = make_plan(lumbar, Recipe(optimiser="adamw"))
+    assert named.configuration().training.optimiser == "adamw"
+    assert named.reasons["3d_fullres.training.optimiser"] == "the recipe default"
+
+
+@pytest.mark.parametrize(
+    ("voxels", "said"),
+    [((1000,), "one label: nothing to balance"), ((1000, 0), "one label"), ((0, 0), "no label occurs in any case")],
+)
+def test_there_is_nothing_to_balance_in_one_label(
+    make_fingerprint: MakeFingerprint, voxels: tuple[int, ...], said: str
+) -> None:
+    labels = [f"label {index}" for index in range(len(voxels))]
+    made = make_fingerprint([(20, 120, 120)] * 4, [(4.0, 1.0, 1.0)] * 4, labels, voxels=voxels)
+    for recipe in (Recipe(), Recipe(loss="dice_size_adaptive_ce")):
+        reason = make_plan(made, recipe).reasons["2d.loss.kind"]
+        assert said in reason and reason.endswith("nothing to balance")
+        assert "times" not in reason and "weigh" not in reason
 
 
 def test_a_patch_that_sees_little_gets_a_low_resolution_and_a_cascade(make_fingerprint: MakeFingerprint) -> None:
@@ -167,17 +218,17 @@ def test_what_the_recipe_does_not_plan_is_said(make_fingerprint: MakeFingerprint
     assert low.reasons["default"] == "the recipe default plans nothing else that the data allow"
 
 
-def test_memory_is_the_callers_the_recipes_or_eight(make_fingerprint: MakeFingerprint) -> None:
+def test_memory_is_the_recipes_or_eight(make_fingerprint: MakeFingerprint) -> None:
     large = make_fingerprint([(400, 400, 400)] * 4, [(1.0, 1.0, 1.0)] * 4)
     only = ("3d_fullres",)
 
-    def patch(recipe: Recipe, memory_gb: float | None = None) -> tuple[int, ...]:
-        return make_plan(large, recipe, memory_gb=memory_gb).configuration("3d_fullres").patch
+    def patch(recipe: Recipe) -> tuple[int, ...]:
+        return make_plan(large, recipe).configuration("3d_fullres").patch
 
     assert patch(Recipe(configurations=only)) == (128, 128, 128)
-    assert patch(Recipe(configurations=only), 2.0) == patch(Recipe(configurations=only, memory_gb=2.0)) != (128,) * 3
-    assert patch(Recipe(configurations=only, memory_gb=2.0), 8.0) == (128, 128, 128)
-    plan = make_plan(large, Recipe(configurations=only), memory_gb=11.0)
+    assert patch(Recipe(configurations=only, memory_gb=2.0)) != (128, 128, 128)
+    assert patch(Recipe(configurations=only, memory_gb=8.0)) == (128, 128, 128)
+    plan = make_plan(large, Recipe(configurations=only, memory_gb=11.0))
     expected = plan.configuration("3d_fullres").expected
     assert expected is not None and 4.0 < expected.memory_gb < 8.0
     assert "planned for 8 GB, the largest planned size within 11 GB" in plan.reasons["3d_fullres.expected.memory_gb"]
@@ -186,11 +237,24 @@ def test_memory_is_the_callers_the_recipes_or_eight(make_fingerprint: MakeFinger
 def test_single_precision_needs_more_memory(make_fingerprint: MakeFingerprint) -> None:
     large = make_fingerprint([(400, 400, 400)] * 4, [(1.0, 1.0, 1.0)] * 4)
     half = make_plan(large, Recipe()).configuration("3d_fullres")
-    single = make_plan(large, Recipe(), precision="float32").configuration("3d_fullres")
+    single = make_plan(large, Recipe(), machine=Machine("float32")).configuration("3d_fullres")
     assert half.expected is not None and single.expected is not None
     assert half.expected.memory_gb <= 8.0
     assert single.expected.memory_gb <= 8.0
     assert prod(single.patch) < prod(half.patch)
+
+
+def test_the_plan_fits_all_threads_of_a_cpu(make_fingerprint: MakeFingerprint) -> None:
+    """Each of them takes room of its own for the weight gradients of a 3D convolution."""
+    lying = make_fingerprint([(15, 512, 512)] * 30, [(4.4, 0.68, 0.68)] * 30)
+    machine = Machine("float32", threads=32)
+    single = make_plan(lying, Recipe(), machine=Machine("float32")).configuration("3d_fullres")
+    assert training_memory_gb(single, machine) > 8.0
+    plan = make_plan(lying, Recipe(), machine=machine)
+    configuration = plan.configuration("3d_fullres")
+    assert configuration.expected is not None
+    assert configuration.expected.memory_gb == training_memory_gb(configuration, machine) <= 8.0
+    assert "in float32 precision on 32 threads; planned" in plan.reasons["3d_fullres.expected.memory_gb"]
 
 
 def test_the_residual_encoder(lumbar: Fingerprint) -> None:

@@ -7,6 +7,7 @@ which nothing can be planned (a line of voxels) are drawn as well and put aside.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from math import prod
 from typing import Any
@@ -20,6 +21,7 @@ from autospine.errors import PlanError
 from autospine.losses.build import build_loss
 from autospine.networks.build import build_network
 from autospine.planning.fingerprint import Fingerprint
+from autospine.planning.memory import Machine
 from autospine.planning.plan import Configuration, Plan
 from autospine.planning.plan_file import plan_from_toml, plan_to_toml
 from autospine.planning.planner import Narrowing, configure, make_plan
@@ -29,7 +31,7 @@ from autospine.planning.rules import MEMORY_TIERS_GB
 MakeFingerprint = Callable[..., Fingerprint]
 Drawn = dict[str, Any]
 ENCODERS = st.sampled_from(("plain", "residual"))
-PRECISIONS = st.sampled_from(("half", "float32"))
+MACHINES = st.sampled_from((Machine(), Machine("float32"), Machine("float32", threads=16)))
 
 
 @st.composite
@@ -79,12 +81,12 @@ def check_stages(configuration: Configuration) -> None:
 
 
 @properties(20)
-@given(data_sets(), ENCODERS, st.sampled_from(MEMORY_TIERS_GB), PRECISIONS)
+@given(data_sets(), ENCODERS, st.sampled_from(MEMORY_TIERS_GB), MACHINES)
 def test_any_data_set_gets_a_sound_plan(
-    make_fingerprint: MakeFingerprint, drawn: Drawn, encoder: str, memory_gb: float, precision: str
+    make_fingerprint: MakeFingerprint, drawn: Drawn, encoder: str, memory_gb: float, machine: Machine
 ) -> None:
-    fingerprint, recipe = make_fingerprint(**drawn), Recipe(encoder=encoder)
-    plan = plan_of(fingerprint, recipe, memory_gb=memory_gb, precision=precision)
+    fingerprint, recipe = make_fingerprint(**drawn), Recipe(encoder=encoder, memory_gb=memory_gb)
+    plan = plan_of(fingerprint, recipe, machine=machine)
     planned = {configuration.name for configuration in plan.configurations}
     left_out = {key.removeprefix("left_out.") for key in plan.reasons if key.startswith("left_out.")}
     assert planned | left_out == set(recipe.configurations)
@@ -98,20 +100,21 @@ def test_any_data_set_gets_a_sound_plan(
         assert configuration.expected.memory_gb <= memory_gb or (smallest and memory_gb < 8)
     # a pure function: the same bytes, which hold the whole plan
     text = plan_to_toml(plan)
-    assert text == plan_to_toml(make_plan(make_fingerprint(**drawn), recipe, memory_gb=memory_gb, precision=precision))
+    assert text == plan_to_toml(make_plan(make_fingerprint(**drawn), recipe, machine=machine))
     assert plan_from_toml(text) == plan
 
 
 @properties(5)
-@given(data_sets(), ENCODERS, PRECISIONS)
+@given(data_sets(), ENCODERS, MACHINES)
 def test_more_memory_never_shows_less(
-    make_fingerprint: MakeFingerprint, drawn: Drawn, encoder: str, precision: str
+    make_fingerprint: MakeFingerprint, drawn: Drawn, encoder: str, machine: Machine
 ) -> None:
     """On one grid: the low resolution is left out, whose voxels become smaller with more memory."""
     fingerprint, recipe = make_fingerprint(**drawn), Recipe(encoder=encoder, configurations=("2d", "3d_fullres"))
     found: dict[str, list[int]] = {}
     for memory_gb in MEMORY_TIERS_GB:
-        for configuration in plan_of(fingerprint, recipe, memory_gb=memory_gb, precision=precision).configurations:
+        recipe = replace(recipe, memory_gb=memory_gb)
+        for configuration in plan_of(fingerprint, recipe, machine=machine).configurations:
             found.setdefault(configuration.name, []).append(prod(configuration.patch) * configuration.batch)
     for voxels in found.values():
         assert len(voxels) == len(MEMORY_TIERS_GB)
@@ -129,12 +132,13 @@ def test_any_plan_trains_a_step(
     make_fingerprint: MakeFingerprint, drawn: Drawn, encoder: str, bottleneck: str, name: str
 ) -> None:
     """Topology and channels are the plan's own; width, patch and batch are held small for the sake of time."""
-    fingerprint, recipe = make_fingerprint(**drawn), Recipe(encoder=encoder, bottleneck=bottleneck)
-    plan = plan_of(fingerprint, recipe, memory_gb=2.0)
+    fingerprint = make_fingerprint(**drawn)
+    recipe = Recipe(encoder=encoder, bottleneck=bottleneck, memory_gb=2.0)
+    plan = plan_of(fingerprint, recipe)
     assume(name in [configuration.name for configuration in plan.configurations])
     size = len(plan.configuration(name).patch)
     small = Narrowing(base_features=2, feature_cap=4, max_batch=2, patch_limit=(40,) * size)
-    configuration, _ = configure(fingerprint, recipe, name, narrowing=small, memory_gb=2.0)
+    configuration, _ = configure(fingerprint, recipe, name, narrowing=small)
     check_stages(configuration)
     torch.manual_seed(0)
     network, patch = configuration.network, configuration.patch

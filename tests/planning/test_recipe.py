@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
 from autospine.errors import PlanError
+from autospine.planning.plan import Configuration
 from autospine.planning.recipe import Recipe, load_recipe, recipe_folder
 
 SHIPPED = sorted(path.stem for path in recipe_folder().glob("*.toml"))
@@ -56,7 +58,15 @@ def test_a_recipe_of_ones_own_changes_what_it_names(tmp_path: Path) -> None:
         ('configurations = ["2d"]\ndefault = "3d_fullres"', "auto or one of the configurations 2d"),
         ("neighbours = 0", "at least 1"),
         ('memory_gb = "aut"', "a number, or 'auto'"),
-        ("memory_gb = 0", "above 0"),
+        ("memory_gb = 0.9", "memory_gb: found 0.9\nExpected: at least 1"),
+        ("dataset_fraction = 1.1", "above 0, at most 1"),
+        ("dataset_fraction = 0", "above 0, at most 1"),
+        ("base_features = 0", "at least 1"),
+        ("overlap = 1.0", "overlap: found 1.0\nExpected: from 0 to below 1"),
+        ("overlap = -0.1", "from 0 to below 1"),
+        ("scale_range = [1.4, 0.7]", "two zooms above 0, the smaller first"),
+        ("scale_range = [0.0, 1.4]", "two zooms above 0"),
+        ("weight_cap = 0.5", "at least 1"),
         ("dataset_fraction = -0.1", "above 0"),
         ('encoder = "residul"', "'residual'"),
         ("encoder_blocks = 2", "a list, or 'auto'"),
@@ -77,6 +87,38 @@ def test_faults_are_named(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(PlanError, match=message) as caught:
         load_recipe(path)
     assert str(path) in caught.value.where
+
+
+# A value just beyond the range of each choice that a plan takes over, and what is expected instead.
+BEYOND = {
+    "learning_rate": (0.0, "above 0"),
+    "clip_norm": (0.0, "above 0"),
+    "weight_decay": (-1e-5, "at least 0"),
+    "poly_power": (-0.1, "at least 0"),
+    "validation_steps": (-1, "at least 0"),
+    "seed": (-1, "at least 0"),
+    "epochs": (0, "at least 1"),
+    "steps_per_epoch": (0, "at least 1"),
+    "momentum": (1.0, "from 0 to below 1"),
+    "warmup": (1.0, "from 0 to below 1"),
+    "oversample_foreground": (1.01, "from 0 to 1"),
+    "foreground_jitter": (-0.01, "from 0 to 1"),
+}
+
+
+@pytest.mark.parametrize("key", BEYOND)
+def test_recipe_and_plan_refuse_the_same(
+    tmp_path: Path, make_configuration: Callable[..., Configuration], key: str
+) -> None:
+    value, expected = BEYOND[key]
+    path = tmp_path / "mine.toml"
+    path.write_text(f"{key} = {value}\n")
+    with pytest.raises(PlanError) as caught:
+        load_recipe(path)
+    assert (caught.value.where, caught.value.expected) == (f"{path}, key {key}", expected)
+    with pytest.raises(PlanError) as caught:
+        replace(make_configuration().training, **{key: value})
+    assert (caught.value.where, caught.value.expected) == (f"training.{key}", expected)
 
 
 def test_an_unknown_recipe_lists_the_shipped_ones() -> None:

@@ -21,7 +21,7 @@ import pytest
 
 from autospine.data.dataset import open_dataset
 from autospine.planning.fingerprint import CaseFingerprint, Fingerprint, IntensityFingerprint, extract_fingerprint
-from autospine.planning.memory import training_memory_gb
+from autospine.planning.memory import Machine, training_memory_gb
 from autospine.planning.plan import Configuration, Plan
 from autospine.planning.planner import make_plan
 from autospine.planning.recipe import Recipe
@@ -127,7 +127,7 @@ def fingerprint_of(name: str) -> Fingerprint:
 @cache
 def plan_of(name: str, planner: str) -> Plan:
     _, recipe, memory_gb = PLANNERS[planner]
-    return make_plan(fingerprint_of(name), recipe, memory_gb=memory_gb)
+    return make_plan(fingerprint_of(name), replace(recipe, memory_gb=memory_gb))
 
 
 def values_of(configuration: Configuration) -> dict[str, Any]:
@@ -167,7 +167,7 @@ def reference_memory_gb(name: str, planner: str, which: str) -> float:
         blocks=tuple(numbers["blocks"]),
     )
     patch, batch = tuple(numbers["patch"]), numbers["batch"]
-    return training_memory_gb(replace(configuration, patch=patch, batch=batch, network=network), "half")
+    return training_memory_gb(replace(configuration, patch=patch, batch=batch, network=network), Machine())
 
 
 def same(reference: Any, ours: Any) -> bool:
@@ -251,7 +251,7 @@ def test_numbers_of_the_real_folders(name: str, real_fingerprint: Callable[[str]
     kept = {(tuple(shape), tuple(spacing)): count for count, shape, spacing in INPUT[name]["cases"]}
     assert measured == kept
     assert (len(fingerprint.channels), len(fingerprint.labels)) == (INPUT[name]["channels"], INPUT[name]["classes"])
-    planned = {item.name: values_of(item) for item in make_plan(fingerprint, Recipe(), memory_gb=8.0).configurations}
+    planned = {item.name: values_of(item) for item in make_plan(fingerprint, Recipe(memory_gb=8.0)).configurations}
     for which, reference in REFERENCES[name]["plain"].items():
         assert all(same(value, planned[which][key]) for key, value in reference.items())
 

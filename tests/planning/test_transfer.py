@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 import pytest
 
 from autospine.errors import PlanError
+from autospine.planning.decisions import decisions
 from autospine.planning.fingerprint import Fingerprint
 from autospine.planning.plan import Plan
 from autospine.planning.plan_file import plan_from_toml, plan_to_toml
@@ -94,6 +95,13 @@ def test_each_moved_value_says_where_it_comes_from(source: Plan, lesions: Finger
         assert not moved.reasons[f"2d.{key}"].startswith("taken"), key
     again = transfer_plan(moved, replace(lesions, dataset="third"), Recipe())
     assert again.reasons["2d.patch"] == moved.reasons["2d.patch"]
+
+
+def test_what_is_not_there_has_no_reason(source: Plan, lesions: Fingerprint) -> None:
+    moved = transfer_plan(source, lesions, Recipe())
+    values = {decision.key: decision.value for decision in decisions(moved) if not decision.key.startswith("left_out.")}
+    assert values["2d.training.budget_s"] is None and values["2d.previous"] is None
+    assert not [key for key, value in values.items() if value is None and key in moved.reasons]
 
 
 def test_a_moved_plan_is_a_plan(source: Plan, lesions: Fingerprint) -> None:
