@@ -216,8 +216,8 @@ def _line(text: str) -> None:
 
 
 def _readable(field: str) -> str:
-    """`training.mirror_axes` -> `mirror axes`."""
-    return field.rpartition(".")[2].replace("_mm", " (mm)").replace("_", " ")
+    """`training.mirror_axes` -> `mirror axes`, `loss.kind` -> `loss`."""
+    return field.removesuffix(".kind").rpartition(".")[2].replace("_mm", " (mm)").replace("_", " ")
 
 
 def _value(plan: Plan, name: str, field: str) -> str:

@@ -39,6 +39,8 @@ WEAK_STEPS = 150
 """Steps under which little but background was learnt of lumbar levels (docs/benchmarks/budget.md)."""
 VIEW_LOST = 0.7
 """Share of 2D's view in plane under which 3D has lost it; padding to the poolings alone makes a tenth of difference."""
+VOLUME_STEPS = 1000
+"""Steps under which 3D does not go before a 2D that gets more; our own figure, as for its rungs of full resolution."""
 HOPELESS = 4.0
 """How many times longer than allowed a step may take before its measurement is given up."""
 
@@ -136,14 +138,17 @@ def default_within_budget(configurations: Sequence[Configuration], recipe: Recip
     width, flat_width = full.network.features[0], flat.network.features[0]
     lost = []
     if min(spacing) > min(flat_spacing):
-        lost.append(f"a spacing in mm of {_text(spacing)} instead of {_text(flat_spacing)}")
+        lost.append(f"a spacing in plane of {_text(spacing)} mm instead of {_text(flat_spacing)}")
     if prod(view) < VIEW_LOST * prod(flat_view):
-        lost.append(f"a view in mm of {_text(view)} instead of {_text(flat_view)}")
+        lost.append(f"a view in plane of {_text(view)} mm instead of {_text(flat_view)}")
+    steps, flat_steps = (0 if one.expected is None else one.expected.steps or 0 for one in (full, flat))
+    if steps < min(VOLUME_STEPS, flat_steps):
+        lost.append(f"{steps} steps instead of {flat_steps}")
     if width < flat_width:
         lost.append(f"a width of {width} instead of {flat_width}")
     if not lost:
         return None
-    return "2d", f"in this time 3d_fullres would have to do with {' and '.join(lost)} in plane: 2d goes first"
+    return "2d", f"in this time 3d_fullres would have to do with {' and '.join(lost)}: 2d goes first"
 
 
 def _view(configuration: Configuration) -> tuple[float, ...]:
@@ -214,7 +219,7 @@ def _schedule(
         ("patch", configuration.patch, before.patch),
         ("batch", configuration.batch, before.batch),
         ("network.features", configuration.network.features, before.network.features),
-        ("network.blocks", configuration.network.blocks, before.network.blocks),
+        ("network.blocks", max(configuration.network.blocks), max(before.network.blocks)),
         ("network.convs_decoder", configuration.network.convs_decoder, before.network.convs_decoder),
     ):
         if value != given:  # the narrower network may have fewer stages too, which the rules explain

@@ -10,7 +10,7 @@ from autospine.planning.cost import multiply_adds
 from autospine.planning.fingerprint import Fingerprint
 from autospine.planning.ladder import ladder
 from autospine.planning.memory import Machine, training_memory_gb
-from autospine.planning.plan import Configuration
+from autospine.planning.plan import Configuration, ExpectedPlan
 from autospine.planning.planner import make_plan
 from autospine.planning.recipe import Recipe
 from tests.planning.conftest import MakeFingerprint
@@ -186,14 +186,21 @@ def test_a_few_steps_are_few_epochs(lumbar: Fingerprint) -> None:
 
 def test_what_gave_up_less_goes_first(lumbar: Fingerprint) -> None:
     plan = make_plan(lumbar, Recipe())
-    flat, full = plan.configuration("2d"), plan.configuration("3d_fullres")
+    flat, full = (
+        replace(plan.configuration(name), expected=ExpectedPlan(1.0, "cpu", 0.1, 5000)) for name in ("2d", "3d_fullres")
+    )
+    few = replace(full, expected=ExpectedPlan(1.0, "cpu", 5.0, 100))
+    chosen = default_within_budget((flat, few), Recipe())
+    assert chosen is not None
+    assert chosen[0] == "2d"
+    assert "100 steps instead of 5000" in chosen[1]
     assert default_within_budget((flat, full), Recipe()) is None
     coarse = replace(full, spacing_mm=(4.0, 2.0, 2.0), patch=(20, 96, 96))
     near = replace(full, patch=(20, 128, 128))
     narrow = replace(full, network=replace(full.network, features=(8, 16, 32, 64, 128, 128)))
     for lesser, why in (
-        (coarse, "spacing in mm of 2 x 2 instead of 1 x 1"),
-        (near, "view in mm of 128 x 128"),
+        (coarse, "spacing in plane of 2 x 2 mm instead of 1 x 1"),
+        (near, "view in plane of 128 x 128 mm"),
         (narrow, "width of 8"),
     ):
         chosen = default_within_budget((flat, lesser), Recipe())
