@@ -131,6 +131,7 @@ def fit(
     held_out = PatchBatches(
         store, fold.validation, configuration, augment=False, seed=training.seed + 1, previous=previous
     )
+    held_out.check_cases()
 
     def save() -> None:
         state = Checkpoint(

@@ -35,6 +35,9 @@ IGNORE = -1
 OUTSIDE = 255
 """Padding of stored labels on its way to `IGNORE`, which an unsigned byte cannot hold."""
 
+MOST_OPEN = 128
+"""Cases that stay open: each takes up to four of the files that a process may have open, often 1024 in all."""
+
 Batch = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
 
 
@@ -141,8 +144,10 @@ class PatchBatches(Dataset[Batch]):
         return np.rint(rng.uniform(-reach, reach)).astype(np.int64)
 
     def _case(self, name: str) -> tuple[StoredCase, npt.NDArray[np.uint8] | None]:
-        """The prepared case called `name` and its segmentation by the previous stage; opened once."""
+        """The prepared case called `name` and its segmentation by the previous stage, of which some are kept open."""
         if name not in self._open:
+            if len(self._open) >= MOST_OPEN:
+                del self._open[next(iter(self._open))]
             self._open[name] = self._open_case(name)
         return self._open[name]
 

@@ -95,6 +95,19 @@ def test_a_patch_beyond_the_case_is_ignored_there(small_store: Store, quick: Con
     assert (~outside).sum() == 2 * 12 * 20 * 18
 
 
+def test_only_so_many_cases_stay_open(
+    small_store: Store, quick: Configuration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches = PatchBatches(small_store, CASES, quick, augment=False, seed=1)
+    every = [batches[step][0] for step in range(6)]
+    assert len(CASES) > 1
+    monkeypatch.setattr(sampler, "MOST_OPEN", 1)
+    again = PatchBatches(small_store, CASES, quick, augment=False, seed=1)
+    for step, image in enumerate(every):
+        np.testing.assert_array_equal(again[step][0], image)
+        assert len(again._open) == 1
+
+
 def test_workers_change_nothing(small_store: Store, quick: Configuration) -> None:
     batches = PatchBatches(small_store, CASES, quick, augment=True, seed=1)
     here, there = (iter(batches_from(batches, 5, workers, pin=False)) for workers in (0, 2))
