@@ -59,10 +59,9 @@ class Way:
 WAYS: Mapping[int, tuple[Way, ...]] = {
     2: (
         Way(32, 8, 1.0, False, 6000),
-        Way(32, 4, 1.0, True, 3000),
-        Way(32, 2, 1.0, True, 1500),
-        Way(32, 2, 1.41, True, 1000),
-        Way(16, 2, 1.0, True, 1000),
+        Way(32, 4, 1.0, True, 5000),
+        Way(32, 2, 1.0, True, 4000),
+        Way(32, 2, 1.41, True, 1500),
         Way(16, 2, 1.41, True, 500),
         Way(16, 2, 2.0, True, 300),
         Way(8, 2, 2.0, True, 300),
