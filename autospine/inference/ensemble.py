@@ -27,7 +27,7 @@ class Model:
 
 
 def trained_folds(folder: Path) -> tuple[str, ...]:
-    """Folds of a model folder whose training has ended."""
+    """Folds of a model folder that have weights: they are written when the training has ended."""
     return tuple(sorted(path.parent.name.removeprefix("fold_") for path in folder.glob(f"fold_*/{WEIGHTS}")))
 
 

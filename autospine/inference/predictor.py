@@ -22,7 +22,8 @@ from autospine.networks.device import autocast
 from autospine.planning.plan import Configuration
 
 SLICES_PER_BATCH = {"cpu": 4, "cuda": 32}
-"""2D tiles that go through the network together: enough to keep the device busy, small enough for its memory."""
+"""2D tiles that go through the network together at most: enough to keep the device busy. On a GPU no more than twice
+the planned batch, so that prediction fits where training did."""
 
 Tile = tuple[slice, slice, slice]
 
@@ -71,6 +72,8 @@ def predict_logits(
 
     tiles = list(_tiles(shape, patch, configuration.overlap))
     together = SLICES_PER_BATCH[device.type] if flat else 1
+    if device.type == "cuda":
+        together = min(together, 2 * configuration.batch)
     for first in range(0, len(tiles), together):
         group = tiles[first : first + together]
         batch = torch.stack([_network_input(volume, earlier, tile, configuration) for tile in group]).to(device)

@@ -13,7 +13,7 @@ import torch
 
 from autospine.errors import DeviceError
 from autospine.planning.memory import Machine
-from autospine.preprocessing.memory import available_cores, total_bytes
+from autospine.preprocessing.memory import total_bytes
 
 _CPU_INFO = Path("/proc/cpuinfo")
 
@@ -49,7 +49,7 @@ def autocast_dtype(device: torch.device) -> torch.dtype | None:
 
 def step_machine(device: torch.device) -> Machine:
     """How `device` computes a training step, as the estimate of memory has to know it."""
-    threads = 1 if device.type == "cuda" else available_cores()
+    threads = 1 if device.type == "cuda" else torch.get_num_threads()
     return Machine("float32" if autocast_dtype(device) is None else "half", threads)
 
 
@@ -68,11 +68,11 @@ def device_memory_gb(device: torch.device) -> float | None:
 
 
 def describe_device(device: torch.device) -> str:
-    """A line for logs and `run.toml`: the device, its cores or name, and the precision."""
+    """A line for logs and `run.toml`: the device, the cores that torch uses or its name, and the precision."""
     precision = str(autocast_dtype(device) or torch.float32).removeprefix("torch.")
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)}, {precision}"
-    return f"CPU, {available_cores()} cores, {precision}"
+    return f"CPU, {torch.get_num_threads()} cores, {precision}"
 
 
 def _cpu_has_bf16() -> bool:

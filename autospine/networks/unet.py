@@ -20,17 +20,8 @@ from torch import Tensor, nn
 from autospine.networks.blocks import ConvBlock, convolution, initialise, stack, upsampling
 from autospine.networks.msff import MSFF
 from autospine.networks.residual import residual_stack, start_as_identity
+from autospine.planning.cost import stage_sizes
 from autospine.planning.plan import Encoder
-
-
-def stage_shapes(patch: tuple[int, ...], strides: tuple[tuple[int, ...], ...]) -> tuple[tuple[int, ...], ...]:
-    """Size in voxels of each stage's features, finest first: ceil(size / stride) on the way down."""
-    shapes: list[tuple[int, ...]] = []
-    shape = patch
-    for stride in strides:
-        shape = tuple(-(-size // step) for size, step in zip(shape, stride, strict=True))
-        shapes.append(shape)
-    return tuple(shapes)
 
 
 class DecoderStage(nn.Module):
@@ -77,7 +68,7 @@ class UNet(nn.Module):
         found it, so that both arms of an ablation start from the same weights and see the same samples.
         """
         super().__init__()
-        shapes = stage_shapes(patch, strides)
+        shapes = stage_sizes(patch, strides)
         residual = encoder == "residual"
         inputs = (features[0] if residual else in_channels, *features[:-1])
         stage = residual_stack if residual else stack

@@ -60,6 +60,11 @@ class CaseFingerprint:
     digest: str
     """Digest of the image's voxels."""
 
+    def is_of(self, image: npt.NDArray[Any], label: npt.NDArray[Any]) -> bool:
+        """Whether it was made from this image (C, Z, Y, X) and, by its voxels of each class, this label (Z, Y, X)."""
+        voxels = np.bincount(label.ravel(), minlength=1 + len(self.class_voxels))[1:]
+        return image_digest(image) == self.digest and tuple(voxels.tolist()) == self.class_voxels
+
 
 @dataclass(frozen=True)
 class IntensityFingerprint:

@@ -1,10 +1,10 @@
 """What a cascade takes from its previous stage: a segmentation on the grid of its own prepared case.
 
-    runs/<dataset>/3d_lowres/fold_<k>/next_stage/
-        key.json      hash of what the segmentations come from: weights, stores, how they were predicted
+    runs/<dataset>/3d_lowres/fold_<k>/next_stage/<key>/
         <case>.npy    (a0, a1, a2) uint8 class indices on the prepared grid of the next stage; memory-mapped
 
-A file that is there is whole; another key, other files. The network sees them as one channel per class.
+The key hashes what the segmentations come from: weights, stores, how they were predicted. A file that is there is
+whole. The network sees them as one channel per class.
 """
 
 from __future__ import annotations
@@ -17,13 +17,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from autospine.data.files import atomic_path, read_json, write_json
-from autospine.errors import OutputError, PlanError
+from autospine.data.files import atomic_path
+from autospine.errors import PlanError
 from autospine.planning.plan import ResamplingPlan
 from autospine.preprocessing.prepare import CaseProperties
 from autospine.preprocessing.resample import argmax_on_grid
-
-KEY = "key.json"
 
 
 @dataclass(frozen=True)
@@ -83,28 +81,6 @@ def one_hot(labels: npt.NDArray[Any], classes: int) -> npt.NDArray[np.float32]:
     values = np.arange(1, classes + 1).reshape(-1, *(1,) * labels.ndim)
     channels: npt.NDArray[np.float32] = (labels[None] == values).astype(np.float32)
     return channels
-
-
-def claim_folder(folder: Path, key: str) -> None:
-    """Leave in `folder` segmentations that belong to `key` alone: those of another key are removed.
-
-    Raises:
-        OutputError: the folder cannot be written.
-    """
-    stamp = folder / KEY
-    try:
-        if stamp.is_file() and read_json(stamp, PlanError) == {"key": key}:
-            return
-    except PlanError:
-        pass  # a damaged key vouches for nothing
-    try:
-        # the key first: without it, what a stopped removal leaves belongs to nobody
-        stamp.unlink(missing_ok=True)
-        for path in folder.glob("*.npy"):
-            path.unlink(missing_ok=True)
-    except OSError as fault:
-        raise OutputError(str(folder), f"cannot be emptied ({fault.strerror or fault})") from fault
-    write_json(stamp, {"key": key})
 
 
 def write_segmentation(path: Path, labels: npt.NDArray[np.uint8]) -> None:

@@ -6,13 +6,14 @@
         <case>.label.npy           (a0, a1, a2) uint8 class indices; memory-mapped
         <case>.reference.npy       (Z, Y, X) uint8, the label on its canonical native grid, for scoring
         <case>.locations.npz       voxels of each class, for sampling
-        <case>.properties.json     the way back; written last, so a case that has it is whole
+        <case>.properties.json     the key and the way back; written last, so a case that has it is whole
 
 The key hashes everything preparation depends on: another key, another store. Opening needs numpy alone.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import multiprocessing
@@ -36,8 +37,9 @@ from autospine.preprocessing.prepare import CaseProperties, class_locations, pre
 
 if TYPE_CHECKING:
     from autospine.data.dataset import Case, Dataset
+    from autospine.planning.fingerprint import CaseFingerprint, Fingerprint
 
-FORMAT = 1
+FORMAT = 2
 """Grows when the files or the numbers in them change their meaning; part of the key."""
 
 Progress = Callable[[str, int, int], None]
@@ -83,6 +85,9 @@ class Store:
             raise PlanError(str(self.root), f"no prepared case {name!r}", f"one of {', '.join(self.names)}", _REMEDY)
         image, label, reference, locations, properties = _case_files(self.root, name)
         try:
+            written = read_json(properties, PlanError)
+            if written["key"] != self.key:
+                raise ValueError("prepared for another plan")
             with np.load(locations, allow_pickle=False) as archive:
                 voxels = {int(value): archive[value] for value in archive.files}
             return StoredCase(
@@ -90,10 +95,13 @@ class Store:
                 image=np.load(image, mmap_mode="r", allow_pickle=False),
                 label=np.load(label, mmap_mode="r", allow_pickle=False),
                 reference=np.load(reference, mmap_mode="r", allow_pickle=False),
-                properties=CaseProperties.from_json(read_json(properties, PlanError)),
+                properties=CaseProperties.from_json(written),
                 locations=voxels,
             )
         except (OSError, ValueError, EOFError, KeyError, TypeError) as fault:
+            if isinstance(fault, OSError) and fault.errno in (errno.EMFILE, errno.ENFILE):
+                remedy = "allow more open files (`ulimit -n 4096` in this shell), or use fewer --workers"
+                raise OutputError(str(self.root), "too many files are open in this process", remedy=remedy) from fault
             found = f"the prepared case {name!r} is missing or damaged ({fault})"
             raise PlanError(str(self.root), found, "whole files", _REMEDY) from fault
 
@@ -135,8 +143,7 @@ def find_store(root: Path, key: str) -> Store | None:
     if index is None or index["key"] != key:
         return None
     store = Store(root)
-    whole = all(path.is_file() for name in store.names for path in _case_files(root, name))
-    return store if whole else None
+    return store if all(_is_whole(root, name, key) for name in store.names) else None
 
 
 def prepare_dataset(
@@ -145,12 +152,14 @@ def prepare_dataset(
     configuration: Configuration,
     root: Path,
     *,
+    fingerprint: Fingerprint | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Store:
     """The store in `root` with every labelled case of `dataset`; cases that are there already are kept.
 
-    A store with another key is emptied first. `workers` processes share the work (None: as many as there are cores
+    A store with another key is emptied first. With the `fingerprint` of the plan, a case that is no longer what that
+    was made from raises `DataError`. `workers` processes share the work (None: as many as there are cores
     and free memory for); 1 stays in this process. A case that fails raises, with its name, once the cases under way
     are done; a later call goes on from there.
     """
@@ -162,9 +171,19 @@ def prepare_dataset(
     labelled = {case.name: case.label is not None for case in dataset.cases}
     write_json(root / "store.json", {"key": key, "cases": labelled})
     cases = [case for case in dataset.cases if labelled[case.name]]
-    missing = [case for case in cases if not all(path.is_file() for path in _case_files(root, case.name))]
+    missing = [case for case in cases if not _is_whole(root, case.name, key)]
+    known = {} if fingerprint is None else {found.case: found for found in fingerprint.cases}
     jobs = [
-        _Job(replace(dataset, cases=(case,)), case, configuration, plan.intensities, len(plan.labels), root)
+        _Job(
+            replace(dataset, cases=(case,)),
+            case,
+            configuration,
+            plan.intensities,
+            len(plan.labels),
+            root,
+            key,
+            known.get(case.name),
+        )
         for case in missing
     ]
     if workers is None:
@@ -176,7 +195,11 @@ def prepare_dataset(
             done += 1
             if progress is not None:
                 progress(name, done, len(cases))
-    return Store(root)
+    store = Store(root)
+    if store.key != key:
+        found = "prepared for another plan by another training at the same time"
+        raise PlanError(str(root), found, "one plan at a time", "wait for the other to end, then run this again")
+    return store
 
 
 @dataclass(frozen=True)
@@ -189,6 +212,9 @@ class _Job:
     intensities: Sequence[IntensityPlan]
     classes: int
     root: Path
+    key: str
+    fingerprint: CaseFingerprint | None
+    """What the plan was made from."""
 
 
 def _build(job: _Job) -> str:
@@ -200,14 +226,19 @@ def _build(job: _Job) -> str:
     prepared = prepare_case(loaded.image.array, loaded.label, spacing_mm, job.configuration, job.intensities, name)
     if prepared.label is None or loaded.label is None:
         raise ValueError(f"case {name!r} is to be prepared for training and has no label")
+    if job.fingerprint is not None and not job.fingerprint.is_of(loaded.image.array, loaded.label):
+        found = "the image or its mask is not the one that the plan was made from"
+        remedy = "run `autospine plan DATASET --overwrite` for the data as they are now"
+        raise DataError(str(job.case.images[0].parent), found, "the same files as when it was planned", remedy)
     image, label, reference, locations, properties = _case_files(job.root, name)
+    properties.unlink(missing_ok=True)  # another plan's may stand there, and would vouch for half of this one
     for path, array in ((image, prepared.image), (label, prepared.label), (reference, loaded.label)):
         with atomic_path(path) as temporary:
             np.save(temporary, np.ascontiguousarray(array), allow_pickle=False)
     voxels = class_locations(prepared.label, range(1, job.classes + 1), _SEED)
     with atomic_path(locations) as temporary:
         np.savez(temporary, **{str(value): found for value, found in voxels.items()})  # type: ignore[arg-type]
-    write_json(properties, prepared.properties.to_json())
+    write_json(properties, {"key": job.key, **prepared.properties.to_json()})
     return name
 
 
@@ -265,6 +296,18 @@ def _named(fault: Exception, case: str) -> Exception:
 def _case_files(root: Path, name: str) -> list[Path]:
     """Image, label, reference, locations, properties of a case."""
     return [root / f"{name}{suffix}" for suffix in _SUFFIXES]
+
+
+def _is_whole(root: Path, name: str, key: str) -> bool:
+    """Whether all files of a case are there, for this key."""
+    files = _case_files(root, name)
+    if not all(path.is_file() for path in files):
+        return False
+    try:
+        content = read_json(files[-1], PlanError)
+    except PlanError:
+        return False
+    return isinstance(content, dict) and content.get("key") == key
 
 
 def _read_index(root: Path, *, damaged_is_missing: bool = False) -> dict[str, Any] | None:

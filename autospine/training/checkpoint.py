@@ -33,6 +33,10 @@ class Checkpoint:
     step: int
     seconds: float
     history: tuple[EpochRecord, ...]
+    summed_loss: torch.Tensor
+    """Sum of the losses since the last epoch ended, a scalar."""
+    counted: int
+    """Steps in that sum."""
     identity: str
     """Hash of the configuration, data and fold that this training belongs to."""
 

@@ -18,9 +18,7 @@ from torch import Tensor, nn
 
 from autospine.data.folds import Fold
 from autospine.errors import AutospineError, Stopped
-from autospine.losses.build import build_loss
-from autospine.networks.build import build_network
-from autospine.networks.device import autocast, autocast_dtype
+from autospine.networks.device import autocast
 from autospine.planning.plan import Configuration, configuration_to_dict
 from autospine.preprocessing.previous import PreviousStage
 from autospine.preprocessing.store import Store
@@ -29,8 +27,8 @@ from autospine.training.interrupt import StopRequest
 from autospine.training.log import EpochRecord, write_history
 from autospine.training.peak import PeakMemory
 from autospine.training.sampler import IGNORE, PatchBatches, batches_from
-from autospine.training.schedule import Clock, Schedule, build_optimiser
-from autospine.training.step import WARM_UP_STEPS, training_step
+from autospine.training.schedule import Clock, Schedule
+from autospine.training.step import WARM_UP_STEPS, Stepper
 
 CHECKPOINT_EVERY_S = 120.0
 """Seconds between checkpoints: what a kill can lose."""
@@ -46,7 +44,6 @@ class FitProgress:
     """Share of the training done, 0 to 1."""
     step: int
     seconds: float
-    seconds_left: float
     loss: float | None
     """Mean training loss since the epoch began."""
     dice: float | None
@@ -103,13 +100,12 @@ def fit(
     training = configuration.training
     schedule = Schedule(training)
     torch.manual_seed(training.seed)
-    network = build_network(configuration.network, configuration.patch).to(device)
-    loss_of = build_loss(configuration.loss, outputs=len(network.heads)).to(device)
-    optimiser = build_optimiser(network, training)
-    scaler = torch.amp.GradScaler(device.type, enabled=autocast_dtype(device) is torch.float16)
+    stepper = Stepper.of(configuration, device)
+    network, optimiser, scaler = stepper.network, stepper.optimiser, stepper.scaler
 
     identity = training_identity(configuration, store, fold, previous)
     step, history, seconds = 0, [], 0.0
+    summed, counted = torch.zeros((), device=device), 0  # losses of the epoch under way
     resumed = load_checkpoint(folder, identity, device)
     if resumed is not None:
         network.load_state_dict(resumed.network)
@@ -117,6 +113,7 @@ def fit(
         if scaler.is_enabled():
             scaler.load_state_dict(resumed.scaler)
         step, seconds, history = resumed.step, resumed.seconds, list(resumed.history)
+        summed, counted = resumed.summed_loss, resumed.counted
     del resumed  # a second copy of the weights
 
     pin = device.type == "cuda"
@@ -141,6 +138,8 @@ def fit(
             step,
             clock.seconds,
             tuple(history),
+            summed,
+            counted,
             identity,
         )
         save_checkpoint(folder, state)
@@ -151,7 +150,6 @@ def fit(
     with StopRequest() as stop:
         while schedule.progress(step, clock.seconds) < 1:
             network.train()
-            summed, counted = torch.zeros((), device=device), 0
             shown: float | None = None
             for _ in range(training.steps_per_epoch - step % training.steps_per_epoch):
                 began = clock.seconds
@@ -159,7 +157,7 @@ def fit(
                 for group in optimiser.param_groups:
                     group["lr"] = rate
                 image, target = (part.to(device, non_blocking=True) for part in next(batches))
-                loss = training_step(network, loss_of, optimiser, scaler, image, target, training.clip_norm)
+                loss = stepper.step(image, target)
                 step += 1
                 summed, counted = summed + loss, counted + 1
 
@@ -180,12 +178,13 @@ def fit(
                     saved_at = clock.seconds
 
             train_loss = float(summed) / counted
+            summed, counted = torch.zeros((), device=device), 0
             if not math.isfinite(train_loss):
                 remedy = "lower training.learning_rate in plan.toml and train this fold with --overwrite"
                 raise AutospineError(
                     str(folder), f"the loss became {train_loss} by step {step}", "a finite loss", remedy
                 )
-            validation_loss, dice = _validate(network, loss_of, held_out, training.validation_steps, device)
+            validation_loss, dice = _validate(network, stepper.loss_of, held_out, training.validation_steps, device)
             record = EpochRecord(len(history), step, clock.seconds, rate, train_loss, validation_loss, dice)
             history.append(record)
             write_history(folder, history, classes)
@@ -216,9 +215,8 @@ def training_identity(
 def _progress(
     schedule: Schedule, step: int, seconds: float, loss: float | None, history: list[EpochRecord]
 ) -> FitProgress:
-    done = schedule.progress(step, seconds)
-    left = seconds * (1 - done) / done if done > 0 else math.inf
-    return FitProgress(done, step, seconds, left, loss, history[-1].mean_dice if history else None)
+    dice = history[-1].mean_dice if history else None
+    return FitProgress(schedule.progress(step, seconds), step, seconds, loss, dice)
 
 
 @torch.inference_mode()

@@ -16,7 +16,8 @@ class PeakMemory:
     """Peak since it was made: the allocator's on CUDA; on the CPU the growth of this process, where Linux tells it.
 
     Files that are mapped and read meanwhile (the prepared cases) are left out: the system takes that memory back when
-    it needs it.
+    it needs it. What of them was mapped only after the peak is left out too, so on the CPU the figure may be too low,
+    by at most that; steps repeat themselves, and in a training of many it is not.
     """
 
     def __init__(self, device: torch.device) -> None:

@@ -4,8 +4,8 @@ Because batch number `step` depends on nothing but the seed, a resumed training 
 uninterrupted one would have seen, whatever the number of workers. The spatial transform is drawn first and
 only the voxels that it needs are read (about two samples in three are plain crops).
 
-    forced samples   the last third of a batch: centred, give or take the plan's jitter, on a random voxel of a random
-                     class of the case
+    forced samples   the last of a batch, as many as the plan's share rounds to (that share of the batches of one):
+                     centred, give or take the plan's jitter, on a random voxel of a random class of the case
     the others       uniformly inside the case
 
 What enters the network beside the patch itself: its neighbouring slices (2.5d), or the previous stage's segmentation
@@ -35,8 +35,9 @@ IGNORE = -1
 OUTSIDE = 255
 """Padding of stored labels on its way to `IGNORE`, which an unsigned byte cannot hold."""
 
-MOST_OPEN = 128
-"""Cases that stay open: each takes up to four of the files that a process may have open, often 1024 in all."""
+MOST_OPEN = 48
+"""Cases that stay open: each takes up to four of the files that a process may have open, often 1024 in all, and a
+training has its validation cases open beside those that it trains on."""
 
 Batch = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
 
@@ -95,9 +96,10 @@ class PatchBatches(Dataset[Batch]):
     def __getitem__(self, step: int) -> Batch:
         """The batch of this step; the same for the same seed and step, always."""
         rng = np.random.default_rng((self._seed, step))
-        size = self._configuration.batch
-        forced_from = round(size * (1 - self._configuration.training.oversample_foreground))
-        samples = [self._sample(rng, forced=index >= forced_from) for index in range(size)]
+        size, share = self._configuration.batch, self._configuration.training.oversample_foreground
+        # a batch of one would be forced always or never
+        free = round(size * (1 - share)) if size > 1 else int(rng.random() >= share)
+        samples = [self._sample(rng, forced=index >= free) for index in range(size)]
         images = np.stack([image for image, _ in samples])
         labels = np.stack([label for _, label in samples])
         if self._configuration.network.dimension == 2:

@@ -2,36 +2,54 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
-from autospine.networks.device import autocast
+from autospine.losses.build import build_loss
+from autospine.networks.build import build_network
+from autospine.networks.device import autocast, autocast_dtype
+from autospine.networks.unet import UNet
+from autospine.planning.plan import Configuration
+from autospine.training.schedule import build_optimiser
 
 WARM_UP_STEPS = 2
 """The first steps allocate memory and optimiser states, start workers and choose algorithms: no measure of the rest."""
 
 
-def training_step(
-    network: nn.Module,
-    loss_of: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    scaler: torch.amp.GradScaler,
-    image: Tensor,
-    target: Tensor,
-    clip_norm: float,
-) -> Tensor:
-    """The loss, a scalar without gradient, of `image` (B, C, *patch) and `target` (B, *patch) after an update.
+@dataclass(frozen=True)
+class Stepper:
+    """What a step changes and what it needs for that, on one device."""
 
-    The learning rate is the optimiser's; gradients are clipped at the norm `clip_norm`. `scaler` does nothing unless
-    half precision needs it.
-    """
-    optimiser.zero_grad(set_to_none=True)
-    with autocast(image.device):
-        outputs = network(image)
-    loss: Tensor = loss_of(outputs, target)
-    scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-    scaler.unscale_(optimiser)
-    nn.utils.clip_grad_norm_(network.parameters(), clip_norm)
-    scaler.step(optimiser)
-    scaler.update()
-    return loss.detach()
+    network: UNet
+    loss_of: nn.Module
+    optimiser: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    """Does nothing unless half precision needs it."""
+    clip_norm: float
+
+    @classmethod
+    def of(cls, configuration: Configuration, device: torch.device) -> Stepper:
+        """As `configuration` plans it; the weights are torch's next random ones."""
+        network = build_network(configuration.network, configuration.patch).to(device)
+        loss_of = build_loss(configuration.loss, outputs=len(network.heads)).to(device)
+        optimiser = build_optimiser(network, configuration.training)
+        scaler = torch.amp.GradScaler(device.type, enabled=autocast_dtype(device) is torch.float16)
+        return cls(network, loss_of, optimiser, scaler, configuration.training.clip_norm)
+
+    def step(self, image: Tensor, target: Tensor) -> Tensor:
+        """The loss, a scalar without gradient, of `image` (B, C, *patch) and `target` (B, *patch) after an update.
+
+        The learning rate is the optimiser's; gradients are clipped at the norm `clip_norm`.
+        """
+        self.optimiser.zero_grad(set_to_none=True)
+        with autocast(image.device):
+            outputs = self.network(image)
+        loss: Tensor = self.loss_of(outputs, target)
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self.scaler.unscale_(self.optimiser)
+        nn.utils.clip_grad_norm_(self.network.parameters(), self.clip_norm)
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        return loss.detach()

@@ -15,15 +15,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from autospine.losses.build import build_loss
-from autospine.networks.build import build_network
-from autospine.networks.device import autocast_dtype
 from autospine.planning.plan import Configuration
 from autospine.preprocessing.prepare import CaseProperties, class_locations
 from autospine.preprocessing.store import StoredCase
 from autospine.training.sampler import PatchBatches, batches_from, planned_patch
-from autospine.training.schedule import build_optimiser
-from autospine.training.step import WARM_UP_STEPS, training_step
+from autospine.training.step import WARM_UP_STEPS, Stepper
 from autospine.training.workers import default_workers
 
 LEAST_STEPS, LEAST_SECONDS = 3, 2.0
@@ -74,16 +70,13 @@ def seconds_per_step(
 def _measure(configuration: Configuration, device: torch.device, at_least_s: float, give_up_s: float) -> float:
     pin = device.type == "cuda"
     batches = iter(batches_from(_batches(configuration), 0, default_workers(device), pin))
-    network = build_network(configuration.network, configuration.patch).to(device)
-    loss_of = build_loss(configuration.loss, outputs=len(network.heads)).to(device)
-    optimiser = build_optimiser(network, configuration.training)
-    scaler = torch.amp.GradScaler(device.type, enabled=autocast_dtype(device) is torch.float16)
+    stepper = Stepper.of(configuration, device)
 
     times: list[float] = []
     while len(times) < WARM_UP_STEPS + LEAST_STEPS or sum(times[WARM_UP_STEPS:]) < at_least_s:
         start = time.perf_counter()
         image, target = (part.to(device, non_blocking=True) for part in next(batches))
-        training_step(network, loss_of, optimiser, scaler, image, target, configuration.training.clip_norm)
+        stepper.step(image, target)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         times.append(time.perf_counter() - start)

@@ -1,7 +1,7 @@
 """What a cascade trains on: each case as the previous stage segments a case that it has never seen.
 
-    splits.json      fold 0 validates a, b         3d_lowres/fold_0/next_stage/a.npy, b.npy
-                     fold 1 validates c, d   ->    3d_lowres/fold_1/next_stage/c.npy, d.npy
+    splits.json      fold 0 validates a, b         3d_lowres/fold_0/next_stage/<key>/a.npy, b.npy
+                     fold 1 validates c, d   ->    3d_lowres/fold_1/next_stage/<key>/c.npy, d.npy
 
 A network segments its own training cases better than any other; a cascade that trained on those would trust its input
 too much. So all folds of the previous stage come first, and the cascade's training and its validation use the same
@@ -23,7 +23,7 @@ from autospine.data.folds import Fold
 from autospine.errors import PlanError
 from autospine.planning.model import WEIGHTS, ModelCard, read_model, weights_digest
 from autospine.planning.plan import Configuration, Plan
-from autospine.preprocessing.previous import PreviousStage, claim_folder, onto_next_grid, write_segmentation
+from autospine.preprocessing.previous import PreviousStage, onto_next_grid, write_segmentation
 from autospine.preprocessing.store import Store, stored_key
 from autospine.workflow.progress import Progress, counted
 from autospine.workflow.runs import RunFolder, read_record
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 """Grows when the segmentations change their meaning; part of their key."""
 FOLDER = "next_stage"
+KEY_LENGTH = 12
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,8 @@ class OutOfFold:
         return PreviousStage(files, _hash(sorted(self.keys.items())))
 
     def folder(self, fold: int) -> Path:
-        """The folder of one fold's segmentations."""
-        return self.model / f"fold_{fold}" / FOLDER
+        """The folder of one fold's segmentations: another key, another folder."""
+        return self.model / f"fold_{fold}" / FOLDER / self.keys[fold][:KEY_LENGTH]
 
 
 def find_out_of_fold(
@@ -91,7 +92,7 @@ def find_out_of_fold(
         networks[name] = validating[0]
     model = run.model(first.name)
     needed = sorted(set(networks.values()))
-    _check_trained(dataset, model, first, folds, needed)
+    _check_trained(dataset, model, first, folds, needed, stored_key(plan, first))
     if not ModelCard.from_plan(plan, first).takes_weights_of(read_model(model)):
         remedy = f"train it again with `{_command(dataset, 'all', first)} --overwrite`"
         raise PlanError(str(model), f"{first.name} was trained with another plan", "the plan as it stands now", remedy)
@@ -111,8 +112,6 @@ def segment_out_of_fold(
     `open_first` gives the previous stage's own prepared cases; it is called only where something is missing. Where
     another training makes them at the same time, each leaves to the other what the other has made first.
     """
-    for fold, key in source.keys.items():
-        claim_folder(source.folder(fold), key)
     files = source.stage.files
     missing = [name for name in source.networks if not files[name].is_file()]
     if not missing:
@@ -141,9 +140,12 @@ def segment_out_of_fold(
 
 
 def _check_trained(
-    dataset: Path, model: Path, first: Configuration, folds: Sequence[Fold], needed: Sequence[int]
+    dataset: Path, model: Path, first: Configuration, folds: Sequence[Fold], needed: Sequence[int], prepared: str
 ) -> None:
-    """Raise `PlanError` unless the `needed` folds of `first` have been trained to their end, with the folds of now."""
+    """Raise `PlanError` unless the `needed` folds of `first` are trained, with the folds and on the cases of now.
+
+    `prepared` is the key of those cases.
+    """
     records = {fold: read_record(model / f"fold_{fold}") for fold in needed}
     missing = [fold for fold in needed if records[fold] is None or not (model / f"fold_{fold}" / WEIGHTS).is_file()]
     if missing:
@@ -160,6 +162,11 @@ def _check_trained(
         found = f"fold(s) {_listed(other)} of {first.name} were trained with another split, perhaps on their validation"
         remedy = f"train them again, such as `{_command(dataset, str(other[0]), first)} --overwrite`"
         raise PlanError(str(model), found, "the split as it stands now", remedy)
+    elsewhere = [fold for fold in needed if (records[fold] or {}).get("data", {}).get("prepared") != prepared]
+    if elsewhere:
+        found = f"fold(s) {_listed(elsewhere)} of {first.name} were trained on other data, perhaps on this validation"
+        remedy = f"train it again with `{_command(dataset, 'all', first)} --overwrite`"
+        raise PlanError(str(model), found, "the data and the plan as they stand now", remedy)
 
 
 def _command(dataset: Path, folds: str, configuration: Configuration) -> str:

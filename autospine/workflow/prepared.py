@@ -25,4 +25,11 @@ def ensure_prepared(
     from autospine.data.dataset import open_dataset
 
     with progress.task(f"Preparing {name}") as update:
-        return prepare_dataset(open_dataset(dataset), plan, configuration, run.prepared(name), progress=counted(update))
+        return prepare_dataset(
+            open_dataset(dataset),
+            plan,
+            configuration,
+            run.prepared(name),
+            fingerprint=run.read_fingerprint() if run.fingerprint.is_file() else None,
+            progress=counted(update),
+        )

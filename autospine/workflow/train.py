@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 
 METRICS = "metrics.json"
+REMOVED = ".removed-"
+"""Begins the name of a fold's folder that is being removed."""
 
 
 @dataclass(frozen=True)
@@ -169,10 +171,13 @@ def _train_fold(
         progress.note(f"{folder} is trained already (--overwrite trains it anew)")
     else:
         replaced = (fold, *replaced_later) if request.overwrite else (fold,)
-        _write_card(run.model(configuration.name), card, replaced)
+        model = run.model(configuration.name)
+        _check_card(model, card, replaced)
+        _clear_removed(model)
         if request.overwrite:
             for number in replaced:
                 _remove(run.fold(configuration.name, number))
+        write_model(model, card)  # last: a card must never describe weights that it does not belong to
         for note in edits:
             if note.startswith(f"{configuration.name} "):
                 progress.note(note)
@@ -225,18 +230,13 @@ def _is_trained(folder: Path, identity: str) -> bool:
     return True
 
 
-def _write_card(folder: Path, card: ModelCard, replaced: Collection[int]) -> None:
-    """Write model.json, unless it would change its meaning under folds that are trained and not `replaced`.
-
-    Raises:
-        PlanError: other folds were trained with another plan.
-    """
+def _check_card(folder: Path, card: ModelCard, replaced: Collection[int]) -> None:
+    """Raise `PlanError` where `card` would change the meaning of folds that are trained and not `replaced`."""
     standing = {path.parent.name for path in folder.glob(f"fold_*/{WEIGHTS}")}
     others = sorted(standing - {f"fold_{fold}" for fold in replaced})
     if others and not card.takes_weights_of(read_model(folder)):
         found = f"{', '.join(others)} were trained with another plan"
         raise PlanError(str(folder), found, "folds of one plan", "remove them, or use another --runs")
-    write_model(folder, card)
 
 
 def _check_split(run: RunFolder, split: Fold, store: Store, fingerprint: Fingerprint | None) -> None:
@@ -251,13 +251,19 @@ def _check_split(run: RunFolder, split: Fold, store: Store, fingerprint: Fingerp
 def _remove(folder: Path) -> None:
     """Remove a fold's folder; renamed first, so that an interrupted removal leaves no half of a training."""
     if folder.exists():
-        doomed = folder.with_name(f".removed-{folder.name}-{os.getpid()}")
+        doomed = folder.with_name(f"{REMOVED}{folder.name}-{os.getpid()}")
         try:
             folder.rename(doomed)
             shutil.rmtree(doomed)
         except OSError as error:
             found = f"cannot be removed ({error.strerror or error})"
             raise OutputError(str(folder), found, remedy="check the permissions of this folder") from error
+
+
+def _clear_removed(model: Path) -> None:
+    """Remove what an interrupted removal has left in the folder of a model."""
+    for left in model.glob(f"{REMOVED}*"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def fold_numbers(text: str, dataset: Path, runs: Path) -> tuple[int, ...]:

@@ -22,10 +22,8 @@ from typing import Any, Literal
 import torch
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from autospine.losses.build import build_loss
 from autospine.losses.dice import IGNORE
-from autospine.networks.build import build_network
-from autospine.networks.device import autocast_dtype, step_machine
+from autospine.networks.device import step_machine
 from autospine.planning.memory import training_memory_gb
 from autospine.planning.plan import (
     Bottleneck,
@@ -37,8 +35,7 @@ from autospine.planning.plan import (
     ResamplingPlan,
     TrainingPlan,
 )
-from autospine.training.schedule import build_optimiser
-from autospine.training.step import training_step
+from autospine.training.step import Stepper
 
 MEASURED = "measured step"
 # nnU-Net's residual blocks per stage.
@@ -152,17 +149,14 @@ PLANS: tuple[tuple[str, int, Configuration], ...] = (
 
 def repeated_step(configuration: Configuration, device: torch.device) -> Callable[[], None]:
     """A function that makes one training step on a random batch; network, loss and optimiser live in it."""
-    network = build_network(configuration.network, configuration.patch).to(device).train()
-    loss_of = build_loss(configuration.loss, outputs=len(network.heads)).to(device)
-    optimiser = build_optimiser(network, configuration.training)
-    scaler = torch.amp.GradScaler(device.type, enabled=autocast_dtype(device) is torch.float16)
+    stepper = Stepper.of(configuration, device)
 
     def step() -> None:
         size = (configuration.batch, *configuration.patch)
         image = torch.randn(size[0], configuration.network.in_channels, *size[1:], device=device)
         target = torch.randint(0, configuration.network.out_channels, size, device=device)
         target[:, 0] = IGNORE  # an edge outside the case, as patches often have
-        training_step(network, loss_of, optimiser, scaler, image, target, configuration.training.clip_norm)
+        stepper.step(image, target)
 
     return step
 

@@ -36,5 +36,5 @@ def test_a_step_has_the_precision_of_autocast_and_the_threads_of_a_cpu(
     monkeypatch: pytest.MonkeyPatch, kind: str, dtype: torch.dtype | None, machine: Machine
 ) -> None:
     monkeypatch.setattr(device, "autocast_dtype", lambda asked: dtype)
-    monkeypatch.setattr(device, "available_cores", lambda: 16)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 16)
     assert step_machine(torch.device(kind)) == machine

@@ -9,7 +9,8 @@ from torch.nn import functional as F
 
 from autospine.networks.build import build_network
 from autospine.networks.residual import ResidualBlock, residual_stack, start_as_identity
-from autospine.networks.unet import UNet, stage_shapes
+from autospine.networks.unet import UNet
+from autospine.planning.cost import stage_sizes
 from autospine.planning.plan import Bottleneck, NetworkPlan
 
 SMALL_2D = NetworkPlan(
@@ -163,7 +164,7 @@ def test_outputs_and_learning(plan: NetworkPlan, patch: tuple[int, ...], bottlen
     net = _build(replace(plan, bottleneck=bottleneck), patch)
     x = torch.randn(2, plan.in_channels, *patch)
     outputs = net(x)
-    shapes = [(2, plan.out_channels, *shape) for shape in stage_shapes(patch, plan.strides)[:-1]]
+    shapes = [(2, plan.out_channels, *shape) for shape in stage_sizes(patch, plan.strides)[:-1]]
     assert [tuple(y.shape) for y in outputs] == shapes
     optimiser = torch.optim.SGD(net.parameters(), 0.05)
     for _ in range(2):  # in the second step nothing is silent any more

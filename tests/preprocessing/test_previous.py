@@ -10,7 +10,7 @@ import pytest
 from autospine.errors import PlanError
 from autospine.planning.plan import ResamplingPlan
 from autospine.preprocessing.prepare import CaseProperties
-from autospine.preprocessing.previous import PreviousStage, claim_folder, one_hot, onto_next_grid, write_segmentation
+from autospine.preprocessing.previous import PreviousStage, one_hot, onto_next_grid, write_segmentation
 
 
 def properties(axis_order: tuple[int, int, int], spacing_mm: tuple[float, float, float]) -> CaseProperties:
@@ -78,18 +78,3 @@ def test_a_file_is_mapped_and_checked(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(PlanError, match="missing or damaged"):
         stage.open("a", (3, 5, 4))
-
-
-def test_a_folder_belongs_to_one_key(tmp_path: Path) -> None:
-    folder = tmp_path / "next_stage"
-    claim_folder(folder, "first")
-    write_segmentation(folder / "a.npy", np.zeros((2, 2, 2), np.uint8))
-    (folder / "notes.txt").write_text("the user's own")
-    claim_folder(folder, "first")
-    assert (folder / "a.npy").is_file()
-    claim_folder(folder, "second")
-    assert not (folder / "a.npy").exists()
-    write_segmentation(folder / "a.npy", np.zeros((2, 2, 2), np.uint8))
-    (folder / "key.json").write_text("{")
-    claim_folder(folder, "second")
-    assert sorted(path.name for path in folder.iterdir()) == ["key.json", "notes.txt"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import sys
@@ -13,8 +14,9 @@ import numpy as np
 import pytest
 
 from autospine.data.dataset import Dataset, load_case, open_dataset
-from autospine.data.volume import Geometry, Volume, write_volume
-from autospine.errors import DataError, PlanError
+from autospine.data.volume import Geometry, Volume, read_volume, write_volume
+from autospine.errors import DataError, OutputError, PlanError
+from autospine.planning.fingerprint import extract_fingerprint
 from autospine.planning.plan import Configuration, IntensityPlan, Plan, ResamplingPlan
 from autospine.preprocessing import store as store_module
 from autospine.preprocessing.prepare import prepare_case
@@ -143,6 +145,62 @@ def test_only_a_whole_store_with_the_key_is_found(
     assert find_store(root, key) is None
     (root / "store.json").write_text("{")
     assert find_store(root, key) is None
+
+
+def test_two_plans_at_once_leave_no_mixed_store(
+    dataset: Dataset, tmp_path: Path, make_configuration: MakeConfiguration, make_plan: MakePlan
+) -> None:
+    root, finer, coarser = tmp_path / "s", make_configuration(), make_configuration(spacing_mm=(2.0, 2.0, 3.0))
+
+    def other_plan(name: str, done: int, total: int) -> None:
+        if done == 2:
+            prepare_dataset(dataset, make_plan(coarser), coarser, root, workers=1)
+
+    with pytest.raises(PlanError, match="for another plan by another training"):
+        prepare_dataset(dataset, make_plan(finer), finer, root, workers=1, progress=other_plan)
+    with pytest.raises(PlanError, match="prepared for another plan"):
+        Store(root).open("store")
+    key = stored_key(make_plan(coarser), coarser)
+    assert find_store(root, key) is None
+    store = prepare_dataset(dataset, make_plan(coarser), coarser, root, workers=1)
+    assert all(store.open(name).properties.prepared_spacing_mm == (2.0, 2.0, 3.0) for name in NAMES)
+
+
+@pytest.mark.parametrize("kind", ["imagesTr/b_0000", "labelsTr/b"])
+def test_what_has_changed_since_it_was_planned_is_not_prepared(
+    dataset: Dataset, tmp_path: Path, make_configuration: MakeConfiguration, make_plan: MakePlan, kind: str
+) -> None:
+    fingerprint = extract_fingerprint(dataset)
+    path = tmp_path / "demo" / f"{kind}.nii.gz"
+    volume = read_volume(path)
+    changed = volume.array.copy()
+    changed[0, 4, 5, 5] = 0
+    write_volume(path, replace(volume, array=changed))
+    plan, configuration = make_plan(), make_configuration()
+    with pytest.raises(DataError, match=r"b: .*not the one that the plan was made from"):
+        prepare_dataset(dataset, plan, configuration, tmp_path / "s", fingerprint=fingerprint, workers=1)
+    store = prepare_dataset(
+        dataset, plan, configuration, tmp_path / "s", fingerprint=extract_fingerprint(dataset), workers=1
+    )
+    assert store.names == NAMES
+
+
+def test_too_many_open_files_are_no_damage(
+    dataset: Dataset,
+    tmp_path: Path,
+    make_configuration: MakeConfiguration,
+    make_plan: MakePlan,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = prepare_dataset(dataset, make_plan(), make_configuration(), tmp_path / "s", workers=1)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(np, "load", full)
+    with pytest.raises(OutputError, match="too many files are open") as fault:
+        store.open("a")
+    assert "ulimit" in fault.value.remedy
 
 
 def test_a_damaged_index_is_built_anew(

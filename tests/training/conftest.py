@@ -16,6 +16,7 @@ from autospine.preprocessing.store import Store
 
 CASES = ("a", "b", "c")
 SHAPE = (12, 20, 18)
+KEY = "k" * 64
 
 
 @pytest.fixture
@@ -37,8 +38,8 @@ def small_store(tmp_path: Path, make_configuration: Callable[..., Configuration]
         np.save(root / f"{name}.reference.npy", label)
         voxels = class_locations(case.label, (1, 2, 3), 0)
         np.savez(root / f"{name}.locations.npz", **{str(value): found for value, found in voxels.items() if len(found)})
-        (root / f"{name}.properties.json").write_text(json.dumps(case.properties.to_json()))
-    (root / "store.json").write_text(json.dumps({"key": "k" * 64, "cases": dict.fromkeys(CASES, True)}))
+        (root / f"{name}.properties.json").write_text(json.dumps({"key": KEY, **case.properties.to_json()}))
+    (root / "store.json").write_text(json.dumps({"key": KEY, "cases": dict.fromkeys(CASES, True)}))
     return Store(root)
 
 

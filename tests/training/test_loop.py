@@ -15,6 +15,7 @@ from autospine.errors import AutospineError, PlanError, Stopped
 from autospine.planning.model import WEIGHTS
 from autospine.planning.plan import Configuration
 from autospine.preprocessing.store import Store
+from autospine.training import loop
 from autospine.training.loop import FitProgress, FitResult, fit
 
 FOLD = Fold(("a", "b"), ("c",))
@@ -61,6 +62,7 @@ def test_a_stopped_training_ends_as_if_it_had_not_been(
     assert steps[0] == stop_after + 1
     assert result.step == 12
     assert [epoch.step for epoch in result.history] == [epoch.step for epoch in uninterrupted.history] == [4, 8, 12]
+    assert [epoch.train_loss for epoch in result.history] == [epoch.train_loss for epoch in uninterrupted.history]
     whole, parts = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "parts"))
     for name, tensor in whole.items():
         assert torch.equal(tensor, parts[name]), name
@@ -72,6 +74,35 @@ def test_same_seed_same_weights_whatever_the_workers(small_store: Store, quick: 
     train(short, small_store, tmp_path / "two", workers=2)
     one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
     assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_a_training_says_what_it_took(
+    small_store: Store, quick: Configuration, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Peak:
+        def __init__(self, device: torch.device) -> None:
+            pass
+
+        def peak_bytes(self) -> int:
+            return 123
+
+    class Ticking:
+        """A clock that stands a second further each time it is read."""
+
+        def __init__(self, seconds: float) -> None:
+            self._seconds = seconds
+
+        @property
+        def seconds(self) -> float:
+            self._seconds += 1
+            return self._seconds
+
+    monkeypatch.setattr(loop, "PeakMemory", Peak)
+    monkeypatch.setattr(loop, "Clock", Ticking)
+    result = train(quick, small_store, tmp_path / "fold")
+    # read at the beginning of a step, for its rate, and when it has ended
+    assert result.seconds_per_step == 2.0
+    assert result.peak_memory_bytes == 123
 
 
 def test_budget_ends_the_schedule(small_store: Store, quick: Configuration, tmp_path: Path) -> None:

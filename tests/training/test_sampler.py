@@ -72,6 +72,20 @@ def test_forced_samples_hold_a_class_and_rare_classes_come_as_often(small_store:
     assert 0.3 < with_one < 0.7
 
 
+def test_a_batch_of_one_is_forced_in_its_share_of_the_steps(small_store: Store, quick: Configuration) -> None:
+    tiny = replace(quick, patch=(2, 2, 2), network=replace(quick.network, strides=((1, 1, 1), (1, 1, 1))), batch=1)
+
+    def with_a_class(share: float) -> float:
+        training = replace(tiny.training, oversample_foreground=share)
+        batches = PatchBatches(small_store, CASES, replace(tiny, training=training), augment=False, seed=3)
+        return float(np.mean([(batches[step][1] > 0).any() for step in range(200)]))
+
+    never, some, always = (with_a_class(share) for share in (0.0, 0.5, 1.0))
+    assert always == 1.0
+    # half of the steps are forced, the others hold a class as often as if none were
+    assert some == pytest.approx(0.5 + never / 2, abs=0.1)
+
+
 def test_jitter_moves_the_class_away_from_the_middle_but_not_out(small_store: Store, quick: Configuration) -> None:
     line = replace(quick, patch=(1, 1, 9), batch=4, network=replace(quick.network, strides=((1, 1, 1), (1, 1, 1))))
     middle_alone = {}

@@ -48,5 +48,5 @@ def test_too_little_memory_is_an_infinite_time(
     def full(*_: object) -> None:
         raise torch.OutOfMemoryError
 
-    monkeypatch.setattr(throughput, "training_step", full)
+    monkeypatch.setattr(throughput.Stepper, "step", full)
     assert math.isinf(seconds_per_step(make_configuration(), CPU))

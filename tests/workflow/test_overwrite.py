@@ -1,14 +1,21 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
+import torch
 
-from autospine.errors import PlanError
+from autospine.data.files import write_text
+from autospine.errors import OutputError, PlanError
 from autospine.networks import device as devices
-from autospine.planning.model import WEIGHTS
+from autospine.planning.model import MODEL, WEIGHTS
+from autospine.planning.plan_file import plan_to_toml
+from autospine.workflow import train
 from autospine.workflow.plan import PlanRequest, plan_dataset
-from autospine.workflow.runs import RunFolder
+from autospine.workflow.progress import Silent
+from autospine.workflow.runs import RunFolder, read_record
 from autospine.workflow.train import TrainRequest, train_fold, train_folds
 
 
@@ -37,6 +44,53 @@ def test_all_folds_of_an_earlier_plan_make_way_together(run: RunFolder, toy_data
 
     done = list(train_folds(toy_dataset, "all", runs, request(overwrite=True)))
     assert [trained.folder.name for trained in done] == [f"fold_{number}" for number in range(5)]
+
+
+def test_what_was_expected_is_told_and_kept(run: RunFolder, toy_dataset: Path) -> None:
+    class Listening(Silent):
+        notes: ClassVar[list[str]] = []
+
+        def note(self, text: str) -> None:
+            self.notes.append(text)
+
+    plan = run.read_plan()
+    flat = plan.configuration("2d")
+    assert flat.expected is not None
+    name = devices.describe_device(torch.device("cpu"))
+    timed = replace(flat.expected, device=name, seconds_per_step=0.5, steps=3)
+    write_text(run.plan, plan_to_toml(plan.with_configuration(replace(flat, expected=timed), plan.reasons)))
+    trained = train_fold(toy_dataset, 0, run.root.parent, request(), progress=Listening())
+    record = read_record(trained.folder)
+    assert record is not None
+    (told,) = [note for note in Listening.notes if note.startswith("The plan's expectation: ")]
+    assert "seconds a step: 0.5 expected" in told
+    assert "steps" not in record["expected"]  # --epochs is another schedule than the plan's
+    assert record["expected"]["seconds_per_step"] == 0.5
+    assert 0 < record["result"]["seconds_per_step"] * (record["result"]["steps"] - 2) <= record["result"]["seconds"]
+
+
+def test_a_card_never_describes_weights_of_another_plan(
+    run: RunFolder, toy_dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = run.root.parent
+    train_fold(toy_dataset, 0, runs, request())
+    model, before = run.model("2d"), (run.model("2d") / MODEL).read_bytes()
+    left = model / ".removed-fold_3-1"
+    left.mkdir()
+    text = run.plan.read_text()
+    run.plan.write_text(text.replace("order_label = 1", "order_label = 0"))
+
+    def refused(folder: Path) -> None:
+        raise OSError("busy")
+
+    monkeypatch.setattr(train.shutil, "rmtree", lambda path, ignore_errors=False: ignore_errors or refused(path))
+    with pytest.raises(OutputError, match="cannot be removed"):
+        train_fold(toy_dataset, 0, runs, request(overwrite=True))
+    assert (model / MODEL).read_bytes() == before
+    assert not (run.fold("2d", 0) / WEIGHTS).is_file()
+    monkeypatch.undo()
+    train_fold(toy_dataset, 0, runs, request(overwrite=True))
+    assert not [path for path in model.iterdir() if path.name.startswith(".removed")]
 
 
 def test_what_cannot_be_trained_replaces_nothing(
