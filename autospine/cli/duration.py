@@ -7,6 +7,7 @@ import re
 import typer
 
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*([hms])")
+LONGEST_S = 366 * 86400.0
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0}
 
 
@@ -16,8 +17,8 @@ def parse_duration(text: str) -> float:
     if not parts or _PART.sub("", text.strip().lower()).strip():
         raise typer.BadParameter(f"{text!r} is no duration: write it like 30m, 2h, 1h30m or 90s")
     seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
-    if seconds <= 0:
-        raise typer.BadParameter("a duration must be longer than nothing")
+    if not 0 < seconds <= LONGEST_S:
+        raise typer.BadParameter(f"{text!r}: a duration must be longer than nothing and at most a year")
     return seconds
 
 

@@ -47,6 +47,8 @@ SHOWN = (
     "training.budget_s",
 )
 """Decisions of a configuration that the terminal shows; all of them are in plan.toml."""
+LISTS = ("training.mirror_axes", "normalisation")
+"""Those of them that are no edges of anything."""
 LINE_EVERY_S = 20.0
 """Seconds between two lines of a task where no bar can be drawn."""
 
@@ -225,14 +227,14 @@ def _value(plan: Plan, name: str, field: str) -> str:
     value: object = plan.configuration(name)
     for part in field.split("."):
         value = getattr(value, part, "")
-    return _text(value)
+    return _text(value, ", " if field in LISTS else " x ")
 
 
-def _text(value: object) -> str:
+def _text(value: object, between: str = " x ") -> str:
     if isinstance(value, tuple):
         if value and isinstance(value[0], tuple):
             return " / ".join(_text(part) for part in value)
-        return " x ".join(_text(part) for part in value) if value else "none"
+        return between.join(_text(part) for part in value) if value else "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):

@@ -48,6 +48,5 @@ def build_loss(plan: LossPlan, outputs: int) -> DeepSupervision:
 
     Move it to the network's device: it holds the class weights.
     """
-    weights = plan.class_weights if plan.kind == "dice_size_adaptive_ce" else (1.0,) * len(plan.class_weights)
-    loss = DiceCrossEntropy(class_weights=weights, batch_dice=plan.batch_dice, smooth=plan.smooth)
+    loss = DiceCrossEntropy(class_weights=plan.class_weights, batch_dice=plan.batch_dice, smooth=plan.smooth)
     return DeepSupervision(loss, outputs)

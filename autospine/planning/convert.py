@@ -7,13 +7,14 @@ checked key by key against the dataclass' own annotations, and nothing in it is 
 from __future__ import annotations
 
 import difflib
-import math
+import sys
 import types
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from autospine.errors import PlanError
+from autospine.planning.ranges import beyond_ranges
 
 T = TypeVar("T")
 REMEDY = "correct this key"
@@ -21,10 +22,54 @@ REPLAN = "correct this key, or write the file anew with `autospine plan DATASET 
 """The remedy for files that `autospine plan` wrote."""
 
 
-def require(condition: bool, where: str, found: object, expected: str) -> None:
-    """Nothing; raises PlanError naming the key `where` unless `condition` holds."""
-    if not condition:
-        raise _fault(where, "", found, expected)
+class FaultsError(PlanError):
+    """Several faults of one value, each of which names its own key."""
+
+    def __init__(self, faults: Sequence[PlanError]) -> None:
+        """Keep `faults`, two or more."""
+        self.faults = tuple(faults)
+        listed = "\n".join(f"{fault.where}: {fault.found}; expected: {fault.expected}" for fault in faults)
+        where = ", ".join(fault.where for fault in faults)
+        super().__init__(where, f"{len(faults)} faults:\n{listed}", "a value without faults", "correct these keys")
+
+
+class Checks:
+    """Collects what is wrong with a dataclass, so that all of it is said at once.
+
+    with Checks("training.") as check:
+        check.ranges(self)
+        check(self.epochs > 0, "epochs", self.epochs, "at least 1")
+    """
+
+    def __init__(self, prefix: str = "") -> None:
+        """`prefix` goes before the name of each key."""
+        self._prefix = prefix
+        self._faults: list[PlanError] = []
+
+    def __call__(self, condition: bool, key: str, found: object, expected: str) -> bool:
+        """Note a fault at `key` unless `condition` holds; whether nothing is wrong with that key.
+
+        The first fault of a key is enough, and what follows from it is none: let later checks depend on the result.
+        """
+        where = f"{self._prefix}{key}"
+        if where in (fault.where for fault in self._faults):
+            return False
+        if not condition:
+            self._faults.append(_fault(where, "", found, expected))
+        return condition
+
+    def ranges(self, part: Any) -> bool:
+        """Note each field of the dataclass `part` that is beyond its range; whether there was none."""
+        return all([self(False, *beyond) for beyond in beyond_ranges(vars(part))])
+
+    def __enter__(self) -> Checks:
+        """Nothing is noted yet."""
+        return self
+
+    def __exit__(self, kind: object, fault: object, trace: object) -> None:
+        """Raise what was noted: PlanError, or FaultsError where it is several."""
+        if kind is None and self._faults:
+            raise self._faults[0] if len(self._faults) == 1 else FaultsError(self._faults)
 
 
 def to_table(value: Any) -> Any:
@@ -73,20 +118,27 @@ def read_table(
     for name in known:
         inner = f"{path}.{name}" if path else name
         if name in table:
-            values[name] = _convert(hints[name], table[name], where, inner, faults)
+            so_far = len(faults)
+            value = _convert(hints[name], table[name], where, inner, faults)
+            if len(faults) == so_far:
+                values[name] = value
         elif _admits_none(hints[name]):
             values[name] = None
         elif f"perhaps `{name}`" not in renamed:
             faults.append(PlanError(place, f"the key `{name}` is missing", f"the keys {', '.join(known)}", REMEDY))
     if len(faults) > before:
+        # it cannot be made, but its numbers can be looked at
+        checked = beyond_ranges(values) if hasattr(cls, "__post_init__") else ()
+        faults += [_fault(where, f"{path}.{name}" if path else name, *beyond) for name, *beyond in checked]
         return None
     try:
         return cls(**values)
     except PlanError as error:
-        # A part names its own table, as in `network.strides`; so does the path that leads to it.
-        key = error.where.removeprefix(f"{path.rpartition('.')[2]}.") if path else error.where
-        dotted = f"{path}.{key}" if path else key
-        faults.append(PlanError(f"{where}, key {dotted}", error.found, error.expected, error.remedy))
+        for fault in error.faults if isinstance(error, FaultsError) else (error,):
+            # A part names its own table, as in `network.strides`; so does the path that leads to it.
+            key = fault.where.removeprefix(f"{path.rpartition('.')[2]}.") if path else fault.where
+            dotted = f"{path}.{key}" if path else key
+            faults.append(PlanError(f"{where}, key {dotted}", fault.found, fault.expected, fault.remedy))
         return None
 
 
@@ -113,15 +165,10 @@ def unknown_keys(table: Mapping[str, Any], known: Sequence[str], where: str) -> 
     found = []
     for key in table:
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
             expected = f"perhaps `{near[0]}`" if near else f"one of {', '.join(known)}"
             found.append(PlanError(where, f"there is no key `{key}`", expected, "rename or remove the key"))
     return found
-
-
-def check_keys(table: Mapping[str, Any], known: Sequence[str], where: str) -> None:
-    """Nothing; raises PlanError for keys that are not known, naming the nearest right ones."""
-    raise_faults(where, unknown_keys(table, known, where))
 
 
 def _fault(where: str, path: str, found: object, expected: str) -> PlanError:
@@ -179,7 +226,9 @@ def _convert(hint: Any, value: Any, where: str, path: str, faults: list[PlanErro
     if hint is float:
         if not isinstance(value, int | float) or isinstance(value, bool):
             return refuse("a number")
-        return float(value) if math.isfinite(value) else refuse("a finite number")
+        # a whole number may have more digits than a float can hold
+        finite = abs(value) <= sys.float_info.max
+        return float(value) if finite else refuse("a finite number")
     if hint is str:
         return str(value) if isinstance(value, str) else refuse("text")
     raise TypeError(f"no rule to read {hint!r} at {where}, key {path}")

@@ -6,6 +6,7 @@ Keys are dotted as in the reasons: `2d.patch`, `3d_fullres.network.strides`; the
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
@@ -78,6 +79,7 @@ def find_decisions(plan: Plan, key: str | None = None) -> tuple[Decision, ...]:
     every = decisions(plan)
     if key is None:
         return every
+    key = re.sub(r"(\[\d+\])+$", "", key.strip().lower())  # a fault may name one number of a list
     for wanted, ends in ((key, False), (f"{plan.default}.{key}", False), (key, True)):
         chosen = [decision for decision in every if _named(decision, wanted, ends)]
         mine = [decision for decision in chosen if decision.key.startswith(f"{plan.default}.")]

@@ -3,7 +3,7 @@
 What may be given up is read from the data:
 
     resolution   only as far as the smallest class keeps enough voxels to be drawn at all (white and grey matter of the
-                 cord keep their pixels, a vertebra may lose three in four)
+                 cord keep their pixels, a vertebra may lose seven in eight)
     view         only along axes on which the labels have no order, and never closer than a few times the anatomy:
                  a vertebra's level is read from its neighbours, the cord is found by itself
     width, convolutions on the way up, batch    by the rungs below

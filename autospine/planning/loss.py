@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
+from autospine.errors import PlanError
 from autospine.planning import rules
 from autospine.planning.fingerprint import CaseFingerprint, Fingerprint
 from autospine.planning.plan import Configuration, LossPlan
@@ -37,12 +38,20 @@ def plan_loss(recipe: Recipe, sizes: Sequence[float], *, batch_dice: bool) -> Lo
 def fold_loss(configuration: Configuration, fingerprint: Fingerprint, training_cases: Collection[str]) -> LossPlan:
     """The loss of `configuration` with weights from the sizes in a fold's training cases alone.
 
-    The plan shows the weights of all cases; a fold must not learn from the sizes in its validation cases. Weights that
-    were edited in the plan stay as they are.
+    The plan shows the weights of all cases; a fold must not learn from the sizes in its validation cases.
+
+    Raises:
+        PlanError: weights of the size-adaptive loss that its sizes, `alpha` and `weight_cap` do not give.
     """
     loss = configuration.loss
-    if loss.kind != "dice_size_adaptive_ce" or loss.class_weights != _weights(configuration, fingerprint.cases):
+    if loss.kind != "dice_size_adaptive_ce":
         return loss
+    planned = _weights(configuration, fingerprint.cases)
+    if set(loss.class_weights) != {1.0} and loss.class_weights != planned:
+        found = f"{list(loss.class_weights)}, where alpha {loss.alpha:g} and weight_cap {loss.weight_cap:g} give others"
+        expected = f"{[round(weight, 4) for weight in planned]} for the sizes of the classes"
+        remedy = 'set all to 1.0 to have them worked out, or kind = "dice_ce" to train with weights of your own'
+        raise PlanError(f"plan.toml, key {configuration.name}.loss.class_weights", found, expected, remedy)
     chosen = [case for case in fingerprint.cases if case.case in training_cases]
     return replace(loss, class_weights=_weights(configuration, chosen))
 

@@ -14,8 +14,7 @@ from math import prod
 from typing import Any, Literal, get_args
 
 from autospine.errors import PlanError
-from autospine.planning.convert import from_table, require, to_table
-from autospine.planning.ranges import check_ranges
+from autospine.planning.convert import Checks, from_table, to_table
 
 SCHEMA = 2
 """Number of the file format; a plan with another one is refused rather than guessed at."""
@@ -32,6 +31,9 @@ Optimiser = Literal["sgd", "adamw"]
 WIDEST_KERNEL = 15
 """Largest kernel edge in voxels: such a 3D kernel has 125 times the weights of the planner's 3, and in a deep stage of
 4 to 8 voxels it sees little but padding. What is wider is a slip of the pen that would ask for all memory (ours)."""
+
+MOST_NEIGHBOURS = 50
+"""Most slices on either side of the one that is segmented (ours)."""
 
 
 @dataclass(frozen=True)
@@ -62,19 +64,22 @@ class NetworkPlan:
     def __post_init__(self) -> None:
         """Check that every stage has its width, kernel and stride."""
         stages = len(self.features)
-        require(self.in_channels > 0, "network.in_channels", self.in_channels, "at least 1")
-        require(self.out_channels > 1, "network.out_channels", self.out_channels, "background and at least one class")
-        require(stages > 0 and min(self.features) > 0, "network.features", self.features, "a positive width per stage")
+        with Checks("network.") as check:
+            check.ranges(self)
+            check(self.in_channels > 0, "in_channels", self.in_channels, "at least 1")
+            check(self.out_channels > 1, "out_channels", self.out_channels, "background and at least one class")
+            if check(stages > 0, "features", self.features, "a width per stage"):
+                self._check_stages(check, stages)
+
+    def _check_stages(self, check: Checks, stages: int) -> None:
+        """Check what there is one of for each stage."""
         for name, lists in (("kernels", self.kernels), ("strides", self.strides)):
-            where, expected = f"network.{name}", f"{stages} lists of {self.dimension} positive numbers, one per stage"
             whole = len(lists) == stages and all(len(row) == self.dimension and min(row) > 0 for row in lists)
-            require(whole, where, lists, expected)
+            check(whole, name, lists, f"{stages} lists of {self.dimension} positive numbers, one per stage")
         odd = all(edge % 2 == 1 and edge <= WIDEST_KERNEL for kernel in self.kernels for edge in kernel)
-        require(odd, "network.kernels", self.kernels, f"odd kernels of at most {WIDEST_KERNEL}")
-        require(set(self.strides[0]) == {1}, "network.strides", self.strides, "ones for the first stage")
-        counted = len(self.blocks) == stages and min(self.blocks) > 0
-        require(counted, "network.blocks", self.blocks, f"{stages} numbers of at least 1, one per stage")
-        require(self.convs_decoder > 0, "network.convs_decoder", self.convs_decoder, "at least 1")
+        check(odd, "kernels", self.kernels, f"odd kernels of at most {WIDEST_KERNEL}")
+        check(set(self.strides[:1]) == {(1,) * self.dimension}, "strides", self.strides, "ones for the first stage")
+        check(len(self.blocks) == stages, "blocks", self.blocks, f"{stages} numbers of at least 1, one per stage")
 
 
 @dataclass(frozen=True)
@@ -94,11 +99,10 @@ class ResamplingPlan:
 
     def __post_init__(self) -> None:
         """Check the spline orders."""
-        for name in ("order_image", "order_label", "order_probability", "order_through_plane"):
-            require(getattr(self, name) in range(6), f"resampling.{name}", getattr(self, name), "0 to 5")
-        require(
-            self.anisotropy_threshold >= 1, "resampling.anisotropy_threshold", self.anisotropy_threshold, "at least 1"
-        )
+        with Checks("resampling.") as check:
+            check.ranges(self)
+            for name in ("order_image", "order_label", "order_probability", "order_through_plane"):
+                check(getattr(self, name) in range(6), name, getattr(self, name), "0 to 5")
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,9 @@ class LossPlan:
     kind: LossKind
     """Which cross entropy stands beside Dice."""
     class_weights: tuple[float, ...]
-    """Weight per class, background first; all ones for `dice_ce`."""
+    """Weight per class in the cross entropy, background first. `dice_ce`: as they stand, all ones unless they are
+    edited. `dice_size_adaptive_ce`: what `alpha` and `weight_cap` make of the sizes, or all ones to have that worked
+    out; a training takes them from its own cases."""
     batch_dice: bool
     """Dice over the batch as one volume, else per sample."""
     smooth: float = 1e-5
@@ -121,8 +127,9 @@ class LossPlan:
     def __post_init__(self) -> None:
         """Check the weights."""
         usable = len(self.class_weights) > 1 and min(self.class_weights) > 0
-        require(usable, "loss.class_weights", self.class_weights, "a weight above 0 per class, background first")
-        check_ranges(self, "loss.")
+        with Checks("loss.") as check:
+            check.ranges(self)
+            check(usable, "class_weights", self.class_weights, "a weight above 0 per class, background first")
 
 
 @dataclass(frozen=True)
@@ -168,7 +175,8 @@ class TrainingPlan:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        check_ranges(self, "training.")
+        with Checks("training.") as check:
+            check.ranges(self)
 
 
 @dataclass(frozen=True)
@@ -188,7 +196,9 @@ class ExpectedPlan:
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        require(self.memory_gb > 0, "expected.memory_gb", self.memory_gb, "above 0")
+        with Checks("expected.") as check:
+            check.ranges(self)
+            check(self.memory_gb > 0, "memory_gb", self.memory_gb, "above 0")
 
 
 @dataclass(frozen=True)
@@ -232,36 +242,43 @@ class Configuration:
 
     def __post_init__(self) -> None:
         """Check that the parts belong together."""
-        size, network = self.network.dimension, self.network
-        require(self.name in CONFIGURATIONS, "name", self.name, f"one of {', '.join(CONFIGURATIONS)}")
-        flat = self.name not in VOLUMES
-        require((size == 2) == flat, "network.dimension", size, f"{2 if flat else 3}, as {self.name} says")
-        require(sorted(self.axis_order) == [0, 1, 2], "axis_order", self.axis_order, "an order of the axes 0, 1, 2")
-        for name in ("spacing_mm", "median_shape", "patch"):
-            values = getattr(self, name)
-            require(len(values) == size and min(values) > 0, name, values, f"{size} numbers above 0")
-        require(self.batch >= 1, "batch", self.batch, "at least 1")
-        divisors = tuple(prod(stride[axis] for stride in network.strides) for axis in range(size))
-        divides = all(edge % divisor == 0 for edge, divisor in zip(self.patch, divisors, strict=True))
-        require(divides, "patch", self.patch, f"multiples of {list(divisors)}, what the network's strides divide by")
-        require(self.neighbours >= 0, "neighbours", self.neighbours, "at least 0")
-        require(self.neighbours == 0 or size == 2, "neighbours", self.neighbours, "0 for a 3D network")
-        require(self.previous is None or size == 3, "previous", self.previous, "none for a 2D network")
-        require(self.previous != self.name, "previous", self.previous, "another configuration")
+        size, network, flat = self.network.dimension, self.network, self.name not in VOLUMES
+        with Checks() as check:
+            check.ranges(self)
+            if check(self.name in CONFIGURATIONS, "name", self.name, f"one of {', '.join(CONFIGURATIONS)}"):
+                expected = f"{2 if flat else 3}, as {self.name} says"
+                check((size == 2) == flat, "network.dimension", size, expected)
+            check(sorted(self.axis_order) == [0, 1, 2], "axis_order", self.axis_order, "an order of the axes 0, 1, 2")
+            for name in ("spacing_mm", "median_shape", "patch"):
+                values = getattr(self, name)
+                check(len(values) == size and min(values) > 0, name, values, f"{size} numbers above 0")
+            if len(self.patch) == size:
+                divisors = [prod(stride[axis] for stride in network.strides) for axis in range(size)]
+                divides = all(edge % divisor == 0 for edge, divisor in zip(self.patch, divisors, strict=True))
+                check(divides, "patch", self.patch, f"multiples of {divisors}, what the network's strides divide by")
+            if self._check_entering(check):
+                channels, slices = len(self.normalisation), 2 * self.neighbours + 1
+                classes = network.out_channels - 1 if self.previous is not None else 0
+                entering = f"{channels * slices + classes}: {channels} image channel(s), each normalised,"
+                entering += f" x {slices} slice(s)"
+                entering += f" + {classes} classes of {self.previous}" if classes else ""
+                right = network.in_channels == channels * slices + classes
+                check(right, "network.in_channels", network.in_channels, entering)
+            weights = self.loss.class_weights
+            check(len(weights) == network.out_channels, "loss.class_weights", weights, "one per network output")
+            mirror = self.training.mirror_axes
+            right = len(set(mirror)) == len(mirror) and all(0 <= axis < size for axis in mirror)
+            check(right, "training.mirror_axes", mirror, f"distinct patch axes from 0 to {size - 1}")
+
+    def _check_entering(self, check: Checks) -> bool:
+        """Check the neighbours and the previous stage; whether they can stand."""
+        size = self.network.dimension
+        check(0 <= self.neighbours <= MOST_NEIGHBOURS, "neighbours", self.neighbours, f"0 to {MOST_NEIGHBOURS}")
+        alone = check(self.neighbours == 0 or size == 2, "neighbours", self.neighbours, "0 for a 3D network")
+        check(self.previous is None or size == 3, "previous", self.previous, "none for a 2D network")
+        check(self.previous != self.name, "previous", self.previous, "another configuration")
         volumes = self.previous is None or self.previous in VOLUMES
-        require(volumes, "previous", self.previous, f"a configuration of volumes: {', '.join(VOLUMES)}")
-        channels, slices = len(self.normalisation), 2 * self.neighbours + 1
-        classes = network.out_channels - 1 if self.previous is not None else 0
-        entering = f"{channels * slices + classes}: {channels} image channel(s), each normalised, x {slices} slice(s)"
-        entering += f" + {classes} classes of {self.previous}" if classes else ""
-        right = network.in_channels == channels * slices + classes
-        require(right, "network.in_channels", network.in_channels, entering)
-        weights = self.loss.class_weights
-        require(len(weights) == network.out_channels, "loss.class_weights", weights, "one per network output")
-        mirror = self.training.mirror_axes
-        right = len(set(mirror)) == len(mirror) and all(0 <= axis < size for axis in mirror)
-        require(right, "training.mirror_axes", mirror, f"distinct patch axes from 0 to {size - 1}")
-        check_ranges(self)
+        return alone & check(volumes, "previous", self.previous, f"a configuration of volumes: {', '.join(VOLUMES)}")
 
 
 @dataclass(frozen=True)
@@ -272,6 +289,13 @@ class IntensityPlan:
     std: float
     percentile_00_5: float
     percentile_99_5: float
+
+    def __post_init__(self) -> None:
+        """Check that they can belong to one channel."""
+        low, high = self.percentile_00_5, self.percentile_99_5
+        with Checks() as check:
+            check.ranges(self)
+            check(low <= high, "percentile_00_5", low, f"at most percentile_99_5, which is {high:g}")
 
 
 @dataclass(frozen=True)
@@ -300,28 +324,29 @@ class Plan:
     def __post_init__(self) -> None:
         """Check the names and that every configuration fits the channels and labels."""
         names = [configuration.name for configuration in self.configurations]
-        require(self.schema == SCHEMA, "schema", self.schema, f"{SCHEMA}, the format this version writes")
-        require(len(self.channels) > 0, "channels", self.channels, "at least one channel")
-        require(len(self.intensities) == len(self.channels), "intensities", len(self.intensities), "one per channel")
         labels = dict(self.labels)
-        distinct = 0 < len(labels) == len(self.labels) == len(set(labels.values()))
-        require(distinct, "labels", self.labels, "distinct names and values, at least one")
-        require(min(labels.values()) >= 1, "labels", self.labels, "values of at least 1; 0 is the background")
-        require(bool(names) and len(set(names)) == len(names), "configurations", names, "distinct names")
-        require(self.default in names, "default", self.default, f"one of {', '.join(names)}")
-        for configuration in self.configurations:
-            network, where = configuration.network, f"configurations.{configuration.name}"
-            normalised, count = configuration.normalisation, len(self.channels)
-            require(len(normalised) == count, f"{where}.normalisation", normalised, f"{count}, one per channel")
-            previous = configuration.previous
-            there = previous is None or previous in names
-            key = f"{where}.previous"
-            require(there, key, previous, f"one of {', '.join(names)}")
-            first = previous is None or self.configuration(previous).previous is None
-            require(first, key, previous, "a configuration that has no previous one itself")
-            outputs = len(self.labels) + 1
-            key, found = f"{where}.network.out_channels", network.out_channels
-            require(found == outputs, key, found, f"{outputs}: background and labels")
+        with Checks() as check:
+            check(self.schema == SCHEMA, "schema", self.schema, f"{SCHEMA}, the format this version writes")
+            check(bool(self.dataset), "dataset", self.dataset, "the name of the dataset's folder")
+            check(len(self.channels) > 0, "channels", self.channels, "at least one channel")
+            check(len(self.intensities) == len(self.channels), "intensities", len(self.intensities), "one per channel")
+            distinct = 0 < len(labels) == len(self.labels) == len(set(labels.values()))
+            check(distinct, "labels", self.labels, "distinct names and values, at least one")
+            lowest = min(labels.values(), default=1)
+            check(lowest >= 1, "labels", self.labels, "values of at least 1; 0 is the background")
+            check(bool(names) and len(set(names)) == len(names), "configurations", names, "distinct names")
+            check(self.default in names, "default", self.default, f"one of {', '.join(names)}")
+            for configuration in self.configurations:
+                network, where = configuration.network, f"configurations.{configuration.name}"
+                normalised, count = configuration.normalisation, len(self.channels)
+                check(len(normalised) == count, f"{where}.normalisation", normalised, f"{count}, one per channel")
+                key, previous = f"{where}.previous", configuration.previous
+                if check(previous is None or previous in names, key, previous, f"one of {', '.join(names)}"):
+                    first = previous is None or self.configuration(previous).previous is None
+                    check(first, key, previous, "a configuration that has no previous one itself")
+                outputs = len(self.labels) + 1
+                key, found = f"{where}.network.out_channels", network.out_channels
+                check(found == outputs, key, found, f"{outputs}: background and labels")
 
     def configuration(self, name: str | None = None) -> Configuration:
         """The configuration called `name`, or the default one; PlanError where there is none of that name."""

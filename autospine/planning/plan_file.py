@@ -16,7 +16,7 @@ from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import Comment, Table
 
 from autospine.errors import PlanError
-from autospine.planning.convert import REMEDY, REPLAN, raise_faults, read_table, to_table
+from autospine.planning.convert import REMEDY, REPLAN, FaultsError, raise_faults, read_table, to_table
 from autospine.planning.plan import SCHEMA, Configuration, IntensityPlan, Plan
 
 
@@ -60,7 +60,8 @@ def plan_from_toml(text: str, where: str = "plan.toml") -> Plan:
         document = tomlkit.parse(text)
         table: dict[str, Any] = document.unwrap()
     except (TOMLKitError, ValueError) as error:
-        raise PlanError(where, f"not readable as TOML: {error}", "a plan written by `autospine plan`", REPLAN) from None
+        remedy = REPLAN.replace("this key", "this line")
+        raise PlanError(where, f"not readable as TOML: {error}", "a plan written by `autospine plan`", remedy) from None
     schema = table.get("schema")
     if schema != SCHEMA:
         remedy = "plan the dataset again with `autospine plan DATASET --overwrite`"
@@ -79,7 +80,10 @@ def plan_from_toml(text: str, where: str = "plan.toml") -> Plan:
     try:
         return Plan(**values, configurations=configurations, reasons={**_reasons(document), **rest})
     except PlanError as error:
-        raise PlanError(f"{where}, key {error.where}", error.found, error.expected, REPLAN) from None
+        single = error.faults if isinstance(error, FaultsError) else (error,)
+        found = [PlanError(f"{where}, key {fault.where}", fault.found, fault.expected, REMEDY) for fault in single]
+        raise_faults(where, found, REPLAN)
+        raise
 
 
 def read_plan_file(path: Path) -> Plan:
@@ -89,7 +93,7 @@ def read_plan_file(path: Path) -> Plan:
         PlanError: there is no such file, it is not text, or not a valid plan.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a mark
     except (OSError, UnicodeDecodeError) as error:
         found = f"cannot be read as text in UTF-8 ({error})"
         raise PlanError(str(path), found, remedy="save it as UTF-8, or plan again with --overwrite") from error

@@ -71,7 +71,8 @@ def make_plan(fingerprint: Fingerprint, recipe: Recipe, *, machine: Machine = Ma
     names = [name for name in recipe.configurations if name not in left_out]
     if not names:
         found = "; ".join(f"{name}: {left_out[name]}" for name in recipe.configurations)
-        raise PlanError(fingerprint.dataset, found, "a configuration that the data allow", "choose another recipe")
+        remedy = "choose another recipe, or add a configuration (or lower neighbours) in your own"
+        raise PlanError(fingerprint.dataset, found, "a configuration that the data allow", remedy)
     configurations: list[Configuration] = []
     reasons = {f"left_out.{name}": reason for name, reason in left_out.items()}
     for name in names:
@@ -85,10 +86,7 @@ def make_plan(fingerprint: Fingerprint, recipe: Recipe, *, machine: Machine = Ma
         fingerprint_hash=fingerprint.hash(),
         channels=fingerprint.channels,
         labels=fingerprint.labels,
-        intensities=tuple(
-            IntensityPlan(channel.mean, channel.std, channel.percentile_00_5, channel.percentile_99_5)
-            for channel in fingerprint.intensities
-        ),
+        intensities=planned_intensities(fingerprint),
         configurations=tuple(configurations),
         default=default,
         reasons=reasons,
@@ -98,6 +96,14 @@ def make_plan(fingerprint: Fingerprint, recipe: Recipe, *, machine: Machine = Ma
 def _planned_gb(recipe: Recipe) -> float:
     """Memory to plan for, 10^9 bytes: the recipe's, else the rules' own."""
     return rules.DEFAULT_GB if recipe.memory_gb == "auto" else recipe.memory_gb
+
+
+def planned_intensities(fingerprint: Fingerprint) -> tuple[IntensityPlan, ...]:
+    """What a plan keeps of the intensities, per channel."""
+    return tuple(
+        IntensityPlan(channel.mean, channel.std, channel.percentile_00_5, channel.percentile_99_5)
+        for channel in fingerprint.intensities
+    )
 
 
 def _left_out(recipe: Recipe, grid: Grid, low: LowResolution | None) -> dict[str, str]:
@@ -129,7 +135,8 @@ def _no_low_resolution(low: LowResolution) -> str:
         return ""
     asked = f"{rules.LOW_RESOLUTION_SHARE:.0%}"
     if low.seen >= rules.LOW_RESOLUTION_SHARE:
-        return f"a patch of full resolution sees {low.seen:.0%} of the median case, at least {asked} (nnU-Net v2.8)"
+        seen = f"a patch of full resolution sees {min(low.seen, 1):.0%} of the median case"
+        return f"{seen}, at least {asked} (nnU-Net v2.8)"
     return (
         f"where a patch sees {asked} of the median case there are only {low.gain:.2g} times fewer voxels, "
         f"under {rules.LOW_RESOLUTION_GAIN:g} (nnU-Net v2.8)"
@@ -281,6 +288,7 @@ def configure(
         asked_gb=asked_gb,
         machine=machine,
         fraction=share.fraction,
+        max_batch=less.max_batch,
         size=size,
         low=low,
         seen=low.seen if rule_of_low and low is not None else prod(configuration.patch) / whole,

@@ -44,6 +44,8 @@ class Facts:
     """For which the peak of a step was estimated."""
     fraction: float
     """Largest share of the data set's voxels in a batch."""
+    max_batch: int | None
+    """Largest batch that a time budget allows."""
     size: Size
     """Patch and batch as the memory allows them."""
     low: LowResolution | None
@@ -116,6 +118,8 @@ def _size(configuration: Configuration, facts: Facts) -> dict[str, str]:
     patch += f"; each edge is padded to what its poolings divide by ({RULE})"
     share = f"{facts.fraction:.0%} of the data set's voxels allow {size.by_dataset}"
     batch = f"{limit} allow {size.by_memory}, {share}; at least {MINIMUM_BATCH} ({RULE})"
+    if facts.max_batch is not None and configuration.batch == facts.max_batch:
+        batch += f"; held at {facts.max_batch} for the time budget (ours)"
     if size.by_estimate is not None:
         batch += f"; lowered until the estimated peak stays within {tier:g} GB (ours)"
     if size.displaced is not None:
@@ -159,7 +163,7 @@ def _intensities(configuration: Configuration, facts: Facts) -> dict[str, str]:
 
 def _network(configuration: Configuration, facts: Facts) -> dict[str, str]:
     network, recipe = configuration.network, facts.recipe
-    said, stages = f"the recipe {recipe.name}", len(network.features)
+    said = f"the recipe {recipe.name}"
     images = configuration.image_channels
     entering = "one input per image channel"
     if configuration.neighbours:
@@ -185,10 +189,10 @@ def _network(configuration: Configuration, facts: Facts) -> dict[str, str]:
         + ("slices" if network.dimension == 2 else "volumes"),
         "network.in_channels": entering,
         "network.out_channels": f"background and {len(facts.classes)} labels",
-        "network.features": f"{network.features[0]} doubled at each of {stages} stages, up to {max(network.features)}",
+        "network.features": f"{network.features[0]}, doubled at each stage, none wider than {max(network.features)}",
         "network.kernels": "3 along an axis once its spacing is below twice the finest, 1 before: "
         f"thick slices do not mix with neighbours too early ({RULE})",
-        "network.strides": "an axis is halved while 4 voxels remain and its spacing is below twice the finest: "
+        "network.strides": "an axis is halved while that leaves 4 voxels and its spacing is below twice the finest: "
         f"the deepest stage sees {_numbers(_bottleneck_shape(configuration))} voxels ({RULE})",
         "network.encoder": f"{said}: {made}",
         "network.blocks": blocks,
@@ -254,21 +258,25 @@ def _batch_dice(configuration: Configuration, facts: Facts) -> str:
     return f"{reason} ({RULE})"
 
 
+def mirror_reason(mirrored: Sequence[int], axes: Sequence[AxisAnatomy]) -> str:
+    """A sentence per patch axis, why it is mirrored or not."""
+    return "; ".join(
+        f"axis {index} {'' if index in mirrored else 'not '}mirrored ({axis.reason})" for index, axis in enumerate(axes)
+    )
+
+
 def _training(configuration: Configuration, facts: Facts) -> dict[str, str]:
     training, recipe = configuration.training, facts.recipe
     said = f"the recipe {recipe.name}"
     axes = facts.axes
-    # A sentence per patch axis; mirrored ones say why they may be.
-    each = "; ".join(
-        f"axis {index} {'not ' if index not in training.mirror_axes else ''}mirrored ({axis.reason})"
-        for index, axis in enumerate(axes)
-    )
-    mirror = each if recipe.mirror == "auto" else f"{said} says {recipe.mirror}"
+    mirror = mirror_reason(training.mirror_axes, axes) if recipe.mirror == "auto" else f"{said} says {recipe.mirror}"
     turned = axes[1:] if training.rotate_in_plane else axes
     if recipe.mirror == "auto" and any(axis.directed for axis in turned):
         rotation = "labels are ordered or have sides along a rotated axis: a wide turn would mirror them"
     elif recipe.mirror == "none":
         rotation = f"{said} mirrors nothing, and a wide turn mirrors"
+    elif recipe.mirror == "all":
+        rotation = f"{said} mirrors along every axis, so a full turn shows nothing else"
     elif training.rotate_in_plane:
         rotation = "labels have no order in plane: any turn shows possible anatomy"
     elif configuration.network.dimension == 2 and training.rotation_deg < 180:

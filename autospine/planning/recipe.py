@@ -14,9 +14,8 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
 from autospine.errors import PlanError
-from autospine.planning.convert import check_keys, from_table, require, to_table
-from autospine.planning.plan import ConfigurationName, Encoder, LossKind, Optimiser
-from autospine.planning.ranges import check_ranges
+from autospine.planning.convert import Checks, raise_faults, read_table, to_table, unknown_keys
+from autospine.planning.plan import MOST_NEIGHBOURS, ConfigurationName, Encoder, LossKind, Optimiser
 
 
 @dataclass(frozen=True)
@@ -92,20 +91,17 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Check the choices: those that a plan takes over by its ranges, here those that planning alone uses."""
-        check_ranges(self)
-        for key in ("base_features", "max_features_2d", "max_features_3d", "memory_gb", "neighbours", "decoder_convs"):
-            value = getattr(self, key)
-            require(value == "auto" or value >= 1, key, value, "at least 1")
-        share = self.dataset_fraction
-        require(share == "auto" or 0 < share <= 1, "dataset_fraction", share, "above 0, at most 1")
-        blocks = self.encoder_blocks
-        counted = blocks == "auto" or min(blocks, default=0) >= 1
-        require(counted, "encoder_blocks", blocks, "a number of at least 1 per stage, the finest first")
-        require(self.size_ratio >= 1, "size_ratio", self.size_ratio, "at least 1")
         names = self.configurations
-        require(bool(names) and len(set(names)) == len(names), "configurations", names, "distinct names, at least one")
-        listed = self.default in ("auto", *names)
-        require(listed, "default", self.default, f"auto or one of the configurations {', '.join(names)}")
+        with Checks() as check:
+            check.ranges(self)
+            gb, blocks = self.memory_gb, self.encoder_blocks
+            check(gb == "auto" or gb >= 1, "memory_gb", gb, "at least 1")
+            check(1 <= self.neighbours <= MOST_NEIGHBOURS, "neighbours", self.neighbours, f"1 to {MOST_NEIGHBOURS}")
+            check(len(blocks) > 0, "encoder_blocks", blocks, "a number per stage, the finest first")
+            distinct = bool(names) and len(set(names)) == len(names)
+            check(distinct, "configurations", names, "distinct names, at least one")
+            listed = self.default in ("auto", *names)
+            check(listed, "default", self.default, f"auto or one of the configurations {', '.join(names)}")
 
     def loss_kind(self, ratio: float) -> LossKind:
         """The loss for a largest/smallest class size `ratio`."""
@@ -127,20 +123,22 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
     Raises PlanError for an unknown recipe, a key that does not exist (with the nearest that does) and bad values.
     """
     given = Path(name_or_path)
-    if given.suffix == ".toml":
-        path = given
-    elif given.name == str(name_or_path):  # a bare name cannot leave the folder
-        path = recipe_folder() / f"{given.name}.toml"
+    shipped = recipe_folder() / f"{given.name}.toml"
+    if given.name == str(name_or_path) and shipped.is_file():
+        path = shipped
     else:
-        path = given.with_suffix(".toml")
+        path = given if given.is_file() or given.suffix == ".toml" else given.with_name(f"{given.name}.toml")
     if not path.is_file():
-        shipped = ", ".join(sorted(item.stem for item in recipe_folder().glob("*.toml")))
-        expected = f"a recipe ({shipped}) or the path of a .toml file"
+        names = ", ".join(sorted(item.stem for item in recipe_folder().glob("*.toml")))
+        expected = f"a recipe ({names}) or the path of a .toml file"
         raise PlanError(str(name_or_path), "no such recipe", expected, "give --recipe one of these")
     try:
-        table: dict[str, Any] = tomlkit.parse(path.read_text(encoding="utf-8")).unwrap()
+        table: dict[str, Any] = tomlkit.parse(path.read_text(encoding="utf-8-sig")).unwrap()
     except (TOMLKitError, ValueError, OSError) as error:
         raise PlanError(str(path), f"not readable as TOML: {error}", "a recipe like plans/default.toml") from None
     known = [item.name for item in fields(Recipe) if item.name != "name"]
-    check_keys(table, known, str(path))
-    return from_table(Recipe, {**to_table(Recipe()), **table, "name": path.stem}, str(path))
+    faults = unknown_keys({key: value for key, value in table.items() if key == "name"}, known, str(path))
+    recipe = read_table(Recipe, {**to_table(Recipe()), **table, "name": path.stem}, str(path), "", faults)
+    raise_faults(str(path), faults)
+    assert recipe is not None
+    return recipe

@@ -14,15 +14,16 @@ import numpy as np
 
 from autospine.errors import PlanError
 from autospine.planning import rules
-from autospine.planning.anatomy import AXIS_NAMES, AxisAnatomy, read_anatomy
+from autospine.planning.anatomy import AXIS_NAMES, read_anatomy
 from autospine.planning.decisions import LEFT_OUT, decisions
 from autospine.planning.expected import expect
 from autospine.planning.fingerprint import Fingerprint
 from autospine.planning.grid import Grid, planned_grid
 from autospine.planning.loss import usual_sizes
 from autospine.planning.memory import Machine
-from autospine.planning.plan import Configuration, IntensityPlan, LossPlan, Plan
-from autospine.planning.reasons import MADE_FOR
+from autospine.planning.plan import Configuration, LossPlan, Plan
+from autospine.planning.planner import planned_intensities
+from autospine.planning.reasons import MADE_FOR, mirror_reason
 from autospine.planning.recipe import Recipe
 from autospine.planning.training import plan_training
 
@@ -79,10 +80,7 @@ def transfer_plan(source: Plan, fingerprint: Fingerprint, recipe: Recipe, *, mac
         fingerprint_hash=fingerprint.hash(),
         channels=fingerprint.channels,
         labels=fingerprint.labels,
-        intensities=tuple(
-            IntensityPlan(channel.mean, channel.std, channel.percentile_00_5, channel.percentile_99_5)
-            for channel in fingerprint.intensities
-        ),
+        intensities=planned_intensities(fingerprint),
         configurations=tuple(configurations),
         default=default,
         reasons=reasons,
@@ -172,7 +170,7 @@ def _move(
         "network.in_channels": f"what enters with {channels} image channel(s)",
         "network.out_channels": f"background and {labels} labels",
         "loss.class_weights": "by the sizes of these labels" if adaptive else "plain cross entropy weighs all alike",
-        "training.mirror_axes": _mirror_reason(recipe, planned.mirror_axes, axes),
+        "training.mirror_axes": mirror_reason(planned.mirror_axes, axes),
         "training.rotation_deg": "as far as the order and the sides of these labels allow",
         "expected.memory_gb": "estimated anew for these channels and labels",
         "expected.made_for": MADE_FOR,
@@ -185,11 +183,3 @@ def _loss(configuration: Configuration, fingerprint: Fingerprint) -> LossPlan:
     weights = rules.size_adaptive_weights(sizes, loss.alpha, loss.weight_cap)
     adaptive = loss.kind == "dice_size_adaptive_ce"
     return replace(loss, class_weights=weights if adaptive else tuple(1.0 for _ in weights))
-
-
-def _mirror_reason(recipe: Recipe, mirrored: tuple[int, ...], axes: tuple[AxisAnatomy, ...]) -> str:
-    if recipe.mirror != "auto":
-        return f"the recipe {recipe.name} says {recipe.mirror}"
-    return "; ".join(
-        f"axis {index} {'' if index in mirrored else 'not '}mirrored ({axis.reason})" for index, axis in enumerate(axes)
-    )

@@ -89,8 +89,8 @@ def plan_dataset(
     recipe = load_recipe(request.recipe)
     source = None if request.source is None else _source(request, runs)
     folder = RunFolder.of(runs, path)
-    asked = _asked(request, recipe, source, dataset)
     hardware = _hardware(request.device)
+    asked = _asked(request, recipe, source, dataset, hardware.kind)
     if not dry_run:
         folder.check_writable()
         if folder.plan.exists() and not overwrite:
@@ -142,6 +142,8 @@ class _Hardware:
 
     device: str
     """What it is called in plans."""
+    kind: str
+    """`cpu` or `cuda`."""
     memory_gb: float
     """Memory to plan for, 10^9 bytes."""
     machine: Machine
@@ -166,7 +168,7 @@ def _hardware(name: str) -> _Hardware:
     elif device.type != "cuda":
         total = min(total, rules.DEFAULT_GB)
     # no recipe plans for less than 1 GB, whatever the device has
-    return _Hardware(describe_device(device), max(total, 1.0), step_machine(device))
+    return _Hardware(describe_device(device), device.type, max(total, 1.0), step_machine(device))
 
 
 def _memory_gb(request: PlanRequest, recipe: Recipe, hardware: _Hardware) -> float:
@@ -242,7 +244,7 @@ def _reporting(
     return measured
 
 
-def _asked(request: PlanRequest, recipe: Recipe, source: Plan | None, dataset: Dataset) -> dict[str, Any]:
+def _asked(request: PlanRequest, recipe: Recipe, source: Plan | None, dataset: Dataset, device: str) -> dict[str, Any]:
     """Everything a plan answers: the request, the content of recipe and moved plan, the state of the data set's files.
 
     Sizes and times of writing stand for the content of the files: enough to see that something changed without reading
@@ -258,17 +260,21 @@ def _asked(request: PlanRequest, recipe: Recipe, source: Plan | None, dataset: D
     choices = hashlib.sha256(repr(recipe).encode()).hexdigest()
     moved = None if source is None else hashlib.sha256(plan_to_toml(source).encode()).hexdigest()
     known = {"recipe": recipe.name, "recipe_choices": choices, "source": moved, "files": files.hexdigest()}
-    return {**asdict(request), **known}
+    # what stands for a device: `auto` is another on another machine, and the same as its own name on this one
+    return {**asdict(request), **known, "device": device}
 
 
 def _standing_plan(folder: RunFolder, asked: dict[str, Any]) -> Plan:
     """The plan that stands in `folder`, where it answers the same request; its numbers may have been edited by hand."""
     plan = folder.read_plan()
     standing = read_json(folder.request, PlanError) if folder.request.is_file() else asked
+    if not isinstance(standing, dict):
+        remedy = "run plan with --overwrite"
+        raise PlanError(str(folder.request), "not what `autospine plan` writes there", "a table of keys", remedy)
     different = [SAID.get(key, f"--{key}") for key in asked if standing.get(key) != asked[key]]
     if different:
         found = f"a plan stands here that was made with another {', '.join(different)}"
-        remedy = "run plan with --overwrite to replace it, or give another --runs"
+        remedy = "run plan with --overwrite to replace it, with --explain to see it, or give another --runs"
         raise PlanError(str(folder.plan), found, "the same request as before", remedy)
     if not folder.splits.exists():
         write_folds(folder.splits, make_folds(*_ties(folder.read_fingerprint())))

@@ -151,13 +151,13 @@ def _train_fold(
     if begins:
         check_memory(configuration, device_memory_gb(device), name, str(run.plan), machine)
 
-    store = ensure_prepared(dataset, run, plan, configuration, progress)
+    card = ModelCard.from_plan(plan, configuration)
     # a machine that got the prepared cases alone may be without the fingerprint
     fingerprint = run.read_fingerprint() if run.fingerprint.is_file() else None
-    _check_split(run, split, store, fingerprint)
-    card = ModelCard.from_plan(plan, configuration)
     if fingerprint is not None:
         configuration = replace(configuration, loss=fold_loss(configuration, fingerprint, split.train))
+    store = ensure_prepared(dataset, run, plan, configuration, progress)
+    _check_split(run, split, store, fingerprint)
     previous = None if source is None else source.stage
     identity = training_identity(configuration, store, split, previous)
     trained = not request.overwrite and _is_trained(folder, identity)

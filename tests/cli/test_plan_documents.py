@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
@@ -239,6 +240,31 @@ def test_a_plan_moves_to_another_dataset(toy_dataset: Path, runs: Path, tmp_path
     assert moved.reasons["3d_fullres.patch"].startswith("taken from the plan of toy")
     assert "stood there already" in text(call("plan", other, *options))
     refused(call("plan", other, "--runs", tmp_path / "runs"), "another --from", "--overwrite")
+
+
+def test_the_device_by_its_own_name_is_the_same_request(
+    toy_dataset: Path, toy_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    options = ("plan", toy_dataset, "--recipe", toy_recipe, "--runs", tmp_path)
+    assert call(*options, "--device", "cpu").exit_code == 0
+    assert "stood there already" in text(call(*options))
+    refused(call(*options, "--memory", "4GB"), "another --memory", "--explain to see it")
+    (tmp_path / "toy" / "request.json").write_text("[]")
+    refused(call(*options), "not what `autospine plan` writes there", "--overwrite")
+
+
+@pytest.mark.parametrize("words", [("0s",), (f"{'9' * 400}h",), ("400000h",)])
+def test_a_budget_is_a_time_that_someone_has(toy_dataset: Path, tmp_path: Path, words: tuple[str]) -> None:
+    result = call("plan", toy_dataset, "--runs", tmp_path, "--budget", *words)
+    assert result.exit_code == 2
+    assert "at most a year" in text(result)
+
+
+def test_a_plan_may_begin_with_the_mark_of_an_editor(plan_file: Path) -> None:
+    plan = read_plan_file(plan_file)
+    plan_file.write_bytes(b"\xef\xbb\xbf" + plan_file.read_bytes().replace(b"\n", b"\r\n"))
+    assert read_plan_file(plan_file) == plan
 
 
 def test_a_moved_plan_brings_its_own_choices_memory_and_time(toy_dataset: Path, runs: Path, tmp_path: Path) -> None:

@@ -39,10 +39,13 @@ def test_adaptive_with_equal_sizes_is_the_plain_loss_to_the_bit(size: tuple[int,
     assert a.grad is not None and b.grad is not None and torch.equal(a.grad, b.grad)
 
 
-def test_the_plain_kind_takes_no_weights() -> None:
+def test_the_weights_of_the_plan_count_whatever_made_them() -> None:
     logits, target = torch.randn(1, 3, 4, 4), torch.randint(0, 3, (1, 4, 4))
-    weighted = build_loss(LossPlan("dice_ce", (1.0, 2.0, 5.0), batch_dice=True), 1)
-    assert torch.equal(weighted((logits,), target), build_loss(PLAIN, 1)((logits,), target))
+    own, adaptive = (
+        build_loss(LossPlan(kind, (1.0, 2.0, 5.0), batch_dice=True), 1) for kind in ("dice_ce", "dice_size_adaptive_ce")
+    )
+    assert torch.equal(own((logits,), target), adaptive((logits,), target))
+    assert not torch.equal(own((logits,), target), build_loss(PLAIN, 1)((logits,), target))
 
 
 @pytest.mark.parametrize("ignored", [False, True])

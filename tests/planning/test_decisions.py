@@ -66,6 +66,8 @@ def test_a_whole_key_or_section_is_taken_as_it_stands(plan: Plan) -> None:
         ("strides", ["3d_fullres.network.strides"]),
         ("memory_gb", ["2.5d.expected.memory_gb"]),
         ("3d_lowres", ["left_out.3d_lowres"]),
+        (" PATCH[0]", ["3d_fullres.patch"]),
+        ("strides[1][2]", ["3d_fullres.network.strides"]),
     ],
 )
 def test_a_shorter_key_is_that_of_the_default_configuration_first(plan: Plan, key: str, found: list[str]) -> None:

@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from autospine.errors import PlanError
 from autospine.planning.fingerprint import Fingerprint
 from autospine.planning.loss import fold_loss
+from autospine.planning.plan import Configuration
 from autospine.planning.planner import make_plan
 from autospine.planning.recipe import Recipe
 
@@ -29,9 +31,22 @@ def test_a_fold_weighs_by_its_own_training_cases(uneven: Fingerprint, name: str)
     assert fold_loss(configuration, uneven, names[:2]).class_weights == pytest.approx((1, 1, 1, 1, 1, 6.4**0.5))
 
 
-def test_edited_weights_and_the_plain_loss_stay(uneven: Fingerprint) -> None:
-    configuration = make_plan(uneven, Recipe()).configuration()
-    edited = replace(configuration, loss=replace(configuration.loss, class_weights=(1, 1, 1, 1, 1, 3)))
-    assert fold_loss(edited, uneven, [uneven.cases[0].case]) == edited.loss
+def test_edited_losses_do_what_they_say(uneven: Fingerprint) -> None:
+    adaptive = make_plan(uneven, Recipe(loss="dice_size_adaptive_ce")).configuration()
     plain = make_plan(uneven, Recipe(loss="dice_ce")).configuration()
-    assert fold_loss(plain, uneven, [uneven.cases[0].case]) == plain.loss
+    fold = [case.case for case in uneven.cases]
+    ones, own = (1.0,) * 6, (1.0, 1.0, 1.0, 1.0, 1.0, 3.0)
+    assert fold_loss(plain, uneven, fold) == plain.loss
+
+    def weights(before: Configuration, **changes: object) -> tuple[float, ...]:
+        return fold_loss(replace(before, loss=replace(before.loss, **changes)), uneven, fold).class_weights
+
+    # another kind, or another exponent with the weights put back: worked out from the sizes
+    assert weights(plain, kind="dice_size_adaptive_ce") == adaptive.loss.class_weights
+    assert weights(adaptive, alpha=1.0, weight_cap=2.0, class_weights=ones) == (1.0, 1.0, 1.0, 1.0, 1.0, 2.0)
+    # weights of one's own stand beside the plain kind, and are refused where sizes decide
+    assert weights(plain, class_weights=own) == own
+    for changes in ({"class_weights": own}, {"alpha": 1.0}):
+        with pytest.raises(PlanError, match="class_weights") as fault:
+            weights(adaptive, **changes)
+        assert 'kind = "dice_ce"' in fault.value.remedy

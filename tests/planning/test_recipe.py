@@ -56,12 +56,12 @@ def test_a_recipe_of_ones_own_changes_what_it_names(tmp_path: Path) -> None:
         ('loss = "focal"', "'auto', 'dice_ce'"),
         ('configurations = ["4d"]', "'2d', '2.5d', '3d_fullres'"),
         ('configurations = ["2d"]\ndefault = "3d_fullres"', "auto or one of the configurations 2d"),
-        ("neighbours = 0", "at least 1"),
+        ("neighbours = 0", "1 to 50"),
         ('memory_gb = "aut"', "a number, or 'auto'"),
         ("memory_gb = 0.9", "memory_gb: found 0.9\nExpected: at least 1"),
         ("dataset_fraction = 1.1", "above 0, at most 1"),
         ("dataset_fraction = 0", "above 0, at most 1"),
-        ("base_features = 0", "at least 1"),
+        ("base_features = 0", "from 1 to 8192"),
         ("overlap = 1.0", "overlap: found 1.0\nExpected: from 0 to below 1"),
         ("overlap = -0.1", "from 0 to below 1"),
         ("scale_range = [1.4, 0.7]", "two zooms above 0, the smaller first"),
@@ -70,10 +70,12 @@ def test_a_recipe_of_ones_own_changes_what_it_names(tmp_path: Path) -> None:
         ("dataset_fraction = -0.1", "above 0"),
         ('encoder = "residul"', "'residual'"),
         ("encoder_blocks = 2", "a list, or 'auto'"),
-        ("encoder_blocks = []", "a number of at least 1 per stage"),
-        ("encoder_blocks = [2, 0]", "a number of at least 1 per stage"),
+        ("encoder_blocks = []", "a number per stage"),
+        ("encoder_blocks = [2, 0]", "from 1 to 64 each"),
+        ("encoder_blocks = [100000000]", "from 1 to 64 each"),
+        (f"learning_rate = 1{'0' * 400}", "a finite number"),
         ('encoder_blocks = [2, "auto"]', r"encoder_blocks\[1\]: found 'auto'"),
-        ("decoder_convs = 0", "at least 1"),
+        ("decoder_convs = 0", "from 1 to 64"),
         ("decoder_convs = 1.5", "a whole number, or 'auto'"),
         ("convs_encoder = 2", "perhaps `encoder"),
         ("configurations = []", "distinct names"),
@@ -95,10 +97,10 @@ BEYOND = {
     "clip_norm": (0.0, "above 0"),
     "weight_decay": (-1e-5, "at least 0"),
     "poly_power": (-0.1, "at least 0"),
-    "validation_steps": (-1, "at least 0"),
-    "seed": (-1, "at least 0"),
-    "epochs": (0, "at least 1"),
-    "steps_per_epoch": (0, "at least 1"),
+    "validation_steps": (-1, "from 0 to 1000000"),
+    "seed": (2**32, "from 0 to 4294967295"),
+    "epochs": (0, "from 1 to 1000000"),
+    "steps_per_epoch": (0, "from 1 to 1000000"),
     "momentum": (1.0, "from 0 to below 1"),
     "warmup": (1.0, "from 0 to below 1"),
     "oversample_foreground": (1.01, "from 0 to 1"),
@@ -119,6 +121,32 @@ def test_recipe_and_plan_refuse_the_same(
     with pytest.raises(PlanError) as caught:
         replace(make_configuration().training, **{key: value})
     assert (caught.value.where, caught.value.expected) == (f"training.{key}", expected)
+
+
+def test_all_faults_of_a_recipe_are_listed_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('mirorr = 3\nname = "x"\nseed = -1\nbase_features = 0\nepochs = 0\nalpha = "0.5"\n')
+    with pytest.raises(PlanError) as caught:
+        load_recipe(path)
+    said = caught.value.found
+    assert said.startswith("6 faults:")
+    assert "there is no key `mirorr`; expected: perhaps `mirror`" in said
+    assert "there is no key `name`; expected: one of configurations" in said  # nothing is near it
+    for fault in (
+        "key seed: found -1; expected: from 0",
+        "key base_features: found 0; expected: from 1",
+        "key epochs: found 0; expected: from 1",
+        "key alpha: found '0.5'; expected: a number",
+    ):
+        assert fault in said
+
+
+@pytest.mark.parametrize("name", ["mine.toml", "mine", "mine.txt", "a.b"])
+def test_a_recipe_file_is_taken_by_its_own_name(tmp_path: Path, name: str) -> None:
+    (tmp_path / "mine.toml").write_text("seed = 1\n")
+    (tmp_path / "mine.txt").write_bytes(b"\xef\xbb\xbfseed = 2\n")  # as some editors save it
+    (tmp_path / "a.b.toml").write_text("seed = 3\n")
+    assert load_recipe(tmp_path / name).seed == {"mine.txt": 2, "a.b": 3}.get(name, 1)
 
 
 def test_an_unknown_recipe_lists_the_shipped_ones() -> None:

@@ -121,5 +121,5 @@ def test_the_remedy_is_a_memory_that_is_planned_for(
     make_configuration: Callable[..., Configuration], device_gb: float, remedy: str
 ) -> None:
     with pytest.raises(PlanError) as caught:
-        check_memory(make_configuration(batch=100_000), device_gb, "the CPU", "plan.toml")
+        check_memory(make_configuration(batch=10_000, patch=(64, 64, 64)), device_gb, "the CPU", "plan.toml")
     assert caught.value.remedy == remedy
