@@ -224,8 +224,7 @@ def _loss(configuration: Configuration, facts: Facts) -> dict[str, str]:
         kind = sizes
     else:
         side = "at least" if ratio >= recipe.size_ratio else "below"
-        weight = recipe.size_ratio**recipe.alpha
-        kind = f"{sizes}, {side} {recipe.size_ratio:g}, where the smallest would weigh {weight:.2g} (our first rule)"
+        kind = f"{sizes}, {side} {recipe.size_ratio:g}; {rules.SIZE_RATIO_REASON}"
     adaptive = loss.kind == "dice_size_adaptive_ce"
     weights = (
         f"(largest size / size) ^ {recipe.alpha:g}, at most {recipe.weight_cap:g}; background, which is no anatomy, 1"

@@ -46,6 +46,8 @@ LOW_RESOLUTION_GAIN = 2.0
 """Times fewer voxels that the low resolution must have; less is not worth a network of its own."""
 LOW_RESOLUTION_STEP = 1.03
 """Growth of the spacing per step on the way to the low resolution."""
+SIZE_RATIO_REASON = "at 4.8 times the size-adaptive loss made no difference (docs/benchmarks/budget.md)"
+"""Why `size_ratio` of a recipe stands where it does: twice what was measured."""
 BOTTLENECK: Bottleneck = "plain"
 """What a recipe's `bottleneck = "auto"` comes to. Ours."""
 BOTTLENECK_REASON = "no gain of multi-scale feature fusion has been measured on data like these (docs/benchmarks)"

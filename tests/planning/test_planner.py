@@ -52,7 +52,7 @@ def test_rules_say_whose_they_are(lumbar: Fingerprint) -> None:
         "resampling.order_image",
     ):
         assert "nnU-Net v2.8" in reasons[f"3d_fullres.{key}"]
-    assert "our first rule" in reasons["3d_fullres.loss.kind"]
+    assert "below 10; at 4.8 times" in reasons["3d_fullres.loss.kind"]
 
 
 def test_volumes_are_planned_both_ways_and_slices_in_2d(make_fingerprint: MakeFingerprint) -> None:
@@ -95,17 +95,17 @@ def test_a_configuration_that_the_data_do_not_allow(make_fingerprint: MakeFinger
 
 def test_the_loss_follows_the_class_sizes(make_fingerprint: MakeFingerprint) -> None:
     grid = ([(20, 100, 90)] * 3, [(4.0, 1.0, 1.0)] * 3, ("body", "cord"))
-    alike = make_fingerprint(*grid, voxels=(3999, 1000))
+    alike = make_fingerprint(*grid, voxels=(9999, 1000))
     plain = make_plan(alike, Recipe()).configuration("3d_fullres").loss
     assert (plain.kind, plain.class_weights) == ("dice_ce", (1.0, 1.0, 1.0))
-    uneven = make_fingerprint(*grid, voxels=(9000, 1000))
+    uneven = make_fingerprint(*grid, voxels=(16000, 1000))
     plan = make_plan(uneven, Recipe())
     adaptive = plan.configuration("3d_fullres").loss
-    assert (adaptive.kind, adaptive.class_weights) == ("dice_size_adaptive_ce", (1.0, 1.0, 3.0))
-    assert "body (9000 voxels) over smallest cord (1000): 9 times" in plan.reasons["3d_fullres.loss.kind"]
+    assert (adaptive.kind, adaptive.class_weights) == ("dice_size_adaptive_ce", (1.0, 1.0, 4.0))
+    assert "body (16000 voxels) over smallest cord (1000): 16 times" in plan.reasons["3d_fullres.loss.kind"]
     forced = make_plan(alike, Recipe(loss="dice_size_adaptive_ce")).configuration("2d").loss
     assert forced.kind == "dice_size_adaptive_ce"
-    assert forced.class_weights == pytest.approx((1.0, 1.0, 3.999**0.5))
+    assert forced.class_weights == pytest.approx((1.0, 1.0, 9.999**0.5))
 
 
 def test_ct_and_masks(make_fingerprint: MakeFingerprint) -> None:
