@@ -181,7 +181,7 @@ def train(
     runs: Runs = Path("runs"),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Throw an earlier training of the fold away.")] = False,
 ) -> None:
-    """Train a fold, or go on with it; then predict and score its validation cases."""
+    """Train a fold, or go on with it; then predict and score its validation cases. Plans first where no plan is."""
     from autospine.cli.show import TerminalProgress, console, show_scores
     from autospine.workflow.train import TrainRequest, train_folds
 

@@ -67,6 +67,11 @@ def device_memory_gb(device: torch.device) -> float | None:
     return None if total is None else total / 1e9
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether torch found too little memory: it has an error of its own for a GPU, and a sentence for a CPU."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
 def describe_device(device: torch.device) -> str:
     """A line for logs and `run.toml`: the device, the cores that torch uses or its name, and the precision."""
     precision = str(autocast_dtype(device) or torch.float32).removeprefix("torch.")

@@ -8,8 +8,10 @@ What may be given up is read from the data:
                  a vertebra's level is read from its neighbours, the cord is found by itself
     width, convolutions on the way up, batch    by the rungs below
 
-The rungs are in the order of what they cost; each has the fewest steps with which it is worth training. Both come from
-measurements on lumbar, cord and hippocampus MR (docs/benchmarks/budget.md).
+The rungs are in the order of what they cost; each has the fewest steps with which it is worth training. Measured on
+lumbar, cord and hippocampus MR (docs/benchmarks/budget.md) are the rungs of a few minutes and what they are preferred
+to: small batches, cheap steps, coarse before fine, narrow views. The steps from which a wider network or a larger batch
+is taken are our own.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ from autospine.planning.recipe import Recipe
 
 LEAST_VOXELS = {2: 75.0, 3: 600.0}
 """Pixels per slice (2D) or voxels (3D) that the smallest class keeps at the coarsest spacing. A mask brought to that
-spacing and back still agrees with itself with a Dice of 0.95 (2D) and 0.93 (3D); with half as many 0.93 and 0.89."""
+spacing and back still agrees with itself with a Dice of 0.95 (2D) and 0.93 (3D); with half as many (2D) or a third (3D)
+0.93 and 0.89."""
 COARSEST = 2.83
 """Largest factor on the finest spacing, whatever the size of the classes: beyond it images lose their edges."""
 DECODER_CONVS = 1
@@ -58,9 +61,9 @@ class Way:
 
 WAYS: Mapping[int, tuple[Way, ...]] = {
     2: (
-        Way(32, 8, 1.0, False, 6000),
-        Way(32, 4, 1.0, True, 5000),
-        Way(32, 2, 1.0, True, 4000),
+        Way(32, 8, 1.0, False, 8000),
+        Way(32, 8, 1.41, True, 5000),
+        Way(32, 4, 1.41, True, 3000),
         Way(32, 2, 1.41, True, 1500),
         Way(16, 2, 1.41, True, 500),
         Way(16, 2, 2.0, True, 300),

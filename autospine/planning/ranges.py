@@ -27,7 +27,8 @@ _KINDS: tuple[tuple[str, Holds, tuple[str, ...]], ...] = (
     # beyond these a number is a slip of the pen, which would ask for all memory or time (our own limits)
     ("from 0 to 4294967295", _between(0, 2**32 - 1), ("seed",)),
     ("from 0 to 1000000", _between(0, 10**6), ("validation_steps",)),
-    ("from 1 to 1000000", _between(1, 10**6), ("epochs", "steps_per_epoch")),
+    ("from 1 to 1000000", _between(1, 10**6), ("epochs",)),
+    ("from 1 to 1000000000", _between(1, 10**9), ("steps_per_epoch",)),
     ("from 1 to 10000", _between(1, 10**4), ("batch",)),
     ("from 1 to 8192", _between(1, 8192), ("base_features", "max_features_2d", "max_features_3d")),
     ("from 1 to 8192 each", _each(1, 8192), ("features", "patch")),

@@ -71,8 +71,9 @@ def explain(configuration: Configuration, facts: Facts) -> dict[str, str]:
     return reasons
 
 
-def _numbers(values: Sequence[float]) -> str:
-    return " x ".join(f"{value:.4g}" for value in values)
+def numbers(value: float | Sequence[float]) -> str:
+    """`1.41 x 1.41`, or one number, with four digits."""
+    return " x ".join(f"{item:.4g}" for item in (value if isinstance(value, Sequence) else (value,)))
 
 
 def _grid(configuration: Configuration, facts: Facts) -> dict[str, str]:
@@ -193,7 +194,7 @@ def _network(configuration: Configuration, facts: Facts) -> dict[str, str]:
         "network.kernels": "3 along an axis once its spacing is below twice the finest, 1 before: "
         f"thick slices do not mix with neighbours too early ({RULE})",
         "network.strides": "an axis is halved while that leaves 4 voxels and its spacing is below twice the finest: "
-        f"the deepest stage sees {_numbers(_bottleneck_shape(configuration))} voxels ({RULE})",
+        f"the deepest stage sees {numbers(_bottleneck_shape(configuration))} voxels ({RULE})",
         "network.encoder": f"{said}: {made}",
         "network.blocks": blocks,
         "network.convs_decoder": convs,
@@ -224,7 +225,7 @@ def _loss(configuration: Configuration, facts: Facts) -> dict[str, str]:
         kind = sizes
     else:
         side = "at least" if ratio >= recipe.size_ratio else "below"
-        kind = f"{sizes}, {side} {recipe.size_ratio:g}; {rules.SIZE_RATIO_REASON}"
+        kind = f"{sizes}, {side} {recipe.size_ratio:g}; {rules.SIZE_RATIO_REASONS[ratio >= recipe.size_ratio]}"
     adaptive = loss.kind == "dice_size_adaptive_ce"
     weights = (
         f"(largest size / size) ^ {recipe.alpha:g}, at most {recipe.weight_cap:g}; background, which is no anatomy, 1"

@@ -20,14 +20,18 @@ from autospine.planning.plan import MOST_NEIGHBOURS, ConfigurationName, Encoder,
 
 @dataclass(frozen=True)
 class Recipe:
-    """Choices of a planning; numbers where not said otherwise are the reference planner's (nnU-Net v2.8)."""
+    """Choices of a planning.
+
+    Numbers are the reference planner's (nnU-Net v2.8); `alpha`, `weight_cap`, `size_ratio`, `neighbours` and
+    `foreground_jitter` are ours.
+    """
 
     name: str = "default"
     """What the plan calls the recipe: the file's name without suffix."""
     configurations: tuple[ConfigurationName, ...] = ("2d", "2.5d", "3d_fullres", "3d_lowres", "3d_cascade_fullres")
     """Configurations to plan, where the data allow them."""
     default: Literal["auto", "2d", "2.5d", "3d_fullres", "3d_lowres", "3d_cascade_fullres"] = "auto"
-    """Configuration to train first; `auto`: 3d_fullres unless the data are 2D."""
+    """Configuration to train first; `auto`: 3d_fullres, or 2d for 2D data and where a time budget leaves 3D too little."""
     neighbours: int = 1
     """2.5d: slices on either side that enter beside the one that is segmented."""
     memory_gb: Literal["auto"] | float = "auto"
@@ -55,7 +59,7 @@ class Recipe:
     weight_cap: float = 5.0
     """Largest size-adaptive weight."""
     size_ratio: float = 10.0
-    """Largest over smallest class size from which `auto` takes the size-adaptive loss (`rules.SIZE_RATIO_REASON`)."""
+    """Largest over smallest class size from which `auto` takes the size-adaptive loss (`rules.SIZE_RATIO_REASONS`)."""
     optimiser: Literal["auto"] | Optimiser = "auto"
     """`sgd` with Nesterov momentum or `adamw`; `auto`: sgd, or adamw where a time budget leaves few steps."""
     learning_rate: float = 0.01

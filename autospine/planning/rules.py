@@ -46,11 +46,14 @@ LOW_RESOLUTION_GAIN = 2.0
 """Times fewer voxels that the low resolution must have; less is not worth a network of its own."""
 LOW_RESOLUTION_STEP = 1.03
 """Growth of the spacing per step on the way to the low resolution."""
-SIZE_RATIO_REASON = "at 4.8 times the size-adaptive loss made no difference (docs/benchmarks/budget.md)"
-"""Why `size_ratio` of a recipe stands where it does: twice what was measured."""
+SIZE_RATIO_REASONS = {
+    False: "at 4.8 times the size-adaptive loss did not help (docs/benchmarks/budget.md)",
+    True: "small classes would hardly count in plain cross entropy (not measured so far up)",
+}
+"""Why a recipe's `size_ratio` is not reached, or is: its default is twice what was measured."""
 BOTTLENECK: Bottleneck = "plain"
 """What a recipe's `bottleneck = "auto"` comes to. Ours."""
-BOTTLENECK_REASON = "no gain of multi-scale feature fusion has been measured on data like these (docs/benchmarks)"
+BOTTLENECK_REASON = "multi-scale feature fusion gained nothing beyond noise on lumbar MR (docs/benchmarks/budget.md)"
 """Why."""
 
 
@@ -149,8 +152,8 @@ def class_sizes(
     `voxels` is (cases, classes). `spacings_mm` (cases, n) and `target_mm` (n) hold the axes that count: all three
     in 3D, the in-plane ones in 2D. `slices` (cases, classes) is the number of slices over which a case's voxels
     spread in 2D (its area per slice is then the mean over the slices that contain the class), all ones in 3D. The
-    size is the median over the cases that contain the class: notes on Zhang et al. 2023 (doi 10.1145/3587716.3587777),
-    our own definition.
+    size is the median over the cases that contain the class: our own definition (docs/papers.md), after Zhang et al.
+    2023 (doi 10.1145/3587716.3587777).
     """
     counts = np.asarray(voxels, dtype=np.float64)
     spread = np.maximum(np.asarray(slices, dtype=np.float64), 1)

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from autospine.networks.device import is_out_of_memory
 from autospine.planning.plan import Configuration
 from autospine.preprocessing.prepare import CaseProperties, class_locations
 from autospine.preprocessing.store import StoredCase
@@ -62,7 +63,9 @@ def seconds_per_step(
     """
     try:
         return _measure(configuration, device, at_least_s, give_up_s)
-    except torch.OutOfMemoryError:
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
         torch.cuda.empty_cache()
         return math.inf
 

@@ -24,6 +24,7 @@ from autospine.planning.validate import check_memory, renew_expected_memory
 from autospine.preprocessing.store import Store
 from autospine.workflow.cascade import find_out_of_fold, segment_out_of_fold
 from autospine.workflow.expectation import Comparison, compare_expected, describe_comparisons
+from autospine.workflow.plan import PlanRequest, plan_dataset
 from autospine.workflow.prepared import ensure_prepared
 from autospine.workflow.progress import Progress, Silent
 from autospine.workflow.runs import RECORD, RunFolder, read_record
@@ -72,13 +73,26 @@ def train_folds(
 ) -> Iterator[Trained]:
     """Train the folds that `folds` names (`all`, or one number), one after another; yields each as it is done.
 
-    With `request.overwrite` all of them are thrown away before the first is trained: folds of an earlier plan would
-    else stand in the way of those of this one. Raises as `train_fold` does.
+    A dataset without a plan is planned first, for the device and the time budget of `request`. With
+    `request.overwrite` all folds named are thrown away before the first is trained: folds of an earlier plan would
+    else stand in the way of those of this one. Raises as `train_fold` and `plan_dataset` do.
     """
+    if not RunFolder.of(runs, dataset).plan.is_file():
+        _plan_first(dataset, runs, request, progress or Silent())
     numbers = fold_numbers(folds, dataset, runs)
     for place, number in enumerate(numbers):
         later = numbers[1:] if place == 0 else ()
         yield train_fold(dataset, number, runs, request, replaced_later=later, progress=progress)
+
+
+def _plan_first(dataset: Path, runs: Path, request: TrainRequest, progress: Progress) -> None:
+    """Plan `dataset` as `autospine plan` does that is given the same device and budget."""
+    progress.note("This dataset has not been planned: it is now, by the default recipe")
+    planned = plan_dataset(
+        dataset, runs, PlanRequest(budget_s=request.budget_s, device=request.device), progress=progress
+    )
+    first, why = planned.plan.default, planned.plan.reasons.get("default", "")
+    progress.note(f"Written: {planned.folder.plan}, which says why. {first} goes first: {why}")
 
 
 def train_fold(
@@ -105,12 +119,14 @@ def train_fold(
         OutputError: the run folder cannot be written.
         Stopped: the user stopped; the same call goes on.
     """
-    from torch import OutOfMemoryError
+    from autospine.networks.device import is_out_of_memory
 
     device = _device(request)
     try:
         return _train_fold(dataset, fold, runs, request, replaced_later, device, progress or Silent())
-    except OutOfMemoryError as error:
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
         remedy = "plan for less with `autospine plan --memory 8GB --overwrite`, or close what else uses the device"
         raise DeviceError(str(device), "not enough memory for this plan", remedy=remedy) from error
 
@@ -195,7 +211,7 @@ def _train_fold(
                 on_step=lambda state: update(_step_text(state), state.progress),
                 on_epoch=_drawing(folder),
             )
-        kept = request.budget_s is None and request.epochs is None
+        kept = configuration.training == plan.configuration(configuration.name).training
         memory_gb = training_memory_gb(configuration, machine)
         comparisons = compare_expected(configuration.expected, memory_gb, result, name, same_schedule=kept)
         if comparisons:

@@ -218,7 +218,7 @@ def test_wrong_channel_count(trained: Run, tmp_path: Path) -> None:
 
 def test_wrong_paths(trained: Run, tmp_path: Path) -> None:
     refused(call("plan", tmp_path / "nowhere", "--runs", tmp_path / "runs"), "nowhere")
-    refused(call("train", tmp_path / "nowhere", 0, "--runs", tmp_path), "autospine plan")
+    refused(call("train", tmp_path / "nowhere", 0, "--runs", tmp_path), "nowhere")
     refused(call("train", trained.dataset, 9, "--runs", trained.runs), "0to4")
     refused(call("train", trained.dataset, 0, "-c", "4d", "--runs", trained.runs), "4d")
     refused(call("predict", tmp_path, tmp_path / "out", "--runs", tmp_path), "no trained model")

@@ -18,8 +18,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from autospine.errors import PlanError
-from autospine.losses.build import build_loss
-from autospine.networks.build import build_network
+from autospine.planning.budget import Budget, fit_plan_to_budget
+from autospine.planning.cost import multiply_adds
 from autospine.planning.fingerprint import Fingerprint
 from autospine.planning.memory import Machine
 from autospine.planning.plan import Configuration, Plan
@@ -27,6 +27,7 @@ from autospine.planning.plan_file import plan_from_toml, plan_to_toml
 from autospine.planning.planner import Narrowing, configure, make_plan
 from autospine.planning.recipe import Recipe
 from autospine.planning.rules import MEMORY_TIERS_GB
+from autospine.training.step import Stepper
 
 MakeFingerprint = Callable[..., Fingerprint]
 Drawn = dict[str, Any]
@@ -109,8 +110,9 @@ def test_any_data_set_gets_a_sound_plan(
 def test_more_memory_never_shows_less(
     make_fingerprint: MakeFingerprint, drawn: Drawn, encoder: str, machine: Machine
 ) -> None:
-    """On one grid: the low resolution is left out, whose voxels become smaller with more memory."""
-    fingerprint, recipe = make_fingerprint(**drawn), Recipe(encoder=encoder, configurations=("2d", "3d_fullres"))
+    """On one grid: the low resolution, whose voxels become smaller with more memory, and its cascade are left out."""
+    which = ("2d", "2.5d", "3d_fullres")
+    fingerprint, recipe = make_fingerprint(**drawn), Recipe(encoder=encoder, configurations=which)
     found: dict[str, list[int]] = {}
     for memory_gb in MEMORY_TIERS_GB:
         recipe = replace(recipe, memory_gb=memory_gb)
@@ -140,27 +142,63 @@ def test_any_plan_trains_a_step(
     small = Narrowing(base_features=2, feature_cap=4, max_batch=2, patch_limit=(40,) * size)
     configuration, _ = configure(fingerprint, recipe, name, narrowing=small)
     check_stages(configuration)
-    torch.manual_seed(0)
-    network, patch = configuration.network, configuration.patch
-    model = build_network(network, patch)
-    outputs = model(torch.randn(configuration.batch, network.in_channels, *patch))
-    assert outputs[0].shape == (configuration.batch, network.out_channels, *patch)
-    truth = torch.randint(0, network.out_channels, (configuration.batch, *patch))
-    loss = build_loss(configuration.loss, outputs=len(outputs))(outputs, truth)
-    loss.backward()
-    assert torch.isfinite(loss)
-    # down to the first convolution; the coarsest head of deep supervision weighs nothing and has none
-    gradients = [weight.grad for weight in model.encoder.parameters()]
-    assert all(gradient is not None and bool(torch.isfinite(gradient).all()) for gradient in gradients)
+    check_step(configuration)
 
 
 @pytest.mark.parametrize("encoder", ["plain", "residual"])
-def test_the_cascade_trains_a_step(make_fingerprint: MakeFingerprint, encoder: str) -> None:
-    """Drawn too seldom above: only volumes far larger than the memory have one."""
+@pytest.mark.parametrize(("name", "entering"), [("3d_lowres", 1), ("3d_cascade_fullres", 3)])
+def test_low_resolution_and_cascade_train_a_step(
+    make_fingerprint: MakeFingerprint, encoder: str, name: str, entering: int
+) -> None:
+    """Drawn too seldom above: only volumes far larger than the memory have them."""
     large = make_fingerprint([(300, 300, 300)] * 2, [(1.0, 1.0, 1.0)] * 2)
     small = Narrowing(base_features=2, feature_cap=4, max_batch=1, patch_limit=(32, 32, 32))
-    for name, entering in (("3d_lowres", 1), ("3d_cascade_fullres", 3)):
-        configuration, _ = configure(large, Recipe(encoder=encoder), name, narrowing=small)
-        model = build_network(configuration.network, configuration.patch)
-        outputs = model(torch.zeros(1, entering, *configuration.patch))
-        assert outputs[0].shape == (1, 3, *configuration.patch)
+    configuration, _ = configure(large, Recipe(encoder=encoder), name, narrowing=small)
+    assert configuration.network.in_channels == entering
+    check_step(configuration)
+
+
+@properties(15)
+@given(data_sets(), ENCODERS, st.floats(9, 15), st.sampled_from((0.0001, 0.003)))
+def test_any_data_set_gets_a_plan_for_any_time(
+    make_fingerprint: MakeFingerprint, drawn: Drawn, encoder: str, speed: float, overhead_s: float
+) -> None:
+    """On machines of 10^9 to 10^15 multiply-adds a second, by the work of a step alone."""
+    fingerprint, recipe = make_fingerprint(**drawn), Recipe(encoder=encoder, configurations=("2d", "3d_fullres"))
+    plan = plan_of(fingerprint, recipe)
+
+    def seconds(configuration: Configuration, give_up_s: float = 0.0) -> float:
+        work = multiply_adds(configuration.network, configuration.patch, configuration.batch)
+        return float(overhead_s + 3 * work / 10**speed)
+
+    work: dict[str, list[float]] = {}
+    for minutes in (1, 30, 600, 20_000):
+        fitted = fit_plan_to_budget(plan, fingerprint, recipe, Budget(60.0 * minutes, seconds))
+        assert plan_from_toml(plan_to_toml(fitted)) == fitted
+        for configuration in fitted.configurations:
+            check_stages(configuration)
+            before, expected = plan.configuration(configuration.name), configuration.expected
+            assert configuration.training.budget_s == 60 * minutes
+            assert expected is not None and expected.steps is not None
+            assert expected.steps * seconds(configuration) <= 60 * minutes
+            assert max(configuration.network.features) <= max(before.network.features)
+            assert configuration.batch <= before.batch
+            work.setdefault(configuration.name, []).append(seconds(configuration) - overhead_s)
+    for spent in work.values():  # more time never gives a step of less work
+        assert all(less <= more for less, more in pairwise(spent))
+
+
+def check_step(configuration: Configuration) -> None:
+    """One training step, as training does it, changes every weight that has a say in the loss, and to finite values."""
+    torch.manual_seed(0)
+    network, patch = configuration.network, configuration.patch
+    stepper = Stepper.of(configuration, torch.device("cpu"))
+    before = {name: weight.detach().clone() for name, weight in stepper.network.named_parameters()}
+    truth = torch.randint(0, network.out_channels, (configuration.batch, *patch))
+    loss = stepper.step(torch.randn(configuration.batch, network.in_channels, *patch), truth)
+    assert torch.isfinite(loss)
+    after = dict(stepper.network.named_parameters())
+    assert all(bool(torch.isfinite(weight).all()) for weight in after.values())
+    # the coarsest head of deep supervision weighs nothing
+    first, finest = next(name for name in after if name.startswith(("stem", "encoder"))), "heads.0.weight"
+    assert all(not torch.equal(before[name], after[name]) for name in (first, finest))

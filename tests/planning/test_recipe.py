@@ -100,7 +100,7 @@ BEYOND = {
     "validation_steps": (-1, "from 0 to 1000000"),
     "seed": (2**32, "from 0 to 4294967295"),
     "epochs": (0, "from 1 to 1000000"),
-    "steps_per_epoch": (0, "from 1 to 1000000"),
+    "steps_per_epoch": (0, "from 1 to 1000000000"),
     "momentum": (1.0, "from 0 to below 1"),
     "warmup": (1.0, "from 0 to below 1"),
     "oversample_foreground": (1.01, "from 0 to 1"),

@@ -45,8 +45,16 @@ def test_a_hopeless_step_ends_the_measurement(
 def test_too_little_memory_is_an_infinite_time(
     make_configuration: Callable[..., Configuration], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object) -> None:
-        raise torch.OutOfMemoryError
+    def raising(error: Exception) -> Callable[..., None]:
+        def full(*_: object) -> None:
+            raise error
 
-    monkeypatch.setattr(throughput.Stepper, "step", full)
-    assert math.isinf(seconds_per_step(make_configuration(), CPU))
+        return full
+
+    on_a_cpu = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
+    for error in (torch.OutOfMemoryError(), on_a_cpu):
+        monkeypatch.setattr(throughput.Stepper, "step", raising(error))
+        assert math.isinf(seconds_per_step(make_configuration(), CPU))
+    monkeypatch.setattr(throughput.Stepper, "step", raising(RuntimeError("a bug")))
+    with pytest.raises(RuntimeError, match="a bug"):
+        seconds_per_step(make_configuration(), CPU)

@@ -69,6 +69,27 @@ def test_what_was_expected_is_told_and_kept(run: RunFolder, toy_dataset: Path) -
     assert 0 < record["result"]["seconds_per_step"] * (record["result"]["steps"] - 2) <= record["result"]["seconds"]
 
 
+def test_a_dataset_without_a_plan_is_planned_first(
+    toy_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[PlanRequest] = []
+    real = train.plan_dataset
+
+    def watch(dataset: Path, runs: Path, request: PlanRequest, **more: object) -> object:
+        asked.append(request)
+        return real(dataset, runs, replace(request, budget_s=None), **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(train, "plan_dataset", watch)
+    wanted = TrainRequest("2d", budget_s=1.0, device="cpu", workers=0)
+    (first,) = train_folds(toy_dataset, "0", tmp_path, wanted)
+    assert asked == [PlanRequest(budget_s=1.0, device="cpu")]
+    assert (tmp_path / "toy" / "plan.toml").is_file()
+    before = (first.folder / WEIGHTS).stat().st_mtime_ns
+    (again,) = train_folds(toy_dataset, "0", tmp_path, wanted)
+    assert len(asked) == 1
+    assert (again.folder / WEIGHTS).stat().st_mtime_ns == before
+
+
 def test_a_card_never_describes_weights_of_another_plan(
     run: RunFolder, toy_dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
