@@ -17,6 +17,7 @@ import torch
 from acvl_utils.cropping_and_padding.padding import pad_nd_image
 from torch import Tensor, nn
 
+from autospine.inference.levels import agree_on_levels
 from autospine.inference.window import blending_window, tile_starts
 from autospine.networks.device import autocast
 from autospine.planning.plan import Configuration
@@ -39,7 +40,7 @@ def predict_logits(
     previous: npt.NDArray[np.uint8] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> npt.NDArray[np.float32]:
-    """Mean logits of `networks` over all tiles and mirrorings.
+    """Mean logits of `networks` over all tiles and mirrorings, in which pieces agree on their levels (see `levels`).
 
     Args:
         networks: trained networks in evaluation mode on `device`.
@@ -85,7 +86,8 @@ def predict_logits(
         progress(min(first + together, len(tiles)), len(tiles))
     total /= weight
     cropped: npt.NDArray[np.float32] = total.numpy()[(slice(None), *back[1:])]
-    return cropped
+    levels = configuration.levels
+    return agree_on_levels(cropped, levels, configuration.levels_axis) if levels else cropped
 
 
 def _tiles(shape: tuple[int, ...], patch: tuple[int, ...], overlap: float) -> Iterator[Tile]:

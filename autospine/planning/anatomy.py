@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, pairwise
+from statistics import median
 
 from autospine.planning.fingerprint import CaseFingerprint, Fingerprint
 
@@ -20,6 +21,12 @@ SEPARATION = 0.5
 """Mean centroid distance over mean extent: concentric classes (white and grey matter) stay far below it."""
 MARGIN = 0.1
 """Centroid distance over extent below which a single case counts as undecided."""
+LEAST_LEVELS = 3
+"""Classes of a chain of levels: of two that lie apart nobody knows whether a third could follow."""
+EVEN = 2.0
+"""Largest over smallest distance of neighbouring levels in a case."""
+SINGLE = 1.5
+"""Extent of a level over the distance to its neighbours: longer ones overlap, or hold several pieces."""
 AXIS_NAMES = ("from inferior to superior", "from anterior to posterior", "from right to left")
 SIDES = {"left": "right", "l": "r", "lt": "rt", "lh": "rh"}
 
@@ -94,6 +101,50 @@ def longest_chain(cases: Sequence[CaseFingerprint], classes: int, axis: int) -> 
         return (), 0, 0
     weakest = min((before[pair] for pair in zip(chain, chain[1:], strict=False)), key=lambda pair: (pair[0], -pair[1]))
     return chain, *weakest
+
+
+def read_levels(fingerprint: Fingerprint) -> tuple[int, tuple[int, ...]] | None:
+    """(canonical axis, class indices from 0 in increasing order) where all labels are levels of one column, else None.
+
+    Levels are three labels or more that follow each other along an axis without a gap, at about even distances, each of
+    them about as long as it is apart from the next: vertebrae, or discs.
+    """
+    count = len(fingerprint.labels)
+    found = []
+    for axis in range(3):
+        chain, _, _ = longest_chain(fingerprint.cases, count, axis)
+        if len(chain) == count >= LEAST_LEVELS:
+            columns = [_column(case, chain, axis) for case in fingerprint.cases]
+            known = [column for column in columns if column is not None]
+            if sum(map(_is_even, known)) >= AGREEMENT * max(len(known), 1):
+                found.append((median(distance for places, _ in known for distance in _steps(places)), axis, chain))
+    if not found:
+        return None
+    _, axis, chain = max(found)
+    return axis, chain
+
+
+def _column(case: CaseFingerprint, chain: Sequence[int], axis: int) -> tuple[list[float | None], list[float]] | None:
+    """Place of each class of the chain and extents of those that are there, mm; None where a case has only one."""
+    centroids = [case.class_centroids_mm[index] for index in chain]
+    places = [None if centroid is None else centroid[axis] for centroid in centroids]
+    there = [index for index, place in zip(chain, places, strict=True) if place is not None]
+    extents = [case.class_extents_mm[index][axis] for index in there]
+    return (places, extents) if len(extents) > 1 else None
+
+
+def _steps(places: Sequence[float | None]) -> list[float]:
+    """Distances of neighbours on the chain that are both there."""
+    return [there - here for here, there in pairwise(places) if here is not None and there is not None]
+
+
+def _is_even(column: tuple[list[float | None], list[float]]) -> bool:
+    """Whether the levels of a case follow each other evenly, none missing, each as long as it is far from the next."""
+    places, extents = column
+    steps = _steps(places)
+    if len(steps) != len(extents) - 1 or min(steps) <= 0:
+        return False
+    return max(steps) <= EVEN * min(steps) and median(extents) <= SINGLE * median(steps)
 
 
 def _distances(cases: Sequence[CaseFingerprint], first: int, second: int, axis: int) -> tuple[list[float], list[float]]:

@@ -231,6 +231,11 @@ class Configuration:
     """2.5d: slices on either side that enter as channels beside the one that is segmented."""
     previous: str | None = None
     """Cascade: the configuration whose segmentation enters as one channel per class."""
+    levels: tuple[int, ...] = ()
+    """Classes (from 1) that follow each other along `levels_axis`, one piece each, such as vertebrae: a prediction
+    makes each piece one of them, in this order. Empty: every voxel by itself."""
+    levels_axis: int = 0
+    """Planned axis of `levels`, 0 to 2."""
     expected: ExpectedPlan | None = None
     """What a training is expected to take."""
 
@@ -266,6 +271,11 @@ class Configuration:
                 check(right, "network.in_channels", network.in_channels, entering)
             weights = self.loss.class_weights
             check(len(weights) == network.out_channels, "loss.class_weights", weights, "one per network output")
+            known = set(self.levels) <= set(range(1, network.out_channels))
+            distinct = len(set(self.levels)) == len(self.levels) != 1
+            expected = f"two or more distinct classes from 1 to {network.out_channels - 1}, or none"
+            check(known and distinct, "levels", self.levels, expected)
+            check(self.levels_axis in range(3), "levels_axis", self.levels_axis, "0, 1 or 2")
             mirror = self.training.mirror_axes
             right = len(set(mirror)) == len(mirror) and all(0 <= axis < size for axis in mirror)
             check(right, "training.mirror_axes", mirror, f"distinct patch axes from 0 to {size - 1}")

@@ -64,6 +64,13 @@ def explain(configuration: Configuration, facts: Facts) -> dict[str, str]:
         **_loss(configuration, facts),
         **_training(configuration, facts),
     }
+    if configuration.levels:
+        names = " < ".join(facts.classes[value - 1] for value in configuration.levels)
+        axis = AXIS_NAMES[configuration.axis_order[configuration.levels_axis]]
+        reasons["levels"] = f"{names} {axis}, evenly and apart: each predicted piece is one of them, in order (ours)"
+    else:
+        reasons["levels"] = "the labels are not three or more pieces that follow each other evenly (ours)"
+    reasons["levels_axis"] = "the planned axis along which levels follow each other; 0 where there are none"
     if configuration.previous is not None:
         reasons["previous"] = (
             "its segmentation tells the whole anatomy where the patch sees a part, and is refined at full resolution"

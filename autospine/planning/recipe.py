@@ -31,7 +31,7 @@ class Recipe:
     configurations: tuple[ConfigurationName, ...] = ("2d", "2.5d", "3d_fullres", "3d_lowres", "3d_cascade_fullres")
     """Configurations to plan, where the data allow them."""
     default: Literal["auto", "2d", "2.5d", "3d_fullres", "3d_lowres", "3d_cascade_fullres"] = "auto"
-    """Configuration to train first; `auto`: 3d_fullres, or 2d for 2D data and where a time budget leaves 3D too little."""
+    """Configuration to train first; `auto`: 3d_fullres, or 2d for 2D data and where time leaves 3D too little."""
     neighbours: int = 1
     """2.5d: slices on either side that enter beside the one that is segmented."""
     memory_gb: Literal["auto"] | float = "auto"

@@ -14,7 +14,7 @@ import numpy as np
 
 from autospine.errors import PlanError
 from autospine.planning import rules
-from autospine.planning.anatomy import AXIS_NAMES, read_anatomy
+from autospine.planning.anatomy import AXIS_NAMES, read_anatomy, read_levels
 from autospine.planning.decisions import LEFT_OUT, decisions
 from autospine.planning.expected import expect
 from autospine.planning.fingerprint import Fingerprint
@@ -163,13 +163,26 @@ def _move(
     planned = plan_training(recipe, configuration.patch, axes)
     loss, adaptive = _loss(configuration, fingerprint), configuration.loss.kind == "dice_size_adaptive_ce"
     training = replace(configuration.training, mirror_axes=planned.mirror_axes, rotation_deg=planned.rotation_deg)
-    moved = replace(configuration, median_shape=shape, network=network, loss=loss, training=training, expected=None)
+    column = read_levels(fingerprint)
+    levels = () if column is None else tuple(index + 1 for index in column[1])
+    levels_axis = 0 if column is None else configuration.axis_order.index(column[0])
+    moved = replace(
+        configuration,
+        median_shape=shape,
+        network=network,
+        loss=loss,
+        training=training,
+        levels=levels,
+        levels_axis=levels_axis,
+        expected=None,
+    )
     moved = replace(moved, expected=expect(moved, machine))
     return moved, {
         "median_shape": f"median of the {len(fingerprint.cases)} cases, cropped and resampled to this spacing",
         "network.in_channels": f"what enters with {channels} image channel(s)",
         "network.out_channels": f"background and {labels} labels",
         "loss.class_weights": "by the sizes of these labels" if adaptive else "plain cross entropy weighs all alike",
+        "levels": "by the order of these labels",
         "training.mirror_axes": mirror_reason(planned.mirror_axes, axes),
         "training.rotation_deg": "as far as the order and the sides of these labels allow",
         "expected.memory_gb": "estimated anew for these channels and labels",

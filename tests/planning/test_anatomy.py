@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
 
-from autospine.planning.anatomy import longest_chain, read_anatomy, sided_pairs
+from autospine.planning.anatomy import longest_chain, read_anatomy, read_levels, sided_pairs
 from autospine.planning.fingerprint import Fingerprint
 from autospine.planning.planner import make_plan
 from autospine.planning.recipe import Recipe
@@ -53,3 +53,22 @@ def test_sides_are_found_by_name() -> None:
 def test_a_recipe_may_decide(lumbar: Fingerprint, mirror: str, axes: tuple[int, ...], rotation: float) -> None:
     training = make_plan(lumbar, Recipe(mirror=mirror)).configuration("2d").training
     assert (training.mirror_axes, training.rotation_deg) == (axes, rotation)
+
+
+def test_vertebrae_are_levels_and_nested_or_paired_labels_are_not(make_fingerprint: Callable[..., Fingerprint]) -> None:
+    grid = ([(20, 200, 90)] * 4, [(4.0, 1.0, 1.0)] * 4)
+    names = ("L1", "L2", "L3", "L4")
+
+    def column(places: Sequence[float | None], extent: float) -> Fingerprint:
+        fingerprint = make_fingerprint(*grid, names, voxels=(1000,) * 4)
+        centroids = tuple(None if place is None else (place, 10.0, 10.0) for place in places)
+        extents = tuple((extent if place is not None else 0.0, 30.0, 30.0) for place in places)
+        cases = [replace(case, class_centroids_mm=centroids, class_extents_mm=extents) for case in fingerprint.cases]
+        return replace(fingerprint, cases=tuple(cases))
+
+    assert read_levels(column((130.0, 96.0, 64.0, 30.0), 26.0)) == (0, (3, 2, 1, 0))
+    assert read_levels(column((130.0, 96.0, 64.0, 30.0), 60.0)) is None  # they overlap along the axis
+    assert read_levels(column((230.0, 96.0, 64.0, 30.0), 26.0)) is None  # one stands far off
+    assert read_levels(column((50.0, 50.0, 50.0, 50.0), 26.0)) is None  # no order at all
+    two = make_fingerprint(*grid, ("anterior", "posterior"), voxels=(1000, 1000))
+    assert read_levels(two) is None

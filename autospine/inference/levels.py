@@ -1,0 +1,130 @@
+"""One level per vertebra: pieces of a segmentation are made the classes of a chain, in its order.
+
+A network that reads slices or patches tells levels by what it sees, and may call one vertebra L2 in some slices and L3
+in others, or two neighbours both L2. Together the pieces know better:
+
+    piece     votes for L5  L4  L3  L2     the chain laid along the pieces, where most votes agree
+      4                     .2  .8                L3
+      3                 .1  .9                    L4        two vertebrae cannot both be L4
+      2             .5  .5                        L5
+
+Only classes that the plan names as a chain are treated so (`Configuration.levels`): each of them one piece, all about
+alike in size and apart by about the same distance. Our own method.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+SMALL = 0.2
+"""Of the median piece: smaller ones are crumbs, which vote nothing and take the level of the nearest piece."""
+LONG = 1.5
+"""Of the median extent along the chain: longer ones are several that touch, and stay as the network sees them."""
+NEAR = 0.5
+"""Of the median extent: pieces with centres nearer than that along the chain are parts of one."""
+FAR = 1.8
+"""Of the median extent: neighbours on the chain are never farther apart."""
+MARGIN_VOXELS = 2
+"""Voxels around a piece that change with it, so that interpolation between them finds no other level there."""
+DOUBT = -7.0
+"""Smallest log probability that a voxel gives a class (0.001): no network is surer than that of what it never saw."""
+NEVER = -1e4
+"""Logit of a class that is out of the question."""
+
+
+def agree_on_levels(logits: npt.NDArray[np.float32], levels: Sequence[int], axis: int) -> npt.NDArray[np.float32]:
+    """Logits (K, a0, a1, a2) in which each piece of foreground is one of `levels` or background.
+
+    Neighbouring pieces differ by as many levels as their distance is, in units of the usual one; where along `levels`
+    they begin is what has most of the probability over all their voxels. A piece beyond either end is background.
+
+    Args:
+        logits: of all classes, background first; left as they are.
+        levels: classes in their order along `axis`, at least two.
+        axis: of the volume, 0 to 2.
+
+    Returns:
+        New logits; the very same array where there are no two pieces to compare.
+    """
+    others = [index for index in range(1, len(logits)) if index not in levels]
+    chain = np.array(levels)
+    rest = np.logaddexp.reduce(logits[[0, *others]], axis=0)  # not on the chain
+    together = np.logaddexp.reduce(logits[chain], axis=0)
+    pieces, count = ndimage.label(together > rest)
+    if count < 2:
+        return logits
+    sizes = np.bincount(pieces.ravel(), minlength=count + 1)[1:]
+    large = np.flatnonzero(sizes >= SMALL * np.median(np.sort(sizes)[-len(chain) :])) + 1
+    boxes = ndimage.find_objects(pieces)
+    extents = np.array([boxes[piece - 1][axis].stop - boxes[piece - 1][axis].start for piece in large])
+    usual = float(np.median(extents))
+    whole = large[extents <= LONG * usual]
+    if len(whole) < 2:
+        return logits
+    places = np.array([centre[axis] for centre in ndimage.center_of_mass(pieces > 0, pieces, whole)])
+    order = np.argsort(places, kind="stable")
+    whole, places = whole[order], places[order]
+    ranks = _ranks(places, usual)
+    chosen = _most_votes(_votes(logits, rest, np.logaddexp(rest, together), pieces, whole, chain), ranks)
+
+    # piece -> 1 + position on the chain, 1 + its length for background, 0 where the network decides
+    becomes = np.zeros(count + 1, np.int16)
+    becomes[whole] = chosen
+    crumbs = np.setdiff1d(np.arange(1, count + 1), large)
+    if len(crumbs):
+        centres = np.array([centre[axis] for centre in ndimage.center_of_mass(pieces > 0, pieces, crumbs)])
+        becomes[crumbs] = chosen[np.abs(centres[:, None] - places[None]).argmin(axis=1)]
+    region = becomes[pieces]
+    for _ in range(MARGIN_VOXELS):
+        region = np.where(pieces > 0, region, np.where(region > 0, region, ndimage.maximum_filter(region, size=3)))
+    agreed = logits.copy()
+    agreed[chain] = np.where(region > 0, NEVER, logits[chain])
+    for position, level in enumerate(chain, 1):
+        agreed[level] = np.where(region == position, together, agreed[level])
+    return agreed
+
+
+def _ranks(places: npt.NDArray[np.float64], usual: float) -> npt.NDArray[np.int64]:
+    """Rank of each piece along the chain, the first 0, from their ascending `places`: a gap of two skips one."""
+    gaps = np.diff(places)
+    apart = gaps[gaps > NEAR * usual]
+    # the lower median: a gap that skips a level is no usual one
+    typical = min(float(np.sort(apart)[(len(apart) - 1) // 2]), FAR * usual) if len(apart) else usual
+    steps = np.where(gaps > NEAR * usual, np.maximum(np.rint(gaps / typical), 1), 0)
+    return np.concatenate(([0], np.cumsum(steps))).astype(np.int64)
+
+
+def _votes(
+    logits: npt.NDArray[np.float32],
+    rest: npt.NDArray[np.float32],
+    total: npt.NDArray[np.float32],
+    pieces: npt.NDArray[np.int32],
+    whole: npt.NDArray[np.int64],
+    chain: npt.NDArray[np.int64],
+) -> npt.NDArray[np.float64]:
+    """(pieces, levels + 1): log probability of each level, then of none of them, summed over a piece's voxels."""
+    inside = pieces > 0
+    of_piece, length = pieces[inside], int(pieces.max()) + 1
+
+    def summed(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        said = np.maximum(values[inside] - total[inside], DOUBT)
+        return np.bincount(of_piece, said, minlength=length)[whole].astype(np.float64)
+
+    return np.stack([*(summed(logits[level]) for level in chain), summed(rest)], axis=1)
+
+
+def _most_votes(votes: npt.NDArray[np.float64], ranks: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """1 + the position on the chain of each piece, or 1 + its length for none, where most votes agree."""
+    length = votes.shape[1] - 1
+    best, chosen = -np.inf, np.zeros(len(ranks), np.int64)
+    for first in range(-int(ranks[-1]), length):
+        positions = first + ranks
+        positions = np.where((positions >= 0) & (positions < length), positions, length)
+        found = float(votes[np.arange(len(ranks)), positions].sum())
+        if found > best:
+            best, chosen = found, positions + 1
+    return chosen

@@ -1,0 +1,81 @@
+"""Pieces of a segmentation become the classes of a chain, in its order."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from autospine.inference.levels import agree_on_levels
+
+CHAIN = (4, 3, 2, 1)
+"""From below to above, as levels often are numbered from above."""
+SHAPE = (5, 60, 20)
+AXIS = 1
+
+
+def column(*blocks: tuple[int, int, dict[int, float]]) -> npt.NDArray[np.float32]:
+    """Logits of blocks (first row, end, class -> share of the slices in which the network says so)."""
+    labels = np.zeros(SHAPE, np.int64)
+    for low, high, said in blocks:
+        first = 0
+        for value, share in said.items():
+            last = first + round(share * SHAPE[0])
+            labels[first:last, low:high, 5:15] = value
+            first = last
+    logits = np.full((5, *SHAPE), -2.0, np.float32)
+    np.put_along_axis(logits, labels[None], 3.0, axis=0)
+    return logits
+
+
+def seen(logits: npt.NDArray[np.float32], *rows: int) -> list[set[int]]:
+    """Classes within rows of the column."""
+    winners = logits.argmax(0)
+    return [set(np.unique(winners[:, row, 5:15]).tolist()) for row in rows]
+
+
+def test_a_vertebra_of_two_levels_becomes_one() -> None:
+    logits = column((2, 10, {4: 1}), (14, 22, {3: 0.6, 4: 0.4}), (26, 34, {2: 1}), (38, 46, {1: 1}))
+    before = logits.copy()
+    assert seen(logits, 5, 18, 30, 42) == [{4}, {3, 4}, {2}, {1}]
+    agreed = agree_on_levels(logits, CHAIN, AXIS)
+    assert seen(agreed, 5, 18, 30, 42) == [{4}, {3}, {2}, {1}]
+    np.testing.assert_array_equal(agreed.argmax(0) > 0, logits.argmax(0) > 0)  # what is spine stays spine
+    np.testing.assert_array_equal(logits, before)
+
+
+def test_the_many_overrule_one_that_is_off() -> None:
+    logits = column((2, 10, {4: 1}), (14, 22, {3: 1}), (26, 34, {3: 0.8, 2: 0.2}), (38, 46, {1: 1}))
+    assert seen(agree_on_levels(logits, CHAIN, AXIS), 5, 18, 30, 42) == [{4}, {3}, {2}, {1}]
+
+
+def test_a_vertebra_that_was_missed_keeps_its_place_and_one_beyond_the_chain_is_none() -> None:
+    missed = column((2, 10, {4: 1}), (14, 22, {3: 1}), (38, 46, {1: 0.6, 2: 0.4}))
+    assert seen(agree_on_levels(missed, CHAIN, AXIS), 5, 18, 30, 42) == [{4}, {3}, {0}, {1}]
+    two = column((2, 10, {4: 1}), (26, 34, {2: 0.6, 3: 0.4}))
+    assert seen(agree_on_levels(two, CHAIN, AXIS), 5, 30) == [{4}, {2}]
+    beyond = column((2, 10, {4: 1}), (14, 22, {3: 1}), (26, 34, {2: 1}), (38, 46, {1: 1}), (50, 58, {1: 1}))
+    assert seen(agree_on_levels(beyond, CHAIN, AXIS), 5, 18, 30, 42, 54) == [{4}, {3}, {2}, {1}, {0}]
+
+
+def test_crumbs_take_the_level_beside_them_and_touching_vertebrae_stay() -> None:
+    crumbs = column((2, 10, {4: 1}), (14, 22, {3: 1}), (26, 34, {2: 1}), (38, 46, {1: 1}))
+    crumbs[:, 0, 30, 18] = (-2, 3, -2, -2, -2)  # a voxel of class 1 beside class 2
+    agreed = agree_on_levels(crumbs, CHAIN, AXIS)
+    assert agreed[:, 0, 30, 18].argmax() == 2
+    touching = column((2, 10, {4: 1}), (14, 22, {3: 0.6, 4: 0.4}), (26, 36, {2: 1}), (36, 46, {1: 1}))
+    agreed = agree_on_levels(touching, CHAIN, AXIS)
+    assert seen(agreed, 5, 18, 30, 42) == [{4}, {3}, {2}, {1}]
+
+
+@pytest.mark.parametrize("blocks", [(), ((2, 10, {3: 0.6, 4: 0.4}),)])
+def test_one_piece_alone_says_nothing(blocks: tuple[tuple[int, int, dict[int, float]], ...]) -> None:
+    logits = column(*blocks)
+    assert agree_on_levels(logits, CHAIN, AXIS) is logits
+
+
+def test_classes_off_the_chain_are_left_alone() -> None:
+    logits = column((2, 10, {4: 1}), (14, 22, {3: 0.6, 4: 0.4}), (26, 34, {2: 1}), (38, 46, {1: 1}))
+    agreed = agree_on_levels(logits, (4, 3, 2), AXIS)
+    assert seen(agreed, 5, 18, 30, 42) == [{4}, {3}, {2}, {1}]
+    np.testing.assert_array_equal(agreed[[0, 1]], logits[[0, 1]])
