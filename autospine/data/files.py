@@ -7,6 +7,7 @@ the suffixes that writers choose their format by: `case.nii.gz` is written as `.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import uuid
@@ -18,6 +19,11 @@ from typing import Any
 from autospine.errors import AutospineError, DataError, OutputError
 
 _REMEDY = "choose a folder that you may write to and that has space left"
+
+
+def json_digest(content: object) -> str:
+    """SHA-256 of `content` as JSON: the same for the same values, whatever the order of the keys in a table."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 @contextmanager

@@ -1,12 +1,12 @@
 """One level per vertebra: pieces of a segmentation are made the classes of a chain, in its order.
 
 A network that reads slices or patches tells levels by what it sees, and may call one vertebra L2 in some slices and L3
-in others, or two neighbours both L2. Together the pieces know better:
+in others, or two neighbours both L4. Together the pieces know better:
 
-    piece     votes for L5  L4  L3  L2     the chain laid along the pieces, where most votes agree
-      4                     .2  .8                L3
-      3                 .1  .9                    L4        two vertebrae cannot both be L4
-      2             .5  .5                        L5
+    piece     mean probability of L5  L4  L3  L2     the chain laid along the pieces, where it is likeliest
+      4                               .2  .8                L3
+      3                           .1  .9                    L4        two vertebrae cannot both be L4
+      2                       .5  .5                        L5
 
 Only classes that the plan names as a chain are treated so (`Configuration.levels`): each of them one piece, all about
 alike in size and apart by about the same distance. Our own method.
@@ -21,7 +21,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 SMALL = 0.2
-"""Of the median piece: smaller ones are crumbs, which vote nothing and take the level of the nearest piece."""
+"""Of the median piece: smaller ones are crumbs, which count for nothing and take the level of the nearest piece."""
 LONG = 1.5
 """Of the median extent along the chain: longer ones are several that touch, and stay as the network sees them."""
 NEAR = 0.5
@@ -40,7 +40,7 @@ def agree_on_levels(logits: npt.NDArray[np.float32], levels: Sequence[int], axis
     """Logits (K, a0, a1, a2) in which each piece of foreground is one of `levels` or background.
 
     Neighbouring pieces differ by as many levels as their distance is, in units of the usual one; where along `levels`
-    they begin is what has most of the probability over all their voxels. A piece beyond either end is background.
+    they begin is what is likeliest over all their voxels together. A piece beyond either end is background.
 
     Args:
         logits: of all classes, background first; left as they are.
@@ -65,27 +65,31 @@ def agree_on_levels(logits: npt.NDArray[np.float32], levels: Sequence[int], axis
     whole = large[extents <= LONG * usual]
     if len(whole) < 2:
         return logits
-    places = np.array([centre[axis] for centre in ndimage.center_of_mass(pieces > 0, pieces, whole)])
+    places = _places(pieces, whole, axis)
     order = np.argsort(places, kind="stable")
     whole, places = whole[order], places[order]
     ranks = _ranks(places, usual)
-    chosen = _most_votes(_votes(logits, rest, np.logaddexp(rest, together), pieces, whole, chain), ranks)
+    chosen = _likeliest(_evidence(logits, rest, np.logaddexp(rest, together), pieces, whole, chain), ranks)
 
     # piece -> 1 + position on the chain, 1 + its length for background, 0 where the network decides
     becomes = np.zeros(count + 1, np.int16)
     becomes[whole] = chosen
     crumbs = np.setdiff1d(np.arange(1, count + 1), large)
     if len(crumbs):
-        centres = np.array([centre[axis] for centre in ndimage.center_of_mass(pieces > 0, pieces, crumbs)])
-        becomes[crumbs] = chosen[np.abs(centres[:, None] - places[None]).argmin(axis=1)]
+        becomes[crumbs] = chosen[np.abs(_places(pieces, crumbs, axis)[:, None] - places).argmin(axis=1)]
     region = becomes[pieces]
     for _ in range(MARGIN_VOXELS):
-        region = np.where(pieces > 0, region, np.where(region > 0, region, ndimage.maximum_filter(region, size=3)))
+        region = np.where((pieces > 0) | (region > 0), region, ndimage.maximum_filter(region, size=3))
     agreed = logits.copy()
     agreed[chain] = np.where(region > 0, NEVER, logits[chain])
     for position, level in enumerate(chain, 1):
         agreed[level] = np.where(region == position, together, agreed[level])
     return agreed
+
+
+def _places(pieces: npt.NDArray[np.int32], which: npt.NDArray[np.int64], axis: int) -> npt.NDArray[np.float64]:
+    """Centre of each piece along `axis`, voxels."""
+    return np.array([centre[axis] for centre in ndimage.center_of_mass(pieces > 0, pieces, which)])
 
 
 def _ranks(places: npt.NDArray[np.float64], usual: float) -> npt.NDArray[np.int64]:
@@ -98,7 +102,7 @@ def _ranks(places: npt.NDArray[np.float64], usual: float) -> npt.NDArray[np.int6
     return np.concatenate(([0], np.cumsum(steps))).astype(np.int64)
 
 
-def _votes(
+def _evidence(
     logits: npt.NDArray[np.float32],
     rest: npt.NDArray[np.float32],
     total: npt.NDArray[np.float32],
@@ -117,14 +121,14 @@ def _votes(
     return np.stack([*(summed(logits[level]) for level in chain), summed(rest)], axis=1)
 
 
-def _most_votes(votes: npt.NDArray[np.float64], ranks: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """1 + the position on the chain of each piece, or 1 + its length for none, where most votes agree."""
-    length = votes.shape[1] - 1
+def _likeliest(evidence: npt.NDArray[np.float64], ranks: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """1 + position on the chain of each piece, 1 + its length for none, where all evidence together is largest."""
+    length = evidence.shape[1] - 1
     best, chosen = -np.inf, np.zeros(len(ranks), np.int64)
     for first in range(-int(ranks[-1]), length):
         positions = first + ranks
         positions = np.where((positions >= 0) & (positions < length), positions, length)
-        found = float(votes[np.arange(len(ranks)), positions].sum())
+        found = float(evidence[np.arange(len(ranks)), positions].sum())
         if found > best:
             best, chosen = found, positions + 1
     return chosen

@@ -124,6 +124,15 @@ def read_levels(fingerprint: Fingerprint) -> tuple[int, tuple[int, ...]] | None:
     return axis, chain
 
 
+def planned_levels(fingerprint: Fingerprint, axis_order: Sequence[int]) -> tuple[tuple[int, ...], int]:
+    """`levels` and `levels_axis` of a configuration whose planned axes are `axis_order`."""
+    column = read_levels(fingerprint)
+    if column is None:
+        return (), 0
+    axis, chain = column
+    return tuple(index + 1 for index in chain), list(axis_order).index(axis)
+
+
 def _column(case: CaseFingerprint, chain: Sequence[int], axis: int) -> tuple[list[float | None], list[float]] | None:
     """Place of each class of the chain and extents of those that are there, mm; None where a case has only one."""
     centroids = [case.class_centroids_mm[index] for index in chain]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import sys
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -28,9 +28,13 @@ class FaultsError(PlanError):
     def __init__(self, faults: Sequence[PlanError]) -> None:
         """Keep `faults`, two or more."""
         self.faults = tuple(faults)
-        listed = "\n".join(f"{fault.where}: {fault.found}; expected: {fault.expected}" for fault in faults)
         where = ", ".join(fault.where for fault in faults)
-        super().__init__(where, f"{len(faults)} faults:\n{listed}", "a value without faults", "correct these keys")
+        super().__init__(where, _listed(faults), "a value without faults", "correct these keys")
+
+
+def single_faults(error: PlanError) -> tuple[PlanError, ...]:
+    """Each fault that `error` tells of."""
+    return error.faults if isinstance(error, FaultsError) else (error,)
 
 
 class Checks:
@@ -58,9 +62,10 @@ class Checks:
             self._faults.append(_fault(where, "", found, expected))
         return condition
 
-    def ranges(self, part: Any) -> bool:
-        """Note each field of the dataclass `part` that is beyond its range; whether there was none."""
-        return all([self(False, *beyond) for beyond in beyond_ranges(vars(part))])
+    def ranges(self, part: Any) -> None:
+        """Note each field of the dataclass `part` that is beyond its range."""
+        for beyond in beyond_ranges(vars(part)):
+            self(False, *beyond)
 
     def __enter__(self) -> Checks:
         """Nothing is noted yet."""
@@ -134,7 +139,7 @@ def read_table(
     try:
         return cls(**values)
     except PlanError as error:
-        for fault in error.faults if isinstance(error, FaultsError) else (error,):
+        for fault in single_faults(error):
             # A part names its own table, as in `network.strides`; so does the path that leads to it.
             key = fault.where.removeprefix(f"{path.rpartition('.')[2]}.") if path else fault.where
             dotted = f"{path}.{key}" if path else key
@@ -152,18 +157,23 @@ def raise_faults(where: str, faults: Sequence[PlanError], remedy: str = REMEDY) 
         said = remedy if fault.remedy == REMEDY else fault.remedy
         raise PlanError(fault.where, fault.found, fault.expected, said)
     if faults:
-        lines = []
-        for fault in faults:
-            place = fault.where.removeprefix(where).removeprefix(", ")
-            lines.append(f"{f'{place}: ' if place else ''}{fault.found}; expected: {fault.expected}")
-        found = f"{len(faults)} faults:\n" + "\n".join(lines)
-        raise PlanError(where, found, "a file without faults", remedy.replace("this key", "these keys"))
+        several = remedy.replace("this key", "these keys")
+        raise PlanError(where, _listed(faults, where), "a file without faults", several)
 
 
-def unknown_keys(table: Mapping[str, Any], known: Sequence[str], where: str) -> list[PlanError]:
+def _listed(faults: Sequence[PlanError], where: str = "") -> str:
+    """A line for each fault, without the place `where` that all of them share."""
+    lines = [f"{len(faults)} faults:"]
+    for fault in faults:
+        place = fault.where.removeprefix(where).removeprefix(", ")
+        lines.append(f"{f'{place}: ' if place else ''}{fault.found}; expected: {fault.expected}")
+    return "\n".join(lines)
+
+
+def unknown_keys(keys: Iterable[str], known: Sequence[str], where: str) -> list[PlanError]:
     """A fault for each key that is not known, naming the nearest right one."""
     found = []
-    for key in table:
+    for key in keys:
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
             expected = f"perhaps `{near[0]}`" if near else f"one of {', '.join(known)}"

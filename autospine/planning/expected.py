@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-
+from autospine.data.files import json_digest
 from autospine.planning.convert import to_table
 from autospine.planning.memory import Machine, training_memory_gb
 from autospine.planning.plan import Configuration, ExpectedPlan
@@ -43,4 +41,4 @@ def expectation_key(configuration: Configuration) -> str:
         training.optimiser,
         None if training.budget_s is None else float(training.budget_s),
     ]
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:KEY_LENGTH]
+    return json_digest(content)[:KEY_LENGTH]

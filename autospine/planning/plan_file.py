@@ -16,7 +16,7 @@ from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import Comment, Table
 
 from autospine.errors import PlanError
-from autospine.planning.convert import REMEDY, REPLAN, FaultsError, raise_faults, read_table, to_table
+from autospine.planning.convert import REMEDY, REPLAN, raise_faults, read_table, single_faults, to_table
 from autospine.planning.plan import SCHEMA, Configuration, IntensityPlan, Plan
 
 
@@ -80,7 +80,7 @@ def plan_from_toml(text: str, where: str = "plan.toml") -> Plan:
     try:
         return Plan(**values, configurations=configurations, reasons={**_reasons(document), **rest})
     except PlanError as error:
-        single = error.faults if isinstance(error, FaultsError) else (error,)
+        single = single_faults(error)
         found = [PlanError(f"{where}, key {fault.where}", fault.found, fault.expected, REMEDY) for fault in single]
         raise_faults(where, found, REPLAN)
         raise

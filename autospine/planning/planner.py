@@ -15,7 +15,7 @@ import numpy as np
 
 from autospine.errors import PlanError
 from autospine.planning import rules
-from autospine.planning.anatomy import read_anatomy, read_levels
+from autospine.planning.anatomy import planned_levels, read_anatomy
 from autospine.planning.expected import expect
 from autospine.planning.fingerprint import Fingerprint
 from autospine.planning.grid import Grid, planned_grid
@@ -229,7 +229,8 @@ def configure(
     kept = float(np.median([prod(case.cropped_shape) / prod(case.shape) for case in fingerprint.cases]))
     neighbours = recipe.neighbours if name == "2.5d" else 0
     sizes = usual_sizes(fingerprint.cases, grid.axis_order, spacing)
-    anatomy, column = read_anatomy(fingerprint), read_levels(fingerprint)
+    anatomy = read_anatomy(fingerprint)
+    levels, levels_axis = planned_levels(fingerprint, grid.axis_order)
     axes = tuple(anatomy[axis] for axis in grid.axis_order[-dimension:])
     whole, rule_of_low = prod(shape), name != LOW and less.patch_limit is None
 
@@ -263,8 +264,8 @@ def configure(
             overlap=recipe.overlap,
             neighbours=neighbours,
             previous=LOW if name == CASCADE else None,
-            levels=() if column is None else tuple(index + 1 for index in column[1]),
-            levels_axis=0 if column is None else grid.axis_order.index(column[0]),
+            levels=levels,
+            levels_axis=levels_axis,
         )
 
     share = Share(grid.voxels * len(fingerprint.cases), _dataset_fraction(recipe), less.max_batch)

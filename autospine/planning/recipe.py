@@ -141,7 +141,7 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
     except (TOMLKitError, ValueError, OSError) as error:
         raise PlanError(str(path), f"not readable as TOML: {error}", "a recipe like plans/default.toml") from None
     known = [item.name for item in fields(Recipe) if item.name != "name"]
-    faults = unknown_keys({key: value for key, value in table.items() if key == "name"}, known, str(path))
+    faults = unknown_keys(table.keys() & {"name"}, known, str(path))  # a recipe is called as its file
     recipe = read_table(Recipe, {**to_table(Recipe()), **table, "name": path.stem}, str(path), "", faults)
     raise_faults(str(path), faults)
     assert recipe is not None

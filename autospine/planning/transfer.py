@@ -14,7 +14,7 @@ import numpy as np
 
 from autospine.errors import PlanError
 from autospine.planning import rules
-from autospine.planning.anatomy import AXIS_NAMES, read_anatomy, read_levels
+from autospine.planning.anatomy import AXIS_NAMES, planned_levels, read_anatomy
 from autospine.planning.decisions import LEFT_OUT, decisions
 from autospine.planning.expected import expect
 from autospine.planning.fingerprint import Fingerprint
@@ -163,9 +163,7 @@ def _move(
     planned = plan_training(recipe, configuration.patch, axes)
     loss, adaptive = _loss(configuration, fingerprint), configuration.loss.kind == "dice_size_adaptive_ce"
     training = replace(configuration.training, mirror_axes=planned.mirror_axes, rotation_deg=planned.rotation_deg)
-    column = read_levels(fingerprint)
-    levels = () if column is None else tuple(index + 1 for index in column[1])
-    levels_axis = 0 if column is None else configuration.axis_order.index(column[0])
+    levels, levels_axis = planned_levels(fingerprint, configuration.axis_order)
     moved = replace(
         configuration,
         median_shape=shape,

@@ -14,8 +14,6 @@ The key hashes everything preparation depends on: another key, another store. Op
 from __future__ import annotations
 
 import errno
-import hashlib
-import json
 import multiprocessing
 import signal
 from collections.abc import Callable, Generator, Sequence
@@ -29,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from autospine.data.files import atomic_path, read_json, write_json
+from autospine.data.files import atomic_path, json_digest, read_json, write_json
 from autospine.errors import AutospineError, DataError, OutputError, PlanError
 from autospine.planning.plan import Configuration, IntensityPlan, Plan
 from autospine.preprocessing.memory import bounded_workers
@@ -123,7 +121,7 @@ def stored_key(plan: Plan, configuration: Configuration) -> str:
         "use_mask": configuration.use_mask,
         "resampling": asdict(configuration.resampling),
     }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return json_digest(content)
 
 
 def store_name(plan: Plan, configuration: Configuration) -> str:

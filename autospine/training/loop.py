@@ -6,8 +6,6 @@ It needs the store of prepared cases and torch; it reads no image file.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -16,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from autospine.data.files import json_digest
 from autospine.data.folds import Fold
 from autospine.errors import AutospineError, Stopped
 from autospine.networks.device import autocast
@@ -209,7 +208,7 @@ def training_identity(
     """
     content = [configuration_to_dict(replace(configuration, expected=None)), store.key, fold.train, fold.validation]
     content += [previous.key] if previous is not None else []
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return json_digest(content)
 
 
 def _progress(

@@ -10,8 +10,6 @@ segmentations. They are kept beside the weights that made them, and made anew wh
 
 from __future__ import annotations
 
-import hashlib
-import json
 import random
 import shlex
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from autospine.data.files import json_digest
 from autospine.data.folds import Fold
 from autospine.errors import PlanError
 from autospine.planning.model import WEIGHTS, ModelCard, read_model, weights_digest
@@ -57,7 +56,7 @@ class OutOfFold:
     def stage(self) -> PreviousStage:
         """Where the segmentations are, once `segment_out_of_fold` has made them."""
         files = {name: self.folder(fold) / f"{name}.npy" for name, fold in self.networks.items()}
-        return PreviousStage(files, _hash(sorted(self.keys.items())))
+        return PreviousStage(files, json_digest(sorted(self.keys.items())))
 
     def folder(self, fold: int) -> Path:
         """The folder of one fold's segmentations: another key, another folder."""
@@ -100,7 +99,7 @@ def find_out_of_fold(
     shared = [FORMAT, stored_key(plan, first), stored_key(plan, configuration)]
     shared += [list(first.patch), first.overlap, list(first.training.mirror_axes)]
     weights = {fold: weights_digest(model, fold) for fold in needed}
-    keys = {fold: _hash([*shared, digest]) for fold, digest in weights.items()}
+    keys = {fold: json_digest([*shared, digest]) for fold, digest in weights.items()}
     return OutOfFold(first, model, networks, keys, weights)
 
 
@@ -175,7 +174,3 @@ def _command(dataset: Path, folds: str, configuration: Configuration) -> str:
 
 def _listed(folds: Sequence[int]) -> str:
     return ", ".join(map(str, folds))
-
-
-def _hash(content: object) -> str:
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()

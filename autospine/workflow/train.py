@@ -119,9 +119,9 @@ def train_fold(
         OutputError: the run folder cannot be written.
         Stopped: the user stopped; the same call goes on.
     """
-    from autospine.networks.device import is_out_of_memory
+    from autospine.networks.device import is_out_of_memory, resolve_device
 
-    device = _device(request)
+    device = resolve_device(request.device)
     try:
         return _train_fold(dataset, fold, runs, request, replaced_later, device, progress or Silent())
     except RuntimeError as error:
@@ -129,12 +129,6 @@ def train_fold(
             raise
         remedy = "plan for less with `autospine plan --memory 8GB --overwrite`, or close what else uses the device"
         raise DeviceError(str(device), "not enough memory for this plan", remedy=remedy) from error
-
-
-def _device(request: TrainRequest) -> torch.device:
-    from autospine.networks.device import resolve_device
-
-    return resolve_device(request.device)
 
 
 def _train_fold(
@@ -189,7 +183,6 @@ def _train_fold(
         replaced = (fold, *replaced_later) if request.overwrite else (fold,)
         model = run.model(configuration.name)
         _check_card(model, card, replaced)
-        _clear_removed(model)
         if request.overwrite:
             for number in replaced:
                 _remove(run.fold(configuration.name, number))
@@ -266,6 +259,8 @@ def _check_split(run: RunFolder, split: Fold, store: Store, fingerprint: Fingerp
 
 def _remove(folder: Path) -> None:
     """Remove a fold's folder; renamed first, so that an interrupted removal leaves no half of a training."""
+    for left in folder.parent.glob(f"{REMOVED}{folder.name}-*"):  # by an interrupted removal
+        shutil.rmtree(left, ignore_errors=True)
     if folder.exists():
         doomed = folder.with_name(f"{REMOVED}{folder.name}-{os.getpid()}")
         try:
@@ -274,12 +269,6 @@ def _remove(folder: Path) -> None:
         except OSError as error:
             found = f"cannot be removed ({error.strerror or error})"
             raise OutputError(str(folder), found, remedy="check the permissions of this folder") from error
-
-
-def _clear_removed(model: Path) -> None:
-    """Remove what an interrupted removal has left in the folder of a model."""
-    for left in model.glob(f"{REMOVED}*"):
-        shutil.rmtree(left, ignore_errors=True)
 
 
 def fold_numbers(text: str, dataset: Path, runs: Path) -> tuple[int, ...]:

@@ -96,7 +96,7 @@ def test_a_card_never_describes_weights_of_another_plan(
     runs = run.root.parent
     train_fold(toy_dataset, 0, runs, request())
     model, before = run.model("2d"), (run.model("2d") / MODEL).read_bytes()
-    left = model / ".removed-fold_3-1"
+    left = model / ".removed-fold_0-1"
     left.mkdir()
     text = run.plan.read_text()
     run.plan.write_text(text.replace("order_label = 1", "order_label = 0"))
