@@ -8,17 +8,23 @@ in others, or two neighbours both L4. Together the pieces know better:
       3                           .1  .9                    L4        two vertebrae cannot both be L4
       2                       .5  .5                        L5
 
+A network may also call a whole column one level too high, where it stands unusually in the view. How many pieces there
+are speaks against that: where every case so far showed the first and the last of seven levels, seven pieces are all of
+them (`LevelsPlan.ends_seen`). Only a network that is quite sure of another start is believed.
+
 Only classes that the plan names as a chain are treated so (`Configuration.levels`): each of them one piece, all about
 alike in size and apart by about the same distance. Our own method.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from math import log
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
+
+from autospine.planning.plan import LevelsPlan
 
 SMALL = 0.2
 """Of the median piece: smaller ones are crumbs, which count for nothing and take the level of the nearest piece."""
@@ -36,22 +42,22 @@ NEVER = -1e4
 """Logit of a class that is out of the question."""
 
 
-def agree_on_levels(logits: npt.NDArray[np.float32], levels: Sequence[int], axis: int) -> npt.NDArray[np.float32]:
-    """Logits (K, a0, a1, a2) in which each piece of foreground is one of `levels` or background.
+def agree_on_levels(logits: npt.NDArray[np.float32], levels: LevelsPlan) -> npt.NDArray[np.float32]:
+    """Logits (K, a0, a1, a2) in which each piece of foreground is one of the levels or background.
 
-    Neighbouring pieces differ by as many levels as their distance is, in units of the usual one; where along `levels`
-    they begin is what is likeliest over all their voxels together. A piece beyond either end is background.
+    Neighbouring pieces differ by as many levels as their distance is, in units of the usual one; the level that they
+    begin with is the likeliest by all their voxels together and by what views of this data set show. A piece beyond
+    either end is background.
 
     Args:
         logits: of all classes, background first; left as they are.
-        levels: classes in their order along `axis`, at least two.
-        axis: of the volume, 0 to 2.
+        levels: what the plan knows of them; its axis is one of the volume's.
 
     Returns:
         New logits; the very same array where there are no two pieces to compare.
     """
-    others = [index for index in range(1, len(logits)) if index not in levels]
-    chain = np.array(levels)
+    others = [index for index in range(1, len(logits)) if index not in levels.classes]
+    chain, axis = np.array(levels.classes), levels.axis
     rest = np.logaddexp.reduce(logits[[0, *others]], axis=0)  # not on the chain
     together = np.logaddexp.reduce(logits[chain], axis=0)
     pieces, count = ndimage.label(together > rest)
@@ -69,7 +75,8 @@ def agree_on_levels(logits: npt.NDArray[np.float32], levels: Sequence[int], axis
     order = np.argsort(places, kind="stable")
     whole, places = whole[order], places[order]
     ranks = _ranks(places, usual)
-    chosen = _likeliest(_evidence(logits, rest, np.logaddexp(rest, together), pieces, whole, chain), ranks)
+    evidence = _evidence(logits, rest, np.logaddexp(rest, together), pieces, whole, chain)
+    chosen = _likeliest(evidence, ranks, levels.ends_seen)
 
     # piece -> 1 + position on the chain, 1 + its length for background, 0 where the network decides
     becomes = np.zeros(count + 1, np.int16)
@@ -110,7 +117,10 @@ def _evidence(
     whole: npt.NDArray[np.int64],
     chain: npt.NDArray[np.int64],
 ) -> npt.NDArray[np.float64]:
-    """(pieces, levels + 1): log probability of each level, then of none of them, summed over a piece's voxels."""
+    """(pieces, levels + 1): log probability of each level, then of none of them; summed, mean of the column's voxels.
+
+    The mean, not the sum: the voxels of a case err together, so that they say no more than one of them would.
+    """
     inside = pieces > 0
     of_piece, length = pieces[inside], int(pieces.max()) + 1
 
@@ -118,17 +128,23 @@ def _evidence(
         said = np.maximum(values[inside] - total[inside], DOUBT)
         return np.bincount(of_piece, said, minlength=length)[whole].astype(np.float64)
 
-    return np.stack([*(summed(logits[level]) for level in chain), summed(rest)], axis=1)
+    every = np.stack([*(summed(logits[level]) for level in chain), summed(rest)], axis=1)
+    mean: npt.NDArray[np.float64] = every / np.bincount(of_piece, minlength=length)[whole].sum()
+    return mean
 
 
-def _likeliest(evidence: npt.NDArray[np.float64], ranks: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """1 + position on the chain of each piece, 1 + its length for none, where all evidence together is largest."""
+def _likeliest(
+    evidence: npt.NDArray[np.float64], ranks: npt.NDArray[np.int64], ends_seen: tuple[float, float]
+) -> npt.NDArray[np.int64]:
+    """1 + position on the chain of each piece, 1 + its length for none, where evidence and view together say most."""
     length = evidence.shape[1] - 1
     best, chosen = -np.inf, np.zeros(len(ranks), np.int64)
     for first in range(-int(ranks[-1]), length):
         positions = first + ranks
+        ends = (first <= 0, positions[-1] >= length - 1)
+        said = sum(log(share if there else 1 - share) for there, share in zip(ends, ends_seen, strict=True))
         positions = np.where((positions >= 0) & (positions < length), positions, length)
-        found = float(evidence[np.arange(len(ranks)), positions].sum())
+        found = said + float(evidence[np.arange(len(ranks)), positions].sum())
         if found > best:
             best, chosen = found, positions + 1
     return chosen

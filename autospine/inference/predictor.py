@@ -86,8 +86,7 @@ def predict_logits(
         progress(min(first + together, len(tiles)), len(tiles))
     total /= weight
     cropped: npt.NDArray[np.float32] = total.numpy()[(slice(None), *back[1:])]
-    levels = configuration.levels
-    return agree_on_levels(cropped, levels, configuration.levels_axis) if levels else cropped
+    return cropped if configuration.levels is None else agree_on_levels(cropped, configuration.levels)
 
 
 def _tiles(shape: tuple[int, ...], patch: tuple[int, ...], overlap: float) -> Iterator[Tile]:

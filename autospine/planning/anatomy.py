@@ -14,6 +14,7 @@ from itertools import combinations, pairwise
 from statistics import median
 
 from autospine.planning.fingerprint import CaseFingerprint, Fingerprint
+from autospine.planning.plan import LevelsPlan
 
 AGREEMENT = 0.95
 """Share of the cases with both classes that must show the same order; one odd field of view in twenty is let pass."""
@@ -124,13 +125,17 @@ def read_levels(fingerprint: Fingerprint) -> tuple[int, tuple[int, ...]] | None:
     return axis, chain
 
 
-def planned_levels(fingerprint: Fingerprint, axis_order: Sequence[int]) -> tuple[tuple[int, ...], int]:
-    """`levels` and `levels_axis` of a configuration whose planned axes are `axis_order`."""
+def planned_levels(fingerprint: Fingerprint, axis_order: Sequence[int]) -> LevelsPlan | None:
+    """`levels` of a configuration whose planned axes are `axis_order`."""
     column = read_levels(fingerprint)
     if column is None:
-        return (), 0
+        return None
     axis, chain = column
-    return tuple(index + 1 for index in chain), list(axis_order).index(axis)
+    cases = [case.class_centroids_mm for case in fingerprint.cases]
+    # half a case for either answer: what every case so far shows, the next one may not
+    seen = [(sum(case[end] is not None for case in cases) + 0.5) / (len(cases) + 1) for end in (chain[0], chain[-1])]
+    classes = tuple(index + 1 for index in chain)
+    return LevelsPlan(classes, list(axis_order).index(axis), (round(seen[0], 4), round(seen[1], 4)))
 
 
 def _column(case: CaseFingerprint, chain: Sequence[int], axis: int) -> tuple[list[float | None], list[float]] | None:

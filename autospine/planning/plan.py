@@ -180,6 +180,30 @@ class TrainingPlan:
 
 
 @dataclass(frozen=True)
+class LevelsPlan:
+    """Classes that follow each other along an axis, one piece each, such as vertebrae.
+
+    A prediction makes each of its pieces one of them, in order; see `inference.levels`.
+    """
+
+    classes: tuple[int, ...]
+    """In their order along `axis`; the first label is 1."""
+    axis: int
+    """Planned axis, 0 to 2."""
+    ends_seen: tuple[float, float]
+    """Shares of the cases that show the first and the last of `classes`, above 0 and below 1."""
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        with Checks("levels.") as check:
+            distinct = len(set(self.classes)) == len(self.classes) > 1
+            check(distinct and min(self.classes) > 0, "classes", self.classes, "two or more distinct classes from 1")
+            check(self.axis in range(3), "axis", self.axis, "0, 1 or 2")
+            shares = len(self.ends_seen) == 2 and all(0 < share < 1 for share in self.ends_seen)
+            check(shares, "ends_seen", self.ends_seen, "two shares above 0 and below 1")
+
+
+@dataclass(frozen=True)
 class ExpectedPlan:
     """What a training is expected to take; `train` reports how true it was. Nothing is decided by it afterwards."""
 
@@ -231,11 +255,8 @@ class Configuration:
     """2.5d: slices on either side that enter as channels beside the one that is segmented."""
     previous: str | None = None
     """Cascade: the configuration whose segmentation enters as one channel per class."""
-    levels: tuple[int, ...] = ()
-    """Classes (from 1) that follow each other along `levels_axis`, one piece each, such as vertebrae: a prediction
-    makes each piece one of them, in this order. Empty: every voxel by itself."""
-    levels_axis: int = 0
-    """Planned axis of `levels`, 0 to 2."""
+    levels: LevelsPlan | None = None
+    """What a prediction knows of the levels of a column; None: every voxel by itself."""
     expected: ExpectedPlan | None = None
     """What a training is expected to take."""
 
@@ -271,11 +292,9 @@ class Configuration:
                 check(right, "network.in_channels", network.in_channels, entering)
             weights = self.loss.class_weights
             check(len(weights) == network.out_channels, "loss.class_weights", weights, "one per network output")
-            known = set(self.levels) <= set(range(1, network.out_channels))
-            distinct = len(set(self.levels)) == len(self.levels) != 1
-            expected = f"two or more distinct classes from 1 to {network.out_channels - 1}, or none"
-            check(known and distinct, "levels", self.levels, expected)
-            check(self.levels_axis in range(3), "levels_axis", self.levels_axis, "0, 1 or 2")
+            if self.levels is not None:
+                chain, last = self.levels.classes, network.out_channels - 1
+                check(max(chain) <= last, "levels.classes", chain, f"classes from 1 to {last}")
             mirror = self.training.mirror_axes
             right = len(set(mirror)) == len(mirror) and all(0 <= axis < size for axis in mirror)
             check(right, "training.mirror_axes", mirror, f"distinct patch axes from 0 to {size - 1}")

@@ -230,7 +230,7 @@ def configure(
     neighbours = recipe.neighbours if name == "2.5d" else 0
     sizes = usual_sizes(fingerprint.cases, grid.axis_order, spacing)
     anatomy = read_anatomy(fingerprint)
-    levels, levels_axis = planned_levels(fingerprint, grid.axis_order)
+    levels = planned_levels(fingerprint, grid.axis_order)
     axes = tuple(anatomy[axis] for axis in grid.axis_order[-dimension:])
     whole, rule_of_low = prod(shape), name != LOW and less.patch_limit is None
 
@@ -265,7 +265,6 @@ def configure(
             neighbours=neighbours,
             previous=LOW if name == CASCADE else None,
             levels=levels,
-            levels_axis=levels_axis,
         )
 
     share = Share(grid.voxels * len(fingerprint.cases), _dataset_fraction(recipe), less.max_batch)

@@ -64,13 +64,7 @@ def explain(configuration: Configuration, facts: Facts) -> dict[str, str]:
         **_loss(configuration, facts),
         **_training(configuration, facts),
     }
-    if configuration.levels:
-        names = " < ".join(facts.classes[value - 1] for value in configuration.levels)
-        axis = AXIS_NAMES[configuration.axis_order[configuration.levels_axis]]
-        reasons["levels"] = f"{names} {axis}, evenly and apart: each predicted piece is one of them, in order (ours)"
-    else:
-        reasons["levels"] = "the labels are not three or more pieces that follow each other evenly (ours)"
-    reasons["levels_axis"] = "the planned axis along which levels follow each other; 0 where there are none"
+    reasons |= level_reasons(configuration, facts.classes)
     if configuration.previous is not None:
         reasons["previous"] = (
             "its segmentation tells the whole anatomy where the patch sees a part, and is refined at full resolution"
@@ -263,6 +257,21 @@ def _batch_dice(configuration: Configuration, facts: Facts) -> str:
     else:
         reason = f"{saw}, too near {asked} for a low resolution to pay: Dice is taken per patch"
     return f"{reason} ({RULE})"
+
+
+def level_reasons(configuration: Configuration, classes: Sequence[str]) -> dict[str, str]:
+    """Why the levels are what they are; nothing where there are none. `classes` names the labels in their order."""
+    levels = configuration.levels
+    if levels is None:
+        return {}
+    names = [classes[value - 1] for value in levels.classes]
+    order = f"{' < '.join(names)} {AXIS_NAMES[configuration.axis_order[levels.axis]]}, evenly and apart"
+    return {
+        "levels.classes": f"{order}: each predicted piece is one of them, in order (ours)",
+        "levels.axis": "the planned axis along which they follow each other",
+        "levels.ends_seen": f"shares of the cases that show {names[0]} and {names[-1]}, half a case added either way: "
+        "how surely a column of as many pieces as levels begins and ends with them (ours)",
+    }
 
 
 def mirror_reason(mirrored: Sequence[int], axes: Sequence[AxisAnatomy]) -> str:

@@ -23,7 +23,7 @@ from autospine.planning.loss import usual_sizes
 from autospine.planning.memory import Machine
 from autospine.planning.plan import Configuration, LossPlan, Plan
 from autospine.planning.planner import planned_intensities
-from autospine.planning.reasons import MADE_FOR, mirror_reason
+from autospine.planning.reasons import MADE_FOR, level_reasons, mirror_reason
 from autospine.planning.recipe import Recipe
 from autospine.planning.training import plan_training
 
@@ -60,7 +60,8 @@ def transfer_plan(source: Plan, fingerprint: Fingerprint, recipe: Recipe, *, mac
         moved, renewed = _move(configuration, fingerprint, recipe, shapes[name], machine)
         configurations.append(moved)
         taken = (decision for decision in decisions(source) if decision.key.startswith(f"{name}."))
-        known = (item for item in taken if item.value is not None and f"{name}.expected" not in item.sections)
+        anew = {f"{name}.expected", f"{name}.levels"}
+        known = (item for item in taken if item.value is not None and anew.isdisjoint(item.sections))
         reasons |= {item.key: _taken(source, item.reason) for item in known}
         reasons[f"{name}.axis_order"] = f"{_taken(source)}; {_same_axes(configuration, grid)}"
         reasons |= {f"{name}.{key}": text for key, text in renewed.items()}
@@ -163,15 +164,13 @@ def _move(
     planned = plan_training(recipe, configuration.patch, axes)
     loss, adaptive = _loss(configuration, fingerprint), configuration.loss.kind == "dice_size_adaptive_ce"
     training = replace(configuration.training, mirror_axes=planned.mirror_axes, rotation_deg=planned.rotation_deg)
-    levels, levels_axis = planned_levels(fingerprint, configuration.axis_order)
     moved = replace(
         configuration,
         median_shape=shape,
         network=network,
         loss=loss,
         training=training,
-        levels=levels,
-        levels_axis=levels_axis,
+        levels=planned_levels(fingerprint, configuration.axis_order),
         expected=None,
     )
     moved = replace(moved, expected=expect(moved, machine))
@@ -180,7 +179,7 @@ def _move(
         "network.in_channels": f"what enters with {channels} image channel(s)",
         "network.out_channels": f"background and {labels} labels",
         "loss.class_weights": "by the sizes of these labels" if adaptive else "plain cross entropy weighs all alike",
-        "levels": "by the order of these labels",
+        **level_reasons(moved, [name for name, _ in fingerprint.labels]),
         "training.mirror_axes": mirror_reason(planned.mirror_axes, axes),
         "training.rotation_deg": "as far as the order and the sides of these labels allow",
         "expected.memory_gb": "estimated anew for these channels and labels",

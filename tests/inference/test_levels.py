@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from autospine.inference.levels import agree_on_levels
+from autospine.planning.plan import LevelsPlan
 
-CHAIN = (4, 3, 2, 1)
-"""From below to above, as levels often are numbered from above."""
 SHAPE = (5, 60, 20)
-AXIS = 1
+UNKNOWN = (0.5, 0.5)
+"""Ends that half of the cases show say nothing."""
+CHAIN = LevelsPlan((4, 3, 2, 1), 1, UNKNOWN)
+"""From below to above, as levels often are numbered from above."""
 
 
 def column(*blocks: tuple[int, int, dict[int, float]]) -> npt.NDArray[np.float32]:
@@ -38,7 +42,7 @@ def test_a_vertebra_of_two_levels_becomes_one() -> None:
     logits = column((2, 10, {4: 1}), (14, 22, {3: 0.6, 4: 0.4}), (26, 34, {2: 1}), (38, 46, {1: 1}))
     before = logits.copy()
     assert seen(logits, 5, 18, 30, 42) == [{4}, {3, 4}, {2}, {1}]
-    agreed = agree_on_levels(logits, CHAIN, AXIS)
+    agreed = agree_on_levels(logits, CHAIN)
     assert seen(agreed, 5, 18, 30, 42) == [{4}, {3}, {2}, {1}]
     np.testing.assert_array_equal(agreed.argmax(0) > 0, logits.argmax(0) > 0)  # what is spine stays spine
     np.testing.assert_array_equal(logits, before)
@@ -46,36 +50,54 @@ def test_a_vertebra_of_two_levels_becomes_one() -> None:
 
 def test_the_many_overrule_one_that_is_off() -> None:
     logits = column((2, 10, {4: 1}), (14, 22, {3: 1}), (26, 34, {3: 0.8, 2: 0.2}), (38, 46, {1: 1}))
-    assert seen(agree_on_levels(logits, CHAIN, AXIS), 5, 18, 30, 42) == [{4}, {3}, {2}, {1}]
+    assert seen(agree_on_levels(logits, CHAIN), 5, 18, 30, 42) == [{4}, {3}, {2}, {1}]
 
 
 def test_a_vertebra_that_was_missed_keeps_its_place_and_one_beyond_the_chain_is_none() -> None:
     missed = column((2, 10, {4: 1}), (14, 22, {3: 1}), (38, 46, {1: 0.6, 2: 0.4}))
-    assert seen(agree_on_levels(missed, CHAIN, AXIS), 5, 18, 30, 42) == [{4}, {3}, {0}, {1}]
+    assert seen(agree_on_levels(missed, CHAIN), 5, 18, 30, 42) == [{4}, {3}, {0}, {1}]
     two = column((2, 10, {4: 1}), (26, 34, {2: 0.6, 3: 0.4}))
-    assert seen(agree_on_levels(two, CHAIN, AXIS), 5, 30) == [{4}, {2}]
+    assert seen(agree_on_levels(two, CHAIN), 5, 30) == [{4}, {2}]
     beyond = column((2, 10, {4: 1}), (14, 22, {3: 1}), (26, 34, {2: 1}), (38, 46, {1: 1}), (50, 58, {1: 1}))
-    assert seen(agree_on_levels(beyond, CHAIN, AXIS), 5, 18, 30, 42, 54) == [{4}, {3}, {2}, {1}, {0}]
+    assert seen(agree_on_levels(beyond, CHAIN), 5, 18, 30, 42, 54) == [{4}, {3}, {2}, {1}, {0}]
 
 
 def test_crumbs_take_the_level_beside_them_and_touching_vertebrae_stay() -> None:
     crumbs = column((2, 10, {4: 1}), (14, 22, {3: 1}), (26, 34, {2: 1}), (38, 46, {1: 1}))
     crumbs[:, 0, 30, 18] = (-2, 3, -2, -2, -2)  # a voxel of class 1 beside class 2
-    agreed = agree_on_levels(crumbs, CHAIN, AXIS)
+    agreed = agree_on_levels(crumbs, CHAIN)
     assert agreed[:, 0, 30, 18].argmax() == 2
     touching = column((2, 10, {4: 1}), (14, 22, {3: 0.6, 4: 0.4}), (26, 36, {2: 1}), (36, 46, {1: 1}))
-    agreed = agree_on_levels(touching, CHAIN, AXIS)
+    agreed = agree_on_levels(touching, CHAIN)
     assert seen(agreed, 5, 18, 30, 42) == [{4}, {3}, {2}, {1}]
 
 
 @pytest.mark.parametrize("blocks", [(), ((2, 10, {3: 0.6, 4: 0.4}),)])
 def test_one_piece_alone_says_nothing(blocks: tuple[tuple[int, int, dict[int, float]], ...]) -> None:
     logits = column(*blocks)
-    assert agree_on_levels(logits, CHAIN, AXIS) is logits
+    assert agree_on_levels(logits, CHAIN) is logits
 
 
 def test_classes_off_the_chain_are_left_alone() -> None:
     logits = column((2, 10, {4: 1}), (14, 22, {3: 0.6, 4: 0.4}), (26, 34, {2: 1}), (38, 46, {1: 1}))
-    agreed = agree_on_levels(logits, (4, 3, 2), AXIS)
+    agreed = agree_on_levels(logits, LevelsPlan((4, 3, 2), 1, UNKNOWN))
     assert seen(agreed, 5, 18, 30, 42) == [{4}, {3}, {2}, {1}]
     np.testing.assert_array_equal(agreed[[0, 1]], logits[[0, 1]])
+
+
+def test_a_column_one_level_off_is_put_right_by_what_views_show() -> None:
+    """All four levels are there and the network names them one too high, with doubts."""
+    off = column((2, 10, {4: 0.4, 3: 0.6}), (14, 22, {2: 0.8, 3: 0.2}), (26, 34, {1: 1}), (38, 46, {1: 1}))
+    assert seen(agree_on_levels(off / 2, CHAIN), 5, 18, 30, 42) == [{3}, {2}, {1}, {0}]
+    always = replace(CHAIN, ends_seen=(0.98, 0.98))
+    assert seen(agree_on_levels(off / 2, always), 5, 18, 30, 42) == [{4}, {3}, {2}, {1}]
+    upper_end = replace(CHAIN, ends_seen=(0.5, 0.98))
+    assert seen(agree_on_levels(off / 2, upper_end), 5, 18, 30, 42) == [{3}, {2}, {1}, {0}]
+
+
+def test_a_network_that_is_sure_is_believed_about_a_smaller_view() -> None:
+    always = replace(CHAIN, ends_seen=(0.98, 0.98))
+    upper = column((2, 10, {2: 1}), (14, 22, {1: 1}))
+    assert seen(agree_on_levels(2 * upper, always), 5, 18) == [{2}, {1}]
+    missed = column((14, 22, {3: 1}), (26, 34, {2: 1}), (38, 46, {1: 1}))
+    assert seen(agree_on_levels(missed, always), 5, 18, 30, 42) == [{0}, {3}, {2}, {1}]

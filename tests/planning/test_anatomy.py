@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from autospine.planning.anatomy import longest_chain, read_anatomy, read_levels, sided_pairs
+from autospine.planning.anatomy import longest_chain, planned_levels, read_anatomy, read_levels, sided_pairs
 from autospine.planning.fingerprint import Fingerprint
+from autospine.planning.plan import LevelsPlan
 from autospine.planning.planner import make_plan
 from autospine.planning.recipe import Recipe
 
@@ -72,3 +73,12 @@ def test_vertebrae_are_levels_and_nested_or_paired_labels_are_not(make_fingerpri
     assert read_levels(column((50.0, 50.0, 50.0, 50.0), 26.0)) is None  # no order at all
     two = make_fingerprint(*grid, ("anterior", "posterior"), voxels=(1000, 1000))
     assert read_levels(two) is None
+
+
+def test_levels_say_how_often_a_view_shows_their_ends(lumbar: Fingerprint) -> None:
+    levels = planned_levels(lumbar, (2, 0, 1))
+    assert levels == LevelsPlan((1, 2, 3, 4, 5), 1, (round(37.5 / 38, 4),) * 2)
+    above = [replace(case, class_centroids_mm=(None, *case.class_centroids_mm[1:])) for case in lumbar.cases[:10]]
+    some = planned_levels(replace(lumbar, cases=(*above, *lumbar.cases[10:])), (2, 0, 1))
+    assert some is not None
+    assert some.ends_seen == (round(27.5 / 38, 4), round(37.5 / 38, 4))
