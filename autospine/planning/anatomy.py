@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations, pairwise
 from statistics import median
 
@@ -42,6 +43,9 @@ class AxisAnatomy:
     """Why, with the counts."""
 
 
+@lru_cache(
+    maxsize=2
+)  # a budget makes dozens of configurations of one fingerprint, and pairs of 24 classes take a second
 def read_anatomy(fingerprint: Fingerprint) -> tuple[AxisAnatomy, AxisAnatomy, AxisAnatomy]:
     """Order and sides along the canonical axes Z, Y, X."""
     names = tuple(name for name, _ in fingerprint.labels)
@@ -104,6 +108,7 @@ def longest_chain(cases: Sequence[CaseFingerprint], classes: int, axis: int) -> 
     return chain, *weakest
 
 
+@lru_cache(maxsize=2)
 def read_levels(fingerprint: Fingerprint) -> tuple[int, tuple[int, ...]] | None:
     """(canonical axis, class indices from 0 in increasing order) where all labels are levels of one column, else None.
 
