@@ -71,6 +71,7 @@ _TRAINING = TrainingPlan(
     budget_s=None,
     oversample_foreground=0.33,
     foreground_jitter=0.0,
+    shift=0.0,
     mirror_axes=(0, 1, 2),
     rotation_deg=30.0,
     rotate_in_plane=False,

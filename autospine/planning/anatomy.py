@@ -29,6 +29,9 @@ EVEN = 2.0
 """Largest over smallest distance of neighbouring levels in a case."""
 SINGLE = 1.5
 """Extent of a level over the distance to its neighbours: longer ones overlap, or hold several pieces."""
+BEYOND = 2.0
+"""Steps from level to level that a view shows past the centre of the last one, from where levels can be counted: lumbar
+views with the sacrum show 2.8, views that end with L5 show 1.2."""
 AXIS_NAMES = ("from inferior to superior", "from anterior to posterior", "from right to left")
 SIDES = {"left": "right", "l": "r", "lt": "rt", "lh": "rh"}
 
@@ -141,6 +144,38 @@ def planned_levels(fingerprint: Fingerprint, axis_order: Sequence[int]) -> Level
     seen = [(sum(case[end] is not None for case in cases) + 0.5) / (len(cases) + 1) for end in (chain[0], chain[-1])]
     classes = tuple(index + 1 for index in chain)
     return LevelsPlan(classes, list(axis_order).index(axis), (round(seen[0], 4), round(seen[1], 4)))
+
+
+@dataclass(frozen=True)
+class View:
+    """What the images show beside a column of levels."""
+
+    countable: bool
+    """Whether they show what lies beyond its end, such as the sacrum, so that its levels can be counted from there."""
+    reason: str
+    """Why, with the counts."""
+
+
+@lru_cache(maxsize=2)
+def read_view(fingerprint: Fingerprint) -> View:
+    """Whether (nearly) every case shows `BEYOND` steps past either end of its column of levels.
+
+    Without that a level is known by its place in the image alone, and images should show it where it is.
+    """
+    found = read_levels(fingerprint)
+    if found is None:
+        return View(False, "the labels are no levels of a column")
+    axis, chain = found
+    far = known = 0
+    for case in fingerprint.cases:
+        column = _column(case, chain, axis)
+        steps = [] if column is None else _steps(column[0])
+        if column is not None and steps:
+            there = [place for place in column[0] if place is not None]
+            past = max(there[0], case.shape[axis] * case.spacing_mm[axis] - there[-1])
+            known, far = known + 1, far + (past >= BEYOND * median(steps))
+    text = f"{far} of {known} cases show {BEYOND:g} levels or more beyond an end of the column"
+    return View(far >= AGREEMENT * max(known, 1), text)
 
 
 def _column(case: CaseFingerprint, chain: Sequence[int], axis: int) -> tuple[list[float | None], list[float]] | None:

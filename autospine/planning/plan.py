@@ -162,6 +162,8 @@ class TrainingPlan:
     """Share of a batch whose patches are forced onto a class, 0 to 1."""
     foreground_jitter: float
     """How far from a patch's middle the voxel it is forced onto may lie, as a share of half the patch, 0 to 1."""
+    shift: float
+    """How far a patch that holds a whole case may be off it, either way, as a share of its edge, 0 to 0.5."""
     mirror_axes: tuple[int, ...]
     """Patch axes that may be mirrored, in training and in prediction."""
     rotation_deg: float

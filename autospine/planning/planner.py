@@ -15,7 +15,7 @@ import numpy as np
 
 from autospine.errors import PlanError
 from autospine.planning import rules
-from autospine.planning.anatomy import planned_levels, read_anatomy
+from autospine.planning.anatomy import planned_levels, read_anatomy, read_view
 from autospine.planning.expected import expect
 from autospine.planning.fingerprint import Fingerprint
 from autospine.planning.grid import Grid, planned_grid
@@ -230,7 +230,7 @@ def configure(
     neighbours = recipe.neighbours if name == "2.5d" else 0
     sizes = usual_sizes(fingerprint.cases, grid.axis_order, spacing)
     anatomy = read_anatomy(fingerprint)
-    levels = planned_levels(fingerprint, grid.axis_order)
+    levels, view = planned_levels(fingerprint, grid.axis_order), read_view(fingerprint)
     axes = tuple(anatomy[axis] for axis in grid.axis_order[-dimension:])
     whole, rule_of_low = prod(shape), name != LOW and less.patch_limit is None
 
@@ -260,7 +260,7 @@ def configure(
             network=network,
             resampling=ResamplingPlan(anisotropy_threshold=rules.ANISOTROPY),
             loss=plan_loss(recipe, sizes, batch_dice=_batch_dice(name, low, less, prod(net.patch) / whole)),
-            training=plan_training(recipe, net.patch, axes),
+            training=plan_training(recipe, net.patch, axes, view),
             overlap=recipe.overlap,
             neighbours=neighbours,
             previous=LOW if name == CASCADE else None,
@@ -284,6 +284,7 @@ def configure(
         cases=len(fingerprint.cases),
         classes=tuple(label for label, _ in fingerprint.labels),
         axes=axes,
+        view=view,
         moved=grid.moved,
         sizes=sizes,
         kept=kept,

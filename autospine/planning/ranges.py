@@ -22,6 +22,7 @@ _KINDS: tuple[tuple[str, Holds, tuple[str, ...]], ...] = (
     ("at least 1", lambda value: value >= 1, ("weight_cap", "size_ratio", "anisotropy_threshold")),
     ("from 0 to below 1", lambda value: 0 <= value < 1, ("momentum", "warmup", "overlap")),
     ("from 0 to 1", _between(0, 1), ("alpha", "oversample_foreground", "foreground_jitter")),
+    ("from 0 to 0.5", _between(0, 0.5), ("shift",)),
     ("above 0, at most 1", lambda value: 0 < value <= 1, ("dataset_fraction",)),
     ("two zooms above 0, the smaller first", lambda value: 0 < value[0] <= value[1], ("scale_range",)),
     # beyond these a number is a slip of the pen, which would ask for all memory or time (our own limits)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from autospine.planning import rules
-from autospine.planning.anatomy import AXIS_NAMES, AxisAnatomy
+from autospine.planning.anatomy import AXIS_NAMES, AxisAnatomy, View
 from autospine.planning.memory import Machine
 from autospine.planning.plan import Configuration
 from autospine.planning.recipe import Recipe
@@ -32,6 +32,8 @@ class Facts:
     """Label names."""
     axes: tuple[AxisAnatomy, ...]
     """Anatomy of each patch axis."""
+    view: View
+    """What the images show beside a column of levels."""
     moved: bool
     """Whether the coarse axis took its 10th percentile."""
     sizes: tuple[float, ...]
@@ -259,6 +261,17 @@ def _batch_dice(configuration: Configuration, facts: Facts) -> str:
     return f"{reason} ({RULE})"
 
 
+def shift_reason(recipe: Recipe, view: View) -> str:
+    """Why a patch may be off its case, or not."""
+    if recipe.shift != "auto":
+        return f"the recipe {recipe.name}"
+    if view.countable:
+        return (
+            f"{view.reason}: levels are to be counted from there, not known by their place (docs/benchmarks/budget.md)"
+        )
+    return f"{view.reason}: nothing is to be counted from what lies beyond it (docs/benchmarks/budget.md)"
+
+
 def level_reasons(configuration: Configuration, classes: Sequence[str]) -> dict[str, str]:
     """Why the levels are what they are; nothing where there are none. `classes` names the labels in their order."""
     levels = configuration.levels
@@ -317,6 +330,7 @@ def _training(configuration: Configuration, facts: Facts) -> dict[str, str]:
         "training.validation_steps": f"{said}: a quick look after each epoch; the full score comes at the end",
         "training.foreground_jitter": f"{said}: 0 puts the label into the middle of such a patch",
         "training.oversample_foreground": "share of patches forced onto a label, so that small anatomy is seen often",
+        "training.shift": shift_reason(recipe, facts.view),
         "training.mirror_axes": mirror,
         "training.rotation_deg": rotation,
         "training.rotate_in_plane": in_plane,

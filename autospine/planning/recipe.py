@@ -22,8 +22,8 @@ from autospine.planning.plan import MOST_NEIGHBOURS, ConfigurationName, Encoder,
 class Recipe:
     """Choices of a planning.
 
-    Numbers are the reference planner's (nnU-Net v2.8); `alpha`, `weight_cap`, `size_ratio`, `neighbours` and
-    `foreground_jitter` are ours.
+    Numbers are the reference planner's (nnU-Net v2.8); `alpha`, `weight_cap`, `size_ratio`, `neighbours`,
+    `foreground_jitter` and `shift` are ours.
     """
 
     name: str = "default"
@@ -84,6 +84,9 @@ class Recipe:
     """Share of a batch forced onto a class."""
     foreground_jitter: float = 0.0
     """How far from a patch's middle the class may lie, as a share of half the patch, 0 to 1."""
+    shift: Literal["auto"] | float = "auto"
+    """How far a patch that holds a whole case may be off it, as a share of its edge, 0 to 0.5; `auto`: `rules.SHIFT`
+    where views show from what levels can be counted."""
     mirror: Literal["auto", "none", "all"] = "auto"
     """`auto`: every axis along which the labels have no order and no sides."""
     scale_range: tuple[float, float] = (0.7, 1.4)

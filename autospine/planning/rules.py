@@ -51,6 +51,8 @@ SIZE_RATIO_REASONS = {
     True: "small classes would hardly count in plain cross entropy (not measured so far up)",
 }
 """Why a recipe's `size_ratio` is not reached, or is: its default is twice what was measured."""
+SHIFT = 0.15
+"""What a recipe's `shift = "auto"` comes to where views show from what levels can be counted (`anatomy.read_view`)."""
 BOTTLENECK: Bottleneck = "plain"
 """What a recipe's `bottleneck = "auto"` comes to. Ours."""
 BOTTLENECK_REASON = "multi-scale feature fusion gained nothing beyond noise on lumbar MR (docs/benchmarks/budget.md)"

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from autospine.planning import rules
-from autospine.planning.anatomy import AxisAnatomy
+from autospine.planning.anatomy import AxisAnatomy, View
 from autospine.planning.plan import TrainingPlan
 from autospine.planning.recipe import Recipe
 
 
-def plan_training(recipe: Recipe, patch: Sequence[int], axes: Sequence[AxisAnatomy]) -> TrainingPlan:
-    """Schedule and augmentation; mirroring and rotation heed ordered and sided axes."""
+def plan_training(recipe: Recipe, patch: Sequence[int], axes: Sequence[AxisAnatomy], view: View) -> TrainingPlan:
+    """Schedule and augmentation; mirroring and rotation heed ordered and sided axes, shifts what the views show."""
     everything = tuple(range(len(patch)))
     match recipe.mirror:
         case "all":
@@ -32,6 +32,9 @@ def plan_training(recipe: Recipe, patch: Sequence[int], axes: Sequence[AxisAnato
         rotation = 30.0
     else:
         rotation = 15.0 if max(patch) / min(patch) > 1.5 else 180.0
+    shift = recipe.shift
+    if shift == "auto":
+        shift = rules.SHIFT if view.countable else 0.0
     return TrainingPlan(
         optimiser="sgd" if recipe.optimiser == "auto" else recipe.optimiser,
         learning_rate=recipe.learning_rate,
@@ -46,6 +49,7 @@ def plan_training(recipe: Recipe, patch: Sequence[int], axes: Sequence[AxisAnato
         budget_s=None,
         oversample_foreground=recipe.oversample_foreground,
         foreground_jitter=recipe.foreground_jitter,
+        shift=shift,
         mirror_axes=mirror,
         rotation_deg=rotation,
         rotate_in_plane=in_plane,

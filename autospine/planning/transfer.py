@@ -14,7 +14,7 @@ import numpy as np
 
 from autospine.errors import PlanError
 from autospine.planning import rules
-from autospine.planning.anatomy import AXIS_NAMES, planned_levels, read_anatomy
+from autospine.planning.anatomy import AXIS_NAMES, planned_levels, read_anatomy, read_view
 from autospine.planning.decisions import LEFT_OUT, decisions
 from autospine.planning.expected import expect
 from autospine.planning.fingerprint import Fingerprint
@@ -23,7 +23,7 @@ from autospine.planning.loss import usual_sizes
 from autospine.planning.memory import Machine
 from autospine.planning.plan import Configuration, LossPlan, Plan
 from autospine.planning.planner import planned_intensities
-from autospine.planning.reasons import MADE_FOR, level_reasons, mirror_reason
+from autospine.planning.reasons import MADE_FOR, level_reasons, mirror_reason, shift_reason
 from autospine.planning.recipe import Recipe
 from autospine.planning.training import plan_training
 
@@ -161,9 +161,11 @@ def _move(
     network = replace(configuration.network, in_channels=entering, out_channels=labels + 1)
     anatomy = read_anatomy(fingerprint)
     axes = tuple(anatomy[axis] for axis in configuration.axis_order[-network.dimension :])
-    planned = plan_training(recipe, configuration.patch, axes)
+    view = read_view(fingerprint)
+    planned = plan_training(recipe, configuration.patch, axes, view)
     loss, adaptive = _loss(configuration, fingerprint), configuration.loss.kind == "dice_size_adaptive_ce"
-    training = replace(configuration.training, mirror_axes=planned.mirror_axes, rotation_deg=planned.rotation_deg)
+    anatomical = {key: getattr(planned, key) for key in ("mirror_axes", "rotation_deg", "shift")}
+    training = replace(configuration.training, **anatomical)
     moved = replace(
         configuration,
         median_shape=shape,
@@ -181,6 +183,7 @@ def _move(
         "loss.class_weights": "by the sizes of these labels" if adaptive else "plain cross entropy weighs all alike",
         **level_reasons(moved, [name for name, _ in fingerprint.labels]),
         "training.mirror_axes": mirror_reason(planned.mirror_axes, axes),
+        "training.shift": shift_reason(recipe, view),
         "training.rotation_deg": "as far as the order and the sides of these labels allow",
         "expected.memory_gb": "estimated anew for these channels and labels",
         "expected.made_for": MADE_FOR,

@@ -119,7 +119,9 @@ class PatchBatches(Dataset[Batch]):
         case, previous = self._case(self.cases[int(rng.integers(len(self.cases)))])
         shape = np.array(case.label.shape)
         patch = np.array(self._patch)
-        start = _uniform_start(rng, shape, patch)
+        augmented = self._intensity is not None
+        slack = np.rint(self._configuration.training.shift * patch) * (patch > 1) if augmented else np.zeros(3)
+        start = _uniform_start(rng, shape, patch, slack.astype(np.int64))
         if forced and case.locations:
             classes = sorted(case.locations)
             voxels = case.locations[classes[int(rng.integers(len(classes)))]]
@@ -208,10 +210,18 @@ def crop_slices(image: npt.NDArray[Any], box: list[list[int]], neighbours: int) 
     return slices
 
 
-def _uniform_start(rng: np.random.Generator, shape: npt.NDArray[Any], patch: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """First voxel of a patch placed uniformly; a case smaller than the patch stands in its middle."""
+def _uniform_start(
+    rng: np.random.Generator, shape: npt.NDArray[Any], patch: npt.NDArray[Any], slack: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """First voxel of a patch placed uniformly within the case.
+
+    A case smaller than the patch stands in its middle. Where a patch has less room than `slack` to either side, it may
+    stand out of the case by the rest.
+    """
     room = shape - patch
-    start: npt.NDArray[np.int64] = np.where(room >= 0, rng.integers(0, np.maximum(room, 0) + 1), room // 2)
+    out = np.maximum(slack - np.maximum(room, 0), 0)
+    low, high = np.where(room >= 0, 0, room // 2), np.where(room >= 0, room, room // 2)
+    start: npt.NDArray[np.int64] = rng.integers(low - out, high + out + 1)
     return start
 
 

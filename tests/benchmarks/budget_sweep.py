@@ -25,10 +25,12 @@ from safetensors.torch import load_file
 from autospine.data.dataset import open_dataset
 from autospine.data.folds import make_folds
 from autospine.evaluation.score import score_cases
+from autospine.inference.levels import agree_on_levels
 from autospine.inference.predictor import predict_logits
 from autospine.networks.build import build_network
 from autospine.planning.fingerprint import extract_fingerprint
 from autospine.planning.model import WEIGHTS
+from autospine.planning.plan import LevelsPlan
 from autospine.planning.planner import Narrowing, configure, make_plan
 from autospine.planning.recipe import load_recipe
 from autospine.preprocessing.prepare import restore_labels
@@ -69,6 +71,8 @@ def main() -> None:
         validation_steps=2,
         budget_s=None,
         foreground_jitter=asked.jitter,
+        shift=asked.shift,
+        seed=asked.seed,
     )
     configuration = replace(configuration, training=training)
     cases = fingerprint.cases
@@ -83,22 +87,30 @@ def main() -> None:
         network = build_network(configuration.network, configuration.patch).eval()
         network.load_state_dict(load_file(Path(scratch) / WEIGHTS))
 
-        def predictions() -> Iterator[Any]:
+        voxelwise = replace(configuration, levels=None)
+
+        def predictions(levels: LevelsPlan | None) -> Iterator[Any]:
             for name in split.validation:
                 case = store.open(name)
-                logits = predict_logits([network], case.image, configuration, device=CPU, mirror=asked.mirror)
+                logits = predict_logits([network], case.image, voxelwise, device=CPU, mirror=asked.mirror)
+                logits = logits if levels is None else agree_on_levels(logits, levels)
                 labels = restore_labels(logits, case.properties, configuration)
                 yield name, labels, np.asarray(case.reference), case.properties.canonical_spacing_mm
 
-        scores = score_cases(predictions(), tuple((name, index) for index, name in enumerate(classes, 1)))
+        named = tuple((name, index) for index, name in enumerate(classes, 1))
+        scores = score_cases(predictions(configuration.levels), named)
+        predicted = time.monotonic()
+        apart = scores if configuration.levels is None else score_cases(predictions(None), named)
     found = {
         "patch": configuration.patch,
         "features": configuration.network.features,
         "steps": result.step,
         "train_s": round(trained - start),
-        "predict_s_case": round((time.monotonic() - trained) / len(split.validation), 1),
+        "predict_s_case": round((predicted - trained) / len(split.validation), 1),
         "dice": round(scores.mean(), 4),
         "worst_case": round(min(scores.case_mean(case) for case in scores.cases), 4),
+        "without_levels": round(apart.mean(), 4),
+        "worst_case_without_levels": round(min(apart.case_mean(case) for case in apart.cases), 4),
         "classes": {name: round(scores.class_mean(name), 3) for name in classes},
         "patch_dice_by_tenth": [
             None if any(value is None for value in epoch.dice) else round(float(np.mean(epoch.dice)), 3)
@@ -126,6 +138,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--optimiser", choices=("sgd", "adamw"), default="adamw")
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--jitter", type=float, default=0.0)
+    parser.add_argument("--shift", type=float, default=0.0)
+    parser.add_argument("--seed", type=int, default=12345)
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--mirror", action="store_true", help="predict with the plan's mirrorings")

@@ -93,6 +93,7 @@ def plan(
         budget_s=None,
         oversample_foreground=0.33,
         foreground_jitter=0.0,
+        shift=0.0,
         mirror_axes=(),
         rotation_deg=15.0,
         rotate_in_plane=False,

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from autospine.planning.anatomy import longest_chain, planned_levels, read_anatomy, read_levels, sided_pairs
+from autospine.planning.anatomy import longest_chain, planned_levels, read_anatomy, read_levels, read_view, sided_pairs
 from autospine.planning.fingerprint import Fingerprint
 from autospine.planning.plan import LevelsPlan
 from autospine.planning.planner import make_plan
@@ -82,3 +82,24 @@ def test_levels_say_how_often_a_view_shows_their_ends(lumbar: Fingerprint) -> No
     some = planned_levels(replace(lumbar, cases=(*above, *lumbar.cases[10:])), (2, 0, 1))
     assert some is not None
     assert some.ends_seen == (round(27.5 / 38, 4), round(37.5 / 38, 4))
+
+
+def test_levels_can_be_counted_where_views_show_what_lies_beyond_them(lumbar: Fingerprint) -> None:
+    near = read_view(lumbar)
+    assert (near.countable, near.reason) == (False, "0 of 37 cases show 2 levels or more beyond an end of the column")
+    training = make_plan(lumbar, Recipe()).configuration("2d").training
+    assert training.shift == 0.0
+    along = lumbar.cases[0].shape[0]
+    wide = replace(lumbar, cases=tuple(replace(case, shape=(along + 60, *case.shape[1:])) for case in lumbar.cases))
+    assert read_view(wide).countable
+    assert make_plan(wide, Recipe()).configuration("2d").training.shift == 0.15
+    assert make_plan(wide, Recipe(shift=0.05)).configuration("2d").training.shift == 0.05
+    few = replace(lumbar, cases=(*wide.cases[:30], *lumbar.cases[30:]))
+    assert not read_view(few).countable
+
+
+def test_labels_that_are_no_levels_are_not_counted(make_fingerprint: Callable[..., Fingerprint]) -> None:
+    view = read_view(
+        make_fingerprint([(20, 200, 90)] * 4, [(4.0, 1.0, 1.0)] * 4, ("white", "grey"), voxels=(1000, 300))
+    )
+    assert (view.countable, view.reason) == (False, "the labels are no levels of a column")

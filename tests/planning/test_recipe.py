@@ -105,6 +105,7 @@ BEYOND = {
     "warmup": (1.0, "from 0 to below 1"),
     "oversample_foreground": (1.01, "from 0 to 1"),
     "foreground_jitter": (-0.01, "from 0 to 1"),
+    "shift": (0.6, "from 0 to 0.5"),
 }
 
 

@@ -109,6 +109,39 @@ def test_a_patch_beyond_the_case_is_ignored_there(small_store: Store, quick: Con
     assert (~outside).sum() == 2 * 12 * 20 * 18
 
 
+def test_a_shifted_patch_stands_out_of_its_case_by_no_more_than_the_share(
+    small_store: Store, quick: Configuration
+) -> None:
+    """Cases of 12 x 20 x 18 in patches of 16 x 24 x 24, by 0.25 of their edges: 4, 6 and 6 voxels off the middle."""
+    large = replace(quick, patch=(16, 24, 24), batch=4)
+    shifted = replace(large, training=replace(large.training, shift=0.25))
+    for configuration in (large, shifted):  # patches to validate with are not
+        _, label = PatchBatches(small_store, CASES, configuration, augment=False, seed=1)[0]
+        assert np.argwhere(label[0] != IGNORE).min(0).tolist() == [2, 2, 3]
+    rng = np.random.default_rng(0)
+    shape, patch, slack = np.array((12, 20, 18)), np.array((16, 24, 24)), np.array((4, 6, 6))
+    starts = np.array([sampler._uniform_start(rng, shape, patch, slack) for _ in range(300)])
+    assert starts.min(0).tolist() == [-6, -8, -9]
+    assert starts.max(0).tolist() == [2, 4, 3]
+    # a case with room enough is never left; one with some room, by what is wanting
+    starts = np.array([sampler._uniform_start(rng, np.array((40, 26, 24)), patch, slack) for _ in range(300)])
+    assert starts.min(0).tolist() == [0, -4, -6]
+    assert starts.max(0).tolist() == [24, 6, 6]
+
+
+def test_training_patches_are_shifted(
+    small_store: Store, quick: Configuration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sampler, "draw_transform", lambda rng, configuration: None)
+    large = replace(quick, patch=(16, 24, 24), batch=4)
+    for share, places in ((0.0, 1), (0.25, 8)):
+        training = replace(large.training, shift=share)
+        batches = PatchBatches(small_store, CASES, replace(large, training=training), augment=True, seed=1)
+        batches._intensity = lambda images, labels: (images, labels)  # type: ignore[assignment]
+        firsts = {tuple(np.argwhere(label != IGNORE).min(0)) for step in range(5) for label in batches[step][1]}
+        assert len(firsts) >= places if share else len(firsts) == 1
+
+
 def test_only_so_many_cases_stay_open(
     small_store: Store, quick: Configuration, monkeypatch: pytest.MonkeyPatch
 ) -> None:
