@@ -1,8 +1,8 @@
 """Which axes have an order or sides, read from the labels: there an image may not be mirrored.
 
 Upside down, L2 looks like L4: a network that is shown mirrored spines cannot learn levels (measured on lumbar MR: Dice
-0.39 with mirroring along every axis, 0.81 without). The rules are ours. Canonical axes: Z, Y, X increase towards
-superior, posterior, left.
+0.39 with mirroring along every axis, 0.81 without; docs/benchmarks/cpu.md). The rules are ours. Canonical axes: Z, Y, X
+increase towards superior, posterior, left.
 """
 
 from __future__ import annotations
@@ -25,10 +25,12 @@ MARGIN = 0.1
 """Centroid distance over extent below which a single case counts as undecided."""
 LEAST_LEVELS = 3
 """Classes of a chain of levels: of two that lie apart nobody knows whether a third could follow."""
-EVEN = 2.0
+EVEN = 1.5
 """Largest over smallest distance of neighbouring levels in a case."""
 SINGLE = 1.5
 """Extent of a level over the distance to its neighbours: longer ones overlap, or hold several pieces."""
+SUREST = 0.98
+"""Largest share of cases said to show an end of a column: however many did, the next view may be another one."""
 BEYOND = 2.0
 """Steps from level to level that a view shows past the centre of the last one, from where levels can be counted: lumbar
 views with the sacrum show 2.8, views that end with L5 show 1.2."""
@@ -139,16 +141,23 @@ def planned_levels(fingerprint: Fingerprint, axis_order: Sequence[int]) -> Level
     if column is None:
         return None
     axis, chain = column
-    cases = [case.class_centroids_mm for case in fingerprint.cases]
-    # half a case for either answer: what every case so far shows, the next one may not
-    seen = [(sum(case[end] is not None for case in cases) + 0.5) / (len(cases) + 1) for end in (chain[0], chain[-1])]
+    columns = [_column(case, chain, axis) for case in fingerprint.cases]
+    ratios = [median(_steps(places)) / median(extents) for places, extents in filter(None, columns) if _steps(places)]
     classes = tuple(index + 1 for index in chain)
-    return LevelsPlan(classes, list(axis_order).index(axis), (round(seen[0], 4), round(seen[1], 4)))
+    seen = (_share_that_shows(fingerprint, chain[0]), _share_that_shows(fingerprint, chain[-1]))
+    return LevelsPlan(classes, list(axis_order).index(axis), round(median(ratios), 3), seen)
+
+
+def _share_that_shows(fingerprint: Fingerprint, index: int) -> float:
+    """Share of the cases that have a class; half a case for either answer, and never surer than `SUREST`."""
+    cases = fingerprint.cases
+    share = (sum(case.class_centroids_mm[index] is not None for case in cases) + 0.5) / (len(cases) + 1)
+    return round(min(max(share, 1 - SUREST), SUREST), 4)
 
 
 @dataclass(frozen=True)
 class View:
-    """What the images show beside a column of levels."""
+    """What the images show beside a column of levels, at either end."""
 
     countable: bool
     """Whether they show what lies beyond its end, such as the sacrum, so that its levels can be counted from there."""
@@ -172,10 +181,21 @@ def read_view(fingerprint: Fingerprint) -> View:
         steps = [] if column is None else _steps(column[0])
         if column is not None and steps:
             there = [place for place in column[0] if place is not None]
-            past = max(there[0], case.shape[axis] * case.spacing_mm[axis] - there[-1])
-            known, far = known + 1, far + (past >= BEYOND * median(steps))
+            step, length = median(steps), case.spacing_mm[axis] * case.shape[axis]
+            # images may be padded with black: what is not shows the column, half a level at one end, and the rest
+            rest = case.spacing_mm[axis] * case.cropped_shape[axis] - (there[-1] - there[0]) - step / 2
+            past = min(max(there[0], length - there[-1]), rest)
+            known, far = known + 1, far + (past >= BEYOND * step)
     text = f"{far} of {known} cases show {BEYOND:g} levels or more beyond an end of the column"
     return View(far >= AGREEMENT * max(known, 1), text)
+
+
+def read_patch_view(fingerprint: Fingerprint, configuration_axes: Sequence[int]) -> View:
+    """`read_view` as a patch over the canonical `configuration_axes` has it."""
+    found, view = read_levels(fingerprint), read_view(fingerprint)
+    if found is not None and found[0] not in configuration_axes:
+        return View(False, "a patch lies across the column")
+    return view
 
 
 def _column(case: CaseFingerprint, chain: Sequence[int], axis: int) -> tuple[list[float | None], list[float]] | None:

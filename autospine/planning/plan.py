@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args
 from autospine.errors import PlanError
 from autospine.planning.convert import Checks, from_table, to_table
 
-SCHEMA = 2
+SCHEMA = 3
 """Number of the file format; a plan with another one is refused rather than guessed at."""
 
 Bottleneck = Literal["plain", "msff"]
@@ -192,6 +192,8 @@ class LevelsPlan:
     """In their order along `axis`; the first label is 1."""
     axis: int
     """Planned axis, 0 to 2."""
+    step: float
+    """Distance from level to level over the extent of a level along `axis`, above 0."""
     ends_seen: tuple[float, float]
     """Shares of the cases that show the first and the last of `classes`, above 0 and below 1."""
 
@@ -201,6 +203,7 @@ class LevelsPlan:
             distinct = len(set(self.classes)) == len(self.classes) > 1
             check(distinct and min(self.classes) > 0, "classes", self.classes, "two or more distinct classes from 1")
             check(self.axis in range(3), "axis", self.axis, "0, 1 or 2")
+            check(0 < self.step <= 100, "step", self.step, "above 0, at most 100")
             shares = len(self.ends_seen) == 2 and all(0 < share < 1 for share in self.ends_seen)
             check(shares, "ends_seen", self.ends_seen, "two shares above 0 and below 1")
 

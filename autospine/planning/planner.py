@@ -15,7 +15,7 @@ import numpy as np
 
 from autospine.errors import PlanError
 from autospine.planning import rules
-from autospine.planning.anatomy import planned_levels, read_anatomy, read_view
+from autospine.planning.anatomy import planned_levels, read_anatomy, read_patch_view
 from autospine.planning.expected import expect
 from autospine.planning.fingerprint import Fingerprint
 from autospine.planning.grid import Grid, planned_grid
@@ -230,7 +230,8 @@ def configure(
     neighbours = recipe.neighbours if name == "2.5d" else 0
     sizes = usual_sizes(fingerprint.cases, grid.axis_order, spacing)
     anatomy = read_anatomy(fingerprint)
-    levels, view = planned_levels(fingerprint, grid.axis_order), read_view(fingerprint)
+    levels = planned_levels(fingerprint, grid.axis_order)
+    view = read_patch_view(fingerprint, grid.axis_order[-dimension:])
     axes = tuple(anatomy[axis] for axis in grid.axis_order[-dimension:])
     whole, rule_of_low = prod(shape), name != LOW and less.patch_limit is None
 

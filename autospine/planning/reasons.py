@@ -282,6 +282,7 @@ def level_reasons(configuration: Configuration, classes: Sequence[str]) -> dict[
     return {
         "levels.classes": f"{order}: each predicted piece is one of them, in order (ours)",
         "levels.axis": "the planned axis along which they follow each other",
+        "levels.step": "median distance from level to level over the extent of one",
         "levels.ends_seen": f"shares of the cases that show {names[0]} and {names[-1]}, half a case added either way: "
         "how surely a column of as many pieces as levels begins and ends with them (ours)",
     }

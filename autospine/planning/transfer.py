@@ -2,8 +2,8 @@
 
 What shapes the network's weights and what they have seen is taken from the plan: topology, patch, spacing, batch,
 normalisation, resampling, the kind of loss, the schedule. What only the new data can say is read from them: labels and
-their weights, channels, intensities, sizes, and the axes that may be mirrored. As in nnU-Net's transfer of plans,
-pretraining and training then run on one grid.
+their weights, channels, intensities, sizes, levels, shifts, and the axes that may be mirrored. As in nnU-Net's transfer
+of plans, pretraining and training then run on one grid.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from autospine.errors import PlanError
 from autospine.planning import rules
-from autospine.planning.anatomy import AXIS_NAMES, planned_levels, read_anatomy, read_view
+from autospine.planning.anatomy import AXIS_NAMES, planned_levels, read_anatomy, read_patch_view
 from autospine.planning.decisions import LEFT_OUT, decisions
 from autospine.planning.expected import expect
 from autospine.planning.fingerprint import Fingerprint
@@ -161,7 +161,7 @@ def _move(
     network = replace(configuration.network, in_channels=entering, out_channels=labels + 1)
     anatomy = read_anatomy(fingerprint)
     axes = tuple(anatomy[axis] for axis in configuration.axis_order[-network.dimension :])
-    view = read_view(fingerprint)
+    view = read_patch_view(fingerprint, configuration.axis_order[-network.dimension :])
     planned = plan_training(recipe, configuration.patch, axes, view)
     loss, adaptive = _loss(configuration, fingerprint), configuration.loss.kind == "dice_size_adaptive_ce"
     anatomical = {key: getattr(planned, key) for key in ("mirror_axes", "rotation_deg", "shift")}

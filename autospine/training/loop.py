@@ -206,7 +206,12 @@ def training_identity(
 
     What the plan expects it to take decides nothing and has no part in it.
     """
-    content = [configuration_to_dict(replace(configuration, expected=None)), store.key, fold.train, fold.validation]
+    content = [
+        configuration_to_dict(replace(configuration, expected=None, levels=None)),
+        store.key,
+        fold.train,
+        fold.validation,
+    ]
     content += [previous.key] if previous is not None else []
     return json_digest(content)
 

@@ -6,7 +6,7 @@ only the voxels that it needs are read (about two samples in three are plain cro
 
     forced samples   the last of a batch, as many as the plan's share rounds to (that share of the batches of one):
                      centred, give or take the plan's jitter, on a random voxel of a random class of the case
-    the others       uniformly inside the case
+    the others       uniformly inside the case, or beside it by no more than the plan's shift
 
 What enters the network beside the patch itself: its neighbouring slices (2.5d), or the previous stage's segmentation
 as one channel per class (cascade). Both go through the patch's own spatial transform.
@@ -120,14 +120,15 @@ class PatchBatches(Dataset[Batch]):
         shape = np.array(case.label.shape)
         patch = np.array(self._patch)
         augmented = self._intensity is not None
-        slack = np.rint(self._configuration.training.shift * patch) * (patch > 1) if augmented else np.zeros(3)
-        start = _uniform_start(rng, shape, patch, slack.astype(np.int64))
+        low, high = _starts(shape, patch, self._configuration.training.shift if augmented else 0.0)
+        start = rng.integers(low, high + 1)
         if forced and case.locations:
             classes = sorted(case.locations)
             voxels = case.locations[classes[int(rng.integers(len(classes)))]]
             centre = voxels[int(rng.integers(len(voxels)))]
             middle = patch // 2 + self._jitter(rng)
-            start = np.where(shape > patch, np.clip(centre - middle, 0, np.maximum(shape - patch, 0)), start)
+            start = np.where(shape > patch, np.clip(centre - middle, low, high), start)
+            start = np.clip(start, centre - patch + 1, centre)
             if self._configuration.network.dimension == 2:
                 start[0] = centre[0]
         transform = None
@@ -178,6 +179,8 @@ class PatchBatches(Dataset[Batch]):
         image = crop_slices(case.image, box, neighbours) if neighbours else crop_and_pad_nd(case.image, box, 0)
         image = image.astype(np.float32)
         label = crop_and_pad_nd(case.label, box, OUTSIDE).astype(np.int16)
+        if any(high <= 0 or low >= size for (low, high), size in zip(box, case.label.shape, strict=True)):
+            label[:] = OUTSIDE  # a box beside the case comes back as zeros
         label[label == OUTSIDE] = IGNORE
         if transform is not None:
             image, label = transform.apply_image(image, patch), transform.apply_label(label, patch, IGNORE)
@@ -210,19 +213,18 @@ def crop_slices(image: npt.NDArray[Any], box: list[list[int]], neighbours: int) 
     return slices
 
 
-def _uniform_start(
-    rng: np.random.Generator, shape: npt.NDArray[Any], patch: npt.NDArray[Any], slack: npt.NDArray[np.int64]
-) -> npt.NDArray[np.int64]:
-    """First voxel of a patch placed uniformly within the case.
+def _starts(
+    shape: npt.NDArray[Any], patch: npt.NDArray[Any], shift: float
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """First and last voxel at which a patch may begin: within the case, or with a smaller case in its middle.
 
-    A case smaller than the patch stands in its middle. Where a patch has less room than `slack` to either side, it may
-    stand out of the case by the rest.
+    Where a patch has less room than `shift` of its edge to either side, it may be off the case by the rest.
     """
     room = shape - patch
+    slack = np.where(patch > 1, np.rint(shift * patch), 0)
     out = np.maximum(slack - np.maximum(room, 0), 0)
     low, high = np.where(room >= 0, 0, room // 2), np.where(room >= 0, room, room // 2)
-    start: npt.NDArray[np.int64] = rng.integers(low - out, high + out + 1)
-    return start
+    return (low - out).astype(np.int64), (high + out).astype(np.int64)
 
 
 class _Steps(Sampler[int]):

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from autospine.data.files import json_digest
 from autospine.data.folds import Fold
 from autospine.errors import PlanError
+from autospine.planning.convert import to_table
 from autospine.planning.model import WEIGHTS, ModelCard, read_model, weights_digest
 from autospine.planning.plan import Configuration, Plan
 from autospine.preprocessing.previous import PreviousStage, onto_next_grid, write_segmentation
@@ -95,9 +96,9 @@ def find_out_of_fold(
     if not ModelCard.from_plan(plan, first).takes_weights_of(read_model(model)):
         remedy = f"train it again with `{_command(dataset, 'all', first)} --overwrite`"
         raise PlanError(str(model), f"{first.name} was trained with another plan", "the plan as it stands now", remedy)
-    # what decides a segmentation beside the weights: the cases of both stages, and the tiles and mirrorings
+    # what decides a segmentation beside the weights: the cases of both stages, tiles, mirrorings and levels
     shared = [FORMAT, stored_key(plan, first), stored_key(plan, configuration)]
-    shared += [list(first.patch), first.overlap, list(first.training.mirror_axes)]
+    shared += [list(first.patch), first.overlap, list(first.training.mirror_axes), to_table(first.levels)]
     weights = {fold: weights_digest(model, fold) for fold in needed}
     keys = {fold: json_digest([*shared, digest]) for fold, digest in weights.items()}
     return OutOfFold(first, model, networks, keys, weights)

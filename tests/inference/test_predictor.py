@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from autospine.inference.predictor import predict_logits
-from autospine.planning.plan import Configuration
+from autospine.planning.plan import Configuration, LevelsPlan
 
 CPU = torch.device("cpu")
 
@@ -157,3 +157,22 @@ def test_the_previous_stage_enters_one_channel_per_class(
         np.testing.assert_allclose(logits[value], previous == value, atol=1e-5)
     with pytest.raises(ValueError, match="3d_lowres"):
         predict_logits([Believing()], image, cascade, device=CPU)
+
+
+def test_pieces_of_a_prediction_agree_on_the_plans_levels(make_configuration: Callable[..., Configuration]) -> None:
+    """Three blocks along the last axis; the network calls the middle one class 2 in most slices, class 1 in some."""
+
+    class Named(nn.Module):
+        def forward(self, x: Tensor) -> tuple[Tensor]:
+            return (torch.cat([6.0 * (x == value) for value in range(4)], 1),)
+
+    image = np.zeros((1, 8, 16, 60), np.float32)
+    for value, first in ((1, 4), (2, 24), (3, 44)):
+        image[:, :, 4:12, first : first + 12] = value
+    image[:, :3, 4:12, 24:36] = 1
+    flat = make_configuration(spacing_mm=(1.0, 1.0))
+    apart = predict_logits([Named()], image, flat, device=CPU, mirror=False).argmax(0)
+    assert set(np.unique(apart[:, 8, 30])) == {1, 2}
+    levels = LevelsPlan((1, 2, 3), 2, 1.6, (0.9, 0.9))
+    agreed = predict_logits([Named()], image, replace(flat, levels=levels), device=CPU, mirror=False).argmax(0)
+    assert [set(np.unique(agreed[:, 8, place])) for place in (10, 30, 50)] == [{1}, {2}, {3}]

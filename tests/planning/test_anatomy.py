@@ -5,7 +5,15 @@ from dataclasses import replace
 
 import pytest
 
-from autospine.planning.anatomy import longest_chain, planned_levels, read_anatomy, read_levels, read_view, sided_pairs
+from autospine.planning.anatomy import (
+    longest_chain,
+    planned_levels,
+    read_anatomy,
+    read_levels,
+    read_patch_view,
+    read_view,
+    sided_pairs,
+)
 from autospine.planning.fingerprint import Fingerprint
 from autospine.planning.plan import LevelsPlan
 from autospine.planning.planner import make_plan
@@ -77,11 +85,11 @@ def test_vertebrae_are_levels_and_nested_or_paired_labels_are_not(make_fingerpri
 
 def test_levels_say_how_often_a_view_shows_their_ends(lumbar: Fingerprint) -> None:
     levels = planned_levels(lumbar, (2, 0, 1))
-    assert levels == LevelsPlan((1, 2, 3, 4, 5), 1, (round(37.5 / 38, 4),) * 2)
+    assert levels == LevelsPlan((1, 2, 3, 4, 5), 1, 1.0, (0.98, 0.98))
     above = [replace(case, class_centroids_mm=(None, *case.class_centroids_mm[1:])) for case in lumbar.cases[:10]]
     some = planned_levels(replace(lumbar, cases=(*above, *lumbar.cases[10:])), (2, 0, 1))
     assert some is not None
-    assert some.ends_seen == (round(27.5 / 38, 4), round(37.5 / 38, 4))
+    assert some.ends_seen == (round(27.5 / 38, 4), 0.98)
 
 
 def test_levels_can_be_counted_where_views_show_what_lies_beyond_them(lumbar: Fingerprint) -> None:
@@ -90,8 +98,14 @@ def test_levels_can_be_counted_where_views_show_what_lies_beyond_them(lumbar: Fi
     training = make_plan(lumbar, Recipe()).configuration("2d").training
     assert training.shift == 0.0
     along = lumbar.cases[0].shape[0]
-    wide = replace(lumbar, cases=tuple(replace(case, shape=(along + 60, *case.shape[1:])) for case in lumbar.cases))
+    taller = [(along + 60, *case.shape[1:]) for case in lumbar.cases]
+    padded = [replace(case, shape=shape) for case, shape in zip(lumbar.cases, taller, strict=True)]
+    assert not read_view(replace(lumbar, cases=tuple(padded))).countable  # black shows nothing
+    cases = tuple(replace(case, cropped_shape=case.shape) for case in padded)
+    wide = replace(lumbar, cases=cases)
     assert read_view(wide).countable
+    assert read_patch_view(wide, (0, 1)).countable
+    assert read_patch_view(wide, (1, 2)).reason == "a patch lies across the column"
     assert make_plan(wide, Recipe()).configuration("2d").training.shift == 0.15
     assert make_plan(wide, Recipe(shift=0.05)).configuration("2d").training.shift == 0.05
     few = replace(lumbar, cases=(*wide.cases[:30], *lumbar.cases[30:]))

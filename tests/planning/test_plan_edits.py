@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from autospine.errors import PlanError
-from autospine.planning.plan import Configuration, Plan
+from autospine.planning.plan import Configuration, LevelsPlan, Plan
 from autospine.planning.plan_file import plan_from_toml, plan_to_toml
 
 FILE = "runs/demo/plan.toml"
@@ -104,6 +104,36 @@ def test_a_fault_is_told_in_full(text: str, old: str, new: str, key: str, found:
         plan_from_toml(edit(text, (old, new)), FILE)
     error = caught.value
     assert (error.where, error.found, error.expected, error.remedy) == (f"{FILE}, key {key}", found, expected, REMEDY)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key", "found", "expected"),
+    [
+        ("classes = [1, 2]", "classes = [1, 1]", "classes", "found [1, 1]", "two or more distinct classes from 1"),
+        ("classes = [1, 2]", "classes = [1, 4]", "classes", "found [1, 4]", "classes from 1 to 3"),
+        ("axis = 1", "axis = 3", "axis", "found 3", "0, 1 or 2"),
+        ("step = 1.1", "step = 0.0", "step", "found 0.0", "above 0, at most 100"),
+        (
+            "ends_seen = [0.9, 0.8]",
+            "ends_seen = [0.9, 1.0]",
+            "ends_seen",
+            "found [0.9, 1.0]",
+            "two shares above 0 and below 1",
+        ),
+    ],
+)
+def test_a_fault_of_the_levels_is_told(
+    make_plan: Callable[..., Plan], old: str, new: str, key: str, found: str, expected: str
+) -> None:
+    plan = make_plan()
+    levels = LevelsPlan((1, 2), 1, 1.1, (0.9, 0.8))
+    plan = replace(plan, configurations=tuple(replace(one, levels=levels) for one in plan.configurations))
+    text = plan_to_toml(plan)
+    assert plan_from_toml(text) == plan
+    with pytest.raises(PlanError) as caught:
+        plan_from_toml(edit(text, (old, new)), FILE)
+    error = caught.value
+    assert (error.where, error.found, error.expected) == (f"{FILE}, key {HERE}.levels.{key}", found, expected)
 
 
 @pytest.mark.parametrize(("old", "new", "key", "found", "expected"), UNKNOWN)
@@ -217,7 +247,7 @@ def test_a_configuration_has_one_of_the_five_names(text: str) -> None:
 
 def test_a_plan_of_another_format_says_to_plan_again(text: str) -> None:
     with pytest.raises(PlanError) as caught:
-        plan_from_toml(edit(text, ("schema = 2", "schema = 1")), FILE)
+        plan_from_toml(edit(text, ("schema = 3", "schema = 2")), FILE)
     assert caught.value.where == f"{FILE}, key schema"
     assert caught.value.remedy == "plan the dataset again with `autospine plan DATASET --overwrite`"
 

@@ -59,7 +59,7 @@ def test_the_network_and_the_schedule_are_kept(source: Plan, lesions: Fingerprin
         for key in KEPT_OF_NETWORK:
             assert getattr(after.network, key) == getattr(before.network, key), key
         assert after.loss.kind == before.loss.kind == "dice_size_adaptive_ce"
-        schedule = {item.name for item in fields(before.training)} - {"mirror_axes", "rotation_deg"}
+        schedule = {item.name for item in fields(before.training)} - {"mirror_axes", "rotation_deg", "shift"}
         assert {key: getattr(after.training, key) for key in schedule} == {
             key: getattr(before.training, key) for key in schedule
         }
@@ -172,3 +172,19 @@ def test_a_cascade_goes_where_its_first_stage_goes(make_fingerprint) -> None:  #
     moved = transfer_plan(source, other, Recipe())
     cascade = moved.configuration("3d_cascade_fullres")
     assert (cascade.network.in_channels, cascade.network.out_channels) == (1 + 3, 4)
+
+
+def test_levels_and_shifts_follow_the_new_data(source: Plan, lumbar: Fingerprint, lesions: Fingerprint) -> None:
+    assert source.configuration("2d").levels is not None
+    moved = transfer_plan(source, lesions, Recipe())
+    assert moved.configuration("2d").levels is None
+    back = transfer_plan(moved, lumbar, Recipe())
+    assert back.configuration("2d").levels == source.configuration("2d").levels
+    assert "evenly and apart" in back.reasons["2d.levels.classes"]
+    training = replace(source.configuration("2d").training, shift=0.3)
+    edited = replace(source.configuration("2d"), training=training)
+    shifted = replace(
+        source, configurations=tuple(edited if one.name == "2d" else one for one in source.configurations)
+    )
+    assert transfer_plan(shifted, lesions, Recipe()).configuration("2d").training.shift == 0.0
+    assert plan_from_toml(plan_to_toml(back)) == back

@@ -118,15 +118,35 @@ def test_a_shifted_patch_stands_out_of_its_case_by_no_more_than_the_share(
     for configuration in (large, shifted):  # patches to validate with are not
         _, label = PatchBatches(small_store, CASES, configuration, augment=False, seed=1)[0]
         assert np.argwhere(label[0] != IGNORE).min(0).tolist() == [2, 2, 3]
-    rng = np.random.default_rng(0)
-    shape, patch, slack = np.array((12, 20, 18)), np.array((16, 24, 24)), np.array((4, 6, 6))
-    starts = np.array([sampler._uniform_start(rng, shape, patch, slack) for _ in range(300)])
-    assert starts.min(0).tolist() == [-6, -8, -9]
-    assert starts.max(0).tolist() == [2, 4, 3]
+    patch = np.array((16, 24, 24))
+    low, high = sampler._starts(np.array((12, 20, 18)), patch, 0.25)
+    assert (low.tolist(), high.tolist()) == ([-6, -8, -9], [2, 4, 3])
     # a case with room enough is never left; one with some room, by what is wanting
-    starts = np.array([sampler._uniform_start(rng, np.array((40, 26, 24)), patch, slack) for _ in range(300)])
-    assert starts.min(0).tolist() == [0, -4, -6]
-    assert starts.max(0).tolist() == [24, 6, 6]
+    low, high = sampler._starts(np.array((40, 26, 24)), patch, 0.25)
+    assert (low.tolist(), high.tolist()) == ([0, -4, -6], [24, 6, 6])
+
+
+def test_forced_patches_are_shifted_and_keep_their_voxel(
+    small_store: Store, quick: Configuration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sampler, "draw_transform", lambda rng, configuration: None)
+    training = replace(quick.training, shift=0.5, oversample_foreground=1.0)
+    outside = []
+    for patch in ((8, 16, 16), (16, 24, 24)):  # smaller and larger than the cases
+        batches = PatchBatches(small_store, CASES, replace(quick, patch=patch, training=training), augment=True, seed=1)
+        batches._intensity = lambda images, labels: (images, labels)  # type: ignore[assignment]
+        for step in range(10):
+            for label in batches[step][1]:
+                assert (label > 0).any()
+                outside.append((label == IGNORE).mean())
+    assert max(outside[: len(outside) // 2]) > 0.2
+
+
+def test_a_patch_beside_its_case_is_ignored_as_a_whole(small_store: Store, quick: Configuration) -> None:
+    batches = PatchBatches(small_store, CASES, quick, augment=False, seed=1)
+    case, previous = batches._case(CASES[0])
+    image, label = batches._read(case, previous, np.array((40, 0, 0)), None)
+    assert (label == IGNORE).all() and (image == 0).all()
 
 
 def test_training_patches_are_shifted(

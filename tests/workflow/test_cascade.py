@@ -18,7 +18,7 @@ from autospine.errors import OutputError, PlanError
 from autospine.inference import predictor
 from autospine.inference.predictor import predict_logits
 from autospine.planning.model import WEIGHTS, read_previous, weights_digest, write_previous
-from autospine.planning.plan import Plan
+from autospine.planning.plan import LevelsPlan, Plan
 from autospine.preprocessing.previous import write_segmentation
 from autospine.preprocessing.store import Store
 from autospine.workflow.cascade import OutOfFold, find_out_of_fold, segment_out_of_fold
@@ -158,6 +158,10 @@ def test_what_the_previous_stage_was_trained_with_must_still_stand(
     sparser = find(plan=plan.with_configuration(replace(low, overlap=0.25), {}))
     assert sparser.weights == find().weights
     assert all(sparser.keys[fold] != key for fold, key in find().keys.items())
+    # and so do pieces that agree on their levels
+    agreed = find(plan=plan.with_configuration(replace(low, levels=LevelsPlan((1, 2), 0, 1.0, (0.5, 0.5))), {}))
+    assert agreed.weights == find().weights
+    assert all(agreed.keys[fold] != key for fold, key in find().keys.items())
 
 
 def test_a_segmentation_goes_on_beside_another(
