@@ -48,16 +48,12 @@ class AxisAnatomy:
     """Why, with the counts."""
 
 
-@lru_cache(
-    maxsize=2
-)  # a budget makes dozens of configurations of one fingerprint, and pairs of 24 classes take a second
 def read_anatomy(fingerprint: Fingerprint) -> tuple[AxisAnatomy, AxisAnatomy, AxisAnatomy]:
     """Order and sides along the canonical axes Z, Y, X."""
     names = tuple(name for name, _ in fingerprint.labels)
     pairs = sided_pairs(names)
     found = []
-    for axis in range(3):
-        chain, agree, having = longest_chain(fingerprint.cases, len(names), axis)
+    for axis, (chain, agree, having) in enumerate(_chains(fingerprint)):
         reasons = []
         if len(chain) > 1:
             order = " < ".join(names[index] for index in chain)
@@ -113,6 +109,13 @@ def longest_chain(cases: Sequence[CaseFingerprint], classes: int, axis: int) -> 
     return chain, *weakest
 
 
+# a budget makes dozens of configurations of one fingerprint, and the pairs of 24 classes take a second
+@lru_cache(maxsize=2)
+def _chains(fingerprint: Fingerprint) -> tuple[tuple[tuple[int, ...], int, int], ...]:
+    """`longest_chain` of all labels along each canonical axis."""
+    return tuple(longest_chain(fingerprint.cases, len(fingerprint.labels), axis) for axis in range(3))
+
+
 @lru_cache(maxsize=2)
 def read_levels(fingerprint: Fingerprint) -> tuple[int, tuple[int, ...]] | None:
     """(canonical axis, class indices from 0 in increasing order) where all labels are levels of one column, else None.
@@ -122,8 +125,7 @@ def read_levels(fingerprint: Fingerprint) -> tuple[int, tuple[int, ...]] | None:
     """
     count = len(fingerprint.labels)
     found = []
-    for axis in range(3):
-        chain, _, _ = longest_chain(fingerprint.cases, count, axis)
+    for axis, (chain, _, _) in enumerate(_chains(fingerprint)):
         if len(chain) == count >= LEAST_LEVELS:
             columns = [_column(case, chain, axis) for case in fingerprint.cases]
             known = [column for column in columns if column is not None]
@@ -165,7 +167,6 @@ class View:
     """Why, with the counts."""
 
 
-@lru_cache(maxsize=2)
 def read_view(fingerprint: Fingerprint) -> View:
     """Whether (nearly) every case shows `BEYOND` steps past either end of its column of levels.
 
@@ -190,12 +191,12 @@ def read_view(fingerprint: Fingerprint) -> View:
     return View(far >= AGREEMENT * max(known, 1), text)
 
 
-def read_patch_view(fingerprint: Fingerprint, configuration_axes: Sequence[int]) -> View:
-    """`read_view` as a patch over the canonical `configuration_axes` has it."""
-    found, view = read_levels(fingerprint), read_view(fingerprint)
-    if found is not None and found[0] not in configuration_axes:
+def read_patch_view(fingerprint: Fingerprint, patch_axes: Sequence[int]) -> View:
+    """`read_view` as a patch over the canonical axes `patch_axes` has it."""
+    found = read_levels(fingerprint)
+    if found is not None and found[0] not in patch_axes:
         return View(False, "a patch lies across the column")
-    return view
+    return read_view(fingerprint)
 
 
 def _column(case: CaseFingerprint, chain: Sequence[int], axis: int) -> tuple[list[float | None], list[float]] | None:

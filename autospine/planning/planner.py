@@ -231,8 +231,9 @@ def configure(
     sizes = usual_sizes(fingerprint.cases, grid.axis_order, spacing)
     anatomy = read_anatomy(fingerprint)
     levels = planned_levels(fingerprint, grid.axis_order)
-    view = read_patch_view(fingerprint, grid.axis_order[-dimension:])
-    axes = tuple(anatomy[axis] for axis in grid.axis_order[-dimension:])
+    patch_axes = grid.axis_order[-dimension:]
+    view = read_patch_view(fingerprint, patch_axes)
+    axes = tuple(anatomy[axis] for axis in patch_axes)
     whole, rule_of_low = prod(shape), name != LOW and less.patch_limit is None
 
     def build(fit: Fit, batch: int) -> Configuration:

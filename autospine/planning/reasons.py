@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from autospine.planning import rules
-from autospine.planning.anatomy import AXIS_NAMES, AxisAnatomy, View
+from autospine.planning.anatomy import AXIS_NAMES, SUREST, AxisAnatomy, View
 from autospine.planning.memory import Machine
 from autospine.planning.plan import Configuration
 from autospine.planning.recipe import Recipe
@@ -283,8 +283,8 @@ def level_reasons(configuration: Configuration, classes: Sequence[str]) -> dict[
         "levels.classes": f"{order}: each predicted piece is one of them, in order (ours)",
         "levels.axis": "the planned axis along which they follow each other",
         "levels.step": "median distance from level to level over the extent of one",
-        "levels.ends_seen": f"shares of the cases that show {names[0]} and {names[-1]}, half a case added either way: "
-        "how surely a column of as many pieces as levels begins and ends with them (ours)",
+        "levels.ends_seen": f"shares of the cases that show {names[0]} and {names[-1]}, half a case added either way, "
+        f"at most {SUREST:g}: how surely a column of as many pieces as levels begins and ends with them (ours)",
     }
 
 

@@ -160,8 +160,9 @@ def _move(
     entering = channels * (2 * configuration.neighbours + 1) + (labels if configuration.previous else 0)
     network = replace(configuration.network, in_channels=entering, out_channels=labels + 1)
     anatomy = read_anatomy(fingerprint)
-    axes = tuple(anatomy[axis] for axis in configuration.axis_order[-network.dimension :])
-    view = read_patch_view(fingerprint, configuration.axis_order[-network.dimension :])
+    patch_axes = configuration.axis_order[-network.dimension :]
+    axes = tuple(anatomy[axis] for axis in patch_axes)
+    view = read_patch_view(fingerprint, patch_axes)
     planned = plan_training(recipe, configuration.patch, axes, view)
     loss, adaptive = _loss(configuration, fingerprint), configuration.loss.kind == "dice_size_adaptive_ce"
     anatomical = {key: getattr(planned, key) for key in ("mirror_axes", "rotation_deg", "shift")}

@@ -204,14 +204,10 @@ def training_identity(
 ) -> str:
     """Hash of what a training depends on: a checkpoint of another one must not be continued.
 
-    What the plan expects it to take decides nothing and has no part in it.
+    What the plan expects it to take decides nothing and has no part in it, nor have the levels: predictions use them.
     """
-    content = [
-        configuration_to_dict(replace(configuration, expected=None, levels=None)),
-        store.key,
-        fold.train,
-        fold.validation,
-    ]
+    decisive = configuration_to_dict(replace(configuration, expected=None, levels=None))
+    content = [decisive, store.key, fold.train, fold.validation]
     content += [previous.key] if previous is not None else []
     return json_digest(content)
 

@@ -128,9 +128,7 @@ class PatchBatches(Dataset[Batch]):
             centre = voxels[int(rng.integers(len(voxels)))]
             middle = patch // 2 + self._jitter(rng)
             start = np.where(shape > patch, np.clip(centre - middle, low, high), start)
-            start = np.clip(start, centre - patch + 1, centre)
-            if self._configuration.network.dimension == 2:
-                start[0] = centre[0]
+            start = np.clip(start, centre - patch + 1, centre)  # it holds its voxel, and in 2D is the voxel's slice
         transform = None
         if self._intensity is not None:
             transform = draw_transform(rng, self._configuration)

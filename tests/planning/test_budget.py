@@ -178,6 +178,17 @@ def test_a_narrow_view_moves_the_label_off_the_middle(make_fingerprint: MakeFing
     assert whole.training.foreground_jitter == 0.0
 
 
+def test_a_budget_keeps_the_shift_and_the_levels(lumbar: Fingerprint) -> None:
+    """Cases 100 mm taller show what lies below L5."""
+    cases = [replace(case, shape=(324, *case.shape[1:]), cropped_shape=(324, *case.shape[1:])) for case in lumbar.cases]
+    tall = replace(lumbar, cases=tuple(cases))
+    fitted, _ = fit(tall, Clock(3e10), 600.0)
+    whole = make_plan(tall, Recipe()).configuration("2d")
+    assert fitted.spacing_mm != whole.spacing_mm
+    assert fitted.training.shift == whole.training.shift == 0.15
+    assert fitted.levels == whole.levels is not None
+
+
 def test_a_few_steps_are_few_epochs(lumbar: Fingerprint) -> None:
     fitted, _ = fit(lumbar, Clock(3e10), 30.0)
     training = fitted.training

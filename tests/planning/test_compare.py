@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from autospine.planning.compare import Difference, compare_plans
-from autospine.planning.plan import Configuration, ExpectedPlan, Plan
+from autospine.planning.decisions import find_decisions
+from autospine.planning.plan import Configuration, ExpectedPlan, LevelsPlan, Plan
 from autospine.planning.plan_file import plan_from_toml, plan_to_toml
 
 
@@ -43,6 +44,19 @@ def test_a_part_of_one_plan_alone_stands_against_none(plan: Plan) -> None:
     found = {difference.key: difference for difference in compare_plans(plan, plan.with_configuration(timed, {}))}
     assert set(found) == {"2d.expected.memory_gb", "2d.expected.seconds_per_step"}
     assert (found["2d.expected.memory_gb"].first, found["2d.expected.memory_gb"].second) == (None, 2.0)
+
+
+def test_levels_of_one_plan_alone_stand_key_by_key(plan: Plan) -> None:
+    levels = LevelsPlan((1, 2), 1, 1.1, (0.9, 0.8))
+    changed = plan.with_configuration(replace(plan.configuration("2d"), levels=levels), {"2d.levels.step": "median"})
+    found = {difference.key: (difference.first, difference.second) for difference in compare_plans(plan, changed)}
+    assert {key: second for key, (_, second) in found.items() if second is not None} == {
+        "2d.levels.classes": (1, 2),
+        "2d.levels.axis": 1,
+        "2d.levels.step": 1.1,
+        "2d.levels.ends_seen": (0.9, 0.8),
+    }
+    assert [decision.reason for decision in find_decisions(changed, "levels.step")] == ["median"]
 
 
 def test_a_configuration_of_one_plan_alone_is_one_difference(plan: Plan) -> None:
