@@ -8,8 +8,8 @@ module imports no torch.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from math import ceil, isfinite, prod
+from dataclasses import dataclass, field, replace
+from math import ceil, inf, isfinite, prod
 from typing import Any
 
 from autospine.planning.expected import expect
@@ -42,8 +42,18 @@ VIEW_LOST = 0.7
 """Share of 2D's view in plane under which 3D has lost it; padding to the poolings alone makes a tenth of difference."""
 VOLUME_STEPS = 1000
 """Steps under which 3D does not go before a 2D that gets more; our own figure, as for its rungs of full resolution."""
+SURE = 1.5
+"""Factor between what a step takes and what it is allowed from which on a first look tells enough."""
 HOPELESS = 4.0
-"""How many times longer than allowed a step may take before its measurement is given up."""
+"""How many times longer than allowed a step would take, by its work, for it not to be tried."""
+OVERHEAD_S = 0.1
+"""Seconds from which a step takes the time of its work; a GPU's narrow ones are all overhead. Our own figure."""
+PRECISELY = (0.0, inf)
+"""Bounds of a measurement that no first look ends."""
+
+Measure = Callable[[Configuration, tuple[float, float]], float]
+"""Seconds of a training step on the device; a first look is enough where it takes less or more than the two bounds
+(seconds). Infinite where the device's memory is too small."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +62,7 @@ class Budget:
 
     seconds: float
     """Seconds that a training may take."""
-    seconds_per_step: Callable[[Configuration, float], float]
-    """Measures a training step on the device, and may stop once a step takes longer than the seconds given with it;
-    infinite where the device's memory is too small."""
+    seconds_per_step: Measure
     device: str = ""
     """What the device is called in the plan."""
     machine: Machine = Machine()
@@ -69,12 +77,44 @@ class Budget:
         return self.seconds * STEP_SHARE / rung.least_steps
 
 
+@dataclass(frozen=True)
+class Measurements:
+    """What was measured: most rungs at a glance, the chosen ones well.
+
+    Networks that differ in the channels that enter alone (2D and 2.5D, 3D and the cascade) are glanced at once.
+    """
+
+    budget: Budget
+    _seconds: dict[object, float] = field(default_factory=dict)
+    _precise: dict[Configuration, float] = field(default_factory=dict)
+
+    def glance(self, rung: Rung) -> float:
+        """Seconds that a step takes, precise where they are near what it is allowed."""
+        configuration, allowed = rung.configuration, self.budget.allowed(rung)
+        key = (replace(configuration.network, in_channels=1), configuration.patch, configuration.batch)
+        if key not in self._seconds:
+            bounds = (allowed / SURE, allowed * SURE)
+            seconds = self._seconds[key] = self.budget.seconds_per_step(configuration, bounds)
+            if bounds[0] <= seconds <= bounds[1]:
+                self._precise[configuration] = seconds
+        return self._seconds[key]
+
+    def precise(self, rung: Rung) -> float:
+        """Seconds that a step takes."""
+        if not isfinite(self.glance(rung)):
+            return inf
+        if rung.configuration not in self._precise:
+            self._precise[rung.configuration] = self.budget.seconds_per_step(rung.configuration, PRECISELY)
+        return self._precise[rung.configuration]
+
+
 def fit_plan_to_budget(plan: Plan, fingerprint: Fingerprint, recipe: Recipe, budget: Budget) -> Plan:
     """`plan` with every configuration narrowed until it fits the budget, and the one to train first chosen anew."""
     reasons = dict(plan.reasons)
     configurations = []
+    measurements = Measurements(budget)
     for configuration in plan.configurations:
-        fitted, reasons = fit_to_budget(fingerprint, recipe, configuration, reasons, budget)
+        fitted, reasons = fit_to_budget(fingerprint, recipe, configuration, reasons, measurements)
         configurations.append(fitted)
     default = plan.default
     better = default_within_budget(configurations, recipe)
@@ -88,39 +128,42 @@ def fit_to_budget(
     recipe: Recipe,
     configuration: Configuration,
     reasons: Mapping[str, str],
-    budget: Budget,
+    measurements: Measurements,
 ) -> tuple[Configuration, dict[str, str]]:
     """The richest plan of the ladder whose steps in the budget are as many as it needs.
 
     Where even the narrowest is too slow it is kept, and the reason says so. Returns it with a schedule for the budget
     and with all of `reasons`, those of this configuration renewed.
     """
+    budget = measurements.budget
     unchanged = Rung((), configuration, dict(reasons), FULL_STEPS)
     rungs = (unchanged, *ladder(fingerprint, recipe, configuration, budget.machine))
-    chosen, seconds = _richest(rungs, budget)
-    return _schedule(recipe, chosen, reasons, budget, seconds, configuration)
+    chosen = _richest(rungs, measurements)
+    return _schedule(recipe, chosen, reasons, budget, measurements.precise(chosen), configuration)
 
 
-def _richest(rungs: Sequence[Rung], budget: Budget) -> tuple[Rung, float]:
-    """The first of `rungs` (the most work first) that fits, and its measured seconds a step.
+def _richest(rungs: Sequence[Rung], measurements: Measurements) -> Rung:
+    """The first of `rungs` (the most work first) that fits.
 
     Climbs from the narrowest, by leaps: a step of more work takes at most so many times longer (wide networks use a
     machine better, and a GPU's narrow step is all overhead), so the richest rung that fits by that scale surely does.
-    Then one above it is tried at a time, until one does not fit.
+    Then one above it is tried at a time, until one does not fit or its work alone says that it would not.
     """
+    allowed = [measurements.budget.allowed(rung) for rung in rungs]
     place, top = len(rungs) - 1, 0
-    seconds = budget.seconds_per_step(rungs[place].configuration, float("inf"))
+    seconds = measurements.glance(rungs[place])
     while place > top and isfinite(seconds):
-        scale = seconds / rungs[place].work
-        sure = [at for at in range(top, place) if scale * rungs[at].work <= budget.allowed(rungs[at])]
+        scaled = [seconds * rung.work / rungs[place].work for rung in rungs]
+        sure = [at for at in range(top, place) if scaled[at] <= allowed[at]]
         higher = min(sure, default=place - 1)
-        allowed = budget.allowed(rungs[higher])
-        measured = budget.seconds_per_step(rungs[higher].configuration, HOPELESS * allowed)
-        if measured <= allowed:
+        if seconds > OVERHEAD_S and scaled[higher] > HOPELESS * allowed[higher]:
+            break
+        measured = measurements.glance(rungs[higher])
+        if measured <= allowed[higher]:
             place, seconds = higher, measured
         else:
             top = higher + 1
-    return rungs[place], seconds
+    return rungs[place]
 
 
 def default_within_budget(configurations: Sequence[Configuration], recipe: Recipe) -> tuple[str, str] | None:

@@ -25,6 +25,8 @@ from autospine.training.workers import default_workers
 
 LEAST_STEPS, LEAST_SECONDS = 3, 2.0
 """A measurement has at least so many steps and takes at least so long: a machine has its moods."""
+LOOK_SECONDS = 0.3
+"""Seconds of steps, one at least, of a first look."""
 ROOM = 1.3
 """Edge of the case of noise over that of the patch, at most: batches crop from it as from a real one."""
 
@@ -54,15 +56,16 @@ def seconds_per_step(
     device: torch.device,
     *,
     at_least_s: float = LEAST_SECONDS,
-    give_up_s: float = 60.0,
+    bounds_s: tuple[float, float] = (0.0, math.inf),
 ) -> float:
     """Median seconds of one training step of `configuration` on `device`, over at least `at_least_s` seconds.
 
-    Stops after the first step that takes longer than `give_up_s`; on a GPU only once it has warmed up, which may take
-    seconds whatever the network. Infinite where the device's memory is too small.
+    Ends early where a first look (`LOOK_SECONDS`) finds it under or over `bounds_s`. That leaves out one step on a CPU,
+    on a GPU the whole warm-up, which may take seconds whatever the network. Infinite where the device's memory is too
+    small.
     """
     try:
-        return _measure(configuration, device, at_least_s, give_up_s)
+        return _measure(configuration, device, at_least_s, bounds_s)
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
@@ -70,10 +73,13 @@ def seconds_per_step(
         return math.inf
 
 
-def _measure(configuration: Configuration, device: torch.device, at_least_s: float, give_up_s: float) -> float:
+def _measure(
+    configuration: Configuration, device: torch.device, at_least_s: float, bounds_s: tuple[float, float]
+) -> float:
     pin = device.type == "cuda"
     batches = iter(batches_from(_batches(configuration), 0, default_workers(device), pin))
     stepper = Stepper.of(configuration, device)
+    unlike = 1 if device.type == "cpu" else WARM_UP_STEPS
 
     times: list[float] = []
     while len(times) < WARM_UP_STEPS + LEAST_STEPS or sum(times[WARM_UP_STEPS:]) < at_least_s:
@@ -83,9 +89,10 @@ def _measure(configuration: Configuration, device: torch.device, at_least_s: flo
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         times.append(time.perf_counter() - start)
-        if times[-1] > give_up_s and (device.type == "cpu" or len(times) > WARM_UP_STEPS):
-            break
-    return float(np.median(times[WARM_UP_STEPS:] or times))
+        looked = times[unlike:]
+        if sum(looked) >= LOOK_SECONDS and not bounds_s[0] <= np.median(looked) <= bounds_s[1]:
+            return float(np.median(looked))
+    return float(np.median(times[WARM_UP_STEPS:]))
 
 
 def _batches(configuration: Configuration) -> PatchBatches:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from autospine.data.files import read_json, write_json, write_text
 from autospine.data.folds import Fold, check_folds, group_cases, make_folds, read_folds, write_folds
 from autospine.errors import DataError, PlanError
 from autospine.planning import rules
-from autospine.planning.budget import Budget, fit_plan_to_budget
+from autospine.planning.budget import Budget, Measure, fit_plan_to_budget
 from autospine.planning.fingerprint import Fingerprint, extract_fingerprint
 from autospine.planning.memory import Machine
 from autospine.planning.plan import Configuration, Plan
@@ -107,7 +108,7 @@ def plan_dataset(
         plan = transfer_plan(source, fingerprint, recipe, machine=hardware.machine)
     if request.budget_s is not None and measure is not None:
         with progress.task("Measuring this machine") as update:
-            timed = _reporting(measure, update)
+            timed = _reporting(measure, [configuration.name for configuration in plan.configurations], update)
             budget = Budget(request.budget_s, timed, hardware.device, hardware.machine)
             plan = fit_plan_to_budget(plan, fingerprint, recipe, budget)
     if not dry_run:
@@ -219,26 +220,25 @@ def _ties(fingerprint: Fingerprint) -> tuple[dict[str, str], dict[str, str]]:
     return {case.case: case.subject for case in cases}, {case.case: case.digest for case in cases}
 
 
-def _measure(device: str) -> Callable[[Configuration, float], float]:
+def _measure(device: str) -> Measure:
     from autospine.networks.device import resolve_device
     from autospine.training.throughput import seconds_per_step
 
     resolved = resolve_device(device)
-    return lambda configuration, give_up_s: seconds_per_step(configuration, resolved, give_up_s=give_up_s)
+    return lambda configuration, bounds: seconds_per_step(configuration, resolved, bounds_s=bounds)
 
 
-def _reporting(
-    measure: Callable[[Configuration, float], float], update: Callable[[str, float], None]
-) -> Callable[[Configuration, float], float]:
-    """`measure` that shows what it found; how many candidates will be tried is not known before."""
-    tried = 0
+def _reporting(measure: Measure, names: Sequence[str], update: Callable[[str, float], None]) -> Measure:
+    """`measure` that shows what it found; how many candidates of each configuration will be tried is not known."""
+    tried: Counter[str] = Counter()
 
-    def measured(configuration: Configuration, give_up_s: float) -> float:
-        nonlocal tried
-        seconds = measure(configuration, give_up_s)
-        tried += 1
-        features, patch = configuration.network.features, "x".join(map(str, configuration.patch))
-        update(f"{configuration.name}: {features[0]} features, {patch}: {seconds:.2f} s a step", tried / (tried + 2))
+    def measured(configuration: Configuration, bounds: tuple[float, float]) -> float:
+        seconds = measure(configuration, bounds)
+        name, features = configuration.name, configuration.network.features
+        tried[name] += 1
+        patch = "x".join(map(str, configuration.patch))
+        share = (names.index(name) + tried[name] / (tried[name] + 1)) / len(names)
+        update(f"{name}: {features[0]} features, {patch}: {seconds:.2f} s a step", share)
         return seconds
 
     return measured

@@ -1,11 +1,18 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
-from autospine.planning.budget import Budget, default_within_budget, fit_plan_to_budget, fit_to_budget
+from autospine.planning.budget import (
+    PRECISELY,
+    Budget,
+    Measure,
+    Measurements,
+    default_within_budget,
+    fit_plan_to_budget,
+    fit_to_budget,
+)
 from autospine.planning.cost import multiply_adds
 from autospine.planning.fingerprint import Fingerprint
 from autospine.planning.ladder import ladder
@@ -23,20 +30,24 @@ class Clock:
         self.speed = multiply_adds_per_second
         self.overhead_s = overhead_s
         self.asked: list[Configuration] = []
+        self.bounds: list[tuple[float, float]] = []
 
-    def __call__(self, configuration: Configuration, give_up_s: float = 0.0) -> float:
+    def __call__(self, configuration: Configuration, bounds: tuple[float, float] = PRECISELY) -> float:
         self.asked.append(configuration)
+        self.bounds.append(bounds)
         work = multiply_adds(configuration.network, configuration.patch, configuration.batch)
         return self.overhead_s + 3 * work / self.speed
-
-
-Measure = Callable[[Configuration, float], float]
 
 
 def fit(fingerprint: Fingerprint, clock: Measure, budget_s: float, recipe: Recipe = Recipe()):  # noqa: B008
     plan = make_plan(fingerprint, recipe)
     budget = Budget(budget_s, clock, device="CPU, 2 cores")
-    return fit_to_budget(fingerprint, recipe, plan.configuration("2d"), plan.reasons, budget)
+    return fit_to_budget(fingerprint, recipe, plan.configuration("2d"), plan.reasons, Measurements(budget))
+
+
+def same_as(configuration: Configuration) -> tuple[object, ...]:
+    """What the time of a step depends on."""
+    return configuration.network, configuration.patch, configuration.batch
 
 
 def rungs_of(fingerprint: Fingerprint) -> list[tuple[Configuration, int]]:
@@ -60,7 +71,7 @@ def test_a_slow_machine_gets_the_richest_rung_that_fits(lumbar: Fingerprint) -> 
     clock = Clock(3e10)
     fitted, reasons = fit(lumbar, clock, 1800.0)
     rungs = rungs_of(lumbar)
-    same = [(rung.patch, rung.batch, rung.network) == (fitted.patch, fitted.batch, fitted.network) for rung, _ in rungs]
+    same = [same_as(rung) == same_as(fitted) for rung, _ in rungs]
     place = same.index(True)
     assert 0 < place < len(rungs) - 1
     assert clock(fitted) * rungs[place][1] <= 0.9 * 1800.0
@@ -98,9 +109,39 @@ def test_more_time_never_gives_a_poorer_plan(lumbar: Fingerprint) -> None:
 def test_few_rungs_are_measured_and_none_that_is_hopeless(lumbar: Fingerprint, speed: float) -> None:
     clock = Clock(speed)
     fit(lumbar, clock, 1800.0)
-    assert len(clock.asked) <= 4
+    assert len(clock.asked) <= 5
     assert clock.asked[0].network.features[0] == 8  # the narrowest first: it is cheap
     assert max(map(clock, tuple(clock.asked))) < 10
+
+
+@pytest.mark.parametrize("speed", [3e9, 3e10, 3e11])
+@pytest.mark.parametrize("seconds", [300.0, 1800.0, 7200.0])
+def test_the_chosen_rung_is_measured_well_and_the_others_at_a_glance(
+    lumbar: Fingerprint, speed: float, seconds: float
+) -> None:
+    clock = Clock(speed)
+    plan = fit_plan_to_budget(make_plan(lumbar, Recipe()), lumbar, Recipe(), Budget(seconds, clock))
+    seen = list(zip(clock.asked, clock.bounds, strict=True))
+    for configuration in plan.configurations:
+        own = [
+            bounds
+            for rung, bounds in seen
+            if (rung.name, same_as(rung)) == (configuration.name, same_as(configuration))
+        ]
+        assert sum(least <= clock(configuration) <= most for least, most in own) == 1
+    flat, between = plan.configuration("2d"), plan.configuration("2.5d")
+    assert flat.batch == between.batch and flat.network == replace(between.network, in_channels=1)
+    # 2.5d is 2d but for what enters: which of its rungs fit is known
+    assert [bounds for rung, bounds in seen if rung.name == "2.5d"] == [PRECISELY]
+
+
+def test_a_rung_whose_work_says_that_it_is_hopeless_is_not_tried(lumbar: Fingerprint) -> None:
+    narrowest, _ = rungs_of(lumbar)[-1]
+    work = multiply_adds(narrowest.network, narrowest.patch, narrowest.batch)
+    clock = Clock(3 * work)  # the narrowest takes a second, of the 1.2 there are
+    fitted, _ = fit(lumbar, clock, 1.2 / 0.9)
+    assert (fitted.patch, fitted.batch) == (narrowest.patch, narrowest.batch)
+    assert clock.asked == [narrowest]
 
 
 @pytest.mark.parametrize("overhead_s", [0.002, 0.02])
@@ -115,7 +156,7 @@ def test_a_rung_that_is_slower_than_its_work_says_leaves_those_below_it(lumbar: 
     """Caches overflow: from a width of 32 on a step takes ten times as long as its work says."""
     plain = Clock(1e11)
 
-    def overflowing(configuration: Configuration, give_up_s: float) -> float:
+    def overflowing(configuration: Configuration, bounds: tuple[float, float]) -> float:
         return plain(configuration) * (10 if configuration.network.features[0] >= 32 else 1)
 
     fitted, _ = fit(lumbar, overflowing, 1800.0)
@@ -125,14 +166,14 @@ def test_a_rung_that_is_slower_than_its_work_says_leaves_those_below_it(lumbar: 
 
 
 def test_the_narrowest_is_kept_where_nothing_fits(lumbar: Fingerprint) -> None:
-    fitted, reasons = fit(lumbar, lambda configuration, give_up_s: 1000.0, 60.0)
+    fitted, reasons = fit(lumbar, lambda configuration, bounds: 1000.0, 60.0)
     assert fitted.patch == rungs_of(lumbar)[-1][0].patch
     assert fitted.training.epochs == 1
     assert "expect a weak model" in reasons["2d.training.budget_s"]
 
 
 def test_no_room_for_any_plan_expects_no_time(lumbar: Fingerprint) -> None:
-    fitted, reasons = fit(lumbar, lambda configuration, give_up_s: float("inf"), 60.0)
+    fitted, reasons = fit(lumbar, lambda configuration, bounds: float("inf"), 60.0)
     assert fitted.expected is not None
     assert (fitted.expected.seconds_per_step, fitted.expected.steps) == (None, None)
     assert "memory is too small" in reasons["2d.training.budget_s"]

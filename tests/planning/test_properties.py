@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from autospine.errors import PlanError
-from autospine.planning.budget import Budget, fit_plan_to_budget
+from autospine.planning.budget import PRECISELY, Budget, fit_plan_to_budget
 from autospine.planning.cost import multiply_adds
 from autospine.planning.fingerprint import Fingerprint
 from autospine.planning.memory import Machine
@@ -167,7 +167,7 @@ def test_any_data_set_gets_a_plan_for_any_time(
     fingerprint, recipe = make_fingerprint(**drawn), Recipe(encoder=encoder, configurations=("2d", "3d_fullres"))
     plan = plan_of(fingerprint, recipe)
 
-    def seconds(configuration: Configuration, give_up_s: float = 0.0) -> float:
+    def seconds(configuration: Configuration, bounds: tuple[float, float] = PRECISELY) -> float:
         work = multiply_adds(configuration.network, configuration.patch, configuration.batch)
         return float(overhead_s + 3 * work / 10**speed)
 

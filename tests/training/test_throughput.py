@@ -34,12 +34,17 @@ def test_the_median_leaves_the_warm_up_out(
     assert seconds_per_step(make_configuration(), CPU, at_least_s=0.0) == 2.0
 
 
-def test_a_hopeless_step_ends_the_measurement(
-    make_configuration: Callable[..., Configuration], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("bounds", "found"), [((3.0, 6.0), 8.0), ((9.0, 20.0), 8.0), ((2.0, 8.0), 2.0)])
+def test_a_first_look_ends_the_measurement_of_what_is_surely_slow_or_fast(
+    make_configuration: Callable[..., Configuration],
+    monkeypatch: pytest.MonkeyPatch,
+    bounds: tuple[float, float],
+    found: float,
 ) -> None:
-    moments = iter([0, 70])
+    """The first step takes 70 s and counts for nothing, the second 8 s; then 2, 2 and 2 s, within the widest bounds."""
+    moments = iter([0, 70, 80, 88, 90, 92, 93, 95, 96, 98])
     monkeypatch.setattr(throughput.time, "perf_counter", lambda: float(next(moments)))
-    assert seconds_per_step(make_configuration(), CPU) == 70.0
+    assert seconds_per_step(make_configuration(), CPU, bounds_s=bounds) == found
 
 
 def test_too_little_memory_is_an_infinite_time(
@@ -58,3 +63,19 @@ def test_too_little_memory_is_an_infinite_time(
     monkeypatch.setattr(throughput.Stepper, "step", raising(RuntimeError("a bug")))
     with pytest.raises(RuntimeError, match="a bug"):
         seconds_per_step(make_configuration(), CPU)
+
+
+def test_a_first_look_at_short_steps_takes_more_of_them(
+    make_configuration: Callable[..., Configuration], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hiccup of 0.25 s among steps of 0.01 s ends nothing."""
+    took = iter([0.5, 0.25, *[0.01] * 500])
+    now = [0.0]
+
+    def clock() -> float:
+        now.append(now[-1] + (next(took) if len(now) % 2 == 0 else 0.0))
+        return now[-1]
+
+    monkeypatch.setattr(throughput.time, "perf_counter", clock)
+    assert seconds_per_step(make_configuration(), CPU, bounds_s=(0.02, 0.1)) == pytest.approx(0.01)
+    assert len(now) < 20
