@@ -20,8 +20,8 @@ class Comparison:
     """Field of `ExpectedPlan`."""
     expected: float
     actual: float
-    memory: str = "memory in GB"
-    """What the figure for memory is called."""
+    alike: bool = True
+    """Whether the two are figures of the same thing."""
 
     @property
     def difference(self) -> float:
@@ -30,7 +30,11 @@ class Comparison:
 
     def __str__(self) -> str:
         """A line for people."""
-        what = {"memory_gb": self.memory, "seconds_per_step": "seconds a step", "steps": "steps"}[self.key]
+        if not self.alike:
+            return (
+                f"memory in GB: {self.expected:.3g} expected for tensors, the whole process grew by {self.actual:.3g}"
+            )
+        what = {"memory_gb": "memory in GB", "seconds_per_step": "seconds a step", "steps": "steps"}[self.key]
         return f"{what}: {self.expected:.4g} expected, {self.actual:.4g} found ({self.difference:+.0%})"
 
 
@@ -39,9 +43,10 @@ def compare_expected(
 ) -> tuple[Comparison, ...]:
     """What was expected of a training that ran on `device`, beside what `result` says.
 
-    `memory_gb` is the estimate for this device; on a CPU it is held against the growth of the process, which is more
-    than the tensors that the estimate counts, since the allocator keeps what it has had. Times are compared only on the
-    device on which the plan timed a step, steps only where the training kept the plan's budget (`same_schedule`).
+    `memory_gb` is the estimate for this device; on a CPU it counts tensors alone, but what is found is the growth of
+    the process: libraries, batches, and freed memory that the system has not got back come on top. Times are compared
+    only on the device on which the plan timed a step, steps only where the training kept the plan's budget
+    (`same_schedule`).
     """
     found: list[tuple[str, float | None, float | None]] = []
     if expected is not None and expected.device == device:
@@ -50,9 +55,8 @@ def compare_expected(
             found.append(("steps", expected.steps, result.step))
     if result.peak_memory_bytes is not None:
         found.append(("memory_gb", memory_gb, result.peak_memory_bytes / 1e9))
-    memory = "growth of the process in GB" if device.startswith("CPU") else Comparison.memory
     return tuple(
-        Comparison(key, float(before), float(after), memory)
+        Comparison(key, float(before), float(after), alike=key != "memory_gb" or not device.startswith("CPU"))
         for key, before, after in found
         if before and after is not None
     )

@@ -12,8 +12,14 @@ def test_found_figures_stand_beside_the_expected_ones() -> None:
     text = describe_comparisons(compare_expected(EXPECTED, 2.0, result, "CPU, 2 cores, float32"))
     assert text == (
         "seconds a step: 0.5 expected, 0.625 found (+25%); steps: 1000 expected, 800 found (-20%); "
-        "growth of the process in GB: 2 expected, 1.5 found (-25%)"
+        "memory in GB: 2 expected for tensors, the whole process grew by 1.5"
     )
+
+
+def test_memory_of_a_gpu_is_that_of_its_tensors() -> None:
+    result = FitResult(800, 500.0, (), 0.625, 1_500_000_000)
+    text = describe_comparisons(compare_expected(EXPECTED, 2.0, result, "NVIDIA H100, half"))
+    assert text == "memory in GB: 2 expected, 1.5 found (-25%)"
 
 
 def test_times_of_another_device_are_not_compared() -> None:
