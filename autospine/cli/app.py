@@ -178,6 +178,7 @@ def train(
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs instead of the plan's.")] = None,
     device: Device = "auto",
     workers: Annotated[int | None, typer.Option(min=0, help="Processes that build batches.")] = None,
+    subjects: Subjects = None,
     runs: Runs = Path("runs"),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Throw an earlier training of the fold away.")] = False,
 ) -> None:
@@ -187,7 +188,7 @@ def train(
 
     if budget is not None and epochs is not None:
         raise typer.BadParameter("give --budget or --epochs, not both")
-    request = TrainRequest(configuration, budget, epochs, device, workers, overwrite)
+    request = TrainRequest(configuration, budget, epochs, device, workers, overwrite, subjects)
     for trained in train_folds(dataset, fold, runs, request, progress=TerminalProgress()):
         if trained.metrics is not None:
             show_scores(trained.metrics)

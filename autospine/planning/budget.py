@@ -15,8 +15,9 @@ from typing import Any
 from autospine.planning.expected import expect
 from autospine.planning.fingerprint import Fingerprint
 from autospine.planning.ladder import Rung, ladder
-from autospine.planning.memory import Machine
+from autospine.planning.memory import Machine, training_memory_gb
 from autospine.planning.plan import Configuration, Plan
+from autospine.planning.planner import planned_memory_gb
 from autospine.planning.reasons import numbers
 from autospine.planning.recipe import Recipe
 
@@ -44,10 +45,11 @@ VOLUME_STEPS = 1000
 """Steps under which 3D does not go before a 2D that gets more; our own figure, as for its rungs of full resolution."""
 SURE = 1.5
 """Factor between what a step takes and what it is allowed from which on a first look tells enough."""
-HOPELESS = 4.0
+HOPELESS = 2.0
 """How many times longer than allowed a step would take, by its work, for it not to be tried."""
-OVERHEAD_S = 0.1
-"""Seconds from which a step takes the time of its work; a GPU's narrow ones are all overhead. Our own figure."""
+OVERHEAD_S = 0.3
+"""Seconds from which a step takes the time of its work: below, overhead and the building of batches may decide. Our own
+figure."""
 PRECISELY = (0.0, inf)
 """Bounds of a measurement that no first look ends."""
 
@@ -81,7 +83,7 @@ class Budget:
 class Measurements:
     """What was measured: most rungs at a glance, the chosen ones well.
 
-    Networks that differ in the channels that enter alone (2D and 2.5D, 3D and the cascade) are glanced at once.
+    2D and 2.5D networks differ in the channels that enter alone and are glanced at once.
     """
 
     budget: Budget
@@ -91,7 +93,8 @@ class Measurements:
     def glance(self, rung: Rung) -> float:
         """Seconds that a step takes, precise where they are near what it is allowed."""
         configuration, allowed = rung.configuration, self.budget.allowed(rung)
-        key = (replace(configuration.network, in_channels=1), configuration.patch, configuration.batch)
+        network = replace(configuration.network, in_channels=1)
+        key = (network, configuration.patch, configuration.batch, configuration.previous)
         if key not in self._seconds:
             bounds = (allowed / SURE, allowed * SURE)
             seconds = self._seconds[key] = self.budget.seconds_per_step(configuration, bounds)
@@ -137,9 +140,18 @@ def fit_to_budget(
     """
     budget = measurements.budget
     unchanged = Rung((), configuration, dict(reasons), FULL_STEPS)
-    rungs = (unchanged, *ladder(fingerprint, recipe, configuration, budget.machine))
-    chosen = _richest(rungs, measurements)
+    rungs = [unchanged, *ladder(fingerprint, recipe, configuration, budget.machine)]
+    if recipe.optimiser == "auto":  # what is timed is what will most likely be trained
+        rungs = [replace(rung, configuration=with_optimiser(rung.configuration, SHORT)) for rung in rungs]
+    limit = planned_memory_gb(recipe)
+    fitting = [rung for rung in rungs if training_memory_gb(rung.configuration, budget.machine) <= limit]
+    chosen = _richest(fitting or rungs[-1:], measurements)
     return _schedule(recipe, chosen, reasons, budget, measurements.precise(chosen), configuration)
+
+
+def with_optimiser(configuration: Configuration, optimiser: Mapping[str, Any]) -> Configuration:
+    """`configuration` with these values of its training plan, keys as in `SHORT`."""
+    return replace(configuration, training=replace(configuration.training, **optimiser))
 
 
 def _richest(rungs: Sequence[Rung], measurements: Measurements) -> Rung:
@@ -163,6 +175,9 @@ def _richest(rungs: Sequence[Rung], measurements: Measurements) -> Rung:
             place, seconds = higher, measured
         else:
             top = higher + 1
+    # a glance, or that of 2d, may have flattered it
+    while place < len(rungs) - 1 and measurements.precise(rungs[place]) > allowed[place]:
+        place += 1
     return rungs[place]
 
 
@@ -222,8 +237,8 @@ def _schedule(
         validation_steps=min(old.validation_steps, per_epoch // 10),
     )
     few = steps < FEW_STEPS and recipe.optimiser == "auto"
-    if few:
-        training = replace(training, **SHORT)
+    if not few:
+        training = replace(training, **{key: getattr(before.training, key) for key in SHORT})
     if "view" in rung.what:
         training = replace(training, foreground_jitter=max(old.foreground_jitter, JITTER))
     configuration = replace(rung.configuration, training=training)

@@ -93,7 +93,7 @@ def make_plan(fingerprint: Fingerprint, recipe: Recipe, *, machine: Machine = Ma
     )
 
 
-def _planned_gb(recipe: Recipe) -> float:
+def planned_memory_gb(recipe: Recipe) -> float:
     """Memory to plan for, 10^9 bytes: the recipe's, else the rules' own."""
     return rules.DEFAULT_GB if recipe.memory_gb == "auto" else recipe.memory_gb
 
@@ -181,7 +181,7 @@ def _low_resolution(
 ) -> LowResolution:
     """The low resolution for the recipe's 3D networks on `grid`."""
     family = _family(recipe, 3, len(fingerprint.labels) + 1, less or Narrowing())
-    return low_resolution(grid.spacing_mm, grid.median_shape, family, _planned_gb(recipe))
+    return low_resolution(grid.spacing_mm, grid.median_shape, family, planned_memory_gb(recipe))
 
 
 def _grid_of(name: str, fingerprint: Fingerprint, recipe: Recipe, less: Narrowing) -> tuple[Grid, LowResolution | None]:
@@ -219,7 +219,7 @@ def configure(
 
     Memory and machine as for `make_plan`. Raises PlanError for a low resolution or cascade that the rules leave out.
     """
-    less, asked_gb = narrowing or Narrowing(), _planned_gb(recipe)
+    less, asked_gb = narrowing or Narrowing(), planned_memory_gb(recipe)
     dimension = 2 if name in ("2d", "2.5d") else 3
     grid, low = _grid_of(name, fingerprint, recipe, less)
     spacing, shape = grid.spacing_mm[-dimension:], grid.median_shape[-dimension:]

@@ -23,10 +23,10 @@ from autospine.training.sampler import PatchBatches, batches_from, planned_patch
 from autospine.training.step import WARM_UP_STEPS, Stepper
 from autospine.training.workers import default_workers
 
-LEAST_STEPS, LEAST_SECONDS = 3, 2.0
+LEAST_STEPS, LEAST_SECONDS = 2, 2.0
 """A measurement has at least so many steps and takes at least so long: a machine has its moods."""
 LOOK_SECONDS = 0.3
-"""Seconds of steps, one at least, of a first look."""
+"""So long with as many steps, or `LEAST_SECONDS` with a single one, takes a first look; its fastest step counts."""
 ROOM = 1.3
 """Edge of the case of noise over that of the patch, at most: batches crop from it as from a real one."""
 
@@ -60,8 +60,8 @@ def seconds_per_step(
 ) -> float:
     """Median seconds of one training step of `configuration` on `device`, over at least `at_least_s` seconds.
 
-    Ends early where a first look (`LOOK_SECONDS`) finds it under or over `bounds_s`. That leaves out one step on a CPU,
-    on a GPU the whole warm-up, which may take seconds whatever the network. Infinite where the device's memory is too
+    The first step does not count, on a GPU the whole warm-up, which may take seconds whatever the network. Ends early
+    where a first look (`LOOK_SECONDS`) finds it under or over `bounds_s`. Infinite where the device's memory is too
     small.
     """
     try:
@@ -79,20 +79,22 @@ def _measure(
     pin = device.type == "cuda"
     batches = iter(batches_from(_batches(configuration), 0, default_workers(device), pin))
     stepper = Stepper.of(configuration, device)
-    unlike = 1 if device.type == "cpu" else WARM_UP_STEPS
+    warm_up = 1 if device.type == "cpu" else WARM_UP_STEPS
 
     times: list[float] = []
-    while len(times) < WARM_UP_STEPS + LEAST_STEPS or sum(times[WARM_UP_STEPS:]) < at_least_s:
+    while len(times) < warm_up + LEAST_STEPS or sum(times[warm_up:]) < at_least_s:
         start = time.perf_counter()
         image, target = (part.to(device, non_blocking=True) for part in next(batches))
         stepper.step(image, target)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         times.append(time.perf_counter() - start)
-        looked = times[unlike:]
-        if sum(looked) >= LOOK_SECONDS and not bounds_s[0] <= np.median(looked) <= bounds_s[1]:
-            return float(np.median(looked))
-    return float(np.median(times[WARM_UP_STEPS:]))
+        looked = times[warm_up:]
+        if sum(looked) >= (LOOK_SECONDS if len(looked) >= LEAST_STEPS else LEAST_SECONDS):
+            fastest = min(looked)
+            if not bounds_s[0] <= fastest <= bounds_s[1]:
+                return fastest
+    return float(np.median(times[warm_up:]))
 
 
 def _batches(configuration: Configuration) -> PatchBatches:

@@ -20,17 +20,17 @@ class Comparison:
     """Field of `ExpectedPlan`."""
     expected: float
     actual: float
-    alike: bool = True
-    """Whether the two are figures of the same thing."""
+    of_process: bool = False
+    """Whether the actual figure is the growth of the whole process, where tensors alone were expected."""
 
     @property
     def difference(self) -> float:
-        """(actual - expected) / expected."""
+        """(actual - expected) / expected; of little meaning where the two are not of the same thing."""
         return self.actual / self.expected - 1
 
     def __str__(self) -> str:
         """A line for people."""
-        if not self.alike:
+        if self.of_process:
             return (
                 f"memory in GB: {self.expected:.3g} expected for tensors, the whole process grew by {self.actual:.3g}"
             )
@@ -56,7 +56,7 @@ def compare_expected(
     if result.peak_memory_bytes is not None:
         found.append(("memory_gb", memory_gb, result.peak_memory_bytes / 1e9))
     return tuple(
-        Comparison(key, float(before), float(after), alike=key != "memory_gb" or not device.startswith("CPU"))
+        Comparison(key, float(before), float(after), key == "memory_gb" and device.startswith("CPU"))
         for key, before, after in found
         if before and after is not None
     )

@@ -6,6 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -238,7 +239,8 @@ def _reporting(measure: Measure, names: Sequence[str], update: Callable[[str, fl
         tried[name] += 1
         patch = "x".join(map(str, configuration.patch))
         share = (names.index(name) + tried[name] / (tried[name] + 1)) / len(names)
-        update(f"{name}: {features[0]} features, {patch}: {seconds:.2f} s a step", share)
+        found = f"{seconds:.3g} s a step" if isfinite(seconds) else "the device's memory is too small"
+        update(f"{name}: {features[0]} features, {patch}: {found}", share)
         return seconds
 
     return measured

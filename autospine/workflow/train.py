@@ -57,6 +57,8 @@ class TrainRequest:
     """Processes that build batches; None: by the device and the cores."""
     overwrite: bool = False
     """Throw an earlier training of this fold away."""
+    subjects: str | None = None
+    """Finds the subject in a case's name, where the dataset has to be planned first; a plan that stands has its own."""
 
 
 @dataclass(frozen=True)
@@ -73,12 +75,15 @@ def train_folds(
 ) -> Iterator[Trained]:
     """Train the folds that `folds` names (`all`, or one number), one after another; yields each as it is done.
 
-    A dataset without a plan is planned first, for the device and the time budget of `request`. With
+    A dataset without a plan is planned first, for the subjects, the device and the time budget of `request`. With
     `request.overwrite` all folds named are thrown away before the first is trained: folds of an earlier plan would
     else stand in the way of those of this one. Raises as `train_fold` and `plan_dataset` do.
     """
-    if not RunFolder.of(runs, dataset).plan.is_file():
+    run = RunFolder.of(runs, dataset)
+    if not run.plan.is_file():
         _plan_first(dataset, runs, request, progress or Silent())
+    elif request.subjects is not None:
+        _check_subjects(run, request.subjects)
     numbers = fold_numbers(folds, dataset, runs)
     for place, number in enumerate(numbers):
         later = numbers[1:] if place == 0 else ()
@@ -88,11 +93,24 @@ def train_folds(
 def _plan_first(dataset: Path, runs: Path, request: TrainRequest, progress: Progress) -> None:
     """Plan `dataset` as `autospine plan` does that is given the same device and budget."""
     progress.note("This dataset has not been planned: it is now, by the default recipe")
-    planned = plan_dataset(
-        dataset, runs, PlanRequest(budget_s=request.budget_s, device=request.device), progress=progress
-    )
+    wanted = PlanRequest(budget_s=request.budget_s, device=request.device, subjects=request.subjects)
+    planned = plan_dataset(dataset, runs, wanted, progress=progress)
     first, why = planned.plan.default, planned.plan.reasons.get("default", "")
     progress.note(f"Written: {planned.folder.plan}, which says why. {first} goes first: {why}")
+
+
+def _check_subjects(run: RunFolder, subjects: str) -> None:
+    """Subjects decide the folds: those of a plan that stands are not replaced by a training.
+
+    Raises:
+        PlanError: the plan was made with others.
+    """
+    asked = read_json(run.request, PlanError) if run.request.is_file() else {}
+    standing = asked.get("subjects") if isinstance(asked, dict) else None
+    if standing != subjects:
+        found = f"the folds were made {f'with --subjects {standing!r}' if standing else 'without --subjects'}"
+        remedy = "leave --subjects out, or run `autospine plan` with it and --overwrite"
+        raise PlanError(str(run.splits), found, f"--subjects {subjects!r}", remedy)
 
 
 def train_fold(

@@ -1,7 +1,8 @@
 """What holds for the plan of any data set: 1 to 600 voxels an axis, 0.2 to 10 mm, 1 to 20 cases, 1 to 12 labels.
 
-Cases of one data set differ in shape and spacing by up to a third, as those of a scanner's protocol do. Data sets of
-which nothing can be planned (a line of voxels) are drawn as well and put aside.
+Labels lie in one place or follow each other along an axis; some data sets have a CT channel, some were cropped. Cases
+of one data set differ in shape and spacing by up to a third, as those of a scanner's protocol do. Data sets of which
+nothing can be planned (a line of voxels) are drawn as well and put aside.
 """
 
 from __future__ import annotations
@@ -48,11 +49,16 @@ def data_sets(draw: st.DrawFn, longest: int = 600) -> Drawn:
         shapes.append(tuple(min(longest, max(1, round(edge * longer))) for edge in shape))
         spacings.append(tuple(min(10.0, max(0.2, step * wider)) for step in spacing))
     labels = draw(st.integers(1, 12))
+    column, crop = draw(st.sampled_from((None, 0, 1, 2))), draw(st.sampled_from((None, 0, 40)))
+    # labels in one place, or one after the other along an axis: with three or more, a column of levels
+    centroids = [tuple(50.0 + 30.0 * index * (axis == column) for axis in range(3)) for index in range(labels)]
     return {
         "shapes": shapes,
         "spacings": spacings,
         "labels": [f"label {index}" for index in range(labels)],
-        "channels": [f"MR {index}" for index in range(draw(st.integers(1, 3)))],
+        "channels": [f"MR {index}" for index in range(draw(st.integers(1, 3)))] + draw(st.sampled_from(([], ["CT"]))),
+        "centroids": centroids,
+        "full_shape": None if crop is None else tuple(max(edges) + crop for edges in zip(*shapes, strict=True)),
         "voxels": draw(st.tuples(*[st.integers(1, 100_000)] * labels)),
     }
 
@@ -181,6 +187,7 @@ def test_any_data_set_gets_a_plan_for_any_time(
             assert configuration.training.budget_s == 60 * minutes
             assert expected is not None and expected.steps is not None
             assert expected.steps * seconds(configuration) <= 60 * minutes
+            assert expected.memory_gb <= 8.0
             assert max(configuration.network.features) <= max(before.network.features)
             assert configuration.batch <= before.batch
             work.setdefault(configuration.name, []).append(seconds(configuration) - overhead_s)

@@ -28,21 +28,21 @@ def test_every_configuration_can_be_timed(make_configuration: Callable[..., Conf
 def test_the_median_leaves_the_warm_up_out(
     make_configuration: Callable[..., Configuration], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # two warm-up steps of 9 and 8 s, then 1, 3 and 2 s
-    moments = iter([0, 9, 10, 18, 20, 21, 30, 33, 40, 42])
+    # a first step of 9 s, then 1, 3 and 2 s
+    moments = iter([0, 9, 10, 11, 20, 23, 30, 32])
     monkeypatch.setattr(throughput.time, "perf_counter", lambda: float(next(moments)))
-    assert seconds_per_step(make_configuration(), CPU, at_least_s=0.0) == 2.0
+    assert seconds_per_step(make_configuration(), CPU, at_least_s=5.0) == 2.0
 
 
-@pytest.mark.parametrize(("bounds", "found"), [((3.0, 6.0), 8.0), ((9.0, 20.0), 8.0), ((2.0, 8.0), 2.0)])
+@pytest.mark.parametrize(("bounds", "found"), [((3.0, 6.0), 0.625), ((0.1, 0.6), 0.625), ((0.2, 0.8), 0.5625)])
 def test_a_first_look_ends_the_measurement_of_what_is_surely_slow_or_fast(
     make_configuration: Callable[..., Configuration],
     monkeypatch: pytest.MonkeyPatch,
     bounds: tuple[float, float],
     found: float,
 ) -> None:
-    """The first step takes 70 s and counts for nothing, the second 8 s; then 2, 2 and 2 s, within the widest bounds."""
-    moments = iter([0, 70, 80, 88, 90, 92, 93, 95, 96, 98])
+    """The first step takes 70 s and counts for nothing, the look 0.75 and 0.625 s; then come steps of 0.5 s."""
+    moments = iter([0, 70, 80, 80.75, 90, 90.625, 100, 100.5, 110, 110.5])
     monkeypatch.setattr(throughput.time, "perf_counter", lambda: float(next(moments)))
     assert seconds_per_step(make_configuration(), CPU, bounds_s=bounds) == found
 
@@ -63,6 +63,14 @@ def test_too_little_memory_is_an_infinite_time(
     monkeypatch.setattr(throughput.Stepper, "step", raising(RuntimeError("a bug")))
     with pytest.raises(RuntimeError, match="a bug"):
         seconds_per_step(make_configuration(), CPU)
+
+
+def test_one_step_of_seconds_is_a_look(
+    make_configuration: Callable[..., Configuration], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moments = iter([0, 70, 80, 88])
+    monkeypatch.setattr(throughput.time, "perf_counter", lambda: float(next(moments)))
+    assert seconds_per_step(make_configuration(), CPU, bounds_s=(3.0, 6.0)) == 8.0
 
 
 def test_a_first_look_at_short_steps_takes_more_of_them(

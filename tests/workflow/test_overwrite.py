@@ -80,13 +80,15 @@ def test_a_dataset_without_a_plan_is_planned_first(
         return real(dataset, runs, replace(request, budget_s=None), **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(train, "plan_dataset", watch)
-    wanted = TrainRequest("2d", budget_s=1.0, device="cpu", workers=0)
+    wanted = TrainRequest("2d", budget_s=1.0, device="cpu", workers=0, subjects=r"toy_(\d+)")
     (first,) = train_folds(toy_dataset, "0", tmp_path, wanted)
-    assert asked == [PlanRequest(budget_s=1.0, device="cpu")]
+    assert asked == [PlanRequest(budget_s=1.0, device="cpu", subjects=r"toy_(\d+)")]
     assert (tmp_path / "toy" / "plan.toml").is_file()
     before = (first.folder / WEIGHTS).stat().st_mtime_ns
     (again,) = train_folds(toy_dataset, "0", tmp_path, wanted)
     assert len(asked) == 1
+    with pytest.raises(PlanError, match="the folds were made with --subjects"):
+        next(train_folds(toy_dataset, "0", tmp_path, replace(wanted, subjects="(.)")))
     assert (again.folder / WEIGHTS).stat().st_mtime_ns == before
 
 
