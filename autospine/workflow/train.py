@@ -108,9 +108,9 @@ def _check_subjects(run: RunFolder, subjects: str) -> None:
     asked = read_json(run.request, PlanError) if run.request.is_file() else {}
     standing = asked.get("subjects") if isinstance(asked, dict) else None
     if standing != subjects:
-        found = f"the folds were made {f'with --subjects {standing!r}' if standing else 'without --subjects'}"
+        found = f"the folds were made {f'with --subjects {standing}' if standing else 'without --subjects'}"
         remedy = "leave --subjects out, or run `autospine plan` with it and --overwrite"
-        raise PlanError(str(run.splits), found, f"--subjects {subjects!r}", remedy)
+        raise PlanError(str(run.splits), found, f"--subjects {subjects}", remedy)
 
 
 def train_fold(
