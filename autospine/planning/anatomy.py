@@ -92,21 +92,32 @@ def longest_chain(cases: Sequence[CaseFingerprint], classes: int, axis: int) -> 
     """
     before: dict[tuple[int, int], tuple[int, int]] = {}
     for first, second in combinations(range(classes), 2):
-        distances, extents = _distances(cases, first, second, axis)
-        if len(distances) < min(2, len(cases)) or not distances:
-            continue
-        extent = sum(extents) / len(extents)
-        if abs(sum(distances) / len(distances)) <= SEPARATION * extent:
-            continue
-        for sign, pair in ((1, (first, second)), (-1, (second, first))):
-            agree = sum(sign * distance > MARGIN * size for distance, size in zip(distances, extents, strict=True))
-            if agree >= AGREEMENT * len(distances):
-                before[pair] = (agree, len(distances))
+        distances, extents = pair_distances(cases, first, second, axis)
+        order = pair_order(distances, extents, least=min(2, len(cases)))
+        if order is not None:
+            sign, agree = order
+            before[(first, second) if sign > 0 else (second, first)] = (agree, len(distances))
     chain = _longest_path(before, classes)
     if len(chain) < 2:
         return (), 0, 0
     weakest = min((before[pair] for pair in zip(chain, chain[1:], strict=False)), key=lambda pair: (pair[0], -pair[1]))
     return chain, *weakest
+
+
+def pair_order(distances: Sequence[float], extents: Sequence[float], *, least: int) -> tuple[int, int] | None:
+    """(1 where distances are positive, else -1; cases that agree) of a pair of classes; None where it has no order.
+
+    `distances` and `extents` as of `pair_distances`, from `least` cases at least.
+    """
+    if not distances or len(distances) < least:
+        return None
+    if abs(sum(distances) / len(distances)) <= SEPARATION * (sum(extents) / len(extents)):
+        return None
+    for sign in (1, -1):
+        agree = sum(sign * distance > MARGIN * size for distance, size in zip(distances, extents, strict=True))
+        if agree >= AGREEMENT * len(distances):
+            return sign, agree
+    return None
 
 
 # a budget makes dozens of configurations of one fingerprint, and the pairs of 24 classes take a second
@@ -127,10 +138,10 @@ def read_levels(fingerprint: Fingerprint) -> tuple[int, tuple[int, ...]] | None:
     found = []
     for axis, (chain, _, _) in enumerate(_chains(fingerprint)):
         if len(chain) == count >= LEAST_LEVELS:
-            columns = [_column(case, chain, axis) for case in fingerprint.cases]
+            columns = [level_column(case, chain, axis) for case in fingerprint.cases]
             known = [column for column in columns if column is not None]
             if sum(map(_is_even, known)) >= AGREEMENT * max(len(known), 1):
-                found.append((median(distance for places, _ in known for distance in _steps(places)), axis, chain))
+                found.append((median(distance for places, _ in known for distance in level_steps(places)), axis, chain))
     if not found:
         return None
     _, axis, chain = max(found)
@@ -143,8 +154,12 @@ def planned_levels(fingerprint: Fingerprint, axis_order: Sequence[int]) -> Level
     if column is None:
         return None
     axis, chain = column
-    columns = [_column(case, chain, axis) for case in fingerprint.cases]
-    ratios = [median(_steps(places)) / median(extents) for places, extents in filter(None, columns) if _steps(places)]
+    columns = [level_column(case, chain, axis) for case in fingerprint.cases]
+    ratios = [
+        median(level_steps(places)) / median(extents)
+        for places, extents in filter(None, columns)
+        if level_steps(places)
+    ]
     classes = tuple(index + 1 for index in chain)
     seen = (_share_that_shows(fingerprint, chain[0]), _share_that_shows(fingerprint, chain[-1]))
     return LevelsPlan(classes, list(axis_order).index(axis), round(median(ratios), 3), seen)
@@ -178,8 +193,8 @@ def read_view(fingerprint: Fingerprint) -> View:
     axis, chain = found
     far = known = 0
     for case in fingerprint.cases:
-        column = _column(case, chain, axis)
-        steps = [] if column is None else _steps(column[0])
+        column = level_column(case, chain, axis)
+        steps = [] if column is None else level_steps(column[0])
         if column is not None and steps:
             there = [place for place in column[0] if place is not None]
             step, length = median(steps), case.spacing_mm[axis] * case.shape[axis]
@@ -199,7 +214,9 @@ def read_patch_view(fingerprint: Fingerprint, patch_axes: Sequence[int]) -> View
     return read_view(fingerprint)
 
 
-def _column(case: CaseFingerprint, chain: Sequence[int], axis: int) -> tuple[list[float | None], list[float]] | None:
+def level_column(
+    case: CaseFingerprint, chain: Sequence[int], axis: int
+) -> tuple[list[float | None], list[float]] | None:
     """Place of each class of the chain and extents of those that are there, mm; None where a case has only one."""
     centroids = [case.class_centroids_mm[index] for index in chain]
     places = [None if centroid is None else centroid[axis] for centroid in centroids]
@@ -208,7 +225,7 @@ def _column(case: CaseFingerprint, chain: Sequence[int], axis: int) -> tuple[lis
     return (places, extents) if len(extents) > 1 else None
 
 
-def _steps(places: Sequence[float | None]) -> list[float]:
+def level_steps(places: Sequence[float | None]) -> list[float]:
     """Distances of neighbours on the chain that are both there."""
     return [there - here for here, there in pairwise(places) if here is not None and there is not None]
 
@@ -216,13 +233,15 @@ def _steps(places: Sequence[float | None]) -> list[float]:
 def _is_even(column: tuple[list[float | None], list[float]]) -> bool:
     """Whether the levels of a case follow each other evenly, none missing, each as long as it is far from the next."""
     places, extents = column
-    steps = _steps(places)
+    steps = level_steps(places)
     if len(steps) != len(extents) - 1 or min(steps) <= 0:
         return False
     return max(steps) <= EVEN * min(steps) and median(extents) <= SINGLE * median(steps)
 
 
-def _distances(cases: Sequence[CaseFingerprint], first: int, second: int, axis: int) -> tuple[list[float], list[float]]:
+def pair_distances(
+    cases: Sequence[CaseFingerprint], first: int, second: int, axis: int
+) -> tuple[list[float], list[float]]:
     """Signed centroid distance (second minus first) and mean extent in mm, per case that has both classes."""
     distances, extents = [], []
     for case in cases:

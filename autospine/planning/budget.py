@@ -88,7 +88,9 @@ class Measurements:
 
     budget: Budget
     _seconds: dict[object, float] = field(default_factory=dict)
+    """By what the time of a step depends on."""
     _precise: dict[Configuration, float] = field(default_factory=dict)
+    """Those that no first look ended."""
 
     def glance(self, rung: Rung) -> float:
         """Seconds that a step takes, precise where they are near what it is allowed."""
@@ -142,16 +144,16 @@ def fit_to_budget(
     unchanged = Rung((), configuration, dict(reasons), FULL_STEPS)
     rungs = [unchanged, *ladder(fingerprint, recipe, configuration, budget.machine)]
     if recipe.optimiser == "auto":  # what is timed is what will most likely be trained
-        rungs = [replace(rung, configuration=with_optimiser(rung.configuration, SHORT)) for rung in rungs]
+        rungs = [replace(rung, configuration=_with_training(rung.configuration, SHORT)) for rung in rungs]
     limit = planned_memory_gb(recipe)
     fitting = [rung for rung in rungs if training_memory_gb(rung.configuration, budget.machine) <= limit]
     chosen = _richest(fitting or rungs[-1:], measurements)
     return _schedule(recipe, chosen, reasons, budget, measurements.precise(chosen), configuration)
 
 
-def with_optimiser(configuration: Configuration, optimiser: Mapping[str, Any]) -> Configuration:
-    """`configuration` with these values of its training plan, keys as in `SHORT`."""
-    return replace(configuration, training=replace(configuration.training, **optimiser))
+def _with_training(configuration: Configuration, values: Mapping[str, Any]) -> Configuration:
+    """`configuration` with these values of its training plan."""
+    return replace(configuration, training=replace(configuration.training, **values))
 
 
 def _richest(rungs: Sequence[Rung], measurements: Measurements) -> Rung:

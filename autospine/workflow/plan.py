@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from autospine.data.dataset import Dataset, open_dataset
-from autospine.data.files import read_json, write_json, write_text
+from autospine.data.files import write_json, write_text
 from autospine.data.folds import Fold, check_folds, group_cases, make_folds, read_folds, write_folds
 from autospine.errors import DataError, PlanError
 from autospine.planning import rules
@@ -269,10 +269,9 @@ def _asked(request: PlanRequest, recipe: Recipe, source: Plan | None, dataset: D
 def _standing_plan(folder: RunFolder, asked: dict[str, Any]) -> Plan:
     """The plan that stands in `folder`, where it answers the same request; its numbers may have been edited by hand."""
     plan = folder.read_plan()
-    standing = read_json(folder.request, PlanError) if folder.request.is_file() else asked
-    if not isinstance(standing, dict):
-        remedy = "run plan with --overwrite"
-        raise PlanError(str(folder.request), "not what `autospine plan` writes there", "a table of keys", remedy)
+    standing = folder.read_request()
+    if standing is None:
+        standing = asked
     different = [SAID.get(key, f"--{key}") for key in asked if standing.get(key) != asked[key]]
     if different:
         found = f"a plan stands here that was made with another {', '.join(different)}"

@@ -77,6 +77,20 @@ class RunFolder:
         """The fingerprint that the plan was made from; `PlanError` where it is missing or damaged."""
         return Fingerprint.from_json(read_json(self.fingerprint, PlanError), str(self.fingerprint))
 
+    def read_request(self) -> dict[str, Any] | None:
+        """What the plan answers, as `autospine plan` was asked; None where that was not kept.
+
+        Raises:
+            PlanError: the file is not what was written there.
+        """
+        if not self.request.is_file():
+            return None
+        request = read_json(self.request, PlanError)
+        if not isinstance(request, dict):
+            remedy = "run plan with --overwrite"
+            raise PlanError(str(self.request), "not what `autospine plan` writes there", "a table of keys", remedy)
+        return request
+
     def check_writable(self) -> None:
         """Raise `OutputError` before any work where nothing can be written here; nothing is made yet."""
         there = next(path for path in (self.root, *self.root.absolute().parents) if path.exists())

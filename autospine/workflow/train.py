@@ -91,7 +91,7 @@ def train_folds(
 
 
 def _plan_first(dataset: Path, runs: Path, request: TrainRequest, progress: Progress) -> None:
-    """Plan `dataset` as `autospine plan` does that is given the same device and budget."""
+    """Plan `dataset` as `autospine plan` does that is given the same subjects, device and budget."""
     progress.note("This dataset has not been planned: it is now, by the default recipe")
     wanted = PlanRequest(budget_s=request.budget_s, device=request.device, subjects=request.subjects)
     planned = plan_dataset(dataset, runs, wanted, progress=progress)
@@ -103,12 +103,13 @@ def _check_subjects(run: RunFolder, subjects: str) -> None:
     """Subjects decide the folds: those of a plan that stands are not replaced by a training.
 
     Raises:
-        PlanError: the plan was made with others.
+        PlanError: the plan was made with others, or nobody knows with which.
     """
-    asked = read_json(run.request, PlanError) if run.request.is_file() else {}
-    standing = asked.get("subjects") if isinstance(asked, dict) else None
+    asked = run.read_request()
+    standing = None if asked is None else asked.get("subjects")
     if standing != subjects:
-        found = f"the folds were made {f'with --subjects {standing}' if standing else 'without --subjects'}"
+        made = f"with --subjects {standing}" if standing else "without --subjects"
+        found = "it is not known how the folds were made" if asked is None else f"the folds were made {made}"
         remedy = "leave --subjects out, or run `autospine plan` with it and --overwrite"
         raise PlanError(str(run.splits), found, f"--subjects {subjects}", remedy)
 

@@ -13,14 +13,20 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
-from itertools import combinations, pairwise
+from itertools import combinations
 from pathlib import Path
 from statistics import fmean, median
 
 from autospine.data.dataset import open_dataset
-from autospine.planning.anatomy import AXIS_NAMES, longest_chain
-from autospine.planning.fingerprint import CaseFingerprint, Fingerprint, extract_fingerprint
+from autospine.planning.anatomy import (
+    AXIS_NAMES,
+    level_column,
+    level_steps,
+    longest_chain,
+    pair_distances,
+    pair_order,
+)
+from autospine.planning.fingerprint import Fingerprint, extract_fingerprint
 
 Pair = tuple[float, float, str]
 """Mean distance over extent, the least of any case, and which pair it is."""
@@ -28,30 +34,15 @@ Pair = tuple[float, float, str]
 
 def pairs(fingerprint: Fingerprint) -> Iterator[tuple[bool, Pair]]:
     """Whether a pair of classes is ordered along an axis, and its figures, from the cases that have both."""
-    names = [name for name, _ in fingerprint.labels]
-    for axis, classes in ((axis, pair) for axis in range(3) for pair in combinations(range(len(names)), 2)):
-        cases = [of_classes(case, classes) for case in fingerprint.cases]
-        places = [[centroid[axis] for centroid in case.class_centroids_mm if centroid is not None] for case in cases]
-        both = [(case, place) for case, place in zip(cases, places, strict=True) if len(place) == 2]
-        if both:
-            figures = [(there - here, fmean(extents(case, axis))) for case, (here, there) in both]
-            mean = fmean(distance for distance, _ in figures) / fmean(extent for _, extent in figures)
+    names, cases = [name for name, _ in fingerprint.labels], fingerprint.cases
+    for axis, (first, second) in ((axis, pair) for axis in range(3) for pair in combinations(range(len(names)), 2)):
+        distances, extents = pair_distances(cases, first, second, axis)
+        if distances:
+            mean = fmean(distances) / fmean(extents)
             sign = 1 if mean > 0 else -1
-            least = min(sign * distance / extent for distance, extent in figures)
-            text = f"{names[classes[0]]}, {names[classes[1]]} {AXIS_NAMES[axis]}"
-            yield bool(longest_chain(cases, 2, axis)[0]), (abs(mean), least, text)
-
-
-def of_classes(case: CaseFingerprint, classes: tuple[int, ...]) -> CaseFingerprint:
-    """The case with these classes alone, in this order."""
-    centroids = tuple(case.class_centroids_mm[index] for index in classes)
-    sizes = tuple(case.class_extents_mm[index] for index in classes)
-    return replace(case, class_centroids_mm=centroids, class_extents_mm=sizes)
-
-
-def extents(case: CaseFingerprint, axis: int) -> list[float]:
-    """Extents of the classes along an axis, mm."""
-    return [extent[axis] for extent in case.class_extents_mm]
+            least = min(sign * distance / extent for distance, extent in zip(distances, extents, strict=True))
+            ordered = pair_order(distances, extents, least=min(2, len(cases))) is not None
+            yield ordered, (abs(mean), least, f"{names[first]}, {names[second]} {AXIS_NAMES[axis]}")
 
 
 def columns(fingerprint: Fingerprint) -> Iterator[tuple[float, float]]:
@@ -60,10 +51,10 @@ def columns(fingerprint: Fingerprint) -> Iterator[tuple[float, float]]:
     for axis in range(3):
         chain = longest_chain(fingerprint.cases, count, axis)[0]
         for case in fingerprint.cases if count == len(chain) > 2 else ():
-            sorted_case = of_classes(case, chain)
-            places = [centroid[axis] for centroid in sorted_case.class_centroids_mm if centroid is not None]
-            steps = [there - here for here, there in pairwise(places)]
-            yield max(steps) / min(steps), median(extents(sorted_case, axis)) / median(steps)
+            column = level_column(case, chain, axis)
+            if column is not None and level_steps(column[0]):
+                steps = level_steps(column[0])
+                yield max(steps) / min(steps), median(column[1]) / median(steps)
 
 
 def main() -> None:
