@@ -89,6 +89,9 @@ def test_a_dataset_without_a_plan_is_planned_first(
     assert len(asked) == 1
     with pytest.raises(PlanError, match="the folds were made with --subjects"):
         next(train_folds(toy_dataset, "0", tmp_path, replace(wanted, subjects="(.)")))
+    (tmp_path / "toy" / "request.json").unlink()
+    with pytest.raises(PlanError, match="not known how the folds were made"):
+        next(train_folds(toy_dataset, "0", tmp_path, wanted))
     assert (again.folder / WEIGHTS).stat().st_mtime_ns == before
 
 
