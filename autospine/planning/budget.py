@@ -43,7 +43,7 @@ VIEW_LOST = 0.7
 """Share of 2D's view in plane under which 3D has lost it; padding to the poolings alone makes a tenth of difference."""
 VOLUME_STEPS = 1000
 """Steps under which 3D does not go before a 2D that gets more; our own figure, as for its rungs of full resolution."""
-SURE = 1.5
+SURE = 1.25
 """Factor between what a step takes and what it is allowed from which on a first look tells enough."""
 HOPELESS = 2.0
 """How many times longer than allowed a step would take, by its work, for it not to be tried."""
@@ -52,6 +52,8 @@ OVERHEAD_S = 0.3
 figure."""
 PRECISELY = (0.0, inf)
 """Bounds of a measurement that no first look ends."""
+BRIEFLY = (0.0, 0.0)
+"""Bounds of a measurement that a first look ends."""
 
 Measure = Callable[[Configuration, tuple[float, float]], float]
 """Seconds of a training step on the device; a first look is enough where it takes less or more than the two bounds
@@ -81,7 +83,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class Measurements:
-    """What was measured: most rungs at a glance, the chosen ones well.
+    """What was measured: most rungs at a glance, those of the configuration to train first well.
 
     2D and 2.5D networks differ in the channels that enter alone and are glanced at once.
     """
@@ -89,6 +91,8 @@ class Measurements:
     budget: Budget
     _seconds: dict[object, float] = field(default_factory=dict)
     """By what the time of a step depends on."""
+    _own: dict[Configuration, float] = field(default_factory=dict)
+    """Of these very configurations."""
     _precise: dict[Configuration, float] = field(default_factory=dict)
     """Those that no first look ended."""
 
@@ -99,33 +103,52 @@ class Measurements:
         key = (network, configuration.patch, configuration.batch, configuration.previous)
         if key not in self._seconds:
             bounds = (allowed / SURE, allowed * SURE)
-            seconds = self._seconds[key] = self.budget.seconds_per_step(configuration, bounds)
+            seconds = self._seconds[key] = self._own[configuration] = self.budget.seconds_per_step(configuration, bounds)
             if bounds[0] <= seconds <= bounds[1]:
                 self._precise[configuration] = seconds
         return self._seconds[key]
 
+    def own(self, rung: Rung) -> float:
+        """Seconds that a step takes, of this very configuration, at a glance."""
+        return self._known(rung, self._own, BRIEFLY)
+
     def precise(self, rung: Rung) -> float:
         """Seconds that a step takes."""
+        return self._known(rung, self._precise, PRECISELY)
+
+    def _known(self, rung: Rung, known: dict[Configuration, float], bounds: tuple[float, float]) -> float:
         if not isfinite(self.glance(rung)):
             return inf
-        if rung.configuration not in self._precise:
-            self._precise[rung.configuration] = self.budget.seconds_per_step(rung.configuration, PRECISELY)
-        return self._precise[rung.configuration]
+        if rung.configuration not in known:
+            known[rung.configuration] = self.budget.seconds_per_step(rung.configuration, bounds)
+        return known[rung.configuration]
 
 
 def fit_plan_to_budget(plan: Plan, fingerprint: Fingerprint, recipe: Recipe, budget: Budget) -> Plan:
-    """`plan` with every configuration narrowed until it fits the budget, and the one to train first chosen anew."""
-    reasons = dict(plan.reasons)
-    configurations = []
+    """`plan` with every configuration narrowed until it fits the budget, and the one to train first chosen anew.
+
+    What is to be trained first is timed well, the others at a glance.
+    """
     measurements = Measurements(budget)
-    for configuration in plan.configurations:
-        fitted, reasons = fit_to_budget(fingerprint, recipe, configuration, reasons, measurements)
-        configurations.append(fitted)
-    default = plan.default
-    better = default_within_budget(configurations, recipe)
+
+    def fit(name: str, measured: Callable[[Rung], float]) -> tuple[Configuration, dict[str, str]]:
+        return fit_to_budget(fingerprint, recipe, plan.configuration(name), plan.reasons, measurements, measured)
+
+    fits = {one.name: fit(one.name, measurements.own) for one in plan.configurations}
+    timed: set[str] = set()
+    while True:
+        better = default_within_budget([fitted for fitted, _ in fits.values()], recipe)
+        default = plan.default if better is None else better[0]
+        if default in timed:
+            break
+        fits[default] = fit(default, measurements.precise)
+        timed.add(default)
+    reasons = dict(plan.reasons)
+    for name, (_, renewed) in fits.items():
+        reasons.update({key: reason for key, reason in renewed.items() if key.startswith(f"{name}.")})
     if better is not None:
-        default, reasons["default"] = better
-    return replace(plan, configurations=tuple(configurations), default=default, reasons=reasons)
+        reasons["default"] = better[1]
+    return replace(plan, configurations=tuple(fitted for fitted, _ in fits.values()), default=default, reasons=reasons)
 
 
 def fit_to_budget(
@@ -134,11 +157,13 @@ def fit_to_budget(
     configuration: Configuration,
     reasons: Mapping[str, str],
     measurements: Measurements,
+    measured: Callable[[Rung], float],
 ) -> tuple[Configuration, dict[str, str]]:
     """The richest plan of the ladder whose steps in the budget are as many as it needs.
 
-    Where even the narrowest is too slow it is kept, and the reason says so. Returns it with a schedule for the budget
-    and with all of `reasons`, those of this configuration renewed.
+    Where even the narrowest is too slow it is kept, and the reason says so. `measured` is the time of `measurements`
+    that the chosen one is held against. Returns it with a schedule for the budget and with all of `reasons`, those of
+    this configuration renewed.
     """
     budget = measurements.budget
     unchanged = Rung((), configuration, dict(reasons), FULL_STEPS)
@@ -147,8 +172,8 @@ def fit_to_budget(
         rungs = [replace(rung, configuration=_with_training(rung.configuration, SHORT)) for rung in rungs]
     limit = planned_memory_gb(recipe)
     fitting = [rung for rung in rungs if training_memory_gb(rung.configuration, budget.machine) <= limit]
-    chosen = _richest(fitting or rungs[-1:], measurements)
-    return _schedule(recipe, chosen, reasons, budget, measurements.precise(chosen), configuration)
+    chosen = _richest(fitting or rungs[-1:], measurements, measured)
+    return _schedule(recipe, chosen, reasons, budget, measured(chosen), configuration)
 
 
 def _with_training(configuration: Configuration, values: Mapping[str, Any]) -> Configuration:
@@ -156,7 +181,7 @@ def _with_training(configuration: Configuration, values: Mapping[str, Any]) -> C
     return replace(configuration, training=replace(configuration.training, **values))
 
 
-def _richest(rungs: Sequence[Rung], measurements: Measurements) -> Rung:
+def _richest(rungs: Sequence[Rung], measurements: Measurements, measured: Callable[[Rung], float]) -> Rung:
     """The first of `rungs` (the most work first) that fits.
 
     Climbs from the narrowest, by leaps: a step of more work takes at most so many times longer (wide networks use a
@@ -172,13 +197,13 @@ def _richest(rungs: Sequence[Rung], measurements: Measurements) -> Rung:
         higher = min(sure, default=place - 1)
         if seconds > OVERHEAD_S and scaled[higher] > HOPELESS * allowed[higher]:
             break
-        measured = measurements.glance(rungs[higher])
-        if measured <= allowed[higher]:
-            place, seconds = higher, measured
+        looked = measurements.glance(rungs[higher])
+        if looked <= allowed[higher]:
+            place, seconds = higher, looked
         else:
             top = higher + 1
     # a glance, or that of 2d, may have flattered it
-    while place < len(rungs) - 1 and measurements.precise(rungs[place]) > allowed[place]:
+    while place < len(rungs) - 1 and measured(rungs[place]) > allowed[place]:
         place += 1
     return rungs[place]
 

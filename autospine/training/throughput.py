@@ -27,6 +27,8 @@ LEAST_STEPS, LEAST_SECONDS = 2, 2.0
 """A measurement has at least so many steps and takes at least so long: a machine has its moods."""
 LOOK_SECONDS = 0.3
 """So long with as many steps, or `LEAST_SECONDS` with a single one, takes a first look; its fastest step counts."""
+COLD_SECONDS = 0.5
+"""A processor's first step that takes longer is a first look by itself: what only the first step does is little of it."""
 ROOM = 1.3
 """Edge of the case of noise over that of the patch, at most: batches crop from it as from a real one."""
 
@@ -61,8 +63,8 @@ def seconds_per_step(
     """Median seconds of one training step of `configuration` on `device`, over at least `at_least_s` seconds.
 
     The first step does not count, on a GPU the whole warm-up, which may take seconds whatever the network. Ends early
-    where a first look (`LOOK_SECONDS`) finds it under or over `bounds_s`. Infinite where the device's memory is too
-    small.
+    where a first look (`LOOK_SECONDS`, `COLD_SECONDS`) finds it under or over `bounds_s`. Infinite where the device's
+    memory is too small.
     """
     try:
         return _measure(configuration, device, at_least_s, bounds_s)
@@ -90,10 +92,11 @@ def _measure(
             torch.cuda.synchronize(device)
         times.append(time.perf_counter() - start)
         looked = times[warm_up:]
-        if sum(looked) >= (LOOK_SECONDS if len(looked) >= LEAST_STEPS else LEAST_SECONDS):
-            fastest = min(looked)
-            if not bounds_s[0] <= fastest <= bounds_s[1]:
-                return fastest
+        seen = sum(looked) >= (LOOK_SECONDS if len(looked) >= LEAST_STEPS else LEAST_SECONDS)
+        cold = device.type == "cpu" and not looked and times[0] >= COLD_SECONDS
+        fastest = min(looked or times)
+        if (seen or cold) and not bounds_s[0] <= fastest <= bounds_s[1]:
+            return fastest
     return float(np.median(times[warm_up:]))
 
 

@@ -13,6 +13,7 @@ import json
 import sys
 import tempfile
 import time
+import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from autospine.evaluation.score import score_cases
 from autospine.inference.levels import agree_on_levels
 from autospine.inference.predictor import predict_logits
 from autospine.networks.build import build_network
+from autospine.planning.budget import SHORT
 from autospine.planning.fingerprint import extract_fingerprint
 from autospine.planning.model import WEIGHTS
 from autospine.planning.plan import LevelsPlan
@@ -62,18 +64,14 @@ def main() -> None:
     configuration, _ = configure(fingerprint, recipe, asked.configuration, narrowing=narrowing)
     training = replace(
         configuration.training,
-        optimiser=asked.optimiser,
-        learning_rate=asked.rate,
-        weight_decay=3e-5 if asked.optimiser == "sgd" else 0.01,
-        warmup=0.05,
+        **SHORT,
         epochs=EPOCHS,
         steps_per_epoch=asked.steps // EPOCHS,
         validation_steps=2,
         budget_s=None,
-        foreground_jitter=asked.jitter,
-        shift=asked.shift,
-        seed=asked.seed,
+        shift=0.0,
     )
+    training = replace(training, **tomllib.loads("\n".join(asked.set)))
     configuration = replace(configuration, training=training)
     cases = fingerprint.cases
     folds = make_folds({case.case: case.subject for case in cases}, {case.case: case.digest for case in cases})
@@ -135,11 +133,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, required=True)
     parser.add_argument("--encoder-convs", type=int)
     parser.add_argument("--decoder-convs", type=int, default=1)
-    parser.add_argument("--optimiser", choices=("sgd", "adamw"), default="adamw")
-    parser.add_argument("--rate", type=float, default=2e-3)
-    parser.add_argument("--jitter", type=float, default=0.0)
-    parser.add_argument("--shift", type=float, default=0.0)
-    parser.add_argument("--seed", type=int, default=12345)
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="of the training plan, as TOML")
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--mirror", action="store_true", help="predict with the plan's mirrorings")
