@@ -103,9 +103,8 @@ class Measurements:
         key = (network, configuration.patch, configuration.batch, configuration.previous)
         if key not in self._seconds:
             bounds = (allowed / SURE, allowed * SURE)
-            seconds = self._seconds[key] = self._own[configuration] = self.budget.seconds_per_step(
-                configuration, bounds
-            )
+            seconds = self.budget.seconds_per_step(configuration, bounds)
+            self._seconds[key] = self._own[configuration] = seconds
             if bounds[0] <= seconds <= bounds[1]:
                 self._precise[configuration] = seconds
         return self._seconds[key]

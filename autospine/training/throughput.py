@@ -28,7 +28,7 @@ LEAST_STEPS, LEAST_SECONDS = 2, 2.0
 LOOK_SECONDS = 0.3
 """So long with as many steps, or `LEAST_SECONDS` with a single one, takes a first look; its fastest step counts."""
 COLD_SECONDS = 0.5
-"""A processor's first step that takes longer is a first look by itself: what only the first step does is little of it."""
+"""A processor's first step that takes longer is a first look by itself: little of it is what only a first step does."""
 ROOM = 1.3
 """Edge of the case of noise over that of the patch, at most: batches crop from it as from a real one."""
 
