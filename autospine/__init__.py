@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from autospine.data.dataset import open_dataset
-    from autospine.data.volume import Volume, read_volume, write_volume
+    from autospine.data.geometry import Volume
+    from autospine.data.volume import read_volume, write_volume
     from autospine.planning.fingerprint import Fingerprint
     from autospine.planning.plan import Plan
     from autospine.planning.planner import make_plan
@@ -32,7 +33,7 @@ __all__ = [
 _HOMES = {
     "Fingerprint": "autospine.planning.fingerprint",
     "Plan": "autospine.planning.plan",
-    "Volume": "autospine.data.volume",
+    "Volume": "autospine.data.geometry",
     "make_plan": "autospine.planning.planner",
     "open_dataset": "autospine.data.dataset",
     "read_volume": "autospine.data.volume",

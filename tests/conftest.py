@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from autospine.data.volume import Geometry, Volume, write_volume
+from autospine.data.geometry import Geometry, Volume
+from autospine.data.volume import write_volume
 from autospine.planning.plan import (
     Configuration,
     IntensityPlan,

@@ -20,23 +20,19 @@ import numpy.typing as npt
 
 from autospine.data.description import channel_names, counted, file_ending, labels
 from autospine.data.files import read_json
-from autospine.data.integrity import non_finite
-from autospine.data.layout import CHANNEL, channels_in, expected_files, group_files, image_files, subject_of
-from autospine.data.volume import (
-    IMAGE_SUFFIXES,
+from autospine.data.geometry import (
     Geometry,
     Volume,
     canonical_orientation,
     orient,
     orient_geometry,
-    read_channels,
-    read_volume,
     restore,
     same_grid,
-    stem,
-    suffix_of,
     to_canonical,
 )
+from autospine.data.integrity import non_finite
+from autospine.data.layout import CHANNEL, channels_in, expected_files, group_files, image_files, subject_of
+from autospine.data.volume import IMAGE_SUFFIXES, read_channels, read_volume, stem, suffix_of
 from autospine.errors import DataError
 
 _LAYOUTS = (

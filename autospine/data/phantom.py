@@ -17,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from autospine.data.files import read_json, write_json
+from autospine.data.geometry import Geometry, Volume
 from autospine.data.phantom_anatomy import FINE, LABELS, FloatArray, Grid, LabelArray, draw_chain, render
-from autospine.data.volume import Geometry, Volume, write_volume
+from autospine.data.volume import write_volume
 from autospine.errors import OutputError
 
 DESCRIPTION = (

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from autospine.data.files import read_json
-from autospine.data.volume import IMAGE_SUFFIXES, Volume, read_volume, same_grid, stem
+from autospine.data.geometry import Volume, same_grid
+from autospine.data.volume import IMAGE_SUFFIXES, read_volume, stem
 from autospine.errors import DataError
 from autospine.evaluation.score import Labels, ScoredCase, Scores, score_cases
 

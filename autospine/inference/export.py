@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from autospine.data.volume import Volume, canonical_orientation, restore, to_canonical
+from autospine.data.geometry import Volume, canonical_orientation, restore, to_canonical
 from autospine.errors import DataError
 from autospine.inference.ensemble import Model
 from autospine.inference.predictor import predict_logits

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from autospine import __version__
 from autospine.data.files import read_json, write_json
+from autospine.data.geometry import to_canonical
 from autospine.data.phantom import write_phantom
-from autospine.data.volume import read_volume, to_canonical
+from autospine.data.volume import read_volume
 from autospine.errors import AutospineError, Stopped
 from autospine.report.figures import side_by_side
 from autospine.workflow.progress import Progress, counted

@@ -10,7 +10,8 @@ from typing import Any
 
 from autospine.data.dataset import find_inputs, read_images
 from autospine.data.files import read_json, write_json
-from autospine.data.volume import IMAGE_SUFFIXES, Volume, suffix_of, write_volume
+from autospine.data.geometry import Volume
+from autospine.data.volume import IMAGE_SUFFIXES, suffix_of, write_volume
 from autospine.errors import DataError, OutputError
 from autospine.planning.model import MODEL, WEIGHTS, ModelCard
 from autospine.workflow.progress import Progress, Silent

@@ -79,7 +79,8 @@ def segmentation_writer(
         progress.note(absent)
         return lambda name, labels: None
     from autospine.data.dataset import open_dataset
-    from autospine.data.volume import Volume, canonical_orientation, read_geometry, restore, write_volume
+    from autospine.data.geometry import Volume, canonical_orientation, restore
+    from autospine.data.volume import read_geometry, write_volume
     from autospine.inference.export import label_values
 
     try:

@@ -13,7 +13,8 @@ import pytest
 from autospine.data import dataset as dataset_module
 from autospine.data.check import Finding, check_dataset, image_digest, inspect_case
 from autospine.data.dataset import open_dataset
-from autospine.data.volume import Geometry, Volume, read_volume, write_volume
+from autospine.data.geometry import Geometry, Volume
+from autospine.data.volume import read_volume, write_volume
 
 GRID = Geometry((3, 4, 5), (4.0, 1.5, 0.7), (-12.5, 30.0, 7.25), (0.96, -0.28, 0.0, 0.28, 0.96, 0.0, 0.0, 0.0, 1.0))
 

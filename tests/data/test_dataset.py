@@ -11,7 +11,8 @@ import numpy.typing as npt
 import pytest
 
 from autospine.data.dataset import Dataset, Label, find_inputs, load_case, open_dataset
-from autospine.data.volume import Geometry, Orientation, Volume, same_grid, to_canonical, write_volume
+from autospine.data.geometry import Geometry, Orientation, Volume, same_grid, to_canonical
+from autospine.data.volume import write_volume
 from autospine.errors import DataError
 
 SHAPE = (3, 4, 5)

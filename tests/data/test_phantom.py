@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from autospine.data.geometry import to_canonical
 from autospine.data.phantom import draw_case, write_phantom
 from autospine.data.phantom_anatomy import LABELS
-from autospine.data.volume import read_volume, to_canonical
+from autospine.data.volume import read_volume
 from autospine.errors import OutputError
 
 VALUE = dict(LABELS)

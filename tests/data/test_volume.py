@@ -13,22 +13,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autospine.data.volume import (
-    IMAGE_SUFFIXES,
+from autospine.data.geometry import (
     Geometry,
     Orientation,
     Volume,
     canonical_orientation,
     orient,
     orient_geometry,
+    restore,
+    same_grid,
+    to_canonical,
+)
+from autospine.data.volume import (
+    IMAGE_SUFFIXES,
     read_channels,
     read_geometry,
     read_volume,
-    restore,
-    same_grid,
     stem,
     suffix_of,
-    to_canonical,
     write_volume,
 )
 from autospine.errors import DataError, OutputError

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autospine.data.volume import Geometry, Volume, write_volume
+from autospine.data.geometry import Geometry, Volume
+from autospine.data.volume import write_volume
 from autospine.errors import DataError
 from autospine.evaluation.folders import evaluate_folders
 from autospine.evaluation.score import score_cases

@@ -15,7 +15,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from autospine.data.volume import Geometry, Volume, read_volume, write_volume
+from autospine.data.geometry import Geometry, Volume
+from autospine.data.volume import read_volume, write_volume
 from autospine.errors import DataError, PlanError
 from autospine.inference import export
 from autospine.inference.ensemble import Model, load_model, load_previous

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autospine.data.volume import Geometry, Volume, write_volume
+from autospine.data.geometry import Geometry, Volume
+from autospine.data.volume import write_volume
 from autospine.planning.plan import Configuration
 from autospine.preprocessing import memory
 from autospine.preprocessing.memory import bounded_workers, case_bytes, free_bytes, total_bytes

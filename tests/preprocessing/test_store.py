@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from autospine.data.dataset import Dataset, load_case, open_dataset
-from autospine.data.volume import Geometry, Volume, read_volume, write_volume
+from autospine.data.geometry import Geometry, Volume
+from autospine.data.volume import read_volume, write_volume
 from autospine.errors import DataError, OutputError, PlanError
 from autospine.planning.fingerprint import extract_fingerprint
 from autospine.planning.plan import Configuration, IntensityPlan, Plan, ResamplingPlan
