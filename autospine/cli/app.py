@@ -33,6 +33,10 @@ Subjects = Annotated[
     str | None,
     typer.Option(metavar="REGEX", help="Finds the subject in a case's name; a subject is never split over folds."),
 ]
+LayoutName = Annotated[
+    str | None, typer.Option("--layout", metavar="NAME", help="How the folder is laid out, where two readings fit.")
+]
+Masks = Annotated[str | None, typer.Option(metavar="KIND", help="Which masks, where images have several kinds.")]
 Budget = Annotated[
     float | None,
     typer.Option(parser=parse_duration, metavar="TIME", help="Time that training may take, such as 30m or 2h."),
@@ -60,14 +64,15 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
 
 @app.command()
 @reported
-def check(dataset: DatasetPath, subjects: Subjects = None) -> None:
+def check(dataset: DatasetPath, subjects: Subjects = None, layout: LayoutName = None, masks: Masks = None) -> None:
     """List everything that is wrong with a dataset, before any work."""
     from autospine.cli.show import TerminalProgress, console, show_findings
     from autospine.data.check import check_dataset
     from autospine.data.dataset import open_dataset
+    from autospine.data.structure import Reading
     from autospine.workflow.progress import counted
 
-    opened = open_dataset(dataset, subjects=subjects)
+    opened = open_dataset(dataset, Reading(subjects, layout, masks))
     with TerminalProgress().task("Reading the dataset") as update:
         findings = check_dataset(opened, progress=counted(update))
     show_findings(findings)
@@ -102,6 +107,8 @@ def plan(
         ),
     ] = None,
     subjects: Subjects = None,
+    layout: LayoutName = None,
+    masks: Masks = None,
     runs: Runs = Path("runs"),
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, write nothing.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a plan that stands there.")] = False,
@@ -114,11 +121,12 @@ def plan(
 ) -> None:
     """Read a dataset and decide everything, with reasons; or explain or compare plans that stand."""
     from autospine.cli.show import TerminalProgress, console, show_decisions, show_differences, show_plan
+    from autospine.data.structure import Reading
     from autospine.planning.decisions import find_decisions
     from autospine.workflow.documents import compare_at, explained_plan
     from autospine.workflow.plan import PlanRequest, plan_dataset
 
-    request = PlanRequest(recipe, memory, budget, device, subjects, source)
+    request = PlanRequest(recipe, memory, budget, device, source, Reading(subjects, layout, masks))
     if diff is not None:
         if dataset is not None or explain or dry_run or overwrite or request != PlanRequest():
             raise typer.BadParameter("--diff compares two plans that stand: it takes no DATASET and no other option")
@@ -179,16 +187,19 @@ def train(
     device: Device = "auto",
     workers: Annotated[int | None, typer.Option(min=0, help="Processes that build batches.")] = None,
     subjects: Subjects = None,
+    layout: LayoutName = None,
+    masks: Masks = None,
     runs: Runs = Path("runs"),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Throw an earlier training of the fold away.")] = False,
 ) -> None:
     """Train a fold, or go on with it; then predict and score its validation cases. Plans first where no plan is."""
     from autospine.cli.show import TerminalProgress, console, show_scores
+    from autospine.data.structure import Reading
     from autospine.workflow.train import TrainRequest, train_folds
 
     if budget is not None and epochs is not None:
         raise typer.BadParameter("give --budget or --epochs, not both")
-    request = TrainRequest(configuration, budget, epochs, device, workers, overwrite, subjects)
+    request = TrainRequest(configuration, budget, epochs, device, workers, overwrite, Reading(subjects, layout, masks))
     for trained in train_folds(dataset, fold, runs, request, progress=TerminalProgress()):
         if trained.metrics is not None:
             show_scores(trained.metrics)

@@ -14,7 +14,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from autospine.data.dataset import Case, Dataset, LoadedCase, read_case
+from autospine.data.dataset import LoadedCase, read_case
+from autospine.data.structure import Case, Dataset
 from autospine.errors import DataError
 
 

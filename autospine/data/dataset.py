@@ -1,25 +1,21 @@
 """A folder of images and masks becomes a `Dataset`; images to predict become named groups of files.
 
-Two layouts are read and told apart by what is there:
-
-    nnU-Net raw   dataset.json  imagesTr/<case>_0000.nii.gz ...  labelsTr/<case>.nii.gz
-    plain         images/<case>.nii.gz (or <case>_0000 ...)      labels/<case>.nii.gz   [labels.json]
-
-A case keeps the paths it should have: those that are missing are reported, all at once, when the cases are checked.
+Which files make which case is the matter of `layouts`. A case keeps the paths it should have: those that are missing
+are reported, all at once, when the cases are checked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from autospine.data.description import channel_names, counted, file_ending, labels
-from autospine.data.files import read_json
+from autospine.data import dicom
+from autospine.data.description import counted
 from autospine.data.geometry import (
     Geometry,
     Volume,
@@ -31,53 +27,11 @@ from autospine.data.geometry import (
     to_canonical,
 )
 from autospine.data.integrity import non_finite
-from autospine.data.layout import CHANNEL, channels_in, expected_files, group_files, image_files, subject_of
-from autospine.data.volume import IMAGE_SUFFIXES, read_channels, read_volume, stem, suffix_of
+from autospine.data.layouts import find_layout
+from autospine.data.layouts.naming import CHANNEL, group_files, image_files, subject_of
+from autospine.data.structure import Case, Dataset, Label, Reading, dataset_name
+from autospine.data.volume import IMAGE_SUFFIXES, is_series, read_channels, read_volume, stem, suffix_of
 from autospine.errors import DataError
-
-_LAYOUTS = (
-    "a folder with dataset.json, imagesTr/ and labelsTr/ (nnU-Net raw), or one with images/ and labels/ "
-    f"that hold files of the same names ({', '.join(IMAGE_SUFFIXES)})"
-)
-
-
-@dataclass(frozen=True)
-class Label:
-    """A class of a dataset."""
-
-    name: str
-    """What the structure is called."""
-    value: int
-    """Its value in the masks on disk, above 0."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """The files of one image and its mask."""
-
-    name: str
-    """File name without channel and suffix."""
-    images: tuple[Path, ...]
-    """One file per channel in order, or one file that holds all channels."""
-    label: Path | None
-    """The mask; None for an image without one."""
-    subject: str
-    """Who was imaged; cases of a subject stay on one side of a split."""
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """What is in a dataset's folder."""
-
-    name: str
-    """Name of the folder."""
-    root: Path
-    channels: tuple[str, ...]
-    """Channel names in order."""
-    labels: tuple[Label, ...]
-    """Classes without the background, by value; class i is index i + 1 in loaded masks."""
-    cases: tuple[Case, ...]
-    """By name."""
 
 
 @dataclass(frozen=True)
@@ -91,63 +45,32 @@ class LoadedCase:
     """Class indices (Z, Y, X), 0 the background; None for a case without a mask."""
 
 
-def open_dataset(root: Path, *, subjects: str | None = None) -> Dataset:
-    """The dataset in folder `root`, whichever layout it has; voxels are read only where a plain folder names no labels.
+def open_dataset(root: Path, reading: Reading = Reading()) -> Dataset:
+    """The dataset at `root`: a folder in whichever layout it has, or a table of files.
 
-    `subjects` is a regular expression: its first group, else its whole match, in a case's name is the subject. By
-    default every case is a subject. Raises `DataError` where the folder has neither layout, holds no images, where
-    `dataset.json` asks for what is not read (regions, an ignore label) or a case does not match `subjects`.
+    Headers are read where files have to be told apart; voxels only where nothing names the labels.
+
+    Raises:
+        DataError: no layout fits, or several; or what is there is not what its layout asks for.
     """
     root = Path(root)
-    if not root.is_dir():
-        raise DataError(str(root), "no such folder", _LAYOUTS)
-    described = root / "dataset.json"
-    if (root / "imagesTr").is_dir() and described.is_file():
-        images, masks = root / "imagesTr", root / "labelsTr"
-        content = read_json(described)
-        if not isinstance(content, dict):
-            raise DataError(str(described), "not a JSON object", 'keys "channel_names", "labels", "file_ending"')
-        channels: tuple[str, ...] | None = channel_names(content, described)
-        classes: tuple[tuple[str, int], ...] | None = labels(content.get("labels"), described)
-        suffix = file_ending(content, described)
-        plain = False
-    elif (root / "images").is_dir():
-        images, masks = root / "images", root / "labels"
-        named = root / "labels.json"
-        classes = labels(read_json(named), named) if named.is_file() else None
-        channels = None
-        suffix = None
-        plain = True
-    else:
-        missing = "imagesTr/ without dataset.json" if (root / "imagesTr").is_dir() else "neither layout of a dataset"
-        raise DataError(str(root), missing, _LAYOUTS)
-    if not masks.is_dir():
-        raise DataError(str(masks), "no such folder", _LAYOUTS, f"put the masks there, named as in {images.name}/")
-    found = {stem(path): path for path in image_files(masks, suffix)}
-    # In a plain folder an image and a mask of one name belong together, whatever digits that name ends in.
-    groups = group_files(images, suffix, whole=found if plain else ())
-    if not groups:
-        raise DataError(str(images), f"no images{f' that end in {suffix}' if suffix else ''}", _LAYOUTS)
-    if channels is None:
-        count = max(len(files) for files in groups.values())
-        if count == 1:
-            firsts = (channels_in(next(iter(files.values()))) for files in groups.values())
-            count = next(filter(None, firsts), 1)
-        channels = tuple(f"channel_{index}" for index in range(count))
-    names = sorted(groups.keys() | found.keys())
-    ending = suffix or suffix_of(next(iter(next(iter(groups.values())).values())))
-    cases = tuple(
-        Case(
-            name,
-            expected_files(images, name, groups.get(name, {}), len(channels), ending, not plain),
-            found.get(name, masks / f"{name}{ending}"),
-            subject_of(name, subjects),
-        )
-        for name in names
-    )
+    try:
+        layout = find_layout(root, reading.layout)
+        contents = layout.read(root, reading)
+    except OSError as fault:
+        where = str(fault.filename or root)
+        raise DataError(where, f"cannot be read ({fault.strerror or fault})", "a folder that you may read") from fault
+    cases = tuple(_with_subject(case, reading.subjects) for case in contents.cases)
+    classes = contents.classes
     if classes is None:
-        classes = _classes_of_masks(tuple(found.values()), masks)
-    return Dataset(root.resolve().name, root, channels, tuple(Label(*named) for named in classes), cases)
+        classes = _classes_of_masks([case.label for case in cases if case.label is not None], root)
+    labels = tuple(Label(*named) for named in classes)
+    return Dataset(dataset_name(root), root, contents.channels, labels, cases, layout.name, contents.notes)
+
+
+def _with_subject(case: Case, pattern: str | None) -> Case:
+    """The case with its subject: by the user's pattern, by what the layout knows, or by the name."""
+    return case if case.subject and pattern is None else replace(case, subject=subject_of(case.name, pattern))
 
 
 def find_inputs(path: Path, channels: int) -> list[tuple[str, tuple[Path, ...]]]:
@@ -162,11 +85,15 @@ def find_inputs(path: Path, channels: int) -> list[tuple[str, tuple[Path, ...]]]
             raise DataError(str(path), "not an image format that is read", ", ".join(IMAGE_SUFFIXES))
         match = CHANNEL.fullmatch(stem(path))
         # With one channel `scan_2024.nii.gz` is that file alone; its neighbours are other images.
-        beside = group_files(path.parent, suffix_of(path)).get(match["case"]) if match and channels > 1 else None
+        beside = (
+            group_files(image_files(path.parent, suffix_of(path))).get(match["case"])
+            if match and channels > 1
+            else None
+        )
         numbered = match is not None and (beside is not None or match["channel"] == "0000")
         groups = {match["case"] if match and numbered else stem(path): beside or {0: path}}
     elif path.is_dir():
-        groups = group_files(path, None)
+        groups = group_files(image_files(path, None))
     else:
         raise DataError(str(path), "no such file or folder", "an image or a folder of images")
     if not groups:
@@ -222,8 +149,7 @@ def read_case(dataset: Dataset, case: Case, report: Callable[[DataError], None])
     label: npt.NDArray[np.uint8] | None = None
     if case.label is not None:
         try:
-            mask = _read_onto(grid, case.images[0], case.label)
-            label = _class_indices(mask.array, dataset, case.label)
+            label = _class_indices(_read_mask(grid, case.images[0], case.label, dataset), dataset, case.label)
         except DataError as fault:
             tell(fault)
     if faults or image is None or grid is None:
@@ -249,6 +175,25 @@ def read_images(images: Sequence[Path], report: Callable[[DataError], None]) -> 
         except DataError as fault:
             report(fault)
     return None if grid is None or not channels else Volume(np.concatenate(channels), grid, metadata)
+
+
+def _read_mask(grid: Geometry | None, reference: Path, path: Path, dataset: Dataset) -> npt.NDArray[Any]:
+    """Values of a mask (1, Z, Y, X) with the axes of `grid`, the grid of file `reference`.
+
+    Segments of a DICOM-SEG object become the values of the classes with their names.
+    """
+    if not is_series(path):
+        return _read_onto(grid, reference, path).array
+    if grid is None:
+        raise DataError(str(path), "no image to lay this segmentation on", "an image that can be read")
+    held = dicom.read_segmentation(path, grid)
+    values = {label.name: label.value for label in dataset.labels}
+    table = np.zeros(256, np.int64)
+    for name, number in dicom.segment_names(path):
+        if name not in values:
+            raise DataError(str(path), f"a segment {name!r}", f"segments called {', '.join(values)}")
+        table[number] = values[name]
+    return table[held][None]
 
 
 def _read_onto(grid: Geometry | None, reference: Path, path: Path) -> Volume:
@@ -311,13 +256,24 @@ def _class_indices(mask: npt.NDArray[Any], dataset: Dataset, path: Path) -> npt.
     return indices
 
 
-def _classes_of_masks(masks: tuple[Path, ...], where: Path) -> tuple[tuple[str, int], ...]:
-    """Classes `label_<value>` for the values that occur in the masks; unreadable ones are left to the check."""
+def _classes_of_masks(masks: Sequence[Path], where: Path) -> tuple[tuple[str, int], ...]:
+    """The classes that occur in the masks, `label_<value>`, or those that DICOM-SEG objects name.
+
+    Masks that cannot be read are left to the check; without masks there are no classes.
+    """
+    if not masks:
+        return ()
     values: set[float] = set()
+    named: dict[str, int] = {}
     for path in masks:
         try:
-            values.update(float(value) for value in np.unique(read_volume(path).array))
+            if is_series(path):
+                for name, _ in dicom.segment_names(path):
+                    named.setdefault(name, len(named) + 1)
+            else:
+                values.update(float(value) for value in np.unique(read_volume(path).array))
         except DataError:
             continue
     whole = sorted(int(value) for value in values if np.isfinite(value) and value == int(value) and value > 0)
-    return counted(tuple((f"label_{value}", value) for value in whole), where)
+    named = named or {f"label_{value}": value for value in whole}
+    return counted(tuple(sorted(named.items(), key=lambda item: item[1])), where)

@@ -9,16 +9,17 @@ import gzip
 import math
 import re
 import struct
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from autospine.data.files import atomic_path
+from autospine.data import dicom
+from autospine.data.files import atomic_path, read_json
 from autospine.data.geometry import Geometry, Volume, point, times
 from autospine.data.integrity import check_whole, non_finite
+from autospine.data.itk import reason, sitk
 from autospine.errors import DataError, OutputError
 
 IMAGE_SUFFIXES = (".nii.gz", ".nii", ".mha", ".nrrd", ".png", ".tif", ".tiff")
@@ -27,17 +28,6 @@ _NIFTI = (".nii.gz", ".nii")
 _KEY_VALUE = (".mha", ".nrrd")
 # Of a NIfTI header only what says nothing about grid, type or scaling: those belong to the image, not to a result.
 _NIFTI_KEYS = ("ITK_FileNotes", "aux_file", "qform_code", "sform_code")
-
-
-@cache
-def _sitk() -> Any:
-    """SimpleITK, loaded where a file is read or written: training on prepared cases does without it."""
-    import SimpleITK
-
-    library: Any = SimpleITK  # its wrappers bear no types
-    # Its warnings go to the terminal past every logger; what matters in them is raised as an error here.
-    library.ProcessObject.SetGlobalWarningDisplay(False)
-    return library
 
 
 def suffix_of(path: Path) -> str:
@@ -52,37 +42,48 @@ def stem(path: Path) -> str:
     return path.name[: -len(suffix)] if suffix else path.stem
 
 
+def is_series(path: Path) -> bool:
+    """Whether `path` is read as DICOM: a folder, which stands for the series in it, or a `.dcm` file."""
+    return path.is_dir() or path.suffix.lower() == dicom.SUFFIX
+
+
 def read_geometry(path: Path) -> Geometry:
     """The grid of an image from its header alone; raises `DataError` as `read_volume` does."""
-    return _geometry(path, _open(path))
+    path = Path(path)
+    return dicom.series_geometry(path) if is_series(path) else _geometry(path, _open(path))
 
 
 def read_channels(path: Path) -> int:
-    """The number of values a voxel holds (1, or 3 for RGB), from the header alone."""
-    return int(_open(path).GetNumberOfComponents())
+    """The number of values a voxel holds (1, 3 for RGB, the fourth size of a 4D file), from the header alone."""
+    path = Path(path)
+    return 1 if is_series(path) else _channels(_open(path))
 
 
 def read_volume(path: Path) -> Volume:
-    """The image as it lies in the file, (C, Z, Y, X), any of `IMAGE_SUFFIXES`.
+    """The image as it lies in the file, (C, Z, Y, X): any of `IMAGE_SUFFIXES`, a `.dcm` file or a DICOM series' folder.
+
+    The fourth dimension of a 4D file is its channels.
 
     Raises `DataError` naming the file where it is missing, not an image, damaged or cut off, of more than three
     dimensions, complex, with NaN or infinite voxels, or without a usable grid (spacing, origin or direction not
     finite, axes not at right angles).
     """
     path = Path(path)
+    if is_series(path):
+        return dicom.read_series(path)
     reader = _open(path)
     geometry = _geometry(path, reader)
-    components = int(reader.GetNumberOfComponents())
-    bits = re.search(r"(\d+)-bit", _sitk().GetPixelIDValueAsString(reader.GetPixelID()))
+    components = _channels(reader)
+    bits = re.search(r"(\d+)-bit", sitk().GetPixelIDValueAsString(reader.GetPixelID()))
     check_whole(path, math.prod(geometry.shape) * components, int(bits[1]) // 8 if bits else 1)
     try:
         image = reader.Execute()
     except (RuntimeError, MemoryError) as fault:
         raise _unreadable(path, fault) from fault
-    array: npt.NDArray[Any] = _sitk().GetArrayFromImage(image)
+    array: npt.NDArray[Any] = sitk().GetArrayFromImage(image)
     if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
         raise non_finite(path, int(array.size - np.isfinite(array).sum()))
-    if components > 1:
+    if int(reader.GetNumberOfComponents()) > 1:
         array = np.moveaxis(array, -1, 0)
     return Volume(np.ascontiguousarray(array.reshape(components, *geometry.shape)), geometry, _metadata(path, image))
 
@@ -103,7 +104,7 @@ def write_volume(path: Path, volume: Volume) -> None:
     array = _smallest(volume.array)
     array = array[0] if len(array) == 1 else np.moveaxis(array, 0, -1)
     size = geometry.dimension
-    image = _sitk().GetImageFromArray(array[0] if size == 2 else array, isVector=len(volume.array) > 1)
+    image = sitk().GetImageFromArray(array[0] if size == 2 else array, isVector=len(volume.array) > 1)
     image.SetSpacing(geometry.spacing_mm[::-1][:size])
     image.SetOrigin(geometry.origin_mm[:size])
     image.SetDirection(np.asarray(geometry.direction).reshape(3, 3)[:size, :size].ravel().tolist())
@@ -113,10 +114,10 @@ def write_volume(path: Path, volume: Volume) -> None:
             image.SetMetaData(key, value)
     with atomic_path(path) as temporary:
         try:
-            _sitk().WriteImage(image, str(temporary), useCompression=suffix != ".nii")
+            sitk().WriteImage(image, str(temporary), useCompression=suffix != ".nii")
         except RuntimeError as fault:
             raise OutputError(
-                str(path), f"cannot be written ({_reason(fault)})", remedy="choose another folder or .nii.gz"
+                str(path), f"cannot be written ({reason(fault)})", remedy="choose another folder or .nii.gz"
             ) from fault
         if suffix in _NIFTI:
             _set_form_codes(temporary, metadata)
@@ -129,31 +130,32 @@ def _open(path: Path) -> Any:
         raise DataError(str(path), "no such file")
     if not suffix_of(path):
         raise DataError(str(path), "not an image format that is read", ", ".join(IMAGE_SUFFIXES))
-    reader = _sitk().ImageFileReader()
+    reader = sitk().ImageFileReader()
     reader.SetFileName(str(path))
     try:
         reader.ReadImageInformation()
     except (RuntimeError, MemoryError) as fault:
         raise _unreadable(path, fault) from fault
-    if reader.GetDimension() not in (2, 3):
+    if reader.GetDimension() not in (2, 3, 4) or (reader.GetDimension() == 4 and reader.GetNumberOfComponents() > 1):
         raise DataError(
             str(path),
             f"an image of {reader.GetDimension()} dimensions ({times(reader.GetSize())})",
-            "2 or 3 dimensions",
+            "2 or 3 dimensions, a fourth for channels",
             "save each time point or channel as a file of its own (case_0000, case_0001, ...)",
         )
-    if "complex" in _sitk().GetPixelIDValueAsString(reader.GetPixelID()):
+    if "complex" in sitk().GetPixelIDValueAsString(reader.GetPixelID()):
         raise DataError(str(path), "complex voxels", "real numbers", "save the magnitude image")
     return reader
 
 
 def _geometry(path: Path, reader: Any) -> Geometry:
     """The grid in the header of an opened reader."""
-    size = int(reader.GetDimension())
+    stored = int(reader.GetDimension())
+    size = min(stored, 3)
     direction = np.eye(3)
-    direction[:size, :size] = np.asarray(reader.GetDirection()).reshape(size, size)
+    direction[:size, :size] = np.asarray(reader.GetDirection()).reshape(stored, stored)[:size, :size]
     shape = (1, *reader.GetSize()[::-1])[-3:]
-    spacing = (1.0, *reader.GetSpacing()[::-1])[-3:]
+    spacing = (_tiff_spacing(path) or (1.0, *reader.GetSpacing()[::-1]))[-3:]
     origin = (*reader.GetOrigin(), 0.0)[:3]
     numbers = [*spacing, *origin, *direction.ravel()]
     orthonormal = np.allclose(direction.T @ direction, np.eye(3), atol=1e-2)
@@ -171,6 +173,31 @@ def _geometry(path: Path, reader: Any) -> Geometry:
         tuple(direction.ravel().tolist()),
         size,
     )
+
+
+def _channels(reader: Any) -> int:
+    """Values of a voxel in an opened reader."""
+    held = int(reader.GetNumberOfComponents())
+    return held * int(reader.GetSize()[3]) if reader.GetDimension() == 4 else held
+
+
+def _tiff_spacing(path: Path) -> tuple[float, ...] | None:
+    """Voxel size (Z, Y, X) of a TIFF volume, which has no place for one: nnU-Net's `<case>.json` beside it."""
+    if suffix_of(path) not in (".tif", ".tiff"):
+        return None
+    for name in (stem(path), re.sub(r"_\d{4}$", "", stem(path))):
+        beside = path.with_name(f"{name}.json")
+        if beside.is_file():
+            content = read_json(beside)
+            spacing = content.get("spacing") if isinstance(content, dict) else None
+            if (
+                not isinstance(spacing, list)
+                or len(spacing) not in (2, 3)
+                or not all(isinstance(step, int | float) and step > 0 for step in spacing)
+            ):
+                raise DataError(str(beside), f'"spacing" is {spacing!r}', "three sizes in mm, [4.0, 1.0, 1.0]")
+            return (1.0, *map(float, spacing))[-3:]
+    return None
 
 
 def _metadata(path: Path, image: Any) -> tuple[tuple[str, str], ...]:
@@ -215,11 +242,5 @@ def _set_form_codes(path: Path, metadata: dict[str, str]) -> None:
 def _unreadable(path: Path, fault: Exception) -> DataError:
     """The error of a file that SimpleITK cannot read."""
     return DataError(
-        str(path), f"cannot be read as an image ({_reason(fault)})", "", "copy or export the file again, or convert it"
+        str(path), f"cannot be read as an image ({reason(fault)})", "", "copy or export the file again, or convert it"
     )
-
-
-def _reason(fault: Exception) -> str:
-    """What ITK says, without the places in its source."""
-    text = str(fault).split("ERROR:")[-1]
-    return " ".join(re.sub(r"\(0x[0-9a-f]+\)", "", text).split())[:200]

@@ -34,7 +34,7 @@ from autospine.preprocessing.memory import bounded_workers
 from autospine.preprocessing.prepare import CaseProperties, class_locations, prepare_case
 
 if TYPE_CHECKING:
-    from autospine.data.dataset import Case, Dataset
+    from autospine.data.structure import Case, Dataset
     from autospine.planning.fingerprint import CaseFingerprint, Fingerprint
 
 FORMAT = 2

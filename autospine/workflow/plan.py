@@ -10,9 +10,10 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from autospine.data.dataset import Dataset, open_dataset
+from autospine.data.dataset import open_dataset
 from autospine.data.files import write_json, write_text
 from autospine.data.folds import Fold, check_folds, group_cases, make_folds, read_folds, write_folds
+from autospine.data.structure import Dataset, Reading
 from autospine.errors import DataError, PlanError
 from autospine.planning import rules
 from autospine.planning.budget import Budget, Measure, fit_plan_to_budget
@@ -51,10 +52,10 @@ class PlanRequest:
     """Seconds that training may take; None: the recipe's epochs."""
     device: str = "auto"
     """Whose memory is planned for, and where the budget is measured."""
-    subjects: str | None = None
-    """Regular expression that finds the subject in a case's name."""
     source: Path | None = None
     """A plan to move to this dataset: its file, a folder that holds it, or a dataset planned before."""
+    reading: Reading = Reading()
+    """How the dataset is to be read."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def plan_dataset(
         DeviceError: the device is not there.
     """
     progress = progress or Silent()
-    dataset = open_dataset(path, subjects=request.subjects)
+    dataset = open_dataset(path, request.reading)
     recipe = load_recipe(request.recipe)
     source = None if request.source is None else _source(request, runs)
     folder = RunFolder.of(runs, path)
@@ -232,15 +233,18 @@ def _measure(device: str) -> Measure:
 def _reporting(measure: Measure, names: Sequence[str], update: Callable[[str, float], None]) -> Measure:
     """`measure` that shows what it found; how many candidates of each configuration will be tried is not known."""
     tried: Counter[str] = Counter()
+    reached = 0.0
 
     def measured(configuration: Configuration, bounds: tuple[float, float]) -> float:
+        nonlocal reached
         seconds = measure(configuration, bounds)
         name, features = configuration.name, configuration.network.features
         tried[name] += 1
         patch = "x".join(map(str, configuration.patch))
-        share = (names.index(name) + tried[name] / (tried[name] + 1)) / len(names)
+        # what goes first is measured again when all have been looked at
+        reached = max(reached, (names.index(name) + tried[name] / (tried[name] + 1)) / len(names))
         found = f"{seconds:.3g} s a step" if isfinite(seconds) else "the device's memory is too small"
-        update(f"{name}: {features[0]} features, {patch}: {found}", share)
+        update(f"{name}: {features[0]} features, {patch}: {found}", reached)
         return seconds
 
     return measured
@@ -263,7 +267,8 @@ def _asked(request: PlanRequest, recipe: Recipe, source: Plan | None, dataset: D
     moved = None if source is None else hashlib.sha256(plan_to_toml(source).encode()).hexdigest()
     known = {"recipe": recipe.name, "recipe_choices": choices, "source": moved, "files": files.hexdigest()}
     # what stands for a device: `auto` is another on another machine, and the same as its own name on this one
-    return {**asdict(request), **known, "device": device}
+    wanted = asdict(request)
+    return {**wanted.pop("reading"), **wanted, **known, "device": device}
 
 
 def _standing_plan(folder: RunFolder, asked: dict[str, Any]) -> Plan:

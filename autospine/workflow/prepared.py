@@ -26,7 +26,7 @@ def ensure_prepared(
 
     with progress.task(f"Preparing {name}") as update:
         return prepare_dataset(
-            open_dataset(dataset),
+            open_dataset(dataset, run.read_reading()),
             plan,
             configuration,
             run.prepared(name),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from autospine.data.files import read_json
+from autospine.data.structure import Reading, dataset_name
 from autospine.errors import OutputError, PlanError
 from autospine.planning.fingerprint import Fingerprint
 from autospine.planning.model import WEIGHTS, read_model
@@ -27,8 +28,8 @@ class RunFolder:
 
     @staticmethod
     def of(runs: Path, dataset: Path) -> RunFolder:
-        """The run folder of the dataset at `dataset`, found by the folder's name alone."""
-        return RunFolder(runs / dataset.resolve().name)
+        """The run folder of the dataset at `dataset`, found by its name alone."""
+        return RunFolder(runs / dataset_name(dataset))
 
     @property
     def fingerprint(self) -> Path:
@@ -90,6 +91,19 @@ class RunFolder:
             remedy = "run plan with --overwrite"
             raise PlanError(str(self.request), "not what `autospine plan` writes there", "a table of keys", remedy)
         return request
+
+    def read_reading(self) -> Reading:
+        """How the dataset was read for the plan; the default where that was not kept.
+
+        Raises:
+            PlanError: the file is not what was written there.
+        """
+        request = self.read_request() or {}
+        kept = {key.name: request.get(key.name) for key in fields(Reading)}
+        wrong = sorted(key for key, value in kept.items() if not isinstance(value, str | None))
+        if wrong:
+            raise PlanError(str(self.request), f"{', '.join(wrong)} are no text", "text", "run plan with --overwrite")
+        return Reading(**kept)
 
     def check_writable(self) -> None:
         """Raise `OutputError` before any work where nothing can be written here; nothing is made yet."""

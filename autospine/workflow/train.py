@@ -6,7 +6,7 @@ import os
 import platform
 import shutil
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from autospine import __version__
 from autospine.data.files import read_json, write_json, write_text
 from autospine.data.folds import Fold, check_folds, group_cases, read_folds
+from autospine.data.structure import Reading
 from autospine.errors import DeviceError, OutputError, PlanError
 from autospine.planning.fingerprint import Fingerprint
 from autospine.planning.loss import fold_loss
@@ -57,8 +58,8 @@ class TrainRequest:
     """Processes that build batches; None: by the device and the cores."""
     overwrite: bool = False
     """Throw an earlier training of this fold away."""
-    subjects: str | None = None
-    """Finds the subject in a case's name, where the dataset has to be planned first; a plan that stands has its own."""
+    reading: Reading = Reading()
+    """How to read the dataset, where it has to be planned first; a plan that stands has its own."""
 
 
 @dataclass(frozen=True)
@@ -75,15 +76,15 @@ def train_folds(
 ) -> Iterator[Trained]:
     """Train the folds that `folds` names (`all`, or one number), one after another; yields each as it is done.
 
-    A dataset without a plan is planned first, for the subjects, the device and the time budget of `request`. With
+    A dataset without a plan is planned first, for the reading, the device and the time budget of `request`. With
     `request.overwrite` all folds named are thrown away before the first is trained: folds of an earlier plan would
     else stand in the way of those of this one. Raises as `train_fold` and `plan_dataset` do.
     """
     run = RunFolder.of(runs, dataset)
     if not run.plan.is_file():
         _plan_first(dataset, runs, request, progress or Silent())
-    elif request.subjects is not None:
-        _check_subjects(run, request.subjects)
+    else:
+        _check_reading(run, request.reading)
     numbers = fold_numbers(folds, dataset, runs)
     for place, number in enumerate(numbers):
         later = numbers[1:] if place == 0 else ()
@@ -91,27 +92,29 @@ def train_folds(
 
 
 def _plan_first(dataset: Path, runs: Path, request: TrainRequest, progress: Progress) -> None:
-    """Plan `dataset` as `autospine plan` does that is given the same subjects, device and budget."""
+    """Plan `dataset` as `autospine plan` does that is given the same reading, device and budget."""
     progress.note("This dataset has not been planned: it is now, by the default recipe")
-    wanted = PlanRequest(budget_s=request.budget_s, device=request.device, subjects=request.subjects)
+    wanted = PlanRequest(budget_s=request.budget_s, device=request.device, reading=request.reading)
     planned = plan_dataset(dataset, runs, wanted, progress=progress)
     first, why = planned.plan.default, planned.plan.reasons.get("default", "")
     progress.note(f"Written: {planned.folder.plan}, which says why. {first} goes first: {why}")
 
 
-def _check_subjects(run: RunFolder, subjects: str) -> None:
-    """Subjects decide the folds: those of a plan that stands are not replaced by a training.
+def _check_reading(run: RunFolder, reading: Reading) -> None:
+    """How a dataset is read decides its cases and folds: those of a plan that stands are not replaced by a training.
 
     Raises:
-        PlanError: the plan was made with others, or nobody knows with which.
+        PlanError: the plan was made with another reading, or nobody knows with which.
     """
     asked = run.read_request()
-    standing = None if asked is None else asked.get("subjects")
-    if standing != subjects:
-        made = f"with --subjects {standing}" if standing else "without --subjects"
+    for key, wanted in asdict(reading).items():
+        standing = None if asked is None else asked.get(key)
+        if wanted in (None, standing):
+            continue
+        made = f"with --{key} {standing}" if standing else f"without --{key}"
         found = "it is not known how the folds were made" if asked is None else f"the folds were made {made}"
-        remedy = "leave --subjects out, or run `autospine plan` with it and --overwrite"
-        raise PlanError(str(run.splits), found, f"--subjects {subjects}", remedy)
+        remedy = f"leave --{key} out, or run `autospine plan` with it and --overwrite"
+        raise PlanError(str(run.splits), found, f"--{key} {wanted}", remedy)
 
 
 def train_fold(
@@ -195,7 +198,7 @@ def _train_fold(
         segment_out_of_fold(
             source, store, lambda: ensure_prepared(dataset, run, plan, first, progress), device, progress
         )
-    write = segmentation_writer(dataset, folder / "validation", card, progress)
+    write = segmentation_writer(dataset, run.read_reading(), folder / "validation", card, progress)
     if trained:
         progress.note(f"{folder} is trained already (--overwrite trains it anew)")
     else:
@@ -347,7 +350,9 @@ def _write_run_record(
 
     record = tomlkit.document()
     record["identity"] = identity
-    record["flags"] = {key: value for key, value in vars(request).items() if value is not None}
+    flags = {**vars(request), **vars(request.reading)}
+    del flags["reading"]
+    record["flags"] = {key: value for key, value in flags.items() if value is not None}
     record["split"] = {"train": list(split.train), "validation": list(split.validation)}
     record["data"] = {"dataset": plan.dataset, "fingerprint": plan.fingerprint_hash, "prepared": store.key}
     record["versions"] = {"python": platform.python_version(), "autospine": __version__} | {

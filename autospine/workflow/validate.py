@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autospine.data.folds import Fold
+from autospine.data.structure import Reading
 from autospine.errors import DataError
 from autospine.evaluation.score import Scores, score_cases
 from autospine.planning.model import ModelCard
@@ -68,7 +69,7 @@ def validate_fold(
 
 
 def segmentation_writer(
-    dataset: Path, folder: Path, card: ModelCard, progress: Progress
+    dataset: Path, reading: Reading, folder: Path, card: ModelCard, progress: Progress
 ) -> Callable[[str, npt.NDArray[np.uint8]], None]:
     """A function that writes canonical class indices of a case on the grid of its image.
 
@@ -84,7 +85,7 @@ def segmentation_writer(
     from autospine.inference.export import label_values
 
     try:
-        images = {case.name: case.images[0] for case in open_dataset(dataset).cases}
+        images = {case.name: case.images[0] for case in open_dataset(dataset, reading).cases}
     except DataError as error:
         progress.note(f"{absent} ({error.found})")
         return lambda name, labels: None

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from autospine.data.dataset import Dataset, Label, find_inputs, load_case, open_dataset
+from autospine.data.dataset import find_inputs, load_case, open_dataset
 from autospine.data.geometry import Geometry, Orientation, Volume, same_grid, to_canonical
+from autospine.data.structure import Dataset, Label, Reading
 from autospine.data.volume import write_volume
 from autospine.errors import DataError
 
@@ -127,10 +128,7 @@ def test_a_description_that_is_refused(tmp_path: Path, description: dict[str, An
 def test_a_folder_of_neither_layout(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no such folder[\s\S]*imagesTr/[\s\S]*images/ and labels/"):
         open_dataset(tmp_path / "none")
-    with pytest.raises(DataError, match=r"neither layout[\s\S]*imagesTr/"):
-        open_dataset(tmp_path)
-    (tmp_path / "imagesTr").mkdir()
-    with pytest.raises(DataError, match=r"without dataset\.json"):
+    with pytest.raises(DataError, match=r"it holds nothing[\s\S]*imagesTr/"):
         open_dataset(tmp_path)
     (tmp_path / "images").mkdir()
     with pytest.raises(DataError, match="labels: no such folder"):
@@ -208,13 +206,14 @@ def test_two_files_of_one_name(tmp_path: Path) -> None:
 
 def test_subjects_from_a_pattern(tmp_path: Path) -> None:
     raw(tmp_path, names=("sub-01_ses-1", "sub-01_ses-2", "sub-02_ses-1"))
-    found = [case.subject for case in open_dataset(tmp_path, subjects=r"sub-\d+").cases]
+    found = [case.subject for case in open_dataset(tmp_path, Reading(subjects=r"sub-\d+")).cases]
     assert found == ["sub-01", "sub-01", "sub-02"]
-    assert [case.subject for case in open_dataset(tmp_path, subjects=r"sub-(\d+)_").cases] == ["01", "01", "02"]
+    found = [case.subject for case in open_dataset(tmp_path, Reading(subjects=r"sub-(\d+)_")).cases]
+    assert found == ["01", "01", "02"]
     with pytest.raises(DataError, match="sub-01_ses-1: does not match"):
-        open_dataset(tmp_path, subjects="patient")
+        open_dataset(tmp_path, Reading(subjects="patient"))
     with pytest.raises(DataError, match="not a regular expression"):
-        open_dataset(tmp_path, subjects="(")
+        open_dataset(tmp_path, Reading(subjects="("))
 
 
 @pytest.mark.parametrize("storage", [Orientation((2, 0, 1), (True, False, True)), Orientation((0, 2, 1))])

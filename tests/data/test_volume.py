@@ -334,14 +334,36 @@ def test_a_sheared_affine(tmp_path: Path) -> None:
         read_volume(path)
 
 
-def test_four_dimensions_are_refused(tmp_path: Path) -> None:
+def test_the_fourth_dimension_is_channels(tmp_path: Path) -> None:
+    path = tmp_path / "a.nii"
+    written = volume()
+    write_volume(path, written)
+    nifti(path, size=("8h", 40, (4, 5, 2, 3, 2, 1, 1, 1)))
+    read = read_volume(path)
+    assert read.array.shape == (2, 3, 2, 5) and read_channels(path) == 2
+    np.testing.assert_array_equal(read.array.ravel(), written.array.ravel())
+    assert read.geometry.dimension == 3
+    assert read.geometry.spacing_mm == pytest.approx(written.geometry.spacing_mm)
+    write_volume(tmp_path / "b.nii", Volume(read.array[:1], read.geometry))
+    assert read_volume(tmp_path / "b.nii").geometry == read.geometry
+
+
+def test_five_dimensions_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.nii"
     write_volume(path, volume())
-    nifti(path, size=("8h", 40, (4, 5, 2, 3, 2, 1, 1, 1)))
-    with pytest.raises(DataError, match="4 dimensions"):
+    nifti(path, size=("8h", 40, (5, 5, 2, 3, 1, 2, 1, 1)))
+    with pytest.raises(DataError, match="5 dimensions"):
         read_volume(path)
-    with pytest.raises(DataError, match="4 dimensions"):
-        read_geometry(path)
+
+
+def test_the_voxel_size_of_a_tiff_volume_stands_beside_it(tmp_path: Path) -> None:
+    array = np.arange(60, dtype=np.uint8).reshape(1, 3, 4, 5)
+    write_volume(tmp_path / "a_0000.tif", Volume(array, replace(volume().geometry, shape=(3, 4, 5))))
+    (tmp_path / "a.json").write_text('{"spacing": [4, 1.5, 0.7]}')
+    assert read_geometry(tmp_path / "a_0000.tif").spacing_mm == (4.0, 1.5, 0.7)
+    (tmp_path / "a.json").write_text('{"spacing": "4"}')
+    with pytest.raises(DataError, match=r"a\.json[\s\S]*three sizes"):
+        read_volume(tmp_path / "a_0000.tif")
 
 
 def test_what_is_not_an_image(tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autospine.data.dataset import Dataset, load_case, open_dataset
+from autospine.data.dataset import load_case, open_dataset
 from autospine.data.geometry import Geometry, Volume
+from autospine.data.structure import Dataset
 from autospine.data.volume import read_volume, write_volume
 from autospine.errors import DataError, OutputError, PlanError
 from autospine.planning.fingerprint import extract_fingerprint

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from autospine.data.files import write_text
+from autospine.data.structure import Reading
 from autospine.errors import OutputError, PlanError
 from autospine.networks import device as devices
 from autospine.planning.model import MODEL, WEIGHTS
@@ -80,15 +81,15 @@ def test_a_dataset_without_a_plan_is_planned_first(
         return real(dataset, runs, replace(request, budget_s=None), **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(train, "plan_dataset", watch)
-    wanted = TrainRequest("2d", budget_s=1.0, device="cpu", workers=0, subjects=r"toy_(\d+)")
+    wanted = TrainRequest("2d", budget_s=1.0, device="cpu", workers=0, reading=Reading(subjects=r"toy_(\d+)"))
     (first,) = train_folds(toy_dataset, "0", tmp_path, wanted)
-    assert asked == [PlanRequest(budget_s=1.0, device="cpu", subjects=r"toy_(\d+)")]
+    assert asked == [PlanRequest(budget_s=1.0, device="cpu", reading=Reading(subjects=r"toy_(\d+)"))]
     assert (tmp_path / "toy" / "plan.toml").is_file()
     before = (first.folder / WEIGHTS).stat().st_mtime_ns
     (again,) = train_folds(toy_dataset, "0", tmp_path, wanted)
     assert len(asked) == 1
     with pytest.raises(PlanError, match="the folds were made with --subjects"):
-        next(train_folds(toy_dataset, "0", tmp_path, replace(wanted, subjects="(.)")))
+        next(train_folds(toy_dataset, "0", tmp_path, replace(wanted, reading=Reading(subjects="(.)"))))
     (tmp_path / "toy" / "request.json").unlink()
     with pytest.raises(PlanError, match="not known how the folds were made"):
         next(train_folds(toy_dataset, "0", tmp_path, wanted))

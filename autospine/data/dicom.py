@@ -1,0 +1,457 @@
+"""DICOM series as volumes, and DICOM-SEG objects as masks.
+
+A folder stands for the series in it. Slices are sorted by their position, never by name or number, and a series is read
+only where its positions make a regular grid: what is missing, doubled, tilted or mixed in is named. pydicom reads the
+headers, and of them only what places the voxels: nothing about a patient leaves this module but a token that says
+whether two series are of the same one. SimpleITK decodes the voxels, of all transfer syntaxes that GDCM knows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from autospine.data.geometry import Geometry, Volume, times
+from autospine.data.itk import reason, sitk
+from autospine.errors import DataError
+
+SUFFIX = ".dcm"
+SAME_MM = 1e-3
+"""Positions nearer to each other than this are one."""
+EVEN = 0.02
+"""Share of a slice's distance by which the distances of a regular series may differ: headers are rounded."""
+STRAIGHT = 0.02
+"""Share of a slice's distance by which the next slice may lie beside the normal of the one before it."""
+ALIKE = 1e-3
+"""Difference of direction cosines that is rounding."""
+NO_IMAGES = ("SR", "PR", "KO", "SEG", "RTSTRUCT", "DOC", "REG")
+"""Modalities of objects that lie beside images and are none."""
+_PER_FRAME, _SHARED = "PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence"
+_TAGS = [
+    "SOPClassUID",
+    "Modality",
+    "SeriesInstanceUID",
+    "StudyInstanceUID",
+    "SeriesNumber",
+    "PatientID",
+    "Rows",
+    "Columns",
+    "NumberOfFrames",
+    "SamplesPerPixel",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "PixelSpacing",
+    "SpacingBetweenSlices",
+    "SliceThickness",
+    _PER_FRAME,
+    _SHARED,
+]
+"""All that is read of a header."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """What lies in one folder."""
+
+    folder: Path
+    study: str
+    """Token of the study it belongs to."""
+    patient: str
+    """Token of the patient, empty where the header names none; the identifier itself is not kept."""
+    modality: str
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """One slice of a series."""
+
+    path: Path
+    index: int
+    """Frame in the file, from 0."""
+    rows: int
+    columns: int
+    position: npt.NDArray[np.float64]
+    """Centre of the first voxel, LPS millimetres, (3,)."""
+    along: npt.NDArray[np.float64]
+    """Directions of increasing column and row, (2, 3)."""
+    spacing_mm: tuple[float, float]
+    """Of rows and columns."""
+    thickness_mm: float
+    """Distance of slices by the header, 1 where it says nothing."""
+
+    @property
+    def normal(self) -> npt.NDArray[np.float64]:
+        found: npt.NDArray[np.float64] = np.cross(self.along[0], self.along[1])
+        return found
+
+    @property
+    def called(self) -> str:
+        return self.path.name + (f", frame {self.index + 1}" if self.index else "")
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file is DICOM by its preamble, or by its suffix."""
+    if path.suffix.lower() == SUFFIX:
+        return True
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
+def dicom_files(folder: Path) -> list[Path]:
+    """The DICOM files that lie in `folder` itself, by name; hidden ones and a DICOMDIR are none."""
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as fault:
+        raise DataError(str(folder), f"cannot be read ({fault.strerror or fault})") from fault
+    return [
+        entry
+        for entry in entries
+        if not entry.name.startswith(".") and entry.name.upper() != "DICOMDIR" and entry.is_file() and is_dicom(entry)
+    ]
+
+
+def series_folders(root: Path, most: int = 6) -> Iterator[Path]:
+    """Folders at or below `root` that hold DICOM files, at most `most` levels down; links are followed once."""
+    seen: set[str] = set()
+
+    def walk(folder: Path, left: int) -> Iterator[Path]:
+        place = os.path.realpath(folder)
+        if place in seen:
+            return
+        seen.add(place)
+        if dicom_files(folder):
+            yield folder
+        if left:
+            for entry in sorted(folder.iterdir()):
+                if entry.is_dir() and not entry.name.startswith("."):
+                    yield from walk(entry, left - 1)
+
+    yield from walk(root, most)
+
+
+def describe_series(folder: Path) -> Series:
+    """What series lies in `folder`, from the header of its first image.
+
+    Raises:
+        DataError: no image there can be read.
+    """
+    for path in dicom_files(folder):
+        header = _header(path)
+        if header is not None:
+            return Series(
+                folder,
+                _token(header.get("StudyInstanceUID")),
+                _token(header.get("PatientID")),
+                str(header.get("Modality") or "image"),
+            )
+    raise DataError(str(folder), "no DICOM image here", "the slices of one series")
+
+
+def read_series(folder: Path) -> Volume:
+    """The series in `folder`, (1, Z, Y, X) with Z along the normal of its slices, rescaled as its headers say.
+
+    A file stands for itself: an enhanced multi-frame image, or a single slice.
+
+    Raises:
+        DataError: no series, several, or one whose slices make no regular grid; the file or what is missing is named.
+    """
+    frames, geometry = _grid(folder)
+    decoded: dict[Path, npt.NDArray[Any]] = {}
+    slices = []
+    for frame in frames:
+        if frame.path not in decoded:
+            decoded = {frame.path: _decode(frame.path)}
+        stack = decoded[frame.path]
+        if frame.index >= len(stack) or stack[frame.index].shape != (frame.rows, frame.columns):
+            raise DataError(
+                str(frame.path),
+                f"voxels of {times(stack.shape)}",
+                f"{frame.rows} x {frame.columns}, as its header says",
+                "export the series again",
+            )
+        slices.append(stack[frame.index])
+    return Volume(np.ascontiguousarray(np.stack(slices)[None]), geometry)
+
+
+def series_geometry(folder: Path) -> Geometry:
+    """The grid of the series in `folder`; raises `DataError` as `read_series` does."""
+    return _grid(folder)[1]
+
+
+def _grid(folder: Path) -> tuple[list[_Frame], Geometry]:
+    """Slices in the order of their positions, without copies, and the grid that they make."""
+    frames = _one_series(folder)
+    first = frames[0]
+    for frame in frames:
+        if (frame.rows, frame.columns) != (first.rows, first.columns):
+            sizes = f"{first.rows} x {first.columns} and {frame.rows} x {frame.columns}"
+            raise _refused(folder, f"slices of {sizes} ({first.called}, {frame.called})", "slices of one size")
+        if np.abs(frame.along - first.along).max() > ALIKE:
+            found = f"slices that lie in different planes ({first.called}, {frame.called})"
+            raise _refused(folder, found, "parallel slices", "take the localiser out, or export one stack alone")
+        if not np.allclose(frame.spacing_mm, first.spacing_mm, rtol=1e-4):
+            found = f"voxels of {times(first.spacing_mm)} and {times(frame.spacing_mm)} mm"
+            raise _refused(folder, f"{found} ({first.called}, {frame.called})", "slices of one spacing")
+    frames = sorted(frames, key=lambda frame: float(frame.position @ first.normal))
+    frames = list(_without_copies(folder, frames))
+    first = frames[0]
+    step = _slice_distance(folder, frames)
+    direction = np.stack([*first.along, first.normal], axis=1)
+    geometry = Geometry(
+        (len(frames), first.rows, first.columns),
+        (step, *first.spacing_mm),
+        (float(first.position[0]), float(first.position[1]), float(first.position[2])),
+        tuple((direction + 0.0).ravel().tolist()),  # + 0.0 turns -0.0 into 0.0
+    )
+    return frames, geometry
+
+
+def _one_series(folder: Path) -> list[_Frame]:
+    """All slices in `folder`, which are of one series."""
+    series: dict[str, list[_Frame]] = {}
+    numbers: dict[str, str] = {}
+    for path in dicom_files(folder) if folder.is_dir() else [folder]:
+        header = _header(path)
+        if header is None:
+            continue
+        uid = str(header.get("SeriesInstanceUID") or "")
+        number = header.get("SeriesNumber")
+        numbers[uid] = "without a number" if number is None else f"number {number}"
+        series.setdefault(uid, []).extend(_frames(path, header))
+    if not series:
+        raise DataError(str(folder), "no DICOM image here", "the slices of one series")
+    if len(series) > 1:
+        listed = "; ".join(
+            f"{numbers[uid]}: {len(found)} slices of {found[0].rows} x {found[0].columns}, such as {found[0].called}"
+            for uid, found in series.items()
+        )
+        raise _refused(folder, f"{len(series)} series ({listed})", "one series", "give each series a folder of its own")
+    return next(iter(series.values()))
+
+
+def _frames(path: Path, header: Any) -> list[_Frame]:
+    """The slices of a file: one, or those of an enhanced multi-frame image."""
+    if int(header.get("SamplesPerPixel") or 1) != 1:
+        raise DataError(str(path), "a colour image", "one value per voxel", "export the original series")
+    count = int(header.get("NumberOfFrames") or 1)
+    per_frame = header.get(_PER_FRAME)
+    if per_frame is None:
+        if count > 1:
+            found = f"{count} frames without a position each"
+            raise DataError(str(path), found, "an enhanced multi-frame image, or a file per slice")
+        return [_frame(path, 0, header, lambda group, key: header.get(key))]
+    if len(per_frame) != count:
+        raise DataError(str(path), f"positions of {len(per_frame)} frames", f"{count}, as many as it has")
+    shared = header.get(_SHARED) or [{}]
+
+    def of(frame: Any) -> Callable[[str, str], Any]:
+        def value(group: str, key: str) -> Any:
+            for level in (frame, shared[0], header):
+                inner = level.get(group) if level is not header else [header]
+                if inner and inner[0].get(key) is not None:
+                    return inner[0].get(key)
+            return None
+
+        return value
+
+    return [_frame(path, index, header, of(frame)) for index, frame in enumerate(per_frame)]
+
+
+def _frame(path: Path, index: int, header: Any, value: Callable[[str, str], Any]) -> _Frame:
+    """One slice from its header; `value` finds a key of a functional group."""
+    try:
+        rows, columns = int(header.Rows), int(header.Columns)
+    except (AttributeError, TypeError, ValueError):
+        raise DataError(str(path), "no rows and columns", "an image", "take it out of the folder") from None
+    position = _numbers(path, "ImagePositionPatient", value("PlanePositionSequence", "ImagePositionPatient"), 3)
+    along = _numbers(path, "ImageOrientationPatient", value("PlaneOrientationSequence", "ImageOrientationPatient"), 6)
+    spacing = _numbers(path, "PixelSpacing", value("PixelMeasuresSequence", "PixelSpacing"), 2)
+    apart = value("PixelMeasuresSequence", "SpacingBetweenSlices") or value("PixelMeasuresSequence", "SliceThickness")
+    thickness = float(_numbers(path, "SpacingBetweenSlices", [apart], 1)[0]) if apart else 1.0
+    axes = along.reshape(2, 3)
+    if min(spacing) <= 0 or not np.allclose(axes @ axes.T, np.eye(2), atol=1e-2):
+        found = f"voxels of {times(tuple(spacing.tolist()))} mm along {along.tolist()}"
+        raise DataError(str(path), found, "positive spacing and axes at right angles", "export the series again")
+    axes = axes / np.linalg.norm(axes, axis=1, keepdims=True)
+    between = (float(spacing[0]), float(spacing[1]))
+    return _Frame(path, index, rows, columns, position, axes, between, thickness if thickness > 0 else 1.0)
+
+
+def _numbers(path: Path, key: str, values: Iterable[Any] | None, count: int) -> npt.NDArray[np.float64]:
+    """A header's numbers as float64, (count,); `DataError` where they are missing or no numbers."""
+    try:
+        found = np.array([float(value) for value in values or ()], np.float64)
+    except (TypeError, ValueError):
+        found = np.array([np.nan])
+    if found.shape != (count,) or not np.isfinite(found).all():
+        said = "no" if values is None else "an unusable"
+        remedy = "take it out if it is a report or a screenshot, else export the series again"
+        raise DataError(str(path), f"{said} {key}", f"{count} finite number{'s' if count > 1 else ''}", remedy)
+    return found
+
+
+def _without_copies(folder: Path, frames: Sequence[_Frame]) -> Iterator[_Frame]:
+    """Sorted slices; of two at one place with the same voxels the first alone."""
+    before: _Frame | None = None
+    for frame in frames:
+        if before is not None and np.linalg.norm(frame.position - before.position) < SAME_MM:
+            if not np.array_equal(_decode(frame.path)[frame.index], _decode(before.path)[before.index]):
+                found = f"two different slices at one place ({before.called}, {frame.called})"
+                remedy = "take one echo, phase, b-value or time point alone"
+                raise _refused(folder, found, "one slice at each place", remedy)
+            continue
+        before = frame
+        yield frame
+
+
+def _slice_distance(folder: Path, frames: Sequence[_Frame]) -> float:
+    """Millimetres between neighbouring slices; `DataError` where it is not the same everywhere."""
+    if len(frames) == 1:
+        return frames[0].thickness_mm
+    steps = np.diff([frame.position for frame in frames], axis=0)
+    gaps = steps @ frames[0].normal
+    usual = float(np.median(gaps))
+    for gap, frame, following in zip(gaps, frames, frames[1:], strict=False):
+        if abs(gap - usual) <= EVEN * usual:
+            continue
+        between = f"{frame.called} and {following.called}"
+        several = round(gap / usual)
+        if several > 1 and abs(gap - several * usual) <= EVEN * usual * several:
+            missing = several - 1
+            found = f"{missing} slice{'s' * (missing > 1)} missing between {between}"
+            raise _refused(folder, found, f"a slice every {usual:.4g} mm", "export the whole series again")
+        found = f"slices {gap:.4g} mm apart between {between}, {usual:.4g} mm elsewhere"
+        raise _refused(folder, found, "slices at one distance", "resample it onto a regular grid first")
+    mean = (frames[-1].position - frames[0].position) / (len(frames) - 1)
+    distance = float(mean @ frames[0].normal)
+    beside = float(np.linalg.norm(mean - distance * frames[0].normal))
+    if beside > STRAIGHT * distance:
+        angle = float(np.degrees(np.arctan2(beside, distance)))
+        found = f"slices stacked {angle:.1f} degrees off their normal (a tilted gantry)"
+        raise _refused(folder, found, "slices stacked along their normal", "resample it onto an upright grid first")
+    return distance
+
+
+def _header(path: Path) -> Any | None:
+    """What of a file's header places its voxels; None for an object that is no image.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    try:
+        header = _pydicom().dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
+        image = header.get("Modality") not in NO_IMAGES and header.get("Rows") is not None
+        header.get(_PER_FRAME)  # parsed on first access
+    except Exception as fault:  # a damaged file fails anywhere in the parser
+        raise _damaged(path, fault) from fault
+    return header if image else None
+
+
+def _decode(path: Path) -> npt.NDArray[Any]:
+    """The frames of a file, (frames, rows, columns), rescaled."""
+    reader = sitk().ImageFileReader()
+    reader.SetImageIO("GDCMImageIO")
+    reader.SetFileName(str(path))
+    try:
+        array: npt.NDArray[Any] = sitk().GetArrayFromImage(reader.Execute())
+    except (RuntimeError, MemoryError) as fault:
+        raise DataError(
+            str(path), f"its voxels cannot be decoded ({reason(fault)})", "", "copy or export the series again"
+        ) from fault
+    return array.reshape(-1, *array.shape[-2:])
+
+
+def is_segmentation(path: Path) -> bool:
+    """Whether a DICOM file is a segmentation by its header; a damaged one is none."""
+    try:
+        return bool(
+            _pydicom().dcmread(path, stop_before_pixels=True, specific_tags=["Modality"]).get("Modality") == "SEG"
+        )
+    except Exception:  # a damaged file fails anywhere in the parser
+        return False
+
+
+def segment_names(path: Path) -> tuple[tuple[str, int], ...]:
+    """(label, number) of each segment of a DICOM-SEG object.
+
+    Raises:
+        DataError: it cannot be read, or has no segments.
+    """
+    try:
+        header = _pydicom().dcmread(path, stop_before_pixels=True, specific_tags=["SegmentSequence"])
+        names = tuple((str(one.SegmentLabel), int(one.SegmentNumber)) for one in header.get("SegmentSequence") or ())
+    except Exception as fault:
+        raise _damaged(path, fault) from fault
+    if not 1 <= len(names) <= 255:
+        raise DataError(str(path), f"{len(names)} segments", "a segmentation with 1 to 255 segments")
+    return names
+
+
+def read_segmentation(path: Path, grid: Geometry) -> npt.NDArray[np.uint8]:
+    """A DICOM-SEG object as a mask on `grid`: segment numbers (Z, Y, X), 0 where there is none.
+
+    Raises:
+        DataError: not a segmentation, on another grid, or with segments that overlap.
+    """
+    import highdicom
+
+    segment_names(path)
+    try:
+        segmentation = highdicom.seg.segread(path)
+    except Exception as fault:
+        raise _damaged(path, fault) from fault
+    try:
+        held = segmentation.get_volume(combine_segments=True)
+    except Exception as fault:
+        found = f"segments that cannot be one mask ({str(fault).splitlines()[0][:200]})"
+        raise DataError(str(path), found, "segments that do not overlap, on a regular grid") from fault
+    affine = np.eye(4)
+    affine[:3, :3] = grid.axes() * np.asarray(grid.spacing_mm)
+    affine[:3, 3] = grid.origin_mm
+    wanted = highdicom.VolumeGeometry(affine, grid.shape, coordinate_system="PATIENT")
+    try:
+        placed = held.match_geometry(wanted, tol=1e-3)
+    except Exception as fault:
+        found = f"not on the grid of its image ({str(fault).splitlines()[0][:200]})"
+        raise DataError(str(path), found, "the same voxels in space", "segment that series") from fault
+    outside = int(np.count_nonzero(held.array)) - int(np.count_nonzero(placed.array))
+    if outside:
+        raise DataError(str(path), f"{outside} voxels outside the image", "a segmentation of that image")
+    return np.ascontiguousarray(placed.array.astype(np.uint8))
+
+
+def _token(value: object) -> str:
+    """A name for a value that says nothing but whether two are equal; empty for none."""
+    text = str(value or "").strip()
+    return hashlib.sha256(text.encode()).hexdigest() if text else ""
+
+
+def _refused(folder: Path, found: str, expected: str, remedy: str = "export the series again") -> DataError:
+    return DataError(str(folder), found, expected, remedy)
+
+
+def _damaged(path: Path, fault: Exception) -> DataError:
+    said = " ".join(str(fault).split())[:200] or type(fault).__name__
+    return DataError(str(path), f"cannot be read as DICOM ({said})", "", "copy or export the file again")
+
+
+@cache
+def _pydicom() -> Any:
+    """Pydicom, loaded where a DICOM file is read."""
+    import pydicom
+    from pydicom import config
+
+    library: Any = pydicom
+    config.settings.reading_validation_mode = config.IGNORE
+    return library

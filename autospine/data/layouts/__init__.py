@@ -1,0 +1,87 @@
+"""The layouts that datasets come in: each module says what speaks for it, and reads it.
+
+A folder that describes itself (a manifest, a dataset.json) is read as it says. Where nothing does, its names decide;
+where two readings fit, the user does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from autospine.data.layouts import beside, bids, cases, decathlon, dicom_tree, folders, manifest, nnunet
+from autospine.data.layouts.contents import Contents
+from autospine.data.structure import Reading
+from autospine.errors import DataError
+
+
+class Layout(NamedTuple):
+    """One way to lay a dataset out."""
+
+    name: str
+    """As `--layout` calls it."""
+    title: str
+    """What it looks like."""
+    evidence: Callable[[Path], str | None]
+    """What in a folder speaks for it; None where nothing does."""
+    read: Callable[[Path, Reading], Contents]
+    described: bool = False
+    """Whether a file says so, rather than names."""
+
+
+LAYOUTS = (
+    Layout("manifest", "a CSV or TSV table, or a folder with manifest.csv", manifest.evidence, manifest.read, True),
+    Layout("nnunet", "dataset.json, imagesTr/, labelsTr/ (nnU-Net raw)", nnunet.evidence, nnunet.read, True),
+    Layout("decathlon", 'dataset.json with "training" (4D images)', decathlon.evidence, decathlon.read, True),
+    Layout("bids", "sub-*/anat/ with masks under derivatives/ (BIDS)", bids.evidence, bids.read),
+    Layout("folders", "images/ and labels/ with files of the same names", folders.evidence, folders.read),
+    Layout("beside", "masks beside their images (case.nii.gz, case_seg.nii.gz)", beside.evidence, beside.read),
+    Layout("cases", "a folder per case with its images and its mask", cases.evidence, cases.read),
+    Layout("dicom", "a folder of DICOM series per case, with its mask", dicom_tree.evidence, dicom_tree.read),
+)
+
+
+def find_layout(root: Path, asked: str | None) -> Layout:
+    """The layout of a dataset: the one asked for, or the one that fits.
+
+    Raises:
+        DataError: none fits, or several.
+    """
+    if asked is not None:
+        return _named(root, asked)
+    if not root.exists():
+        raise DataError(str(root), "no such folder", _known())
+    if root.is_file():
+        described = [LAYOUTS[0]] if LAYOUTS[0].evidence(root) else []
+        if not described:
+            raise DataError(str(root), "a file", "a folder, or a table of files (.csv, .tsv)")
+        return described[0]
+    fitting = {layout: said for layout in LAYOUTS if layout.described and (said := layout.evidence(root))}
+    if not fitting:
+        fitting = {layout: said for layout in LAYOUTS if not layout.described and (said := layout.evidence(root))}
+    if not fitting:
+        held = sorted(entry.name for entry in root.iterdir())
+        listed = ", ".join(held[:6]) + (", ..." if len(held) > 6 else "") if held else "nothing"
+        raise DataError(str(root), f"no layout of a dataset: it holds {listed}", _known())
+    if len(fitting) > 1:
+        found = " and ".join(f"{layout.name} ({said})" for layout, said in fitting.items())
+        remedy = "say which: " + " or ".join(f"--layout {layout.name}" for layout in fitting)
+        raise DataError(str(root), f"{len(fitting)} readings fit: {found}", "one", remedy)
+    return next(iter(fitting))
+
+
+def _named(root: Path, asked: str) -> Layout:
+    """The layout of this name, where it is one that can be read there."""
+    layout = next((layout for layout in LAYOUTS if layout.name == asked), None)
+    if layout is None:
+        raise DataError(f"--layout {asked}", "no such layout", ", ".join(one.name for one in LAYOUTS))
+    if not root.exists():
+        raise DataError(str(root), "no such folder", layout.title)
+    if (root.is_file() and layout.name != "manifest") or not layout.evidence(root):
+        raise DataError(str(root), f"nothing here speaks for the layout {asked}", layout.title)
+    return layout
+
+
+def _known() -> str:
+    return "; ".join(layout.title for layout in LAYOUTS)

@@ -1,0 +1,173 @@
+"""BIDS: images under `sub-*/[ses-*/]anat/`, masks under `derivatives/<name>/` in folders of the same names.
+
+A session (or a run in it) is a case. A mask that bears the name of an image (`sub-01_T2w_label-SC_seg`) segments that
+image alone; one that names none (`sub-01_dseg`) segments all that lie on its grid.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from autospine.data.description import labels
+from autospine.data.geometry import same_grid
+from autospine.data.layouts.contents import Contents, classes_beside
+from autospine.data.layouts.naming import choose_kind, image_files, is_mask_name, mask_kind
+from autospine.data.structure import Case, Reading
+from autospine.data.volume import read_geometry, stem
+from autospine.errors import DataError
+
+DERIVATIVES = "derivatives"
+_IMAGES = ("sub-*/anat", "sub-*/ses-*/anat")
+_OF_A_CASE = ("sub", "ses", "run")
+
+
+@dataclass(frozen=True)
+class _Image:
+    """An image by its name."""
+
+    path: Path
+    case: str
+    """`sub-01`, `sub-01_ses-2_run-1`."""
+    shows: str
+    """All else: `T2w`, `acq-sag_T2w`."""
+
+
+@dataclass(frozen=True)
+class _Mask:
+    """A mask with the images it may belong to."""
+
+    path: Path
+    case: str
+    shows: tuple[str, ...]
+    """What the images show."""
+    kind: str
+
+
+def evidence(root: Path) -> str | None:
+    """What speaks for this layout."""
+    found = next((folder for pattern in _IMAGES for folder in sorted(root.glob(pattern)) if folder.is_dir()), None)
+    return None if found is None else found.relative_to(root).as_posix() + "/"
+
+
+def read(root: Path, reading: Reading) -> Contents:
+    """Cases by session, channels by what the masks segment."""
+    files = [path for pattern in _IMAGES for folder in sorted(root.glob(pattern)) for path in image_files(folder, None)]
+    images = [_image(path) for path in files if not is_mask_name(stem(path))]
+    if not images:
+        raise DataError(str(root), "no images under sub-*/anat/", "a BIDS dataset")
+    masks = list(_masks(root, images, [path for path in files if is_mask_name(stem(path))]))
+    if not masks:
+        remedy = "put them there under the names of their images, such as sub-01_T2w_seg.nii.gz"
+        raise DataError(str(root / DERIVATIVES), "no masks of these images", f"masks under {DERIVATIVES}/", remedy)
+    kinds = sorted({mask.kind for mask in masks})
+    chosen = kinds[0] if len(kinds) == 1 and not reading.masks else choose_kind(kinds, reading.masks, root)
+    masks = [mask for mask in masks if mask.kind == chosen]
+    of_case: dict[str, _Mask] = {}
+    for mask in masks:
+        if mask.case in of_case:
+            found = f"{mask.case} has two masks of the kind {chosen}: {of_case[mask.case].path.name}, {mask.path.name}"
+            raise DataError(str(mask.path.parent), found, "one", "move one of them away")
+        of_case[mask.case] = mask
+    shown: dict[str, dict[str, _Image]] = {}
+    for image in images:
+        shown.setdefault(image.case, {})[image.shows] = image
+    channels, notes = _channels(shown, of_case)
+    cases = tuple(
+        Case(
+            name,
+            tuple(held[channel].path for channel in channels),
+            of_case[name].path if name in of_case else None,
+            name.split("_")[0],
+        )
+        for name, held in sorted(shown.items())
+        if set(channels) <= set(held)
+    )
+    without = sorted(of_case.keys() - {case.name for case in cases})
+    if without:
+        found = f"masks without all of {', '.join(channels)}: {', '.join(without)}"
+        raise DataError(str(root), found, "every channel of a case", "add the images, or move these masks away")
+    classes = _named(root, masks[0].path) or classes_beside(root)
+    return Contents(channels, classes, cases, notes)
+
+
+def _channels(
+    shown: Mapping[str, Mapping[str, _Image]], masks: Mapping[str, _Mask]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What the masks segment, in every case that has one, and what is said of the rest."""
+    candidates = set.intersection(*(set(mask.shows) for mask in masks.values()))
+    name, mask = next(iter(sorted(masks.items())))
+    elsewhere: set[str] = set()
+    if len(candidates) > 1:
+        grid = read_geometry(mask.path)
+        elsewhere = {one for one in candidates if same_grid(read_geometry(shown[name][one].path), grid) is not None}
+    channels = tuple(sorted(candidates - elsewhere))
+    if not channels:
+        kinds = sorted({one for mask in masks.values() for one in mask.shows})
+        raise DataError(
+            str(mask.path),
+            f"no kind of image that all masks have ({', '.join(kinds)})",
+            "one kind of image on the grid of its mask",
+            "write a manifest that names the images",
+        )
+    left: dict[str, int] = {}
+    for held in shown.values():
+        for one in held.keys() - set(channels):
+            left[one] = left.get(one, 0) + 1
+    listed = ", ".join(f"{one} ({count})" for one, count in sorted(left.items()))
+    return channels, (f"images that no chosen mask segments, left aside: {listed}",) if left else ()
+
+
+def _masks(root: Path, images: list[_Image], beside: list[Path]) -> Iterator[_Mask]:
+    """Masks under derivatives, and those beside the images, with what they segment."""
+    pipelines = sorted(folder for folder in (root / DERIVATIVES).glob("*") if folder.is_dir())
+    sources = [("", path) for path in beside]
+    for pipeline in pipelines:
+        folders = sorted({path.parent for path in pipeline.rglob("sub-*") if path.is_file()})
+        files = [path for folder in folders for path in image_files(folder, None)]
+        sources += [(pipeline.name, path) for path in files]
+    found: list[tuple[str, Path, str, dict[str, str]]] = []
+    for pipeline_name, path in sources:
+        name = stem(path)
+        subject = name.split("_")[0]
+        owners = {
+            (image.case, image.shows): kind
+            for image in images
+            if image.case.split("_")[0] == subject and (kind := mask_kind(name, stem(image.path))) is not None
+        }
+        for case in sorted({case for case, _ in owners}):
+            found.append(
+                (pipeline_name, path, case, {shows: kind for (of, shows), kind in owners.items() if of == case})
+            )
+    several = len({pipeline_name for pipeline_name, *_ in found}) > 1
+    for pipeline_name, path, case, kinds in found:
+        # a mask that bears the name of one image is of that image; one that names none, of all
+        kind = min(kinds.values(), key=len)
+        shows = tuple(sorted(kinds))
+        said = "_".join(part for part in (shows[0] if len(shows) == 1 else "", kind) if part)
+        yield _Mask(path, case, shows, f"{pipeline_name}/{said}" if several and pipeline_name else said)
+
+
+def _image(path: Path) -> _Image:
+    parts = stem(path).split("_")
+    of_case = [part for part in parts if part.split("-")[0] in _OF_A_CASE]
+    return _Image(path, "_".join(of_case), "_".join(part for part in parts if part not in of_case))
+
+
+def _named(root: Path, mask: Path) -> tuple[tuple[str, int], ...] | None:
+    """The classes of a `dseg.tsv` (index, name) that is nearest to a mask, up to the dataset's folder."""
+    for folder in (mask.parent, *mask.parent.parents):
+        for path in sorted(folder.glob("*dseg.tsv")):
+            try:
+                rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines(), delimiter="\t"))
+            except (OSError, UnicodeDecodeError, csv.Error) as fault:
+                raise DataError(str(path), f"cannot be read ({fault})", "columns index and name") from fault
+            if any(not row.get("name") or not re.fullmatch(r"\d+", row.get("index") or "") for row in rows) or not rows:
+                raise DataError(str(path), "not a table of labels", "columns index and name, a row per label")
+            return labels({str(row["name"]): int(row["index"]) for row in rows}, path)
+        if folder == root:
+            break
+    return None

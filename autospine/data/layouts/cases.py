@@ -1,0 +1,65 @@
+"""A folder per case: `case01/T2.nii.gz`, `case01/T1.nii.gz`, `case01/seg.nii.gz`, with the case's name or without."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from autospine.data.layouts.contents import Contents, classes_beside
+from autospine.data.layouts.naming import choose_kind, image_files, is_mask_name
+from autospine.data.structure import Case, Reading
+from autospine.data.volume import stem, suffix_of
+from autospine.errors import DataError
+
+ONE = "channel_0"
+
+
+def evidence(root: Path) -> str | None:
+    """What speaks for this layout: folders that hold an image and a mask."""
+    for folder in _folders(root):
+        said = {is_mask_name(role) for role in _roles(folder)}
+        if said == {True, False}:
+            return f"images and masks in {folder.name}/ and other folders"
+    return None
+
+
+def read(root: Path, reading: Reading) -> Contents:
+    """Cases by folder, channels by what the files are called in every one of them."""
+    held = {folder: _roles(folder) for folder in _folders(root)}
+    held = {folder: roles for folder, roles in held.items() if roles}
+    if not held:
+        raise DataError(str(root), "no folders with images", "a folder per case, with its images and its mask")
+    kinds = sorted({role for roles in held.values() for role in roles if is_mask_name(role)})
+    several = any(sum(is_mask_name(role) for role in roles) > 1 for roles in held.values())
+    chosen = choose_kind(kinds, reading.masks, root) if several else None
+    images = {folder: [role for role in roles if not is_mask_name(role)] for folder, roles in held.items()}
+    roles_in_all = sorted({role for roles in images.values() for role in roles})
+    alone = all(len(roles) <= 1 for roles in images.values())
+    channels = (ONE,) if alone and len(roles_in_all) != 1 else tuple(roles_in_all)
+    if not channels:
+        raise DataError(str(root), "masks alone", "an image in each folder")
+    suffix = suffix_of(next(iter(next(iter(held.values())).values())))
+    cases = []
+    for folder, roles in held.items():
+        masks = [path for role, path in roles.items() if is_mask_name(role) and chosen in (None, role)]
+        files = (
+            [roles[role] for role in images[folder]] or [folder / f"image{suffix}"]
+            if alone
+            else [roles.get(role, folder / f"{role}{suffix}") for role in channels]
+        )
+        cases.append(Case(folder.name, tuple(files), masks[0] if masks else None, ""))
+    return Contents(channels, classes_beside(root), tuple(cases))
+
+
+def _folders(root: Path) -> Iterator[Path]:
+    """The subfolders of `root` that are not hidden."""
+    return (entry for entry in sorted(root.iterdir()) if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _roles(folder: Path) -> dict[str, Path]:
+    """What each file of a case is called, without the name of the case before it."""
+    found = {}
+    for path in image_files(folder, None):
+        name = stem(path)
+        found[name.removeprefix(folder.name).lstrip("-_. ") or name] = path
+    return found

@@ -1,0 +1,56 @@
+"""The Medical Segmentation Decathlon's layout: 4D images with all channels, listed in `dataset.json`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from autospine.data.description import channel_names, labels
+from autospine.data.files import read_json
+from autospine.data.layouts.contents import Contents
+from autospine.data.structure import Case, Reading
+from autospine.data.volume import stem
+from autospine.errors import DataError
+
+DESCRIPTION = "dataset.json"
+_FORM = '[{"image": "./imagesTr/case.nii.gz", "label": "./labelsTr/case.nii.gz"}]'
+
+
+def evidence(root: Path) -> str | None:
+    """What speaks for this layout: a list of images, and the first of them there.
+
+    nnU-Net's first version kept the list and renamed the images.
+    """
+    try:
+        content = read_json(root / DESCRIPTION) if (root / DESCRIPTION).is_file() else None
+    except DataError:
+        return None  # the reader of that file says what is wrong with it
+    listed = content.get("training") if isinstance(content, dict) else None
+    first = listed[0].get("image") if isinstance(listed, list) and listed and isinstance(listed[0], dict) else None
+    if isinstance(first, str) and (root / first).is_file():
+        return f'{DESCRIPTION} with a list of images under "training"'
+    return None
+
+
+def read(root: Path, reading: Reading) -> Contents:
+    """Cases by the list."""
+    path = root / DESCRIPTION
+    content = read_json(path)
+    listed = content.get("training") if isinstance(content, dict) else None
+    if not isinstance(listed, list) or not all(_is_entry(entry) for entry in listed) or not listed:
+        raise DataError(str(path), '"training" is no list of files', _FORM)
+    cases = [
+        Case(stem(Path(entry["image"])), (root / entry["image"],), root / entry["label"], "")
+        for entry in listed
+        if not Path(entry["image"]).name.startswith(".")
+    ]
+    names = [case.name for case in cases]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DataError(str(path), f"listed more than once: {', '.join(twice)}", "every image once")
+    classes = labels(content.get("labels"), path)
+    return Contents(channel_names(content, path), classes, tuple(sorted(cases, key=lambda case: case.name)))
+
+
+def _is_entry(entry: Any) -> bool:
+    return isinstance(entry, dict) and isinstance(entry.get("image"), str) and isinstance(entry.get("label"), str)

@@ -1,0 +1,131 @@
+"""Two folders, one with images and one with masks: `images/<case>.nii.gz`, `labels/<case>.nii.gz` and the like.
+
+A mask has the name of its image, or that name with `_seg`, `-label`, `_mask` and so on behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from autospine.data.layouts.contents import Contents, classes_beside
+from autospine.data.layouts.naming import (
+    choose_kind,
+    default_channels,
+    expected_files,
+    group_files,
+    image_files,
+    mask_kind,
+)
+from autospine.data.structure import Case, Reading
+from autospine.data.volume import stem, suffix_of
+from autospine.errors import DataError
+
+IMAGES = ("images", "image", "imgs", "img", "scans", "scan", "volumes", "volume", "imagestr")
+MASKS = (
+    *("labels", "label", "labelstr", "masks", "mask", "segmentations", "segmentation", "segs", "seg"),
+    *("annotations", "gt", "ground_truth", "groundtruth", "rois"),
+)
+_REMEDY = "put the masks there, each with the name of its image"
+
+
+def evidence(root: Path) -> str | None:
+    """What speaks for this layout: a folder that is called as folders of images are."""
+    images = _folders(root, IMAGES)
+    return " and ".join(f"{folder.name}/" for folder in (*images, *_folders(root, MASKS))) or None
+
+
+def read(root: Path, reading: Reading) -> Contents:
+    """Cases by the names in the two folders."""
+    images, masks = _folders(root, IMAGES), _folders(root, MASKS)
+    if len(images) != 1:
+        found = f"{len(images)} folders of images ({', '.join(folder.name for folder in images)})"
+        raise DataError(str(root), found, "one, such as images/", "move the others away")
+    if len(masks) > 1:
+        chosen = choose_kind([folder.name for folder in masks], reading.masks, root)
+        masks = [folder for folder in masks if folder.name == chosen]
+        reading = Reading(reading.subjects, reading.layout)
+    if not masks:
+        raise DataError(str(root / "labels"), "no such folder", "a folder of masks beside that of the images", _REMEDY)
+    paired = pair_folders(images[0], masks[0], reading)
+    return Contents(paired.channels, classes_beside(root), paired.cases, paired.notes)
+
+
+def pair_folders(
+    images: Path,
+    masks: Path,
+    reading: Reading,
+    *,
+    suffix: str | None = None,
+    channels: tuple[str, ...] | None = None,
+) -> Contents:
+    """The images of one folder with the masks of another.
+
+    With `channels` (nnU-Net's layout) names are taken at their word and channels are numbered; else what is there
+    decides.
+    """
+    strict = channels is not None
+    for folder in (images, masks):
+        if not folder.is_dir():
+            raise DataError(str(folder), "no such folder", "a folder of images and one of masks", _REMEDY)
+    found = {stem(path): path for path in image_files(masks, suffix)}
+    # In a plain folder an image and a mask of one name belong together, whatever digits that name ends in.
+    groups = group_files(image_files(images, suffix), whole=() if strict else found)
+    if not groups:
+        expected = f"files that end in {suffix}" if suffix else "images"
+        raise DataError(str(images), f"no images{f' that end in {suffix}' if suffix else ''}", expected)
+    named = dict(found) if strict else pair_masks(groups, found, reading, masks)
+    if channels is None:
+        channels = default_channels(groups)
+    ending = suffix or suffix_of(next(iter(next(iter(groups.values())).values())))
+    cases = tuple(
+        Case(
+            name,
+            expected_files(images, name, groups.get(name, {}), len(channels), ending, strict),
+            named.get(name, masks / f"{name}{ending}"),
+            "",
+        )
+        for name in sorted(groups.keys() | named.keys())
+    )
+    return Contents(channels, None, cases)
+
+
+def pair_masks(
+    images: Mapping[str, object], masks: Mapping[str, Path], reading: Reading, where: Path
+) -> dict[str, Path]:
+    """Image name -> its mask; a mask that belongs to none keeps its own name.
+
+    Raises:
+        DataError: an image has masks of several kinds and the reading chooses none, or two of one kind.
+    """
+    kinds: dict[str, dict[str, list[str]]] = {}
+    strangers = {}
+    for name, path in masks.items():
+        owners = {image: kind for image in images if (kind := mask_kind(name, image)) is not None}
+        if not owners:
+            strangers[name] = path
+            continue
+        image = max(owners, key=len)  # `a_T2_seg` is of `a_T2`, not of `a`
+        kinds.setdefault(owners[image], {}).setdefault(image, []).append(name)
+    chosen = choose_kind(sorted(kinds), reading.masks, where) if len(kinds) > 1 and _clash(kinds) else None
+    paired: dict[str, Path] = {}
+    for kind, of_images in kinds.items():
+        for image, names in of_images.items():
+            if chosen is None or kind == chosen:
+                if len(names) > 1:
+                    raise DataError(
+                        str(where), f"{image} has {len(names)} masks: {', '.join(names)}", "one", "move the others away"
+                    )
+                paired[image] = masks[names[0]]
+    return paired | strangers
+
+
+def _clash(kinds: Mapping[str, Mapping[str, object]]) -> bool:
+    """Whether an image has masks of more than one kind."""
+    owners = [image for of_images in kinds.values() for image in of_images]
+    return len(owners) > len(set(owners))
+
+
+def _folders(root: Path, names: tuple[str, ...]) -> list[Path]:
+    """Subfolders of `root` with one of these names, whatever their case."""
+    return [entry for entry in sorted(root.iterdir()) if entry.name.lower() in names and entry.is_dir()]

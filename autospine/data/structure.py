@@ -1,0 +1,69 @@
+"""What a dataset is made of: channels, classes, cases and their files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Label:
+    """A class of a dataset."""
+
+    name: str
+    """What the structure is called."""
+    value: int
+    """Its value in the masks on disk, above 0."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """The files of one image and its mask."""
+
+    name: str
+    """File name without channel and suffix."""
+    images: tuple[Path, ...]
+    """One file per channel in order, or one file that holds all channels; a folder stands for its DICOM series."""
+    label: Path | None
+    """The mask; None for an image without one."""
+    subject: str
+    """Who was imaged; cases of a subject stay on one side of a split."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What is in a dataset's folder."""
+
+    name: str
+    """Name of the folder, or of the manifest."""
+    root: Path
+    channels: tuple[str, ...]
+    """Channel names in order."""
+    labels: tuple[Label, ...]
+    """Classes without the background, by value; class i is index i + 1 in loaded masks."""
+    cases: tuple[Case, ...]
+    """By name."""
+    layout: str = ""
+    """Name of the layout that it was read in."""
+    notes: tuple[str, ...] = ()
+    """What lies there and was left aside, and why."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a folder is to be read, where it does not say so itself."""
+
+    subjects: str | None = None
+    """Regular expression: its first group, else its whole match, in a case's name is the subject."""
+    layout: str | None = None
+    """Name of a layout; None: whichever fits."""
+    masks: str | None = None
+    """Kind of masks, where images have several (`seg-vert`, `label-SC_seg`)."""
+
+
+def dataset_name(path: Path) -> str:
+    """What the dataset at `path` is called: its folder, or the file of a manifest (of its folder, if a `manifest`)."""
+    resolved = path.resolve()
+    if resolved.is_file():
+        return resolved.parent.name if resolved.stem.lower() == "manifest" else resolved.stem
+    return resolved.name
