@@ -84,6 +84,24 @@ def check(dataset: DatasetPath, subjects: Subjects = None, layout: LayoutName = 
 
 @app.command()
 @reported
+def describe(
+    dataset: DatasetPath,
+    subjects: Subjects = None,
+    layout: LayoutName = None,
+    masks: Masks = None,
+    runs: Runs = Path("runs"),
+) -> None:
+    """Say what was understood of a folder: layout, channels, labels, cases, subjects, and a picture of the first."""
+    from autospine.cli.show import TerminalProgress, show_description
+    from autospine.data.structure import Reading
+    from autospine.workflow.describe import describe_dataset
+
+    reading = Reading(subjects, layout, masks)
+    show_description(describe_dataset(dataset, runs, reading, progress=TerminalProgress()))
+
+
+@app.command()
+@reported
 def plan(
     dataset: Annotated[
         Path | None, typer.Argument(metavar="DATASET", help="Folder of images and masks; not with --diff.")

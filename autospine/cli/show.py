@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from autospine.planning.decisions import Decision
     from autospine.planning.plan import ExpectedPlan, Plan
     from autospine.planning.recipes import ShippedRecipe
+    from autospine.workflow.describe import Description
     from autospine.workflow.progress import Update
 
 SHOWN = (
@@ -49,6 +50,8 @@ SHOWN = (
 """Decisions of a configuration that the terminal shows; all of them are in plan.toml."""
 LISTS = ("training.mirror_axes", "normalisation")
 """Those of them that are no edges of anything."""
+MOST_GRIDS = 6
+"""Grids, and faults, that a description lists."""
 LINE_EVERY_S = 20.0
 """Seconds between two lines of a task where no bar can be drawn."""
 
@@ -120,6 +123,41 @@ def show_error(error: AutospineError) -> None:
     if error.remedy:
         body += f"\n[bold]What to do:[/bold] {escape(error.remedy)}"
     errors.print(Panel(body, title=escape(error.where), title_align="left", border_style="red"))
+
+
+def show_description(description: Description) -> None:
+    """What a folder holds, a line each."""
+    from autospine.data.layouts import layout_called
+
+    dataset = description.dataset
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_row("dataset", escape(dataset.name))
+    table.add_row("layout", escape(f"{dataset.layout}: {layout_called(dataset.layout).title}"))
+    table.add_row("channels", escape(", ".join(f"{index} {name}" for index, name in enumerate(dataset.channels))))
+    for kind, one in description.datasets:
+        listed = ", ".join(f"{label.name} = {label.value}" for label in one.labels) or "none: no case has a mask"
+        table.add_row(f"labels of {escape(kind)}" if kind else "labels", escape(listed))
+    without = sum(case.label is None for case in dataset.cases)
+    masks = "each with a mask" if not without else f"{without} of them without a mask"
+    masks = "without masks" if without == len(dataset.cases) else masks
+    subjects = len({case.subject for case in dataset.cases})
+    table.add_row("cases", f"{len(dataset.cases)}, {masks}; {subjects} subject{'s' * (subjects != 1)}")
+    for index, (grid, count) in enumerate(description.grids[:MOST_GRIDS]):
+        table.add_row("" if index else "grids", f"{count} x {grid}")
+    if len(description.grids) > MOST_GRIDS:
+        table.add_row("", f"{len(description.grids) - MOST_GRIDS} others")
+    for index, note in enumerate(dataset.notes):
+        table.add_row("" if index else "notes", escape(note))
+    for index, fault in enumerate(description.faults[:MOST_GRIDS]):
+        table.add_row("" if index else "[red]faults[/red]", escape(fault))
+    if description.picture is not None:
+        table.add_row("picture", escape(str(description.picture)))
+    console.print(table)
+    if len(description.datasets) > 1:
+        kinds = " or ".join(f"--masks {kind}" for kind, _ in description.datasets)
+        console.print(f"The images have masks of several kinds: choose with {escape(kinds)}")
+    if description.faults:
+        console.print("Not everything can be read: `autospine check` lists all that is wrong")
 
 
 def show_findings(findings: Sequence[Finding]) -> None:

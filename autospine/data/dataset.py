@@ -28,7 +28,7 @@ from autospine.data.geometry import (
 )
 from autospine.data.integrity import non_finite
 from autospine.data.layouts import find_layout
-from autospine.data.layouts.naming import CHANNEL, group_files, image_files, subject_of
+from autospine.data.layouts.naming import CHANNEL, group_files, image_files, subjects_of
 from autospine.data.structure import Case, Dataset, Label, Reading, dataset_name
 from autospine.data.volume import IMAGE_SUFFIXES, is_series, read_channels, read_volume, stem, suffix_of
 from autospine.errors import DataError
@@ -60,7 +60,12 @@ def open_dataset(root: Path, reading: Reading = Reading()) -> Dataset:
     except OSError as fault:
         where = str(fault.filename or root)
         raise DataError(where, f"cannot be read ({fault.strerror or fault})", "a folder that you may read") from fault
-    cases = tuple(_with_subject(case, reading.subjects) for case in contents.cases)
+    subjects = subjects_of([case.name for case in contents.cases], reading.subjects)
+    # what the layout knows of them stands, unless the user says otherwise
+    cases = tuple(
+        case if case.subject and reading.subjects is None else replace(case, subject=subjects[case.name])
+        for case in contents.cases
+    )
     classes = contents.classes
     if classes is None:
         classes = _classes_of_masks([case.label for case in cases if case.label is not None], root)
@@ -68,28 +73,28 @@ def open_dataset(root: Path, reading: Reading = Reading()) -> Dataset:
     return Dataset(dataset_name(root), root, contents.channels, labels, cases, layout.name, contents.notes)
 
 
-def _with_subject(case: Case, pattern: str | None) -> Case:
-    """The case with its subject: by the user's pattern, by what the layout knows, or by the name."""
-    return case if case.subject and pattern is None else replace(case, subject=subject_of(case.name, pattern))
-
-
-def find_inputs(path: Path, channels: int) -> list[tuple[str, tuple[Path, ...]]]:
+def find_inputs(path: Path, channels: Sequence[str]) -> list[tuple[str, tuple[Path, ...]]]:
     """Cases to predict in a folder, or the one case of a file: (name, its files in channel order), by name.
 
-    Files are `<case>_0000.ext`, `<case>_0001.ext`, ... or, for one channel or RGB, `<case>.ext`. A single file that
-    is a channel brings the other channels beside it. Raises `DataError` naming a case with a wrong channel count.
+    Files are `<case>_0000.ext`, `<case>_0001.ext`, ... or, for one channel, RGB or 4D, `<case>.ext`. A single file that
+    is a channel brings the other channels beside it. DICOM is the folder of a series, a folder of such folders, and for
+    several channels a folder per case that holds a series for each, in a folder called like it.
+
+    Raises:
+        DataError: nothing to predict, or a case with other channels than `channels`.
     """
     path = Path(path)
+    count = len(channels)
     if path.is_file():
+        if is_series(path):
+            return [(path.stem, (path,))]
         if not suffix_of(path):
             raise DataError(str(path), "not an image format that is read", ", ".join(IMAGE_SUFFIXES))
         match = CHANNEL.fullmatch(stem(path))
         # With one channel `scan_2024.nii.gz` is that file alone; its neighbours are other images.
-        beside = (
-            group_files(image_files(path.parent, suffix_of(path))).get(match["case"])
-            if match and channels > 1
-            else None
-        )
+        beside = None
+        if match and count > 1:
+            beside = group_files(image_files(path.parent, suffix_of(path))).get(match["case"])
         numbered = match is not None and (beside is not None or match["channel"] == "0000")
         groups = {match["case"] if match and numbered else stem(path): beside or {0: path}}
     elif path.is_dir():
@@ -97,18 +102,51 @@ def find_inputs(path: Path, channels: int) -> list[tuple[str, tuple[Path, ...]]]
     else:
         raise DataError(str(path), "no such file or folder", "an image or a folder of images")
     if not groups:
-        raise DataError(str(path), "no images", f"files that end in {', '.join(IMAGE_SUFFIXES)}")
+        series = _series_inputs(path, channels)
+        if not series:
+            expected = f"files that end in {', '.join(IMAGE_SUFFIXES)}, or DICOM series"
+            raise DataError(str(path), "no images", expected)
+        return series
     for name, files in groups.items():
         one_file = len(files) == 1 and 0 in files
         held = read_channels(files[0]) if one_file else len(files)
-        if held != channels or (not one_file and sorted(files) != list(range(channels))):
+        if held != count or (not one_file and sorted(files) != list(range(count))):
             raise DataError(
                 name,
-                f"{held} channel{'s' if held != 1 else ''} ({', '.join(files[key].name for key in sorted(files))})",
-                f"{channels} channel{'s' if channels != 1 else ''}",
-                "give " + ", ".join(f"{name}_{index:04d}{suffix_of(min(files.values()))}" for index in range(channels)),
+                f"{_channels(held)} ({', '.join(files[key].name for key in sorted(files))})",
+                _channels(count),
+                "give " + ", ".join(f"{name}_{index:04d}{suffix_of(min(files.values()))}" for index in range(count)),
             )
     return [(name, tuple(files[index] for index in sorted(files))) for name, files in sorted(groups.items())]
+
+
+def _series_inputs(path: Path, channels: Sequence[str]) -> list[tuple[str, tuple[Path, ...]]]:
+    """DICOM cases at or below a folder."""
+    folders = list(dicom.series_folders(path))
+    if folders == [path]:
+        cases = {path.resolve().name: folders}
+    else:
+        cases = {}
+        for folder in folders:
+            # a case of several channels is the folder that holds their folders
+            home = folder.parent if len(channels) > 1 else folder
+            cases.setdefault("_".join(home.relative_to(path).parts) or path.resolve().name, []).append(folder)
+    found = []
+    for name, held in sorted(cases.items()):
+        called = {folder.name: folder for folder in held}
+        if len(held) != len(channels) or (len(channels) > 1 and set(called) != set(channels)):
+            raise DataError(
+                name,
+                f"{_channels(len(held))} ({', '.join(sorted(called))})",
+                f"{_channels(len(channels))} ({', '.join(channels)})",
+                "give a folder per case, with a folder per channel that is called like it",
+            )
+        found.append((name, tuple(called[channel] for channel in channels) if len(channels) > 1 else (held[0],)))
+    return found
+
+
+def _channels(count: int) -> str:
+    return f"{count} channel{'s' if count != 1 else ''}"
 
 
 def load_case(dataset: Dataset, case: Case) -> LoadedCase:

@@ -351,15 +351,36 @@ def _header(path: Path) -> Any | None:
     """
     try:
         header = _pydicom().dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
-        image = header.get("Modality") not in NO_IMAGES and header.get("Rows") is not None
+        kind = header.get("SOPClassUID")
+        # a file whose class cannot be told may be a slice that was cut off: left out, it would be missed
+        known = kind is not None and kind.name != str(kind)
+        other = known and ("Image Storage" not in kind.name or "Non-Image" in kind.name)
         header.get(_PER_FRAME)  # parsed on first access
     except Exception as fault:  # a damaged file fails anywhere in the parser
         raise _damaged(path, fault) from fault
-    return header if image else None
+    return None if other or header.get("Modality") in NO_IMAGES else header
+
+
+def _check_whole(path: Path) -> None:
+    """Raise a `DataError` where a file holds fewer voxels than its header says: GDCM would fill the rest with zeros."""
+    try:
+        header = _pydicom().dcmread(
+            path, specific_tags=["Rows", "Columns", "NumberOfFrames", "BitsAllocated", "PixelData"]
+        )
+        voxels = int(header.Rows) * int(header.Columns) * int(header.get("NumberOfFrames") or 1)
+        packed = header.file_meta.TransferSyntaxUID.is_compressed
+        claimed = 0 if packed else voxels * int(header.get("BitsAllocated") or 8) // 8
+        held = len(header.PixelData)
+    except Exception as fault:  # a damaged file fails anywhere in the parser
+        raise _damaged(path, fault) from fault
+    if held < claimed:
+        found, expected = f"damaged or cut off: it holds {held} bytes", f"{claimed}, as its header says"
+        raise DataError(str(path), found, expected, "copy or export the file again")
 
 
 def _decode(path: Path) -> npt.NDArray[Any]:
     """The frames of a file, (frames, rows, columns), rescaled."""
+    _check_whole(path)
     reader = sitk().ImageFileReader()
     reader.SetImageIO("GDCMImageIO")
     reader.SetFileName(str(path))

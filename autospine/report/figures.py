@@ -9,6 +9,8 @@ from __future__ import annotations
 import colorsys
 import csv
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -125,13 +127,7 @@ def side_by_side(
     all_axes = figure.subplots(1, panels, squeeze=False)[0]
 
     grey = _windowed(np.take(image, index, axis=axis))
-    # Z grows to superior: row 0 at the bottom. Y grows to posterior: row 0 at the top of an axial view.
-    origin: Any = "upper" if axis == 0 else "lower"
-    placement: dict[str, Any] = {
-        "origin": origin,
-        "aspect": spacing_mm[rows_axis] / spacing_mm[columns_axis],
-        "interpolation": "nearest",
-    }
+    placement = _placement(axis, spacing_mm)
     for axes, name in zip(all_axes, ["image", *(name for name, _ in masks)], strict=True):
         axes.imshow(grey, cmap="gray", vmin=0, vmax=1, **placement)
         axes.set_title(name, fontsize=10)
@@ -142,6 +138,61 @@ def side_by_side(
     figure.suptitle(
         f"{title} · slice {index} of axis {'ZYX'[axis]}" if title else f"slice {index} of axis {'ZYX'[axis]}"
     )
+    _save(figure, path)
+
+
+@dataclass(frozen=True)
+class SheetRow:
+    """A case of a contact sheet, canonical."""
+
+    name: str
+    image: npt.NDArray[Any]
+    """(C, Z, Y, X)."""
+    label: npt.NDArray[Any] | None
+    """(Z, Y, X); None without a mask."""
+    spacing_mm: tuple[float, float, float]
+
+
+def contact_sheet(
+    rows: Sequence[SheetRow], channels: Sequence[str], labels: Labels, path: Path, *, title: str = "", most: int = 3
+) -> None:
+    """Writes a row per case: one slice of each channel (the first `most`), then the first with the mask on it.
+
+    The slice is taken across the coarsest axis where most of the mask is.
+
+    Args:
+        rows: the cases, at least one.
+        channels: names of the channels.
+        labels: (name, value in the masks) of the classes.
+        path: the picture; the suffix says the format.
+        title: above the picture.
+        most: channels that are shown.
+
+    Raises:
+        OutputError: the picture cannot be written.
+    """
+    shown = channels[:most]
+    panels = len(shown) + 1
+    figure = _new_figure(2.6 * panels + (1.6 if labels else 0.2), 2.7 * len(rows) + 0.6)
+    table = figure.subplots(len(rows), panels, squeeze=False)
+    for number, (row, axes_of_row) in enumerate(zip(rows, table, strict=True)):
+        axis = _through_plane_axis(row.label.shape if row.label is not None else row.image.shape[1:], row.spacing_mm)
+        index = _best_slice([] if row.label is None else [row.label], row.image.shape[1 + axis], axis)
+        planes = [_windowed(np.take(channel, index, axis=axis)) for channel in row.image[:most]]
+        placement = _placement(axis, row.spacing_mm)
+        for axes, name, plane in zip(axes_of_row, (*shown, "mask"), [*planes, planes[0]], strict=True):
+            axes.imshow(plane, cmap="gray", vmin=0, vmax=1, **placement)
+            axes.set_xticks([])
+            axes.set_yticks([])
+            if number == 0:
+                axes.set_title(name, fontsize=9)
+        axes_of_row[0].set_ylabel(row.name, fontsize=8)
+        if row.label is None:
+            axes_of_row[-1].set_xlabel("no mask", fontsize=8)
+        else:
+            axes_of_row[-1].imshow(_overlay(np.take(row.label, index, axis=axis), labels), **placement)
+    _add_legend(figure, labels)
+    figure.suptitle(title, fontsize=11)
     _save(figure, path)
 
 
@@ -197,6 +248,17 @@ def _best_slice(masks: list[npt.NDArray[Any]], size: int, axis: int) -> int:
         if counts.any():
             return int(np.argmax(counts))
     return size // 2
+
+
+def _placement(axis: int, spacing_mm: tuple[float, ...]) -> dict[str, Any]:
+    """How a slice across `axis` is laid into its panel."""
+    rows_axis, columns_axis = (other for other in range(3) if other != axis)
+    return {
+        # Z grows to superior: row 0 at the bottom. Y grows to posterior: row 0 at the top of an axial view.
+        "origin": "upper" if axis == 0 else "lower",
+        "aspect": spacing_mm[rows_axis] / spacing_mm[columns_axis],
+        "interpolation": "nearest",
+    }
 
 
 def _windowed(plane: npt.NDArray[Any]) -> npt.NDArray[np.float32]:

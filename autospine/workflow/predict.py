@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from autospine.data.dataset import find_inputs, read_images
+from autospine.data.dicom import dicom_files
 from autospine.data.files import read_json, write_json
 from autospine.data.geometry import Volume
 from autospine.data.volume import IMAGE_SUFFIXES, suffix_of, write_volume
@@ -19,6 +20,8 @@ from autospine.workflow.runs import find_model
 
 RECORD = "prediction.json"
 """In the output folder: which model made which file of which images, so that a second run goes on and mixes nothing."""
+WRITTEN = ".nii.gz"
+"""Format of the segmentation of a DICOM series."""
 
 
 @dataclass(frozen=True)
@@ -77,9 +80,11 @@ def predict_paths(
         model = replace(model, card=_overlapping(model.card, request.overlap))
         first = None if first is None else replace(first, card=_overlapping(first.card, request.overlap))
 
-    cases = find_inputs(source, len(model.card.channels))
+    cases = find_inputs(source, model.card.channels)
     single = source.is_file() and target.name.endswith(IMAGE_SUFFIXES)
-    outputs = {name: target if single else target / f"{name}{suffix_of(images[0])}" for name, images in cases}
+    outputs = {
+        name: target if single else target / f"{name}{suffix_of(images[0]) or WRITTEN}" for name, images in cases
+    }
     folders = (folder,) if first_folder is None else (folder, first_folder)
     identity = _identity(folders, model.folds, request)
     record = target / RECORD
@@ -143,7 +148,9 @@ def _identity(folders: tuple[Path, ...], folds: tuple[str, ...], request: Predic
 
 def _stamp(images: tuple[Path, ...]) -> list[list[str | int]]:
     """What tells whether a case's files are still the same: where they lie, their size and when they were written."""
-    states = [(path.resolve(), path.stat()) for path in images]
+    # a folder is a DICOM series: the files in it
+    files = [file for path in images for file in (dicom_files(path) if path.is_dir() else [path])]
+    states = [(path.resolve(), path.stat()) for path in files]
     return [[str(path), state.st_size, state.st_mtime_ns] for path, state in states]
 
 

@@ -47,6 +47,11 @@ class RunFolder:
         return self.root / "request.json"
 
     @property
+    def contact_sheet(self) -> Path:
+        """`contact_sheet.png`: the first cases with their masks."""
+        return self.root / "contact_sheet.png"
+
+    @property
     def splits(self) -> Path:
         """`splits.json`."""
         return self.root / "splits.json"

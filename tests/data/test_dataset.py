@@ -15,8 +15,10 @@ from autospine.data.geometry import Geometry, Orientation, Volume, same_grid, to
 from autospine.data.structure import Dataset, Label, Reading
 from autospine.data.volume import write_volume
 from autospine.errors import DataError
+from tests.data.dicom_files import write_series
 
 SHAPE = (3, 4, 5)
+CHANNELS = ("T1", "T2", "PD")
 OBLIQUE = (0.96, -0.28, 0.0, 0.28, 0.96, 0.0, 0.0, 0.0, 1.0)
 GRID = Geometry(SHAPE, (4.0, 1.5, 0.7), (-12.5, 30.0, 7.25), OBLIQUE)
 
@@ -186,9 +188,9 @@ def test_a_colour_photo_is_three_channels(tmp_path: Path) -> None:
     dataset = open_dataset(tmp_path)
     assert len(dataset.channels) == 3
     np.testing.assert_array_equal(load_case(dataset, dataset.cases[0]).image.array, colour)
-    assert find_inputs(tmp_path / "images", 3) == [("a", (tmp_path / "images/a.png",))]
+    assert find_inputs(tmp_path / "images", CHANNELS[:3]) == [("a", (tmp_path / "images/a.png",))]
     with pytest.raises(DataError, match=r"a: 3 channels \(a\.png\)"):
-        find_inputs(tmp_path / "images", 1)
+        find_inputs(tmp_path / "images", CHANNELS[:1])
 
 
 def test_hidden_files_are_no_cases(tmp_path: Path) -> None:
@@ -296,38 +298,44 @@ def test_a_channel_too_many(tmp_path: Path) -> None:
 
 def test_find_inputs_in_a_folder(tmp_path: Path) -> None:
     plain(tmp_path, {"b_0000.nii": image(0), "b_0001.nii": image(0), "a_0000.mha": image(0), "a_0001.mha": image(0)})
-    assert find_inputs(tmp_path, 2) == [
+    assert find_inputs(tmp_path, CHANNELS[:2]) == [
         ("a", (tmp_path / "a_0000.mha", tmp_path / "a_0001.mha")),
         ("b", (tmp_path / "b_0000.nii", tmp_path / "b_0001.nii")),
     ]
     with pytest.raises(DataError, match=r"a: 2 channels[\s\S]*Expected: 1 channel\n"):
-        find_inputs(tmp_path, 1)
+        find_inputs(tmp_path, CHANNELS[:1])
     (tmp_path / "b_0001.nii").unlink()
     with pytest.raises(DataError, match=r"b: 1 channel \(b_0000\.nii\)[\s\S]*b_0000\.nii, b_0001\.nii"):
-        find_inputs(tmp_path, 2)
+        find_inputs(tmp_path, CHANNELS[:2])
     (tmp_path / "b_0000.nii").rename(tmp_path / "b_0001.nii")
     with pytest.raises(DataError, match="b: 1 channel"):
-        find_inputs(tmp_path, 2)
+        find_inputs(tmp_path, CHANNELS[:2])
 
 
 def test_find_inputs_of_a_file(tmp_path: Path) -> None:
     plain(tmp_path, {f"{name}.nii.gz": image(0) for name in ("a", "b_0000", "b_0001", "visit_2023", "visit_2024")})
-    assert find_inputs(tmp_path / "a.nii.gz", 1) == [("a", (tmp_path / "a.nii.gz",))]
-    assert find_inputs(tmp_path / "b_0000.nii.gz", 1) == [("b", (tmp_path / "b_0000.nii.gz",))]
-    assert find_inputs(tmp_path / "visit_2024.nii.gz", 1) == [("visit_2024", (tmp_path / "visit_2024.nii.gz",))]
+    assert find_inputs(tmp_path / "a.nii.gz", CHANNELS[:1]) == [("a", (tmp_path / "a.nii.gz",))]
+    assert find_inputs(tmp_path / "b_0000.nii.gz", CHANNELS[:1]) == [("b", (tmp_path / "b_0000.nii.gz",))]
+    assert find_inputs(tmp_path / "visit_2024.nii.gz", CHANNELS[:1]) == [
+        ("visit_2024", (tmp_path / "visit_2024.nii.gz",))
+    ]
     both = [("b", (tmp_path / "b_0000.nii.gz", tmp_path / "b_0001.nii.gz"))]
-    assert find_inputs(tmp_path / "b_0000.nii.gz", 2) == find_inputs(tmp_path / "b_0001.nii.gz", 2) == both
+    assert (
+        find_inputs(tmp_path / "b_0000.nii.gz", CHANNELS[:2])
+        == find_inputs(tmp_path / "b_0001.nii.gz", CHANNELS[:2])
+        == both
+    )
     with pytest.raises(DataError, match="a: 1 channel"):
-        find_inputs(tmp_path / "a.nii.gz", 2)
+        find_inputs(tmp_path / "a.nii.gz", CHANNELS[:2])
 
 
 def test_find_inputs_where_nothing_is(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no image")
     for path, found in ((tmp_path / "none", "no such file or folder"), (tmp_path, "no images")):
         with pytest.raises(DataError, match=found):
-            find_inputs(path, 1)
+            find_inputs(path, CHANNELS[:1])
     with pytest.raises(DataError, match="not an image format"):
-        find_inputs(tmp_path / "notes.txt", 1)
+        find_inputs(tmp_path / "notes.txt", CHANNELS[:1])
 
 
 @pytest.mark.parametrize(
@@ -343,3 +351,21 @@ def test_real_folders(
     assert loaded.label is not None and loaded.label.shape == loaded.image.array.shape[1:]
     assert set(np.unique(loaded.label)) == set(range(classes + 1))
     assert min(np.diag(loaded.image.geometry.axes()[::-1])) > 0.5
+
+
+def test_dicom_series_to_predict(tmp_path: Path) -> None:
+    for case in ("p1", "p2"):
+        for channel in ("T2", "T1"):
+            write_series(tmp_path / "in" / case / channel, image(1).astype(np.uint16), GRID)
+    both = [(name, (tmp_path / "in" / name / "T1", tmp_path / "in" / name / "T2")) for name in ("p1", "p2")]
+    assert find_inputs(tmp_path / "in", ("T1", "T2")) == both
+    assert find_inputs(tmp_path / "in" / "p1", ("T1", "T2")) == both[:1]
+    assert find_inputs(tmp_path / "in" / "p1" / "T1", ("T1",)) == [("T1", both[0][1][:1])]
+    assert [name for name, _ in find_inputs(tmp_path / "in", ("T1",))] == ["p1_T1", "p1_T2", "p2_T1", "p2_T2"]
+    one = tmp_path / "in" / "p1" / "T1" / "IM0000.dcm"
+    assert find_inputs(one, ("T1",)) == [("IM0000", (one,))]
+    with pytest.raises(DataError, match=r"p1: 2 channels \(T1, T2\)[\s\S]*2 channels \(T1, fat\)"):
+        find_inputs(tmp_path / "in", ("T1", "fat"))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="no images"):
+        find_inputs(tmp_path / "empty", ("T1",))

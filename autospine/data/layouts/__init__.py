@@ -53,10 +53,10 @@ def find_layout(root: Path, asked: str | None) -> Layout:
     if not root.exists():
         raise DataError(str(root), "no such folder", _known())
     if root.is_file():
-        described = [LAYOUTS[0]] if LAYOUTS[0].evidence(root) else []
-        if not described:
+        table = layout_called("manifest")
+        if not table.evidence(root):
             raise DataError(str(root), "a file", "a folder, or a table of files (.csv, .tsv)")
-        return described[0]
+        return table
     fitting = {layout: said for layout in LAYOUTS if layout.described and (said := layout.evidence(root))}
     if not fitting:
         fitting = {layout: said for layout in LAYOUTS if not layout.described and (said := layout.evidence(root))}
@@ -71,11 +71,17 @@ def find_layout(root: Path, asked: str | None) -> Layout:
     return next(iter(fitting))
 
 
+def layout_called(name: str) -> Layout:
+    """The layout of this name; `KeyError` for any other."""
+    return {layout.name: layout for layout in LAYOUTS}[name]
+
+
 def _named(root: Path, asked: str) -> Layout:
     """The layout of this name, where it is one that can be read there."""
-    layout = next((layout for layout in LAYOUTS if layout.name == asked), None)
-    if layout is None:
-        raise DataError(f"--layout {asked}", "no such layout", ", ".join(one.name for one in LAYOUTS))
+    names = [layout.name for layout in LAYOUTS]
+    if asked not in names:
+        raise DataError(f"--layout {asked}", "no such layout", ", ".join(names))
+    layout = layout_called(asked)
     if not root.exists():
         raise DataError(str(root), "no such folder", layout.title)
     if (root.is_file() and layout.name != "manifest") or not layout.evidence(root):

@@ -32,7 +32,7 @@ _REMEDY = "put the masks there, each with the name of its image"
 def evidence(root: Path) -> str | None:
     """What speaks for this layout: a folder that is called as folders of images are."""
     images = _folders(root, IMAGES)
-    return " and ".join(f"{folder.name}/" for folder in (*images, *_folders(root, MASKS))) or None
+    return " and ".join(f"{folder.name}/" for folder in (*images, *_folders(root, MASKS))) if images else None
 
 
 def read(root: Path, reading: Reading) -> Contents:

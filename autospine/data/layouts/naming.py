@@ -24,8 +24,11 @@ _WORD = re.compile(
 """What masks are called."""
 _BETWEEN = re.compile(r"[-_. ]")
 _BIDS = "sub-"
-_SUBJECT = re.compile(rf"({_BIDS}[a-zA-Z0-9]+)_(?:ses|run|acq|task|rec|ce|dir|echo|chunk|part)-")
-"""A BIDS name that goes on with an entity."""
+_SUBJECT = re.compile(
+    rf"({_BIDS}[a-zA-Z0-9]+)_(?:ses|run|acq|task|rec|ce|dir|echo|chunk|part)-.*"
+    r"|(.+?)(?:[-_](?:ses|session|visit|tp|timepoint|fu)[-_]?|[-_]?(?:Ses|Session|Visit|TP|FU)[-_]?)\d+"
+)
+"""A BIDS name that goes on with an entity, or a name that ends in the number of a session: `p07_visit2`, `p07Ses2`."""
 
 
 def image_files(folder: Path, suffix: str | None) -> list[Path]:
@@ -139,26 +142,46 @@ def mask_kind(mask: str, image: str) -> str | None:
     return mask[len(base) + 1 :] if re.match(rf"{re.escape(base)}[-_. ]", image) or base == image else None
 
 
+class MaskKindError(DataError):
+    """Images have masks of several kinds, and none was chosen."""
+
+    def __init__(self, where: Path, kinds: Sequence[str], asked: str | None) -> None:
+        """`kinds` are those that are there."""
+        self.kinds = tuple(kinds)
+        found = f"masks of {len(kinds)} kinds: {', '.join(kinds)}" + (f"; none is {asked!r}" if asked else "")
+        super().__init__(str(where), found, "one kind", f"choose with --masks, such as --masks {kinds[0]}")
+
+
 def choose_kind(kinds: Sequence[str], asked: str | None, where: Path) -> str:
     """The one of several kinds of masks that was asked for.
 
     Raises:
-        DataError: none was asked for, or one that is not there.
+        MaskKindError: none was asked for, or one that is not there.
     """
     if asked is not None and asked in kinds:
         return asked
     alike = [kind for kind in kinds if asked and asked in kind]
     if len(alike) == 1:
         return alike[0]
-    found = f"masks of {len(kinds)} kinds: {', '.join(kinds)}" + (f"; none is {asked!r}" if asked else "")
-    raise DataError(str(where), found, "one kind", f"choose with --masks, such as --masks {kinds[0]}")
+    raise MaskKindError(where, kinds, asked)
 
 
-def subject_of(name: str, pattern: str | None) -> str:
-    """The subject of a case: by the user's regular expression, by a BIDS name, else the case itself."""
+def subjects_of(names: Sequence[str], pattern: str | None) -> dict[str, str]:
+    """The subject of each case: by the user's regular expression, by the name of its session, else the case itself.
+
+    Names that differ in the number of a session alone are the cases of somebody who came again, unless that would make
+    all cases one.
+
+    Raises:
+        DataError: `pattern` is no regular expression, or finds nothing in a name.
+    """
     if pattern is None:
-        match = _SUBJECT.match(name)
-        return match[1] if match else name
+        found = {name: match[1] or match[2] if (match := _SUBJECT.fullmatch(name)) else name for name in names}
+        return found if len(set(found.values())) > 1 else {name: name for name in names}
+    return {name: _matched(name, pattern) for name in names}
+
+
+def _matched(name: str, pattern: str) -> str:
     try:
         match = re.search(pattern, name)
     except re.error as fault:
