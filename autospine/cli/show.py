@@ -19,7 +19,7 @@ from autospine.cli.size import format_size
 from autospine.errors import AutospineError
 
 if TYPE_CHECKING:
-    from autospine.data.check import Finding
+    from autospine.data.findings import Finding
     from autospine.planning.compare import Difference
     from autospine.planning.decisions import Decision
     from autospine.planning.plan import ExpectedPlan, Plan
@@ -164,7 +164,7 @@ def show_findings(findings: Sequence[Finding]) -> None:
     """Every problem of a dataset, errors first."""
     for finding in sorted(findings, key=lambda finding: finding.severity != "error"):
         colour = "red" if finding.severity == "error" else "yellow"
-        console.print(f"[{colour}]{finding.severity}[/{colour}]  {escape(str(finding))}")
+        console.print(f"[{colour}]{finding.severity}[/{colour}]{escape(str(finding).removeprefix(finding.severity))}")
 
 
 def show_plan(plan: Plan) -> None:

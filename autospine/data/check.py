@@ -8,48 +8,30 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from autospine.data.dataset import LoadedCase, read_case
-from autospine.data.structure import Case, Dataset
+from autospine.data.dataset import read_case
+from autospine.data.findings import Finding
+from autospine.data.structure import Case, Dataset, LoadedCase
+from autospine.data.survey import Note, compare_cases, note_case
 from autospine.errors import DataError
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong, and what to do about it."""
-
-    severity: Literal["error", "warning"]
-    """`error`: the case cannot be used."""
-    case: str
-    """Name of the case; empty where the whole dataset is meant."""
-    file: str
-    """The file or files that it is about."""
-    found: str
-    expected: str
-    remedy: str
-
-    def __str__(self) -> str:
-        """All of it in one line."""
-        parts = [f"{self.severity}: {f'{self.case}: ' if self.case else ''}{self.found} ({self.file})"]
-        parts += [f"expected {self.expected}"] if self.expected else []
-        parts += [self.remedy] if self.remedy else []
-        return "; ".join(parts)
 
 
 def check_dataset(
     dataset: Dataset, *, progress: Callable[[str, int, int], None] = lambda case, done, total: None
 ) -> tuple[Finding, ...]:
-    """Every finding of every case, then those of the dataset: identical images, classes that occur nowhere.
+    """Every finding of every case, then those of the dataset.
+
+    Of the dataset are identical images, classes that occur nowhere, and what is odd beside the rest (`survey`).
 
     `progress` is called with a case, the cases done and their total.
     """
     findings: list[Finding] = []
     digests: dict[str, str] = {}
+    notes: list[Note] = []
     seen = np.zeros(len(dataset.labels) + 1, np.int64)
     whole = True
     for done, case in enumerate(dataset.cases, start=1):
@@ -59,9 +41,12 @@ def check_dataset(
         whole = whole and loaded is not None
         if loaded is not None:
             digests[case.name] = image_digest(loaded.image.array)
+            notes.append(note_case(loaded))
             if loaded.label is not None:
                 seen += np.bincount(loaded.label.ravel(), minlength=len(seen))
-    findings += identical_images(dataset, digests)
+    identical = identical_images(dataset, digests)
+    copies = {finding.case for finding in identical}
+    findings += [*identical, *compare_cases(dataset, [note for note in notes if note.case not in copies])]
     if whole:  # with a case missing, a class may be in that one
         findings += [
             Finding("warning", "", str(dataset.root), f"no mask holds {label.name!r} ({label.value})", "", "")

@@ -7,7 +7,7 @@ are reported, all at once, when the cases are checked.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,20 +29,9 @@ from autospine.data.geometry import (
 from autospine.data.integrity import non_finite
 from autospine.data.layouts import find_layout
 from autospine.data.layouts.naming import CHANNEL, group_files, image_files, subjects_of
-from autospine.data.structure import Case, Dataset, Label, Reading, dataset_name
+from autospine.data.structure import Case, Dataset, Label, LoadedCase, Reading, dataset_name
 from autospine.data.volume import IMAGE_SUFFIXES, is_series, read_channels, read_volume, stem, suffix_of
 from autospine.errors import DataError
-
-
-@dataclass(frozen=True)
-class LoadedCase:
-    """A case in memory, in canonical orientation."""
-
-    case: Case
-    image: Volume
-    """float32 (C, Z, Y, X), all channels."""
-    label: npt.NDArray[np.uint8] | None
-    """Class indices (Z, Y, X), 0 the background; None for a case without a mask."""
 
 
 def open_dataset(root: Path, reading: Reading = Reading()) -> Dataset:

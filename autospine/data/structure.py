@@ -5,6 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
+from autospine.data.geometry import Volume
+
 
 @dataclass(frozen=True)
 class Label:
@@ -47,6 +52,17 @@ class Dataset:
     """Name of the layout that it was read in."""
     notes: tuple[str, ...] = ()
     """What lies there and was left aside, and why."""
+
+
+@dataclass(frozen=True)
+class LoadedCase:
+    """A case in memory, in canonical orientation."""
+
+    case: Case
+    image: Volume
+    """float32 (C, Z, Y, X), all channels."""
+    label: npt.NDArray[np.uint8] | None
+    """Class indices (Z, Y, X), 0 the background; None for a case without a mask."""
 
 
 @dataclass(frozen=True)

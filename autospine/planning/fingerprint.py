@@ -22,7 +22,8 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from autospine.data.box import nonzero_box
-from autospine.data.check import Finding, image_digest, inspect_case
+from autospine.data.check import image_digest, inspect_case
+from autospine.data.findings import Finding
 from autospine.data.structure import Case, Dataset
 from autospine.errors import DataError
 from autospine.planning.convert import REPLAN, from_table, to_table

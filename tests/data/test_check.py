@@ -11,8 +11,9 @@ import numpy.typing as npt
 import pytest
 
 from autospine.data import dataset as dataset_module
-from autospine.data.check import Finding, check_dataset, image_digest, inspect_case
+from autospine.data.check import check_dataset, image_digest, inspect_case
 from autospine.data.dataset import open_dataset
+from autospine.data.findings import Finding
 from autospine.data.geometry import Geometry, Volume
 from autospine.data.volume import read_volume, write_volume
 

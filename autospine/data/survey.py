@@ -1,0 +1,291 @@
+"""What is odd about a case beside all the others: copies, other scales, missing labels, axes the wrong way round.
+
+Of each case a few numbers and a thumbnail are kept while it is in memory; the comparisons are made on those when all
+have been seen. Everything here is a doubt, not a fault: the case may be what it is. Thresholds were set on real MR
+(docs/data.md).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from autospine.data.findings import Finding
+from autospine.data.structure import Dataset, LoadedCase
+
+THUMBNAIL = 16
+"""Edge of a thumbnail, voxels."""
+COPY = 0.97
+"""Correlation of two thumbnails from which one image is a copy of the other: of different people it is at most 0.94, of
+an image and itself with noise, another grey scale or shifted by a voxel at least 0.996."""
+FEWEST = 5
+"""Cases that a comparison with the rest needs."""
+SCALE = 2.0
+"""Factor on spacing or field of view that is far from the rest."""
+FAR = 6.0
+"""Median absolute deviations of the logarithm of an intensity that are far from the rest."""
+GREY = 4.0
+"""Factor on an intensity that is far from the rest, where the rest agree to less."""
+RARE = 0.1
+"""Share of the cases up to which something is odd."""
+TELLING = 0.2
+"""How much better the thumbnails fit the others' as they are than mirrored, for an axis to be told by them."""
+APART = 0.25
+"""Distance of two classes over their mean extent from which their order can be told."""
+AGREED = 0.9
+"""Share of the cases that agree on an order."""
+AXES = (("superior", "inferior"), ("posterior", "anterior"), ("left", "right"))
+"""Where canonical axes lead to and come from."""
+
+
+@dataclass(frozen=True)
+class Note:
+    """What is kept of a case."""
+
+    case: str
+    subject: str
+    files: str
+    spacing_mm: tuple[float, ...]
+    extent_mm: tuple[float, ...]
+    """Field of view along the canonical axes."""
+    medians: tuple[float, ...]
+    """Median of each channel's voxels that are not at its minimum."""
+    thumbnail: npt.NDArray[np.float32]
+    """Of the first channel, mean 0 and norm 1, (16, 16, 16)."""
+    centroids_mm: Mapping[int, npt.NDArray[np.float64]]
+    """Class -> (3,)."""
+    extents_mm: Mapping[int, npt.NDArray[np.float64]]
+    labelled_slices: tuple[int, int] | None
+    """Slices across the coarsest axis with a label, and all; None without a mask."""
+
+
+def note_case(loaded: LoadedCase) -> Note:
+    """What to keep of a case."""
+    image, label, spacing = loaded.image.array, loaded.label, loaded.image.geometry.spacing_mm
+    centroids, extents = {}, {}
+    slices = None
+    if label is not None:
+        coarsest = int(np.argmax(spacing))
+        others = tuple(axis for axis in range(3) if axis != coarsest)
+        slices = (int(label.any(axis=others).sum()), label.shape[coarsest])
+        for index, box in enumerate(ndimage.find_objects(label), start=1):
+            if box is not None:
+                inside = label[box] == index
+                place = [side.start + mean for side, mean in zip(box, _mean_index(inside), strict=True)]
+                centroids[index] = np.array(place) * spacing
+                extents[index] = np.array([side.stop - side.start for side in box]) * spacing
+    return Note(
+        loaded.case.name,
+        loaded.case.subject,
+        ", ".join(str(path) for path in loaded.case.images),
+        spacing,
+        tuple(size * step for size, step in zip(image.shape[1:], spacing, strict=True)),
+        tuple(_usual(channel) for channel in image),
+        _thumbnail(image[0]),
+        centroids,
+        extents,
+        slices,
+    )
+
+
+def compare_cases(dataset: Dataset, notes: Sequence[Note]) -> tuple[Finding, ...]:
+    """Every case that is odd beside the rest, and images that are copies of each other's under other subjects."""
+    findings = [*_copies(notes)]
+    if len(notes) >= FEWEST:
+        findings += [*_other_grids(notes), *_other_greys(dataset, notes), *_odd_labels(dataset, notes)]
+        findings += [*_unlabelled_slices(notes), *_reversed(notes)]
+    return tuple(findings)
+
+
+def _doubt(note: Note, found: str, expected: str, remedy: str) -> Finding:
+    return Finding("warning", note.case, note.files, found, expected, remedy)
+
+
+def _copies(notes: Sequence[Note]) -> list[Finding]:
+    """Images of two subjects that are one; those that are equal voxel by voxel are told elsewhere."""
+    if len(notes) < 2:
+        return []
+    table = np.stack([note.thumbnail.ravel() for note in notes])
+    findings = []
+    for index, note in enumerate(notes):
+        alike = table[:index] @ table[index]
+        for other in np.flatnonzero(alike >= COPY).tolist():
+            twin = notes[other]
+            if twin.subject != note.subject:
+                found = f"nearly the same image as {twin.case} of another subject (correlation {alike[other]:.3f})"
+                remedy = "if both are of one person, say so with --subjects: else training and validation share them"
+                findings.append(_doubt(note, found, "images of different people", remedy))
+    return findings
+
+
+def _other_grids(notes: Sequence[Note]) -> list[Finding]:
+    """Spacing, field of view or slice direction unlike the rest."""
+    findings = []
+    for name, values in (
+        ("spacing", [note.spacing_mm for note in notes]),
+        ("field of view", [note.extent_mm for note in notes]),
+    ):
+        usual = tuple(median(column) for column in zip(*values, strict=True))
+        odd = [
+            note
+            for note, own in zip(notes, values, strict=True)
+            if any(not 1 / SCALE <= mine / all_of <= SCALE for mine, all_of in zip(own, usual, strict=True))
+        ]
+        if len(odd) <= RARE * len(notes):
+            for note in odd:
+                own = note.spacing_mm if name == "spacing" else note.extent_mm
+                found = f"a {name} of {_millimetres(own)}"
+                expected = f"about {_millimetres(usual)}, as the rest"
+                findings.append(_doubt(note, found, expected, "look whether it belongs to this dataset"))
+    return findings
+
+
+def _other_greys(dataset: Dataset, notes: Sequence[Note]) -> list[Finding]:
+    """Intensities far from the rest; where these lie apart by themselves, as MR often does, nothing is."""
+    findings = []
+    for channel, name in enumerate(dataset.channels):
+        values = np.array([note.medians[channel] for note in notes])
+        if (values <= 0).any():
+            continue  # no scale to compare
+        logs = np.log(values)
+        usual = float(np.median(logs))
+        spread = float(np.median(np.abs(logs - usual)))
+        odd = np.flatnonzero(np.abs(logs - usual) > max(FAR * spread, np.log(GREY)))
+        if odd.size <= RARE * len(notes):
+            for index in odd.tolist():
+                found = f"channel {name!r} has a median intensity of {values[index]:.4g}"
+                expected = f"about {np.exp(usual):.4g}, as the rest"
+                remedy = "look whether it is the same sequence on the same scale"
+                findings.append(_doubt(notes[index], found, expected, remedy))
+    return findings
+
+
+def _odd_labels(dataset: Dataset, notes: Sequence[Note]) -> list[Finding]:
+    """Masks that lack a class which nearly all have, or hold one that nearly none has."""
+    masks = [note for note in notes if note.labelled_slices is not None and note.centroids_mm]
+    held = Counter(index for note in masks for index in note.centroids_mm)
+    findings = []
+    for note in masks if len(masks) >= FEWEST else ():
+        lacks, more = [], []
+        for index, label in enumerate(dataset.labels, start=1):
+            if index not in note.centroids_mm and held[index] >= (1 - RARE) * len(masks):
+                lacks.append(label.name)
+            if index in note.centroids_mm and held[index] <= RARE * len(masks) and held[index] < FEWEST:
+                more.append(label.name)
+        said = [f"the mask lacks {', '.join(lacks)}"] * bool(lacks)
+        said += [f"the mask holds {', '.join(more)}, as hardly any other"] * bool(more)
+        if said:
+            findings.append(_doubt(note, " and ".join(said), "the classes of the rest", "look whether it is whole"))
+    return findings
+
+
+def _unlabelled_slices(notes: Sequence[Note]) -> list[Finding]:
+    """Masks on a part of the slices, where the rest have them on all."""
+    shares = [
+        (note, *note.labelled_slices) for note in notes if note.labelled_slices is not None and note.labelled_slices[0]
+    ]
+    whole = [note for note, labelled, total in shares if labelled == total]
+    if len(shares) < FEWEST or len(whole) < (1 - 2 * RARE) * len(shares):
+        return []
+    return [
+        _doubt(
+            note,
+            f"masks on {labelled} of {total} slices",
+            "masks on every slice, as the rest",
+            "if the others were not annotated, cut them off: they are taken for background",
+        )
+        for note, labelled, total in shares
+        if labelled < total
+    ]
+
+
+def _reversed(notes: Sequence[Note]) -> list[Finding]:
+    """Axes that run the other way than in the rest: by the order of the labels, or by the image itself."""
+    by_labels, by_image = _orders(notes), _mirrored(notes)
+    findings = []
+    for note in notes:
+        for axis, (end, start) in enumerate(AXES):
+            said = ["its labels"] * ((note.case, axis) in by_labels) + ["its image"] * ((note.case, axis) in by_image)
+            if said:
+                found = f"{' and '.join(said)} run the other way between {start} and {end} than in the rest"
+                remedy = "correct the orientation in its header, or the names of its labels"
+                findings.append(_doubt(note, found, "the same orientation", remedy))
+    return findings
+
+
+def _orders(notes: Sequence[Note]) -> set[tuple[str, int]]:
+    """(case, axis) where most pairs of classes lie in another order than in the rest."""
+    against: Counter[tuple[str, int]] = Counter()
+    pairs: Counter[tuple[str, int]] = Counter()
+    classes = sorted({index for note in notes for index in note.centroids_mm})
+    for place, first in enumerate(classes):
+        for second in classes[place + 1 :]:
+            having = [note for note in notes if first in note.centroids_mm and second in note.centroids_mm]
+            if len(having) < FEWEST:
+                continue
+            steps = np.array([note.centroids_mm[second] - note.centroids_mm[first] for note in having])
+            sizes = np.array([(note.extents_mm[first] + note.extents_mm[second]) / 2 for note in having])
+            far = np.median(np.abs(steps) / np.maximum(sizes, 1e-6), axis=0) >= APART
+            signs = np.sign(steps)
+            for axis in np.flatnonzero(far):
+                total = signs[:, axis].sum()
+                for note, sign in zip(having, signs[:, axis], strict=True):
+                    rest = (total - sign) / (len(having) - 1)
+                    if abs(rest) >= 2 * AGREED - 1:
+                        pairs[note.case, int(axis)] += 1
+                        against[note.case, int(axis)] += bool(sign * rest < 0)
+    return {key for key, count in pairs.items() if against[key] > count / 2}
+
+
+def _mirrored(notes: Sequence[Note]) -> set[tuple[str, int]]:
+    """(case, axis) where the image fits the others better mirrored, by half of what they fit each other as they are."""
+    table = np.stack([note.thumbnail for note in notes]).astype(np.float64)
+    total = table.sum(axis=0)
+    better = np.zeros((len(notes), 3))
+    for index, own in enumerate(table):
+        rest = total - own
+        rest = rest / max(float(np.linalg.norm(rest)), 1e-12)
+        better[index] = [float((own * rest).sum() - (np.flip(own, axis) * rest).sum()) for axis in range(3)]
+    usual = np.median(better, axis=0)
+    return {
+        (note.case, axis)
+        for axis in range(3)
+        if usual[axis] >= TELLING
+        for note, mine in zip(notes, better[:, axis], strict=True)
+        if mine < -usual[axis] / 2
+    }
+
+
+def _mean_index(inside: npt.NDArray[np.bool_]) -> tuple[float, ...]:
+    """Mean index of the true voxels along each axis."""
+    total = int(inside.sum())
+    sums = (inside.sum(axis=tuple(other for other in range(3) if other != axis)) for axis in range(3))
+    return tuple(float(np.dot(count, np.arange(count.size))) / total for count in sums)
+
+
+def _usual(channel: npt.NDArray[np.float32]) -> float:
+    """The median of what is above the minimum: air does not count."""
+    inside = channel[channel > channel.min()]
+    return float(np.median(inside)) if inside.size else 0.0
+
+
+def _thumbnail(image: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Means of 16 x 16 x 16 blocks (nearest voxels along shorter axes), mean 0 and norm 1."""
+    small: npt.NDArray[np.float64] = image.astype(np.float64)
+    for axis in range(3):
+        edges = np.linspace(0, small.shape[axis], THUMBNAIL + 1).astype(int)
+        starts = np.minimum(edges[:-1], small.shape[axis] - 1)
+        counts = np.maximum(np.diff(edges), 1).reshape([-1 if other == axis else 1 for other in range(3)])
+        small = np.add.reduceat(small, starts, axis=axis) / counts
+    small -= small.mean()
+    return (small / max(float(np.linalg.norm(small)), 1e-12)).astype(np.float32)
+
+
+def _millimetres(values: Sequence[float]) -> str:
+    return " x ".join(f"{value:.3g}" for value in values) + " mm"
