@@ -77,7 +77,10 @@ def _check_nifti(path: Path, file: IO[bytes], head: bytes) -> None:
     not_finite = 0
     try:
         start = stream.read(540)
-        offset, size, kind = _nifti_header(start)
+        found = _nifti_header(start)
+        if found is None:
+            raise DataError(str(path), "no NIfTI header", "a whole NIfTI file", "copy or export the file again")
+        offset, size, kind = found
         stream.seek(offset)
         held = 0
         while piece := stream.read(_CHUNK):
@@ -96,8 +99,11 @@ def _check_nifti(path: Path, file: IO[bytes], head: bytes) -> None:
         raise non_finite(path, not_finite)
 
 
-def _nifti_header(head: bytes) -> tuple[int, int, np.dtype[Any] | None]:
-    """Where the voxels of a NIfTI-1 or NIfTI-2 file start, their bytes and, of floating-point ones, the type."""
+def _nifti_header(head: bytes) -> tuple[int, int, np.dtype[Any] | None] | None:
+    """Where the voxels of a NIfTI-1 or NIfTI-2 file start, their bytes and, of floating-point ones, the type.
+
+    None for a header of neither kind.
+    """
     for order in "<>":
         dimensions: tuple[int, ...]
         if len(head) >= 348 and head[:4] == struct.pack(order + "i", 348):
@@ -114,7 +120,7 @@ def _nifti_header(head: bytes) -> tuple[int, int, np.dtype[Any] | None]:
         start = max(0, int(offset)) if math.isfinite(offset) else 0
         kind = np.dtype(order + _NIFTI_FLOATS[code]) if code in _NIFTI_FLOATS else None
         return start, count * max(0, int(bits)) // 8, kind
-    return 0, 0, None
+    return None
 
 
 def _check_meta(path: Path, file: IO[bytes], head: bytes, values: int) -> None:

@@ -40,6 +40,8 @@ APART = 0.25
 """Distance of two classes over their mean extent from which their order can be told."""
 AGREED = 0.9
 """Share of the cases that agree on an order."""
+COVERED = 0.9
+"""Share of the slices with a mask from which the rest are anatomy's end and not unannotated."""
 AXES = (("superior", "inferior"), ("posterior", "anterior"), ("left", "right"))
 """Where canonical axes lead to and come from."""
 
@@ -201,7 +203,7 @@ def _unlabelled_slices(notes: Sequence[Note]) -> list[Finding]:
             "if the others were not annotated, cut them off: they are taken for background",
         )
         for note, labelled, total in shares
-        if labelled < total
+        if labelled < COVERED * total
     ]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import colorsys
 import csv
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -298,5 +299,6 @@ def _new_figure(width_inch: float, height_inch: float) -> Figure:
 
 def _save(figure: Figure, path: Path) -> None:
     """Writes the figure whole or not at all."""
-    with atomic_path(path) as temporary:
+    with atomic_path(path) as temporary, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # names in scripts that the font has not: boxes
         figure.savefig(temporary)

@@ -17,7 +17,7 @@ from autospine.data.geometry import same_grid
 from autospine.data.layouts.contents import Contents, classes_beside
 from autospine.data.layouts.naming import choose_kind, image_files, is_mask_name, mask_kind
 from autospine.data.structure import Case, Reading
-from autospine.data.volume import read_geometry, stem
+from autospine.data.volume import read_geometry, stem, suffix_of
 from autospine.errors import DataError
 
 DERIVATIVES = "derivatives"
@@ -126,7 +126,7 @@ def _masks(root: Path, images: list[_Image], beside: list[Path]) -> Iterator[_Ma
     pipelines = sorted(folder for folder in (root / DERIVATIVES).glob("*") if folder.is_dir())
     sources = [("", path) for path in beside]
     for pipeline in pipelines:
-        folders = sorted({path.parent for path in pipeline.rglob("sub-*") if path.is_file()})
+        folders = sorted({path.parent for path in pipeline.rglob("sub-*") if suffix_of(path)})
         files = [path for folder in folders for path in image_files(folder, None)]
         sources += [(pipeline.name, path) for path in files]
     found: list[tuple[str, Path, str, dict[str, str]]] = []

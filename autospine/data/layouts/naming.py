@@ -32,12 +32,15 @@ _SUBJECT = re.compile(
 
 
 def image_files(folder: Path, suffix: str | None) -> list[Path]:
-    """Images of a folder by name; hidden files (`._case.nii.gz` of macOS, temporary ones) are not images."""
+    """Images of a folder by name; hidden files (`._case.nii.gz` of macOS, temporary ones) are not images.
+
+    What has an image's name and is none (a link to nothing, a folder) stays, so that reading it says what it is.
+    """
     try:
         names = sorted(entry for entry in folder.iterdir() if not entry.name.startswith(".") and suffix_of(entry))
     except OSError as fault:
         raise DataError(str(folder), f"cannot be read ({fault.strerror or fault})") from fault
-    files = [entry for entry in names if entry.is_file() and (suffix is None or suffix_of(entry) == suffix)]
+    files = [entry for entry in names if suffix is None or suffix_of(entry) == suffix]
     stems: dict[str, Path] = {}
     for file in files:
         if stem(file) in stems:
