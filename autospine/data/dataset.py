@@ -59,7 +59,9 @@ def open_dataset(root: Path, reading: Reading = Reading()) -> Dataset:
     if classes is None:
         classes = _classes_of_masks([case.label for case in cases if case.label is not None], root)
     labels = tuple(Label(*named) for named in classes)
-    return Dataset(dataset_name(root), root, contents.channels, labels, cases, layout.name, contents.notes)
+    return Dataset(
+        dataset_name(root), root, contents.channels, labels, cases, contents.sides, layout.name, contents.notes
+    )
 
 
 def find_inputs(path: Path, channels: Sequence[str]) -> list[tuple[str, tuple[Path, ...]]]:

@@ -7,13 +7,15 @@ Decathlon's, which version 1 shared (`modality`, `{"1": "L5"}`).
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from autospine.data.volume import IMAGE_SUFFIXES
 from autospine.errors import DataError
 
+SIDES = "sides"
+"""Key of a description: labels of the left side with their partners of the right, {"left_ES": "right_ES"}."""
 _MOST_CLASSES = 255  # class indices are uint8, 0 is background
 
 
@@ -55,6 +57,17 @@ def labels(named: Any, where: Path) -> tuple[tuple[str, int], ...]:
     if repeated or any(name.lower() == "background" and value != 0 for name, value in found):
         raise DataError(str(where), f'"labels" is {named!r}', f"a name and a value each, background 0: {example}")
     return counted(tuple(sorted((label for label in found if label[1] != 0), key=lambda label: label[1])), where)
+
+
+def sides(named: Any, classes: Sequence[tuple[str, int]], where: Path) -> tuple[tuple[str, str], ...]:
+    """(left, right) pairs of classes from {"left_ES": "right_ES"}; none where nothing is said."""
+    known = {name for name, _ in classes}
+    pairs = tuple(named.items()) if isinstance(named, dict) else ()
+    members = [name for pair in pairs for name in pair]
+    wrong = [name for name in members if name not in known or members.count(name) > 1]
+    if (named is not None and not isinstance(named, dict)) or wrong:
+        raise DataError(str(where), f'"{SIDES}" is {named!r}'[:200], f"pairs of distinct labels of {', '.join(known)}")
+    return pairs
 
 
 def counted(classes: tuple[tuple[str, int], ...], where: Path) -> tuple[tuple[str, int], ...]:

@@ -48,6 +48,8 @@ class Dataset:
     """Classes without the background, by value; class i is index i + 1 in loaded masks."""
     cases: tuple[Case, ...]
     """By name."""
+    sides: tuple[tuple[str, str], ...] = ()
+    """(left, right) names of labels that the dataset pairs itself."""
     layout: str = ""
     """Name of the layout that it was read in."""
     notes: tuple[str, ...] = ()

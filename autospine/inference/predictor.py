@@ -78,7 +78,7 @@ def predict_logits(
     for first in range(0, len(tiles), together):
         group = tiles[first : first + together]
         batch = torch.stack([_network_input(volume, earlier, tile, configuration) for tile in group]).to(device)
-        logits = _mean_logits(networks, batch, axes, device)
+        logits = _mean_logits(networks, batch, axes, device, configuration)
         logits = logits[:, :, None] if flat else logits
         for tile, values in zip(group, logits * window, strict=True):
             total[(slice(None), *tile)] += values.cpu()
@@ -112,8 +112,21 @@ def _network_input(volume: Tensor, previous: Tensor | None, tile: Tile, configur
     return torch.cat((scan, (previous[tile] == classes).to(scan.dtype)))
 
 
-def _mean_logits(networks: Sequence[nn.Module], inputs: Tensor, axes: tuple[int, ...], device: torch.device) -> Tensor:
-    """(N, in_channels, *patch) -> (N, K, *patch) float32, averaged over networks and mirrorings."""
+def _mean_logits(
+    networks: Sequence[nn.Module],
+    inputs: Tensor,
+    axes: tuple[int, ...],
+    device: torch.device,
+    configuration: Configuration,
+) -> Tensor:
+    """(N, in_channels, *patch) -> (N, K, *patch) float32, averaged over networks and mirrorings.
+
+    Mirrored from right to left, sides swap: in what enters of a previous stage, and in what comes out.
+    """
+    outputs, sides = configuration.network.out_channels, configuration.sides
+    swapped = list(range(outputs) if sides is None else sides.swapped(outputs))
+    scans = inputs.shape[1] - (outputs - 1 if configuration.previous is not None else 0)
+    entering = [*range(scans), *(scans + value - 1 for value in swapped[1 : 1 + inputs.shape[1] - scans])]
     flips = [
         tuple(axis + 2 for axis in chosen)
         for count in range(len(axes) + 1)
@@ -121,11 +134,14 @@ def _mean_logits(networks: Sequence[nn.Module], inputs: Tensor, axes: tuple[int,
     ]
     summed: Tensor | None = None
     for flip in flips:
+        turned = sides is not None and sides.axis + 2 in flip
         flipped = inputs.flip(flip) if flip else inputs
+        flipped = flipped[:, entering] if turned else flipped
         for network in networks:
             with autocast(device):
                 logits = network(flipped)[0].float()
             logits = logits.flip(flip) if flip else logits
+            logits = logits[:, swapped] if turned else logits
             summed = logits if summed is None else summed + logits
     assert summed is not None
     return summed / (len(flips) * len(networks))

@@ -1,4 +1,4 @@
-"""Which axes have an order or sides, read from the labels: there an image may not be mirrored.
+"""Which axes have an order or sides, read from the labels: an image may not be mirrored there, or sides have to swap.
 
 Upside down, L2 looks like L4: a network that is shown mirrored spines cannot learn levels (measured on lumbar MR: Dice
 0.39 with mirroring along every axis, 0.81 without; docs/benchmarks/cpu.md). The rules are ours. Canonical axes: Z, Y, X
@@ -15,7 +15,7 @@ from itertools import combinations, pairwise
 from statistics import median
 
 from autospine.planning.fingerprint import CaseFingerprint, Fingerprint
-from autospine.planning.plan import LevelsPlan
+from autospine.planning.plan import LevelsPlan, SidesPlan
 
 AGREEMENT = 0.95
 """Share of the cases with both classes that must show the same order; one odd field of view in twenty is let pass."""
@@ -36,6 +36,7 @@ BEYOND = 2.0
 views with the sacrum show 2.8, views that end with L5 show 1.2."""
 AXIS_NAMES = ("from inferior to superior", "from anterior to posterior", "from right to left")
 SIDES = {"left": "right", "l": "r", "lt": "rt", "lh": "rh"}
+_SIDE_WORDS = {*SIDES, *SIDES.values()}
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,20 @@ class AxisAnatomy:
     """Whether a mirrored image would carry wrong labels."""
     reason: str
     """Why, with the counts."""
+    swaps: tuple[tuple[int, int], ...] = ()
+    """Classes (from 1) that change places in a mirrored image, after which its labels are right; none where they cannot
+    be."""
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether images may be mirrored along it."""
+        return not self.directed or bool(self.swaps)
 
 
 def read_anatomy(fingerprint: Fingerprint) -> tuple[AxisAnatomy, AxisAnatomy, AxisAnatomy]:
     """Order and sides along the canonical axes Z, Y, X."""
     names = tuple(name for name, _ in fingerprint.labels)
-    pairs = sided_pairs(names)
+    pairs = fingerprint.sides or sided_pairs(names)
     found = []
     for axis, (chain, agree, having) in enumerate(_chains(fingerprint)):
         reasons = []
@@ -61,8 +70,42 @@ def read_anatomy(fingerprint: Fingerprint) -> tuple[AxisAnatomy, AxisAnatomy, Ax
         if axis == 2 and pairs:
             reasons.append("sides are told apart by name (" + ", ".join(" / ".join(pair) for pair in pairs) + ")")
         text = " and ".join(reasons) if reasons else f"no order of the labels {AXIS_NAMES[axis]}"
-        found.append(AxisAnatomy(bool(reasons), text))
+        swaps = _swaps(fingerprint, names, pairs) if axis == 2 and pairs else ()
+        found.append(AxisAnatomy(bool(reasons), text, swaps))
     return found[0], found[1], found[2]
+
+
+# pairs of 24 classes take a second
+@lru_cache(maxsize=2)
+def _swaps(
+    fingerprint: Fingerprint, names: tuple[str, ...], pairs: tuple[tuple[str, str], ...]
+) -> tuple[tuple[int, int], ...]:
+    """Classes (from 1) to swap where an image is mirrored from right to left, so that its labels are right again.
+
+    None where a side has no partner, or where the order of the labels would be another one even so.
+    """
+    places = {name: place for place, name in enumerate(names)}
+    partner = {places[one]: places[other] for pair in pairs for one, other in (pair, pair[::-1])}
+    sided = {place for place, name in enumerate(names) if _SIDE_WORDS & set(_words(name))}
+    if len(partner) != 2 * len(pairs) or not sided <= partner.keys():
+        return ()
+    before = ordered_pairs(fingerprint.cases, len(names), 2)
+    # mirrored and swapped, first < second becomes partner of second < partner of first
+    if any((partner.get(first, first), partner.get(second, second)) in before for first, second in before):
+        return ()
+    return tuple((places[left] + 1, places[right] + 1) for left, right in pairs)
+
+
+def planned_sides(
+    anatomy: Sequence[AxisAnatomy], patch_axes: Sequence[int], mirrored: Sequence[int]
+) -> SidesPlan | None:
+    """`sides` of a configuration whose patches lie along the canonical axes `patch_axes` and are mirrored so."""
+    found = [
+        SidesPlan(place, anatomy[axis].swaps)
+        for place, axis in enumerate(patch_axes)
+        if place in mirrored and anatomy[axis].swaps
+    ]
+    return found[0] if found else None
 
 
 def sided_pairs(names: Sequence[str]) -> tuple[tuple[str, str], ...]:
@@ -90,6 +133,16 @@ def longest_chain(cases: Sequence[CaseFingerprint], classes: int, axis: int) -> 
     least 95 % of the cases that have both, and in at least two (one, where the data set is one case), and lies apart
     by more than half of its mean extent. Without such a pair the chain is empty.
     """
+    before = ordered_pairs(cases, classes, axis)
+    chain = _longest_path(before, classes)
+    if len(chain) < 2:
+        return (), 0, 0
+    weakest = min((before[pair] for pair in zip(chain, chain[1:], strict=False)), key=lambda pair: (pair[0], -pair[1]))
+    return chain, *weakest
+
+
+def ordered_pairs(cases: Sequence[CaseFingerprint], classes: int, axis: int) -> dict[tuple[int, int], tuple[int, int]]:
+    """Classes (first, second) in increasing order along the canonical `axis` -> (cases that agree, that have both)."""
     before: dict[tuple[int, int], tuple[int, int]] = {}
     for first, second in combinations(range(classes), 2):
         distances, extents = pair_distances(cases, first, second, axis)
@@ -97,11 +150,7 @@ def longest_chain(cases: Sequence[CaseFingerprint], classes: int, axis: int) -> 
         if order is not None:
             sign, agree = order
             before[(first, second) if sign > 0 else (second, first)] = (agree, len(distances))
-    chain = _longest_path(before, classes)
-    if len(chain) < 2:
-        return (), 0, 0
-    weakest = min((before[pair] for pair in zip(chain, chain[1:], strict=False)), key=lambda pair: (pair[0], -pair[1]))
-    return chain, *weakest
+    return before
 
 
 def pair_order(distances: Sequence[float], extents: Sequence[float], *, least: int) -> tuple[int, int] | None:

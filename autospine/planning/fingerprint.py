@@ -94,6 +94,8 @@ class Fingerprint:
     """Labelled cases, sorted by name."""
     intensities: tuple[IntensityFingerprint, ...]
     """One per channel."""
+    sides: tuple[tuple[str, str], ...] = ()
+    """(left, right) names of labels that the data set pairs itself; empty: their names tell."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain dicts and lists."""
@@ -150,6 +152,7 @@ def extract_fingerprint(
         labels=tuple((label.name, label.value) for label in dataset.labels),
         cases=fingerprints,
         intensities=_intensities(samples, len(dataset.channels)),
+        sides=dataset.sides,
     )
 
 

@@ -182,6 +182,32 @@ class TrainingPlan:
 
 
 @dataclass(frozen=True)
+class SidesPlan:
+    """Classes that are told apart by their side, such as left and right muscles.
+
+    Where a patch is mirrored along `axis`, in training or in prediction, they swap.
+    """
+
+    axis: int
+    """Patch axis from right to left."""
+    pairs: tuple[tuple[int, int], ...]
+    """(left, right) classes; the first label is 1."""
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        with Checks("sides.") as check:
+            classes = [value for pair in self.pairs for value in pair]
+            distinct = len(set(classes)) == len(classes) > 1 and min(classes) > 0
+            check(distinct, "pairs", self.pairs, "pairs of distinct classes from 1")
+            check(self.axis in range(3), "axis", self.axis, "0, 1 or 2")
+
+    def swapped(self, classes: int) -> tuple[int, ...]:
+        """What each of the outputs 0 to `classes` - 1 stands for in a mirrored patch."""
+        partner = {one: other for pair in self.pairs for one, other in (pair, pair[::-1])}
+        return tuple(partner.get(value, value) for value in range(classes))
+
+
+@dataclass(frozen=True)
 class LevelsPlan:
     """Classes that follow each other along an axis, one piece each, such as vertebrae.
 
@@ -260,6 +286,8 @@ class Configuration:
     """2.5d: slices on either side that enter as channels beside the one that is segmented."""
     previous: str | None = None
     """Cascade: the configuration whose segmentation enters as one channel per class."""
+    sides: SidesPlan | None = None
+    """Classes that swap where a patch is mirrored from right to left; None: none do."""
     levels: LevelsPlan | None = None
     """What a prediction knows of the levels of a column; None: every voxel by itself."""
     expected: ExpectedPlan | None = None
@@ -300,6 +328,10 @@ class Configuration:
             if self.levels is not None:
                 chain, last = self.levels.classes, network.out_channels - 1
                 check(max(chain) <= last, "levels.classes", chain, f"classes from 1 to {last}")
+            if self.sides is not None:
+                last, pairs = network.out_channels - 1, self.sides.pairs
+                check(max(map(max, pairs)) <= last, "sides.pairs", pairs, f"classes from 1 to {last}")
+                check(self.sides.axis < size, "sides.axis", self.sides.axis, f"a patch axis, 0 to {size - 1}")
             mirror = self.training.mirror_axes
             right = len(set(mirror)) == len(mirror) and all(0 <= axis < size for axis in mirror)
             check(right, "training.mirror_axes", mirror, f"distinct patch axes from 0 to {size - 1}")

@@ -15,7 +15,7 @@ import numpy as np
 
 from autospine.errors import PlanError
 from autospine.planning import rules
-from autospine.planning.anatomy import planned_levels, read_anatomy, read_patch_view
+from autospine.planning.anatomy import planned_levels, planned_sides, read_anatomy, read_patch_view
 from autospine.planning.expected import expect
 from autospine.planning.fingerprint import Fingerprint
 from autospine.planning.grid import Grid, planned_grid
@@ -250,6 +250,7 @@ def configure(
             convs_decoder=family.convs_decoder,
             bottleneck=rules.BOTTLENECK if recipe.bottleneck == "auto" else recipe.bottleneck,
         )
+        training = plan_training(recipe, net.patch, axes, view)
         return Configuration(
             name=name,
             axis_order=grid.axis_order,
@@ -262,10 +263,11 @@ def configure(
             network=network,
             resampling=ResamplingPlan(anisotropy_threshold=rules.ANISOTROPY),
             loss=plan_loss(recipe, sizes, batch_dice=_batch_dice(name, low, less, prod(net.patch) / whole)),
-            training=plan_training(recipe, net.patch, axes, view),
+            training=training,
             overlap=recipe.overlap,
             neighbours=neighbours,
             previous=LOW if name == CASCADE else None,
+            sides=planned_sides(anatomy, patch_axes, training.mirror_axes),
             levels=levels,
         )
 

@@ -67,6 +67,7 @@ def explain(configuration: Configuration, facts: Facts) -> dict[str, str]:
         **_training(configuration, facts),
     }
     reasons |= level_reasons(configuration, facts.classes)
+    reasons |= side_reasons(configuration, facts.classes)
     if configuration.previous is not None:
         reasons["previous"] = (
             "its segmentation tells the whole anatomy where the patch sees a part, and is refined at full resolution"
@@ -288,10 +289,24 @@ def level_reasons(configuration: Configuration, classes: Sequence[str]) -> dict[
     }
 
 
+def side_reasons(configuration: Configuration, classes: Sequence[str]) -> dict[str, str]:
+    """Why classes swap under mirroring; nothing where none do. `classes` names the labels in their order."""
+    sides = configuration.sides
+    if sides is None:
+        return {}
+    pairs = ", ".join(f"{classes[left - 1]} / {classes[right - 1]}" for left, right in sides.pairs)
+    return {
+        "sides.axis": "the patch axis from right to left",
+        "sides.pairs": f"{pairs}: mirrored, a left one is a right one, so they swap in training and prediction (ours)",
+    }
+
+
 def mirror_reason(mirrored: Sequence[int], axes: Sequence[AxisAnatomy]) -> str:
     """A sentence per patch axis, why it is mirrored or not."""
     return "; ".join(
-        f"axis {index} {'' if index in mirrored else 'not '}mirrored ({axis.reason})" for index, axis in enumerate(axes)
+        f"axis {index} {'' if index in mirrored else 'not '}mirrored ({axis.reason}"
+        + (": they swap)" if index in mirrored and axis.swaps else ")")
+        for index, axis in enumerate(axes)
     )
 
 

@@ -19,7 +19,7 @@ def plan_training(recipe: Recipe, patch: Sequence[int], axes: Sequence[AxisAnato
         case "none":
             mirror = ()
         case "auto":
-            mirror = tuple(axis for axis in everything if not axes[axis].directed)
+            mirror = tuple(axis for axis in everything if axes[axis].mirrored)
     in_plane = len(patch) == 3 and max(patch) / patch[0] > rules.ANISOTROPY
     # A rotation by 180 degrees is a mirroring along both axes of its plane, so it is forbidden where that is.
     turned = axes[1:] if in_plane else axes

@@ -14,7 +14,7 @@ import numpy as np
 
 from autospine.errors import PlanError
 from autospine.planning import rules
-from autospine.planning.anatomy import AXIS_NAMES, planned_levels, read_anatomy, read_patch_view
+from autospine.planning.anatomy import AXIS_NAMES, planned_levels, planned_sides, read_anatomy, read_patch_view
 from autospine.planning.decisions import LEFT_OUT, decisions
 from autospine.planning.expected import expect
 from autospine.planning.fingerprint import Fingerprint
@@ -23,7 +23,7 @@ from autospine.planning.loss import usual_sizes
 from autospine.planning.memory import Machine
 from autospine.planning.plan import Configuration, LossPlan, Plan
 from autospine.planning.planner import planned_intensities
-from autospine.planning.reasons import MADE_FOR, level_reasons, mirror_reason, shift_reason
+from autospine.planning.reasons import MADE_FOR, level_reasons, mirror_reason, shift_reason, side_reasons
 from autospine.planning.recipe import Recipe
 from autospine.planning.training import plan_training
 
@@ -60,7 +60,7 @@ def transfer_plan(source: Plan, fingerprint: Fingerprint, recipe: Recipe, *, mac
         moved, renewed = _move(configuration, fingerprint, recipe, shapes[name], machine)
         configurations.append(moved)
         taken = (decision for decision in decisions(source) if decision.key.startswith(f"{name}."))
-        anew = {f"{name}.expected", f"{name}.levels"}
+        anew = {f"{name}.expected", f"{name}.levels", f"{name}.sides"}
         known = (item for item in taken if item.value is not None and anew.isdisjoint(item.sections))
         reasons |= {item.key: _taken(source, item.reason) for item in known}
         reasons[f"{name}.axis_order"] = f"{_taken(source)}; {_same_axes(configuration, grid)}"
@@ -173,6 +173,7 @@ def _move(
         network=network,
         loss=loss,
         training=training,
+        sides=planned_sides(anatomy, patch_axes, planned.mirror_axes),
         levels=planned_levels(fingerprint, configuration.axis_order),
         expected=None,
     )
@@ -183,6 +184,7 @@ def _move(
         "network.out_channels": f"background and {labels} labels",
         "loss.class_weights": "by the sizes of these labels" if adaptive else "plain cross entropy weighs all alike",
         **level_reasons(moved, [name for name, _ in fingerprint.labels]),
+        **side_reasons(moved, [name for name, _ in fingerprint.labels]),
         "training.mirror_axes": mirror_reason(planned.mirror_axes, axes),
         "training.shift": shift_reason(recipe, view),
         "training.rotation_deg": "as far as the order and the sides of these labels allow",

@@ -37,12 +37,13 @@ from batchgenerators.transforms.resample_transforms import SimulateLowResolution
 from batchgenerators.transforms.spatial_transforms import MirrorTransform
 from scipy import ndimage
 
-from autospine.planning.plan import Configuration
+from autospine.planning.plan import Configuration, SidesPlan
 
 P_ROTATION = 0.2
 P_SCALING = 0.2
 P_BLUR, BLUR_SIGMA = 0.2, (0.5, 1.0)
 P_LOW_RESOLUTION, LOW_RESOLUTION_ZOOM = 0.25, (0.5, 1.0)
+P_MIRROR = 0.5
 P_PER_CHANNEL = 0.5
 """Of blur and low resolution, once a sample has been chosen for them."""
 SPLINE_MARGIN = 3
@@ -181,14 +182,20 @@ class IntensityAugmentation:
                 GammaTransform((0.7, 1.5), invert_image=False, per_channel=True, retain_stats=True, p_per_sample=0.3),
             ]
         )
-        self._mirror = MirrorTransform(training.mirror_axes) if training.mirror_axes else None
+        sides = (
+            configuration.sides if configuration.sides and configuration.sides.axis in training.mirror_axes else None
+        )
+        plain = tuple(axis for axis in training.mirror_axes if sides is None or axis != sides.axis)
+        self._mirror = MirrorTransform(plain) if plain else None
+        self._sides = None if sides is None else _MirrorSides(sides, configuration)
 
     def __call__(
         self, images: npt.NDArray[np.float32], labels: npt.NDArray[np.int16]
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int16]]:
         """Augmented images (B, in_channels, *patch) and labels (B, *patch), changed in place.
 
-        The one-hot channels of a previous stage are mirrored with the rest and otherwise left alone.
+        The one-hot channels of a previous stage are mirrored with the rest and otherwise left alone; like the labels,
+        those of sides swap.
         """
         scans = images[:, : self._slices * self._channels]
         if self._slices == 1:
@@ -199,6 +206,8 @@ class IntensityAugmentation:
             scans[...] = self._intensity(data=stacks)["data"].swapaxes(1, 2).reshape(scans.shape)
         if self._mirror is not None:
             self._mirror(data=images, seg=labels[:, None])
+        if self._sides is not None:
+            self._sides(images, labels)
         return images, labels
 
 
@@ -218,6 +227,28 @@ class _PerStack:
                     if np.random.uniform() < P_PER_CHANNEL:
                         stack[...] = self._change(stack)
         return batch
+
+
+class _MirrorSides:
+    """Mirrors half of the samples from right to left, and swaps their sides."""
+
+    def __init__(self, sides: SidesPlan, configuration: Configuration) -> None:
+        self._axis = sides.axis
+        outputs = sides.swapped(configuration.network.out_channels)
+        self._values = np.array(outputs, np.int16)
+        scans = configuration.image_channels * (2 * configuration.neighbours + 1)
+        # the previous stage's channels are its classes without the background
+        earlier = [scans + value - 1 for value in outputs[1:]] if configuration.previous is not None else []
+        self._channels = [*range(scans), *earlier]
+
+    def __call__(self, images: npt.NDArray[np.float32], labels: npt.NDArray[np.int16]) -> None:
+        """Change images (B, in_channels, *patch) and labels (B, *patch) in place."""
+        for image, label in zip(images, labels, strict=True):
+            if np.random.uniform() < P_MIRROR:
+                image[...] = np.flip(image, 1 + self._axis)[self._channels]
+                flipped = np.flip(label, self._axis)
+                # what is no class (outside the image) stays what it is
+                label[...] = np.where(flipped >= 0, self._values[np.maximum(flipped, 0)], flipped)
 
 
 @contextmanager

@@ -98,7 +98,13 @@ def find_out_of_fold(
         raise PlanError(str(model), f"{first.name} was trained with another plan", "the plan as it stands now", remedy)
     # what decides a segmentation beside the weights: the cases of both stages, tiles, mirrorings and levels
     shared = [FORMAT, stored_key(plan, first), stored_key(plan, configuration)]
-    shared += [list(first.patch), first.overlap, list(first.training.mirror_axes), to_table(first.levels)]
+    shared += [
+        list(first.patch),
+        first.overlap,
+        list(first.training.mirror_axes),
+        to_table(first.levels),
+        to_table(first.sides),
+    ]
     weights = {fold: weights_digest(model, fold) for fold in needed}
     keys = {fold: json_digest([*shared, digest]) for fold, digest in weights.items()}
     return OutOfFold(first, model, networks, keys, weights)

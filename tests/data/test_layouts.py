@@ -409,3 +409,21 @@ def test_subjects_by_the_names_of_their_sessions(names: tuple[str, ...], subject
 
 def test_the_sessions_of_the_cord_data_are_of_six_people(real_data: Callable[[str], Path]) -> None:
     assert len({case.subject for case in open_dataset(real_data("cord-axial")).cases}) == 6
+
+
+SIDED = {"left_x": 1, "right_x": 4}
+
+
+@pytest.mark.parametrize("name", LAID_OUT)
+def test_labels_may_be_paired_by_the_dataset(tmp_path: Path, name: str) -> None:
+    if name == "bids":
+        pytest.skip("BIDS has no place for it but labels.json, which names classes already")
+    root = LAID_OUT[name][1](tmp_path / "spine", replace(CONTENT, labels=SIDED))
+    description = root / ("dataset.json" if name.startswith(("nnunet", "decathlon")) else "labels.json")
+    assert open_dataset(root).sides == ()
+    edit_json(description, sides={"left_x": "right_x"})
+    assert open_dataset(root).sides == (("left_x", "right_x"),)
+    for wrong in ({"left_x": "right_y"}, {"left_x": "left_x"}, ["left_x", "right_x"]):
+        edit_json(description, sides=wrong)
+        with pytest.raises(DataError, match=r'"sides" is'):
+            open_dataset(root)

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from autospine.inference.predictor import predict_logits
-from autospine.planning.plan import Configuration, LevelsPlan
+from autospine.networks.build import build_network
+from autospine.planning.plan import Configuration, LevelsPlan, SidesPlan
 
 CPU = torch.device("cpu")
 
@@ -176,3 +177,33 @@ def test_pieces_of_a_prediction_agree_on_the_plans_levels(make_configuration: Ca
     levels = LevelsPlan((1, 2, 3), 2, 1.6, (0.9, 0.9))
     agreed = predict_logits([Named()], image, replace(flat, levels=levels), device=CPU, mirror=False).argmax(0)
     assert [set(np.unique(agreed[:, 8, place])) for place in (10, 30, 50)] == [{1}, {2}, {3}]
+
+
+@pytest.mark.parametrize("flat", [False, True])
+@pytest.mark.parametrize("cascade", [False, True])
+def test_a_mirrored_image_has_its_sides_swapped(
+    make_configuration: Callable[..., Configuration], flat: bool, cascade: bool
+) -> None:
+    """Averaged over mirrorings in which sides swap, any network segments a mirrored image as the other's mirror image."""
+    if flat and cascade:
+        pytest.skip("a cascade is of volumes")
+    base = make_configuration(**({"spacing_mm": (1.0, 1.0)} if flat else {}))
+    if cascade:
+        network = replace(base.network, in_channels=4)
+        base = replace(base, name="3d_cascade_fullres", previous="3d_lowres", network=network)
+    last = len(base.patch) - 1
+    training = replace(base.training, mirror_axes=(0, last))
+    configuration = replace(base, training=training, sides=SidesPlan(last, ((1, 3),)))
+    torch.manual_seed(0)
+    network = build_network(configuration.network, configuration.patch).eval()
+    shape = (1, *base.patch) if flat else base.patch
+    rng = np.random.default_rng(0)
+    image = rng.normal(size=(1, *shape)).astype(np.float32)
+    earlier = rng.integers(0, 4, shape).astype(np.uint8) if cascade else None
+    turned = None if earlier is None else np.array([0, 3, 2, 1], np.uint8)[earlier][..., ::-1]
+    plain = predict_logits([network], image, configuration, device=CPU, previous=earlier)
+    mirrored = predict_logits([network], image[..., ::-1], configuration, device=CPU, previous=turned)
+    np.testing.assert_allclose(mirrored[[0, 3, 2, 1], ..., ::-1], plain, atol=1e-4)
+    assert np.abs(mirrored[..., ::-1] - plain).max() > 0.01
+    once = predict_logits([network], image, configuration, device=CPU, mirror=False, previous=earlier)
+    assert np.abs(once - plain).max() > 0.01

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from autospine.errors import PlanError
 from autospine.planning.anatomy import (
     longest_chain,
     planned_levels,
@@ -15,7 +17,8 @@ from autospine.planning.anatomy import (
     sided_pairs,
 )
 from autospine.planning.fingerprint import Fingerprint
-from autospine.planning.plan import LevelsPlan
+from autospine.planning.plan import LevelsPlan, SidesPlan
+from autospine.planning.plan_file import plan_from_toml, plan_to_toml
 from autospine.planning.planner import make_plan
 from autospine.planning.recipe import Recipe
 
@@ -117,3 +120,63 @@ def test_labels_that_are_no_levels_are_not_counted(make_fingerprint: Callable[..
         make_fingerprint([(20, 200, 90)] * 4, [(4.0, 1.0, 1.0)] * 4, ("white", "grey"), voxels=(1000, 300))
     )
     assert (view.countable, view.reason) == (False, "the labels are no levels of a column")
+
+
+PLACES = [(40.0, 50.0, 10.0), (40.0, 50.0, 30.0), (40.0, 50.0, 70.0), (40.0, 50.0, 90.0)]
+
+
+def sided(make_fingerprint: Callable[..., Fingerprint], names: tuple[str, ...]) -> Fingerprint:
+    """Classes that lie side by side from right to left."""
+    shapes, spacings = [(60, 200, 200)] * 6, [(4.0, 1.0, 1.0)] * 6
+    return make_fingerprint(shapes, spacings, names, centroids=PLACES[: len(names)], extent_mm=10.0)
+
+
+def test_sides_swap_where_that_makes_a_mirrored_image_right(make_fingerprint: Callable[..., Fingerprint]) -> None:
+    names = ("right_ES", "right_MF", "left_MF", "left_ES")
+    plan = make_plan(sided(make_fingerprint, names), Recipe())
+    flat, full = plan.configuration("2d"), plan.configuration("3d_fullres")
+    assert flat.sides == SidesPlan(1, ((3, 2), (4, 1))) and flat.training.mirror_axes == (0, 1)
+    assert full.sides == SidesPlan(2, ((3, 2), (4, 1))) and full.training.mirror_axes == (0, 1, 2)
+    assert flat.sides.swapped(5) == (0, 4, 3, 2, 1)
+    assert flat.training.rotation_deg == 15.0  # half a turn would mirror them, and swaps nothing
+    assert plan.reasons["2d.training.mirror_axes"].endswith("they swap)")
+    assert plan_from_toml(plan_to_toml(plan)) == plan
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("right_ES", "right_MF", "left_MF", "spleen"),  # a side without its partner
+        ("liver", "spine", "spleen", "stomach"),  # no sides, but an order
+        ("left_a", "right_a", "cord", "spleen"),  # sides, and an order of others
+    ],
+)
+def test_sides_do_not_swap_where_that_would_not_mend_it(
+    make_fingerprint: Callable[..., Fingerprint], names: tuple[str, ...]
+) -> None:
+    plan = make_plan(sided(make_fingerprint, names), Recipe())
+    for name in ("2d", "3d_fullres"):
+        configuration = plan.configuration(name)
+        assert configuration.sides is None
+        assert configuration.training.mirror_axes == tuple(range(len(configuration.patch) - 1))
+
+
+def test_the_dataset_may_pair_labels_itself(make_fingerprint: Callable[..., Fingerprint]) -> None:
+    plain = sided(make_fingerprint, ("psoas A", "column", "psoas B"))
+    assert make_plan(plain, Recipe()).configuration("2d").sides is None
+    paired = replace(plain, sides=(("psoas B", "psoas A"),))
+    assert make_plan(paired, Recipe()).configuration("2d").sides == SidesPlan(1, ((3, 1),))
+    assert paired.hash() != plain.hash() and Fingerprint.from_json(paired.to_json()) == paired
+
+
+def test_a_plan_that_says_none_or_all_swaps_what_it_mirrors(make_fingerprint: Callable[..., Fingerprint]) -> None:
+    fingerprint = sided(make_fingerprint, ("right_ES", "right_MF", "left_MF", "left_ES"))
+    assert make_plan(fingerprint, Recipe(mirror="none")).configuration("2d").sides is None
+    assert make_plan(fingerprint, Recipe(mirror="all")).configuration("2d").sides == SidesPlan(1, ((3, 2), (4, 1)))
+
+
+@pytest.mark.parametrize("pairs", [(), ((1, 1),), ((1, 2), (2, 3)), ((0, 1),), ((1, 9),)])
+def test_sides_that_cannot_be(make_fingerprint: Callable[..., Fingerprint], pairs: Any) -> None:
+    flat = make_plan(sided(make_fingerprint, ("right_ES", "left_ES")), Recipe()).configuration("2d")
+    with pytest.raises(PlanError, match=r"sides\.pairs"):
+        replace(flat, sides=SidesPlan(1, pairs))

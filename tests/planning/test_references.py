@@ -22,7 +22,7 @@ import pytest
 from autospine.data.dataset import open_dataset
 from autospine.planning.fingerprint import CaseFingerprint, Fingerprint, IntensityFingerprint, extract_fingerprint
 from autospine.planning.memory import Machine, training_memory_gb
-from autospine.planning.plan import Configuration, Plan
+from autospine.planning.plan import Configuration, Plan, SidesPlan
 from autospine.planning.planner import make_plan
 from autospine.planning.recipe import Recipe
 
@@ -258,7 +258,8 @@ def test_numbers_of_the_real_folders(name: str, real_fingerprint: Callable[[str]
 
 def test_sides_and_concentric_labels_of_real_data(real_fingerprint: Callable[[str], Fingerprint]) -> None:
     muscle = make_plan(real_fingerprint("muscle-axial"), Recipe())
-    assert muscle.configuration("2d").training.mirror_axes == (0,)  # left and right muscles have names of their own
+    assert muscle.configuration("2d").training.mirror_axes == (0, 1)  # left and right muscles swap
+    assert muscle.configuration("2d").sides == SidesPlan(1, ((3, 2), (4, 1)))
     assert muscle.configuration("2d").training.rotation_deg == 15
     assert "left_ES / right_ES" in muscle.reasons["2d.training.mirror_axes"]
     assert muscle.configuration("2d").use_mask is True  # half of each image is black

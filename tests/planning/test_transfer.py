@@ -78,8 +78,10 @@ def test_what_the_data_say_is_read_anew(source: Plan, lesions: Fingerprint) -> N
     # (4000 / size) ^ 0.5 in volumes; in slices sizes are divided alike
     assert full.loss.class_weights == pytest.approx((1.0, 1.0, 2.0, 4.0))
     assert flat.loss.class_weights == pytest.approx((1.0, 1.0, 2.0, 4.0))
-    # sides lie along X, the first planned axis; levels no longer forbid Z
-    assert full.training.mirror_axes == (1, 2)
+    # sides lie along X, the first planned axis, and swap there; levels no longer forbid Z
+    assert full.training.mirror_axes == (0, 1, 2)
+    assert full.sides is not None and full.sides.axis == 0 and flat.sides is None
+    assert "3d_fullres.sides.pairs" in moved.reasons
     assert flat.training.mirror_axes == (0, 1)
     assert source.configuration("2d").training.mirror_axes == (1,)
 

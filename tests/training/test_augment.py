@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from autospine.planning.plan import Configuration
+from autospine.planning.plan import Configuration, SidesPlan
 from autospine.training.augment import IntensityAugmentation, SpatialTransform, draw_transform, seeded
 
 PATCH = (6, 9, 8)
@@ -140,6 +140,36 @@ def test_classes_of_a_previous_stage_are_mirrored_and_left_alone_otherwise(
         np.testing.assert_array_equal(images[:, 1:], expected)
         turned += not np.array_equal(targets, labels)
     assert turned == 12  # of four samples at least one
+
+
+@pytest.mark.parametrize("cascade", [False, True])
+def test_sides_swap_in_samples_that_are_mirrored(
+    make_configuration: Callable[..., Configuration], cascade: bool
+) -> None:
+    base = make_configuration()
+    if cascade:
+        network = replace(base.network, in_channels=4)
+        base = replace(base, name="3d_cascade_fullres", previous="3d_lowres", network=network)
+    training = replace(base.training, mirror_axes=(2,))
+    augment = IntensityAugmentation(replace(base, training=training, sides=SidesPlan(2, ((1, 3),))))
+    rng = np.random.default_rng(0)
+    labels = rng.integers(-1, 4, (4, 8, 10, 12)).astype(np.int16)
+    swapped = np.array([0, 3, 2, 1, -1], np.int16)[labels][..., ::-1]
+    scans = rng.normal(size=(4, 1, 8, 10, 12)).astype(np.float32)
+    mirrored = 0
+    for seed in range(12):
+        classes = np.stack([labels == value for value in (1, 2, 3)], axis=1).astype(np.float32)
+        entering = np.concatenate((scans, classes), axis=1) if cascade else scans.copy()
+        with seeded(seed):
+            images, targets = augment(entering, labels.copy())
+        for after, before, turned in zip(targets, labels, swapped, strict=True):
+            same, changed = np.array_equal(after, before), np.array_equal(after, turned)
+            assert same != changed
+            mirrored += changed
+        if cascade:
+            expected = np.stack([targets == value for value in (1, 2, 3)], axis=1)
+            np.testing.assert_array_equal(images[:, 1:], expected)
+    assert 12 < mirrored < 36  # half of 48
 
 
 def test_nearest_labels_keep_to_the_quarter_turn() -> None:

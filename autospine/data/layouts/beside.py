@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from autospine.data.layouts.contents import Contents, classes_beside
+from autospine.data.layouts.contents import Contents, described_beside
 from autospine.data.layouts.folders import pair_masks
 from autospine.data.layouts.naming import default_channels, expected_files, group_files, image_files, is_mask_name
 from autospine.data.structure import Case, Reading
@@ -37,4 +37,4 @@ def read(root: Path, reading: Reading) -> Contents:
         )
         for name in sorted(groups.keys() | paired.keys())
     )
-    return Contents(channels, classes_beside(root), cases)
+    return described_beside(root, Contents(channels, None, cases))

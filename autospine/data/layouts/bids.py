@@ -14,7 +14,7 @@ from pathlib import Path
 
 from autospine.data.description import labels
 from autospine.data.geometry import same_grid
-from autospine.data.layouts.contents import Contents, classes_beside
+from autospine.data.layouts.contents import Contents, described_beside
 from autospine.data.layouts.naming import choose_kind, image_files, is_mask_name, mask_kind
 from autospine.data.structure import Case, Reading
 from autospine.data.volume import read_geometry, stem, suffix_of
@@ -90,8 +90,7 @@ def read(root: Path, reading: Reading) -> Contents:
     if without:
         found = f"masks without all of {', '.join(channels)}: {', '.join(without)}"
         raise DataError(str(root), found, "every channel of a case", "add the images, or move these masks away")
-    classes = _named(root, masks[0].path) or classes_beside(root)
-    return Contents(channels, classes, cases, notes)
+    return described_beside(root, Contents(channels, _named(root, masks[0].path), cases, notes))
 
 
 def _channels(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from autospine.data.layouts.contents import Contents, classes_beside
+from autospine.data.layouts.contents import Contents, described_beside
 from autospine.data.layouts.naming import choose_kind, image_files, is_mask_name
 from autospine.data.structure import Case, Reading
 from autospine.data.volume import stem, suffix_of
@@ -48,7 +48,7 @@ def read(root: Path, reading: Reading) -> Contents:
             else [roles.get(role, folder / f"{role}{suffix}") for role in channels]
         )
         cases.append(Case(folder.name, tuple(files), masks[0] if masks else None, ""))
-    return Contents(channels, classes_beside(root), tuple(cases))
+    return described_beside(root, Contents(channels, None, tuple(cases)))
 
 
 def _folders(root: Path) -> Iterator[Path]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from autospine.data.description import labels
+from autospine.data.description import SIDES, labels, sides
 from autospine.data.files import read_json
 from autospine.data.structure import Case
+from autospine.errors import DataError
 
 LABELS = "labels.json"
-"""In a folder whose layout has no place for the names of classes: {"L5": 1, "L4": 2}."""
+"""Names the classes where the layout has no place for them: {"L5": 1, "L4": 2}, and "sides" as in dataset.json."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +26,17 @@ class Contents:
     """By name; an empty subject where the layout knows none."""
     notes: tuple[str, ...] = ()
     """What was left aside, and why."""
+    sides: tuple[tuple[str, str], ...] = ()
+    """(left, right) names of classes that are paired."""
 
 
-def classes_beside(root: Path) -> tuple[tuple[str, int], ...] | None:
-    """The classes that `labels.json` in `root` names; None without that file."""
+def described_beside(root: Path, contents: Contents) -> Contents:
+    """`contents` with the classes and sides that `labels.json` in `root` names; as it is without that file."""
     named = root / LABELS
-    return labels(read_json(named), named) if named.is_file() else None
+    if not named.is_file():
+        return contents
+    content = read_json(named)
+    if not isinstance(content, dict):
+        raise DataError(str(named), "not a JSON object", '{"L5": 1, "L4": 2}')
+    classes = labels({key: value for key, value in content.items() if key != SIDES}, named)
+    return replace(contents, classes=classes, sides=sides(content.get(SIDES), classes, named))

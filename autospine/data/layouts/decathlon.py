@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from autospine.data.description import channel_names, labels
+from autospine.data.description import SIDES, channel_names, labels, sides
 from autospine.data.files import read_json
 from autospine.data.layouts.contents import Contents
 from autospine.data.structure import Case, Reading
@@ -49,7 +49,12 @@ def read(root: Path, reading: Reading) -> Contents:
     if twice:
         raise DataError(str(path), f"listed more than once: {', '.join(twice)}", "every image once")
     classes = labels(content.get("labels"), path)
-    return Contents(channel_names(content, path), classes, tuple(sorted(cases, key=lambda case: case.name)))
+    return Contents(
+        channel_names(content, path),
+        classes,
+        tuple(sorted(cases, key=lambda case: case.name)),
+        sides=sides(content.get(SIDES), classes, path),
+    )
 
 
 def _is_entry(entry: Any) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from autospine.data.dicom import Series, describe_series, dicom_files, is_segmentation, series_folders
-from autospine.data.layouts.contents import Contents, classes_beside
+from autospine.data.layouts.contents import Contents, described_beside
 from autospine.data.layouts.folders import MASKS
 from autospine.data.layouts.naming import choose_kind, image_files, is_mask_name, mask_kind
 from autospine.data.structure import Case, Reading
@@ -47,7 +47,7 @@ def read(root: Path, reading: Reading) -> Contents:
         made.append(Case(name, tuple(images), masks.get(name), subject))
     if ignored:
         notes.append(f"neither DICOM nor named like a mask, left aside: {', '.join(path.name for path in ignored)}")
-    return Contents(channels, classes_beside(root), tuple(made), tuple(notes))
+    return described_beside(root, Contents(channels, None, tuple(made), tuple(notes)))
 
 
 def _cases(root: Path) -> tuple[dict[str, list[Series]], list[Path]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from autospine.data.layouts.contents import Contents, classes_beside
+from autospine.data.layouts.contents import Contents, described_beside
 from autospine.data.layouts.naming import (
     choose_kind,
     default_channels,
@@ -48,7 +48,7 @@ def read(root: Path, reading: Reading) -> Contents:
     if not masks:
         raise DataError(str(root / "labels"), "no such folder", "a folder of masks beside that of the images", _REMEDY)
     paired = pair_folders(images[0], masks[0], reading)
-    return Contents(paired.channels, classes_beside(root), paired.cases, paired.notes)
+    return described_beside(root, Contents(paired.channels, None, paired.cases, paired.notes))
 
 
 def pair_folders(

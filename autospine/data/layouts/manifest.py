@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from autospine.data.layouts.contents import Contents, classes_beside
+from autospine.data.layouts.contents import Contents, described_beside
 from autospine.data.structure import Case, Reading
 from autospine.data.volume import IMAGE_SUFFIXES
 from autospine.errors import DataError
@@ -71,7 +71,7 @@ def read(root: Path, reading: Reading) -> Contents:
         for row in sorted(rows, key=lambda row: row[case])
     )
     notes = (f"columns without images, left aside: {', '.join(left)}",) if left else ()
-    return Contents(tuple(name.strip() for name in channels), classes_beside(folder), cases, notes)
+    return described_beside(folder, Contents(tuple(name.strip() for name in channels), None, cases, notes))
 
 
 def _rows(table: Path) -> list[dict[str, str]]:
