@@ -1,12 +1,14 @@
 """Which cases train and which validate, fold by fold, without ever splitting a subject.
 
 Subjects are shuffled as the reference shuffles cases (seed 12345 over sorted names), so with one case per subject
-the folds are the reference's. Identical images count as one subject whatever their names say.
+the folds are the reference's. Identical images count as one subject whatever their names say. Where a class is rare,
+the folds share out the subjects that have it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +16,9 @@ import numpy as np
 
 from autospine.data.files import read_json, write_json
 from autospine.errors import DataError
+
+RARE = 0.5
+"""Share of the subjects below which a class is rare: chance would leave one of five folds without it too easily."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +52,17 @@ def group_cases(subjects: Mapping[str, str], digests: Mapping[str, str] | None =
 
 
 def make_folds(
-    subjects: Mapping[str, str], digests: Mapping[str, str] | None = None, count: int = 5, seed: int = 12345
+    subjects: Mapping[str, str],
+    digests: Mapping[str, str] | None = None,
+    classes: Mapping[str, Collection[int]] | None = None,
+    count: int = 5,
+    seed: int = 12345,
 ) -> tuple[Fold, ...]:
     """`count` folds of the cases in `subjects` (case -> subject), fewer where there are fewer subjects.
 
-    Cases that share a digest (`digests`: case -> image digest) are kept together too. A single subject gives one
-    fold that trains on everything and validates nothing. Raises `DataError` without cases.
+    Cases that share a digest (`digests`: case -> image digest) are kept together too. Where a class (`classes`: case ->
+    those in its mask) is rare, the folds share out those who have it. A single subject gives one fold that trains on
+    everything and validates nothing. Raises `DataError` without cases.
     """
     if not subjects:
         raise DataError("folds", "no cases", "at least one case with a mask")
@@ -60,14 +70,55 @@ def make_folds(
     names = sorted(set(groups.values()))
     if len(names) == 1:
         return (Fold(tuple(groups), ()),)
-    from sklearn.model_selection import KFold  # slow to import, and not needed where folds are only read
+    count = min(count, len(names))
+    held: dict[str, set[int]] = {name: set() for name in names}
+    for case, group in groups.items():
+        held[group].update((classes or {}).get(case, ()))
+    having = Counter(index for present in held.values() for index in present)
+    rare = {index for index, groups_with_it in having.items() if groups_with_it < RARE * len(names)}
+    if rare:
+        parts = _shared_out({name: present & rare for name, present in held.items()}, count, seed)
+    else:
+        from sklearn.model_selection import KFold  # slow to import, and not needed where folds are only read
 
+        chosen = (part for _, part in KFold(count, shuffle=True, random_state=seed).split(np.array(names)))
+        parts = [{names[index] for index in part} for part in chosen]
     folds = []
-    for _, chosen in KFold(min(count, len(names)), shuffle=True, random_state=seed).split(np.array(names)):
-        held_out = {names[index] for index in chosen}
+    for held_out in parts:
         train = tuple(case for case in groups if groups[case] not in held_out)
         folds.append(Fold(train, tuple(case for case in groups if groups[case] in held_out)))
     return tuple(folds)
+
+
+def _shared_out(held: Mapping[str, set[int]], count: int, seed: int) -> list[set[str]]:
+    """Groups (name -> its rare classes) in `count` parts of about one size, each class spread over them evenly.
+
+    Iterative stratification (Sechidis et al. 2011, doi 10.1007/978-3-642-23808-6_10): the class with the fewest groups
+    left goes first, and each of its groups to the part that lacks it most.
+    """
+    rng = np.random.default_rng(seed)
+    parts: list[set[str]] = [set() for _ in range(count)]
+    classes = sorted({index for present in held.values() for index in present})
+    wanted = {index: sum(index in present for present in held.values()) / count for index in classes}
+    left = dict(held)
+
+    def lack(part: set[str], index: int | None) -> float:
+        if index is None:
+            return len(held) / count - len(part)
+        return wanted[index] - sum(index in held[name] for name in part)
+
+    while left:
+        remaining = {index: [name for name in sorted(left) if index in left[name]] for index in classes}
+        counts = {index: len(names) for index, names in remaining.items() if names}
+        rarest = min(counts, key=lambda index: (counts[index], index)) if counts else None
+        for name in rng.permutation(sorted(left) if rarest is None else remaining[rarest]).tolist():
+            draw = rng.permutation(count)
+            best = max(
+                range(count), key=lambda place: (lack(parts[place], rarest), lack(parts[place], None), draw[place])
+            )
+            parts[best].add(name)
+            del left[name]
+    return parts
 
 
 def write_folds(path: Path, folds: Sequence[Fold]) -> None:

@@ -199,8 +199,8 @@ def _folds(folder: RunFolder, fingerprint: Fingerprint) -> tuple[Fold, ...]:
     Raises:
         DataError: edited folds do not fit the data, or leave cases out.
     """
-    subjects, digests = _ties(fingerprint)
-    made = make_folds(subjects, digests)
+    subjects, digests, present = _ties(fingerprint)
+    made = make_folds(subjects, digests, present)
     if not folder.splits.exists() or not folder.fingerprint.exists():
         return made
     standing = read_folds(folder.splits)
@@ -216,10 +216,11 @@ def _folds(folder: RunFolder, fingerprint: Fingerprint) -> tuple[Fold, ...]:
     return standing
 
 
-def _ties(fingerprint: Fingerprint) -> tuple[dict[str, str], dict[str, str]]:
-    """Subject and image digest of each case."""
+def _ties(fingerprint: Fingerprint) -> tuple[dict[str, str], dict[str, str], dict[str, set[int]]]:
+    """Subject, image digest and classes of each case."""
     cases = fingerprint.cases
-    return {case.case: case.subject for case in cases}, {case.case: case.digest for case in cases}
+    present = {case.case: {index for index, voxels in enumerate(case.class_voxels) if voxels} for case in cases}
+    return {case.case: case.subject for case in cases}, {case.case: case.digest for case in cases}, present
 
 
 def _measure(device: str) -> Measure:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import KFold
 
@@ -100,3 +100,40 @@ def test_all_that_is_wrong_is_listed() -> None:
     with pytest.raises(DataError, match="fold 0 splits.*; fold 1 names cases that are not there: x, y") as raised:
         check_folds([Fold(("a1",), ("a2",)), Fold(("x",), ("y",))], groups, groups, "here/splits.json")
     assert raised.value.where == "here/splits.json"
+
+
+@settings(max_examples=100)
+@given(st.data())
+def test_rare_classes_are_shared_out_and_subjects_stay_whole(data: st.DataObject) -> None:
+    count = data.draw(st.integers(5, 40))
+    subjects = {f"c{index:02d}": f"s{data.draw(st.integers(0, count))}" for index in range(count)}
+    groups = group_cases(subjects)
+    people = sorted(set(groups.values()))
+    classes = {case: data.draw(st.sets(st.integers(1, 4))) for case in subjects}
+    folds = make_folds(subjects, None, classes)
+    assert sorted(case for fold in folds for case in fold.validation) == (sorted(subjects) if len(people) > 1 else [])
+    for fold in folds:
+        assert not set(fold.train) & set(fold.validation)
+        assert not {groups[case] for case in fold.train} & {groups[case] for case in fold.validation}
+    assert make_folds(dict(reversed(subjects.items())), None, classes) == folds
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_each_fold_has_its_share_of_a_rare_class(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    cases = [f"case{index:02d}" for index in range(37)]
+    with_lesion = set(rng.permutation(cases)[:10].tolist())
+    with_both = set(rng.permutation(sorted(with_lesion))[:5].tolist())
+    classes = {
+        case: {0} | ({2} if case in with_lesion else set()) | ({3} if case in with_both else set()) for case in cases
+    }
+    folds = make_folds({case: case for case in cases}, None, classes)
+    assert [len(with_lesion & set(fold.validation)) for fold in folds] == [2] * 5
+    assert [len(with_both & set(fold.validation)) for fold in folds] == [1] * 5
+    assert {len(fold.validation) for fold in folds} <= {7, 8}
+
+
+def test_classes_that_nearly_all_have_leave_the_folds_as_the_references() -> None:
+    cases = {f"case{index:02d}": f"case{index:02d}" for index in range(23)}
+    classes = {case: {0, 1} if index % 3 else {0} for index, case in enumerate(cases)}
+    assert make_folds(cases, None, classes) == make_folds(cases)

@@ -184,7 +184,7 @@ def test_pieces_of_a_prediction_agree_on_the_plans_levels(make_configuration: Ca
 def test_a_mirrored_image_has_its_sides_swapped(
     make_configuration: Callable[..., Configuration], flat: bool, cascade: bool
 ) -> None:
-    """Averaged over mirrorings in which sides swap, any network segments a mirrored image as the other's mirror image."""
+    """Averaged over mirrorings in which sides swap, any network segments a mirrored image as the mirrored other."""
     if flat and cascade:
         pytest.skip("a cascade is of volumes")
     base = make_configuration(**({"spacing_mm": (1.0, 1.0)} if flat else {}))
