@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from autospine.data.dataset import read_case
 from autospine.data.findings import Finding
-from autospine.data.structure import Case, Dataset, LoadedCase
+from autospine.data.structure import IGNORED, Case, Dataset, LoadedCase
 from autospine.data.survey import Note, compare_cases, note_case
 from autospine.errors import DataError
 
@@ -43,7 +43,7 @@ def check_dataset(
             digests[case.name] = image_digest(loaded.image.array)
             notes.append(note_case(loaded))
             if loaded.label is not None:
-                seen += np.bincount(loaded.label.ravel(), minlength=len(seen))
+                seen += np.bincount(loaded.label.ravel(), minlength=len(seen))[: len(seen)]
     identical = identical_images(dataset, digests)
     copies = {finding.case for finding in identical}
     findings += [*identical, *compare_cases(dataset, [note for note in notes if note.case not in copies])]
@@ -109,7 +109,7 @@ def _doubts(dataset: Dataset, loaded: LoadedCase) -> list[Finding]:
             findings.append(Finding("warning", case.name, images, found, "an image", "export it again"))
     if loaded.label is None:
         findings.append(Finding("warning", case.name, images, "no mask", "", "it is left out of training"))
-    elif not loaded.label.any():
+    elif not np.any((loaded.label > 0) & (loaded.label != IGNORED)):
         findings.append(
             Finding("warning", case.name, str(case.label), "an empty mask", "", "keep it only if nothing is to be seen")
         )

@@ -29,7 +29,7 @@ from autospine.data.geometry import (
 from autospine.data.integrity import non_finite
 from autospine.data.layouts import find_layout
 from autospine.data.layouts.naming import CHANNEL, group_files, image_files, subjects_of
-from autospine.data.structure import Case, Dataset, Label, LoadedCase, Reading, dataset_name
+from autospine.data.structure import IGNORED, Case, Dataset, Label, LoadedCase, Reading, dataset_name
 from autospine.data.volume import IMAGE_SUFFIXES, is_series, read_channels, read_volume, stem, suffix_of
 from autospine.errors import DataError
 
@@ -60,7 +60,15 @@ def open_dataset(root: Path, reading: Reading = Reading()) -> Dataset:
         classes = _classes_of_masks([case.label for case in cases if case.label is not None], root)
     labels = tuple(Label(*named) for named in classes)
     return Dataset(
-        dataset_name(root), root, contents.channels, labels, cases, contents.sides, layout.name, contents.notes
+        name=dataset_name(root),
+        root=root,
+        channels=contents.channels,
+        labels=labels,
+        cases=cases,
+        sides=contents.sides,
+        ignore=contents.ignore,
+        layout=layout.name,
+        notes=contents.notes,
     )
 
 
@@ -269,7 +277,8 @@ def _class_indices(mask: npt.NDArray[Any], dataset: Dataset, path: Path) -> npt.
         counts = {int(index) + low: int(binned[index]) for index in np.flatnonzero(binned)}
     else:
         counts = dict(zip(*(part.tolist() for part in np.unique(values, return_counts=True)), strict=True))
-    undeclared = {value: counts[value] for value in counts.keys() - {0, *(label.value for label in dataset.labels)}}
+    declared = {0, dataset.ignore, *(label.value for label in dataset.labels)}
+    undeclared = {value: counts[value] for value in counts.keys() - declared}
     if undeclared:
         listed = ", ".join(f"{value} ({undeclared[value]} voxels)" for value in sorted(undeclared)[:8])
         raise DataError(
@@ -282,6 +291,8 @@ def _class_indices(mask: npt.NDArray[Any], dataset: Dataset, path: Path) -> npt.
     for index, label in enumerate(dataset.labels, start=1):
         if label.value in counts:
             indices[values == label.value] = index
+    if dataset.ignore in counts:
+        indices[values == dataset.ignore] = IGNORED
     return indices
 
 

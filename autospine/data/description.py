@@ -16,7 +16,9 @@ from autospine.errors import DataError
 
 SIDES = "sides"
 """Key of a description: labels of the left side with their partners of the right, {"left_ES": "right_ES"}."""
-_MOST_CLASSES = 255  # class indices are uint8, 0 is background
+IGNORE = "ignore"
+"""Name of the label of what is not annotated."""
+_MOST_CLASSES = 254  # class indices are uint8, 0 is background, 255 is not annotated
 
 
 def channel_names(content: Mapping[str, Any], where: Path) -> tuple[str, ...]:
@@ -36,27 +38,40 @@ def file_ending(content: Mapping[str, Any], where: Path) -> str | None:
 
 
 def labels(named: Any, where: Path) -> tuple[tuple[str, int], ...]:
-    """Classes by value from {"L5": 1} or {"1": "L5"}, without the background."""
+    """Classes by value from {"L5": 1} or {"1": "L5"}, without the background and a label called `ignore`."""
     example = '{"background": 0, "L5": 1, "L4": 2}'
     if not isinstance(named, dict) or not named:
         raise DataError(str(where), f'"labels" is {named!r}', example)
     found: list[tuple[str, int]] = []
     for key, content in named.items():
-        if isinstance(content, list | tuple) or str(key).lower() == "ignore" or content == "ignore":
+        if isinstance(content, list | tuple):
             raise DataError(
                 str(where),
-                f"{'a region of several labels' if isinstance(content, list | tuple) else 'an ignore label'} ({key!r})",
+                f"a region of several labels ({key!r})",
                 "one value per class",
-                "give each class a value of its own; regions and ignore labels are not read by this version",
+                "give each class a value of its own; regions are not read by this version",
             )
         name, value = (content, key) if isinstance(content, str) and str(key).isdigit() else (key, content)
         if isinstance(value, bool) or not re.fullmatch(r"\d{1,9}", str(value)):
             raise DataError(str(where), f"label {name!r} has the value {value!r}", f"whole numbers from 0, {example}")
         found.append((str(name), int(value)))
+    found = [label for label in found if label[0].lower() != IGNORE]
     repeated = min(len({name for name, _ in found}), len({value for _, value in found})) < len(found)
     if repeated or any(name.lower() == "background" and value != 0 for name, value in found):
         raise DataError(str(where), f'"labels" is {named!r}', f"a name and a value each, background 0: {example}")
     return counted(tuple(sorted((label for label in found if label[1] != 0), key=lambda label: label[1])), where)
+
+
+def ignored_value(named: Any, where: Path) -> int | None:
+    """The value of the label called `ignore` in {"ignore": 3} or {"3": "ignore"}; None where there is none."""
+    for key, content in named.items() if isinstance(named, dict) else ():
+        name, value = (content, key) if isinstance(content, str) and str(key).isdigit() else (key, content)
+        if str(name).lower() == IGNORE:
+            others = [other for _, other in labels(named, where)]
+            if int(value) == 0 or int(value) in others:
+                raise DataError(str(where), f'"ignore" is {value!r}', "a value that no other label has")
+            return int(value)
+    return None
 
 
 def sides(named: Any, classes: Sequence[tuple[str, int]], where: Path) -> tuple[tuple[str, str], ...]:

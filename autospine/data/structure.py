@@ -10,6 +10,9 @@ import numpy.typing as npt
 
 from autospine.data.geometry import Volume
 
+IGNORED = 255
+"""In loaded masks: nobody knows what is there. Such voxels count neither in training nor in scores."""
+
 
 @dataclass(frozen=True)
 class Label:
@@ -50,6 +53,8 @@ class Dataset:
     """By name."""
     sides: tuple[tuple[str, str], ...] = ()
     """(left, right) names of labels that the dataset pairs itself."""
+    ignore: int | None = None
+    """Value in the masks on disk of voxels that are not annotated."""
     layout: str = ""
     """Name of the layout that it was read in."""
     notes: tuple[str, ...] = ()
@@ -64,7 +69,7 @@ class LoadedCase:
     image: Volume
     """float32 (C, Z, Y, X), all channels."""
     label: npt.NDArray[np.uint8] | None
-    """Class indices (Z, Y, X), 0 the background; None for a case without a mask."""
+    """Class indices (Z, Y, X), 0 the background, or `IGNORED`; None for a case without a mask."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from autospine.data.findings import Finding
-from autospine.data.structure import Dataset, LoadedCase
+from autospine.data.structure import IGNORED, Dataset, LoadedCase
 
 THUMBNAIL = 16
 """Edge of a thumbnail, voxels."""
@@ -76,7 +76,7 @@ def note_case(loaded: LoadedCase) -> Note:
         coarsest = int(np.argmax(spacing))
         others = tuple(axis for axis in range(3) if axis != coarsest)
         slices = (int(label.any(axis=others).sum()), label.shape[coarsest])
-        for index, box in enumerate(ndimage.find_objects(label), start=1):
+        for index, box in enumerate(ndimage.find_objects(label, max_label=IGNORED - 1), start=1):
             if box is not None:
                 inside = label[box] == index
                 place = [side.start + mean for side, mean in zip(box, _mean_index(inside), strict=True)]
@@ -200,7 +200,7 @@ def _unlabelled_slices(notes: Sequence[Note]) -> list[Finding]:
             note,
             f"masks on {labelled} of {total} slices",
             "masks on every slice, as the rest",
-            "if the others were not annotated, cut them off: they are taken for background",
+            "if the others were not annotated, plan with a recipe that has `ignore_unlabelled_slices = true`",
         )
         for note, labelled, total in shares
         if labelled < COVERED * total

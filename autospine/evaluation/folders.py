@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from autospine.data.description import IGNORE, SIDES
 from autospine.data.files import read_json
 from autospine.data.geometry import Volume, same_grid
 from autospine.data.volume import IMAGE_SUFFIXES, read_volume, stem
@@ -34,6 +35,7 @@ def evaluate_folders(
         reference_folder: folder of masks, or one mask.
         labels: (name, value on disk) of each class; None: those of a dataset.json (or labels.json)
             in or beside the reference folder, else every value above 0 in the references, called `label_<value>`.
+            Voxels of a label that is called `ignore` there count for nothing.
         progress: called with a case, the cases done and their total.
 
     Raises:
@@ -65,9 +67,10 @@ def evaluate_folders(
         else:
             pairs.append((chosen[0], reference))
 
+    declared, ignored = _declared_labels(reference_folder)
     if labels is None:
-        labels = _declared_labels(reference_folder) or _found_labels([reference for _, reference in pairs], problems)
-    scores = score_cases(_read_pairs(pairs, problems, progress), labels)
+        labels = declared or _found_labels([reference for _, reference in pairs], problems)
+    scores = score_cases(_read_pairs(pairs, problems, progress), labels, ignored)
     if problems:
         unique = list(dict.fromkeys(problems))
         raise DataError(
@@ -121,8 +124,8 @@ def _mask_files(path: Path) -> dict[str, list[Path]]:
     return named
 
 
-def _declared_labels(reference: Path) -> Labels | None:
-    """Labels that a dataset.json or labels.json in or beside the reference folder names, by value; None if none does.
+def _declared_labels(reference: Path) -> tuple[Labels | None, int | None]:
+    """Labels that a dataset.json or labels.json in or beside the reference folder names, and the value to ignore.
 
     Both directions are read: {"L1": 5} and the older {"5": "L1"}. Declared regions (lists of values) are not labels.
     """
@@ -134,12 +137,14 @@ def _declared_labels(reference: Path) -> Labels | None:
         entries = declared.get("labels") if file.name == "dataset.json" and isinstance(declared, dict) else declared
         if not isinstance(entries, dict):
             continue
-        pairs = [(str(name), value) for name, value in entries.items()]
+        pairs = [(str(name), value) for name, value in entries.items() if name != SIDES]
         if all(name.isdigit() for name, _ in pairs):
             pairs = [(str(value), int(name)) for name, value in pairs]
         if all(isinstance(value, int) for _, value in pairs):
-            return tuple(sorted(((name, value) for name, value in pairs if value > 0), key=lambda pair: pair[1]))
-    return None
+            ignored = next((value for name, value in pairs if name.lower() == IGNORE), None)
+            named = [(name, value) for name, value in pairs if value > 0 and value != ignored]
+            return tuple(sorted(named, key=lambda pair: pair[1])), ignored
+    return None, None
 
 
 def _found_labels(references: list[Path], problems: list[str]) -> Labels:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from autospine.evaluation.metrics import EMPTY_RULE, METRICS, ClassMetrics, class_metrics
@@ -75,15 +76,17 @@ class Scores:
         }
 
 
-def score_cases(cases: Iterable[ScoredCase], labels: Labels) -> Scores:
+def score_cases(cases: Iterable[ScoredCase], labels: Labels, ignored: int | None = None) -> Scores:
     """Scores of an iterable of (case, prediction (Z, Y, X), reference (Z, Y, X), spacing_mm), read one at a time.
 
     Args:
         cases: what to score; a generator keeps one case in memory.
         labels: (name, value in the arrays) of each class.
+        ignored: value in the references of voxels that are not annotated; they count for nothing.
     """
     scored = []
-    for name, prediction, reference, spacing_mm in cases:
+    for name, predicted, reference, spacing_mm in cases:
+        prediction = predicted if ignored is None else np.where(reference == ignored, 0, predicted)
         metrics = tuple(class_metrics(prediction, reference, value, spacing_mm) for _, value in labels)
         scored.append(CaseScores(name, metrics))
     return Scores(tuple(name for name, _ in labels), tuple(scored))

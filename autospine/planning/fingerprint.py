@@ -24,7 +24,7 @@ from scipy import ndimage
 from autospine.data.box import nonzero_box
 from autospine.data.check import image_digest, inspect_case
 from autospine.data.findings import Finding
-from autospine.data.structure import Case, Dataset
+from autospine.data.structure import IGNORED, Case, Dataset
 from autospine.errors import DataError
 from autospine.planning.convert import REPLAN, from_table, to_table
 
@@ -63,7 +63,7 @@ class CaseFingerprint:
 
     def is_of(self, image: npt.NDArray[Any], label: npt.NDArray[Any]) -> bool:
         """Whether it was made from this image (C, Z, Y, X) and, by its voxels of each class, this label (Z, Y, X)."""
-        voxels = np.bincount(label.ravel(), minlength=1 + len(self.class_voxels))[1:]
+        voxels = np.bincount(label.ravel(), minlength=1 + len(self.class_voxels))[1 : 1 + len(self.class_voxels)]
         return image_digest(image) == self.digest and tuple(voxels.tolist()) == self.class_voxels
 
 
@@ -187,7 +187,7 @@ def _measure(dataset: Dataset, case: Case, *, count: int) -> _Measured:
     )
     # Seeded by the case's name, so that adding a case changes no other case's draw.
     generator = np.random.default_rng(zlib.crc32(case.name.encode()))
-    foreground = np.flatnonzero(label)
+    foreground = np.flatnonzero((label > 0) & (label != IGNORED))
     if foreground.size == 0:
         return _Measured(findings, fingerprint, None)
     drawn = generator.choice(foreground, count, replace=True)
@@ -203,7 +203,7 @@ def measure_case(
     spacing_mm: Triple,
     classes: int,
 ) -> CaseFingerprint:
-    """The fingerprint of an image (C, Z, Y, X) with its label (Z, Y, X) of class indices 0 .. `classes`."""
+    """The fingerprint of an image (C, Z, Y, X) with its label (Z, Y, X): class indices 0 .. `classes`, or `IGNORED`."""
     voxels: list[int] = []
     slices: list[tuple[int, int, int]] = []
     centroids: list[Triple | None] = []

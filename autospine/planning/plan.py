@@ -286,6 +286,8 @@ class Configuration:
     """2.5d: slices on either side that enter as channels beside the one that is segmented."""
     previous: str | None = None
     """Cascade: the configuration whose segmentation enters as one channel per class."""
+    ignore_unlabelled_slices: bool = False
+    """Slices across the first planned axis in which a mask holds nothing count as not annotated."""
     sides: SidesPlan | None = None
     """Classes that swap where a patch is mirrored from right to left; None: none do."""
     levels: LevelsPlan | None = None

@@ -267,6 +267,7 @@ def configure(
             overlap=recipe.overlap,
             neighbours=neighbours,
             previous=LOW if name == CASCADE else None,
+            ignore_unlabelled_slices=recipe.ignore_unlabelled_slices,
             sides=planned_sides(anatomy, patch_axes, training.mirror_axes),
             levels=levels,
         )

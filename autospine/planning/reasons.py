@@ -158,6 +158,7 @@ def _intensities(configuration: Configuration, facts: Facts) -> dict[str, str]:
     return {
         "normalisation": f"{scale} ({RULE})",
         "use_mask": f"{mask} ({RULE})",
+        "ignore_unlabelled_slices": f"the recipe {facts.recipe.name}: are slices without any label not annotated?",
         "resampling.order_image": f"cubic splines keep edges sharp in images ({RULE})",
         "resampling.order_label": f"linear per label, cut at one half: no ringing and no labels in between ({RULE})",
         "resampling.order_probability": f"linear: probabilities stay between those of their neighbours ({RULE})",

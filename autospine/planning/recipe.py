@@ -87,6 +87,8 @@ class Recipe:
     shift: Literal["auto"] | float = "auto"
     """How far a patch that holds a whole case may be off it, as a share of its edge, 0 to 0.5; `auto`: `rules.SHIFT`
     where views show from what levels can be counted."""
+    ignore_unlabelled_slices: bool = False
+    """Whether slices without any label, in masks that have some, are not annotated instead of background."""
     mirror: Literal["auto", "none", "all"] = "auto"
     """`auto`: every axis along which the labels have no order and no sides."""
     scale_range: tuple[float, float] = (0.7, 1.4)

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autospine.data.box import nonzero_box
+from autospine.data.structure import IGNORED
 from autospine.planning.plan import Configuration, IntensityPlan
 from autospine.preprocessing.normalise import nonzero_mask, normalise
 from autospine.preprocessing.resample import argmax_on_grid, resample_image, resample_label, resampled_shape
@@ -122,6 +123,17 @@ def prepare_case(
         cropped_label = np.ascontiguousarray(label[box].transpose(order))
         prepared_label = resample_label(cropped_label, shape, planned_mm, target_mm, configuration.resampling)
     return PreparedCase(name, prepared, prepared_label, properties)
+
+
+def without_unlabelled_slices(label: npt.NDArray[np.uint8], axis: int) -> npt.NDArray[np.uint8]:
+    """`label` (Z, Y, X) with the slices across `axis` that hold no class `IGNORED`, where others hold one."""
+    others = tuple(other for other in range(3) if other != axis)
+    held = np.any((label > 0) & (label != IGNORED), axis=others)
+    if not held.any():
+        return label
+    left = label.copy()
+    left[tuple(slice(None) if other != axis else ~held for other in range(3))] = IGNORED
+    return left
 
 
 def restore_labels(

@@ -31,7 +31,7 @@ from autospine.data.files import atomic_path, json_digest, read_json, write_json
 from autospine.errors import AutospineError, DataError, OutputError, PlanError
 from autospine.planning.plan import Configuration, IntensityPlan, Plan
 from autospine.preprocessing.memory import bounded_workers
-from autospine.preprocessing.prepare import CaseProperties, class_locations, prepare_case
+from autospine.preprocessing.prepare import CaseProperties, class_locations, prepare_case, without_unlabelled_slices
 
 if TYPE_CHECKING:
     from autospine.data.structure import Case, Dataset
@@ -119,6 +119,7 @@ def stored_key(plan: Plan, configuration: Configuration) -> str:
         "spacing_mm": configuration.spacing_mm,
         "normalisation": configuration.normalisation,
         "use_mask": configuration.use_mask,
+        "ignore_unlabelled_slices": configuration.ignore_unlabelled_slices,
         "resampling": asdict(configuration.resampling),
     }
     return json_digest(content)
@@ -221,16 +222,19 @@ def _build(job: _Job) -> str:
 
     loaded = load_case(job.dataset, job.case)
     name, spacing_mm = job.case.name, loaded.image.geometry.spacing_mm
-    prepared = prepare_case(loaded.image.array, loaded.label, spacing_mm, job.configuration, job.intensities, name)
-    if prepared.label is None or loaded.label is None:
+    label = loaded.label
+    if label is not None and job.configuration.ignore_unlabelled_slices:
+        label = without_unlabelled_slices(label, job.configuration.axis_order[0])
+    prepared = prepare_case(loaded.image.array, label, spacing_mm, job.configuration, job.intensities, name)
+    if prepared.label is None or label is None or loaded.label is None:
         raise ValueError(f"case {name!r} is to be prepared for training and has no label")
     if job.fingerprint is not None and not job.fingerprint.is_of(loaded.image.array, loaded.label):
         found = "the image or its mask is not the one that the plan was made from"
         remedy = "run `autospine plan DATASET --overwrite` for the data as they are now"
         raise DataError(str(job.case.images[0].parent), found, "the same files as when it was planned", remedy)
-    image, label, reference, locations, properties = _case_files(job.root, name)
+    image, prepared_label, reference, locations, properties = _case_files(job.root, name)
     properties.unlink(missing_ok=True)  # another plan's may stand there, and would vouch for half of this one
-    for path, array in ((image, prepared.image), (label, prepared.label), (reference, loaded.label)):
+    for path, array in ((image, prepared.image), (prepared_label, prepared.label), (reference, label)):
         with atomic_path(path) as temporary:
             np.save(temporary, np.ascontiguousarray(array), allow_pickle=False)
     voxels = class_locations(prepared.label, range(1, job.classes + 1), _SEED)

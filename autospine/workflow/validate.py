@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autospine.data.folds import Fold
-from autospine.data.structure import Reading
+from autospine.data.structure import IGNORED, Reading
 from autospine.errors import DataError
 from autospine.evaluation.score import Scores, score_cases
 from autospine.planning.model import ModelCard
@@ -65,7 +65,7 @@ def validate_fold(
 
     with progress.task("Predicting and scoring the validation cases") as update:
         indices = tuple((name, index + 1) for index, (name, _) in enumerate(model.card.labels))
-        return score_cases(predictions(counted(update)), indices)
+        return score_cases(predictions(counted(update)), indices, IGNORED)
 
 
 def segmentation_writer(

@@ -10,11 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from autospine.data.check import check_dataset
 from autospine.data.dataset import find_inputs, load_case, open_dataset
 from autospine.data.geometry import Geometry, Orientation, Volume, same_grid, to_canonical
-from autospine.data.structure import Dataset, Label, Reading
+from autospine.data.structure import IGNORED, Dataset, Label, Reading
 from autospine.data.volume import write_volume
 from autospine.errors import DataError
+from autospine.planning.fingerprint import extract_fingerprint
 from tests.data.dicom_files import write_series
 
 SHAPE = (3, 4, 5)
@@ -106,14 +108,15 @@ def test_labels_in_either_direction(tmp_path: Path, labels: dict[str, Any]) -> N
     ("description", "found"),
     [
         ({"labels": {"background": 0, "L5": 1, "body": [1, 2]}}, "region"),
-        ({"labels": {"background": 0, "L5": 1, "ignore": 2}}, "ignore label"),
+        ({"labels": {"background": 0, "L5": 1, "ignore": 1}}, '"ignore" is 1'),
+        ({"labels": {"background": 0, "L5": 1, "ignore": 0}}, '"ignore" is 0'),
         ({"labels": {"background": 0, "L5": 1.5}}, "1.5"),
         ({"labels": {"background": 0, "L5": True}}, "True"),
         ({"labels": {"background": 0, "L5": -1}}, "-1"),
         ({"labels": {"L5": 1, "L4": 1}}, "labels"),
         ({"labels": {"background": 1, "L4": 2}}, "background 0"),
         ({"labels": {"background": 0}}, "0 classes"),
-        ({"labels": {"background": 0} | {f"c{value}": value for value in range(1, 257)}}, "256 classes"),
+        ({"labels": {"background": 0} | {f"c{value}": value for value in range(1, 256)}}, "255 classes"),
         ({"labels": None}, "labels"),
         ({"channel_names": {"1": "T2"}}, "channel_names"),
         ({"channel_names": ["T2"]}, "channel_names"),
@@ -369,3 +372,24 @@ def test_dicom_series_to_predict(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="no images"):
         find_inputs(tmp_path / "empty", ("T1",))
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [{"background": 0, "L5": 1, "L4": 4, "ignore": 9}, {"0": "background", "1": "L5", "4": "L4", "9": "ignore"}],
+)
+def test_voxels_that_are_not_annotated(tmp_path: Path, labels: dict[str, Any]) -> None:
+    raw(tmp_path, labels=labels)
+    write(tmp_path / "labelsTr" / "a.nii.gz", mask(0, 1, 9, 4, 9))
+    dataset = open_dataset(tmp_path)
+    assert dataset.labels == (Label("L5", 1), Label("L4", 4)) and dataset.ignore == 9
+    loaded = load_case(dataset, dataset.cases[0])
+    assert loaded.label is not None
+    np.testing.assert_array_equal(loaded.label.ravel()[:6], [0, 1, IGNORED, 2, IGNORED, 0])
+    fingerprint = extract_fingerprint(dataset)
+    assert fingerprint.cases[0].class_voxels == (1, 1)
+    assert fingerprint.cases[0].is_of(loaded.image.array, loaded.label)
+    assert [finding for finding in check_dataset(dataset) if finding.severity == "error"] == []
+    write(tmp_path / "labelsTr" / "a.nii.gz", mask(9, 9))
+    said = [finding.found for finding in check_dataset(open_dataset(tmp_path)) if finding.case == "a"]
+    assert said == ["an empty mask"]

@@ -148,3 +148,16 @@ def test_folders_that_are_empty_or_absent_are_refused(tmp_path: Path) -> None:
         evaluate_folders(tmp_path / "empty", tmp_path / "empty")
     with pytest.raises(DataError, match="does not exist"):
         evaluate_folders(tmp_path / "empty", tmp_path / "nowhere")
+
+
+def test_voxels_that_are_not_annotated_count_for_nothing(tmp_path: Path) -> None:
+    reference, prediction = np.zeros((2, 3, 4), np.uint8), np.zeros((2, 3, 4), np.uint8)
+    reference[0, 0], reference[0, 1], reference[1] = 5, 4, 9
+    prediction[0, 0], prediction[0, 1], prediction[1] = 5, 4, 5
+    for name, array in (("ref", reference), ("pred", prediction)):
+        write_volume(tmp_path / name / "a.nii.gz", Volume(array[None], GEOMETRY))
+    (tmp_path / "labels.json").write_text('{"L1": 5, "L2": 4, "ignore": 9, "sides": {"L1": "L2"}}')
+    scores = evaluate_folders(tmp_path / "pred", tmp_path / "ref")
+    assert scores.classes == ("L2", "L1") and scores.mean() == 1.0
+    (tmp_path / "labels.json").write_text('{"L1": 5, "L2": 4}')
+    assert evaluate_folders(tmp_path / "pred", tmp_path / "ref").mean() < 1.0

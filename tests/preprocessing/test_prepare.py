@@ -12,8 +12,15 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from autospine.data.structure import IGNORED
 from autospine.planning.plan import Configuration, IntensityPlan
-from autospine.preprocessing.prepare import CaseProperties, class_locations, prepare_case, restore_labels
+from autospine.preprocessing.prepare import (
+    CaseProperties,
+    class_locations,
+    prepare_case,
+    restore_labels,
+    without_unlabelled_slices,
+)
 from autospine.preprocessing.resample import resample_image, resample_label
 
 Array = npt.NDArray[Any]
@@ -195,3 +202,16 @@ def test_locations_of_small_and_large_classes() -> None:
     assert not np.array_equal(found[1], other[1])
     # evenly over the class, not from one end
     assert abs(float(found[1].mean(axis=0)[0]) - 29.5) < 1
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_slices_without_labels_count_as_not_annotated(axis: int) -> None:
+    label = np.zeros((4, 5, 6), np.uint8)
+    label[1:3, 1:3, 1:3] = 1
+    label[0, 0, 0] = IGNORED  # of itself it annotates nothing
+    left = without_unlabelled_slices(label, axis)
+    held = np.isin(np.arange(label.shape[axis]), (1, 2))
+    assert (left.swapaxes(0, axis)[~held] == IGNORED).all()
+    np.testing.assert_array_equal(left.swapaxes(0, axis)[held], label.swapaxes(0, axis)[held])
+    empty = np.zeros((4, 5, 6), np.uint8)
+    np.testing.assert_array_equal(without_unlabelled_slices(empty, axis), empty)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from autospine.data.description import SIDES, labels, sides
+from autospine.data.description import SIDES, ignored_value, labels, sides
 from autospine.data.files import read_json
 from autospine.data.structure import Case
 from autospine.errors import DataError
@@ -28,6 +28,8 @@ class Contents:
     """What was left aside, and why."""
     sides: tuple[tuple[str, str], ...] = ()
     """(left, right) names of classes that are paired."""
+    ignore: int | None = None
+    """Value of voxels that are not annotated."""
 
 
 def described_beside(root: Path, contents: Contents) -> Contents:
@@ -38,5 +40,7 @@ def described_beside(root: Path, contents: Contents) -> Contents:
     content = read_json(named)
     if not isinstance(content, dict):
         raise DataError(str(named), "not a JSON object", '{"L5": 1, "L4": 2}')
-    classes = labels({key: value for key, value in content.items() if key != SIDES}, named)
-    return replace(contents, classes=classes, sides=sides(content.get(SIDES), classes, named))
+    values = {key: value for key, value in content.items() if key != SIDES}
+    classes = labels(values, named)
+    ignore = ignored_value(values, named)
+    return replace(contents, classes=classes, sides=sides(content.get(SIDES), classes, named), ignore=ignore)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from autospine.data.description import SIDES, channel_names, labels, sides
+from autospine.data.description import SIDES, channel_names, ignored_value, labels, sides
 from autospine.data.files import read_json
 from autospine.data.layouts.contents import Contents
 from autospine.data.structure import Case, Reading
@@ -54,6 +54,7 @@ def read(root: Path, reading: Reading) -> Contents:
         classes,
         tuple(sorted(cases, key=lambda case: case.name)),
         sides=sides(content.get(SIDES), classes, path),
+        ignore=ignored_value(content.get("labels"), path),
     )
 
 

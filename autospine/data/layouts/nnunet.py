@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from autospine.data.description import SIDES, channel_names, file_ending, labels, sides
+from autospine.data.description import SIDES, channel_names, file_ending, ignored_value, labels, sides
 from autospine.data.files import read_json
 from autospine.data.layouts import decathlon
 from autospine.data.layouts.contents import Contents
@@ -47,12 +47,12 @@ def read(root: Path, reading: Reading) -> Contents:
     if reader is not None and reader not in READERS:
         found = f'"overwrite_image_reader_writer" is {reader!r}'
         raise DataError(str(path), found, ", ".join(READERS), "convert the images to NIfTI and take the key out")
-    paired_labels = sides(content.get(SIDES), classes, path)
+    paired_labels, ignore = sides(content.get(SIDES), classes, path), ignored_value(content.get("labels"), path)
     if "dataset" in content:
-        return Contents(channels, classes, _listed(root, content["dataset"], len(channels)), sides=paired_labels)
+        return Contents(channels, classes, _listed(root, content["dataset"], len(channels)), (), paired_labels, ignore)
     suffix = file_ending(content, path)
     paired = pair_folders(root / "imagesTr", root / "labelsTr", reading, suffix=suffix, channels=channels)
-    return Contents(channels, classes, paired.cases, paired.notes, paired_labels)
+    return Contents(channels, classes, paired.cases, paired.notes, paired_labels, ignore)
 
 
 def _listed(root: Path, listed: Any, channels: int) -> tuple[Case, ...]:
