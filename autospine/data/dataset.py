@@ -29,6 +29,7 @@ from autospine.data.geometry import (
 from autospine.data.integrity import non_finite
 from autospine.data.layouts import find_layout
 from autospine.data.layouts.naming import CHANNEL, group_files, image_files, subjects_of
+from autospine.data.segmentation import read_segmentation, segment_names
 from autospine.data.structure import IGNORED, Case, Dataset, Label, LoadedCase, Reading, dataset_name
 from autospine.data.volume import IMAGE_SUFFIXES, is_series, read_channels, read_volume, stem, suffix_of
 from autospine.errors import DataError
@@ -223,10 +224,10 @@ def _read_mask(grid: Geometry | None, reference: Path, path: Path, dataset: Data
         return _read_onto(grid, reference, path).array
     if grid is None:
         raise DataError(str(path), "no image to lay this segmentation on", "an image that can be read")
-    held = dicom.read_segmentation(path, grid)
+    held = read_segmentation(path, grid)
     values = {label.name: label.value for label in dataset.labels}
     table = np.zeros(256, np.int64)
-    for name, number in dicom.segment_names(path):
+    for name, number in segment_names(path):
         if name not in values:
             raise DataError(str(path), f"a segment {name!r}", f"segments called {', '.join(values)}")
         table[number] = values[name]
@@ -308,7 +309,7 @@ def _classes_of_masks(masks: Sequence[Path], where: Path) -> tuple[tuple[str, in
     for path in masks:
         try:
             if is_series(path):
-                for name, _ in dicom.segment_names(path):
+                for name, _ in segment_names(path):
                     named.setdefault(name, len(named) + 1)
             else:
                 values.update(float(value) for value in np.unique(read_volume(path).array))

@@ -1,4 +1,4 @@
-"""DICOM series as volumes, and DICOM-SEG objects as masks.
+"""DICOM series as volumes.
 
 A folder stands for the series in it. Slices are sorted by their position, never by name or number, and a series is read
 only where its positions make a regular grid: what is missing, doubled, tilted or mixed in is named. pydicom reads the
@@ -350,21 +350,21 @@ def _header(path: Path) -> Any | None:
         DataError: the file is damaged.
     """
     try:
-        header = _pydicom().dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
+        header = pydicom_library().dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
         kind = header.get("SOPClassUID")
         # a file whose class cannot be told may be a slice that was cut off: left out, it would be missed
         known = kind is not None and kind.name != str(kind)
         other = known and ("Image Storage" not in kind.name or "Non-Image" in kind.name)
         header.get(_PER_FRAME)  # parsed on first access
     except Exception as fault:  # a damaged file fails anywhere in the parser
-        raise _damaged(path, fault) from fault
+        raise damaged(path, fault) from fault
     return None if other or header.get("Modality") in NO_IMAGES else header
 
 
 def _check_whole(path: Path) -> None:
     """Raise a `DataError` where a file holds fewer voxels than its header says: GDCM would fill the rest with zeros."""
     try:
-        header = _pydicom().dcmread(
+        header = pydicom_library().dcmread(
             path, specific_tags=["Rows", "Columns", "NumberOfFrames", "BitsAllocated", "PixelData"]
         )
         voxels = int(header.Rows) * int(header.Columns) * int(header.get("NumberOfFrames") or 1)
@@ -372,7 +372,7 @@ def _check_whole(path: Path) -> None:
         claimed = 0 if packed else voxels * int(header.get("BitsAllocated") or 8) // 8
         held = len(header.PixelData)
     except Exception as fault:  # a damaged file fails anywhere in the parser
-        raise _damaged(path, fault) from fault
+        raise damaged(path, fault) from fault
     if held < claimed:
         found, expected = f"damaged or cut off: it holds {held} bytes", f"{claimed}, as its header says"
         raise DataError(str(path), found, expected, "copy or export the file again")
@@ -393,65 +393,6 @@ def _decode(path: Path) -> npt.NDArray[Any]:
     return array.reshape(-1, *array.shape[-2:])
 
 
-def is_segmentation(path: Path) -> bool:
-    """Whether a DICOM file is a segmentation by its header; a damaged one is none."""
-    try:
-        return bool(
-            _pydicom().dcmread(path, stop_before_pixels=True, specific_tags=["Modality"]).get("Modality") == "SEG"
-        )
-    except Exception:  # a damaged file fails anywhere in the parser
-        return False
-
-
-def segment_names(path: Path) -> tuple[tuple[str, int], ...]:
-    """(label, number) of each segment of a DICOM-SEG object.
-
-    Raises:
-        DataError: it cannot be read, or has no segments.
-    """
-    try:
-        header = _pydicom().dcmread(path, stop_before_pixels=True, specific_tags=["SegmentSequence"])
-        names = tuple((str(one.SegmentLabel), int(one.SegmentNumber)) for one in header.get("SegmentSequence") or ())
-    except Exception as fault:
-        raise _damaged(path, fault) from fault
-    if not 1 <= len(names) <= 255:
-        raise DataError(str(path), f"{len(names)} segments", "a segmentation with 1 to 255 segments")
-    return names
-
-
-def read_segmentation(path: Path, grid: Geometry) -> npt.NDArray[np.uint8]:
-    """A DICOM-SEG object as a mask on `grid`: segment numbers (Z, Y, X), 0 where there is none.
-
-    Raises:
-        DataError: not a segmentation, on another grid, or with segments that overlap.
-    """
-    import highdicom
-
-    segment_names(path)
-    try:
-        segmentation = highdicom.seg.segread(path)
-    except Exception as fault:
-        raise _damaged(path, fault) from fault
-    try:
-        held = segmentation.get_volume(combine_segments=True)
-    except Exception as fault:
-        found = f"segments that cannot be one mask ({str(fault).splitlines()[0][:200]})"
-        raise DataError(str(path), found, "segments that do not overlap, on a regular grid") from fault
-    affine = np.eye(4)
-    affine[:3, :3] = grid.axes() * np.asarray(grid.spacing_mm)
-    affine[:3, 3] = grid.origin_mm
-    wanted = highdicom.VolumeGeometry(affine, grid.shape, coordinate_system="PATIENT")
-    try:
-        placed = held.match_geometry(wanted, tol=1e-3)
-    except Exception as fault:
-        found = f"not on the grid of its image ({str(fault).splitlines()[0][:200]})"
-        raise DataError(str(path), found, "the same voxels in space", "segment that series") from fault
-    outside = int(np.count_nonzero(held.array)) - int(np.count_nonzero(placed.array))
-    if outside:
-        raise DataError(str(path), f"{outside} voxels outside the image", "a segmentation of that image")
-    return np.ascontiguousarray(placed.array.astype(np.uint8))
-
-
 def _token(value: object) -> str:
     """A name for a value that says nothing but whether two are equal; empty for none."""
     text = str(value or "").strip()
@@ -462,13 +403,14 @@ def _refused(folder: Path, found: str, expected: str, remedy: str = "export the 
     return DataError(str(folder), found, expected, remedy)
 
 
-def _damaged(path: Path, fault: Exception) -> DataError:
+def damaged(path: Path, fault: Exception) -> DataError:
+    """The error of a file that pydicom cannot read."""
     said = " ".join(str(fault).split())[:200] or type(fault).__name__
     return DataError(str(path), f"cannot be read as DICOM ({said})", "", "copy or export the file again")
 
 
 @cache
-def _pydicom() -> Any:
+def pydicom_library() -> Any:
     """Pydicom, loaded where a DICOM file is read."""
     import pydicom
     from pydicom import config

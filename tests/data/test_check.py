@@ -10,12 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from autospine.data import dataset as dataset_module
 from autospine.data.check import check_dataset, image_digest, inspect_case
 from autospine.data.dataset import open_dataset
 from autospine.data.findings import Finding
 from autospine.data.geometry import Geometry, Volume
-from autospine.data.volume import read_volume, write_volume
+from autospine.data.volume import write_volume
 
 GRID = Geometry((3, 4, 5), (4.0, 1.5, 0.7), (-12.5, 30.0, 7.25), (0.96, -0.28, 0.0, 0.28, 0.96, 0.0, 0.0, 0.0, 1.0))
 
@@ -109,18 +108,6 @@ def test_a_class_that_no_mask_holds(root: Path) -> None:
         write(root / f"labelsTr/{name}.nii.gz", mask(0, 1))
     (finding,) = check_dataset(open_dataset(root))
     assert (finding.severity, finding.case, finding.found) == ("warning", "", "no mask holds 'canal' (2)")
-
-
-def test_each_file_is_read_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    read: list[Path] = []
-
-    def count(path: Path) -> Volume:
-        read.append(path)
-        return read_volume(path)
-
-    monkeypatch.setattr(dataset_module, "read_volume", count)
-    check_dataset(open_dataset(root))
-    assert len(read) == len(set(read)) == 18
 
 
 def test_an_inspected_case_comes_back_loaded(root: Path) -> None:

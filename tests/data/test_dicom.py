@@ -11,8 +11,9 @@ from pydicom import dcmread
 from pydicom.dataset import FileDataset
 from pydicom.uid import JPEGLSLossless, RLELossless, generate_uid
 
-from autospine.data.dicom import describe_series, read_segmentation, read_series, segment_names
+from autospine.data.dicom import describe_series, read_series
 from autospine.data.geometry import Geometry, Volume, same_grid, to_canonical
+from autospine.data.segmentation import read_segmentation, segment_names
 from autospine.data.volume import read_channels, read_geometry, read_volume
 from autospine.errors import DataError
 from tests.data.dicom_files import write_enhanced, write_series

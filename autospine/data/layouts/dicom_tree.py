@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from autospine.data.dicom import Series, describe_series, dicom_files, is_segmentation, series_folders
+from autospine.data.dicom import Series, describe_series, dicom_files, series_folders
 from autospine.data.layouts.contents import Contents, described_beside
 from autospine.data.layouts.folders import MASKS
 from autospine.data.layouts.naming import choose_kind, image_files, is_mask_name, mask_kind
+from autospine.data.segmentation import is_segmentation
 from autospine.data.structure import Case, Reading
 from autospine.data.volume import stem
 from autospine.errors import DataError
