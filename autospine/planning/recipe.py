@@ -58,7 +58,7 @@ class Recipe:
     """Exponent of the size-adaptive weights, 0 (plain) to 1 (class mean)."""
     weight_cap: float = 5.0
     """Largest size-adaptive weight."""
-    size_ratio: float = 10.0
+    size_ratio: float = 50.0
     """Largest over smallest class size from which `auto` takes the size-adaptive loss (`rules.SIZE_RATIO_REASONS`)."""
     optimiser: Literal["auto"] | Optimiser = "auto"
     """`sgd` with Nesterov momentum or `adamw`; `auto`: sgd, or adamw where a time budget leaves few steps."""

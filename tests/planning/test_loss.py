@@ -22,7 +22,7 @@ def uneven(lumbar: Fingerprint) -> Fingerprint:
 
 @pytest.mark.parametrize("name", ["2d", "3d_fullres"])
 def test_a_fold_weighs_by_its_own_training_cases(uneven: Fingerprint, name: str) -> None:
-    configuration = make_plan(uneven, Recipe()).configuration(name)
+    configuration = make_plan(uneven, Recipe(size_ratio=10.0)).configuration(name)
     names = [case.case for case in uneven.cases]
     assert configuration.loss.class_weights == (1, 1, 1, 1, 1, 4)
     assert fold_loss(configuration, uneven, names) == configuration.loss

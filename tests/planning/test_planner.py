@@ -52,7 +52,7 @@ def test_rules_say_whose_they_are(lumbar: Fingerprint) -> None:
         "resampling.order_image",
     ):
         assert "nnU-Net v2.8" in reasons[f"3d_fullres.{key}"]
-    assert "below 10; at 4.8 times" in reasons["3d_fullres.loss.kind"]
+    assert "below 50; at 4.8 and 15 times" in reasons["3d_fullres.loss.kind"]
 
 
 def test_volumes_are_planned_both_ways_and_slices_in_2d(make_fingerprint: MakeFingerprint) -> None:
@@ -98,11 +98,11 @@ def test_the_loss_follows_the_class_sizes(make_fingerprint: MakeFingerprint) -> 
     alike = make_fingerprint(*grid, voxels=(9999, 1000))
     plain = make_plan(alike, Recipe()).configuration("3d_fullres").loss
     assert (plain.kind, plain.class_weights) == ("dice_ce", (1.0, 1.0, 1.0))
-    uneven = make_fingerprint(*grid, voxels=(16000, 1000))
+    uneven = make_fingerprint(*grid, voxels=(64000, 1000))
     plan = make_plan(uneven, Recipe())
     adaptive = plan.configuration("3d_fullres").loss
-    assert (adaptive.kind, adaptive.class_weights) == ("dice_size_adaptive_ce", (1.0, 1.0, 4.0))
-    assert "body (16000 voxels) over smallest cord (1000): 16 times" in plan.reasons["3d_fullres.loss.kind"]
+    assert (adaptive.kind, adaptive.class_weights) == ("dice_size_adaptive_ce", (1.0, 1.0, 5.0))
+    assert "body (64000 voxels) over smallest cord (1000): 64 times" in plan.reasons["3d_fullres.loss.kind"]
     forced = make_plan(alike, Recipe(loss="dice_size_adaptive_ce")).configuration("2d").loss
     assert forced.kind == "dice_size_adaptive_ce"
     assert forced.class_weights == pytest.approx((1.0, 1.0, 9.999**0.5))
