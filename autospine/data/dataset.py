@@ -50,6 +50,10 @@ def open_dataset(root: Path, reading: Reading = Reading()) -> Dataset:
     except OSError as fault:
         where = str(fault.filename or root)
         raise DataError(where, f"cannot be read ({fault.strerror or fault})", "a folder that you may read") from fault
+    wrong = sorted(name for name in (case.name for case in contents.cases) if not _is_name(name))
+    if wrong:
+        found = f"cases called {', '.join(map(repr, wrong[:6]))}"
+        raise DataError(str(root), found, "names that files can bear", "rename them")
     subjects = subjects_of([case.name for case in contents.cases], reading.subjects)
     # what the layout knows of them stands, unless the user says otherwise
     cases = tuple(
@@ -71,6 +75,11 @@ def open_dataset(root: Path, reading: Reading = Reading()) -> Dataset:
         layout=layout.name,
         notes=contents.notes,
     )
+
+
+def _is_name(name: str) -> bool:
+    """Whether files can be called so, in the folder that is meant for them."""
+    return bool(name) and not name.startswith(".") and not {"/", "\\", "\0"} & set(name)
 
 
 def find_inputs(path: Path, channels: Sequence[str]) -> list[tuple[str, tuple[Path, ...]]]:
@@ -129,7 +138,7 @@ def _series_inputs(path: Path, channels: Sequence[str]) -> list[tuple[str, tuple
         cases = {}
         for folder in folders:
             # a case of several channels is the folder that holds their folders
-            home = folder.parent if len(channels) > 1 else folder
+            home = folder.parent if len(channels) > 1 and folder != path else folder
             cases.setdefault("_".join(home.relative_to(path).parts) or path.resolve().name, []).append(folder)
     found = []
     for name, held in sorted(cases.items()):

@@ -79,7 +79,7 @@ def sides(named: Any, classes: Sequence[tuple[str, int]], where: Path) -> tuple[
     known = {name for name, _ in classes}
     pairs = tuple(named.items()) if isinstance(named, dict) else ()
     members = [name for pair in pairs for name in pair]
-    wrong = [name for name in members if name not in known or members.count(name) > 1]
+    wrong = [name for name in members if not isinstance(name, str) or name not in known or members.count(name) > 1]
     if (named is not None and not isinstance(named, dict)) or wrong:
         raise DataError(str(where), f'"{SIDES}" is {named!r}'[:200], f"pairs of distinct labels of {', '.join(known)}")
     return pairs

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,8 @@ _TAGS = [
     "Columns",
     "NumberOfFrames",
     "SamplesPerPixel",
+    "RescaleSlope",
+    "RescaleIntercept",
     "ImagePositionPatient",
     "ImageOrientationPatient",
     "PixelSpacing",
@@ -86,6 +88,10 @@ class _Frame:
     """Of rows and columns."""
     thickness_mm: float
     """Distance of slices by the header, 1 where it says nothing."""
+    rescale: tuple[float, float]
+    """Slope and intercept of its values."""
+    rescaled: tuple[float, float]
+    """Those of the first frame of its file, which GDCM applies to all."""
 
     @property
     def normal(self) -> npt.NDArray[np.float64]:
@@ -180,7 +186,7 @@ def read_series(folder: Path) -> Volume:
                 f"{frame.rows} x {frame.columns}, as its header says",
                 "export the series again",
             )
-        slices.append(stack[frame.index])
+        slices.append(_rescaled(stack[frame.index], frame))
     return Volume(np.ascontiguousarray(np.stack(slices)[None]), geometry)
 
 
@@ -265,7 +271,8 @@ def _frames(path: Path, header: Any) -> list[_Frame]:
 
         return value
 
-    return [_frame(path, index, header, of(frame)) for index, frame in enumerate(per_frame)]
+    frames = [_frame(path, index, header, of(frame)) for index, frame in enumerate(per_frame)]
+    return [replace(frame, rescaled=frames[0].rescale) for frame in frames]
 
 
 def _frame(path: Path, index: int, header: Any, value: Callable[[str, str], Any]) -> _Frame:
@@ -285,7 +292,20 @@ def _frame(path: Path, index: int, header: Any, value: Callable[[str, str], Any]
         raise DataError(str(path), found, "positive spacing and axes at right angles", "export the series again")
     axes = axes / np.linalg.norm(axes, axis=1, keepdims=True)
     between = (float(spacing[0]), float(spacing[1]))
-    return _Frame(path, index, rows, columns, position, axes, between, thickness if thickness > 0 else 1.0)
+    rescale = _rescale(path, value)
+    return _Frame(
+        path, index, rows, columns, position, axes, between, thickness if thickness > 0 else 1.0, rescale, rescale
+    )
+
+
+def _rescale(path: Path, value: Callable[[str, str], Any]) -> tuple[float, float]:
+    """Slope and intercept of a frame, 1 and 0 where its header has none."""
+    group = "PixelValueTransformationSequence"
+    slope, intercept = (value(group, key) for key in ("RescaleSlope", "RescaleIntercept"))
+    found = _numbers(path, "RescaleSlope", [1 if slope is None else slope, intercept or 0], 2)
+    if found[0] == 0:
+        raise DataError(str(path), "a RescaleSlope of 0", "another number", "export the series again")
+    return float(found[0]), float(found[1])
 
 
 def _numbers(path: Path, key: str, values: Iterable[Any] | None, count: int) -> npt.NDArray[np.float64]:
@@ -359,6 +379,14 @@ def _header(path: Path) -> Any | None:
     except Exception as fault:  # a damaged file fails anywhere in the parser
         raise damaged(path, fault) from fault
     return None if other or header.get("Modality") in NO_IMAGES else header
+
+
+def _rescaled(values: npt.NDArray[Any], frame: _Frame) -> npt.NDArray[Any]:
+    """The decoded values of a frame by its own slope and intercept."""
+    if frame.rescale == frame.rescaled:
+        return values
+    raw = (values.astype(np.float64) - frame.rescaled[1]) / frame.rescaled[0]
+    return raw * frame.rescale[0] + frame.rescale[1]
 
 
 def _check_whole(path: Path) -> None:

@@ -75,7 +75,8 @@ def note_case(loaded: LoadedCase) -> Note:
     if label is not None:
         coarsest = int(np.argmax(spacing))
         others = tuple(axis for axis in range(3) if axis != coarsest)
-        slices = (int(label.any(axis=others).sum()), label.shape[coarsest])
+        held = np.any((label > 0) & (label != IGNORED), axis=others)
+        slices = (int(held.sum()), label.shape[coarsest])
         for index, box in enumerate(ndimage.find_objects(label, max_label=IGNORED - 1), start=1):
             if box is not None:
                 inside = label[box] == index

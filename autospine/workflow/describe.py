@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from autospine.data.dataset import open_dataset, read_case
 from autospine.data.geometry import canonical_orientation, orient_geometry, times
-from autospine.data.layouts.naming import MaskKindError
+from autospine.data.layouts.masks import MaskKindError
 from autospine.data.structure import Case, Dataset, Reading
 from autospine.data.volume import read_geometry
 from autospine.errors import DataError
@@ -75,7 +76,13 @@ def _open(path: Path, reading: Reading) -> tuple[tuple[str, Dataset], ...]:
     except MaskKindError as fault:
         if reading.masks is not None:
             raise
-        return tuple((kind, open_dataset(path, replace(reading, masks=kind))) for kind in fault.kinds)
+        opened = []
+        for kind in fault.kinds:
+            with suppress(DataError):  # a kind that cannot be read so is none to choose
+                opened.append((kind, open_dataset(path, replace(reading, masks=kind))))
+        if not opened:
+            raise
+        return tuple(opened)
 
 
 def _picture(dataset: Dataset, path: Path, faults: list[str], progress: Progress) -> Path | None:

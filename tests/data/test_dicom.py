@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydicom import dcmread
-from pydicom.dataset import FileDataset
+from pydicom.dataset import Dataset, FileDataset
+from pydicom.sequence import Sequence
 from pydicom.uid import JPEGLSLossless, RLELossless, generate_uid
 
 from autospine.data.dicom import describe_series, read_series
@@ -258,3 +259,16 @@ def write_segmentation(root: Path) -> tuple[Path, np.ndarray]:
     path = root / "seg.dcm"
     segmentation.save_as(path)
     return path, mask
+
+
+def test_frames_are_rescaled_each_by_its_own_slope(tmp_path: Path) -> None:
+    path = write_enhanced(tmp_path / "one.dcm", ARRAY, GRID, [2, 0, 1, 5, 4, 3])
+    header = dcmread(path)
+    for index, frame in enumerate(header.PerFrameFunctionalGroupsSequence):
+        values = Dataset()
+        values.RescaleSlope, values.RescaleIntercept, values.RescaleType = 2 + index, -index, "US"
+        frame.PixelValueTransformationSequence = Sequence([values])
+    header.save_as(path)
+    factors = {slice_: frame for frame, slice_ in enumerate([2, 0, 1, 5, 4, 3])}
+    wanted = np.stack([ARRAY[index] * (2.0 + factors[index]) - factors[index] for index in range(len(ARRAY))])
+    same(read_volume(path), wanted)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,8 @@ import pytest
 
 from autospine.data.dataset import load_case, open_dataset
 from autospine.data.geometry import Geometry, Volume
-from autospine.data.layouts.naming import is_mask_name, mask_kind, subjects_of
+from autospine.data.layouts.masks import Images, is_mask_name, pair_masks
+from autospine.data.layouts.naming import subjects_of
 from autospine.data.structure import Dataset, Label, Reading
 from autospine.data.volume import read_volume, write_volume
 from autospine.errors import DataError
@@ -213,12 +215,14 @@ def test_bids_without_masks(tmp_path: Path) -> None:
         ("sub-01_acq-sag_T2w_seg", "sub-01_acq-ax_T2w", None),
         ("sub-mri_seg-vert_label-6_msk", "sub-mri_label-6_T2w", "seg-vert_msk"),
         ("sub-mri_seg-vert_label-6_msk", "sub-mri_label-7_T2w", None),
-        ("case01", "case01", ""),
+        ("case01", "case01", "plain"),
+        ("case01_T2_SPACE", "case01_T2", None),
     ],
 )
 def test_masks_by_their_names(of_mask: str, of_image: str, kind: str | None) -> None:
-    assert mask_kind(of_mask, of_image) == kind
-    assert not kind or is_mask_name(of_mask)
+    found = Images([of_image, "another"]).of(of_mask)
+    assert found == (None if kind is None else ((of_image,), kind))
+    assert kind in (None, "plain") or is_mask_name(of_mask)
     assert not is_mask_name(of_image)
 
 
@@ -290,7 +294,7 @@ ROW = "a,one,x.nii.gz,y.nii.gz"
         (f"case,subject,T2,label\n{ROW},5", "row 2 has another number of cells"),
         ("case,subject,T2,label\na,one,,y.nii.gz\nb,one,x.nii.gz,y.nii.gz", "row 2 has no T2"),
         ("case,subject,T2,label\n,one,x.nii.gz,y.nii.gz", "row 2 has no case"),
-        ("case,subject,T2,label\n../a,one,x.nii.gz,y.nii.gz", "no name of a file"),
+        ("case,subject,T2,label\n../a,one,x.nii.gz,y.nii.gz", "names that files can bear"),
         ("case,subject,T2,label\na,one,7,y.nii.gz", "no column with images"),
         ('case,subject,T2,label\na,one,"x.nii.gz,y.nii.gz', "cannot be read as a table"),
     ],
@@ -401,6 +405,9 @@ def test_a_link_that_goes_round_is_walked_once(tmp_path: Path) -> None:
         (("visit_2023", "visit_2024"), ("visit_2023", "visit_2024")),
         (("spine_ses1", "spine_ses2"), ("spine_ses1", "spine_ses2")),
         (("sub-01", "sub-02"), ("sub-01", "sub-02")),
+        (("sub-01_pre", "sub-01_post", "sub-02_pre"), ("sub-01", "sub-01", "sub-02")),
+        (("1_t1", "1_t2", "1_t2_SPACE", "2_t2"), ("1", "1", "1", "2")),
+        (("spine_T2", "spine_T1"), ("spine_T2", "spine_T1")),
     ],
 )
 def test_subjects_by_the_names_of_their_sessions(names: tuple[str, ...], subjects: tuple[str, ...]) -> None:
@@ -427,3 +434,156 @@ def test_labels_may_be_paired_by_the_dataset(tmp_path: Path, name: str) -> None:
         edit_json(description, sides=wrong)
         with pytest.raises(DataError, match=r'"sides" is'):
             open_dataset(root)
+
+
+def seen(root: Path, masks: str | None = None) -> dict[str, tuple[tuple[str, ...], str | None]]:
+    """Case -> names of its images and of its mask."""
+    dataset = open_dataset(root, Reading(masks=masks))
+    return {
+        case.name: (tuple(path.name for path in case.images), None if case.label is None else case.label.name)
+        for case in dataset.cases
+    }
+
+
+@pytest.mark.parametrize("second", ["seg_canal", "seg_manual", "mask_L1", "label-disc"])
+def test_a_second_mask_of_a_case_is_no_channel(tmp_path: Path, second: str) -> None:
+    for name in ("p1", "p2"):
+        put(tmp_path / name, f"{name}_T2.nii.gz")
+        put(tmp_path / name, f"{name}_seg.nii.gz", f"{name}_{second}.nii.gz", volume=mask(0, 1))
+    with pytest.raises(DataError, match="masks of 2 kinds"):
+        open_dataset(tmp_path)
+    dataset = open_dataset(tmp_path, Reading(masks=second))
+    assert dataset.channels == ("T2",)
+    assert dataset.cases[0].label == tmp_path / "p1" / f"p1_{second}.nii.gz"
+
+
+def test_a_second_mask_of_a_manifest_is_no_channel(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("case,T2,label,seg\na,x.nii.gz,y.nii.gz,z.nii.gz\n")
+    put(tmp_path, "y.nii.gz", "z.nii.gz", volume=mask(0, 1))
+    with pytest.raises(DataError, match="masks of 2 kinds: label, seg"):
+        open_dataset(tmp_path / "m.csv")
+    assert seen(tmp_path / "m.csv", "seg") == {"a": (("x.nii.gz",), "z.nii.gz")}
+    (tmp_path / "m.csv").write_text("case,T2,Label,label\na,x.nii.gz,y.nii.gz,z.nii.gz\n")
+    with pytest.raises(DataError, match="1 rows under the columns"):
+        open_dataset(tmp_path / "m.csv")
+
+
+def test_a_mask_goes_to_the_image_whose_name_it_bears(tmp_path: Path) -> None:
+    put(tmp_path, "p1.nii.gz", "p1_T1.nii.gz", "p2.nii.gz")
+    put(tmp_path, "p1_seg.nii.gz", "p1_T1_seg.nii.gz", "seg_p2.nii.gz", volume=mask(0, 1))
+    found = {name: label for name, (_, label) in seen(tmp_path).items()}
+    assert found == {"p1": "p1_seg.nii.gz", "p1_T1": "p1_T1_seg.nii.gz", "p2": "seg_p2.nii.gz"}
+
+
+def test_a_mask_that_may_be_of_two_images(tmp_path: Path) -> None:
+    put(tmp_path, "images/p1_T1.nii.gz", "images/p1_T2.nii.gz")
+    put(tmp_path, "labels/p1_seg.nii.gz", volume=mask(0, 1))
+    with pytest.raises(DataError, match=r"p1_seg may be the mask of p1_T1 or p1_T2[\s\S]*manifest"):
+        open_dataset(tmp_path)
+
+
+def test_another_image_of_the_same_name_is_no_mask(tmp_path: Path) -> None:
+    put(tmp_path, "images/1_t2.nii.gz")
+    put(tmp_path, "labels/1_t2_SPACE.nii.gz", volume=mask(0, 1))
+    assert open_dataset(tmp_path).cases[0].label == tmp_path / "labels" / "1_t2.nii.gz"  # which the check misses
+
+
+@pytest.mark.parametrize("folders", [("", ""), ("images/", "labels/")])
+def test_numbers_that_are_names_of_cases(tmp_path: Path, folders: tuple[str, str]) -> None:
+    for index in range(3):
+        put(tmp_path, f"{folders[0]}case_{index:04d}.nii.gz")
+        put(tmp_path, f"{folders[1]}case_{index:04d}_seg.nii.gz", volume=mask(0, 1))
+    assert list(seen(tmp_path)) == ["case_0000", "case_0001", "case_0002"]
+
+
+def test_dicom_that_all_names_one_patient(tmp_path: Path) -> None:
+    for name, (image_of_case, of_case) in CONTENT.cases.items():
+        write_series(tmp_path / name, image_of_case.array[0], GRID, patient="ANONYMOUS")
+        write_volume(tmp_path / name / "seg.nii.gz", of_case)
+    dataset = open_dataset(tmp_path)
+    assert len({case.subject for case in dataset.cases}) == len(CONTENT.cases)
+    assert "as anonymised ones do" in dataset.notes[0]
+
+
+@pytest.mark.parametrize(
+    "place", ["{0}/seg.nii.gz", "{0}/mask/mask.nii.gz", "labels/{0}.nii.gz", "masks/{0}_seg.nii.gz", "{0}/a/seg.nii.gz"]
+)
+@pytest.mark.parametrize("series", ["{0}/a", "{0}/a/b", "images/{0}"])
+def test_masks_of_dicom_cases_are_found(tmp_path: Path, place: str, series: str) -> None:
+    if series.startswith("images") and not place.startswith(("labels", "masks")):
+        pytest.skip("the case has no folder of its own")
+    for name, (image_of_case, of_case) in CONTENT.cases.items():
+        write_series(tmp_path / series.format(name), image_of_case.array[0], GRID, patient=name)
+        write_volume(tmp_path / place.format(name), of_case)
+    dataset = open_dataset(tmp_path)
+    assert [case.name for case in dataset.cases] == list(CONTENT.cases) and not dataset.notes
+    assert [case.label for case in dataset.cases] == [tmp_path / place.format(name) for name in CONTENT.cases]
+
+
+def test_masks_of_two_kinds_of_dicom_cases(tmp_path: Path) -> None:
+    write_series(tmp_path / "p1", image(1).array[0], GRID)
+    put(tmp_path, "labels/p1_seg-vert.nii.gz", "labels/p1_seg-disc.nii.gz", volume=mask(0, 1))
+    with pytest.raises(DataError, match="masks of 2 kinds: seg-disc, seg-vert"):
+        open_dataset(tmp_path)
+    assert seen(tmp_path, "vert")["p1"][1] == "p1_seg-vert.nii.gz"
+
+
+def test_what_is_left_aside_is_said(tmp_path: Path) -> None:
+    for name in ("p1", "p2"):
+        put(tmp_path / name, "T2.nii.gz")
+        put(tmp_path / name, "seg.nii.gz", volume=mask(0, 1))
+    put(tmp_path, "p3/scan/T2.nii.gz")
+    (tmp_path / "p1" / "other.mgz").write_bytes(b"")
+    notes = open_dataset(tmp_path).notes
+    assert notes[0] == "folders without images in them, left aside: p3"
+    assert "other.mgz" in notes[1]
+
+
+def test_bids_whose_derivatives_have_no_name(tmp_path: Path) -> None:
+    for subject in ("sub-01", "sub-02", "sub-03"):
+        put(tmp_path, f"{subject}/anat/{subject}_T2w.nii.gz")
+        put(tmp_path, f"derivatives/{subject}/anat/{subject}_T2w_seg.nii.gz", volume=mask(0, 1))
+        put(tmp_path, f"derivatives/preprocessed/{subject}/anat/{subject}_T2w.nii.gz")  # no mask
+    put(tmp_path, "sub-04/anat/sub-04_T1w.nii.gz")
+    (tmp_path / "derivatives" / "dseg.tsv").write_text("index\tname\n1\tcord\n7\tignore\n")
+    dataset = open_dataset(tmp_path)
+    assert [case.name for case in dataset.cases] == ["sub-01", "sub-02", "sub-03"]
+    assert (dataset.labels, dataset.ignore) == ((Label("cord", 1),), 7)
+    assert "cases without all of T2w, left aside: sub-04" in dataset.notes
+
+
+def test_verse(tmp_path: Path) -> None:
+    for subject in ("sub-verse004", "sub-verse005"):
+        put(tmp_path, f"rawdata/{subject}/{subject}_ct.nii.gz")
+        put(tmp_path, f"derivatives/{subject}/{subject}_seg-vert_msk.nii.gz", volume=mask(0, 1))
+    dataset = open_dataset(tmp_path)
+    assert (dataset.layout, dataset.channels) == ("bids", ("ct",))
+    assert [case.label is None for case in dataset.cases] == [False, False]
+
+
+def test_dicom_beside_what_was_made_of_it_is_no_second_reading(tmp_path: Path) -> None:
+    folders(tmp_path, CONTENT)
+    write_series(tmp_path / "sourcedata" / "p1", image(1).array[0], GRID)
+    assert open_dataset(tmp_path).layout == "folders"
+
+
+def test_names_stay_in_their_folder(tmp_path: Path) -> None:
+    nnunet(tmp_path, CONTENT)
+    for name in ("../x", "", ".", "a/b"):
+        edit_json(tmp_path / "dataset.json", dataset={name: {"images": ["imagesTr/sub-01_0000.nii.gz"]}})
+        with pytest.raises(DataError, match="names that files can bear"):
+            open_dataset(tmp_path)
+
+
+def test_a_kind_of_mask_that_is_not_there(tmp_path: Path) -> None:
+    folders(tmp_path, CONTENT)
+    with pytest.raises(DataError, match="masks of the kind plain; none is 'disc'"):
+        open_dataset(tmp_path, Reading(masks="disc"))
+
+
+def test_a_thousand_masks_are_paired_in_no_time(tmp_path: Path) -> None:
+    names = [f"patient{index:05d}_visit{index % 3}_T2" for index in range(5000)]
+    masks = {f"{name}_seg": Path(f"{name}_seg.nii.gz") for name in names}
+    start = time.perf_counter()
+    assert pair_masks(names, masks, None, tmp_path) == dict(zip(names, masks.values(), strict=True))
+    assert time.perf_counter() - start < 5

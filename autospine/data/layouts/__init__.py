@@ -60,6 +60,8 @@ def find_layout(root: Path, asked: str | None) -> Layout:
     fitting = {layout: said for layout in LAYOUTS if layout.described and (said := layout.evidence(root))}
     if not fitting:
         fitting = {layout: said for layout in LAYOUTS if not layout.described and (said := layout.evidence(root))}
+        if len(fitting) > 1:  # a tree of DICOM files beside a converted dataset is where that came from
+            fitting.pop(layout_called("dicom"), None)
     if not fitting:
         held = sorted(entry.name for entry in root.iterdir())
         listed = ", ".join(held[:6]) + (", ..." if len(held) > 6 else "") if held else "nothing"
@@ -90,4 +92,4 @@ def _named(root: Path, asked: str) -> Layout:
 
 
 def _known() -> str:
-    return "; ".join(layout.title for layout in LAYOUTS)
+    return "; ".join(layout.title for layout in LAYOUTS) + ". Whatever it is, a manifest can name the files"

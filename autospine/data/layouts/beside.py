@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from autospine.data.layouts.contents import Contents, described_beside
-from autospine.data.layouts.folders import pair_masks
-from autospine.data.layouts.naming import default_channels, expected_files, group_files, image_files, is_mask_name
+from autospine.data.layouts.masks import Images, beginnings, is_mask_name, pair_masks
+from autospine.data.layouts.naming import default_channels, expected_files, group_files, image_files, unread_files
 from autospine.data.structure import Case, Reading
 from autospine.data.volume import stem, suffix_of
 from autospine.errors import DataError
@@ -14,27 +14,34 @@ from autospine.errors import DataError
 
 def evidence(root: Path) -> str | None:
     """What speaks for this layout: image files, of which some are named as masks and some are not."""
-    said = [is_mask_name(stem(path)) for path in image_files(root, None)]
-    return f"{said.count(False)} images and {said.count(True)} masks side by side" if len(set(said)) == 2 else None
+    masks, images = _apart(root)
+    return f"{len(images)} images and {len(masks)} masks side by side" if masks and images else None
 
 
 def read(root: Path, reading: Reading) -> Contents:
     """Cases by their names; an image without a mask is an unlabelled one."""
-    files = image_files(root, None)
-    masks = {stem(path): path for path in files if is_mask_name(stem(path))}
-    images = [path for path in files if stem(path) not in masks]
-    groups = group_files(images)
-    if not groups:
+    masks, images = _apart(root)
+    if not images:
         raise DataError(str(root), "no images", "images with their masks beside them")
+    groups = group_files(images, whole={begin for name in masks for begin in beginnings(name)})
     channels = default_channels(groups)
-    paired = pair_masks(groups, masks, reading, root)
+    paired = pair_masks(groups, masks, reading.masks, root)
+    ending = suffix_of(images[0])
     cases = tuple(
         Case(
             name,
-            expected_files(root, name, groups.get(name, {}), len(channels), suffix_of(files[0]), False),
+            expected_files(root, name, groups.get(name, {}), len(channels), ending, False),
             paired.get(name),
             "",
         )
         for name in sorted(groups.keys() | paired.keys())
     )
-    return described_beside(root, Contents(channels, None, cases))
+    return described_beside(root, Contents(channels, None, cases, unread_files(root)))
+
+
+def _apart(root: Path) -> tuple[dict[str, Path], list[Path]]:
+    """Masks by name, and images. `seg_scan` is a mask where there is a `scan`."""
+    files = {stem(path): path for path in image_files(root, None)}
+    others = Images([name for name in files if not is_mask_name(name)])
+    masks = {name: path for name, path in files.items() if is_mask_name(name) or others.led(name) is not None}
+    return masks, [path for name, path in files.items() if name not in masks]

@@ -1,4 +1,4 @@
-"""BIDS: images under `sub-*/[ses-*/]anat/`, masks under `derivatives/<name>/` in folders of the same names.
+"""BIDS: images under `[rawdata/]sub-*/[ses-*/]anat/`, masks under `derivatives/<name>/` in folders of the same names.
 
 A session (or a run in it) is a case. A mask that bears the name of an image (`sub-01_T2w_label-SC_seg`) segments that
 image alone; one that names none (`sub-01_dseg`) segments all that lie on its grid.
@@ -12,16 +12,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from autospine.data.description import labels
+from autospine.data.description import ignored_value, labels
 from autospine.data.geometry import same_grid
 from autospine.data.layouts.contents import Contents, described_beside
-from autospine.data.layouts.naming import choose_kind, image_files, is_mask_name, mask_kind
+from autospine.data.layouts.masks import Images, choose_kind, is_mask_name
+from autospine.data.layouts.naming import BIDS, image_files
 from autospine.data.structure import Case, Reading
 from autospine.data.volume import read_geometry, stem, suffix_of
 from autospine.errors import DataError
 
 DERIVATIVES = "derivatives"
-_IMAGES = ("sub-*/anat", "sub-*/ses-*/anat")
+_IMAGES = tuple(f"{home}sub-*/{place}" for home in ("", "rawdata/") for place in ("anat", "ses-*/anat"))
+_FLAT = ("rawdata/sub-*", "rawdata/sub-*/ses-*")
+"""Where images lie without a folder for their kind, as in VerSe."""
 _OF_A_CASE = ("sub", "ses", "run")
 
 
@@ -49,13 +52,15 @@ class _Mask:
 
 def evidence(root: Path) -> str | None:
     """What speaks for this layout."""
-    found = next((folder for pattern in _IMAGES for folder in sorted(root.glob(pattern)) if folder.is_dir()), None)
+    folders = (folder for pattern in (*_IMAGES, *_FLAT) for folder in sorted(root.glob(pattern)))
+    found = next((folder for folder in folders if folder.is_dir()), None)
     return None if found is None else found.relative_to(root).as_posix() + "/"
 
 
 def read(root: Path, reading: Reading) -> Contents:
     """Cases by session, channels by what the masks segment."""
-    files = [path for pattern in _IMAGES for folder in sorted(root.glob(pattern)) for path in image_files(folder, None)]
+    folders = [folder for pattern in (*_IMAGES, *_FLAT) for folder in sorted(root.glob(pattern)) if folder.is_dir()]
+    files = [path for folder in folders for path in image_files(folder, None)]
     images = [_image(path) for path in files if not is_mask_name(stem(path))]
     if not images:
         raise DataError(str(root), "no images under sub-*/anat/", "a BIDS dataset")
@@ -90,7 +95,11 @@ def read(root: Path, reading: Reading) -> Contents:
     if without:
         found = f"masks without all of {', '.join(channels)}: {', '.join(without)}"
         raise DataError(str(root), found, "every channel of a case", "add the images, or move these masks away")
-    return described_beside(root, Contents(channels, _named(root, masks[0].path), cases, notes))
+    unlabelled = sorted(name for name, held in shown.items() if not set(channels) <= set(held))
+    if unlabelled:
+        notes += (f"cases without all of {', '.join(channels)}, left aside: {', '.join(unlabelled)}",)
+    classes, ignore = _named(root, masks[0].path)
+    return described_beside(root, Contents(channels, classes, cases, notes, ignore=ignore))
 
 
 def _channels(
@@ -122,30 +131,27 @@ def _channels(
 
 def _masks(root: Path, images: list[_Image], beside: list[Path]) -> Iterator[_Mask]:
     """Masks under derivatives, and those beside the images, with what they segment."""
-    pipelines = sorted(folder for folder in (root / DERIVATIVES).glob("*") if folder.is_dir())
     sources = [("", path) for path in beside]
-    for pipeline in pipelines:
-        folders = sorted({path.parent for path in pipeline.rglob("sub-*") if suffix_of(path)})
-        files = [path for folder in folders for path in image_files(folder, None)]
-        sources += [(pipeline.name, path) for path in files]
-    found: list[tuple[str, Path, str, dict[str, str]]] = []
+    home = root / DERIVATIVES
+    # derivatives/<pipeline>/sub-*, or derivatives/sub-* itself
+    pipelines = sorted(folder for folder in home.glob("*") if folder.is_dir() and not folder.name.startswith(BIDS))
+    for pipeline in (home, *pipelines):
+        paths = pipeline.rglob(f"{BIDS}*") if pipeline != home else home.glob(f"{BIDS}*/**/*")
+        folders = sorted({path.parent for path in paths if suffix_of(path)})
+        files = [path for folder in folders for path in image_files(folder, None) if is_mask_name(stem(path))]
+        sources += [(pipeline.name if pipeline != home else "", path) for path in files]
+    by_name = {stem(image.path): image for image in images}
+    known = Images(by_name)
+    found: list[tuple[str, Path, str, tuple[str, ...], str]] = []
     for pipeline_name, path in sources:
-        name = stem(path)
-        subject = name.split("_")[0]
-        owners = {
-            (image.case, image.shows): kind
-            for image in images
-            if image.case.split("_")[0] == subject and (kind := mask_kind(name, stem(image.path))) is not None
-        }
-        for case in sorted({case for case, _ in owners}):
-            found.append(
-                (pipeline_name, path, case, {shows: kind for (of, shows), kind in owners.items() if of == case})
-            )
+        owners, kind = known.of(stem(path)) or ((), "")
+        of_cases: dict[str, list[str]] = {}
+        for owner in owners:
+            of_cases.setdefault(by_name[owner].case, []).append(by_name[owner].shows)
+        found += [(pipeline_name, path, case, tuple(sorted(shows)), kind) for case, shows in of_cases.items()]
     several = len({pipeline_name for pipeline_name, *_ in found}) > 1
-    for pipeline_name, path, case, kinds in found:
+    for pipeline_name, path, case, shows, kind in found:
         # a mask that bears the name of one image is of that image; one that names none, of all
-        kind = min(kinds.values(), key=len)
-        shows = tuple(sorted(kinds))
         said = "_".join(part for part in (shows[0] if len(shows) == 1 else "", kind) if part)
         yield _Mask(path, case, shows, f"{pipeline_name}/{said}" if several and pipeline_name else said)
 
@@ -156,8 +162,8 @@ def _image(path: Path) -> _Image:
     return _Image(path, "_".join(of_case), "_".join(part for part in parts if part not in of_case))
 
 
-def _named(root: Path, mask: Path) -> tuple[tuple[str, int], ...] | None:
-    """The classes of a `dseg.tsv` (index, name) that is nearest to a mask, up to the dataset's folder."""
+def _named(root: Path, mask: Path) -> tuple[tuple[tuple[str, int], ...] | None, int | None]:
+    """The classes and the value to ignore of the `dseg.tsv` (index, name) nearest to a mask, up to the root."""
     for folder in (mask.parent, *mask.parent.parents):
         for path in sorted(folder.glob("*dseg.tsv")):
             try:
@@ -166,7 +172,8 @@ def _named(root: Path, mask: Path) -> tuple[tuple[str, int], ...] | None:
                 raise DataError(str(path), f"cannot be read ({fault})", "columns index and name") from fault
             if any(not row.get("name") or not re.fullmatch(r"\d+", row.get("index") or "") for row in rows) or not rows:
                 raise DataError(str(path), "not a table of labels", "columns index and name, a row per label")
-            return labels({str(row["name"]): int(row["index"]) for row in rows}, path)
+            values = {str(row["name"]): int(row["index"]) for row in rows}
+            return labels(values, path), ignored_value(values, path)
         if folder == root:
             break
-    return None
+    return None, None

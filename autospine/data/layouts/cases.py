@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from autospine.data.layouts.contents import Contents, described_beside
-from autospine.data.layouts.naming import choose_kind, image_files, is_mask_name
+from autospine.data.layouts.masks import choose_kind, says_mask
+from autospine.data.layouts.naming import image_files, unread_files
 from autospine.data.structure import Case, Reading
 from autospine.data.volume import stem, suffix_of
 from autospine.errors import DataError
@@ -17,7 +18,7 @@ ONE = "channel_0"
 def evidence(root: Path) -> str | None:
     """What speaks for this layout: folders that hold an image and a mask."""
     for folder in _folders(root):
-        said = {is_mask_name(role) for role in _roles(folder)}
+        said = {says_mask(role) for role in _roles(folder)}
         if said == {True, False}:
             return f"images and masks in {folder.name}/ and other folders"
     return None
@@ -26,13 +27,14 @@ def evidence(root: Path) -> str | None:
 def read(root: Path, reading: Reading) -> Contents:
     """Cases by folder, channels by what the files are called in every one of them."""
     held = {folder: _roles(folder) for folder in _folders(root)}
+    without = [folder.name for folder, roles in held.items() if not roles]
     held = {folder: roles for folder, roles in held.items() if roles}
     if not held:
         raise DataError(str(root), "no folders with images", "a folder per case, with its images and its mask")
-    kinds = sorted({role for roles in held.values() for role in roles if is_mask_name(role)})
-    several = any(sum(is_mask_name(role) for role in roles) > 1 for roles in held.values())
-    chosen = choose_kind(kinds, reading.masks, root) if several else None
-    images = {folder: [role for role in roles if not is_mask_name(role)] for folder, roles in held.items()}
+    kinds = sorted({role for roles in held.values() for role in roles if says_mask(role)})
+    several = any(sum(says_mask(role) for role in roles) > 1 for roles in held.values())
+    chosen = choose_kind(kinds, reading.masks, root) if several or (reading.masks is not None and kinds) else None
+    images = {folder: [role for role in roles if not says_mask(role)] for folder, roles in held.items()}
     roles_in_all = sorted({role for roles in images.values() for role in roles})
     alone = all(len(roles) <= 1 for roles in images.values())
     channels = (ONE,) if alone and len(roles_in_all) != 1 else tuple(roles_in_all)
@@ -41,14 +43,16 @@ def read(root: Path, reading: Reading) -> Contents:
     suffix = suffix_of(next(iter(next(iter(held.values())).values())))
     cases = []
     for folder, roles in held.items():
-        masks = [path for role, path in roles.items() if is_mask_name(role) and chosen in (None, role)]
+        masks = [path for role, path in roles.items() if says_mask(role) and chosen in (None, role)]
         files = (
             [roles[role] for role in images[folder]] or [folder / f"image{suffix}"]
             if alone
             else [roles.get(role, folder / f"{role}{suffix}") for role in channels]
         )
         cases.append(Case(folder.name, tuple(files), masks[0] if masks else None, ""))
-    return described_beside(root, Contents(channels, None, tuple(cases)))
+    notes = [f"folders without images in them, left aside: {', '.join(without)}"] if without else []
+    notes += [note for folder in held for note in unread_files(folder)]
+    return described_beside(root, Contents(channels, None, tuple(cases), tuple(notes)))
 
 
 def _folders(root: Path) -> Iterator[Path]:

@@ -6,16 +6,21 @@ of them as their subject. Channels are named by the series' folders, where these
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from autospine.data.dicom import Series, describe_series, dicom_files, series_folders
 from autospine.data.layouts.contents import Contents, described_beside
-from autospine.data.layouts.folders import MASKS
-from autospine.data.layouts.naming import choose_kind, image_files, is_mask_name, mask_kind
+from autospine.data.layouts.folders import IMAGES, MASKS
+from autospine.data.layouts.masks import Images, choose_kind, says_mask
 from autospine.data.segmentation import is_segmentation
 from autospine.data.structure import Case, Reading
-from autospine.data.volume import stem
+from autospine.data.volume import stem, suffix_of
 from autospine.errors import DataError
+
+LISTED = 6
+"""Files that a note names."""
 
 
 def evidence(root: Path) -> str | None:
@@ -28,55 +33,85 @@ def evidence(root: Path) -> str | None:
 
 def read(root: Path, reading: Reading) -> Contents:
     """Cases by study, subjects by patient, channels by the names of the series' folders."""
-    cases, aside = _cases(root)
+    folders = list(series_folders(root))
+    base = _base(root, folders)
+    segmentations = [path for folder in folders for path in dicom_files(folder) if is_segmentation(path)]
+    cases, homes = _cases(root, base, folders, set(segmentations))
     if not cases:
         raise DataError(str(root), "no DICOM image", "a folder with a DICOM series per case")
     roles = {name: {_role(one.folder, series): one for one in series} for name, series in cases.items()}
     channels = _channels(root, roles)
-    first: dict[str, str] = {}
-    made, notes = [], []
-    masks, ignored = _masks(root, cases, aside, reading)
+    masks, ignored = _masks(root, base, cases, homes, segmentations, reading)
+    subjects, notes = _subjects(cases, {name: home.relative_to(base).parts[:1] for name, home in homes.items()})
+    made = []
     for name, held in sorted(roles.items()):
-        patients = {one.patient for one in held.values()} - {""}
-        subject = first.setdefault(min(patients), name) if patients else name
         alone = len(channels) == 1 and len(held) == 1
-        base = _common([one.folder for one in held.values()])
         images = [
-            next(iter(held.values())).folder if alone else held[role].folder if role in held else base / role
+            next(iter(held.values())).folder if alone else held[role].folder if role in held else homes[name] / role
             for role in channels
         ]
-        made.append(Case(name, tuple(images), masks.get(name), subject))
+        made.append(Case(name, tuple(images), masks.get(name), subjects[name]))
     if ignored:
-        notes.append(f"neither DICOM nor named like a mask, left aside: {', '.join(path.name for path in ignored)}")
-    return described_beside(root, Contents(channels, None, tuple(made), tuple(notes)))
+        listed = ", ".join(path.relative_to(root).as_posix() for path in ignored[:LISTED])
+        listed += ", ..." if len(ignored) > LISTED else ""
+        notes += (f"neither DICOM nor the mask of a case by their names, left aside: {listed}",)
+    return described_beside(root, Contents(channels, None, tuple(made), notes))
 
 
-def _cases(root: Path) -> tuple[dict[str, list[Series]], list[Path]]:
-    """Case -> its series; and the DICOM-SEG objects that lie among them."""
+def _base(root: Path, folders: list[Path]) -> Path:
+    """Where the folders of the cases lie: below a folder of images, where all series do."""
+    tops = {folder.relative_to(root).parts[:1] for folder in folders if not _is_shared(root, folder)}
+    only = next(iter(tops)) if len(tops) == 1 else ()
+    return root / only[0] if only and only[0].lower() in IMAGES else root
+
+
+def _is_shared(root: Path, path: Path) -> bool:
+    """Whether a path lies in a folder of masks of all cases."""
+    return path != root and path.relative_to(root).parts[0].lower() in MASKS
+
+
+def _cases(
+    root: Path, base: Path, folders: list[Path], segmentations: set[Path]
+) -> tuple[dict[str, list[Series]], dict[str, Path]]:
+    """Case -> its series; case -> the folder that is its own."""
     studies: dict[tuple[str, str], list[Series]] = {}
-    segmentations: list[Path] = []
-    for folder in series_folders(root):
-        objects = [path for path in dicom_files(folder) if is_segmentation(path)]
-        segmentations += objects
-        if folder != root and folder.relative_to(root).parts[0].lower() in MASKS:
-            continue
-        if len(objects) < len(dicom_files(folder)):
+    for folder in folders:
+        if not _is_shared(root, folder) and not set(dicom_files(folder)) <= segmentations:
             series = describe_series(folder)
-            top = root.resolve().name if folder == root else folder.relative_to(root).parts[0]
+            top = root.resolve().name if folder == base else folder.relative_to(base).parts[0]
             studies.setdefault((top, series.study), []).append(series)
     tops = [top for top, _ in studies]
     named: dict[str, list[Series]] = {}
+    homes: dict[str, Path] = {}
     for (top, _), held in studies.items():
-        name = top
+        name, home = top, base if held[0].folder == base else base / top
         if tops.count(top) > 1:  # several studies of a folder: by the folder of each
             place = _common([one.folder for one in held])
-            place = place.parent if len(held) == 1 and place.parent != root / top else place
-            name = "_".join(place.relative_to(root).parts)
+            home = place.parent if len(held) == 1 and place.parent != base / top else place
+            name = "_".join(home.relative_to(base).parts)
         if name in named:
             found = f"series of two studies in {name}"
-            raise DataError(str(root / top), found, "a folder per study", "sort the series into folders")
-        named[name] = held
-    return named, segmentations
+            raise DataError(str(base / top), found, "a folder per study", "sort the series into folders")
+        named[name], homes[name] = held, home
+    return named, homes
+
+
+def _subjects(
+    cases: dict[str, list[Series]], tops: dict[str, tuple[str, ...]]
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Case -> the first case of its patient; a note where the headers cannot tell patients apart.
+
+    `tops` are the folders directly below that of all cases: one for each patient, most often.
+    """
+    first: dict[str, str] = {}
+    subjects = {}
+    for name, series in sorted(cases.items()):
+        patients = {one.patient for one in series} - {""}
+        subjects[name] = first.setdefault(min(patients), name) if patients else name
+    if len(set(tops.values())) > 1 and len(set(subjects.values())) == 1:
+        note = "all headers name one patient, as anonymised ones do: each case counts as a subject of its own, unless"
+        return dict.fromkeys(cases, ""), (f"{note} --subjects says otherwise",)
+    return subjects, ()
 
 
 def _channels(root: Path, roles: dict[str, dict[str, Series]]) -> tuple[str, ...]:
@@ -98,35 +133,54 @@ def _channels(root: Path, roles: dict[str, dict[str, Series]]) -> tuple[str, ...
 
 
 def _masks(
-    root: Path, cases: dict[str, list[Series]], segmentations: list[Path], reading: Reading
+    root: Path,
+    base: Path,
+    cases: dict[str, list[Series]],
+    homes: dict[str, Path],
+    segmentations: list[Path],
+    reading: Reading,
 ) -> tuple[dict[str, Path], list[Path]]:
-    """Case -> its mask, in a folder of masks or in the case's own; and the images that are neither."""
-    found: dict[str, dict[str, Path]] = {name: {} for name in cases}
+    """Case -> its mask, in a folder of masks of all or in its own; and the images that are neither."""
+    known = Images(cases)
+    held: dict[str, dict[str, list[Path]]] = {name: {} for name in cases}
     ignored: list[Path] = []
-    shared = [entry for entry in sorted(root.iterdir()) if entry.is_dir() and entry.name.lower() in MASKS]
-    for folder in shared:
-        for path in [*image_files(folder, None), *(one for one in dicom_files(folder) if is_segmentation(one))]:
-            owners = [name for name in cases if mask_kind(stem(path), name) is not None]
-            if owners:
-                found[max(owners, key=len)][folder.name if len(shared) > 1 else ""] = path
-            else:
-                ignored.append(path)
-    for name, series in cases.items():
-        home = _common([one.folder for one in series])
-        home = home.parent if len(series) == 1 and home.parent != root and home != root else home
-        for folder in sorted({home, *(one.folder for one in series)}):
-            for path in image_files(folder, None):
-                if is_mask_name(stem(path)) or stem(path) == name:
-                    found[name][stem(path).removeprefix(name).lstrip("-_. ")] = path
-                else:
-                    ignored.append(path)
-        for path in segmentations:
-            if home in path.parents:
-                found[name][stem(path)] = path
-    kinds = sorted({kind for held in found.values() for kind in held})
-    chosen = choose_kind(kinds, reading.masks, root) if any(len(held) > 1 for held in found.values()) else None
-    paired = {name: path for name, held in found.items() for kind, path in held.items() if chosen in (None, kind)}
+    files = [*_image_files(root), *segmentations]
+    shared = {path.relative_to(root).parts[0] for path in files if _is_shared(root, path)}
+    for path in files:
+        name, kind = "", ""
+        if _is_shared(root, path):
+            owners, kind = known.of(stem(path)) or ((), "")
+            name = owners[0] if len(owners) == 1 else ""
+            kind = f"{path.relative_to(root).parts[0]}/{kind}" if len(shared) > 1 else kind
+        else:
+            name = max((one for one, home in homes.items() if home in path.parents), key=len, default="")
+            kind = stem(path).removeprefix(name).lstrip("-_. ") or "plain"
+            meant = path in segmentations or says_mask(kind) or path.parent.name.lower() in MASKS
+            name = name if meant or stem(path) == name else ""
+        if name:
+            held[name].setdefault(kind, []).append(path)
+        else:
+            ignored.append(path)
+    kinds = sorted({kind for of_case in held.values() for kind in of_case})
+    several = any(len(of_case) > 1 for of_case in held.values())
+    chosen = choose_kind(kinds, reading.masks, root) if several or (reading.masks is not None and kinds) else None
+    paired: dict[str, Path] = {}
+    for name, of_case in held.items():
+        for kind, paths in of_case.items():
+            if len(paths) > 1:
+                said = f"{name} has {len(paths)} masks: {', '.join(path.name for path in paths)}"
+                raise DataError(str(homes[name]), said, "one", "move the others away")
+            if chosen in (None, kind):
+                paired[name] = paths[0]
     return paired, ignored
+
+
+def _image_files(root: Path) -> Iterator[Path]:
+    """What has an image's name at and below `root` and is not hidden; links to folders are not followed."""
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        named = sorted(name for name in (*names, *folders) if not name.startswith(".") and suffix_of(Path(name)))
+        yield from (Path(folder) / name for name in named)
 
 
 def _role(folder: Path, series: list[Series]) -> str:

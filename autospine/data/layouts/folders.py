@@ -5,18 +5,11 @@ A mask has the name of its image, or that name with `_seg`, `-label`, `_mask` an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from autospine.data.layouts.contents import Contents, described_beside
-from autospine.data.layouts.naming import (
-    choose_kind,
-    default_channels,
-    expected_files,
-    group_files,
-    image_files,
-    mask_kind,
-)
+from autospine.data.layouts.masks import beginnings, choose_kind, pair_masks
+from autospine.data.layouts.naming import default_channels, expected_files, group_files, image_files, unread_files
 from autospine.data.structure import Case, Reading
 from autospine.data.volume import stem, suffix_of
 from autospine.errors import DataError
@@ -31,7 +24,8 @@ _REMEDY = "put the masks there, each with the name of its image"
 
 def evidence(root: Path) -> str | None:
     """What speaks for this layout: a folder that is called as folders of images are."""
-    images = _folders(root, IMAGES)
+    # one that holds folders alone has something else in it, such as DICOM series
+    images = [folder for folder in _folders(root, IMAGES) if image_files(folder, None) or not any(folder.iterdir())]
     return " and ".join(f"{folder.name}/" for folder in (*images, *_folders(root, MASKS))) if images else None
 
 
@@ -70,11 +64,12 @@ def pair_folders(
             raise DataError(str(folder), "no such folder", "a folder of images and one of masks", _REMEDY)
     found = {stem(path): path for path in image_files(masks, suffix)}
     # In a plain folder an image and a mask of one name belong together, whatever digits that name ends in.
-    groups = group_files(image_files(images, suffix), whole=() if strict else found)
+    whole = {begin for name in found for begin in (name, *beginnings(name))}
+    groups = group_files(image_files(images, suffix), whole=() if strict else whole)
     if not groups:
         expected = f"files that end in {suffix}" if suffix else "images"
         raise DataError(str(images), f"no images{f' that end in {suffix}' if suffix else ''}", expected)
-    named = dict(found) if strict else pair_masks(groups, found, reading, masks)
+    named = dict(found) if strict else pair_masks(groups, found, reading.masks, masks)
     if channels is None:
         channels = default_channels(groups)
     ending = suffix or suffix_of(next(iter(next(iter(groups.values())).values())))
@@ -87,43 +82,7 @@ def pair_folders(
         )
         for name in sorted(groups.keys() | named.keys())
     )
-    return Contents(channels, None, cases)
-
-
-def pair_masks(
-    images: Mapping[str, object], masks: Mapping[str, Path], reading: Reading, where: Path
-) -> dict[str, Path]:
-    """Image name -> its mask; a mask that belongs to none keeps its own name.
-
-    Raises:
-        DataError: an image has masks of several kinds and the reading chooses none, or two of one kind.
-    """
-    kinds: dict[str, dict[str, list[str]]] = {}
-    strangers = {}
-    for name, path in masks.items():
-        owners = {image: kind for image in images if (kind := mask_kind(name, image)) is not None}
-        if not owners:
-            strangers[name] = path
-            continue
-        image = max(owners, key=len)  # `a_T2_seg` is of `a_T2`, not of `a`
-        kinds.setdefault(owners[image], {}).setdefault(image, []).append(name)
-    chosen = choose_kind(sorted(kinds), reading.masks, where) if len(kinds) > 1 and _clash(kinds) else None
-    paired: dict[str, Path] = {}
-    for kind, of_images in kinds.items():
-        for image, names in of_images.items():
-            if chosen is None or kind == chosen:
-                if len(names) > 1:
-                    raise DataError(
-                        str(where), f"{image} has {len(names)} masks: {', '.join(names)}", "one", "move the others away"
-                    )
-                paired[image] = masks[names[0]]
-    return paired | strangers
-
-
-def _clash(kinds: Mapping[str, Mapping[str, object]]) -> bool:
-    """Whether an image has masks of more than one kind."""
-    owners = [image for of_images in kinds.values() for image in of_images]
-    return len(owners) > len(set(owners))
+    return Contents(channels, None, cases, (*unread_files(images), *unread_files(masks)))
 
 
 def _folders(root: Path, names: tuple[str, ...]) -> list[Path]:

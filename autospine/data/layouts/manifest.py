@@ -9,6 +9,7 @@ import csv
 from pathlib import Path
 
 from autospine.data.layouts.contents import Contents, described_beside
+from autospine.data.layouts.masks import choose_kind
 from autospine.data.structure import Case, Reading
 from autospine.data.volume import IMAGE_SUFFIXES
 from autospine.errors import DataError
@@ -40,12 +41,14 @@ def read(root: Path, reading: Reading) -> Contents:
     assert table is not None
     rows = _rows(table)
     header = {name: name.strip().lower() for name in rows[0]}
-    case, label = _column(header, CASE), _column(header, LABEL)
+    case, kinds = _column(header, CASE), [name for name, plain in header.items() if plain in LABEL]
+    several = len(kinds) > 1 or (reading.masks is not None and kinds)
+    label = choose_kind(kinds, reading.masks, table) if several else next(iter(kinds), None)
     subject = _column(header, SUBJECT)
     if case is None or label is None:
         missing = " and ".join(word for word, column in (("case", case), ("label", label)) if column is None)
         raise DataError(str(table), f"no column {missing} in {', '.join(header)}", _FORM)
-    others = [name for name in header if name not in (case, label, subject)]
+    others = [name for name in header if name not in (case, subject, *kinds)]
     channels = [name for name in others if any(_is_image(table, row[name]) for row in rows)]
     if not channels:
         raise DataError(str(table), "no column with images", _FORM, "give paths relative to the table's folder")
@@ -54,7 +57,6 @@ def read(root: Path, reading: Reading) -> Contents:
     for number, row in enumerate(rows, start=2):
         empty = [name for name in (case, *channels) if not row[name]]
         wrong += [f"row {number} has no {', '.join(empty)}"] if empty else []
-        wrong += [f"row {number}: {row[case]!r} is no name of a file"] if "/" in row[case] or "\\" in row[case] else []
     twice = sorted({name for name in names if name and names.count(name) > 1})
     wrong += [f"cases listed more than once: {', '.join(twice)}"] if twice else []
     if wrong:
@@ -86,7 +88,7 @@ def _rows(table: Path) -> list[dict[str, str]]:
         raise DataError(str(table), f"cannot be read as a table ({fault})", "CSV or TSV in UTF-8") from fault
     except ValueError:
         raise DataError(str(table), "an empty table", _FORM) from None
-    if not rows or len(set(header)) < len(header) or "" in header:
+    if not rows or len({name.lower() for name in header}) < len(header) or "" in header:
         raise DataError(str(table), f"{len(rows)} rows under the columns {', '.join(header)}", _FORM)
     long = [number for number, row in enumerate(rows, start=2) if len(row) != len(header)]
     if long:

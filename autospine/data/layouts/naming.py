@@ -1,8 +1,7 @@
-"""Which files of a folder make a case: names, channel numbers, masks and subjects.
+"""Which files of a folder make a case: names, channel numbers and subjects.
 
     scan_0000.nii.gz  scan_0001.nii.gz   ->  scan: channels 0 and 1
     scan.nii.gz                          ->  scan: one file with all its channels
-    scan_seg.nii.gz  scan-label.nrrd     ->  masks of scan
 
 Nothing here opens an image, but to ask a lone file how many channels it holds.
 """
@@ -17,18 +16,16 @@ from autospine.data.volume import read_channels, stem, suffix_of
 from autospine.errors import DataError
 
 CHANNEL = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
-_WORD = re.compile(
-    r"seg|segs|segmentations?|masks?|msk|labels?|labelmap|gt|groundtruth|annotations?|dseg|roi|gmseg|wmseg|lesions?",
-    re.IGNORECASE,
-)
-"""What masks are called."""
-_BETWEEN = re.compile(r"[-_. ]")
-_BIDS = "sub-"
+BIDS = "sub-"
+_SEQUENCES = r"t1|t2|t1w|t2w|t2star|pd|stir|flair|dixon|water|fat|space|tse|tirm|dwi|adc|ct|mr|pre|post"
 _SUBJECT = re.compile(
-    rf"({_BIDS}[a-zA-Z0-9]+)_(?:ses|run|acq|task|rec|ce|dir|echo|chunk|part)-.*"
+    rf"({BIDS}[a-zA-Z0-9]+)_.*"
     r"|(.+?)(?:[-_](?:ses|session|visit|tp|timepoint|fu)[-_]?|[-_]?(?:Ses|Session|Visit|TP|FU)[-_]?)\d+"
+    rf"|(.+?)(?:[-_](?i:{_SEQUENCES}))+"
 )
-"""A BIDS name that goes on with an entity, or a name that ends in the number of a session: `p07_visit2`, `p07Ses2`."""
+"""A BIDS name, one that ends in the number of a session (`p07_visit2`, `p07Ses2`), or in sequences (`p07_t2_SPACE`)."""
+UNREAD = (".mhd", ".hdr", ".img", ".mgz", ".mgh", ".nhdr", ".mat", ".npy", ".npz")
+"""Formats of images that are not read, and are told."""
 
 
 def image_files(folder: Path, suffix: str | None) -> list[Path]:
@@ -52,6 +49,13 @@ def image_files(folder: Path, suffix: str | None) -> list[Path]:
             )
         stems[stem(file)] = file
     return files
+
+
+def unread_files(folder: Path) -> tuple[str, ...]:
+    """A note where images lie in `folder` whose format is not read."""
+    names = sorted(entry.name for entry in folder.iterdir() if entry.name.lower().endswith(UNREAD))
+    listed = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
+    return (f"files of formats that are not read, left aside: {listed} (convert them to NIfTI)",) if names else ()
 
 
 def group_files(files: Sequence[Path], whole: Container[str] = ()) -> dict[str, dict[int, Path]]:
@@ -91,7 +95,7 @@ def default_channels(groups: Mapping[str, Mapping[int, Path]]) -> tuple[str, ...
     if count == 1:
         firsts = (channels_in(next(iter(files.values()))) for files in groups.values())
         count = next(filter(None, firsts), 1)
-    shown = {name.rpartition("_")[2] if name.startswith(_BIDS) else "" for name in groups}
+    shown = {name.rpartition("_")[2] if name.startswith(BIDS) else "" for name in groups}
     if count == 1 and len(shown) == 1 and (one := next(iter(shown))) and "-" not in one:
         return (one,)
     return tuple(f"channel_{index}" for index in range(count))
@@ -105,81 +109,18 @@ def channels_in(path: Path) -> int:
         return 0
 
 
-def is_mask_name(name: str) -> bool:
-    """Whether a file name without suffix says that it is a mask: `scan_seg`, `scan-label`, `mask`, `sub-01_dseg`.
-
-    Of BIDS names an entity `label-6` alone says nothing: it may tell two crops apart.
-    """
-    if name.startswith(_BIDS):
-        parts = [part.split("-") for part in name.split("_")]
-        said = [part[0] for part in parts if part[0] != "label"] + [parts[-1][0]]
-        return any(_WORD.fullmatch(word) for word in said)
-    first, *others = _BETWEEN.split(name)
-    return any(_WORD.fullmatch(word) for word in others or [first])
-
-
-def mask_kind(mask: str, image: str) -> str | None:
-    """What tells the mask of this name from other masks of the image; None where it is not a mask of that image.
-
-    Names are without suffix: (`scan_seg`, `scan`) -> `seg`, (`scan_seg`, `scan_T2`) -> `seg`,
-    (`sub-1_seg-vert_run-2_msk`, `sub-1_run-2_T2w`) -> `seg-vert_msk`.
-    """
-    if mask == image:
-        return ""
-    if mask.startswith(image) and _BETWEEN.match(mask[len(image) :]):
-        return mask[len(image) + 1 :]
-    if not is_mask_name(mask):
-        return None
-    parts, own = mask.split("_"), image.split("_")
-    if mask.startswith(_BIDS):
-        # of the image's name only what it shows (T2w) may be missing in the mask's, which names no other
-        shows = [part for part in parts if "-" not in part and not _WORD.fullmatch(part)]
-        if parts[0] != own[0] or any("-" in part for part in own if part not in parts) or not set(shows) <= set(own):
-            return None
-        return "_".join(part for part in parts if part not in own)
-    words = _BETWEEN.split(mask)
-    kind = next((place for place, word in enumerate(words) if place and _WORD.fullmatch(word)), None)
-    if kind is None:
-        return None
-    base = mask[: len("_".join(words[:kind]))]
-    return mask[len(base) + 1 :] if re.match(rf"{re.escape(base)}[-_. ]", image) or base == image else None
-
-
-class MaskKindError(DataError):
-    """Images have masks of several kinds, and none was chosen."""
-
-    def __init__(self, where: Path, kinds: Sequence[str], asked: str | None) -> None:
-        """`kinds` are those that are there."""
-        self.kinds = tuple(kinds)
-        found = f"masks of {len(kinds)} kinds: {', '.join(kinds)}" + (f"; none is {asked!r}" if asked else "")
-        super().__init__(str(where), found, "one kind", f"choose with --masks, such as --masks {kinds[0]}")
-
-
-def choose_kind(kinds: Sequence[str], asked: str | None, where: Path) -> str:
-    """The one of several kinds of masks that was asked for.
-
-    Raises:
-        MaskKindError: none was asked for, or one that is not there.
-    """
-    if asked is not None and asked in kinds:
-        return asked
-    alike = [kind for kind in kinds if asked and asked in kind]
-    if len(alike) == 1:
-        return alike[0]
-    raise MaskKindError(where, kinds, asked)
-
-
 def subjects_of(names: Sequence[str], pattern: str | None) -> dict[str, str]:
     """The subject of each case: by the user's regular expression, by the name of its session, else the case itself.
 
-    Names that differ in the number of a session alone are the cases of somebody who came again, unless that would make
-    all cases one.
+    Names that differ in a session or a sequence alone are the cases of one subject, unless that would make all cases
+    one.
 
     Raises:
         DataError: `pattern` is no regular expression, or finds nothing in a name.
     """
     if pattern is None:
-        found = {name: match[1] or match[2] if (match := _SUBJECT.fullmatch(name)) else name for name in names}
+        matches = {name: _SUBJECT.fullmatch(name) for name in names}
+        found = {name: next(filter(None, match.groups())) if match else name for name, match in matches.items()}
         return found if len(set(found.values())) > 1 else {name: name for name in names}
     return {name: _matched(name, pattern) for name in names}
 
