@@ -216,6 +216,8 @@ def test_bids_without_masks(tmp_path: Path) -> None:
         ("sub-mri_seg-vert_label-6_msk", "sub-mri_label-6_T2w", "seg-vert_msk"),
         ("sub-mri_seg-vert_label-6_msk", "sub-mri_label-7_T2w", None),
         ("case01", "case01", "plain"),
+        ("mask_01", "img_01", "mask"),
+        ("seg_01", "01", "seg"),
         ("case01_T2_SPACE", "case01_T2", None),
     ],
 )

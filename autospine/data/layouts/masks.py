@@ -18,6 +18,7 @@ _WORD = re.compile(
     re.IGNORECASE,
 )
 """What masks are called."""
+_IMAGE = re.compile(r"(?:img|images?|im|scan|vol|volume|mri)[-_. ](?P<rest>.+)", re.IGNORECASE)
 _BETWEEN = re.compile(r"[-_. ]")
 PLAIN = "plain"
 """Kind of a mask that has the very name of its image."""
@@ -48,6 +49,8 @@ class Images:
     def __init__(self, names: Collection[str]) -> None:
         """`names` are without suffix and channel."""
         self._names = frozenset(names)
+        led = ((match["rest"], name) for name in names if (match := _IMAGE.fullmatch(name)))
+        self._rest = {**dict(led), **{name: name for name in names}}
         self._beginning: dict[str, list[str]] = {}
         for name in sorted(names):
             for prefix in beginnings(name):
@@ -76,10 +79,10 @@ class Images:
         return (owners, mask[len(base) + 1 :]) if owners else None
 
     def led(self, mask: str) -> tuple[tuple[str, ...], str] | None:
-        """As `of`, for a mask that has its kind before the name of its image: `seg_scan`."""
+        """As `of`, for a mask that has its kind before the name of its image: `seg_7` of `7` or of `img_7`."""
         first = _BETWEEN.split(mask)[0]
-        image = mask[len(first) + 1 :]
-        return ((image,), first) if _WORD.fullmatch(first) and image in self._names else None
+        image = self._rest.get(mask[len(first) + 1 :])
+        return ((image,), first) if _WORD.fullmatch(first) and image is not None else None
 
 
 def beginnings(name: str) -> Iterator[str]:
