@@ -55,7 +55,9 @@ SHIFT = 0.15
 """What a recipe's `shift = "auto"` comes to where views show from what levels can be counted (`anatomy.read_view`)."""
 BOTTLENECK: Bottleneck = "plain"
 """What a recipe's `bottleneck = "auto"` comes to. Ours."""
-BOTTLENECK_REASON = "multi-scale feature fusion gained nothing beyond noise on lumbar MR (docs/benchmarks/budget.md)"
+BOTTLENECK_REASON = (
+    "multi-scale feature fusion gained nothing beyond noise on lumbar spines and the cord (docs/benchmarks/budget.md)"
+)
 """Why."""
 
 

@@ -224,7 +224,7 @@ def test_bids_without_masks(tmp_path: Path) -> None:
 def test_masks_by_their_names(of_mask: str, of_image: str, kind: str | None) -> None:
     found = Images([of_image, "another"]).of(of_mask)
     assert found == (None if kind is None else ((of_image,), kind))
-    assert kind in (None, "plain") or is_mask_name(of_mask)
+    assert kind in (None, "plain") or of_mask.startswith(kind) or is_mask_name(of_mask)
     assert not is_mask_name(of_image)
 
 
