@@ -346,8 +346,8 @@ def _training(configuration: Configuration, facts: Facts) -> dict[str, str]:
         "training.steps_per_epoch": schedule,
         "training.validation_steps": f"{said}: a quick look after each epoch; the full score comes at the end",
         "training.foreground_jitter": f"{said}: 0 puts the label into the middle of such a patch",
-        "training.oversample_foreground": f"{said}: share of patches forced onto a label; {RULE} has a third, which pays "
-        "in narrow views and does no harm in whole ones (docs/benchmarks/budget.md)",
+        "training.oversample_foreground": f"{said}: share of patches forced onto a label; {RULE} has a third, which "
+        "pays in narrow views and does no harm in whole ones (docs/benchmarks/budget.md)",
         "training.shift": shift_reason(recipe, facts.view),
         "training.mirror_axes": mirror,
         "training.rotation_deg": rotation,
