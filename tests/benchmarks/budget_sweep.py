@@ -25,6 +25,7 @@ from safetensors.torch import load_file
 
 from autospine.data.dataset import open_dataset
 from autospine.data.folds import make_folds
+from autospine.data.structure import Reading
 from autospine.evaluation.score import score_cases
 from autospine.inference.levels import agree_on_levels
 from autospine.inference.predictor import predict_logits
@@ -47,7 +48,7 @@ def main() -> None:
     """Plan, narrow, prepare, train, predict the fold's validation cases, score."""
     asked = parse()
     torch.set_num_threads(asked.threads)
-    dataset = open_dataset(asked.dataset, subjects=asked.subjects)
+    dataset = open_dataset(asked.dataset, Reading(subjects=asked.subjects))
     fingerprint, recipe = extract_fingerprint(dataset), load_recipe(asked.recipe)
     plan = make_plan(fingerprint, recipe)
     full = plan.configuration(asked.configuration)

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from autospine.data.dataset import load_case, open_dataset
+from autospine.data.structure import Reading
 from autospine.planning.fingerprint import extract_fingerprint
 from autospine.planning.loss import usual_sizes
 from autospine.planning.planner import make_plan
@@ -33,7 +34,7 @@ def main() -> None:
     parser.add_argument("--subjects")
     parser.add_argument("--configuration", default="2d")
     asked = parser.parse_args()
-    dataset = open_dataset(asked.dataset, subjects=asked.subjects)
+    dataset = open_dataset(asked.dataset, Reading(subjects=asked.subjects))
     fingerprint = extract_fingerprint(dataset)
     plan = make_plan(fingerprint, Recipe())
     full = plan.configuration(asked.configuration)
