@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from autospine.data.dataset import read_case
 from autospine.data.findings import Finding
-from autospine.data.structure import IGNORED, Case, Dataset, LoadedCase
+from autospine.data.structure import Case, Dataset, LoadedCase, in_a_class
 from autospine.data.survey import Note, compare_cases, note_case
 from autospine.errors import DataError
 
@@ -109,7 +109,7 @@ def _doubts(dataset: Dataset, loaded: LoadedCase) -> list[Finding]:
             findings.append(Finding("warning", case.name, images, found, "an image", "export it again"))
     if loaded.label is None:
         findings.append(Finding("warning", case.name, images, "no mask", "", "it is left out of training"))
-    elif not np.any((loaded.label > 0) & (loaded.label != IGNORED)):
+    elif not in_a_class(loaded.label).any():
         findings.append(
             Finding("warning", case.name, str(case.label), "an empty mask", "", "keep it only if nothing is to be seen")
         )

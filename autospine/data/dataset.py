@@ -188,7 +188,7 @@ def read_case(dataset: Dataset, case: Case, report: Callable[[DataError], None])
         tell(
             DataError(
                 ", ".join(str(path) for path in case.images),
-                f"{held} channel{'s' if held != 1 else ''}",
+                _channels(held),
                 f"{len(dataset.channels)} ({', '.join(dataset.channels)})",
                 "give every channel as <case>_0000, <case>_0001, ... or correct the channel names",
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,12 @@ from autospine.data.geometry import Volume
 
 IGNORED = 255
 """In loaded masks: nobody knows what is there. Such voxels count neither in training nor in scores."""
+
+
+def in_a_class(label: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.bool_]:
+    """Which voxels of a loaded mask belong to a class: neither background nor `IGNORED`."""
+    held: npt.NDArray[np.bool_] = (label > 0) & (label != IGNORED)
+    return held
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from autospine.data.findings import Finding
-from autospine.data.structure import IGNORED, Dataset, LoadedCase
+from autospine.data.structure import IGNORED, Dataset, LoadedCase, in_a_class
 
 THUMBNAIL = 16
 """Edge of a thumbnail, voxels."""
@@ -75,7 +75,7 @@ def note_case(loaded: LoadedCase) -> Note:
     if label is not None:
         coarsest = int(np.argmax(spacing))
         others = tuple(axis for axis in range(3) if axis != coarsest)
-        held = np.any((label > 0) & (label != IGNORED), axis=others)
+        held = in_a_class(label).any(axis=others)
         slices = (int(held.sum()), label.shape[coarsest])
         for index, box in enumerate(ndimage.find_objects(label, max_label=IGNORED - 1), start=1):
             if box is not None:

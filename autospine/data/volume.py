@@ -64,7 +64,7 @@ def read_volume(path: Path) -> Volume:
 
     The fourth dimension of a 4D file is its channels.
 
-    Raises `DataError` naming the file where it is missing, not an image, damaged or cut off, of more than three
+    Raises `DataError` naming the file where it is missing, not an image, damaged or cut off, of more than four
     dimensions, complex, with NaN or infinite voxels, or without a usable grid (spacing, origin or direction not
     finite, axes not at right angles).
     """

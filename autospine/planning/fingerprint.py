@@ -24,7 +24,7 @@ from scipy import ndimage
 from autospine.data.box import nonzero_box
 from autospine.data.check import image_digest, inspect_case
 from autospine.data.findings import Finding
-from autospine.data.structure import IGNORED, Case, Dataset
+from autospine.data.structure import Case, Dataset, in_a_class
 from autospine.errors import DataError
 from autospine.planning.convert import REPLAN, from_table, to_table
 
@@ -187,7 +187,7 @@ def _measure(dataset: Dataset, case: Case, *, count: int) -> _Measured:
     )
     # Seeded by the case's name, so that adding a case changes no other case's draw.
     generator = np.random.default_rng(zlib.crc32(case.name.encode()))
-    foreground = np.flatnonzero((label > 0) & (label != IGNORED))
+    foreground = np.flatnonzero(in_a_class(label))
     if foreground.size == 0:
         return _Measured(findings, fingerprint, None)
     drawn = generator.choice(foreground, count, replace=True)

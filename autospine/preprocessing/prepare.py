@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autospine.data.box import nonzero_box
-from autospine.data.structure import IGNORED
+from autospine.data.structure import IGNORED, in_a_class
 from autospine.planning.plan import Configuration, IntensityPlan
 from autospine.preprocessing.normalise import nonzero_mask, normalise
 from autospine.preprocessing.resample import argmax_on_grid, resample_image, resample_label, resampled_shape
@@ -128,7 +128,7 @@ def prepare_case(
 def without_unlabelled_slices(label: npt.NDArray[np.uint8], axis: int) -> npt.NDArray[np.uint8]:
     """`label` (Z, Y, X) with the slices across `axis` that hold no class `IGNORED`, where others hold one."""
     others = tuple(other for other in range(3) if other != axis)
-    held = np.any((label > 0) & (label != IGNORED), axis=others)
+    held = in_a_class(label).any(axis=others)
     if not held.any():
         return label
     left = label.copy()

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autospine.data.files import atomic_path
-from autospine.data.structure import IGNORED
+from autospine.data.structure import in_a_class
 from autospine.errors import DataError
 
 if TYPE_CHECKING:
@@ -246,7 +246,7 @@ def _best_slice(masks: list[npt.NDArray[Any]], size: int, axis: int) -> int:
     """Index of the slice with most foreground in the first mask that has any, else the middle one."""
     others = tuple(other for other in range(3) if other != axis)
     for mask in masks:
-        counts = np.count_nonzero((mask > 0) & (mask != IGNORED), axis=others)
+        counts = np.count_nonzero(in_a_class(mask), axis=others)
         if counts.any():
             return int(np.argmax(counts))
     return size // 2

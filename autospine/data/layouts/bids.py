@@ -52,15 +52,18 @@ class _Mask:
 
 def evidence(root: Path) -> str | None:
     """What speaks for this layout."""
-    folders = (folder for pattern in (*_IMAGES, *_FLAT) for folder in sorted(root.glob(pattern)))
-    found = next((folder for folder in folders if folder.is_dir()), None)
+    found = next(_image_folders(root), None)
     return None if found is None else found.relative_to(root).as_posix() + "/"
+
+
+def _image_folders(root: Path) -> Iterator[Path]:
+    """The folders that images lie in."""
+    return (folder for pattern in (*_IMAGES, *_FLAT) for folder in sorted(root.glob(pattern)) if folder.is_dir())
 
 
 def read(root: Path, reading: Reading) -> Contents:
     """Cases by session, channels by what the masks segment."""
-    folders = [folder for pattern in (*_IMAGES, *_FLAT) for folder in sorted(root.glob(pattern)) if folder.is_dir()]
-    files = [path for folder in folders for path in image_files(folder, None)]
+    files = [path for folder in _image_folders(root) for path in image_files(folder, None)]
     images = [_image(path) for path in files if not is_mask_name(stem(path))]
     if not images:
         raise DataError(str(root), "no images under sub-*/anat/", "a BIDS dataset")
