@@ -33,10 +33,10 @@ def evidence(root: Path) -> str | None:
 
 def read(root: Path, reading: Reading) -> Contents:
     """Cases by study, subjects by patient, channels by the names of the series' folders."""
-    folders = list(series_folders(root))
-    base = _base(root, folders)
-    segmentations = [path for folder in folders for path in dicom_files(folder) if is_segmentation(path)]
-    cases, homes = _cases(root, base, folders, set(segmentations))
+    files = {folder: dicom_files(folder) for folder in series_folders(root)}
+    base = _base(root, list(files))
+    segmentations = [path for held in files.values() for path in held if is_segmentation(path)]
+    cases, homes = _cases(root, base, files, set(segmentations))
     if not cases:
         raise DataError(str(root), "no DICOM image", "a folder with a DICOM series per case")
     roles = {name: {_role(one.folder, series): one for one in series} for name, series in cases.items()}
@@ -71,12 +71,12 @@ def _is_shared(root: Path, path: Path) -> bool:
 
 
 def _cases(
-    root: Path, base: Path, folders: list[Path], segmentations: set[Path]
+    root: Path, base: Path, files: dict[Path, list[Path]], segmentations: set[Path]
 ) -> tuple[dict[str, list[Series]], dict[str, Path]]:
     """Case -> its series; case -> the folder that is its own."""
     studies: dict[tuple[str, str], list[Series]] = {}
-    for folder in folders:
-        if not _is_shared(root, folder) and not set(dicom_files(folder)) <= segmentations:
+    for folder, objects in files.items():
+        if not _is_shared(root, folder) and not set(objects) <= segmentations:
             series = describe_series(folder)
             top = root.resolve().name if folder == base else folder.relative_to(base).parts[0]
             studies.setdefault((top, series.study), []).append(series)
