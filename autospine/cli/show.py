@@ -137,6 +137,9 @@ def show_description(description: Description) -> None:
     for kind, one in description.datasets:
         listed = ", ".join(f"{label.name} = {label.value}" for label in one.labels) or "none: no case has a mask"
         table.add_row(f"labels of {escape(kind)}" if kind else "labels", escape(listed))
+        for index, region in enumerate(one.regions):
+            made = f"{region.name} = {' + '.join(map(str, region.values))}, written as {region.written}"
+            table.add_row("" if index else "regions", escape(made))
     without = sum(case.label is None for case in dataset.cases)
     masks = "each with a mask" if not without else f"{without} of them without a mask"
     masks = "without masks" if without == len(dataset.cases) else masks

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autospine.data import dicom
-from autospine.data.description import counted
+from autospine.data.description import Declared, counted
 from autospine.data.geometry import (
     Geometry,
     Volume,
@@ -60,18 +60,18 @@ def open_dataset(root: Path, reading: Reading = Reading()) -> Dataset:
         case if case.subject and reading.subjects is None else replace(case, subject=subjects[case.name])
         for case in contents.cases
     )
-    classes = contents.classes
-    if classes is None:
-        classes = _classes_of_masks([case.label for case in cases if case.label is not None], root)
-    labels = tuple(Label(*named) for named in classes)
+    named = contents.labels
+    if named is None:
+        named = Declared(_classes_of_masks([case.label for case in cases if case.label is not None], root))
     return Dataset(
         name=dataset_name(root),
         root=root,
         channels=contents.channels,
-        labels=labels,
+        labels=tuple(Label(*label) for label in named.classes),
         cases=cases,
-        sides=contents.sides,
-        ignore=contents.ignore,
+        sides=named.sides,
+        ignore=named.ignore,
+        regions=named.regions,
         layout=layout.name,
         notes=contents.notes,
     )

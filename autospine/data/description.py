@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from autospine.data.structure import Region
 from autospine.data.volume import IMAGE_SUFFIXES
 from autospine.errors import DataError
 
@@ -18,6 +20,9 @@ SIDES = "sides"
 """Key of a description: labels of the left side with their partners of the right, {"left_ES": "right_ES"}."""
 IGNORE = "ignore"
 """Name of the label of what is not annotated."""
+ORDER = "regions_class_order"
+"""Key of a description: the value that each region is written as, in the order of the regions."""
+_EXAMPLE = '{"background": 0, "L5": 1, "L4": 2}'
 _MOST_CLASSES = 254  # class indices are uint8, 0 is background, 255 is not annotated
 
 
@@ -37,44 +42,85 @@ def file_ending(content: Mapping[str, Any], where: Path) -> str | None:
     return ending
 
 
-def labels(named: Any, where: Path) -> tuple[tuple[str, int], ...]:
-    """Classes by value from {"L5": 1} or {"1": "L5"}, without the background and a label called `ignore`."""
-    example = '{"background": 0, "L5": 1, "L4": 2}'
+@dataclass(frozen=True)
+class Declared:
+    """What a description says of the labels."""
+
+    classes: tuple[tuple[str, int], ...]
+    """(name, value in the masks) by value, without the background."""
+    ignore: int | None = None
+    """Value of voxels that are not annotated."""
+    sides: tuple[tuple[str, str], ...] = ()
+    """(left, right) names of classes that are paired."""
+    regions: tuple[Region, ...] = ()
+    """What is segmented, where that are overlapping unions of classes."""
+
+
+def declared(named: Any, where: Path, *, paired: Any = None, order: Any = None) -> Declared:
+    """The labels of a description at `where`.
+
+    Args:
+        named: {"L5": 1} or {"1": "L5"}, and regions of several values, {"tumour": [1, 2, 3]}.
+        where: for messages.
+        paired: labels of the left with their partners of the right, {"left_ES": "right_ES"}.
+        order: the value that each region is written as; later regions are written over earlier ones.
+    """
+    values = _values(named, where)
+    ignored = next((held for name, held in values.items() if name.lower() == IGNORE), None)
+    others = [value for name, held in values.items() if name.lower() != IGNORE for value in held]
+    if ignored is not None and (len(ignored) > 1 or ignored[0] in (0, *others)):
+        said = " or ".join(map(str, ignored))
+        raise DataError(str(where), f'"ignore" is {said}', "a value that no other label has")
+    regional = any(len(held) > 1 for held in values.values())
+    known = {name: held for name, held in values.items() if name.lower() != IGNORE and held != (0,)}
+    held_twice = [name for name, held in known.items() if len(set(held)) < len(held) or (regional and 0 in held)]
+    alone = {held[0]: name for name, held in known.items() if len(held) == 1}
+    repeated = len(alone) < sum(len(held) == 1 for held in known.values())
+    background = any(name.lower() == "background" and held != (0,) for name, held in values.items())
+    if held_twice or repeated or background or sum(held == (0,) for held in values.values()) > 1:
+        raise DataError(str(where), f'"labels" is {named!r}', f"a name and a value each, background 0: {_EXAMPLE}")
+    every = sorted({value for held in known.values() for value in held})
+    classes = counted(tuple((alone.get(value, f"label_{value}"), value) for value in every), where)
+    if len(dict(classes)) < len(classes):
+        raise DataError(str(where), f'"labels" is {named!r}', "no label called `label_<value>` after another value")
+    regions = _regions(known, order, where) if regional else ()
+    return Declared(classes, None if ignored is None else ignored[0], _sides(paired, classes, where), regions)
+
+
+def _values(named: Any, where: Path) -> dict[str, tuple[int, ...]]:
+    """Name -> values, as they are declared."""
     if not isinstance(named, dict) or not named:
-        raise DataError(str(where), f'"labels" is {named!r}', example)
-    found: list[tuple[str, int]] = []
+        raise DataError(str(where), f'"labels" is {named!r}', _EXAMPLE)
+    found: dict[str, tuple[int, ...]] = {}
     for key, content in named.items():
-        if isinstance(content, list | tuple):
-            raise DataError(
-                str(where),
-                f"a region of several labels ({key!r})",
-                "one value per class",
-                "give each class a value of its own; regions are not read by this version",
-            )
         name, value = (content, key) if isinstance(content, str) and str(key).isdigit() else (key, content)
-        if isinstance(value, bool) or not re.fullmatch(r"\d{1,9}", str(value)):
-            raise DataError(str(where), f"label {name!r} has the value {value!r}", f"whole numbers from 0, {example}")
-        found.append((str(name), int(value)))
-    found = [label for label in found if label[0].lower() != IGNORE]
-    repeated = min(len({name for name, _ in found}), len({value for _, value in found})) < len(found)
-    if repeated or any(name.lower() == "background" and value != 0 for name, value in found):
-        raise DataError(str(where), f'"labels" is {named!r}', f"a name and a value each, background 0: {example}")
-    return counted(tuple(sorted((label for label in found if label[1] != 0), key=lambda label: label[1])), where)
+        held = value if isinstance(value, list | tuple) else [value]
+        if not held or any(isinstance(one, bool) or not re.fullmatch(r"\d{1,9}", str(one)) for one in held):
+            raise DataError(str(where), f"label {name!r} has the value {value!r}", f"whole numbers from 0, {_EXAMPLE}")
+        if str(name) in found:
+            raise DataError(str(where), f"two labels called {name!r}", f"a name and a value each: {_EXAMPLE}")
+        found[str(name)] = tuple(map(int, held))
+    return found
 
 
-def ignored_value(named: Any, where: Path) -> int | None:
-    """The value of the label called `ignore` in {"ignore": 3} or {"3": "ignore"}; None where there is none."""
-    for key, content in named.items() if isinstance(named, dict) else ():
-        name, value = (content, key) if isinstance(content, str) and str(key).isdigit() else (key, content)
-        if str(name).lower() == IGNORE:
-            others = [other for _, other in labels(named, where)]
-            if int(value) == 0 or int(value) in others:
-                raise DataError(str(where), f'"ignore" is {value!r}', "a value that no other label has")
-            return int(value)
-    return None
+def _regions(values: Mapping[str, tuple[int, ...]], order: Any, where: Path) -> tuple[Region, ...]:
+    """The regions with the value that each is written as."""
+    form = f"a list of {len(values)} values, one for each of {', '.join(values)}, that lies in it"
+    remedy = "name the large regions first: later ones are written over them"
+    whole = isinstance(order, list) and all(isinstance(value, int) and not isinstance(value, bool) for value in order)
+    if (
+        not whole
+        or len(order) != len(values)
+        or any(value not in held for value, held in zip(order, values.values(), strict=True))
+    ):
+        found = f'"labels" holds regions of several values, and "{ORDER}" is {order!r}'
+        raise DataError(str(where), found[:300], form, remedy)
+    return tuple(
+        Region(name, tuple(sorted(held)), value) for (name, held), value in zip(values.items(), order, strict=True)
+    )
 
 
-def sides(named: Any, classes: Sequence[tuple[str, int]], where: Path) -> tuple[tuple[str, str], ...]:
+def _sides(named: Any, classes: Sequence[tuple[str, int]], where: Path) -> tuple[tuple[str, str], ...]:
     """(left, right) pairs of classes from {"left_ES": "right_ES"}; none where nothing is said."""
     known = {name for name, _ in classes}
     pairs = tuple(named.items()) if isinstance(named, dict) else ()

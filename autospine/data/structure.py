@@ -32,6 +32,17 @@ class Label:
 
 
 @dataclass(frozen=True)
+class Region:
+    """A union of classes that is segmented as one; regions may overlap."""
+
+    name: str
+    values: tuple[int, ...]
+    """Values in the masks of the classes in it."""
+    written: int
+    """Value that it is written as, one of `values`."""
+
+
+@dataclass(frozen=True)
 class Case:
     """The files of one image and its mask."""
 
@@ -62,6 +73,8 @@ class Dataset:
     """(left, right) names of labels that the dataset pairs itself."""
     ignore: int | None = None
     """Value in the masks on disk of voxels that are not annotated."""
+    regions: tuple[Region, ...] = ()
+    """What is segmented, where that are overlapping unions of classes; later ones are written over earlier ones."""
     layout: str = ""
     """Name of the layout that it was read in."""
     notes: tuple[str, ...] = ()

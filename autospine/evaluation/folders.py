@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from autospine.data.description import IGNORE, SIDES
+from autospine.data.description import ORDER, SIDES, declared
 from autospine.data.files import read_json
 from autospine.data.geometry import Volume, same_grid
 from autospine.data.volume import IMAGE_SUFFIXES, read_volume, stem
@@ -67,9 +67,9 @@ def evaluate_folders(
         else:
             pairs.append((chosen[0], reference))
 
-    declared, ignored = _declared_labels(reference_folder)
+    known, ignored = _declared_labels(reference_folder)
     if labels is None:
-        labels = declared or _found_labels([reference for _, reference in pairs], problems)
+        labels = known or _found_labels([reference for _, reference in pairs], problems)
     scores = score_cases(_read_pairs(pairs, problems, progress), labels, ignored)
     if problems:
         unique = list(dict.fromkeys(problems))
@@ -127,23 +127,24 @@ def _mask_files(path: Path) -> dict[str, list[Path]]:
 def _declared_labels(reference: Path) -> tuple[Labels | None, int | None]:
     """Labels that a dataset.json or labels.json in or beside the reference folder names, and the value to ignore.
 
-    Both directions are read: {"L1": 5} and the older {"5": "L1"}. Declared regions (lists of values) are not labels.
+    Both directions are read: {"L1": 5} and the older {"5": "L1"}; of regions, all their values.
     """
     folder = reference.parent if reference.is_file() else reference
     for file in (parent / name for parent in (folder, folder.parent) for name in ("dataset.json", "labels.json")):
         if not file.is_file():
             continue
-        declared = read_json(file)
-        entries = declared.get("labels") if file.name == "dataset.json" and isinstance(declared, dict) else declared
+        content = read_json(file)
+        entries = content.get("labels") if file.name == "dataset.json" and isinstance(content, dict) else content
         if not isinstance(entries, dict):
             continue
-        pairs = [(str(name), value) for name, value in entries.items() if name != SIDES]
-        if all(name.isdigit() for name, _ in pairs):
-            pairs = [(str(value), int(name)) for name, value in pairs]
-        if all(isinstance(value, int) for _, value in pairs):
-            ignored = next((value for name, value in pairs if name.lower() == IGNORE), None)
-            named = [(name, value) for name, value in pairs if value > 0 and value != ignored]
-            return tuple(sorted(named, key=lambda pair: pair[1])), ignored
+        order = (content if file.name == "dataset.json" else entries).get(ORDER)
+        try:
+            known = declared(
+                {key: value for key, value in entries.items() if key not in (SIDES, ORDER)}, file, order=order
+            )
+        except DataError:
+            continue  # whatever it describes, it is not these masks
+        return tuple((region.name, region.values) for region in known.regions) or known.classes, known.ignore
     return None, None
 
 

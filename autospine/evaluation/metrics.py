@@ -51,14 +51,17 @@ METRICS = ("dice", "iou", "precision", "sensitivity", "specificity", "hd95_mm")
 
 
 def class_metrics(
-    prediction: npt.NDArray[Any], reference: npt.NDArray[Any], label: int, spacing_mm: tuple[float, ...]
+    prediction: npt.NDArray[Any],
+    reference: npt.NDArray[Any],
+    label: int | tuple[int, ...],
+    spacing_mm: tuple[float, ...],
 ) -> ClassMetrics:
-    """Metrics of class `label`.
+    """Metrics of the class or region `label`.
 
     Args:
         prediction: labels (Z, Y, X).
         reference: labels (Z, Y, X), the same shape.
-        label: the value that marks the class in both.
+        label: the value that marks the class in both, or those of the classes in a region.
         spacing_mm: voxel size per axis (Z, Y, X).
 
     Raises:
@@ -68,7 +71,9 @@ def class_metrics(
         raise ValueError(f"prediction {prediction.shape} and reference {reference.shape} differ in shape")
     if len(spacing_mm) != reference.ndim or min(spacing_mm) <= 0:
         raise ValueError(f"spacing {spacing_mm} is not one positive number for each of {reference.ndim} axes")
-    predicted, expected = prediction == label, reference == label
+    predicted, expected = (
+        part == label if isinstance(label, int) else np.isin(part, label) for part in (prediction, reference)
+    )
     predicted_voxels, reference_voxels = int(np.count_nonzero(predicted)), int(np.count_nonzero(expected))
     if predicted_voxels == 0 and reference_voxels == 0:
         nan = math.nan

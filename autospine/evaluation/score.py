@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from autospine.evaluation.metrics import EMPTY_RULE, METRICS, ClassMetrics, class_metrics
 
-Labels = tuple[tuple[str, int], ...]
+Labels = tuple[tuple[str, int | tuple[int, ...]], ...]
+"""(name, value, or the values of a region) of what is scored."""
 ScoredCase = tuple[str, npt.NDArray[Any], npt.NDArray[Any], tuple[float, ...]]
 
 
@@ -81,7 +82,7 @@ def score_cases(cases: Iterable[ScoredCase], labels: Labels, ignored: int | None
 
     Args:
         cases: what to score; a generator keeps one case in memory.
-        labels: (name, value in the arrays) of each class.
+        labels: (name, value in the arrays) of each class; of a region, its values.
         ignored: value in the references of voxels that are not annotated; they count for nothing.
     """
     scored = []

@@ -64,9 +64,10 @@ def segment(
 
     def first_labels(stage: Model, target: PreparedCase) -> npt.NDArray[np.uint8]:
         """What `stage` says on the grid of `target`; its own image is let go of with the return."""
-        case, resampling = prepared_for(stage.card), stage.card.configuration.resampling
-        logits = logits_of(stage, case)
-        return onto_next_grid(logits, case.properties, target.properties, target.image.shape[1:], resampling)
+        case, configuration = prepared_for(stage.card), stage.card.configuration
+        logits, shape = logits_of(stage, case), target.image.shape[1:]
+        how = configuration.resampling, configuration.regions
+        return onto_next_grid(logits, case.properties, target.properties, shape, *how)
 
     prepared = prepared_for(model.card)
     labels = None if previous is None else first_labels(previous, prepared)

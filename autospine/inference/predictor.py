@@ -108,7 +108,7 @@ def _network_input(volume: Tensor, previous: Tensor | None, tile: Tile, configur
     scan = volume[(slice(None), *tile)]
     if previous is None:
         return scan
-    classes = torch.arange(1, configuration.network.out_channels).view(-1, 1, 1, 1)
+    classes = torch.arange(1, configuration.classes + 1).view(-1, 1, 1, 1)
     return torch.cat((scan, (previous[tile] == classes).to(scan.dtype)))
 
 
@@ -123,10 +123,8 @@ def _mean_logits(
 
     Mirrored from right to left, sides swap: in what enters of a previous stage, and in what comes out.
     """
-    outputs, sides = configuration.network.out_channels, configuration.sides
-    swapped = list(range(outputs) if sides is None else sides.swapped(outputs))
-    scans = inputs.shape[1] - (outputs - 1 if configuration.previous is not None else 0)
-    entering = [*range(scans), *(scans + value - 1 for value in swapped[1 : 1 + inputs.shape[1] - scans])]
+    sides, entering = configuration.sides, list(configuration.mirrored_channels)
+    swapped = [] if sides is None else list(sides.swapped(configuration.network.out_channels))
     flips = [
         tuple(axis + 2 for axis in chosen)
         for count in range(len(axes) + 1)

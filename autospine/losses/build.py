@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from autospine.losses.deep_supervision import DeepSupervision
 from autospine.losses.dice import soft_dice_loss
+from autospine.losses.regions import RegionDiceCrossEntropy
 from autospine.losses.size_adaptive import size_adaptive_cross_entropy, weight_tensor
-from autospine.planning.plan import LossPlan
+from autospine.planning.plan import LossPlan, RegionsPlan
 
 
 class DiceCrossEntropy(nn.Module):
@@ -43,10 +46,12 @@ class DiceCrossEntropy(nn.Module):
             return dice + size_adaptive_cross_entropy(log_probabilities, target, self.weight)
 
 
-def build_loss(plan: LossPlan, outputs: int) -> DeepSupervision:
+def build_loss(plan: LossPlan, outputs: int, regions: RegionsPlan | None = None) -> DeepSupervision:
     """The loss of a network with `outputs` outputs: called with (outputs, target (B, *patch) int64) -> scalar.
 
-    Move it to the network's device: it holds the class weights.
+    With `regions` the network's channels are these, and the target holds the classes that they are made of. Move it to
+    the network's device: it holds the class weights.
     """
-    loss = DiceCrossEntropy(class_weights=plan.class_weights, batch_dice=plan.batch_dice, smooth=plan.smooth)
+    kind = DiceCrossEntropy if regions is None else partial(RegionDiceCrossEntropy, regions)
+    loss = kind(class_weights=plan.class_weights, batch_dice=plan.batch_dice, smooth=plan.smooth)
     return DeepSupervision(loss, outputs)

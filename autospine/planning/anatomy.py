@@ -86,6 +86,8 @@ def _swaps(
     """
     places = {name: place for place, name in enumerate(names)}
     partner = {places[one]: places[other] for pair in pairs for one, other in (pair, pair[::-1])}
+    if fingerprint.regions:  # what is learnt there is no class that could swap with another
+        return ()
     sided = {place for place, name in enumerate(names) if _SIDE_WORDS & set(_words(name))}
     if len(partner) != 2 * len(pairs) or not sided <= partner.keys():
         return ()
@@ -184,6 +186,8 @@ def read_levels(fingerprint: Fingerprint) -> tuple[int, tuple[int, ...]] | None:
     them about as long as it is apart from the next: vertebrae, or discs.
     """
     count = len(fingerprint.labels)
+    if fingerprint.regions:  # they overlap: no voxel is one level alone
+        return None
     found = []
     for axis, (chain, _, _) in enumerate(_chains(fingerprint)):
         if len(chain) == count >= LEAST_LEVELS:

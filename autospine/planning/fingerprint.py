@@ -96,6 +96,9 @@ class Fingerprint:
     """One per channel."""
     sides: tuple[tuple[str, str], ...] = ()
     """(left, right) names of labels that the data set pairs itself; empty: their names tell."""
+    regions: tuple[tuple[str, tuple[int, ...], int], ...] = ()
+    """(name, values on disk of the labels in it, the value it is written as) of overlapping unions of labels that are
+    segmented in their place."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain dicts and lists."""
@@ -153,6 +156,7 @@ def extract_fingerprint(
         cases=fingerprints,
         intensities=_intensities(samples, len(dataset.channels)),
         sides=dataset.sides,
+        regions=tuple((region.name, region.values, region.written) for region in dataset.regions),
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from autospine.errors import PlanError
 from autospine.planning import rules
 from autospine.planning.fingerprint import CaseFingerprint, Fingerprint
-from autospine.planning.plan import Configuration, LossPlan
+from autospine.planning.plan import Configuration, LossPlan, RegionsPlan
 from autospine.planning.recipe import Recipe
 
 
@@ -26,10 +26,38 @@ def usual_sizes(
     )
 
 
-def plan_loss(recipe: Recipe, sizes: Sequence[float], *, batch_dice: bool) -> LossPlan:
-    """The recipe's loss, or the one that the class sizes ask for."""
-    kind = recipe.loss_kind(rules.size_ratio(sizes))
-    weights = rules.size_adaptive_weights(sizes, recipe.alpha, recipe.weight_cap)
+def planned_regions(fingerprint: Fingerprint) -> RegionsPlan | None:
+    """`regions` of every configuration."""
+    index = {value: place for place, (_, value) in enumerate(fingerprint.labels, start=1)}
+    if not fingerprint.regions:
+        return None
+    names, values, written = zip(*fingerprint.regions, strict=True)
+    return RegionsPlan(
+        names, tuple(tuple(index[value] for value in held) for held in values), tuple(index[value] for value in written)
+    )
+
+
+def target_sizes(sizes: Sequence[float], regions: RegionsPlan | None) -> tuple[float, ...]:
+    """Size of what is segmented, from the usual sizes of the classes: a region is as large as those in it together."""
+    if regions is None:
+        return tuple(sizes)
+    return tuple(sum(sizes[value - 1] for value in held) for held in regions.classes)
+
+
+def loss_weights(
+    sizes: Sequence[float], regions: RegionsPlan | None, alpha: float, weight_cap: float
+) -> tuple[float, ...]:
+    """Size-adaptive weights, one per network output, from the usual sizes of the classes."""
+    weights = rules.size_adaptive_weights(target_sizes(sizes, regions), alpha, weight_cap)
+    return weights if regions is None else weights[1:]
+
+
+def plan_loss(
+    recipe: Recipe, sizes: Sequence[float], *, batch_dice: bool, regions: RegionsPlan | None = None
+) -> LossPlan:
+    """The recipe's loss, or the one that the usual sizes of the classes ask for."""
+    kind = recipe.loss_kind(rules.size_ratio(target_sizes(sizes, regions)))
+    weights = loss_weights(sizes, regions, recipe.alpha, recipe.weight_cap)
     plain = tuple(1.0 for _ in weights)
     adaptive = kind == "dice_size_adaptive_ce"
     return LossPlan(kind, weights if adaptive else plain, batch_dice, alpha=recipe.alpha, weight_cap=recipe.weight_cap)
@@ -58,4 +86,4 @@ def fold_loss(configuration: Configuration, fingerprint: Fingerprint, training_c
 
 def _weights(configuration: Configuration, cases: Sequence[CaseFingerprint]) -> tuple[float, ...]:
     sizes = usual_sizes(cases, configuration.axis_order, configuration.spacing_mm)
-    return rules.size_adaptive_weights(sizes, configuration.loss.alpha, configuration.loss.weight_cap)
+    return loss_weights(sizes, configuration.regions, configuration.loss.alpha, configuration.loss.weight_cap)

@@ -58,7 +58,15 @@ class ModelCard:
         """What the weights and a prediction's meaning depend on."""
         one = self.configuration
         prepared = (one.axis_order, one.spacing_mm, one.normalisation, one.use_mask, one.resampling)
-        entering = (one.patch, one.neighbours, one.previous, one.network, one.training.mirror_axes, one.sides)
+        entering = (
+            one.patch,
+            one.neighbours,
+            one.previous,
+            one.network,
+            one.training.mirror_axes,
+            one.sides,
+            one.regions,
+        )
         return self.channels, self.labels, self.intensities, prepared, entering
 
     @staticmethod

@@ -8,7 +8,7 @@ stands first; every other tuple of a configuration is in that *planned* order.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any, Literal, get_args
@@ -45,7 +45,7 @@ class NetworkPlan:
     in_channels: int
     """Channels that enter the network: image channels times slices, and one per class of a previous stage."""
     out_channels: int
-    """Background plus the classes."""
+    """Background plus the classes, or the regions."""
     features: tuple[int, ...]
     """Feature maps of each stage."""
     kernels: tuple[tuple[int, ...], ...]
@@ -67,7 +67,7 @@ class NetworkPlan:
         with Checks("network.") as check:
             check.ranges(self)
             check(self.in_channels > 0, "in_channels", self.in_channels, "at least 1")
-            check(self.out_channels > 1, "out_channels", self.out_channels, "background and at least one class")
+            check(self.out_channels > 0, "out_channels", self.out_channels, "at least 1")
             if check(stages > 0, "features", self.features, "a width per stage"):
                 self._check_stages(check, stages)
 
@@ -112,9 +112,9 @@ class LossPlan:
     kind: LossKind
     """Which cross entropy stands beside Dice."""
     class_weights: tuple[float, ...]
-    """Weight per class in the cross entropy, background first. `dice_ce`: as they stand, all ones unless they are
-    edited. `dice_size_adaptive_ce`: what `alpha` and `weight_cap` make of the sizes, or all ones to have that worked
-    out; a training takes them from its own cases."""
+    """Weight per class in the cross entropy, background first, or per region. `dice_ce`: as they stand, all ones unless
+    they are edited. `dice_size_adaptive_ce`: what `alpha` and `weight_cap` make of the sizes, or all ones to have that
+    worked out; a training takes them from its own cases."""
     batch_dice: bool
     """Dice over the batch as one volume, else per sample."""
     smooth: float = 1e-5
@@ -126,10 +126,10 @@ class LossPlan:
 
     def __post_init__(self) -> None:
         """Check the weights."""
-        usable = len(self.class_weights) > 1 and min(self.class_weights) > 0
+        usable = len(self.class_weights) > 0 and min(self.class_weights) > 0
         with Checks("loss.") as check:
             check.ranges(self)
-            check(usable, "class_weights", self.class_weights, "a weight above 0 per class, background first")
+            check(usable, "class_weights", self.class_weights, "a weight above 0 per network output")
 
 
 @dataclass(frozen=True)
@@ -205,6 +205,33 @@ class SidesPlan:
         """What each of the outputs 0 to `classes` - 1 stands for in a mirrored patch."""
         partner = {one: other for pair in self.pairs for one, other in (pair, pair[::-1])}
         return tuple(partner.get(value, value) for value in range(classes))
+
+
+@dataclass(frozen=True)
+class RegionsPlan:
+    """Overlapping unions of classes, each an output of its own, yes or no in every voxel.
+
+    In a segmentation each is written as one of its classes, a later region over an earlier one.
+    """
+
+    names: tuple[str, ...]
+    classes: tuple[tuple[int, ...], ...]
+    """Classes in each region; the first label is 1."""
+    written: tuple[int, ...]
+    """Class that each region is written as."""
+
+    def __post_init__(self) -> None:
+        """Check that there is one of each for every region."""
+        count = len(self.names)
+        with Checks("regions.") as check:
+            check(0 < count == len(set(self.names)), "names", self.names, "distinct names, at least one")
+            held = all(len(set(one)) == len(one) > 0 < min(one) for one in self.classes)
+            expected = f"{count} lists of distinct classes from 1"
+            check(held and len(self.classes) == count, "classes", self.classes, expected)
+            inside = len(self.written) == len(self.classes) and all(
+                value in one for value, one in zip(self.written, self.classes, strict=True)
+            )
+            check(inside, "written", self.written, "one of its classes for each region")
 
 
 @dataclass(frozen=True)
@@ -290,6 +317,8 @@ class Configuration:
     """Slices across the first planned axis in which a mask holds nothing count as not annotated."""
     sides: SidesPlan | None = None
     """Classes that swap where a patch is mirrored from right to left; None: none do."""
+    regions: RegionsPlan | None = None
+    """What the outputs are where they overlap; None: background and a class each, of which one holds in a voxel."""
     levels: LevelsPlan | None = None
     """What a prediction knows of the levels of a column; None: every voxel by itself."""
     expected: ExpectedPlan | None = None
@@ -298,8 +327,32 @@ class Configuration:
     @property
     def image_channels(self) -> int:
         """Image channels of a case: what enters the network without its neighbours and previous stage."""
-        classes = self.network.out_channels - 1 if self.previous is not None else 0
-        return (self.network.in_channels - classes) // (2 * self.neighbours + 1)
+        return len(self.normalisation)
+
+    @property
+    def classes(self) -> int:
+        """Classes beside the background; with regions those that they are made of."""
+        return self.network.out_channels - 1 if self.regions is None else max(map(max, self.regions.classes))
+
+    @property
+    def previous_channels(self) -> int:
+        """Channels, the last to enter, of the previous stage: one per class."""
+        return 0 if self.previous is None else self.classes
+
+    @property
+    def mirrored_channels(self) -> tuple[int, ...]:
+        """Which channel enters the network in the place of each where a patch is mirrored from right to left.
+
+        The classes of a previous stage swap as `sides` says; all else stays where it is.
+        """
+        first = self.network.in_channels - self.previous_channels
+        swapped = range(self.classes + 1) if self.sides is None else self.sides.swapped(self.classes + 1)
+        earlier = (first + value - 1 for value in swapped[1:]) if self.previous_channels else ()
+        return (*range(first), *earlier)
+
+    def targets(self, labels: Sequence[str]) -> tuple[str, ...]:
+        """What is segmented, by name: the regions, or the `labels`."""
+        return tuple(labels) if self.regions is None else self.regions.names
 
     def __post_init__(self) -> None:
         """Check that the parts belong together."""
@@ -318,8 +371,7 @@ class Configuration:
                 divides = all(edge % divisor == 0 for edge, divisor in zip(self.patch, divisors, strict=True))
                 check(divides, "patch", self.patch, f"multiples of {divisors}, what the network's strides divide by")
             if self._check_entering(check):
-                channels, slices = len(self.normalisation), 2 * self.neighbours + 1
-                classes = network.out_channels - 1 if self.previous is not None else 0
+                channels, slices, classes = self.image_channels, 2 * self.neighbours + 1, self.previous_channels
                 entering = f"{channels * slices + classes}: {channels} image channel(s), each normalised,"
                 entering += f" x {slices} slice(s)"
                 entering += f" + {classes} classes of {self.previous}" if classes else ""
@@ -327,11 +379,19 @@ class Configuration:
                 check(right, "network.in_channels", network.in_channels, entering)
             weights = self.loss.class_weights
             check(len(weights) == network.out_channels, "loss.class_weights", weights, "one per network output")
+            last = self.classes
+            if self.regions is None:
+                check(last > 0, "network.out_channels", network.out_channels, "background and at least one class")
+            else:
+                found, expected = len(self.regions.names), f"{network.out_channels}, one per network output"
+                check(found == network.out_channels, "regions.names", found, expected)
+                check(self.levels is None, "levels", "a table", "none: outputs that overlap are no levels")
+                check(self.sides is None, "sides", "a table", "none: regions do not swap")
             if self.levels is not None:
-                chain, last = self.levels.classes, network.out_channels - 1
+                chain = self.levels.classes
                 check(max(chain) <= last, "levels.classes", chain, f"classes from 1 to {last}")
             if self.sides is not None:
-                last, pairs = network.out_channels - 1, self.sides.pairs
+                pairs = self.sides.pairs
                 check(max(map(max, pairs)) <= last, "sides.pairs", pairs, f"classes from 1 to {last}")
                 check(self.sides.axis < size, "sides.axis", self.sides.axis, f"a patch axis, 0 to {size - 1}")
             mirror = self.training.mirror_axes
@@ -412,9 +472,13 @@ class Plan:
                 if check(previous is None or previous in names, key, previous, f"one of {', '.join(names)}"):
                     first = previous is None or self.configuration(previous).previous is None
                     check(first, key, previous, "a configuration that has no previous one itself")
-                outputs = len(self.labels) + 1
-                key, found = f"{where}.network.out_channels", network.out_channels
-                check(found == outputs, key, found, f"{outputs}: background and labels")
+                classes = len(self.labels)
+                if configuration.regions is None:
+                    key, found = f"{where}.network.out_channels", network.out_channels
+                    check(found == classes + 1, key, found, f"{classes + 1}: background and labels")
+                else:
+                    key, found = f"{where}.regions.classes", configuration.classes
+                    check(found == classes, key, found, f"classes up to {classes}, the last label")
 
     def configuration(self, name: str | None = None) -> Configuration:
         """The configuration called `name`, or the default one; PlanError where there is none of that name."""

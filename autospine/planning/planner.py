@@ -19,7 +19,7 @@ from autospine.planning.anatomy import planned_levels, planned_sides, read_anato
 from autospine.planning.expected import expect
 from autospine.planning.fingerprint import Fingerprint
 from autospine.planning.grid import Grid, planned_grid
-from autospine.planning.loss import plan_loss, usual_sizes
+from autospine.planning.loss import plan_loss, planned_regions, usual_sizes
 from autospine.planning.memory import Machine, training_memory_gb
 from autospine.planning.plan import (
     Configuration,
@@ -176,11 +176,16 @@ def _family(recipe: Recipe, dimension: int, out_channels: int, less: Narrowing) 
     )
 
 
+def _outputs(fingerprint: Fingerprint) -> int:
+    """Outputs of the network: background and labels, or regions."""
+    return len(fingerprint.regions) or len(fingerprint.labels) + 1
+
+
 def _low_resolution(
     fingerprint: Fingerprint, recipe: Recipe, grid: Grid, less: Narrowing | None = None
 ) -> LowResolution:
     """The low resolution for the recipe's 3D networks on `grid`."""
-    family = _family(recipe, 3, len(fingerprint.labels) + 1, less or Narrowing())
+    family = _family(recipe, 3, _outputs(fingerprint), less or Narrowing())
     return low_resolution(grid.spacing_mm, grid.median_shape, family, planned_memory_gb(recipe))
 
 
@@ -223,7 +228,8 @@ def configure(
     dimension = 2 if name in ("2d", "2.5d") else 3
     grid, low = _grid_of(name, fingerprint, recipe, less)
     spacing, shape = grid.spacing_mm[-dimension:], grid.median_shape[-dimension:]
-    out_channels = len(fingerprint.labels) + 1
+    regions = planned_regions(fingerprint)
+    out_channels = _outputs(fingerprint)
     family = _family(recipe, dimension, out_channels, less)
     normalisation = tuple(_normalisation(channel) for channel in fingerprint.channels)
     kept = float(np.median([prod(case.cropped_shape) / prod(case.shape) for case in fingerprint.cases]))
@@ -240,7 +246,7 @@ def configure(
         net, stages = fit.topology, len(fit.topology.strides)
         network = NetworkPlan(
             dimension=2 if dimension == 2 else 3,
-            in_channels=len(normalisation) * (2 * neighbours + 1) + (out_channels - 1 if name == CASCADE else 0),
+            in_channels=len(normalisation) * (2 * neighbours + 1) + (len(fingerprint.labels) if name == CASCADE else 0),
             out_channels=out_channels,
             features=family.features_of(stages),
             kernels=net.kernels,
@@ -262,13 +268,16 @@ def configure(
             use_mask=kept < rules.MASK_FRACTION and "zscore" in normalisation,
             network=network,
             resampling=ResamplingPlan(anisotropy_threshold=rules.ANISOTROPY),
-            loss=plan_loss(recipe, sizes, batch_dice=_batch_dice(name, low, less, prod(net.patch) / whole)),
+            loss=plan_loss(
+                recipe, sizes, batch_dice=_batch_dice(name, low, less, prod(net.patch) / whole), regions=regions
+            ),
             training=training,
             overlap=recipe.overlap,
             neighbours=neighbours,
             previous=LOW if name == CASCADE else None,
             ignore_unlabelled_slices=recipe.ignore_unlabelled_slices,
             sides=planned_sides(anatomy, patch_axes, training.mirror_axes),
+            regions=regions,
             levels=levels,
         )
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from autospine.planning import rules
 from autospine.planning.anatomy import AXIS_NAMES, SUREST, AxisAnatomy, View
+from autospine.planning.loss import target_sizes
 from autospine.planning.memory import Machine
 from autospine.planning.plan import Configuration
 from autospine.planning.recipe import Recipe
@@ -68,6 +69,7 @@ def explain(configuration: Configuration, facts: Facts) -> dict[str, str]:
     }
     reasons |= level_reasons(configuration, facts.classes)
     reasons |= side_reasons(configuration, facts.classes)
+    reasons |= region_reasons(configuration, facts.classes)
     if configuration.previous is not None:
         reasons["previous"] = (
             "its segmentation tells the whole anatomy where the patch sees a part, and is refined at full resolution"
@@ -194,7 +196,7 @@ def _network(configuration: Configuration, facts: Facts) -> dict[str, str]:
         "network.dimension": f"the configuration {configuration.name} works on "
         + ("slices" if network.dimension == 2 else "volumes"),
         "network.in_channels": entering,
-        "network.out_channels": f"background and {len(facts.classes)} labels",
+        "network.out_channels": output_reason(configuration, len(facts.classes)),
         "network.features": f"{network.features[0]}, doubled at each stage, none wider than {max(network.features)}",
         "network.kernels": "3 along an axis once its spacing is below twice the finest, 1 before: "
         f"thick slices do not mix with neighbours too early ({RULE})",
@@ -217,13 +219,15 @@ def _bottleneck_shape(configuration: Configuration) -> tuple[int, ...]:
 def _loss(configuration: Configuration, facts: Facts) -> dict[str, str]:
     recipe, loss = facts.recipe, configuration.loss
     unit = "pixels per slice" if configuration.network.dimension == 2 else "voxels"
-    present = [(size, name) for size, name in zip(facts.sizes, facts.classes, strict=True) if size > 0]
-    ratio = size_ratio(facts.sizes)
+    targets, what = configuration.targets(facts.classes), "label" if configuration.regions is None else "region"
+    found = target_sizes(facts.sizes, configuration.regions)
+    present = [(size, name) for size, name in zip(found, targets, strict=True) if size > 0]
+    ratio = size_ratio(found)
     if len(present) >= 2:
         (large, most), (small, least) = max(present), min(present)
-        sizes = f"largest label {most} ({large:.0f} {unit}) over smallest {least} ({small:.0f}): {ratio:.2g} times"
+        sizes = f"largest {what} {most} ({large:.0f} {unit}) over smallest {least} ({small:.0f}): {ratio:.2g} times"
     else:
-        sizes = f"{'one label' if present else 'no label occurs in any case'}: nothing to balance"
+        sizes = f"{f'one {what}' if present else f'no {what} occurs in any case'}: nothing to balance"
     if recipe.loss != "auto":
         kind = f"the recipe {recipe.name} asks for it; {sizes}"
     elif len(present) < 2:
@@ -299,6 +303,30 @@ def side_reasons(configuration: Configuration, classes: Sequence[str]) -> dict[s
     return {
         "sides.axis": "the patch axis from right to left",
         "sides.pairs": f"{pairs}: mirrored, a left one is a right one, so they swap in training and prediction (ours)",
+    }
+
+
+def output_reason(configuration: Configuration, labels: int) -> str:
+    """What the network's outputs are."""
+    if configuration.regions is None:
+        return f"background and {labels} labels"
+    return f"{len(configuration.regions.names)} regions of {labels} labels"
+
+
+def region_reasons(configuration: Configuration, classes: Sequence[str]) -> dict[str, str]:
+    """What the regions are; nothing where there are none. `classes` names the labels in their order."""
+    regions = configuration.regions
+    if regions is None:
+        return {}
+    made = [" + ".join(classes[value - 1] for value in held) for held in regions.classes]
+    written = ", ".join(
+        f"{name} as {classes[value - 1]}" for name, value in zip(regions.names, regions.written, strict=True)
+    )
+    listed = "; ".join(f"{name}: {held}" for name, held in zip(regions.names, made, strict=True))
+    return {
+        "regions.names": "the data set declares them: they overlap, so each has an output of its own, yes or no",
+        "regions.classes": listed,
+        "regions.written": f"{written}; later ones are written over earlier ones, as the data set says",
     }
 
 

@@ -19,11 +19,19 @@ from autospine.planning.decisions import LEFT_OUT, decisions
 from autospine.planning.expected import expect
 from autospine.planning.fingerprint import Fingerprint
 from autospine.planning.grid import Grid, planned_grid
-from autospine.planning.loss import usual_sizes
+from autospine.planning.loss import loss_weights, planned_regions, usual_sizes
 from autospine.planning.memory import Machine
 from autospine.planning.plan import Configuration, LossPlan, Plan
 from autospine.planning.planner import planned_intensities
-from autospine.planning.reasons import MADE_FOR, level_reasons, mirror_reason, shift_reason, side_reasons
+from autospine.planning.reasons import (
+    MADE_FOR,
+    level_reasons,
+    mirror_reason,
+    output_reason,
+    region_reasons,
+    shift_reason,
+    side_reasons,
+)
 from autospine.planning.recipe import Recipe
 from autospine.planning.training import plan_training
 
@@ -60,7 +68,7 @@ def transfer_plan(source: Plan, fingerprint: Fingerprint, recipe: Recipe, *, mac
         moved, renewed = _move(configuration, fingerprint, recipe, shapes[name], machine)
         configurations.append(moved)
         taken = (decision for decision in decisions(source) if decision.key.startswith(f"{name}."))
-        anew = {f"{name}.expected", f"{name}.levels", f"{name}.sides"}
+        anew = {f"{name}.{section}" for section in ("expected", "levels", "sides", "regions")}
         known = (item for item in taken if item.value is not None and anew.isdisjoint(item.sections))
         reasons |= {item.key: _taken(source, item.reason) for item in known}
         reasons[f"{name}.axis_order"] = f"{_taken(source)}; {_same_axes(configuration, grid)}"
@@ -158,7 +166,9 @@ def _move(
     """The configuration for the new data, and the reasons of what was renewed."""
     labels, channels = len(fingerprint.labels), len(fingerprint.channels)
     entering = channels * (2 * configuration.neighbours + 1) + (labels if configuration.previous else 0)
-    network = replace(configuration.network, in_channels=entering, out_channels=labels + 1)
+    regions = planned_regions(fingerprint)
+    outputs = labels + 1 if regions is None else len(regions.names)
+    network = replace(configuration.network, in_channels=entering, out_channels=outputs)
     anatomy = read_anatomy(fingerprint)
     patch_axes = configuration.axis_order[-network.dimension :]
     axes = tuple(anatomy[axis] for axis in patch_axes)
@@ -174,6 +184,7 @@ def _move(
         loss=loss,
         training=training,
         sides=planned_sides(anatomy, patch_axes, planned.mirror_axes),
+        regions=regions,
         levels=planned_levels(fingerprint, configuration.axis_order),
         expected=None,
     )
@@ -181,10 +192,11 @@ def _move(
     return moved, {
         "median_shape": f"median of the {len(fingerprint.cases)} cases, cropped and resampled to this spacing",
         "network.in_channels": f"what enters with {channels} image channel(s)",
-        "network.out_channels": f"background and {labels} labels",
+        "network.out_channels": output_reason(moved, labels),
         "loss.class_weights": "by the sizes of these labels" if adaptive else "plain cross entropy weighs all alike",
         **level_reasons(moved, [name for name, _ in fingerprint.labels]),
         **side_reasons(moved, [name for name, _ in fingerprint.labels]),
+        **region_reasons(moved, [name for name, _ in fingerprint.labels]),
         "training.mirror_axes": mirror_reason(planned.mirror_axes, axes),
         "training.shift": shift_reason(recipe, view),
         "training.rotation_deg": "as far as the order and the sides of these labels allow",
@@ -196,6 +208,6 @@ def _move(
 def _loss(configuration: Configuration, fingerprint: Fingerprint) -> LossPlan:
     loss = configuration.loss
     sizes = usual_sizes(fingerprint.cases, configuration.axis_order, configuration.spacing_mm)
-    weights = rules.size_adaptive_weights(sizes, loss.alpha, loss.weight_cap)
+    weights = loss_weights(sizes, planned_regions(fingerprint), loss.alpha, loss.weight_cap)
     adaptive = loss.kind == "dice_size_adaptive_ce"
     return replace(loss, class_weights=weights if adaptive else tuple(1.0 for _ in weights))

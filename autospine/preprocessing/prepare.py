@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from autospine.data.box import nonzero_box
 from autospine.data.structure import IGNORED, in_a_class
-from autospine.planning.plan import Configuration, IntensityPlan
+from autospine.planning.plan import Configuration, IntensityPlan, RegionsPlan, ResamplingPlan
 from autospine.preprocessing.normalise import nonzero_mask, normalise
 from autospine.preprocessing.resample import argmax_on_grid, resample_image, resample_label, resampled_shape
 
@@ -139,17 +139,34 @@ def without_unlabelled_slices(label: npt.NDArray[np.uint8], axis: int) -> npt.ND
 def restore_labels(
     logits: npt.NDArray[Any], properties: CaseProperties, configuration: Configuration
 ) -> npt.NDArray[np.uint8]:
-    """The winning class of `logits` (K, a0, a1, a2) on the canonical native grid (Z, Y, X); 0 outside the crop."""
-    winners = argmax_on_grid(
-        logits,
-        properties.cropped_shape,
-        properties.prepared_spacing_mm,
-        properties.cropped_spacing_mm,
-        configuration.resampling,
-    )
+    """The classes of `logits` (K, a0, a1, a2) on the canonical native grid (Z, Y, X); 0 outside the crop."""
+    shape, spacing_mm = properties.cropped_shape, properties.cropped_spacing_mm
+    resampling, regions = configuration.resampling, configuration.regions
+    winners = classes_on_grid(logits, shape, properties.prepared_spacing_mm, spacing_mm, resampling, regions)
     labels = np.zeros(properties.canonical_shape, np.uint8)
     box = tuple(slice(low, high) for low, high in properties.box)
     labels[box] = winners.transpose(np.argsort(properties.axis_order))
+    return labels
+
+
+def classes_on_grid(
+    logits: npt.NDArray[Any],
+    shape: Sequence[int],
+    spacing_from: Sequence[float],
+    spacing_to: Sequence[float],
+    resampling: ResamplingPlan,
+    regions: RegionsPlan | None = None,
+) -> npt.NDArray[np.uint8]:
+    """Class indices of `logits` (K, a0, a1, a2) on the grid `shape`: the winners, or the regions written in turn.
+
+    A region holds where its interpolated logit is above 0, a probability above one half.
+    """
+    if regions is None:
+        return argmax_on_grid(logits, shape, spacing_from, spacing_to, resampling)
+    labels = np.zeros(tuple(shape), np.uint8)
+    for logit, value in zip(logits, regions.written, strict=True):
+        against = np.stack((np.zeros_like(logit), logit))  # a yes wins where it is above 0
+        labels[argmax_on_grid(against, shape, spacing_from, spacing_to, resampling) > 0] = value
     return labels
 
 

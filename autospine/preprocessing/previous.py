@@ -19,9 +19,8 @@ import numpy.typing as npt
 
 from autospine.data.files import atomic_path
 from autospine.errors import PlanError
-from autospine.planning.plan import ResamplingPlan
-from autospine.preprocessing.prepare import CaseProperties
-from autospine.preprocessing.resample import argmax_on_grid
+from autospine.planning.plan import RegionsPlan, ResamplingPlan
+from autospine.preprocessing.prepare import CaseProperties, classes_on_grid
 
 
 @dataclass(frozen=True)
@@ -58,8 +57,9 @@ def onto_next_grid(
     next_properties: CaseProperties,
     next_shape: Sequence[int],
     resampling: ResamplingPlan,
+    regions: RegionsPlan | None = None,
 ) -> npt.NDArray[np.uint8]:
-    """The winning class of `logits` (K, a0, a1, a2) on the grid of the same case as the next stage prepares it.
+    """The classes of `logits` (K, a0, a1, a2) on the grid of the same case as the next stage prepares it.
 
     Both stages prepare the same crop, so the grids share their borders and only axes and spacing can differ.
 
@@ -69,11 +69,13 @@ def onto_next_grid(
         next_properties: of the case as the next stage prepared it.
         next_shape: voxels of that along the next stage's planned axes.
         resampling: the previous stage's; its `order_probability` interpolates.
+        regions: the previous stage's.
     """
     order = [properties.axis_order.index(axis) for axis in next_properties.axis_order]
     turned = logits.transpose(0, *(axis + 1 for axis in order))
     spacing_mm = [properties.prepared_spacing_mm[axis] for axis in order]
-    return argmax_on_grid(turned, next_shape, spacing_mm, next_properties.prepared_spacing_mm, resampling)
+    next_mm = next_properties.prepared_spacing_mm
+    return classes_on_grid(turned, next_shape, spacing_mm, next_mm, resampling, regions)
 
 
 def one_hot(labels: npt.NDArray[Any], classes: int) -> npt.NDArray[np.float32]:

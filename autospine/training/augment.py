@@ -234,12 +234,8 @@ class _MirrorSides:
 
     def __init__(self, sides: SidesPlan, configuration: Configuration) -> None:
         self._axis = sides.axis
-        outputs = sides.swapped(configuration.network.out_channels)
-        self._values = np.array(outputs, np.int16)
-        scans = configuration.image_channels * (2 * configuration.neighbours + 1)
-        # the previous stage's channels are its classes without the background
-        earlier = [scans + value - 1 for value in outputs[1:]] if configuration.previous is not None else []
-        self._channels = [*range(scans), *earlier]
+        self._values = np.array(sides.swapped(configuration.classes + 1), np.int16)
+        self._channels = list(configuration.mirrored_channels)
 
     def __call__(self, images: npt.NDArray[np.float32], labels: npt.NDArray[np.int16]) -> None:
         """Change images (B, in_channels, *patch) and labels (B, *patch) in place."""

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from autospine.data.files import json_digest
 from autospine.data.folds import Fold
 from autospine.errors import AutospineError, Stopped
+from autospine.losses.regions import Membership
 from autospine.networks.device import autocast
 from autospine.planning.plan import Configuration, configuration_to_dict
 from autospine.preprocessing.previous import PreviousStage
@@ -46,7 +47,7 @@ class FitProgress:
     loss: float | None
     """Mean training loss since the epoch began."""
     dice: float | None
-    """Mean Dice over the classes after the last epoch."""
+    """Mean Dice over what is segmented after the last epoch."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def fit(
         store: prepared cases.
         fold: names of the training and validation cases; validation may be empty.
         folder: where `training.ckpt`, `model.safetensors` and `history.csv` go.
-        classes: names of the classes without background, for `history.csv`.
+        classes: names of the classes without background, or of the regions, for `history.csv`.
         device: where to train.
         workers: processes that build batches; 0 builds them in this one.
         previous: the previous stage's segmentations of all these cases, where `configuration` takes them.
@@ -128,6 +129,7 @@ def fit(
         store, fold.validation, configuration, augment=False, seed=training.seed + 1, previous=previous
     )
     held_out.check_cases()
+    overlaps_of = Overlaps(configuration).to(device)
 
     def save() -> None:
         state = Checkpoint(
@@ -183,7 +185,7 @@ def fit(
                 raise AutospineError(
                     str(folder), f"the loss became {train_loss} by step {step}", "a finite loss", remedy
                 )
-            validation_loss, dice = _validate(network, stepper.loss_of, held_out, training.validation_steps, device)
+            validation_loss, dice = _validate(stepper, overlaps_of, held_out, training.validation_steps, device)
             record = EpochRecord(len(history), step, clock.seconds, rate, train_loss, validation_loss, dice)
             history.append(record)
             write_history(folder, history, classes)
@@ -221,9 +223,9 @@ def _progress(
 
 @torch.inference_mode()
 def _validate(
-    network: nn.Module, loss_of: nn.Module, batches: PatchBatches, count: int, device: torch.device
+    stepper: Stepper, overlaps_of: Overlaps, batches: PatchBatches, count: int, device: torch.device
 ) -> tuple[float | None, tuple[float | None, ...]]:
-    """Mean loss and per-class Dice over `count` fixed patches of the validation cases."""
+    """Mean loss and Dice of what is segmented over `count` fixed patches of the validation cases."""
     if not batches.cases:
         return None, ()
     # training mode gives the loss all its outputs; instance norm has no running statistics to disturb
@@ -231,19 +233,34 @@ def _validate(
     counts: Tensor | None = None
     for image, target in _tensors(batches, count, device):
         with autocast(device):
-            outputs = network(image)
-        losses.append(loss_of(outputs, target))
-        classes = outputs[0].shape[1]
-        predicted, known = outputs[0].argmax(1), target != IGNORE
-        pairs = torch.bincount(target[known] * classes + predicted[known], minlength=classes**2).reshape(
-            classes, classes
-        )
-        counts = pairs if counts is None else counts + pairs
+            outputs = stepper.network(image)
+        losses.append(stepper.loss_of(outputs, target))
+        overlaps = overlaps_of(outputs[0], target)
+        counts = overlaps if counts is None else counts + overlaps
     if counts is None:
         return None, ()
-    hits, sizes = counts.diagonal()[1:], (counts.sum(0) + counts.sum(1))[1:]
-    dice = [2 * hit / size if size else None for hit, size in zip(hits.tolist(), sizes.tolist(), strict=True)]
+    dice = [2 * hit / size if size else None for hit, size in counts.tolist()]
     return float(torch.stack(losses).mean()), tuple(dice)
+
+
+class Overlaps(nn.Module):
+    """Counts voxels of what is segmented: those that agree, and those of prediction and target together."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        """Of the classes of `configuration`, or of its regions."""
+        super().__init__()
+        self.membership = None if configuration.regions is None else Membership(configuration.regions)
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Counts (T, 2) from logits (B, K, *patch) and target (B, *patch); voxels that are `IGNORE` do not count."""
+        known, outputs = target != IGNORE, logits.shape[1]
+        if self.membership is not None:
+            predicted, reference = (logits > 0) & known[:, None], self.membership(target)
+            both, space = predicted & reference, (0, *range(2, logits.ndim))
+            return torch.stack((both.sum(space), predicted.sum(space) + reference.sum(space)), dim=1)
+        classes = logits.argmax(1)
+        pairs = torch.bincount(target[known] * outputs + classes[known], minlength=outputs**2).view(outputs, outputs)
+        return torch.stack((pairs.diagonal(), pairs.sum(0) + pairs.sum(1)), dim=1)[1:]
 
 
 def _tensors(batches: PatchBatches, count: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:

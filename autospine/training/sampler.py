@@ -109,7 +109,7 @@ class PatchBatches(Dataset[Batch]):
                 images, labels = self._intensity(images, labels)
             if self._previous is not None:
                 for sample in images:
-                    disturb(sample[self._configuration.image_channels :], rng)
+                    disturb(sample[-self._configuration.previous_channels :], rng)
         return np.ascontiguousarray(images, np.float32), np.ascontiguousarray(labels, np.int64)
 
     def _sample(
@@ -188,7 +188,7 @@ class PatchBatches(Dataset[Batch]):
             earlier = crop_and_pad_nd(previous, box, 0)
             if transform is not None:
                 earlier = transform.apply_nearest(earlier, patch)
-            image = np.concatenate((image, one_hot(earlier, self._configuration.network.out_channels - 1)))
+            image = np.concatenate((image, one_hot(earlier, self._configuration.classes)))
         return image, label
 
 

@@ -33,7 +33,7 @@ class Stepper:
     def of(cls, configuration: Configuration, device: torch.device) -> Stepper:
         """As `configuration` plans it; the weights are torch's next random ones."""
         network = build_network(configuration.network, configuration.patch).to(device)
-        loss_of = build_loss(configuration.loss, outputs=len(network.heads)).to(device)
+        loss_of = build_loss(configuration.loss, len(network.heads), configuration.regions).to(device)
         optimiser = build_optimiser(network, configuration.training)
         scaler = torch.amp.GradScaler(device.type, enabled=autocast_dtype(device) is torch.float16)
         return cls(network, loss_of, optimiser, scaler, configuration.training.clip_norm)

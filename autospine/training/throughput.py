@@ -106,15 +106,15 @@ def _batches(configuration: Configuration) -> PatchBatches:
     median = (1, *configuration.median_shape) if len(configuration.patch) == 2 else configuration.median_shape
     shape = tuple(max(edge, min(size, int(edge * ROOM))) for edge, size in zip(patch, median, strict=True))
     rng = np.random.default_rng(0)
-    outputs = configuration.network.out_channels
+    values = configuration.classes + 1
     # stripes along the last axis: like anatomy, every class is there and has few borders
-    stripes = np.minimum(np.arange(shape[-1]) * outputs // shape[-1], outputs - 1).astype(np.uint8)
+    stripes = np.minimum(np.arange(shape[-1]) * values // shape[-1], values - 1).astype(np.uint8)
     label = np.ascontiguousarray(np.broadcast_to(stripes, shape))
     image = rng.standard_normal((configuration.image_channels, *shape), np.float32)
     box = ((0, shape[0]), (0, shape[1]), (0, shape[2]))
     whole = (shape[0], shape[1], shape[2])
     properties = CaseProperties("noise", whole, (1.0, 1.0, 1.0), box, (0, 1, 2), (1.0, 1.0, 1.0))
-    locations = class_locations(label, range(1, outputs), 0)
+    locations = class_locations(label, range(1, values), 0)
     noise = _Noise(StoredCase("noise", image, label, label, properties, locations))
     previous = _NoisyStage(label) if configuration.previous is not None else None
     return PatchBatches(noise, ("noise",), configuration, augment=True, seed=0, previous=previous)

@@ -104,6 +104,7 @@ def find_out_of_fold(
         list(first.training.mirror_axes),
         to_table(first.levels),
         to_table(first.sides),
+        to_table(first.regions),
     ]
     weights = {fold: weights_digest(model, fold) for fold in needed}
     keys = {fold: json_digest([*shared, digest]) for fold, digest in weights.items()}
@@ -138,7 +139,12 @@ def segment_out_of_fold(
                     case, target = first_store.open(name), store.open(name)
                     logits = predict_logits(networks, case.image, configuration, device=device)
                     labels = onto_next_grid(
-                        logits, case.properties, target.properties, target.label.shape, configuration.resampling
+                        logits,
+                        case.properties,
+                        target.properties,
+                        target.label.shape,
+                        configuration.resampling,
+                        configuration.regions,
                     )
                     write_segmentation(files[name], labels)
                 done += 1

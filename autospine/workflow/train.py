@@ -219,7 +219,7 @@ def _train_fold(
                 store,
                 split,
                 folder,
-                classes=tuple(name for name, _ in plan.labels),
+                classes=configuration.targets([name for name, _ in plan.labels]),
                 device=device,
                 workers=request.workers if request.workers is not None else default_workers(device),
                 previous=previous,

@@ -13,7 +13,7 @@ import pytest
 from autospine.data.check import check_dataset
 from autospine.data.dataset import find_inputs, load_case, open_dataset
 from autospine.data.geometry import Geometry, Orientation, Volume, same_grid, to_canonical
-from autospine.data.structure import IGNORED, Dataset, Label, Reading
+from autospine.data.structure import IGNORED, Dataset, Label, Reading, Region
 from autospine.data.volume import write_volume
 from autospine.errors import DataError
 from autospine.planning.fingerprint import extract_fingerprint
@@ -104,10 +104,26 @@ def test_labels_in_either_direction(tmp_path: Path, labels: dict[str, Any]) -> N
     assert dataset.channels == ("MRI",)
 
 
+def test_regions_and_what_they_are_written_as(tmp_path: Path) -> None:
+    named = {"background": 0, "whole": [1, 4], "core": [4], "ignore": 7}
+    dataset = open_dataset(raw(tmp_path, labels=named, regions_class_order=[1, 4]))
+    assert dataset.regions == (Region("whole", (1, 4), 1), Region("core", (4,), 4))
+    assert dataset.labels == (Label("label_1", 1), Label("core", 4))
+    assert dataset.ignore == 7
+
+
 @pytest.mark.parametrize(
     ("description", "found"),
     [
-        ({"labels": {"background": 0, "L5": 1, "body": [1, 2]}}, "region"),
+        ({"labels": {"background": 0, "L5": 1, "body": [1, 2]}}, '"regions_class_order" is None'),
+        ({"labels": {"body": [1, 2], "L5": 1}, "regions_class_order": [1]}, "2 values, one for each of body, L5"),
+        ({"labels": {"body": [1, 2], "L5": 1}, "regions_class_order": [1, 2]}, "that lies in it"),
+        ({"labels": {"body": [1, 2], "L5": 1}, "regions_class_order": [1, True]}, "regions_class_order"),
+        ({"labels": {"body": [1, 1], "L5": 2}, "regions_class_order": [1, 2]}, "labels"),
+        ({"labels": {"body": [0, 1], "L5": 2}, "regions_class_order": [1, 2]}, "labels"),
+        ({"labels": {"body": [], "L5": 2}}, r"'body' has the value \[\]"),
+        ({"labels": {"body": [1, 2], "ignore": [2, 3]}, "regions_class_order": [1]}, '"ignore" is 2 or 3'),
+        ({"labels": {"all": [1, 2], "label_2": 1}, "regions_class_order": [1, 1]}, "label_<value>"),
         ({"labels": {"background": 0, "L5": 1, "ignore": 1}}, '"ignore" is 1'),
         ({"labels": {"background": 0, "L5": 1, "ignore": 0}}, '"ignore" is 0'),
         ({"labels": {"background": 0, "L5": 1.5}}, "1.5"),

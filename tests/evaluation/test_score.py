@@ -113,6 +113,20 @@ def test_names_come_from_the_dataset_file(tmp_path: Path, labels: dict[str, obje
     assert scores.mean() == 1.0
 
 
+def test_regions_are_scored_whole(tmp_path: Path) -> None:
+    """Class 4 called 5 is right within the region of both, wrong within that of 5 alone."""
+    reference = mask(L1=4)
+    reference[0, 0, 2:] = 4
+    write(tmp_path / "labelsTr", "a.nii.gz", reference)
+    write(tmp_path / "pred", "a.nii.gz", mask(L1=4))
+    content = {"labels": {"background": 0, "both": [4, 5], "L1": 5}, "regions_class_order": [4, 5]}
+    (tmp_path / "dataset.json").write_text(json.dumps(content))
+    scores = evaluate_folders(tmp_path / "pred", tmp_path / "labelsTr")
+    assert scores.classes == ("both", "L1")
+    assert scores.class_mean("both") == 1.0
+    assert scores.class_mean("L1") == pytest.approx(2 / 3)
+
+
 def test_two_files_are_a_pair(tmp_path: Path) -> None:
     prediction = write(tmp_path, "out.nii.gz", mask(L1=2))
     reference = write(tmp_path, "truth.mha", mask(L1=4))

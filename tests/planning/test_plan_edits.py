@@ -53,7 +53,7 @@ FAULTS = [
     ("class_weights = [1.0, 1.0, 1.0, 1.0]", "class_weights = [1.0, 1.0, 1.0]", f"{HERE}.loss.class_weights",
      "found [1.0, 1.0, 1.0]", "one per network output"),
     ("class_weights = [1.0, 1.0, 1.0, 1.0]", "class_weights = [1.0, 1.0, 1.0, -1.0]", f"{HERE}.loss.class_weights",
-     "found [1.0, 1.0, 1.0, -1.0]", "a weight above 0 per class, background first"),
+     "found [1.0, 1.0, 1.0, -1.0]", "a weight above 0 per network output"),
     ("learning_rate = 0.01", "learning_rate = 0", f"{HERE}.training.learning_rate", "found 0.0", "above 0"),
     ("learning_rate = 0.01", f"learning_rate = 1{'0' * 400}", f"{HERE}.training.learning_rate", f"found 1{'0' * 400}",
      "a finite number"),

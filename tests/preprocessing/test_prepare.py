@@ -13,10 +13,11 @@ import numpy.typing as npt
 import pytest
 
 from autospine.data.structure import IGNORED
-from autospine.planning.plan import Configuration, IntensityPlan
+from autospine.planning.plan import Configuration, IntensityPlan, RegionsPlan
 from autospine.preprocessing.prepare import (
     CaseProperties,
     class_locations,
+    classes_on_grid,
     prepare_case,
     restore_labels,
     without_unlabelled_slices,
@@ -215,3 +216,15 @@ def test_slices_without_labels_count_as_not_annotated(axis: int) -> None:
     np.testing.assert_array_equal(left.swapaxes(0, axis)[held], label.swapaxes(0, axis)[held])
     empty = np.zeros((4, 5, 6), np.uint8)
     np.testing.assert_array_equal(without_unlabelled_slices(empty, axis), empty)
+
+
+def test_regions_are_written_in_turn(make_configuration: Make) -> None:
+    """Logits 2, 2, -1 of the first region and -1, 0.5, 0.5 of the second: class 2, then class 3 over it."""
+    regions = RegionsPlan(("whole", "core"), ((1, 2, 3), (1, 3)), (2, 3))
+    logits = np.array([[2.0, 2, -1], [-1, 0.5, 0.5]], np.float32)[:, None, None, :]
+    resampling = make_configuration().resampling
+    same = classes_on_grid(logits, (1, 1, 3), (1.0,) * 3, (1.0,) * 3, resampling, regions)
+    assert same.ravel().tolist() == [2, 3, 3]
+    # at half the spacing: whole 2, 2, 2, 1.25, -0.25, -1 and core -1, -0.625, 0.125, 0.5, 0.5, 0.5
+    finer = classes_on_grid(logits, (1, 1, 6), (1.0,) * 3, (1.0, 1.0, 0.5), resampling, regions)
+    assert finer.ravel().tolist() == [2, 2, 3, 3, 3, 3]

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from autospine.data.description import ignored_value, labels
+from autospine.data.description import Declared, declared
 from autospine.data.geometry import same_grid
 from autospine.data.layouts.contents import Contents, described_beside
 from autospine.data.layouts.masks import Images, choose_kind, is_mask_name
@@ -101,8 +101,7 @@ def read(root: Path, reading: Reading) -> Contents:
     unlabelled = sorted(name for name, held in shown.items() if not set(channels) <= set(held))
     if unlabelled:
         notes += (f"cases without all of {', '.join(channels)}, left aside: {', '.join(unlabelled)}",)
-    classes, ignore = _named(root, masks[0].path)
-    return described_beside(root, Contents(channels, classes, cases, notes, ignore=ignore))
+    return described_beside(root, Contents(channels, _named(root, masks[0].path), cases, notes))
 
 
 def _channels(
@@ -165,8 +164,8 @@ def _image(path: Path) -> _Image:
     return _Image(path, "_".join(of_case), "_".join(part for part in parts if part not in of_case))
 
 
-def _named(root: Path, mask: Path) -> tuple[tuple[tuple[str, int], ...] | None, int | None]:
-    """The classes and the value to ignore of the `dseg.tsv` (index, name) nearest to a mask, up to the root."""
+def _named(root: Path, mask: Path) -> Declared | None:
+    """The labels of the `dseg.tsv` (index, name) nearest to a mask, up to the root."""
     for folder in (mask.parent, *mask.parent.parents):
         for path in sorted(folder.glob("*dseg.tsv")):
             try:
@@ -176,7 +175,7 @@ def _named(root: Path, mask: Path) -> tuple[tuple[tuple[str, int], ...] | None, 
             if any(not row.get("name") or not re.fullmatch(r"\d+", row.get("index") or "") for row in rows) or not rows:
                 raise DataError(str(path), "not a table of labels", "columns index and name, a row per label")
             values = {str(row["name"]): int(row["index"]) for row in rows}
-            return labels(values, path), ignored_value(values, path)
+            return declared(values, path)
         if folder == root:
             break
-    return None, None
+    return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from autospine.data.description import SIDES, channel_names, ignored_value, labels, sides
+from autospine.data.description import ORDER, SIDES, channel_names, declared
 from autospine.data.files import read_json
 from autospine.data.layouts.contents import Contents
 from autospine.data.structure import Case, Reading
@@ -48,14 +48,8 @@ def read(root: Path, reading: Reading) -> Contents:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DataError(str(path), f"listed more than once: {', '.join(twice)}", "every image once")
-    classes = labels(content.get("labels"), path)
-    return Contents(
-        channel_names(content, path),
-        classes,
-        tuple(sorted(cases, key=lambda case: case.name)),
-        sides=sides(content.get(SIDES), classes, path),
-        ignore=ignored_value(content.get("labels"), path),
-    )
+    found = declared(content.get("labels"), path, paired=content.get(SIDES), order=content.get(ORDER))
+    return Contents(channel_names(content, path), found, tuple(sorted(cases, key=lambda case: case.name)))
 
 
 def _is_entry(entry: Any) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from autospine.data.description import SIDES, channel_names, file_ending, ignored_value, labels, sides
+from autospine.data.description import ORDER, SIDES, channel_names, declared, file_ending
 from autospine.data.files import read_json
 from autospine.data.layouts import decathlon
 from autospine.data.layouts.contents import Contents
@@ -42,17 +42,17 @@ def read(root: Path, reading: Reading) -> Contents:
     """Cases by `dataset.json`."""
     path = root / DESCRIPTION
     content = read_description(root)
-    channels, classes = channel_names(content, path), labels(content.get("labels"), path)
+    channels = channel_names(content, path)
+    found = declared(content.get("labels"), path, paired=content.get(SIDES), order=content.get(ORDER))
     reader = content.get("overwrite_image_reader_writer")
     if reader is not None and reader not in READERS:
-        found = f'"overwrite_image_reader_writer" is {reader!r}'
-        raise DataError(str(path), found, ", ".join(READERS), "convert the images to NIfTI and take the key out")
-    paired_labels, ignore = sides(content.get(SIDES), classes, path), ignored_value(content.get("labels"), path)
+        said = f'"overwrite_image_reader_writer" is {reader!r}'
+        raise DataError(str(path), said, ", ".join(READERS), "convert the images to NIfTI and take the key out")
     if "dataset" in content:
-        return Contents(channels, classes, _listed(root, content["dataset"], len(channels)), (), paired_labels, ignore)
+        return Contents(channels, found, _listed(root, content["dataset"], len(channels)))
     suffix = file_ending(content, path)
     paired = pair_folders(root / "imagesTr", root / "labelsTr", reading, suffix=suffix, channels=channels)
-    return Contents(channels, classes, paired.cases, paired.notes, paired_labels, ignore)
+    return Contents(channels, found, paired.cases, paired.notes)
 
 
 def _listed(root: Path, listed: Any, channels: int) -> tuple[Case, ...]:

@@ -1,0 +1,80 @@
+"""Soft Dice plus cross entropy of overlapping regions: each output is a yes or no of its own.
+
+    a target voxel of class 3, regions whole = {1, 2, 3}, core = {2, 3}, enhancing = {3}, edema = {1}:  yes yes yes no
+
+    L = L_Dice + sum_rv w_rv BCE_rv / sum_rv w_rv        w_rv = w[r] where voxel v lies in region r, else 1
+
+With all w 1 this is nnU-Net's loss for regions, made for BraTS (Isensee et al. 2021); the weights carry the
+size-adaptive cross entropy over to them: voxels of small regions count more.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from autospine.losses.dice import IGNORE
+from autospine.planning.plan import RegionsPlan
+
+
+class Membership(nn.Module):
+    """Which regions a class lies in."""
+
+    table: Tensor
+
+    def __init__(self, regions: RegionsPlan) -> None:
+        """Row per region, column per class, background first."""
+        super().__init__()
+        last = max(map(max, regions.classes))
+        table = [[value in held for value in range(last + 1)] for held in regions.classes]
+        self.register_buffer("table", torch.tensor(table), persistent=False)
+
+    def forward(self, target: Tensor) -> Tensor:
+        """Bool (B, R, *patch) of a target (B, *patch) int64; where that is `IGNORE`, no region."""
+        held = self.table[:, target.clamp(min=0)] & (target != IGNORE)
+        return held.transpose(0, 1)
+
+
+class RegionDiceCrossEntropy(nn.Module):
+    """Soft Dice plus binary cross entropy of the sigmoids, in float32 under autocast too."""
+
+    weight: Tensor
+
+    def __init__(
+        self, regions: RegionsPlan, *, class_weights: tuple[float, ...], batch_dice: bool, smooth: float
+    ) -> None:
+        """`class_weights` has one per region."""
+        super().__init__()
+        self.membership = Membership(regions)
+        self.register_buffer("weight", torch.tensor(class_weights, dtype=torch.float32), persistent=False)
+        self.batch_dice = batch_dice
+        self.smooth = smooth
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """A scalar of at least -1 from logits (B, R, *patch) and target (B, *patch), class indices or IGNORE.
+
+        A region absent from target and prediction counts as Dice 1. Raises ValueError where the number of regions or
+        the sizes differ.
+        """
+        regions = len(self.weight)
+        if logits.shape[1] != regions or logits.shape[2:] != target.shape[1:] or len(logits) != len(target):
+            raise ValueError(
+                f"logits {tuple(logits.shape)} and target {tuple(target.shape)} do not fit {regions} regions"
+            )
+        with torch.autocast(logits.device.type, enabled=False):
+            if logits.dtype != torch.float64:
+                logits = logits.float()
+            target = target.long()
+            known = (target != IGNORE).to(logits.dtype)[:, None]
+            inside = self.membership(target).to(logits.dtype)
+            space = tuple(range(2, logits.ndim))
+            probabilities = logits.sigmoid() * known
+            sums = [part.sum(space) for part in (probabilities * inside, probabilities, inside)]
+            intersection, predicted, reference = (part.sum(0) if self.batch_dice else part for part in sums)
+            dice = (2 * intersection + self.smooth) / (predicted + reference + self.smooth).clamp(min=1e-8)
+            weight = self.weight.to(logits.dtype).view(1, -1, *(1 for _ in space))
+            weights = known * torch.where(inside > 0, weight, torch.ones_like(weight))
+            entropy = F.binary_cross_entropy_with_logits(logits, inside, reduction="none")
+            # where every voxel is ignored both sums are 0
+            return (entropy * weights).sum() / weights.sum().clamp(min=1e-8) - dice.mean()

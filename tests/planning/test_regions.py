@@ -1,0 +1,120 @@
+"""Plans of data sets whose labels overlap in regions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from autospine.errors import PlanError
+from autospine.planning.fingerprint import Fingerprint
+from autospine.planning.loss import fold_loss
+from autospine.planning.model import ModelCard
+from autospine.planning.plan import Configuration, Plan, RegionsPlan
+from autospine.planning.plan_file import plan_from_toml, plan_to_toml
+from autospine.planning.planner import make_plan
+from autospine.planning.recipe import Recipe
+from autospine.planning.transfer import transfer_plan
+
+DECLARED = (("column", (1, 2, 3, 4, 5), 2), ("lower", (1, 2), 1))
+
+
+@pytest.fixture
+def regional(lumbar: Fingerprint) -> Fingerprint:
+    """The five lumbar levels as a column and its two lowest."""
+    return replace(lumbar, regions=DECLARED)
+
+
+def test_an_output_per_region(regional: Fingerprint) -> None:
+    plan = make_plan(regional, Recipe())
+    for configuration in plan.configurations:
+        assert configuration.regions == RegionsPlan(("column", "lower"), ((1, 2, 3, 4, 5), (1, 2)), (2, 1))
+        assert configuration.network.out_channels == len(configuration.loss.class_weights) == 2
+        assert configuration.classes == 5 and configuration.targets(["L5"]) == ("column", "lower")
+        # they overlap: there is no chain of levels to agree on
+        assert configuration.levels is None
+        assert "2 regions of 5 labels" in plan.reasons[f"{configuration.name}.network.out_channels"]
+        assert "L5 + L4" in plan.reasons[f"{configuration.name}.regions.classes"]
+    assert plan_from_toml(plan_to_toml(plan)) == plan
+    assert transfer_plan(plan, regional, Recipe()).configurations == plan.configurations
+
+
+def test_values_become_classes_by_their_place(regional: Fingerprint) -> None:
+    values = tuple((name, 10 * value) for name, value in regional.labels)
+    tens = replace(regional, labels=values, regions=(("a", (10, 30), 30), ("b", (20, 40, 50), 20)))
+    regions = make_plan(tens, Recipe()).configuration().regions
+    assert regions is not None and regions.classes == ((1, 3), (2, 4, 5)) and regions.written == (3, 2)
+
+
+def test_a_cascade_gets_a_channel_per_class(regional: Fingerprint) -> None:
+    large = replace(
+        regional,
+        cases=tuple(
+            replace(case, shape=(900, 900, 300), cropped_shape=(900, 900, 300), spacing_mm=(0.5, 0.5, 0.5))
+            for case in regional.cases
+        ),
+    )
+    cascade = make_plan(large, Recipe()).configuration("3d_cascade_fullres")
+    assert cascade.network.in_channels == 1 + 5 and cascade.network.out_channels == 2
+
+
+def test_the_loss_goes_by_the_size_of_the_regions(regional: Fingerprint) -> None:
+    """Two small of five equal labels: the column is 2.5 times as large as its lower part."""
+    wanted = Recipe(loss="dice_size_adaptive_ce")
+    plan = make_plan(regional, wanted)
+    configuration = plan.configuration("3d_fullres")
+    assert configuration.loss.class_weights == pytest.approx((1.0, 2.5**0.5), rel=1e-3)
+    assert fold_loss(configuration, regional, [regional.cases[0].case]).class_weights == pytest.approx((1.0, 2.5**0.5))
+
+
+def test_paired_sides_are_not_mirrored(regional: Fingerprint) -> None:
+    names = ("left_a", "right_a", "c", "d", "e")
+    sided = replace(regional, labels=tuple((name, value) for value, name in enumerate(names, 1)))
+    for configuration in make_plan(sided, Recipe()).configurations:
+        assert configuration.sides is None
+        assert 2 not in {
+            configuration.axis_order[-configuration.network.dimension :][axis]
+            for axis in configuration.training.mirror_axes
+        }
+
+
+@pytest.mark.parametrize(
+    ("regions", "key"),
+    [
+        (RegionsPlan(("a", "b"), ((1, 2), (6,)), (1, 6)), "regions.classes"),
+        (RegionsPlan(("a",), ((1, 2, 3, 4, 5),), (1,)), "regions.names"),
+    ],
+)
+def test_regions_that_do_not_fit(regional: Fingerprint, regions: RegionsPlan, key: str) -> None:
+    plan = make_plan(regional, Recipe())
+    with pytest.raises(PlanError, match=key):
+        exchange(plan, replace(plan.configuration("2d"), regions=regions))
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        (("a", "a"), ((1,), (2,)), (1, 2)),
+        (("a", "b"), ((1,),), (1,)),
+        (("a",), ((),), (1,)),
+        (("a",), ((0, 1),), (1,)),
+        (("a",), ((1, 2),), (3,)),
+        ((), (), ()),
+    ],
+)
+def test_regions_that_cannot_be(numbers: tuple[tuple[str, ...], tuple[tuple[int, ...], ...], tuple[int, ...]]) -> None:
+    with pytest.raises(PlanError, match=r"regions\."):
+        RegionsPlan(*numbers)
+
+
+def test_weights_of_other_regions_are_others(regional: Fingerprint) -> None:
+    plan = make_plan(regional, Recipe())
+    configuration = plan.configuration("2d")
+    assert configuration.regions is not None
+    other = replace(configuration, regions=replace(configuration.regions, written=(3, 1)))
+    card = ModelCard.from_plan(plan, configuration)
+    assert not card.takes_weights_of(ModelCard.from_plan(plan, other))
+
+
+def exchange(plan: Plan, configuration: Configuration) -> Plan:
+    return plan.with_configuration(configuration, {})
