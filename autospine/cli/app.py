@@ -37,6 +37,7 @@ LayoutName = Annotated[
     str | None, typer.Option("--layout", metavar="NAME", help="How the folder is laid out, where two readings fit.")
 ]
 Masks = Annotated[str | None, typer.Option(metavar="KIND", help="Which masks, where images have several kinds.")]
+AllowMissing = Annotated[bool, typer.Option("--allow-missing", help="Cases may lack the file of a channel.")]
 Budget = Annotated[
     float | None,
     typer.Option(parser=parse_duration, metavar="TIME", help="Time that training may take, such as 30m or 2h."),
@@ -64,7 +65,13 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
 
 @app.command()
 @reported
-def check(dataset: DatasetPath, subjects: Subjects = None, layout: LayoutName = None, masks: Masks = None) -> None:
+def check(
+    dataset: DatasetPath,
+    subjects: Subjects = None,
+    layout: LayoutName = None,
+    masks: Masks = None,
+    allow_missing: AllowMissing = False,
+) -> None:
     """List everything that is wrong with a dataset, before any work."""
     from autospine.cli.show import TerminalProgress, console, show_findings
     from autospine.data.check import check_dataset
@@ -72,7 +79,7 @@ def check(dataset: DatasetPath, subjects: Subjects = None, layout: LayoutName = 
     from autospine.data.structure import Reading
     from autospine.workflow.progress import counted
 
-    opened = open_dataset(dataset, Reading(subjects, layout, masks))
+    opened = open_dataset(dataset, Reading(subjects, layout, masks, allow_missing))
     with TerminalProgress().task("Reading the dataset") as update:
         findings = check_dataset(opened, progress=counted(update))
     show_findings(findings)
@@ -89,6 +96,7 @@ def describe(
     subjects: Subjects = None,
     layout: LayoutName = None,
     masks: Masks = None,
+    allow_missing: AllowMissing = False,
     runs: Runs = Path("runs"),
 ) -> None:
     """Say what was understood of a folder: layout, channels, labels, cases, subjects, and a picture of the first."""
@@ -96,7 +104,7 @@ def describe(
     from autospine.data.structure import Reading
     from autospine.workflow.describe import describe_dataset
 
-    reading = Reading(subjects, layout, masks)
+    reading = Reading(subjects, layout, masks, allow_missing)
     show_description(describe_dataset(dataset, runs, reading, progress=TerminalProgress()))
 
 
@@ -127,6 +135,7 @@ def plan(
     subjects: Subjects = None,
     layout: LayoutName = None,
     masks: Masks = None,
+    allow_missing: AllowMissing = False,
     runs: Runs = Path("runs"),
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, write nothing.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a plan that stands there.")] = False,
@@ -144,7 +153,7 @@ def plan(
     from autospine.workflow.documents import compare_at, explained_plan
     from autospine.workflow.plan import PlanRequest, plan_dataset
 
-    request = PlanRequest(recipe, memory, budget, device, source, Reading(subjects, layout, masks))
+    request = PlanRequest(recipe, memory, budget, device, source, Reading(subjects, layout, masks, allow_missing))
     if diff is not None:
         if dataset is not None or explain or dry_run or overwrite or request != PlanRequest():
             raise typer.BadParameter("--diff compares two plans that stand: it takes no DATASET and no other option")
@@ -207,6 +216,7 @@ def train(
     subjects: Subjects = None,
     layout: LayoutName = None,
     masks: Masks = None,
+    allow_missing: AllowMissing = False,
     runs: Runs = Path("runs"),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Throw an earlier training of the fold away.")] = False,
 ) -> None:
@@ -217,7 +227,9 @@ def train(
 
     if budget is not None and epochs is not None:
         raise typer.BadParameter("give --budget or --epochs, not both")
-    request = TrainRequest(configuration, budget, epochs, device, workers, overwrite, Reading(subjects, layout, masks))
+    request = TrainRequest(
+        configuration, budget, epochs, device, workers, overwrite, Reading(subjects, layout, masks, allow_missing)
+    )
     for trained in train_folds(dataset, fold, runs, request, progress=TerminalProgress()):
         if trained.metrics is not None:
             show_scores(trained.metrics)

@@ -20,6 +20,7 @@ from autospine.errors import AutospineError
 
 if TYPE_CHECKING:
     from autospine.data.findings import Finding
+    from autospine.data.structure import Dataset
     from autospine.planning.compare import Difference
     from autospine.planning.decisions import Decision
     from autospine.planning.plan import ExpectedPlan, Plan
@@ -33,12 +34,14 @@ SHOWN = (
     "patch",
     "batch",
     "normalisation",
+    "presence.channels",
     "use_mask",
     "neighbours",
     "previous",
     "network.encoder",
     "network.features",
     "network.bottleneck",
+    "regions.names",
     "loss.kind",
     "loss.class_weights",
     "training.mirror_axes",
@@ -48,7 +51,7 @@ SHOWN = (
     "training.budget_s",
 )
 """Decisions of a configuration that the terminal shows; all of them are in plan.toml."""
-LISTS = ("training.mirror_axes", "normalisation")
+LISTS = ("training.mirror_axes", "normalisation", "presence.channels", "regions.names")
 """Those of them that are no edges of anything."""
 MOST_GRIDS = 6
 """Grids, and faults, that a description lists."""
@@ -133,7 +136,7 @@ def show_description(description: Description) -> None:
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_row("dataset", escape(dataset.name))
     table.add_row("layout", escape(f"{dataset.layout}: {layout_called(dataset.layout).title}"))
-    table.add_row("channels", escape(", ".join(f"{index} {name}" for index, name in enumerate(dataset.channels))))
+    table.add_row("channels", escape(", ".join(_channel(dataset, index) for index in range(len(dataset.channels)))))
     for kind, one in description.datasets:
         listed = ", ".join(f"{label.name} = {label.value}" for label in one.labels) or "none: no case has a mask"
         table.add_row(f"labels of {escape(kind)}" if kind else "labels", escape(listed))
@@ -161,6 +164,13 @@ def show_description(description: Description) -> None:
         console.print(f"The images have masks of several kinds: choose with {escape(kinds)}")
     if description.faults:
         console.print("Not everything can be read: `autospine check` lists all that is wrong")
+
+
+def _channel(dataset: Dataset, index: int) -> str:
+    """`0 T2`, and how many cases have it where some do not."""
+    having = sum(index not in case.missing for case in dataset.cases)
+    text = f"{index} {dataset.channels[index]}"
+    return text if having == len(dataset.cases) else f"{text} (in {having} of {len(dataset.cases)} cases)"
 
 
 def show_findings(findings: Sequence[Finding]) -> None:

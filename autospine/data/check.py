@@ -82,7 +82,7 @@ def identical_images(dataset: Dataset, digests: dict[str, str]) -> tuple[Finding
                 Finding(
                     "warning",
                     case.name,
-                    ", ".join(str(path) for path in case.images),
+                    case.shown,
                     f"the same image as case {twin.name}",
                     "every image once",
                     "remove one of them; until then both count as one subject and stay on one side of a split",
@@ -101,10 +101,9 @@ def image_digest(image: npt.NDArray[Any]) -> str:
 def _doubts(dataset: Dataset, loaded: LoadedCase) -> list[Finding]:
     """Warnings of a case that can be used: a constant channel, an empty mask, no mask."""
     case = loaded.case
-    images = ", ".join(str(path) for path in case.images)
-    findings = []
-    for name, channel in zip(dataset.channels, loaded.image.array, strict=True):
-        if channel.min() == channel.max():
+    images, findings = case.shown, []
+    for index, (name, channel) in enumerate(zip(dataset.channels, loaded.image.array, strict=True)):
+        if index not in case.missing and channel.min() == channel.max():
             found = f"every voxel of channel {name!r} has the value {float(channel.min()):g}"
             findings.append(Finding("warning", case.name, images, found, "an image", "export it again"))
     if loaded.label is None:

@@ -6,7 +6,8 @@ are reported, all at once, when the cases are checked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -54,11 +55,15 @@ def open_dataset(root: Path, reading: Reading = Reading()) -> Dataset:
     if wrong:
         found = f"cases called {', '.join(map(repr, wrong[:6]))}"
         raise DataError(str(root), found, "names that files can bear", "rename them")
-    subjects = subjects_of([case.name for case in contents.cases], reading.subjects)
+    held = contents.cases
+    if reading.allow_missing:
+        held = tuple(_without_absent(case) for case in held)
+        _check_presence(held, contents.channels, root)
+    subjects = subjects_of([case.name for case in held], reading.subjects)
     # what the layout knows of them stands, unless the user says otherwise
     cases = tuple(
         case if case.subject and reading.subjects is None else replace(case, subject=subjects[case.name])
-        for case in contents.cases
+        for case in held
     )
     named = contents.labels
     if named is None:
@@ -77,13 +82,33 @@ def open_dataset(root: Path, reading: Reading = Reading()) -> Dataset:
     )
 
 
+def _without_absent(case: Case) -> Case:
+    """The case without the files of channels that are not there; as it stands where none is."""
+    # a link to nothing is there, and is told
+    images = tuple(path if path is not None and os.path.lexists(path) else None for path in case.images)
+    return replace(case, images=images) if len(images) > 1 and any(images) else case
+
+
+def _check_presence(cases: Sequence[Case], channels: Sequence[str], root: Path) -> None:
+    """Raise `DataError` where a channel is in no case at all."""
+    there = {index for case in cases for index, path in enumerate(case.images) if path and os.path.lexists(path)}
+    never = [name for index, name in enumerate(channels) if index not in there]
+    if never and any(len(case.images) > 1 for case in cases):
+        raise DataError(str(root), f"no case has {', '.join(never)}", "every channel in some case", "leave it out")
+
+
 def _is_name(name: str) -> bool:
     """Whether files can be called so, in the folder that is meant for them."""
     return bool(name) and not name.startswith(".") and not {"/", "\\", "\0"} & set(name)
 
 
-def find_inputs(path: Path, channels: Sequence[str]) -> list[tuple[str, tuple[Path, ...]]]:
+def find_inputs(
+    path: Path, channels: Sequence[str], optional: Collection[int] = ()
+) -> list[tuple[str, tuple[Path | None, ...]]]:
     """Cases to predict in a folder, or the one case of a file: (name, its files in channel order), by name.
+
+    Of the channels `optional`, from 0, a case may lack some or all, though not every channel that there is: None stands
+    in their place.
 
     Files are `<case>_0000.ext`, `<case>_0001.ext`, ... or, for one channel, RGB or 4D, `<case>.ext`. A single file that
     is a channel brings the other channels beside it. DICOM is the folder of a series, a folder of such folders, and for
@@ -103,33 +128,52 @@ def find_inputs(path: Path, channels: Sequence[str]) -> list[tuple[str, tuple[Pa
         # With one channel `scan_2024.nii.gz` is that file alone; its neighbours are other images.
         beside = None
         if match and count > 1:
-            beside = group_files(image_files(path.parent, suffix_of(path))).get(match["case"])
+            beside = _grouped(image_files(path.parent, suffix_of(path)), optional).get(match["case"])
         numbered = match is not None and (beside is not None or match["channel"] == "0000")
         groups = {match["case"] if match and numbered else stem(path): beside or {0: path}}
     elif path.is_dir():
-        groups = group_files(image_files(path, None))
+        groups = _grouped(image_files(path, None), optional)
     else:
         raise DataError(str(path), "no such file or folder", "an image or a folder of images")
     if not groups:
-        series = _series_inputs(path, channels)
+        series = _series_inputs(path, channels, optional)
         if not series:
             expected = f"files that end in {', '.join(IMAGE_SUFFIXES)}, or DICOM series"
             raise DataError(str(path), "no images", expected)
         return series
-    for name, files in groups.items():
-        one_file = len(files) == 1 and 0 in files
-        held = read_channels(files[0]) if one_file else len(files)
-        if held != count or (not one_file and sorted(files) != list(range(count))):
+    found: list[tuple[str, tuple[Path | None, ...]]] = []
+    for name, files in sorted(groups.items()):
+        alone = len(files) == 1 and 0 in files
+        held = read_channels(files[0]) if alone else len(files)
+        # what is numbered as the first channel may be that alone, where the others may be missing
+        whole = alone and (held == count or not optional or not CHANNEL.fullmatch(stem(files[0])))
+        lacking = set(range(count)) - files.keys()
+        if (held != count) if whole else (bool(files.keys() - set(range(count))) or not lacking <= set(optional)):
+            expected = _channels(count)
+            if optional:
+                expected += f" ({', '.join(channels)}), of which {_named(channels, optional)} may be missing"
             raise DataError(
                 name,
                 f"{_channels(held)} ({', '.join(files[key].name for key in sorted(files))})",
-                _channels(count),
+                expected,
                 "give " + ", ".join(f"{name}_{index:04d}{suffix_of(min(files.values()))}" for index in range(count)),
             )
-    return [(name, tuple(files[index] for index in sorted(files))) for name, files in sorted(groups.items())]
+        found.append((name, (files[0],) if whole else tuple(files.get(index) for index in range(count))))
+    return found
 
 
-def _series_inputs(path: Path, channels: Sequence[str]) -> list[tuple[str, tuple[Path, ...]]]:
+def _grouped(files: Sequence[Path], optional: Collection[int]) -> dict[str, dict[int, Path]]:
+    """Case -> channel -> file. Where the first channel may be missing, four digits are a channel without one, too."""
+    return group_files(files, numbered=0 in optional)
+
+
+def _named(channels: Sequence[str], chosen: Collection[int]) -> str:
+    return ", ".join(channels[index] for index in sorted(chosen))
+
+
+def _series_inputs(
+    path: Path, channels: Sequence[str], optional: Collection[int]
+) -> list[tuple[str, tuple[Path | None, ...]]]:
     """DICOM cases at or below a folder."""
     folders = list(dicom.series_folders(path))
     if folders == [path]:
@@ -140,17 +184,19 @@ def _series_inputs(path: Path, channels: Sequence[str]) -> list[tuple[str, tuple
             # a case of several channels is the folder that holds their folders
             home = folder.parent if len(channels) > 1 and folder != path else folder
             cases.setdefault("_".join(home.relative_to(path).parts) or path.resolve().name, []).append(folder)
-    found = []
+    needed = {name for index, name in enumerate(channels) if index not in optional}
+    found: list[tuple[str, tuple[Path | None, ...]]] = []
     for name, held in sorted(cases.items()):
         called = {folder.name: folder for folder in held}
-        if len(held) != len(channels) or (len(channels) > 1 and set(called) != set(channels)):
+        fits = needed <= set(called) <= set(channels) if len(channels) > 1 else True
+        if len(called) != len(held) or len(held) > len(channels) or not fits:
             raise DataError(
                 name,
                 f"{_channels(len(held))} ({', '.join(sorted(called))})",
                 f"{_channels(len(channels))} ({', '.join(channels)})",
                 "give a folder per case, with a folder per channel that is called like it",
             )
-        found.append((name, tuple(called[channel] for channel in channels) if len(channels) > 1 else (held[0],)))
+        found.append((name, tuple(called.get(channel) for channel in channels) if len(channels) > 1 else (held[0],)))
     return found
 
 
@@ -187,7 +233,7 @@ def read_case(dataset: Dataset, case: Case, report: Callable[[DataError], None])
     if not faults and held != len(dataset.channels):
         tell(
             DataError(
-                ", ".join(str(path) for path in case.images),
+                case.shown,
                 _channels(held),
                 f"{len(dataset.channels)} ({', '.join(dataset.channels)})",
                 "give every channel as <case>_0000, <case>_0001, ... or correct the channel names",
@@ -196,7 +242,7 @@ def read_case(dataset: Dataset, case: Case, report: Callable[[DataError], None])
     label: npt.NDArray[np.uint8] | None = None
     if case.label is not None:
         try:
-            label = _class_indices(_read_mask(grid, case.images[0], case.label, dataset), dataset, case.label)
+            label = _class_indices(_read_mask(grid, case.files[0], case.label, dataset), dataset, case.label)
         except DataError as fault:
             tell(fault)
     if faults or image is None or grid is None:
@@ -204,24 +250,37 @@ def read_case(dataset: Dataset, case: Case, report: Callable[[DataError], None])
     return LoadedCase(case, to_canonical(image), None if label is None else orient(label, canonical_orientation(grid)))
 
 
-def read_images(images: Sequence[Path], report: Callable[[DataError], None]) -> Volume | None:
+def read_images(images: Sequence[Path | None], report: Callable[[DataError], None]) -> Volume | None:
     """The channel files of a case as one float32 volume (C, Z, Y, X) with the axes of the first file.
 
+    A channel that is None is 0 everywhere; one of them at least is a file.
     Every fault (unreadable, on another grid, NaN or infinite) goes to `report`; what could be read still comes back,
     None where that is nothing.
     """
     grid: Geometry | None = None
     metadata: tuple[tuple[str, str], ...] = ()
-    channels: list[npt.NDArray[np.float32]] = []
+    reference = next(path for path in images if path is not None)
+    channels: list[npt.NDArray[np.float32] | None] = []
     for path in images:
+        if path is None:
+            channels.append(None)
+            continue
         try:
-            volume = _read_onto(grid, images[0], path)
+            if len(images) > 1 and not os.path.lexists(path):
+                expected = "every channel of the case"
+                raise DataError(
+                    str(path), "no such file", expected, "add it, or let it be missing with --allow-missing"
+                )
+            volume = _read_onto(grid, reference, path)
             if grid is None:
                 grid, metadata = volume.geometry, volume.metadata
             channels.append(_as_float32(volume.array, path))
         except DataError as fault:
             report(fault)
-    return None if grid is None or not channels else Volume(np.concatenate(channels), grid, metadata)
+    if grid is None or not any(channel is not None for channel in channels):
+        return None
+    blank = np.zeros((1, *grid.shape), np.float32)
+    return Volume(np.concatenate([blank if one is None else one for one in channels]), grid, metadata)
 
 
 def _read_mask(grid: Geometry | None, reference: Path, path: Path, dataset: Dataset) -> npt.NDArray[Any]:

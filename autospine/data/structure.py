@@ -48,12 +48,28 @@ class Case:
 
     name: str
     """File name without channel and suffix."""
-    images: tuple[Path, ...]
-    """One file per channel in order, or one file that holds all channels; a folder stands for its DICOM series."""
+    images: tuple[Path | None, ...]
+    """One file per channel in order, None for one that the case lacks, or one file that holds all channels; a folder
+    stands for its DICOM series."""
     label: Path | None
     """The mask; None for an image without one."""
     subject: str
     """Who was imaged; cases of a subject stay on one side of a split."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The image files that there are."""
+        return tuple(path for path in self.images if path is not None)
+
+    @property
+    def missing(self) -> tuple[int, ...]:
+        """Channels, from 0, that the case lacks."""
+        return tuple(index for index, path in enumerate(self.images) if path is None)
+
+    @property
+    def shown(self) -> str:
+        """Its image files, for messages."""
+        return ", ".join(map(str, self.files))
 
 
 @dataclass(frozen=True)
@@ -87,7 +103,7 @@ class LoadedCase:
 
     case: Case
     image: Volume
-    """float32 (C, Z, Y, X), all channels."""
+    """float32 (C, Z, Y, X), all channels; 0 in those that the case lacks."""
     label: npt.NDArray[np.uint8] | None
     """Class indices (Z, Y, X), 0 the background, or `IGNORED`; None for a case without a mask."""
 
@@ -102,6 +118,8 @@ class Reading:
     """Name of a layout; None: whichever fits."""
     masks: str | None = None
     """Kind of masks, where images have several (`seg-vert`, `label-SC_seg`)."""
+    allow_missing: bool = False
+    """Whether a case may lack the file of a channel."""
 
 
 def dataset_name(path: Path) -> str:

@@ -56,10 +56,10 @@ class Note:
     spacing_mm: tuple[float, ...]
     extent_mm: tuple[float, ...]
     """Field of view along the canonical axes."""
-    medians: tuple[float, ...]
-    """Median of each channel's voxels that are not at its minimum."""
+    medians: tuple[float | None, ...]
+    """Median of each channel's voxels that are not at its minimum; None where the case lacks it."""
     thumbnail: npt.NDArray[np.float32]
-    """Of the first channel, mean 0 and norm 1, (16, 16, 16)."""
+    """Of the first channel that the case has, mean 0 and norm 1, (16, 16, 16)."""
     centroids_mm: Mapping[int, npt.NDArray[np.float64]]
     """Class -> (3,)."""
     extents_mm: Mapping[int, npt.NDArray[np.float64]]
@@ -70,6 +70,7 @@ class Note:
 def note_case(loaded: LoadedCase) -> Note:
     """What to keep of a case."""
     image, label, spacing = loaded.image.array, loaded.label, loaded.image.geometry.spacing_mm
+    missing = loaded.case.missing
     centroids, extents = {}, {}
     slices = None
     if label is not None:
@@ -86,11 +87,11 @@ def note_case(loaded: LoadedCase) -> Note:
     return Note(
         loaded.case.name,
         loaded.case.subject,
-        ", ".join(str(path) for path in loaded.case.images),
+        loaded.case.shown,
         spacing,
         tuple(size * step for size, step in zip(image.shape[1:], spacing, strict=True)),
-        tuple(_usual(channel) for channel in image),
-        _thumbnail(image[0]),
+        tuple(None if index in missing else _usual(channel) for index, channel in enumerate(image)),
+        _thumbnail(image[next(index for index in range(len(image)) if index not in missing)]),
         centroids,
         extents,
         slices,
@@ -153,19 +154,20 @@ def _other_greys(dataset: Dataset, notes: Sequence[Note]) -> list[Finding]:
     """Intensities far from the rest; where these lie apart by themselves, as MR often does, nothing is."""
     findings = []
     for channel, name in enumerate(dataset.channels):
-        values = np.array([note.medians[channel] for note in notes])
-        if (values <= 0).any():
+        known = [(note, value) for note in notes if (value := note.medians[channel]) is not None]
+        values = np.array([value for _, value in known])
+        if len(known) < FEWEST or (values <= 0).any():
             continue  # no scale to compare
         logs = np.log(values)
         usual = float(np.median(logs))
         spread = float(np.median(np.abs(logs - usual)))
         odd = np.flatnonzero(np.abs(logs - usual) > max(FAR * spread, np.log(GREY)))
-        if odd.size <= RARE * len(notes):
+        if odd.size <= RARE * len(known):
             for index in odd.tolist():
                 found = f"channel {name!r} has a median intensity of {values[index]:.4g}"
                 expected = f"about {np.exp(usual):.4g}, as the rest"
                 remedy = "look whether it is the same sequence on the same scale"
-                findings.append(_doubt(notes[index], found, expected, remedy))
+                findings.append(_doubt(known[index][0], found, expected, remedy))
     return findings
 
 

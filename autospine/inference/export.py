@@ -25,6 +25,7 @@ def segment(
     device: torch.device,
     mirror: bool = True,
     previous: Model | None = None,
+    missing: tuple[int, ...] = (),
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Volume:
     """Labels (1, Z, Y, X) with the values of the training set, on the grid and with the header of `volume`.
@@ -36,10 +37,11 @@ def segment(
         device: where the networks are.
         mirror: average over the plan's mirrorings.
         previous: the model that a cascade starts from; it segments the volume first.
+        missing: channels, from 0, that the case lacks; they are 0 in `volume`.
         progress: called with (tiles done, tiles in all), for each model.
 
     Raises:
-        DataError: another number of channels than the model takes.
+        DataError: another number of channels than the model takes, or one missing that it needs.
     """
     channels = model.card.channels
     if volume.array.shape[0] != len(channels):
@@ -47,19 +49,29 @@ def segment(
         raise DataError(
             name, found, f"{len(channels)} ({', '.join(channels)})", "give the channels the model was trained on"
         )
+    needed = [channels[index] for index in missing if index not in model.card.configuration.optional_channels]
+    if needed:
+        raise DataError(name, f"no {', '.join(needed)}", "every channel that the model was not trained to do without")
     canonical = to_canonical(volume)
     image = canonical.array.astype(np.float32, copy=False)
 
     def prepared_for(card: ModelCard) -> PreparedCase:
         spacing_mm = canonical.geometry.spacing_mm
-        return prepare_case(image, None, spacing_mm, card.configuration, card.intensities, name)
+        return prepare_case(image, None, spacing_mm, card.configuration, card.intensities, name, missing)
 
     def logits_of(
         stage: Model, case: PreparedCase, labels: npt.NDArray[np.uint8] | None = None
     ) -> npt.NDArray[np.float32]:
         configuration = stage.card.configuration
         return predict_logits(
-            stage.networks, case.image, configuration, device=device, mirror=mirror, previous=labels, progress=progress
+            stage.networks,
+            case.image,
+            configuration,
+            device=device,
+            mirror=mirror,
+            previous=labels,
+            missing=missing,
+            progress=progress,
         )
 
     def first_labels(stage: Model, target: PreparedCase) -> npt.NDArray[np.uint8]:

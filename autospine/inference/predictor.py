@@ -8,7 +8,7 @@ stage's classes) is laid out tile by tile: a volume of all input channels would 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,7 @@ def predict_logits(
     device: torch.device,
     mirror: bool = True,
     previous: npt.NDArray[np.uint8] | None = None,
+    missing: Collection[int] = (),
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> npt.NDArray[np.float32]:
     """Mean logits of `networks` over all tiles and mirrorings, in which pieces agree on their levels (see `levels`).
@@ -49,6 +50,7 @@ def predict_logits(
         device: where the networks are.
         mirror: average over all combinations of the plan's mirror axes.
         previous: the previous stage's class indices (a0, a1, a2), where the configuration takes them.
+        missing: image channels, from 0, that the case lacks; they are 0 in `image`.
         progress: called with (tiles done, tiles in all).
 
     Returns:
@@ -67,6 +69,7 @@ def predict_logits(
     earlier = None
     if previous is not None:
         earlier = torch.from_numpy(np.require(pad_nd_image(previous, patch, **zeros), np.uint8, ["C", "W"]))
+    there = torch.tensor([channel not in missing for channel in configuration.optional_channels], dtype=torch.float32)
     window = torch.from_numpy(blending_window(patch)).to(device)
     total = torch.zeros((configuration.network.out_channels, *shape), dtype=torch.float32)
     weight = torch.zeros(shape, dtype=torch.float32)
@@ -77,7 +80,7 @@ def predict_logits(
         together = min(together, 2 * configuration.batch)
     for first in range(0, len(tiles), together):
         group = tiles[first : first + together]
-        batch = torch.stack([_network_input(volume, earlier, tile, configuration) for tile in group]).to(device)
+        batch = torch.stack([_network_input(volume, there, earlier, tile, configuration) for tile in group]).to(device)
         logits = _mean_logits(networks, batch, axes, device, configuration)
         logits = logits[:, :, None] if flat else logits
         for tile, values in zip(group, logits * window, strict=True):
@@ -96,16 +99,23 @@ def _tiles(shape: tuple[int, ...], patch: tuple[int, ...], overlap: float) -> It
         yield slice(z, z + patch[0]), slice(y, y + patch[1]), slice(x, x + patch[2])
 
 
-def _network_input(volume: Tensor, previous: Tensor | None, tile: Tile, configuration: Configuration) -> Tensor:
+def _network_input(
+    volume: Tensor, there: Tensor, previous: Tensor | None, tile: Tile, configuration: Configuration
+) -> Tensor:
     """What the network takes for a tile, (in_channels, *patch) in the order that the plan gives its channels.
 
+    `there` (n,) is 1 or 0 for each channel that may be missing.
     Beyond the ends of the case its last slice stands for the neighbours that are missing, as in training.
     """
     if configuration.network.dimension == 2:
         middle, neighbours = tile[0].start, configuration.neighbours
         slices = torch.arange(middle - neighbours, middle + neighbours + 1).clamp(0, volume.shape[1] - 1)
-        return volume[:, slices, tile[1], tile[2]].transpose(0, 1).flatten(0, 1)
-    scan = volume[(slice(None), *tile)]
+        scan = volume[:, slices, tile[1], tile[2]].transpose(0, 1).flatten(0, 1)
+    else:
+        scan = volume[(slice(None), *tile)]
+    if len(there):
+        planes = there.to(scan.dtype).view(-1, *(1 for _ in scan.shape[1:])).expand(-1, *scan.shape[1:])
+        scan = torch.cat((scan, planes))
     if previous is None:
         return scan
     classes = torch.arange(1, configuration.classes + 1).view(-1, 1, 1, 1)

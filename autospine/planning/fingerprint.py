@@ -60,6 +60,8 @@ class CaseFingerprint:
     """Edges of the box around the class; zeros where it is absent."""
     digest: str
     """Digest of the image's voxels."""
+    missing: tuple[int, ...] = ()
+    """Channels, from 0, that the case lacks."""
 
     def is_of(self, image: npt.NDArray[Any], label: npt.NDArray[Any]) -> bool:
         """Whether it was made from this image (C, Z, Y, X) and, by its voxels of each class, this label (Z, Y, X)."""
@@ -147,14 +149,13 @@ def extract_fingerprint(
     if errors:
         found = f"{len(errors)} error(s) in the data:\n" + "\n".join(errors)
         raise DataError(str(dataset.root), found, "a data set without errors", "correct or remove these files")
-    samples = [result.samples for result in measured if result.samples is not None]
     fingerprints = tuple(result.case for result in measured if result.case is not None)
     return Fingerprint(
         dataset=dataset.name,
         channels=dataset.channels,
         labels=tuple((label.name, label.value) for label in dataset.labels),
         cases=fingerprints,
-        intensities=_intensities(samples, len(dataset.channels)),
+        intensities=_intensities(measured, len(dataset.channels)),
         sides=dataset.sides,
         regions=tuple((region.name, region.values, region.written) for region in dataset.regions),
     )
@@ -187,7 +188,13 @@ def _measure(dataset: Dataset, case: Case, *, count: int) -> _Measured:
         return _Measured(findings, None, None)
     image, label = loaded.image.array, loaded.label
     fingerprint = measure_case(
-        case.name, case.subject, image, label, loaded.image.geometry.spacing_mm, len(dataset.labels)
+        case.name,
+        case.subject,
+        image,
+        label,
+        loaded.image.geometry.spacing_mm,
+        len(dataset.labels),
+        case.missing,
     )
     # Seeded by the case's name, so that adding a case changes no other case's draw.
     generator = np.random.default_rng(zlib.crc32(case.name.encode()))
@@ -206,8 +213,12 @@ def measure_case(
     label: npt.NDArray[np.uint8],
     spacing_mm: Triple,
     classes: int,
+    missing: tuple[int, ...] = (),
 ) -> CaseFingerprint:
-    """The fingerprint of an image (C, Z, Y, X) with its label (Z, Y, X): class indices 0 .. `classes`, or `IGNORED`."""
+    """The fingerprint of an image (C, Z, Y, X) with its label (Z, Y, X): class indices 0 .. `classes`, or `IGNORED`.
+
+    Of the channels some may be `missing`.
+    """
     voxels: list[int] = []
     slices: list[tuple[int, int, int]] = []
     centroids: list[Triple | None] = []
@@ -241,6 +252,7 @@ def measure_case(
         class_centroids_mm=tuple(centroids),
         class_extents_mm=tuple(extents),
         digest=image_digest(image),
+        missing=missing,
     )
 
 
@@ -249,13 +261,19 @@ def _triple(values: Iterable[T]) -> tuple[T, T, T]:
     return first, second, third
 
 
-def _intensities(samples: list[npt.NDArray[np.float32]], channels: int) -> tuple[IntensityFingerprint, ...]:
-    """Statistics per channel; zeros where no case has a labelled voxel."""
-    if not samples:
-        return tuple(IntensityFingerprint(0, 1, 0, 0, 0, 0, 0) for _ in range(channels))
+def _intensities(measured: list[_Measured], channels: int) -> tuple[IntensityFingerprint, ...]:
+    """Statistics per channel of the cases that have it; zeros where none of them has a labelled voxel."""
     found = []
     for channel in range(channels):
-        values = np.concatenate([sample[channel] for sample in samples]).astype(np.float64)
+        samples = [
+            result.samples[channel]
+            for result in measured
+            if result.samples is not None and result.case is not None and channel not in result.case.missing
+        ]
+        if not samples:
+            found.append(IntensityFingerprint(0, 1, 0, 0, 0, 0, 0))
+            continue
+        values = np.concatenate(samples).astype(np.float64)
         low, median, high = (float(value) for value in np.percentile(values, (0.5, 50.0, 99.5)))
         found.append(
             IntensityFingerprint(

@@ -65,6 +65,7 @@ class ModelCard:
             one.network,
             one.training.mirror_axes,
             one.sides,
+            one.optional_channels,
             one.regions,
         )
         return self.channels, self.labels, self.intensities, prepared, entering

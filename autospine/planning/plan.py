@@ -43,7 +43,8 @@ class NetworkPlan:
     dimension: Literal[2, 3]
     """2 for (Y, X) patches, 3 for (Z, Y, X) patches."""
     in_channels: int
-    """Channels that enter the network: image channels times slices, and one per class of a previous stage."""
+    """Channels that enter the network: image channels times slices, one per channel that may be missing, and one per
+    class of a previous stage."""
     out_channels: int
     """Background plus the classes, or the regions."""
     features: tuple[int, ...]
@@ -208,6 +209,27 @@ class SidesPlan:
 
 
 @dataclass(frozen=True)
+class PresencePlan:
+    """Image channels that a case may lack.
+
+    A channel that is missing is 0, and each of these has a further channel that says whether it is there: 1, or 0.
+    """
+
+    channels: tuple[int, ...]
+    """Image channels, from 0, that may be missing."""
+    dropout: float
+    """Share of the training patches in which such a channel is left out although the case has it, 0 to below 1; one
+    channel always stays."""
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        with Checks("presence.") as check:
+            check.ranges(self)
+            distinct = 0 < len(self.channels) == len(set(self.channels)) and min(self.channels) >= 0
+            check(distinct, "channels", self.channels, "distinct channels from 0, at least one")
+
+
+@dataclass(frozen=True)
 class RegionsPlan:
     """Overlapping unions of classes, each an output of its own, yes or no in every voxel.
 
@@ -317,6 +339,8 @@ class Configuration:
     """Slices across the first planned axis in which a mask holds nothing count as not annotated."""
     sides: SidesPlan | None = None
     """Classes that swap where a patch is mirrored from right to left; None: none do."""
+    presence: PresencePlan | None = None
+    """Image channels that a case may lack; None: every case has all."""
     regions: RegionsPlan | None = None
     """What the outputs are where they overlap; None: background and a class each, of which one holds in a voxel."""
     levels: LevelsPlan | None = None
@@ -328,6 +352,16 @@ class Configuration:
     def image_channels(self) -> int:
         """Image channels of a case: what enters the network without its neighbours and previous stage."""
         return len(self.normalisation)
+
+    @property
+    def scan_channels(self) -> int:
+        """Channels, the first to enter, that hold the image: slice by slice, each with all image channels."""
+        return self.image_channels * (2 * self.neighbours + 1)
+
+    @property
+    def optional_channels(self) -> tuple[int, ...]:
+        """Image channels that a case may lack; what says whether they are there follows the image."""
+        return () if self.presence is None else self.presence.channels
 
     @property
     def classes(self) -> int:
@@ -372,11 +406,16 @@ class Configuration:
                 check(divides, "patch", self.patch, f"multiples of {divisors}, what the network's strides divide by")
             if self._check_entering(check):
                 channels, slices, classes = self.image_channels, 2 * self.neighbours + 1, self.previous_channels
-                entering = f"{channels * slices + classes}: {channels} image channel(s), each normalised,"
-                entering += f" x {slices} slice(s)"
+                optional = len(self.optional_channels)
+                count = channels * slices + optional + classes
+                entering = f"{count}: {channels} image channel(s), each normalised, x {slices} slice(s)"
+                entering += f" + {optional} that may be missing" if optional else ""
                 entering += f" + {classes} classes of {self.previous}" if classes else ""
-                right = network.in_channels == channels * slices + classes
-                check(right, "network.in_channels", network.in_channels, entering)
+                check(network.in_channels == count, "network.in_channels", network.in_channels, entering)
+                within = all(channel < channels for channel in self.optional_channels) and channels > bool(optional)
+                check(
+                    within, "presence.channels", self.optional_channels, f"some of 0 to {channels - 1}, of two or more"
+                )
             weights = self.loss.class_weights
             check(len(weights) == network.out_channels, "loss.class_weights", weights, "one per network output")
             last = self.classes

@@ -30,6 +30,7 @@ from autospine.planning.plan import (
     Plan,
     ResamplingPlan,
 )
+from autospine.planning.presence import planned_presence, presence_reasons
 from autospine.planning.reasons import Facts, explain
 from autospine.planning.recipe import Recipe
 from autospine.planning.sizing import LowResolution, Share, low_resolution, size_for_memory
@@ -228,7 +229,7 @@ def configure(
     dimension = 2 if name in ("2d", "2.5d") else 3
     grid, low = _grid_of(name, fingerprint, recipe, less)
     spacing, shape = grid.spacing_mm[-dimension:], grid.median_shape[-dimension:]
-    regions = planned_regions(fingerprint)
+    regions, presence = planned_regions(fingerprint), planned_presence(fingerprint, recipe)
     out_channels = _outputs(fingerprint)
     family = _family(recipe, dimension, out_channels, less)
     normalisation = tuple(_normalisation(channel) for channel in fingerprint.channels)
@@ -242,11 +243,14 @@ def configure(
     axes = tuple(anatomy[axis] for axis in patch_axes)
     whole, rule_of_low = prod(shape), name != LOW and less.patch_limit is None
 
+    entering = len(normalisation) * (2 * neighbours + 1) + (0 if presence is None else len(presence.channels))
+    entering += len(fingerprint.labels) if name == CASCADE else 0
+
     def build(fit: Fit, batch: int) -> Configuration:
         net, stages = fit.topology, len(fit.topology.strides)
         network = NetworkPlan(
             dimension=2 if dimension == 2 else 3,
-            in_channels=len(normalisation) * (2 * neighbours + 1) + (len(fingerprint.labels) if name == CASCADE else 0),
+            in_channels=entering,
             out_channels=out_channels,
             features=family.features_of(stages),
             kernels=net.kernels,
@@ -277,6 +281,7 @@ def configure(
             previous=LOW if name == CASCADE else None,
             ignore_unlabelled_slices=recipe.ignore_unlabelled_slices,
             sides=planned_sides(anatomy, patch_axes, training.mirror_axes),
+            presence=presence,
             regions=regions,
             levels=levels,
         )
@@ -310,7 +315,8 @@ def configure(
         low=low,
         seen=low.seen if rule_of_low and low is not None else prod(configuration.patch) / whole,
     )
-    return configuration, {f"{name}.{key}": reason for key, reason in explain(configuration, facts).items()}
+    reasons = explain(configuration, facts) | presence_reasons(presence, fingerprint, recipe)
+    return configuration, {f"{name}.{key}": reason for key, reason in reasons.items()}
 
 
 def _batch_dice(name: str, low: LowResolution | None, less: Narrowing, seen: float) -> bool:

@@ -20,7 +20,11 @@ _KINDS: tuple[tuple[str, Holds, tuple[str, ...]], ...] = (
     ("above 0", lambda value: value > 0, ("learning_rate", "clip_norm", "budget_s", "seconds_per_step")),
     ("at least 0", lambda value: value >= 0, ("weight_decay", "poly_power", "rotation_deg", "smooth", "steps", "std")),
     ("at least 1", lambda value: value >= 1, ("weight_cap", "size_ratio", "anisotropy_threshold")),
-    ("from 0 to below 1", lambda value: 0 <= value < 1, ("momentum", "warmup", "overlap")),
+    (
+        "from 0 to below 1",
+        lambda value: 0 <= value < 1,
+        ("momentum", "warmup", "overlap", "channel_dropout", "dropout"),
+    ),
     ("from 0 to 1", _between(0, 1), ("alpha", "oversample_foreground", "foreground_jitter")),
     ("from 0 to 0.5", _between(0, 0.5), ("shift",)),
     ("above 0, at most 1", lambda value: 0 < value <= 1, ("dataset_fraction",)),

@@ -178,6 +178,8 @@ def _network(configuration: Configuration, facts: Facts) -> dict[str, str]:
         entering = f"{images} image channel(s) of {2 * configuration.neighbours + 1} slices"
     if configuration.previous is not None:
         entering = f"{images} image channel(s), and one per label of {configuration.previous}"
+    optional = len(configuration.optional_channels)
+    entering += f", and {optional} that say{'s' * (optional == 1)} what is missing" if optional else ""
     if network.encoder == "plain":
         made = f"plain convolutions, the default of {RULE}"
         counted = "convolutions"

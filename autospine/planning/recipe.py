@@ -23,7 +23,7 @@ class Recipe:
     """Choices of a planning.
 
     Numbers are the reference planner's (nnU-Net v2.8); `alpha`, `weight_cap`, `size_ratio`, `neighbours`,
-    `foreground_jitter` and `shift` are ours.
+    `foreground_jitter`, `shift` and `channel_dropout` are ours.
     """
 
     name: str = "default"
@@ -89,6 +89,10 @@ class Recipe:
     where views show from what levels can be counted."""
     ignore_unlabelled_slices: bool = False
     """Whether slices without any label, in masks that have some, are not annotated instead of background."""
+    optional_channels: Literal["all"] | tuple[str, ...] = ()
+    """Channels that images to predict may lack, beside those that a case of the data lacks."""
+    channel_dropout: float = 0.25
+    """Share of the training patches in which a channel that may be missing is left out, 0 to below 1."""
     mirror: Literal["auto", "none", "all"] = "auto"
     """`auto`: every axis along which the labels have no order and no sides."""
     scale_range: tuple[float, float] = (0.7, 1.4)

@@ -23,6 +23,7 @@ from autospine.planning.loss import loss_weights, planned_regions, usual_sizes
 from autospine.planning.memory import Machine
 from autospine.planning.plan import Configuration, LossPlan, Plan
 from autospine.planning.planner import planned_intensities
+from autospine.planning.presence import planned_presence, presence_reasons
 from autospine.planning.reasons import (
     MADE_FOR,
     level_reasons,
@@ -68,7 +69,7 @@ def transfer_plan(source: Plan, fingerprint: Fingerprint, recipe: Recipe, *, mac
         moved, renewed = _move(configuration, fingerprint, recipe, shapes[name], machine)
         configurations.append(moved)
         taken = (decision for decision in decisions(source) if decision.key.startswith(f"{name}."))
-        anew = {f"{name}.{section}" for section in ("expected", "levels", "sides", "regions")}
+        anew = {f"{name}.{section}" for section in ("expected", "levels", "sides", "presence", "regions")}
         known = (item for item in taken if item.value is not None and anew.isdisjoint(item.sections))
         reasons |= {item.key: _taken(source, item.reason) for item in known}
         reasons[f"{name}.axis_order"] = f"{_taken(source)}; {_same_axes(configuration, grid)}"
@@ -165,7 +166,9 @@ def _move(
 ) -> tuple[Configuration, dict[str, str]]:
     """The configuration for the new data, and the reasons of what was renewed."""
     labels, channels = len(fingerprint.labels), len(fingerprint.channels)
+    presence = planned_presence(fingerprint, recipe, configuration.presence)
     entering = channels * (2 * configuration.neighbours + 1) + (labels if configuration.previous else 0)
+    entering += 0 if presence is None else len(presence.channels)
     regions = planned_regions(fingerprint)
     outputs = labels + 1 if regions is None else len(regions.names)
     network = replace(configuration.network, in_channels=entering, out_channels=outputs)
@@ -184,6 +187,7 @@ def _move(
         loss=loss,
         training=training,
         sides=planned_sides(anatomy, patch_axes, planned.mirror_axes),
+        presence=presence,
         regions=regions,
         levels=planned_levels(fingerprint, configuration.axis_order),
         expected=None,
@@ -196,6 +200,7 @@ def _move(
         "loss.class_weights": "by the sizes of these labels" if adaptive else "plain cross entropy weighs all alike",
         **level_reasons(moved, [name for name, _ in fingerprint.labels]),
         **side_reasons(moved, [name for name, _ in fingerprint.labels]),
+        **presence_reasons(presence, fingerprint, recipe),
         **region_reasons(moved, [name for name, _ in fingerprint.labels]),
         "training.mirror_axes": mirror_reason(planned.mirror_axes, axes),
         "training.shift": shift_reason(recipe, view),

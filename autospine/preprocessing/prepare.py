@@ -44,6 +44,8 @@ class CaseProperties:
     """Canonical axis that stands at each planned axis."""
     prepared_spacing_mm: tuple[float, float, float]
     """Voxel size of the prepared case, in planned order."""
+    missing: tuple[int, ...] = ()
+    """Image channels, from 0, that the case lacks."""
 
     @property
     def cropped_shape(self) -> tuple[int, int, int]:
@@ -72,6 +74,7 @@ class CaseProperties:
             box=_triple(spans),
             axis_order=_triple(int(value) for value in content["axis_order"]),
             prepared_spacing_mm=_triple(float(value) for value in content["prepared_spacing_mm"]),
+            missing=tuple(int(value) for value in content["missing"]),
         )
 
 
@@ -94,10 +97,12 @@ def prepare_case(
     configuration: Configuration,
     intensities: Sequence[IntensityPlan],
     name: str,
+    missing: tuple[int, ...] = (),
 ) -> PreparedCase:
     """The prepared case of a canonical `image` (C, Z, Y, X) and its `label` (Z, Y, X) of class indices.
 
-    `spacing_mm` is along canonical (Z, Y, X); `intensities` has one entry per channel. The input is left as it was.
+    `spacing_mm` is along canonical (Z, Y, X); `intensities` has one entry per channel. Channels that are `missing`
+    are 0 in what comes out. The input is left as it was.
     """
     box = nonzero_box(image)
     order = configuration.axis_order
@@ -112,11 +117,13 @@ def prepare_case(
         box=_triple((int(span.start), int(span.stop)) for span in box),
         axis_order=order,
         prepared_spacing_mm=_triple(target_mm),
+        missing=missing,
     )
     shape = resampled_shape(cropped.shape[1:], planned_mm, target_mm)
     mask = nonzero_mask(cropped) if configuration.use_mask else None
     # before resampling, so that the mask still fits the image exactly
     scaled = normalise(cropped, configuration.normalisation, intensities, mask)
+    scaled[list(missing)] = 0
     prepared = resample_image(scaled, shape, planned_mm, target_mm, configuration.resampling)
     prepared_label = None
     if label is not None:

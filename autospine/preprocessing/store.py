@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from autospine.data.structure import Case, Dataset
     from autospine.planning.fingerprint import CaseFingerprint, Fingerprint
 
-FORMAT = 2
+FORMAT = 3
 """Grows when the files or the numbers in them change their meaning; part of the key."""
 
 Progress = Callable[[str, int, int], None]
@@ -186,7 +186,7 @@ def prepare_dataset(
         for case in missing
     ]
     if workers is None:
-        workers = bounded_workers([case.images for case in missing], configuration)
+        workers = bounded_workers([case.files for case in missing], configuration)
     workers = min(workers, len(jobs))
     done = len(cases) - len(missing)
     with closing(_run_here(jobs) if workers <= 1 else _run_in_processes(jobs, workers)) as names:
@@ -225,13 +225,14 @@ def _build(job: _Job) -> str:
     label = loaded.label
     if label is not None and job.configuration.ignore_unlabelled_slices:
         label = without_unlabelled_slices(label, job.configuration.axis_order[0])
-    prepared = prepare_case(loaded.image.array, label, spacing_mm, job.configuration, job.intensities, name)
+    intensities, missing = job.intensities, job.case.missing
+    prepared = prepare_case(loaded.image.array, label, spacing_mm, job.configuration, intensities, name, missing)
     if prepared.label is None or label is None or loaded.label is None:
         raise ValueError(f"case {name!r} is to be prepared for training and has no label")
     if job.fingerprint is not None and not job.fingerprint.is_of(loaded.image.array, loaded.label):
         found = "the image or its mask is not the one that the plan was made from"
         remedy = "run `autospine plan DATASET --overwrite` for the data as they are now"
-        raise DataError(str(job.case.images[0].parent), found, "the same files as when it was planned", remedy)
+        raise DataError(str(job.case.files[0].parent), found, "the same files as when it was planned", remedy)
     image, prepared_label, reference, locations, properties = _case_files(job.root, name)
     properties.unlink(missing_ok=True)  # another plan's may stand there, and would vouch for half of this one
     for path, array in ((image, prepared.image), (prepared_label, prepared.label), (reference, label)):

@@ -9,7 +9,8 @@ only the voxels that it needs are read (about two samples in three are plain cro
     the others       uniformly inside the case, or beside it by no more than the plan's shift
 
 What enters the network beside the patch itself: its neighbouring slices (2.5d), or the previous stage's segmentation
-as one channel per class (cascade). Both go through the patch's own spatial transform.
+as one channel per class (cascade). Both go through the patch's own spatial transform. Channels that may be missing each
+bring one more, 1 where they are there; some are left out at random, so that the network meets every subset.
 """
 
 from __future__ import annotations
@@ -107,6 +108,7 @@ class PatchBatches(Dataset[Batch]):
         if self._intensity is not None:
             with seeded(int(rng.integers(2**31))):
                 images, labels = self._intensity(images, labels)
+            self._blank(images)
             if self._previous is not None:
                 for sample in images:
                     disturb(sample[-self._configuration.previous_channels :], rng)
@@ -132,7 +134,35 @@ class PatchBatches(Dataset[Batch]):
         transform = None
         if self._intensity is not None:
             transform = draw_transform(rng, self._configuration)
-        return self._read(case, previous, start, transform)
+        image, label = self._read(case, previous, start, transform)
+        optional = self._configuration.optional_channels
+        if optional:
+            there = self._there(case.properties.missing, rng)
+            scans, flags = self._configuration.scan_channels, np.ones((len(optional), *image.shape[1:]), np.float32)
+            flags *= there[list(optional)].reshape(-1, 1, 1, 1)
+            image = np.concatenate((image[:scans], flags, image[scans:]))
+        return image, label
+
+    def _there(self, missing: tuple[int, ...], rng: np.random.Generator) -> npt.NDArray[np.bool_]:
+        """Which image channels a sample shows: those of the case, in training without some that may be missing."""
+        presence, count = self._configuration.presence, self._configuration.image_channels
+        held = np.array([channel not in missing for channel in range(count)])
+        if presence is None or self._intensity is None:
+            return held
+        kept = held.copy()
+        for channel in presence.channels:
+            kept[channel] &= rng.random() >= presence.dropout
+        if not kept.any():  # of nothing there is nothing to learn
+            kept[int(rng.choice(np.flatnonzero(held)))] = True
+        return kept
+
+    def _blank(self, images: npt.NDArray[np.float32]) -> None:
+        """Set to 0, in place, what a batch (B, in_channels, *patch) does not show: augmentation has left its traces."""
+        channels, scans = self._configuration.image_channels, self._configuration.scan_channels
+        for place, channel in enumerate(self._configuration.optional_channels, start=scans):
+            for image in images:
+                if not image[place].any():
+                    image[channel:scans:channels] = 0
 
     def _jitter(self, rng: np.random.Generator) -> npt.NDArray[np.int64]:
         """How far from the middle of a forced patch its voxel lies, in voxels.

@@ -105,6 +105,7 @@ def find_out_of_fold(
         to_table(first.levels),
         to_table(first.sides),
         to_table(first.regions),
+        list(first.optional_channels),
     ]
     weights = {fold: weights_digest(model, fold) for fold in needed}
     keys = {fold: json_digest([*shared, digest]) for fold, digest in weights.items()}
@@ -137,7 +138,9 @@ def segment_out_of_fold(
                 if not files[name].is_file():
                     networks = networks or load_model(source.model, device, (str(fold),)).networks
                     case, target = first_store.open(name), store.open(name)
-                    logits = predict_logits(networks, case.image, configuration, device=device)
+                    logits = predict_logits(
+                        networks, case.image, configuration, device=device, missing=case.properties.missing
+                    )
                     labels = onto_next_grid(
                         logits,
                         case.properties,

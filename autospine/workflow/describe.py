@@ -58,7 +58,7 @@ def describe_dataset(path: Path, runs: Path, reading: Reading, *, progress: Prog
         tell = counted(update)
         for done, case in enumerate(dataset.cases, start=1):
             try:
-                geometry = read_geometry(case.images[0])
+                geometry = read_geometry(case.files[0])
             except DataError as fault:
                 faults.append(f"{fault.where}: {fault.found}")
                 continue

@@ -259,7 +259,7 @@ def _asked(request: PlanRequest, recipe: Recipe, source: Plan | None, dataset: D
     """
     files = hashlib.sha256()
     for case in dataset.cases:
-        for path in (*case.images, *([case.label] if case.label is not None else [])):
+        for path in (*case.files, *([case.label] if case.label is not None else [])):
             state = path.stat() if path.exists() else None
             files.update(
                 repr((case.name, case.subject, path.name, state and (state.st_size, state.st_mtime_ns))).encode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -80,10 +81,12 @@ def predict_paths(
         model = replace(model, card=_overlapping(model.card, request.overlap))
         first = None if first is None else replace(first, card=_overlapping(first.card, request.overlap))
 
-    cases = find_inputs(source, model.card.channels)
+    channels = model.card.channels
+    cases = find_inputs(source, channels, model.card.configuration.optional_channels)
     single = source.is_file() and target.name.endswith(IMAGE_SUFFIXES)
     outputs = {
-        name: target if single else target / f"{name}{suffix_of(images[0]) or WRITTEN}" for name, images in cases
+        name: target if single else target / f"{name}{suffix_of(_files(images)[0]) or WRITTEN}"
+        for name, images in cases
     }
     folders = (folder,) if first_folder is None else (folder, first_folder)
     identity = _identity(folders, model.folds, request)
@@ -100,6 +103,9 @@ def predict_paths(
         if name in done:
             continue
         start = time.monotonic()
+        missing = tuple(index for index, path in enumerate(images) if path is None)
+        if missing:
+            progress.note(f"{name} is segmented without {', '.join(channels[index] for index in missing)}")
         with progress.task(f"{name} ({index + 1}/{len(cases)})") as update:
             segmentation = segment(
                 model,
@@ -108,6 +114,7 @@ def predict_paths(
                 device=device,
                 mirror=request.mirror,
                 previous=first,
+                missing=missing,
                 progress=lambda tiles, total, update=update: update(f"tile {tiles}/{total}", tiles / total),  # type: ignore[misc]
             )
             if not single:  # the record first: the file itself is whole or not there
@@ -120,7 +127,12 @@ def predict_paths(
     return Prediction(tuple(outputs[name] for name, _ in cases), tuple(seconds), folder)
 
 
-def _read(images: tuple[Path, ...]) -> Volume:
+def _files(images: Sequence[Path | None]) -> list[Path]:
+    """The files of a case, without what it lacks."""
+    return [path for path in images if path is not None]
+
+
+def _read(images: Sequence[Path | None]) -> Volume:
     """All channel files of a case as one volume, in the orientation of the first."""
 
     def refuse(fault: DataError) -> None:
@@ -146,10 +158,10 @@ def _identity(folders: tuple[Path, ...], folds: tuple[str, ...], request: Predic
     return digest.hexdigest()
 
 
-def _stamp(images: tuple[Path, ...]) -> list[list[str | int]]:
+def _stamp(images: Sequence[Path | None]) -> list[list[str | int]]:
     """What tells whether a case's files are still the same: where they lie, their size and when they were written."""
     # a folder is a DICOM series: the files in it
-    files = [file for path in images for file in (dicom_files(path) if path.is_dir() else [path])]
+    files = [file for path in _files(images) for file in (dicom_files(path) if path.is_dir() else [path])]
     states = [(path.resolve(), path.stat()) for path in files]
     return [[str(path), state.st_size, state.st_mtime_ns] for path, state in states]
 

@@ -104,10 +104,13 @@ class RunFolder:
             PlanError: the file is not what was written there.
         """
         request = self.read_request() or {}
-        kept = {key.name: request.get(key.name) for key in fields(Reading)}
-        wrong = sorted(key for key, value in kept.items() if not isinstance(value, str | None))
+        kept = {key.name: request.get(key.name, key.default) for key in fields(Reading)}
+        wrong = [
+            key for key, value in kept.items() if not isinstance(value, bool if key == "allow_missing" else str | None)
+        ]
         if wrong:
-            raise PlanError(str(self.request), f"{', '.join(wrong)} are no text", "text", "run plan with --overwrite")
+            found = ", ".join(f"{key} is {kept[key]!r}" for key in wrong)
+            raise PlanError(str(self.request), found, "what `autospine plan` writes", "run plan with --overwrite")
         return Reading(**kept)
 
     def check_writable(self) -> None:

@@ -109,12 +109,13 @@ def _check_reading(run: RunFolder, reading: Reading) -> None:
     asked = run.read_request()
     for key, wanted in asdict(reading).items():
         standing = None if asked is None else asked.get(key)
-        if wanted in (None, standing):
+        if wanted in (None, False, standing):
             continue
-        made = f"with --{key} {standing}" if standing else f"without --{key}"
+        option = f"--{key.replace('_', '-')}"
+        made = f"with {option} {standing}" if standing else f"without {option}"
         found = "it is not known how the folds were made" if asked is None else f"the folds were made {made}"
-        remedy = f"leave --{key} out, or run `autospine plan` with it and --overwrite"
-        raise PlanError(str(run.splits), found, f"--{key} {wanted}", remedy)
+        remedy = f"leave {option} out, or run `autospine plan` with it and --overwrite"
+        raise PlanError(str(run.splits), found, option if wanted is True else f"{option} {wanted}", remedy)
 
 
 def train_fold(

@@ -57,7 +57,14 @@ def validate_fold(
         for index, name in enumerate(split.validation):
             case = store.open(name)
             earlier = None if previous is None else previous.open(name, case.label.shape)
-            logits = predict_logits(model.networks, case.image, configuration, device=device, previous=earlier)
+            logits = predict_logits(
+                model.networks,
+                case.image,
+                configuration,
+                device=device,
+                previous=earlier,
+                missing=case.properties.missing,
+            )
             labels = restore_labels(logits, case.properties, configuration)
             write(name, labels)
             yield name, labels, np.asarray(case.reference), case.properties.canonical_spacing_mm
@@ -92,7 +99,7 @@ def segmentation_writer(
     from autospine.inference.export import label_values
 
     try:
-        images = {case.name: case.images[0] for case in open_dataset(dataset, reading).cases}
+        images = {case.name: case.files[0] for case in open_dataset(dataset, reading).cases}
     except DataError as error:
         progress.note(f"{absent} ({error.found})")
         return lambda name, labels: None

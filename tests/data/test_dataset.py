@@ -348,6 +348,47 @@ def test_find_inputs_of_a_file(tmp_path: Path) -> None:
         find_inputs(tmp_path / "a.nii.gz", CHANNELS[:2])
 
 
+def test_find_inputs_that_may_lack_a_channel(tmp_path: Path) -> None:
+    names = ("a_0000", "a_0001", "a_0002", "b_0000", "c_0001", "c_0002", "d_0002")
+    plain(tmp_path, {f"{name}.nii": image(0) for name in names})
+
+    def held(*optional: int, path: Path = tmp_path) -> dict[str, tuple[str | None, ...]]:
+        found = find_inputs(path, CHANNELS, optional)
+        return {name: tuple(path and path.name for path in files) for name, files in found}
+
+    assert held(0, 1, 2) == {
+        "a": ("a_0000.nii", "a_0001.nii", "a_0002.nii"),
+        "b": ("b_0000.nii", None, None),
+        "c": (None, "c_0001.nii", "c_0002.nii"),
+        "d": (None, None, "d_0002.nii"),
+    }
+    for name in ("c_0001", "c_0002"):
+        assert held(0, path=tmp_path / f"{name}.nii") == {"c": (None, "c_0001.nii", "c_0002.nii")}
+    with pytest.raises(
+        DataError, match=r"b: 1 channel[\s\S]*3 channels \(T1, T2, PD\), of which T1, PD may be missing"
+    ):
+        held(0, 2)
+    # a file without a number does not say which channel it is
+    plain(tmp_path / "more", {"e.nii": image(0)})
+    with pytest.raises(DataError, match=r"e: 1 channel[\s\S]*e_0000\.nii, e_0001\.nii"):
+        held(0, 1, 2, path=tmp_path / "more")
+    whole = np.stack([image(0)] * 3)
+    write_volume(tmp_path / "whole/f_0000.nii", Volume(whole, GRID))
+    assert held(0, 1, 2, path=tmp_path / "whole") == {"f": ("f_0000.nii",)}
+
+
+def test_dicom_to_predict_may_lack_a_channel(tmp_path: Path) -> None:
+    for name in ("p1/T1", "p1/T2", "p2/T2"):
+        write_series(tmp_path / name, image(0), GRID)
+    assert find_inputs(tmp_path, ("T1", "T2"), (0,)) == [
+        ("p1", (tmp_path / "p1/T1", tmp_path / "p1/T2")),
+        ("p2", (None, tmp_path / "p2/T2")),
+    ]
+    assert find_inputs(tmp_path / "p2/T2", ("T1", "T2"), (0,)) == [("T2", (None, tmp_path / "p2/T2"))]
+    with pytest.raises(DataError, match=r"p2: 1 channel \(T2\)"):
+        find_inputs(tmp_path, ("T1", "T2"), (1,))
+
+
 def test_find_inputs_where_nothing_is(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no image")
     for path, found in ((tmp_path / "none", "no such file or folder"), (tmp_path, "no images")):

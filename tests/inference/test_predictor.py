@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from autospine.inference.predictor import predict_logits
 from autospine.networks.build import build_network
-from autospine.planning.plan import Configuration, LevelsPlan, SidesPlan
+from autospine.planning.plan import Configuration, LevelsPlan, PresencePlan, SidesPlan
 
 CPU = torch.device("cpu")
 
@@ -207,3 +207,31 @@ def test_a_mirrored_image_has_its_sides_swapped(
     assert np.abs(mirrored[..., ::-1] - plain).max() > 0.01
     once = predict_logits([network], image, configuration, device=CPU, mirror=False, previous=earlier)
     assert np.abs(once - plain).max() > 0.01
+
+
+@pytest.mark.parametrize("missing", [(), (1,)])
+def test_flags_follow_the_image(make_configuration: Callable[..., Configuration], missing: tuple[int, ...]) -> None:
+    """In a cascade of two channels: image, image, the second one's flag, three classes."""
+    base = make_configuration()
+    network = replace(base.network, in_channels=6)
+    both = {"network": network, "normalisation": ("zscore",) * 2, "presence": PresencePlan((1,), 0.25)}
+    cascade = replace(base, name="3d_cascade_fullres", previous="3d_lowres", **both)
+    seen: list[Tensor] = []
+
+    class Look(nn.Module):
+        def forward(self, x: Tensor) -> tuple[Tensor]:
+            seen.append(x)
+            return (x[:, :4],)
+
+    image = np.ones((2, 8, 16, 16), np.float32)
+    previous = np.full((8, 16, 16), 3, np.uint8)
+    predict_logits([Look()], image, cascade, device=CPU, previous=previous, missing=missing)
+    for x in seen:
+        assert x[0, :, 0, 0, 0].tolist() == [1, 1, 0 if missing else 1, 0, 0, 1]
+    flat = neighbourly(make_configuration, channels=2, neighbours=1)
+    network = replace(flat.network, in_channels=7)
+    seen.clear()
+    predict_logits(
+        [Look()], image, replace(flat, network=network, presence=PresencePlan((1,), 0.25)), device=CPU, missing=missing
+    )
+    assert all(x[0, :, 0, 0].tolist() == [1] * 6 + [0 if missing else 1] for x in seen)

@@ -32,7 +32,15 @@ def test_every_decision_has_its_reason(lumbar: Fingerprint) -> None:
     plan = make_plan(lumbar, Recipe(memory_gb=4.0))
     expected = {"default", "left_out.3d_lowres", "left_out.3d_cascade_fullres"}
     # times are for a budget to decide, and the first stage is a decision of the cascade alone
-    open_keys = ("name", "training.budget_s", "previous", "sides", "regions", *(f"expected.{key}" for key in EXPECTED))
+    open_keys = (
+        "name",
+        "training.budget_s",
+        "previous",
+        "sides",
+        "presence",
+        "regions",
+        *(f"expected.{key}" for key in EXPECTED),
+    )
     for configuration in plan.configurations:
         expected |= {f"{configuration.name}.{key}" for key in keys(configuration)}
         expected -= {f"{configuration.name}.{key}" for key in open_keys}

@@ -165,6 +165,17 @@ def test_channels_keep_their_kinds(make_configuration: Make) -> None:
     assert float(case.image[1].max()) == 5.0
 
 
+def test_a_missing_channel_is_zero_whatever_its_kind(make_configuration: Make) -> None:
+    """CT of 0 is far from the mean of CT: it must not look like an image of air."""
+    image, _ = phantom()
+    image = np.concatenate([image, np.zeros_like(image)])
+    network = replace(make_configuration().network, in_channels=2)
+    configuration = make_configuration(network=network, normalisation=("zscore", "ct"), spacing_mm=SPACING)
+    case = prepare_case(image, None, SPACING, configuration, (CT, CT), "a", (1,))
+    assert case.image[0].any() and not case.image[1].any()
+    assert CaseProperties.from_json(case.properties.to_json()).missing == (1,)
+
+
 def test_a_blank_image_is_prepared_whole(make_configuration: Make) -> None:
     case = prepare_case(np.zeros((1, 4, 5, 6), np.float32), None, SPACING, make_configuration(), (CT,), "a")
     assert case.properties.box == ((0, 4), (0, 5), (0, 6))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from autospine.errors import PlanError
-from autospine.planning.plan import Configuration
+from autospine.planning.plan import Configuration, PresencePlan
 from autospine.preprocessing.prepare import CaseProperties
 from autospine.preprocessing.previous import PreviousStage
 from autospine.preprocessing.store import Store, StoredCase
@@ -377,3 +377,83 @@ def test_only_the_previous_stage_is_disturbed(small_store: Store, quick: Configu
 def test_a_cascade_without_its_previous_stage_is_a_mistake(small_store: Store, quick: Configuration) -> None:
     with pytest.raises(ValueError, match="3d_lowres"):
         PatchBatches(small_store, ("a",), cascaded(quick), augment=False, seed=1)
+
+
+def partial_case(channels: int, missing: tuple[int, ...]) -> StoredCase:
+    """`counted_case` without some channels: they are 0."""
+    case = counted_case(channels)
+    image = case.image.copy()
+    image[list(missing)] = 0
+    return replace(case, image=image, properties=replace(case.properties, missing=missing))
+
+
+def optional(
+    make_configuration: Callable[..., Configuration], channels: int, dropout: float, *, neighbours: int = 0
+) -> Configuration:
+    """Channels of which all but the first may be missing, in 2d or 2.5d."""
+    base = neighbourly(make_configuration, channels, neighbours)
+    network = replace(base.network, in_channels=channels * (2 * neighbours + 1) + channels - 1)
+    presence = PresencePlan(tuple(range(1, channels)), dropout)
+    return replace(base, name="2.5d" if neighbours else "2d", network=network, presence=presence)
+
+
+@pytest.mark.parametrize("neighbours", [0, 1])
+def test_a_flag_says_which_channels_are_there(
+    make_configuration: Callable[..., Configuration], neighbours: int
+) -> None:
+    configuration, scans = optional(make_configuration, 3, 0.5, neighbours=neighbours), 3 * (2 * neighbours + 1)
+    batches = PatchBatches(Memory(partial_case(3, (2,))), ("a",), configuration, augment=False, seed=1)
+    image, _ = batches[0]
+    assert image.shape[1] == scans + 2
+    # nothing is left out where nothing is random
+    assert (image[:, scans] == 1).all() and (image[:, scans + 1] == 0).all()
+    assert not image[:, 2:scans:3].any() and image[:, 1:scans:3].any()
+
+
+@pytest.mark.parametrize("neighbours", [0, 1])
+def test_channels_are_left_out_in_their_share_of_the_patches(
+    make_configuration: Callable[..., Configuration], neighbours: int
+) -> None:
+    configuration, scans = optional(make_configuration, 3, 0.25, neighbours=neighbours), 3 * (2 * neighbours + 1)
+    case = counted_case(3)
+    bright = replace(case, image=case.image + 1)
+    batches = PatchBatches(Memory(bright), ("a",), configuration, augment=True, seed=1)
+    images = np.concatenate([batches[step][0] for step in range(60)])
+    for channel in (1, 2):
+        flag = images[:, scans + channel - 1]
+        there = flag[:, 0, 0] == 1
+        assert (flag[there] == 1).all() and (flag[~there] == 0).all()
+        assert 0.19 < 1 - there.mean() < 0.31
+        # noise and contrast leave no trace of what is left out
+        assert not images[~there, channel:scans:3].any()
+        assert images[there, channel:scans:3].any(axis=(1, 2, 3)).all()
+    assert images[:, 0:scans:3].any(axis=(1, 2, 3)).all()
+
+
+def test_one_channel_always_stays(make_configuration: Callable[..., Configuration]) -> None:
+    configuration = optional(make_configuration, 3, 0.9)
+    every = replace(
+        configuration,
+        presence=PresencePlan((0, 1, 2), 0.9),
+        network=replace(configuration.network, in_channels=6),
+    )
+    batches = PatchBatches(Memory(partial_case(3, (1,))), ("a",), every, augment=True, seed=1)
+    flags = np.concatenate([batches[step][0] for step in range(40)])[:, 3:, 0, 0]
+    assert (flags.sum(axis=1) >= 1).all() and not flags[:, 1].any()
+    assert 0.3 < flags[:, 0].mean() < 0.7  # which one stays is drawn
+
+
+def test_the_previous_stage_comes_after_the_flags(small_store: Store, quick: Configuration) -> None:
+    base = cascaded(quick)
+    network = replace(base.network, in_channels=2 + 1 + 3)
+    configuration = replace(base, normalisation=("zscore",) * 2, network=network, presence=PresencePlan((1,), 0.5))
+
+    class Twice:
+        def open(self, name: str) -> StoredCase:
+            case = small_store.open(name)
+            return replace(case, image=np.concatenate([case.image, case.image]))
+
+    previous = Memory(small_store.open("a").label)
+    image, label = PatchBatches(Twice(), ("a",), configuration, augment=False, seed=1, previous=previous)[0]
+    assert (image[:, 2] == 1).all()
+    np.testing.assert_array_equal(image[:, 3:], np.stack([label == value for value in (1, 2, 3)], axis=1))

@@ -83,45 +83,49 @@ def read(root: Path, reading: Reading) -> Contents:
     shown: dict[str, dict[str, _Image]] = {}
     for image in images:
         shown.setdefault(image.case, {})[image.shows] = image
-    channels, notes = _channels(shown, of_case)
+    enough = any if reading.allow_missing else all
+    channels, notes = _channels(shown, of_case, reading.allow_missing)
+    has = {name: enough(channel in held for channel in channels) for name, held in sorted(shown.items())}
     cases = tuple(
         Case(
             name,
-            tuple(held[channel].path for channel in channels),
+            tuple(shown[name][channel].path if channel in shown[name] else None for channel in channels),
             of_case[name].path if name in of_case else None,
             name.split("_")[0],
         )
-        for name, held in sorted(shown.items())
-        if set(channels) <= set(held)
+        for name in has
+        if has[name]
     )
     without = sorted(of_case.keys() - {case.name for case in cases})
     if without:
         found = f"masks without all of {', '.join(channels)}: {', '.join(without)}"
-        raise DataError(str(root), found, "every channel of a case", "add the images, or move these masks away")
-    unlabelled = sorted(name for name, held in shown.items() if not set(channels) <= set(held))
+        remedy = "add the images, move these masks away, or use --allow-missing"
+        raise DataError(str(root), found, "every channel of a case", remedy)
+    unlabelled = [name for name in has if not has[name]]
     if unlabelled:
         notes += (f"cases without all of {', '.join(channels)}, left aside: {', '.join(unlabelled)}",)
     return described_beside(root, Contents(channels, _named(root, masks[0].path), cases, notes))
 
 
 def _channels(
-    shown: Mapping[str, Mapping[str, _Image]], masks: Mapping[str, _Mask]
+    shown: Mapping[str, Mapping[str, _Image]], masks: Mapping[str, _Mask], allow_missing: bool
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What the masks segment, in every case that has one, and what is said of the rest."""
-    candidates = set.intersection(*(set(mask.shows) for mask in masks.values()))
-    name, mask = next(iter(sorted(masks.items())))
+    """What the masks segment, in every case that has one or (`allow_missing`) in any, and what is said of the rest."""
+    of_masks = [set(mask.shows) for mask in masks.values()]
+    candidates = set.union(*of_masks) if allow_missing else set.intersection(*of_masks)
     elsewhere: set[str] = set()
-    if len(candidates) > 1:
-        grid = read_geometry(mask.path)
-        elsewhere = {one for one in candidates if same_grid(read_geometry(shown[name][one].path), grid) is not None}
+    for one in candidates if len(candidates) > 1 else ():
+        name, mask = next((name, mask) for name, mask in sorted(masks.items()) if one in mask.shows)
+        if same_grid(read_geometry(shown[name][one].path), read_geometry(mask.path)) is not None:
+            elsewhere.add(one)
     channels = tuple(sorted(candidates - elsewhere))
     if not channels:
         kinds = sorted({one for mask in masks.values() for one in mask.shows})
         raise DataError(
-            str(mask.path),
+            str(next(iter(masks.values())).path),
             f"no kind of image that all masks have ({', '.join(kinds)})",
             "one kind of image on the grid of its mask",
-            "write a manifest that names the images",
+            "write a manifest that names the images, or use --allow-missing where cases lack some",
         )
     left: dict[str, int] = {}
     for held in shown.values():
@@ -154,7 +158,8 @@ def _masks(root: Path, images: list[_Image], beside: list[Path]) -> Iterator[_Ma
     several = len({pipeline_name for pipeline_name, *_ in found}) > 1
     for pipeline_name, path, case, shows, kind in found:
         # a mask that bears the name of one image is of that image; one that names none, of all
-        said = "_".join(part for part in (shows[0] if len(shows) == 1 else "", kind) if part)
+        image = shows[0] if len(shows) == 1 and f"_{shows[0]}_" in f"_{stem(path)}_" else ""
+        said = "_".join(part for part in (image, kind) if part)
         yield _Mask(path, case, shows, f"{pipeline_name}/{said}" if several and pipeline_name else said)
 
 

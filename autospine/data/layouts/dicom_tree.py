@@ -40,7 +40,8 @@ def read(root: Path, reading: Reading) -> Contents:
     if not cases:
         raise DataError(str(root), "no DICOM image", "a folder with a DICOM series per case")
     roles = {name: {_role(one.folder, series): one for one in series} for name, series in cases.items()}
-    channels = _channels(root, roles)
+    direct = {name for name, series in cases.items() if any(one.folder == homes[name] for one in series)}
+    channels = _channels(root, roles, set() if direct or not reading.allow_missing else set(roles))
     masks, ignored = _masks(root, base, cases, homes, segmentations, reading)
     subjects, notes = _subjects(cases, {name: home.relative_to(base).parts[:1] for name, home in homes.items()})
     made = []
@@ -114,8 +115,10 @@ def _subjects(
     return subjects, ()
 
 
-def _channels(root: Path, roles: dict[str, dict[str, Series]]) -> tuple[str, ...]:
-    """Names of the series that each case has."""
+def _channels(root: Path, roles: dict[str, dict[str, Series]], lacking: set[str]) -> tuple[str, ...]:
+    """Names of the series that each case has, but those cases that may be `lacking` some."""
+    if lacking:
+        return tuple(sorted({role for held in roles.values() for role in held}))
     if all(len(held) == 1 for held in roles.values()):
         kinds = {one.modality for held in roles.values() for one in held.values()}
         return (next(iter(kinds)) if len(kinds) == 1 else "image",)
@@ -127,7 +130,7 @@ def _channels(root: Path, roles: dict[str, dict[str, Series]]) -> tuple[str, ...
             str(root),
             f"series that are not called alike in every case ({called})",
             "folders of the same names in each case, one per sequence",
-            "rename them (T1, T2, ...), or write a manifest that names them",
+            "rename them (T1, T2, ...), write a manifest that names them, or use --allow-missing where some lack one",
         )
     return tuple(sorted(in_all))
 

@@ -55,7 +55,8 @@ def read(root: Path, reading: Reading) -> Contents:
     wrong = []
     names = [row[case] for row in rows]
     for number, row in enumerate(rows, start=2):
-        empty = [name for name in (case, *channels) if not row[name]]
+        empty = [] if row[case] else [case]
+        empty += [] if any(row[name] for name in channels) else channels
         wrong += [f"row {number} has no {', '.join(empty)}"] if empty else []
     twice = sorted({name for name in names if name and names.count(name) > 1})
     wrong += [f"cases listed more than once: {', '.join(twice)}"] if twice else []
@@ -66,7 +67,8 @@ def read(root: Path, reading: Reading) -> Contents:
     cases = tuple(
         Case(
             row[case],
-            tuple(folder / row[name] for name in channels),
+            # an empty cell says that the case lacks that channel
+            tuple(folder / row[name] if row[name] else None for name in channels),
             folder / row[label] if row[label] else None,
             row[subject] if subject else "",
         )

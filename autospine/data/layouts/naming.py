@@ -58,17 +58,20 @@ def unread_files(folder: Path) -> tuple[str, ...]:
     return (f"files of formats that are not read, left aside: {listed} (convert them to NIfTI)",) if names else ()
 
 
-def group_files(files: Sequence[Path], whole: Container[str] = ()) -> dict[str, dict[int, Path]]:
+def group_files(
+    files: Sequence[Path], whole: Container[str] = (), numbered: bool = False
+) -> dict[str, dict[int, Path]]:
     """Case name -> channel -> file, of the images of one folder.
 
     `scan_0000` is channel 0 of `scan`. Where no file is a channel 0, four digits are part of the name
-    (`visit_2023`, `visit_2024`); so they are in names that stand in `whole`.
+    (`visit_2023`, `visit_2024`), unless channels are known to be `numbered`; so they are in names that stand in
+    `whole`.
     """
     split = [(file, None if stem(file) in whole else CHANNEL.fullmatch(stem(file))) for file in files]
     channelled = {match["case"] for _, match in split if match and match["channel"] == "0000"}
     groups: dict[str, dict[int, Path]] = {}
     for file, match in split:
-        if match and (match["case"] in channelled or (channelled and int(match["channel"]) < 100)):
+        if match and (match["case"] in channelled or ((channelled or numbered) and int(match["channel"]) < 100)):
             groups.setdefault(match["case"], {})[int(match["channel"])] = file
         else:
             groups.setdefault(stem(file), {})[0] = file

@@ -1,0 +1,179 @@
+"""Cases that lack a sequence, in every layout that has several."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autospine.data.check import check_dataset
+from autospine.data.dataset import load_case, open_dataset
+from autospine.data.geometry import Geometry, Volume
+from autospine.data.structure import Reading
+from autospine.data.volume import write_volume
+from autospine.errors import DataError
+from autospine.planning.fingerprint import extract_fingerprint
+from autospine.planning.presence import channel_counts
+from tests.data.dicom_files import write_series
+
+GRID = Geometry((3, 4, 5), (4.0, 1.5, 0.75), (-12.5, 30.0, 7.25), (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
+HELD = {"sub-1": ("T1", "T2"), "sub-2": ("T2",), "sub-3": ("T1",), "sub-4": ("T1", "T2")}
+LEVEL = {"T1": 100, "T2": 5000}
+
+
+def image(channel: str, case: str) -> Volume:
+    array = np.random.default_rng(int(case[-1])).integers(1, 90, (1, *GRID.shape)) + LEVEL[channel]
+    return Volume(array.astype(np.uint16), GRID)
+
+
+def mask() -> Volume:
+    array = np.zeros((1, *GRID.shape), np.uint8)
+    array[0, 1, 1:3, 1:4] = 1
+    return Volume(array, GRID)
+
+
+def nnunet(root: Path) -> Path:
+    for case, channels in HELD.items():
+        for channel in channels:
+            number = ("T1", "T2").index(channel)
+            write_volume(root / f"imagesTr/{case}_{number:04d}.nii.gz", image(channel, case))
+        write_volume(root / f"labelsTr/{case}.nii.gz", mask())
+    described = {"channel_names": {"0": "T1", "1": "T2"}, "labels": {"background": 0, "a": 1}}
+    (root / "dataset.json").write_text(json.dumps(described))
+    return root
+
+
+def cases(root: Path) -> Path:
+    for case, channels in HELD.items():
+        for channel in channels:
+            write_volume(root / case / f"{channel}.nii.gz", image(channel, case))
+        write_volume(root / case / "seg.nii.gz", mask())
+    return named(root)
+
+
+def bids(root: Path) -> Path:
+    for case, channels in HELD.items():
+        for channel in channels:
+            write_volume(root / case / "anat" / f"{case}_{channel}.nii.gz", image(channel, case))
+        write_volume(root / "derivatives" / "manual" / case / "anat" / f"{case}_dseg.nii.gz", mask())
+    return named(root)
+
+
+def dicom(root: Path) -> Path:
+    for case, channels in HELD.items():
+        for channel in channels:
+            volume = image(channel, case)
+            write_series(
+                root / case / channel,
+                np.asarray(volume.array[0]),
+                volume.geometry,
+                patient=case,
+                study=f"1.2.{case[-1]}",
+            )
+        write_volume(root / case / "seg.nii.gz", mask())
+    return named(root)
+
+
+def manifest(root: Path) -> Path:
+    rows = ["case,T1,T2,label"]
+    for case, channels in HELD.items():
+        write_volume(root / f"{case}_mask.nii.gz", mask())
+        for channel in channels:
+            write_volume(root / f"{case}_{channel}.nii.gz", image(channel, case))
+        cells = [f"{case}_{channel}.nii.gz" if channel in channels else "" for channel in ("T1", "T2")]
+        rows.append(",".join([case, *cells, f"{case}_mask.nii.gz"]))
+    (root / "manifest.csv").write_text("\n".join(rows))
+    return named(root)
+
+
+def named(root: Path) -> Path:
+    (root / "labels.json").write_text('{"a": 1}')
+    return root
+
+
+LAID_OUT = {"nnunet": nnunet, "cases": cases, "bids": bids, "dicom": dicom, "manifest": manifest}
+
+
+@pytest.mark.parametrize("layout", LAID_OUT)
+def test_a_case_may_lack_a_channel(tmp_path: Path, layout: str) -> None:
+    dataset = open_dataset(LAID_OUT[layout](tmp_path / "spine"), Reading(allow_missing=True))
+    assert (dataset.layout, dataset.channels) == (layout, ("T1", "T2"))
+    assert {case.name: tuple(np.delete(("T1", "T2"), case.missing)) for case in dataset.cases} == HELD
+    for case in dataset.cases:
+        loaded = load_case(dataset, case)
+        for index, channel in enumerate(("T1", "T2")):
+            if channel in HELD[case.name]:
+                low, high = loaded.image.array[index].min(), loaded.image.array[index].max()
+                assert LEVEL[channel] <= low < high <= LEVEL[channel] + 90
+            else:
+                assert not loaded.image.array[index].any()
+    assert not check_dataset(dataset)
+
+
+@pytest.mark.parametrize("layout", [name for name in LAID_OUT if name != "manifest"])
+def test_without_leave_every_channel_is_asked_for(tmp_path: Path, layout: str) -> None:
+    root = LAID_OUT[layout](tmp_path / "spine")
+    if layout in ("bids", "dicom"):
+        with pytest.raises(DataError, match="--allow-missing"):
+            open_dataset(root)
+        return
+    faults = [finding for finding in check_dataset(open_dataset(root)) if finding.severity == "error"]
+    assert [fault.case for fault in faults] == ["sub-2", "sub-3"]
+    assert all(fault.found == "no such file" and "--allow-missing" in fault.remedy for fault in faults)
+
+
+def test_a_manifest_says_by_itself_what_is_missing(tmp_path: Path) -> None:
+    root = manifest(tmp_path / "spine")
+    assert [case.missing for case in open_dataset(root).cases] == [(), (0,), (1,), ()]
+    (root / "sub-1_T1.nii.gz").unlink()  # named, and not there
+    (fault,) = [finding for finding in check_dataset(open_dataset(root)) if finding.severity == "error"]
+    assert fault.file.endswith("sub-1_T1.nii.gz") and "--allow-missing" in fault.remedy
+    table = root / "manifest.csv"
+    table.write_text(table.read_text() + "\nsub-5,,,sub-1_mask.nii.gz")
+    with pytest.raises(DataError, match="row 6 has no T1, T2"):
+        open_dataset(root)
+
+
+def test_a_channel_that_no_case_has(tmp_path: Path) -> None:
+    root = nnunet(tmp_path)
+    for path in root.glob("imagesTr/*_0001.nii.gz"):
+        path.unlink()
+    with pytest.raises(DataError, match="no case has T2"):
+        open_dataset(root, Reading(allow_missing=True))
+
+
+def test_a_link_to_nothing_is_not_missing(tmp_path: Path) -> None:
+    root = nnunet(tmp_path)
+    (root / "imagesTr/sub-3_0001.nii.gz").symlink_to(root / "gone.nii.gz")
+    faults = check_dataset(open_dataset(root, Reading(allow_missing=True)))
+    assert [(fault.severity, fault.case) for fault in faults] == [("error", "sub-3")]
+
+
+def test_the_fingerprint_counts_what_is_there(tmp_path: Path) -> None:
+    fingerprint = extract_fingerprint(open_dataset(nnunet(tmp_path), Reading(allow_missing=True)))
+    assert [case.missing for case in fingerprint.cases] == [(), (0,), (1,), ()]
+    assert channel_counts(fingerprint) == [3, 3]
+    for channel, intensity in zip(fingerprint.channels, fingerprint.intensities, strict=True):
+        # what is missing is no dark image
+        assert LEVEL[channel] <= intensity.minimum < intensity.maximum <= LEVEL[channel] + 90
+
+
+def test_odd_intensities_are_told_among_those_that_have_the_channel(tmp_path: Path) -> None:
+    rows = ["case,T1,T2,label"]
+    rng = np.random.default_rng(0)
+    for number in range(18):
+        # T2 of every third case is missing, that of case 7 is a hundred times as bright
+        scale = {"T1": 100, "T2": 10000 if number == 7 else 100}
+        for channel in ("T1", "T2") if number % 3 else ("T1",):
+            array = rng.integers(scale[channel], 2 * scale[channel], (1, *GRID.shape)).astype(np.uint16)
+            write_volume(tmp_path / f"{number}_{channel}.nii.gz", Volume(array, GRID))
+        write_volume(tmp_path / f"{number}_mask.nii.gz", mask())
+        second = f"{number}_T2.nii.gz" if number % 3 else ""
+        rows.append(f"case{number:02},{number}_T1.nii.gz,{second},{number}_mask.nii.gz")
+    (tmp_path / "manifest.csv").write_text("\n".join(rows))
+    findings = check_dataset(open_dataset(named(tmp_path)))
+    assert [(finding.case, "'T2' has a median intensity" in finding.found) for finding in findings] == [
+        ("case07", True)
+    ]

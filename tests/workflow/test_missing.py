@@ -1,0 +1,112 @@
+"""A training on cases of which some lack a sequence, and predictions of every subset."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autospine.data.geometry import Geometry, Volume
+from autospine.data.structure import Reading
+from autospine.data.volume import read_volume, write_volume
+from autospine.errors import DataError, PlanError
+from autospine.preprocessing.store import Store
+from autospine.workflow.plan import PlanRequest, plan_dataset
+from autospine.workflow.predict import PredictRequest, predict_paths
+from autospine.workflow.progress import Silent
+from autospine.workflow.train import TrainRequest, train_folds
+
+GRID = Geometry((12, 16, 14), (2.0, 1.0, 1.0), (0.0, 0.0, 0.0), (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
+MISSING = {2: "T1", 4: "T1", 5: "STIR"}
+NAMES = ("T2", "T1", "STIR")
+
+
+class Noting(Silent):
+    """A silent progress that keeps its notes."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+@pytest.fixture
+def several(tmp_path: Path) -> Path:
+    """Six cases of three sequences as a manifest; two lack T1, one lacks STIR, the order of the rows is odd."""
+    root = tmp_path / "several"
+    rows = []
+    for number in range(6):
+        rng = np.random.default_rng(number)
+        mask = np.zeros((1, *GRID.shape), np.uint8)
+        low = int(rng.integers(2, 5))
+        mask[0, low : low + 5, 4:11, 3:10] = 1
+        cells = []
+        for index, name in enumerate(NAMES):
+            if MISSING.get(number) == name:
+                cells.append("")
+                continue
+            image = rng.normal(100, 5, (1, *GRID.shape)) + (index + 1) * 30.0 * mask
+            cells.append(f"{number}_{name}.nii.gz")
+            write_volume(root / cells[-1], Volume(image.astype(np.float32), GRID))
+        write_volume(root / f"{number}_mask.nii.gz", Volume(mask, GRID))
+        rows.append(",".join([f"case_{number}", *cells, f"{number}_mask.nii.gz"]))
+    (root / "manifest.csv").write_text("\n".join(["case,T2,T1,STIR,label", *reversed(rows)]))
+    (root / "labels.json").write_text(json.dumps({"block": 1}))
+    return root
+
+
+def test_cases_that_lack_sequences_from_end_to_end(several: Path, toy_recipe: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    planned = plan_dataset(several, runs, PlanRequest(recipe=str(toy_recipe), device="cpu"))
+    configuration = planned.plan.configuration()
+    assert configuration.optional_channels == (1, 2) and configuration.network.in_channels == 5
+    (trained,) = train_folds(several, "0", runs, TrainRequest(device="cpu", workers=0))
+    assert trained.metrics is not None
+    store = Store(runs / "several" / "prepared" / configuration.name)
+    for number in range(6):
+        case = store.open(f"case_{number}")
+        assert case.properties.missing == tuple(NAMES.index(name) for name in [MISSING.get(number)] if name)
+        assert [bool(channel.any()) for channel in case.image] == [MISSING.get(number) != name for name in NAMES]
+
+    # all, either and neither of the two that may be missing: what comes out depends on what is there
+    images = tmp_path / "new"
+    for name, held in {"all": (0, 1, 2), "no_t1": (0, 2), "no_stir": (0, 1), "t2": (0,)}.items():
+        for index in held:
+            volume = read_volume(several / f"0_{NAMES[index]}.nii.gz")
+            write_volume(images / f"{name}_{index:04d}.nii.gz", volume)
+    progress = Noting()
+    made = predict_paths(images, tmp_path / "out", runs, PredictRequest(device="cpu"), progress=progress)
+    assert [path.name for path in made.files] == ["all.nii.gz", "no_stir.nii.gz", "no_t1.nii.gz", "t2.nii.gz"]
+    assert [note for note in progress.notes if "without" in note] == [
+        "no_stir is segmented without STIR",
+        "no_t1 is segmented without T1",
+        "t2 is segmented without T1, STIR",
+    ]
+    again = predict_paths(images, tmp_path / "out", runs, PredictRequest(device="cpu"))
+    assert not again.seconds  # known as done, with what they lack
+    (images / "t2_0000.nii.gz").rename(images / "t2_0002.nii.gz")
+    with pytest.raises(DataError, match=r"t2: 1 channel[\s\S]*T2, T1, STIR\), of which T1, STIR may be missing"):
+        predict_paths(images, tmp_path / "elsewhere", runs, PredictRequest(device="cpu"))
+
+
+def test_a_standing_plan_keeps_how_its_data_were_read(several: Path, toy_recipe: Path, tmp_path: Path) -> None:
+    """A file that is named and absent is missing with leave alone, and that leave is the plan's."""
+    runs = tmp_path / "runs"
+    (several / "3_T1.nii.gz").unlink()
+    with pytest.raises(DataError, match="--allow-missing"):
+        plan_dataset(several, runs, PlanRequest(recipe=str(toy_recipe), device="cpu"))
+    leave = Reading(allow_missing=True)
+    planned = plan_dataset(several, runs, PlanRequest(recipe=str(toy_recipe), device="cpu", reading=leave))
+    assert planned.folder.read_reading() == leave
+    (trained,) = train_folds(several, "0", runs, TrainRequest(device="cpu", workers=0))
+    assert trained.metrics is not None
+    request = planned.folder.request
+    request.write_text(request.read_text().replace('"allow_missing": true', '"allow_missing": false'))
+    with pytest.raises(PlanError, match=r"without --allow-missing[\s\S]*leave --allow-missing out"):
+        list(train_folds(several, "0", runs, TrainRequest(device="cpu", reading=leave)))
+    request.write_text(request.read_text().replace('"allow_missing": false', '"allow_missing": "yes"'))
+    with pytest.raises(PlanError, match="allow_missing is 'yes'"):
+        planned.folder.read_reading()
