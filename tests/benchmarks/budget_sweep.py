@@ -88,10 +88,13 @@ def main() -> None:
 
         voxelwise = replace(configuration, levels=None)
 
-        def predictions(levels: LevelsPlan | None) -> Iterator[Any]:
+        def predictions(levels: LevelsPlan | None, without: tuple[int, ...] = ()) -> Iterator[Any]:
             for name in split.validation:
                 case = store.open(name)
-                logits = predict_logits([network], case.image, voxelwise, device=CPU, mirror=asked.mirror)
+                image, missing = np.array(case.image), {*case.properties.missing, *without}
+                image[list(missing)] = 0
+                how = {"device": CPU, "mirror": asked.mirror, "missing": missing}
+                logits = predict_logits([network], image, voxelwise, **how)
                 logits = logits if levels is None else agree_on_levels(logits, levels)
                 labels = restore_labels(logits, case.properties, configuration)
                 yield name, labels, np.asarray(case.reference), case.properties.canonical_spacing_mm
@@ -100,6 +103,10 @@ def main() -> None:
         scores = score_cases(predictions(configuration.levels), named)
         predicted = time.monotonic()
         apart = scores if configuration.levels is None else score_cases(predictions(None), named)
+        lacking = {
+            plan.channels[index]: round(score_cases(predictions(configuration.levels, (index,)), named).mean(), 4)
+            for index in configuration.optional_channels
+        }
     found = {
         "patch": configuration.patch,
         "features": configuration.network.features,
@@ -110,6 +117,7 @@ def main() -> None:
         "worst_case": round(min(scores.case_mean(case) for case in scores.cases), 4),
         "without_levels": round(apart.mean(), 4),
         "worst_case_without_levels": round(min(apart.case_mean(case) for case in apart.cases), 4),
+        "dice_without": lacking,
         "classes": {name: round(scores.class_mean(name), 3) for name in classes},
         "patch_dice_by_tenth": [
             None if any(value is None for value in epoch.dice) else round(float(np.mean(epoch.dice)), 3)
