@@ -153,6 +153,8 @@ class SheetRow:
     label: npt.NDArray[Any] | None
     """(Z, Y, X); None without a mask."""
     spacing_mm: tuple[float, float, float]
+    missing: tuple[int, ...] = ()
+    """Channels, from 0, that the case lacks."""
 
 
 def contact_sheet(
@@ -181,8 +183,12 @@ def contact_sheet(
         axis = _through_plane_axis(row.label.shape if row.label is not None else row.image.shape[1:], row.spacing_mm)
         index = _best_slice([] if row.label is None else [row.label], row.image.shape[1 + axis], axis)
         planes = [_windowed(np.take(channel, index, axis=axis)) for channel in row.image[:most]]
+        # the mask lies on the first channel that there is
+        below = next((plane for place, plane in enumerate(planes) if place not in row.missing), planes[0])
         placement = _placement(axis, row.spacing_mm)
-        for axes, name, plane in zip(axes_of_row, (*shown, "mask"), [*planes, planes[0]], strict=True):
+        for place, (axes, name, plane) in enumerate(zip(axes_of_row, (*shown, "mask"), [*planes, below], strict=True)):
+            if place in row.missing and place < len(shown):
+                axes.set_xlabel("missing", fontsize=8)
             axes.imshow(plane, cmap="gray", vmin=0, vmax=1, **placement)
             axes.set_xticks([])
             axes.set_yticks([])

@@ -96,7 +96,8 @@ def _picture(dataset: Dataset, path: Path, faults: list[str], progress: Progress
         for done, case in enumerate(first, start=1):
             loaded = read_case(dataset, case, lambda fault: faults.append(f"{fault.where}: {fault.found}"))
             if loaded is not None:
-                rows.append(SheetRow(case.name, loaded.image.array, loaded.label, loaded.image.geometry.spacing_mm))
+                spacing_mm = loaded.image.geometry.spacing_mm
+                rows.append(SheetRow(case.name, loaded.image.array, loaded.label, spacing_mm, case.missing))
             tell(case.name, done, len(first))
     if not rows:
         return None
