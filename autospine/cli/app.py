@@ -268,6 +268,7 @@ def evaluate(
     prediction: Annotated[Path, typer.Argument(metavar="PRED", help="Folder (or file) of segmentations.")],
     reference: Annotated[Path, typer.Argument(metavar="REF", help="Folder (or file) of reference masks.")],
     output: Annotated[Path | None, typer.Option(help="Where metrics.json goes; beside PRED if not given.")] = None,
+    lesions: Annotated[bool, typer.Option("--lesions", help="Count lesions found, missed and false as well.")] = False,
 ) -> None:
     """Score segmentations against reference masks, per class and case."""
     from autospine.cli.show import TerminalProgress, console, show_scores
@@ -276,7 +277,7 @@ def evaluate(
     from autospine.workflow.progress import counted
 
     with TerminalProgress().task("Scoring") as update:
-        scores = evaluate_folders(prediction, reference, None, progress=counted(update))
+        scores = evaluate_folders(prediction, reference, None, lesions=lesions, progress=counted(update))
     show_scores(scores.to_json())
     path = output or (prediction if prediction.is_dir() else prediction.parent) / "metrics.json"
     write_json(path, scores.to_json())

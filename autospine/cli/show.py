@@ -316,7 +316,24 @@ def show_scores(content: Mapping[str, Any]) -> None:
     table.add_section()
     table.add_row("mean", *(_score(content["mean"][metric]) for metric in metrics), style="bold")
     console.print(table)
+    if "lesions" in content:
+        console.print(_lesions(content["lesions"]))
     console.print(escape(str(content.get("rule", ""))), style="dim")
+
+
+def _lesions(counts: Mapping[str, Any]) -> Table:
+    """Lesions of each class: found of all, false ones, and found by diameter."""
+    table = Table(title="Lesions of all cases", title_justify="left")
+    table.add_column("class")
+    sizes = next(iter(counts.values()))["by_diameter"]
+    for column in ("found", "false", "sensitivity", "precision", *(f"found, {size}" for size in sizes)):
+        table.add_column(column, justify="right")
+    for name, one in counts.items():
+        parts = [f"{size['found']}/{size['found'] + size['missed']}" for size in one["by_diameter"].values()]
+        whole = f"{one['found']}/{one['found'] + one['missed']}"
+        rates = (_score(one["sensitivity"]), _score(one["precision"]))
+        table.add_row(escape(name), whole, str(one["false"]), *rates, *parts)
+    return table
 
 
 def _score(value: object) -> str:

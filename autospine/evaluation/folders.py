@@ -23,6 +23,7 @@ def evaluate_folders(
     reference_folder: Path,
     labels: Labels | None = None,
     *,
+    lesions: bool = False,
     progress: Callable[[str, int, int], None] = lambda case, done, total: None,
 ) -> Scores:
     """Scores of predicted mask files against reference mask files.
@@ -36,6 +37,7 @@ def evaluate_folders(
         labels: (name, value on disk) of each class; None: those of a dataset.json (or labels.json)
             in or beside the reference folder, else every value above 0 in the references, called `label_<value>`.
             Voxels of a label that is called `ignore` there count for nothing.
+        lesions: count the connected components of each class as lesions, too.
         progress: called with a case, the cases done and their total.
 
     Raises:
@@ -70,7 +72,7 @@ def evaluate_folders(
     known, ignored = _declared_labels(reference_folder)
     if labels is None:
         labels = known or _found_labels([reference for _, reference in pairs], problems)
-    scores = score_cases(_read_pairs(pairs, problems, progress), labels, ignored)
+    scores = score_cases(_read_pairs(pairs, problems, progress), labels, ignored, lesions=lesions)
     if problems:
         unique = list(dict.fromkeys(problems))
         raise DataError(

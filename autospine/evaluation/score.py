@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from autospine.evaluation.lesions import LesionCounts, count_lesions, pooled
 from autospine.evaluation.metrics import EMPTY_RULE, METRICS, ClassMetrics, class_metrics
 
 Labels = tuple[tuple[str, int | tuple[int, ...]], ...]
@@ -29,6 +30,8 @@ class CaseScores:
     """Name of the case."""
     metrics: tuple[ClassMetrics, ...]
     """One per class."""
+    lesions: tuple[LesionCounts, ...] = ()
+    """One per class, where they were counted."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,8 @@ class Scores:
         return _mean(float(getattr(metrics, metric)) for metrics in case.metrics)
 
     def to_json(self) -> dict[str, Any]:
-        """The content of metrics.json: rule, mean, classes, cases; NaN becomes None."""
-        return {
+        """The content of metrics.json: rule, mean, classes, cases, and lesions where counted; NaN becomes None."""
+        content: dict[str, Any] = {
             "rule": EMPTY_RULE,
             "mean": {metric: _json_number(self.mean(metric)) for metric in METRICS},
             "classes": {
@@ -75,21 +78,34 @@ class Scores:
                 for case in self.cases
             ],
         }
+        if any(case.lesions for case in self.cases):
+            content["lesions"] = {
+                name: pooled([case.lesions[index] for case in self.cases]).to_json()
+                for index, name in enumerate(self.classes)
+            }
+            for case, table in zip(self.cases, content["cases"], strict=True):
+                named = zip(self.classes, case.lesions, strict=True)
+                table["lesions"] = {name: counts.to_json() for name, counts in named}
+        return content
 
 
-def score_cases(cases: Iterable[ScoredCase], labels: Labels, ignored: int | None = None) -> Scores:
+def score_cases(
+    cases: Iterable[ScoredCase], labels: Labels, ignored: int | None = None, *, lesions: bool = False
+) -> Scores:
     """Scores of an iterable of (case, prediction (Z, Y, X), reference (Z, Y, X), spacing_mm), read one at a time.
 
     Args:
         cases: what to score; a generator keeps one case in memory.
         labels: (name, value in the arrays) of each class; of a region, its values.
         ignored: value in the references of voxels that are not annotated; they count for nothing.
+        lesions: count the connected components of each class as lesions, too.
     """
     scored = []
     for name, predicted, reference, spacing_mm in cases:
         prediction = predicted if ignored is None else np.where(reference == ignored, 0, predicted)
         metrics = tuple(class_metrics(prediction, reference, value, spacing_mm) for _, value in labels)
-        scored.append(CaseScores(name, metrics))
+        counts = (count_lesions(prediction, reference, value, spacing_mm) for _, value in labels if lesions)
+        scored.append(CaseScores(name, metrics, tuple(counts)))
     return Scores(tuple(name for name, _ in labels), tuple(scored))
 
 
