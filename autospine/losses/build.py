@@ -10,8 +10,8 @@ from torch.nn import functional as F  # noqa: N812
 
 from autospine.losses.deep_supervision import DeepSupervision
 from autospine.losses.dice import soft_dice_loss
-from autospine.losses.regions import RegionDiceCrossEntropy
-from autospine.losses.size_adaptive import size_adaptive_cross_entropy, weight_tensor
+from autospine.losses.regions import Membership, RegionDiceCrossEntropy
+from autospine.losses.size_adaptive import BatchWeights, size_adaptive_cross_entropy, weight_tensor
 from autospine.planning.plan import LossPlan, RegionsPlan
 
 
@@ -28,9 +28,10 @@ class DiceCrossEntropy(nn.Module):
         self.batch_dice = batch_dice
         self.smooth = smooth
 
-    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+    def forward(self, logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
         """A scalar of at least -1 from logits (B, K, *patch) and target (B, *patch), values 0..K-1 or IGNORE.
 
+        A `weight` (K,) takes the place of the class weights.
         Raises ValueError where the number of classes or the sizes differ.
         """
         if logits.shape[1] != self.classes or logits.shape[2:] != target.shape[1:] or len(logits) != len(target):
@@ -43,7 +44,9 @@ class DiceCrossEntropy(nn.Module):
             target = target.long()
             log_probabilities = F.log_softmax(logits, dim=1)
             dice = soft_dice_loss(log_probabilities.exp(), target, batch_dice=self.batch_dice, smooth=self.smooth)
-            return dice + size_adaptive_cross_entropy(log_probabilities, target, self.weight)
+            return dice + size_adaptive_cross_entropy(
+                log_probabilities, target, self.weight if weight is None else weight
+            )
 
 
 def build_loss(plan: LossPlan, outputs: int, regions: RegionsPlan | None = None) -> DeepSupervision:
@@ -54,4 +57,8 @@ def build_loss(plan: LossPlan, outputs: int, regions: RegionsPlan | None = None)
     """
     kind = DiceCrossEntropy if regions is None else partial(RegionDiceCrossEntropy, regions)
     loss = kind(class_weights=plan.class_weights, batch_dice=plan.batch_dice, smooth=plan.smooth)
-    return DeepSupervision(loss, outputs)
+    weigh = None
+    if plan.usual_sizes is not None:
+        membership = None if regions is None else Membership(regions)
+        weigh = BatchWeights(plan.usual_sizes, plan.alpha, plan.weight_cap, membership)
+    return DeepSupervision(loss, outputs, weigh)

@@ -43,10 +43,16 @@ def sample_target(target: Tensor, shape: Sequence[int]) -> Tensor:
 class DeepSupervision(nn.Module):
     """The weighted sum of a loss over the outputs of a network."""
 
-    def __init__(self, loss: Callable[[Tensor, Tensor], Tensor], outputs: int) -> None:
-        """`loss` takes logits (B, K, *shape) and a target (B, *shape); `outputs` is their number in training."""
+    def __init__(
+        self, loss: Callable[..., Tensor], outputs: int, weigh: Callable[[Tensor], Tensor] | None = None
+    ) -> None:
+        """`loss` takes logits (B, K, *shape) and a target (B, *shape); `outputs` is their number in training.
+
+        With `weigh` the loss takes its weights from the target at full resolution as a third argument.
+        """
         super().__init__()
         self.loss = loss
+        self.weigh = weigh
         self.weights = scale_weights(outputs)
 
     def forward(self, outputs: tuple[Tensor, ...], target: Tensor) -> Tensor:
@@ -60,8 +66,9 @@ class DeepSupervision(nn.Module):
         if outputs[0].shape[2:] != target.shape[1:]:
             raise ValueError(f"target {tuple(target.shape)} does not fit logits {tuple(outputs[0].shape)}")
         weights = self.weights if len(outputs) == len(self.weights) else (1.0,)
+        given = () if self.weigh is None else (self.weigh(target),)
         terms = [
-            weight * self.loss(logits, sample_target(target, logits.shape[2:]))
+            weight * self.loss(logits, sample_target(target, logits.shape[2:]), *given)
             for weight, logits in zip(weights, outputs, strict=True)
             if weight
         ]

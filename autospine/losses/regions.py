@@ -51,9 +51,10 @@ class RegionDiceCrossEntropy(nn.Module):
         self.batch_dice = batch_dice
         self.smooth = smooth
 
-    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+    def forward(self, logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
         """A scalar of at least -1 from logits (B, R, *patch) and target (B, *patch), class indices or IGNORE.
 
+        A `weight` (R,) takes the place of the class weights.
         A region absent from target and prediction counts as Dice 1. Raises ValueError where the number of regions or
         the sizes differ.
         """
@@ -73,8 +74,8 @@ class RegionDiceCrossEntropy(nn.Module):
             sums = [part.sum(space) for part in (probabilities * inside, probabilities, inside)]
             intersection, predicted, reference = (part.sum(0) if self.batch_dice else part for part in sums)
             dice = (2 * intersection + self.smooth) / (predicted + reference + self.smooth).clamp(min=1e-8)
-            weight = self.weight.to(logits.dtype).view(1, -1, *(1 for _ in space))
-            weights = known * torch.where(inside > 0, weight, torch.ones_like(weight))
+            within = (self.weight if weight is None else weight).to(logits.dtype).view(1, -1, *(1 for _ in space))
+            weights = known * torch.where(inside > 0, within, torch.ones_like(within))
             entropy = F.binary_cross_entropy_with_logits(logits, inside, reduction="none")
             # where every voxel is ignored both sums are 0
             return (entropy * weights).sum() / weights.sum().clamp(min=1e-8) - dice.mean()

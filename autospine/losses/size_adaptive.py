@@ -13,11 +13,14 @@ over the voxels that are not ignored. Our own definition, after the idea of Zhan
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from autospine.errors import PlanError
 from autospine.losses.dice import IGNORE
+
+LEAST_SHARE = 0.01
+"""Share of its usual size that a class must reach in a batch for the batch to count."""
 
 
 def weight_tensor(class_weights: tuple[float, ...]) -> Tensor | None:
@@ -30,11 +33,59 @@ def weight_tensor(class_weights: tuple[float, ...]) -> Tensor | None:
     return None if all(weight == 1 for weight in class_weights) else torch.tensor(class_weights, dtype=torch.float32)
 
 
+class BatchWeights(nn.Module):
+    """Weights of a step, by the usual sizes of what is segmented blended with those in its batch.
+
+    n_c is the number of voxels of c over the samples that hold c, in the batches of all ranks together:
+
+        s'_c = sqrt(s_c n_c)  where n_c >= 0.01 s_c,  else s_c         w_c = clip((max_k s'_k / s'_c) ** alpha, 1, W)
+
+    A patch that cuts a class off at its border does not make it a tiny one: hence the blend and the floor. Classes that
+    no training case has weigh 1, as the background does. Our own definition (docs/papers.md).
+    """
+
+    usual: Tensor
+
+    def __init__(
+        self, usual_sizes: tuple[float, ...], alpha: float, cap: float, membership: nn.Module | None = None
+    ) -> None:
+        """`membership` tells of regions which voxels lie in them; without it c is class 1, 2 ..."""
+        super().__init__()
+        self.register_buffer("usual", torch.tensor(usual_sizes, dtype=torch.float64), persistent=False)
+        self.alpha = alpha
+        self.cap = cap
+        self.membership = membership
+
+    @torch.no_grad()
+    def forward(self, target: Tensor) -> Tensor:
+        """Float32 weights of a target (B, *patch), int64 class indices or IGNORE: background first, or per region."""
+        counts = self._counts(target)
+        sums = torch.stack((counts.sum(0), (counts > 0).sum(0))).double()
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.all_reduce(sums)
+        size = sums[0] / sums[1].clamp(min=1)
+        blended = torch.where(size >= LEAST_SHARE * self.usual, (self.usual * size).sqrt(), self.usual)
+        weights = ((blended.max() / blended.clamp(min=1e-12)) ** self.alpha).clamp(1, self.cap)
+        weights = torch.where(self.usual > 0, weights, torch.ones_like(weights)).float()
+        return weights if self.membership is not None else torch.cat((weights.new_ones(1), weights))
+
+    def _counts(self, target: Tensor) -> Tensor:
+        """Voxels (B, C) of each class or region."""
+        if self.membership is not None:
+            held: Tensor = self.membership(target)
+            return held.flatten(2).sum(2)
+        classes = len(self.usual)
+        offset = torch.arange(len(target), device=target.device)[:, None] * (classes + 2)
+        # bin 0 of a sample holds what is ignored, bin 1 the background
+        bins = torch.bincount((target.flatten(1) + 1 + offset).flatten(), minlength=len(target) * (classes + 2))
+        return bins.view(len(target), -1)[:, 2:]
+
+
 def size_adaptive_cross_entropy(log_probabilities: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
     """The weighted mean of -log p[y] over the voxels that count, a scalar; 0 where every voxel is ignored.
 
     `log_probabilities` (B, K, *patch) float32 or float64 from a log-softmax over K; `target` (B, *patch) int64
-    with values 0..K-1 or IGNORE; `weight` (K,) from `weight_tensor`.
+    with values 0..K-1 or IGNORE; `weight` (K,) from `weight_tensor` or `BatchWeights`.
     """
     weight = None if weight is None else weight.to(log_probabilities.dtype)
     loss = F.nll_loss(log_probabilities, target, weight, ignore_index=IGNORE)

@@ -60,7 +60,14 @@ def plan_loss(
     weights = loss_weights(sizes, regions, recipe.alpha, recipe.weight_cap)
     plain = tuple(1.0 for _ in weights)
     adaptive = kind == "dice_size_adaptive_ce"
-    return LossPlan(kind, weights if adaptive else plain, batch_dice, alpha=recipe.alpha, weight_cap=recipe.weight_cap)
+    return LossPlan(
+        kind,
+        weights if adaptive else plain,
+        batch_dice,
+        alpha=recipe.alpha,
+        weight_cap=recipe.weight_cap,
+        usual_sizes=target_sizes(sizes, regions) if adaptive and recipe.size_source == "batch" else None,
+    )
 
 
 def fold_loss(configuration: Configuration, fingerprint: Fingerprint, training_cases: Collection[str]) -> LossPlan:
@@ -81,9 +88,15 @@ def fold_loss(configuration: Configuration, fingerprint: Fingerprint, training_c
         remedy = 'set all to 1.0 to have them worked out, or kind = "dice_ce" to train with weights of your own'
         raise PlanError(f"plan.toml, key {configuration.name}.loss.class_weights", found, expected, remedy)
     chosen = [case for case in fingerprint.cases if case.case in training_cases]
-    return replace(loss, class_weights=_weights(configuration, chosen))
+    sizes = target_sizes(_sizes(configuration, chosen), configuration.regions)
+    own = None if loss.usual_sizes is None else sizes
+    return replace(loss, class_weights=_weights(configuration, chosen), usual_sizes=own)
+
+
+def _sizes(configuration: Configuration, cases: Sequence[CaseFingerprint]) -> tuple[float, ...]:
+    return usual_sizes(cases, configuration.axis_order, configuration.spacing_mm)
 
 
 def _weights(configuration: Configuration, cases: Sequence[CaseFingerprint]) -> tuple[float, ...]:
-    sizes = usual_sizes(cases, configuration.axis_order, configuration.spacing_mm)
+    sizes = _sizes(configuration, cases)
     return loss_weights(sizes, configuration.regions, configuration.loss.alpha, configuration.loss.weight_cap)

@@ -26,6 +26,7 @@ VOLUMES = tuple(name for name in CONFIGURATIONS if name.startswith("3d"))
 """The configurations of 3D networks."""
 Encoder = Literal["plain", "residual"]
 LossKind = Literal["dice_ce", "dice_size_adaptive_ce"]
+SizeSource = Literal["fingerprint", "batch"]
 Normalisation = Literal["zscore", "ct"]
 Optimiser = Literal["sgd", "adamw"]
 WIDEST_KERNEL = 15
@@ -124,13 +125,19 @@ class LossPlan:
     """Exponent that made the size-adaptive weights."""
     weight_cap: float = 5.0
     """Largest size-adaptive weight."""
+    usual_sizes: tuple[float, ...] | None = None
+    """Size-adaptive weights by the batch: usual size of each class (or region) in voxels, in 2D pixels per slice, which
+    is blended with its size in each batch; a training takes them from its own cases. None: `class_weights` stand."""
 
     def __post_init__(self) -> None:
-        """Check the weights."""
+        """Check the weights and sizes."""
+        sizes, adaptive = self.usual_sizes, self.kind == "dice_size_adaptive_ce"
         usable = len(self.class_weights) > 0 and min(self.class_weights) > 0
         with Checks("loss.") as check:
             check.ranges(self)
             check(usable, "class_weights", self.class_weights, "a weight above 0 per network output")
+            if check(sizes is None or adaptive, "usual_sizes", sizes, "none beside dice_ce") and sizes is not None:
+                check(all(size >= 0 for size in sizes) and len(sizes) > 0, "usual_sizes", sizes, "sizes of at least 0")
 
 
 @dataclass(frozen=True)
@@ -418,6 +425,9 @@ class Configuration:
                 )
             weights = self.loss.class_weights
             check(len(weights) == network.out_channels, "loss.class_weights", weights, "one per network output")
+            sizes, targets = self.loss.usual_sizes, network.out_channels - (self.regions is None)
+            whole = sizes is None or len(sizes) == targets
+            check(whole, "loss.usual_sizes", sizes, f"{targets}, one for each class or region that is segmented")
             last = self.classes
             if self.regions is None:
                 check(last > 0, "network.out_channels", network.out_channels, "background and at least one class")

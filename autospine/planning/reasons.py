@@ -243,7 +243,9 @@ def _loss(configuration: Configuration, facts: Facts) -> dict[str, str]:
         if adaptive
         else "plain cross entropy weighs all alike"
     )
+    by_batch = f"the recipe {recipe.name}: the weights of a step go by the geometric mean of these and its batch's own"
     return {
+        **({} if loss.usual_sizes is None else {"loss.usual_sizes": by_batch}),
         "loss.kind": kind,
         "loss.class_weights": weights,
         "loss.batch_dice": _batch_dice(configuration, facts),

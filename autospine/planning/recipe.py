@@ -15,15 +15,15 @@ from tomlkit.exceptions import TOMLKitError
 
 from autospine.errors import PlanError
 from autospine.planning.convert import Checks, raise_faults, read_table, to_table, unknown_keys
-from autospine.planning.plan import MOST_NEIGHBOURS, ConfigurationName, Encoder, LossKind, Optimiser
+from autospine.planning.plan import MOST_NEIGHBOURS, ConfigurationName, Encoder, LossKind, Optimiser, SizeSource
 
 
 @dataclass(frozen=True)
 class Recipe:
     """Choices of a planning.
 
-    Numbers are the reference planner's (nnU-Net v2.8); `alpha`, `weight_cap`, `size_ratio`, `neighbours`,
-    `foreground_jitter`, `shift` and `channel_dropout` are ours.
+    Numbers are the reference planner's (nnU-Net v2.8); `alpha`, `weight_cap`, `size_source`, `size_ratio`,
+    `neighbours`, `foreground_jitter`, `shift` and `channel_dropout` are ours.
     """
 
     name: str = "default"
@@ -58,6 +58,8 @@ class Recipe:
     """Exponent of the size-adaptive weights, 0 (plain) to 1 (class mean)."""
     weight_cap: float = 5.0
     """Largest size-adaptive weight."""
+    size_source: SizeSource = "fingerprint"
+    """Sizes that the size-adaptive weights go by: of the training cases, or these blended with each batch's own."""
     size_ratio: float = 50.0
     """Largest over smallest class size from which `auto` takes the size-adaptive loss (`rules.SIZE_RATIO_REASONS`)."""
     optimiser: Literal["auto"] | Optimiser = "auto"

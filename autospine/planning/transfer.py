@@ -19,7 +19,7 @@ from autospine.planning.decisions import LEFT_OUT, decisions
 from autospine.planning.expected import expect
 from autospine.planning.fingerprint import Fingerprint
 from autospine.planning.grid import Grid, planned_grid
-from autospine.planning.loss import loss_weights, planned_regions, usual_sizes
+from autospine.planning.loss import loss_weights, planned_regions, target_sizes, usual_sizes
 from autospine.planning.memory import Machine
 from autospine.planning.plan import Configuration, LossPlan, Plan
 from autospine.planning.planner import planned_intensities
@@ -198,6 +198,7 @@ def _move(
         "network.in_channels": f"what enters with {channels} image channel(s)",
         "network.out_channels": output_reason(moved, labels),
         "loss.class_weights": "by the sizes of these labels" if adaptive else "plain cross entropy weighs all alike",
+        **({} if loss.usual_sizes is None else {"loss.usual_sizes": "those of these labels"}),
         **level_reasons(moved, [name for name, _ in fingerprint.labels]),
         **side_reasons(moved, [name for name, _ in fingerprint.labels]),
         **presence_reasons(presence, fingerprint, recipe),
@@ -215,4 +216,5 @@ def _loss(configuration: Configuration, fingerprint: Fingerprint) -> LossPlan:
     sizes = usual_sizes(fingerprint.cases, configuration.axis_order, configuration.spacing_mm)
     weights = loss_weights(sizes, planned_regions(fingerprint), loss.alpha, loss.weight_cap)
     adaptive = loss.kind == "dice_size_adaptive_ce"
-    return replace(loss, class_weights=weights if adaptive else tuple(1.0 for _ in weights))
+    own = None if loss.usual_sizes is None else target_sizes(sizes, planned_regions(fingerprint))
+    return replace(loss, class_weights=weights if adaptive else tuple(1.0 for _ in weights), usual_sizes=own)

@@ -1,14 +1,19 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from autospine.errors import PlanError
+from autospine.losses.build import build_loss
 from autospine.losses.dice import IGNORE
-from autospine.losses.size_adaptive import size_adaptive_cross_entropy, weight_tensor
+from autospine.losses.regions import Membership
+from autospine.losses.size_adaptive import BatchWeights, size_adaptive_cross_entropy, weight_tensor
+from autospine.planning.plan import LossPlan, RegionsPlan
 
 
 def test_three_classes_by_hand() -> None:
@@ -85,3 +90,88 @@ def test_gradcheck(size: tuple[int, ...]) -> None:
 def test_weights_must_be_positive(bad: float) -> None:
     with pytest.raises(PlanError, match="above 0"):
         weight_tensor((1.0, bad))
+
+
+def drawn(*counts: tuple[int, ...]) -> Tensor:
+    """A target (B, 1, 1000): in each sample the first voxels are class 1, the next class 2, and so on."""
+    rows = [
+        [value for value, count in enumerate(sample, 1) for _ in range(count)] + [0] * (1000 - sum(sample))
+        for sample in counts
+    ]
+    return torch.tensor(rows)[:, None]
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        # class 1 as usual, class 2 not there: the usual sizes, 100 and 25
+        (drawn((100, 0)), (1.0, 2.0)),
+        # four times as large as usual: sqrt(100 * 400) = 200 against 25
+        (drawn((400, 0)), (1.0, 8**0.5)),
+        # 300 and 100 voxels in two samples of three: 200 a sample, sqrt(100 * 200) = 141.4
+        (drawn((300, 0), (100, 0), (0, 0)), (1.0, (20000**0.5 / 25) ** 0.5)),
+        # class 2 is larger than class 1 here: sqrt(25 * 400) = 100, sqrt(100 * 4) = 20
+        (drawn((4, 400)), (5**0.5, 1.0)),
+        # a corner of class 1, under a hundredth of it, says nothing of its size
+        (drawn((0, 25)), (1.0, 2.0)),
+    ],
+)
+def test_weights_of_a_batch_by_hand(target: Tensor, expected: tuple[float, float]) -> None:
+    weights = BatchWeights((100.0, 25.0), 0.5, 5.0)(target)
+    torch.testing.assert_close(weights, torch.tensor((1.0, *expected)))
+
+
+def test_a_corner_of_a_class_does_not_make_it_a_small_one() -> None:
+    weigh = BatchWeights((1000.0, 25.0), 0.5, 50.0)
+    torch.testing.assert_close(weigh(drawn((9, 0))), weigh(drawn((0, 0))))
+    assert weigh(drawn((10, 0)))[2] < weigh(drawn((9, 0)))[2]
+
+
+def test_weights_of_a_batch_are_capped_and_leave_out_what_never_occurs() -> None:
+    weigh = BatchWeights((100.0, 0.0, 1.0), 1.0, 5.0)
+    torch.testing.assert_close(weigh(drawn((100, 50, 1))), torch.tensor((1.0, 1.0, 1.0, 5.0)))
+
+
+def test_what_is_ignored_has_no_size() -> None:
+    target = drawn((400, 0))
+    target[0, 0, 100:400] = IGNORE
+    weigh = BatchWeights((100.0, 25.0), 0.5, 5.0)
+    torch.testing.assert_close(weigh(target), weigh(drawn((100, 0))))
+
+
+def test_regions_are_counted_whole() -> None:
+    regions = RegionsPlan(("whole", "core"), ((1, 2), (2,)), (1, 2))
+    weigh = BatchWeights((100.0, 25.0), 0.5, 5.0, Membership(regions))
+    # 400 in the whole, 100 of them in the core: sqrt(100 * 400) and sqrt(25 * 100)
+    torch.testing.assert_close(weigh(drawn((300, 100))), torch.tensor((1.0, 2.0)))
+
+
+def test_counts_of_all_ranks_count_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    weigh, target = BatchWeights((100.0, 25.0), 0.5, 5.0), drawn((300, 0))
+    torch.distributed.init_process_group("gloo", f"file://{tmp_path / 'store'}", rank=0, world_size=1)
+    try:
+        torch.testing.assert_close(weigh(target), torch.tensor((1.0, 1.0, (30000**0.5 / 25) ** 0.5)))
+        # another rank that saw 100 voxels of class 1 in one sample
+        other = torch.tensor([[100.0, 0.0], [1.0, 0.0]], dtype=torch.float64)
+        monkeypatch.setattr(torch.distributed, "all_reduce", lambda sums: sums.add_(other))
+        torch.testing.assert_close(weigh(target), torch.tensor((1.0, 1.0, (20000**0.5 / 25) ** 0.5)))
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def test_the_weights_of_a_batch_come_from_the_full_resolution_once() -> None:
+    plan = LossPlan("dice_size_adaptive_ce", (1.0, 1.0, 2.0), True, usual_sizes=(16.0, 4.0))
+    loss = build_loss(plan, 3)
+    target = torch.zeros(1, 8, 8, dtype=torch.int64)
+    target[0, :4, :4], target[0, 5, 5] = 1, 2
+    seen: list[Tensor] = []
+    weigh = loss.weigh
+    assert isinstance(weigh, BatchWeights)
+    weigh.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    outputs = tuple(torch.randn(1, 3, size, size) for size in (8, 4, 2))
+    found = loss(outputs, target)
+    assert len(seen) == 1 and seen[0].shape == (1, 8, 8)
+    weights = tuple(weigh(target).tolist())
+    assert weights == pytest.approx((1.0, 1.0, (16 / 2) ** 0.5))
+    fixed = build_loss(LossPlan("dice_size_adaptive_ce", weights, True), 3)
+    torch.testing.assert_close(found, fixed(outputs, target))

@@ -8,6 +8,7 @@ from autospine.errors import PlanError
 from autospine.planning.fingerprint import Fingerprint
 from autospine.planning.loss import fold_loss
 from autospine.planning.plan import Configuration
+from autospine.planning.plan_file import plan_from_toml, plan_to_toml
 from autospine.planning.planner import make_plan
 from autospine.planning.recipe import Recipe
 
@@ -50,3 +51,21 @@ def test_edited_losses_do_what_they_say(uneven: Fingerprint) -> None:
         with pytest.raises(PlanError, match="class_weights") as fault:
             weights(adaptive, **changes)
         assert 'kind = "dice_ce"' in fault.value.remedy
+
+
+def test_sizes_blended_with_the_batch_are_those_of_the_fold(uneven: Fingerprint) -> None:
+    """The usual sizes go with the plan, so that a step can hold its batch against them."""
+    wanted = Recipe(loss="dice_size_adaptive_ce", size_source="batch")
+    plan = make_plan(uneven, wanted)
+    configuration, names = plan.configuration("3d_fullres"), [case.case for case in uneven.cases]
+    assert configuration.loss.usual_sizes == pytest.approx((400, 400, 400, 400, 25))
+    assert fold_loss(configuration, uneven, names[:1]).usual_sizes == pytest.approx((400, 400, 400, 400, 100))
+    assert plan_from_toml(plan_to_toml(plan)) == plan
+    assert "geometric mean" in plan.reasons["3d_fullres.loss.usual_sizes"]
+    # without the weights there is nothing to blend
+    assert make_plan(uneven, Recipe(loss="dice_ce", size_source="batch")).configuration().loss.usual_sizes is None
+    for sizes in ((1.0,), (), (1.0, -1.0, 1.0, 1.0, 1.0)):
+        with pytest.raises(PlanError, match="usual_sizes"):
+            replace(configuration, loss=replace(configuration.loss, usual_sizes=sizes))
+    with pytest.raises(PlanError, match="usual_sizes"):
+        replace(configuration.loss, kind="dice_ce")
