@@ -258,7 +258,8 @@ def predict(
     chosen = None if folds == "all" else tuple(part.strip() for part in folds.split(","))
     request = PredictRequest(model, chosen, device, mirror, overlap, overwrite)
     done = predict_paths(source, target, runs, request, progress=TerminalProgress())
-    took = f", {sum(done.seconds) / len(done.seconds):.1f} s a case" if done.seconds else ""
+    total = sum(done.seconds)
+    took = f", {total / len(done.seconds):.1f} s a case, {total / sum(done.slices):.2f} s a slice" if total else ""
     console.print(f"{len(done.files)} segmentation(s) in {target}{took}")
 
 

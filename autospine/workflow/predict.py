@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from autospine.data.dataset import find_inputs, read_images
 from autospine.data.dicom import dicom_files
 from autospine.data.files import read_json, write_json
@@ -50,6 +52,8 @@ class Prediction:
     """One per case, made now or before."""
     seconds: tuple[float, ...]
     """Per case made now: reading, predicting and writing."""
+    slices: tuple[int, ...]
+    """Per case made now: its slices across the coarsest axis."""
     model: Path
 
 
@@ -99,6 +103,7 @@ def predict_paths(
     _refuse_to_harm(source, target, outputs, done, request.overwrite)
 
     seconds: list[float] = []
+    slices: list[int] = []
     for index, (name, images) in enumerate(cases):
         if name in done:
             continue
@@ -107,9 +112,10 @@ def predict_paths(
         if missing:
             progress.note(f"{name} is segmented without {', '.join(channels[index] for index in missing)}")
         with progress.task(f"{name} ({index + 1}/{len(cases)})") as update:
+            volume = _read(images)
             segmentation = segment(
                 model,
-                _read(images),
+                volume,
                 name,
                 device=device,
                 mirror=request.mirror,
@@ -122,9 +128,10 @@ def predict_paths(
                 write_json(record, {"model": identity, "cases": made})
             write_volume(outputs[name], segmentation)
         seconds.append(time.monotonic() - start)
+        slices.append(volume.geometry.shape[int(np.argmax(volume.geometry.spacing_mm))])
     if len(seconds) < len(cases):
         progress.note(f"{len(cases) - len(seconds)} case(s) had been predicted before (--overwrite makes them anew)")
-    return Prediction(tuple(outputs[name] for name, _ in cases), tuple(seconds), folder)
+    return Prediction(tuple(outputs[name] for name, _ in cases), tuple(seconds), tuple(slices), folder)
 
 
 def _files(images: Sequence[Path | None]) -> list[Path]:

@@ -38,6 +38,7 @@ def test_every_decision_has_its_reason(lumbar: Fingerprint) -> None:
         "previous",
         "sides",
         "presence",
+        "loss.usual_sizes",
         "regions",
         *(f"expected.{key}" for key in EXPECTED),
     )
