@@ -51,6 +51,8 @@ SHOWN = (
     "training.budget_s",
 )
 """Decisions of a configuration that the terminal shows; all of them are in plan.toml."""
+CALLED = {"presence.channels": "may be missing", "regions.names": "regions"}
+"""What those of them are called whose keys say too little by themselves."""
 LISTS = ("training.mirror_axes", "normalisation", "presence.channels", "regions.names")
 """Those of them that are no edges of anything."""
 MOST_GRIDS = 6
@@ -270,11 +272,15 @@ def _line(text: str) -> None:
 
 def _readable(field: str) -> str:
     """`training.mirror_axes` -> `mirror axes`, `loss.kind` -> `loss`."""
+    if field in CALLED:
+        return CALLED[field]
     return field.removesuffix(".kind").rpartition(".")[2].replace("_mm", " (mm)").replace("_", " ")
 
 
 def _value(plan: Plan, name: str, field: str) -> str:
     """A decision as text; dotted fields lead into the parts of a configuration."""
+    if field == "presence.channels":
+        return ", ".join(plan.channels[index] for index in plan.configuration(name).optional_channels)
     value: object = plan.configuration(name)
     for part in field.split("."):
         value = getattr(value, part, "")

@@ -44,6 +44,7 @@ def check_dataset(
             notes.append(note_case(loaded))
             if loaded.label is not None:
                 seen += np.bincount(loaded.label.ravel(), minlength=len(seen))[: len(seen)]
+    findings += absent_channels(dataset)
     identical = identical_images(dataset, digests)
     copies = {finding.case for finding in identical}
     findings += [*identical, *compare_cases(dataset, [note for note in notes if note.case not in copies])]
@@ -67,6 +68,18 @@ def inspect_case(dataset: Dataset, case: Case) -> tuple[LoadedCase | None, tuple
     if loaded is not None:
         findings += _doubts(dataset, loaded)
     return loaded, tuple(findings)
+
+
+def absent_channels(dataset: Dataset) -> tuple[Finding, ...]:
+    """An error for each channel that no case with a mask has: nothing could be learnt of it."""
+    labelled = [case for case in dataset.cases if case.label is not None]
+    return tuple(
+        Finding(
+            "error", "", str(dataset.root), f"no case with a mask has {name}", "every channel in some", "leave it out"
+        )
+        for index, name in enumerate(dataset.channels)
+        if labelled and all(index in case.missing for case in labelled)
+    )
 
 
 def identical_images(dataset: Dataset, digests: dict[str, str]) -> tuple[Finding, ...]:

@@ -58,7 +58,6 @@ def open_dataset(root: Path, reading: Reading = Reading()) -> Dataset:
     held = contents.cases
     if reading.allow_missing:
         held = tuple(_without_absent(case) for case in held)
-        _check_presence(held, contents.channels, root)
     subjects = subjects_of([case.name for case in held], reading.subjects)
     # what the layout knows of them stands, unless the user says otherwise
     cases = tuple(
@@ -87,14 +86,6 @@ def _without_absent(case: Case) -> Case:
     # a link to nothing is there, and is told
     images = tuple(path if path is not None and os.path.lexists(path) else None for path in case.images)
     return replace(case, images=images) if len(images) > 1 and any(images) else case
-
-
-def _check_presence(cases: Sequence[Case], channels: Sequence[str], root: Path) -> None:
-    """Raise `DataError` where a channel is in no case at all."""
-    there = {index for case in cases for index, path in enumerate(case.images) if path and os.path.lexists(path)}
-    never = [name for index, name in enumerate(channels) if index not in there]
-    if never and any(len(case.images) > 1 for case in cases):
-        raise DataError(str(root), f"no case has {', '.join(never)}", "every channel in some case", "leave it out")
 
 
 def _is_name(name: str) -> bool:
@@ -146,16 +137,14 @@ def find_inputs(
         alone = len(files) == 1 and 0 in files
         held = read_channels(files[0]) if alone else len(files)
         # what is numbered as the first channel may be that alone, where the others may be missing
-        whole = alone and (held == count or not optional or not CHANNEL.fullmatch(stem(files[0])))
+        first = alone and CHANNEL.fullmatch(stem(files[0])) is not None and stem(files[0]).endswith("_0000")
+        whole = alone and (held == count or not (optional and first))
         lacking = set(range(count)) - files.keys()
         if (held != count) if whole else (bool(files.keys() - set(range(count))) or not lacking <= set(optional)):
-            expected = _channels(count)
-            if optional:
-                expected += f" ({', '.join(channels)}), of which {_named(channels, optional)} may be missing"
             raise DataError(
                 name,
                 f"{_channels(held)} ({', '.join(files[key].name for key in sorted(files))})",
-                expected,
+                _wanted(channels, optional),
                 "give " + ", ".join(f"{name}_{index:04d}{suffix_of(min(files.values()))}" for index in range(count)),
             )
         found.append((name, (files[0],) if whole else tuple(files.get(index) for index in range(count))))
@@ -163,12 +152,15 @@ def find_inputs(
 
 
 def _grouped(files: Sequence[Path], optional: Collection[int]) -> dict[str, dict[int, Path]]:
-    """Case -> channel -> file. Where the first channel may be missing, four digits are a channel without one, too."""
-    return group_files(files, numbered=0 in optional)
+    """Case -> channel -> file. Where channels may be missing, four digits are a channel without a first one, too."""
+    return group_files(files, numbered=bool(optional))
 
 
-def _named(channels: Sequence[str], chosen: Collection[int]) -> str:
-    return ", ".join(channels[index] for index in sorted(chosen))
+def _wanted(channels: Sequence[str], optional: Collection[int]) -> str:
+    """Which channels a case is to have."""
+    text = f"{_channels(len(channels))} ({', '.join(channels)})"
+    may = ", ".join(channels[index] for index in sorted(optional))
+    return f"{text}, of which {may} may be missing" if may else text
 
 
 def _series_inputs(
@@ -193,7 +185,7 @@ def _series_inputs(
             raise DataError(
                 name,
                 f"{_channels(len(held))} ({', '.join(sorted(called))})",
-                f"{_channels(len(channels))} ({', '.join(channels)})",
+                _wanted(channels, optional),
                 "give a folder per case, with a folder per channel that is called like it",
             )
         found.append((name, tuple(called.get(channel) for channel in channels) if len(channels) > 1 else (held[0],)))
@@ -260,17 +252,16 @@ def read_images(images: Sequence[Path | None], report: Callable[[DataError], Non
     grid: Geometry | None = None
     metadata: tuple[tuple[str, str], ...] = ()
     reference = next(path for path in images if path is not None)
+    others = any(path is not None and os.path.lexists(path) for path in images)
     channels: list[npt.NDArray[np.float32] | None] = []
     for path in images:
         if path is None:
             channels.append(None)
             continue
         try:
-            if len(images) > 1 and not os.path.lexists(path):
-                expected = "every channel of the case"
-                raise DataError(
-                    str(path), "no such file", expected, "add it, or let it be missing with --allow-missing"
-                )
+            if others and not os.path.lexists(path):
+                remedy = "add it; where cases may lack it, use --allow-missing, or leave its cell of a manifest empty"
+                raise DataError(str(path), "no such file", "every channel of the case", remedy)
             volume = _read_onto(grid, reference, path)
             if grid is None:
                 grid, metadata = volume.geometry, volume.metadata

@@ -7,7 +7,7 @@ Decathlon's, which version 1 shared (`modality`, `{"1": "L5"}`).
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,9 @@ def declared(named: Any, where: Path, *, paired: Any = None, order: Any = None) 
     if len(dict(classes)) < len(classes):
         raise DataError(str(where), f'"labels" is {named!r}', "no label called `label_<value>` after another value")
     regions = _regions(known, order, where) if regional else ()
-    return Declared(classes, None if ignored is None else ignored[0], _sides(paired, classes, where), regions)
+    # regions may be paired as labels are
+    names = dict.fromkeys([*(name for name, _ in classes), *(region.name for region in regions)])
+    return Declared(classes, None if ignored is None else ignored[0], _sides(paired, names, where), regions)
 
 
 def _values(named: Any, where: Path) -> dict[str, tuple[int, ...]]:
@@ -107,22 +109,33 @@ def _regions(values: Mapping[str, tuple[int, ...]], order: Any, where: Path) -> 
     """The regions with the value that each is written as."""
     form = f"a list of {len(values)} values, one for each of {', '.join(values)}, that lies in it"
     remedy = "name the large regions first: later ones are written over them"
-    whole = isinstance(order, list) and all(isinstance(value, int) and not isinstance(value, bool) for value in order)
-    if (
-        not whole
-        or len(order) != len(values)
-        or any(value not in held for value, held in zip(order, values.values(), strict=True))
-    ):
+    whole = isinstance(order, list) and all(type(value) is int for value in order)
+    if not whole or len(order) != len(values):
         found = f'"labels" holds regions of several values, and "{ORDER}" is {order!r}'
         raise DataError(str(where), found[:300], form, remedy)
-    return tuple(
+    regions = tuple(
         Region(name, tuple(sorted(held)), value) for (name, held), value in zip(values.items(), order, strict=True)
     )
+    outside = [region for region in regions if region.written not in region.values]
+    if outside:
+        found = "; ".join(f"{one.name} = {list(one.values)} is written as {one.written}" for one in outside)
+        raise DataError(str(where), f'"{ORDER}": {found}', form, remedy)
+    # what a segmentation that is right in every voxel holds where a mask holds a value
+    became = {value: region.written for region in regions for value in region.values}
+    lost = [
+        region.name
+        for region in regions
+        if {value for value, held in became.items() if held in region.values} != set(region.values)
+    ]
+    if lost:
+        found = f'"{ORDER}" is {order}: {", ".join(lost)} would not come back from a segmentation'
+        expected = "an order in which each region is written over those that it lies in, as a value that no other has"
+        raise DataError(str(where), found, expected, remedy)
+    return regions
 
 
-def _sides(named: Any, classes: Sequence[tuple[str, int]], where: Path) -> tuple[tuple[str, str], ...]:
-    """(left, right) pairs of classes from {"left_ES": "right_ES"}; none where nothing is said."""
-    known = {name for name, _ in classes}
+def _sides(named: Any, known: Collection[str], where: Path) -> tuple[tuple[str, str], ...]:
+    """(left, right) pairs of `known` labels from {"left_ES": "right_ES"}; none where nothing is said."""
     pairs = tuple(named.items()) if isinstance(named, dict) else ()
     members = [name for pair in pairs for name in pair]
     wrong = [name for name in members if not isinstance(name, str) or name not in known or members.count(name) > 1]

@@ -58,8 +58,10 @@ class Note:
     """Field of view along the canonical axes."""
     medians: tuple[float | None, ...]
     """Median of each channel's voxels that are not at its minimum; None where the case lacks it."""
+    shown: int
+    """The first channel that the case has."""
     thumbnail: npt.NDArray[np.float32]
-    """Of the first channel that the case has, mean 0 and norm 1, (16, 16, 16)."""
+    """Of that channel, mean 0 and norm 1, (16, 16, 16)."""
     centroids_mm: Mapping[int, npt.NDArray[np.float64]]
     """Class -> (3,)."""
     extents_mm: Mapping[int, npt.NDArray[np.float64]]
@@ -71,6 +73,7 @@ def note_case(loaded: LoadedCase) -> Note:
     """What to keep of a case."""
     image, label, spacing = loaded.image.array, loaded.label, loaded.image.geometry.spacing_mm
     missing = loaded.case.missing
+    shown = next(index for index in range(len(image)) if index not in missing)
     centroids, extents = {}, {}
     slices = None
     if label is not None:
@@ -91,7 +94,8 @@ def note_case(loaded: LoadedCase) -> Note:
         spacing,
         tuple(size * step for size, step in zip(image.shape[1:], spacing, strict=True)),
         tuple(None if index in missing else _usual(channel) for index, channel in enumerate(image)),
-        _thumbnail(image[next(index for index in range(len(image)) if index not in missing)]),
+        shown,
+        _thumbnail(image[shown]),
         centroids,
         extents,
         slices,
@@ -249,7 +253,12 @@ def _orders(notes: Sequence[Note]) -> set[tuple[str, int]]:
 
 
 def _mirrored(notes: Sequence[Note]) -> set[tuple[str, int]]:
-    """(case, axis) where the image fits the others better mirrored, by half of what they fit each other as they are."""
+    """(case, axis) where the image fits the others better mirrored, by half of what they fit each other as they are.
+
+    Only images of one channel can be compared: the one that most cases show first.
+    """
+    usual_channel = Counter(note.shown for note in notes).most_common(1)[0][0]
+    notes = [note for note in notes if note.shown == usual_channel]
     table = np.stack([note.thumbnail for note in notes]).astype(np.float64)
     total = table.sum(axis=0)
     better = np.zeros((len(notes), 3))

@@ -145,6 +145,8 @@ def _declared_labels(reference: Path) -> tuple[Labels | None, int | None]:
                 {key: value for key, value in entries.items() if key not in (SIDES, ORDER)}, file, order=order
             )
         except DataError:
+            if any(isinstance(value, list) for value in entries.values()):  # regions, wrongly declared
+                raise
             continue  # whatever it describes, it is not these masks
         return tuple((region.name, region.values) for region in known.regions) or known.classes, known.ignore
     return None, None

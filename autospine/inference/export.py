@@ -49,7 +49,8 @@ def segment(
         raise DataError(
             name, found, f"{len(channels)} ({', '.join(channels)})", "give the channels the model was trained on"
         )
-    needed = [channels[index] for index in missing if index not in model.card.configuration.optional_channels]
+    stages = [model.card.configuration, *([] if previous is None else [previous.card.configuration])]
+    needed = [channels[index] for index in missing if any(index not in stage.optional_channels for stage in stages)]
     if needed:
         raise DataError(name, f"no {', '.join(needed)}", "every channel that the model was not trained to do without")
     canonical = to_canonical(volume)

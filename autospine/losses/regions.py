@@ -4,8 +4,8 @@
 
     L = L_Dice + sum_rv w_rv BCE_rv / sum_rv w_rv        w_rv = w[r] where voxel v lies in region r, else 1
 
-With all w 1 this is nnU-Net's loss for regions, made for BraTS (Isensee et al. 2021); the weights carry the
-size-adaptive cross entropy over to them: voxels of small regions count more.
+After nnU-Net's loss for regions, made for BraTS (Isensee et al. 2021); the weights carry the size-adaptive cross
+entropy over to them: voxels of small regions count more.
 """
 
 from __future__ import annotations

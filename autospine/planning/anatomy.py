@@ -60,7 +60,10 @@ class AxisAnatomy:
 def read_anatomy(fingerprint: Fingerprint) -> tuple[AxisAnatomy, AxisAnatomy, AxisAnatomy]:
     """Order and sides along the canonical axes Z, Y, X."""
     names = tuple(name for name, _ in fingerprint.labels)
-    pairs = fingerprint.sides or sided_pairs(names)
+    # regions may be paired too: they cannot swap, but mirrored they would be wrong
+    pairs = fingerprint.sides or sided_pairs(
+        (*names, *(region for region, *_ in fingerprint.regions if region not in names))
+    )
     found = []
     for axis, (chain, agree, having) in enumerate(_chains(fingerprint)):
         reasons = []
@@ -84,10 +87,10 @@ def _swaps(
 
     None where a side has no partner, or where the order of the labels would be another one even so.
     """
-    places = {name: place for place, name in enumerate(names)}
-    partner = {places[one]: places[other] for pair in pairs for one, other in (pair, pair[::-1])}
     if fingerprint.regions:  # what is learnt there is no class that could swap with another
         return ()
+    places = {name: place for place, name in enumerate(names)}
+    partner = {places[one]: places[other] for pair in pairs for one, other in (pair, pair[::-1])}
     sided = {place for place, name in enumerate(names) if _SIDE_WORDS & set(_words(name))}
     if len(partner) != 2 * len(pairs) or not sided <= partner.keys():
         return ()

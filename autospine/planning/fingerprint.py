@@ -22,7 +22,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from autospine.data.box import nonzero_box
-from autospine.data.check import image_digest, inspect_case
+from autospine.data.check import absent_channels, image_digest, inspect_case
 from autospine.data.findings import Finding
 from autospine.data.structure import Case, Dataset, in_a_class
 from autospine.errors import DataError
@@ -63,10 +63,14 @@ class CaseFingerprint:
     missing: tuple[int, ...] = ()
     """Channels, from 0, that the case lacks."""
 
-    def is_of(self, image: npt.NDArray[Any], label: npt.NDArray[Any]) -> bool:
-        """Whether it was made from this image (C, Z, Y, X) and, by its voxels of each class, this label (Z, Y, X)."""
+    def is_of(self, image: npt.NDArray[Any], label: npt.NDArray[Any], missing: tuple[int, ...]) -> bool:
+        """Whether it was made from this image (C, Z, Y, X) and, by its voxels of each class, this label (Z, Y, X).
+
+        The image is `missing` the same channels.
+        """
         voxels = np.bincount(label.ravel(), minlength=1 + len(self.class_voxels))[1 : 1 + len(self.class_voxels)]
-        return image_digest(image) == self.digest and tuple(voxels.tolist()) == self.class_voxels
+        same = missing == self.missing and tuple(voxels.tolist()) == self.class_voxels
+        return same and image_digest(image) == self.digest
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,11 @@ class Fingerprint:
     regions: tuple[tuple[str, tuple[int, ...], int], ...] = ()
     """(name, values on disk of the labels in it, the value it is written as) of overlapping unions of labels that are
     segmented in their place."""
+
+    @property
+    def outputs(self) -> int:
+        """Outputs of a network: background and a label each, or the regions."""
+        return len(self.regions) or len(self.labels) + 1
 
     def to_json(self) -> dict[str, Any]:
         """Plain dicts and lists."""
@@ -145,7 +154,8 @@ def extract_fingerprint(
         measured.append(result)
         if progress is not None:
             progress(case.name, done, len(cases))
-    errors = [str(finding) for result in measured for finding in result.findings if finding.severity == "error"]
+    findings = [finding for result in measured for finding in result.findings] + [*absent_channels(dataset)]
+    errors = [str(finding) for finding in findings if finding.severity == "error"]
     if errors:
         found = f"{len(errors)} error(s) in the data:\n" + "\n".join(errors)
         raise DataError(str(dataset.root), found, "a data set without errors", "correct or remove these files")

@@ -64,7 +64,7 @@ WAYS: Mapping[int, tuple[Way, ...]] = {
         Way(32, 8, 1.0, False, 8000),
         Way(32, 8, 1.41, True, 5000),
         Way(32, 4, 1.41, True, 3000),
-        Way(32, 2, 1.41, True, 1500),
+        Way(32, 2, 1.41, True, 3000),
         Way(16, 2, 1.41, True, 500),
         Way(16, 2, 2.0, True, 300),
         Way(8, 2, 2.0, True, 300),

@@ -70,6 +70,14 @@ class ModelCard:
         )
         return self.channels, self.labels, self.intensities, prepared, entering
 
+    @property
+    def targets(self) -> tuple[tuple[str, int | tuple[int, ...]], ...]:
+        """(name, class index, or those of a region) of what is segmented."""
+        regions = self.configuration.regions
+        if regions is not None:
+            return tuple(zip(regions.names, regions.classes, strict=True))
+        return tuple((name, index) for index, (name, _) in enumerate(self.labels, start=1))
+
     @staticmethod
     def from_plan(plan: Plan, configuration: Configuration) -> ModelCard:
         """The card of `configuration` within `plan`."""

@@ -412,10 +412,12 @@ class Configuration:
                 divides = all(edge % divisor == 0 for edge, divisor in zip(self.patch, divisors, strict=True))
                 check(divides, "patch", self.patch, f"multiples of {divisors}, what the network's strides divide by")
             if self._check_entering(check):
-                channels, slices, classes = self.image_channels, 2 * self.neighbours + 1, self.previous_channels
+                channels, classes = self.image_channels, self.previous_channels
                 optional = len(self.optional_channels)
-                count = channels * slices + optional + classes
-                entering = f"{count}: {channels} image channel(s), each normalised, x {slices} slice(s)"
+                count = entering_channels(channels, self.neighbours, self.presence, classes)
+                entering = (
+                    f"{count}: {channels} image channel(s), each normalised, x {2 * self.neighbours + 1} slice(s)"
+                )
                 entering += f" + {optional} that may be missing" if optional else ""
                 entering += f" + {classes} classes of {self.previous}" if classes else ""
                 check(network.in_channels == count, "network.in_channels", network.in_channels, entering)
@@ -456,6 +458,11 @@ class Configuration:
         check(self.previous != self.name, "previous", self.previous, "another configuration")
         volumes = self.previous is None or self.previous in VOLUMES
         return alone & check(volumes, "previous", self.previous, f"a configuration of volumes: {', '.join(VOLUMES)}")
+
+
+def entering_channels(channels: int, neighbours: int, presence: PresencePlan | None, classes: int) -> int:
+    """Channels that enter a network: the image's in each slice, what may be missing, a previous stage's classes."""
+    return channels * (2 * neighbours + 1) + (0 if presence is None else len(presence.channels)) + classes
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from autospine.planning.plan import (
     Normalisation,
     Plan,
     ResamplingPlan,
+    entering_channels,
 )
 from autospine.planning.presence import planned_presence, presence_reasons
 from autospine.planning.reasons import Facts, explain
@@ -177,16 +178,11 @@ def _family(recipe: Recipe, dimension: int, out_channels: int, less: Narrowing) 
     )
 
 
-def _outputs(fingerprint: Fingerprint) -> int:
-    """Outputs of the network: background and labels, or regions."""
-    return len(fingerprint.regions) or len(fingerprint.labels) + 1
-
-
 def _low_resolution(
     fingerprint: Fingerprint, recipe: Recipe, grid: Grid, less: Narrowing | None = None
 ) -> LowResolution:
     """The low resolution for the recipe's 3D networks on `grid`."""
-    family = _family(recipe, 3, _outputs(fingerprint), less or Narrowing())
+    family = _family(recipe, 3, fingerprint.outputs, less or Narrowing())
     return low_resolution(grid.spacing_mm, grid.median_shape, family, planned_memory_gb(recipe))
 
 
@@ -230,7 +226,7 @@ def configure(
     grid, low = _grid_of(name, fingerprint, recipe, less)
     spacing, shape = grid.spacing_mm[-dimension:], grid.median_shape[-dimension:]
     regions, presence = planned_regions(fingerprint), planned_presence(fingerprint, recipe)
-    out_channels = _outputs(fingerprint)
+    out_channels = fingerprint.outputs
     family = _family(recipe, dimension, out_channels, less)
     normalisation = tuple(_normalisation(channel) for channel in fingerprint.channels)
     kept = float(np.median([prod(case.cropped_shape) / prod(case.shape) for case in fingerprint.cases]))
@@ -243,8 +239,9 @@ def configure(
     axes = tuple(anatomy[axis] for axis in patch_axes)
     whole, rule_of_low = prod(shape), name != LOW and less.patch_limit is None
 
-    entering = len(normalisation) * (2 * neighbours + 1) + (0 if presence is None else len(presence.channels))
-    entering += len(fingerprint.labels) if name == CASCADE else 0
+    entering = entering_channels(
+        len(normalisation), neighbours, presence, len(fingerprint.labels) if name == CASCADE else 0
+    )
 
     def build(fit: Fit, batch: int) -> Configuration:
         net, stages = fit.topology, len(fit.topology.strides)

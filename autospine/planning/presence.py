@@ -28,6 +28,9 @@ def planned_presence(
         )
     optional = {channels.index(name) for name in wanted} | {one for case in fingerprint.cases for one in case.missing}
     optional |= set() if taken is None else set(taken.channels)
+    if recipe.optional_channels and recipe.optional_channels != "all" and len(channels) == 1:
+        found = f"optional_channels names {channels[0]}, the only channel there is"
+        raise PlanError(f"recipe {recipe.name}", found, "a channel beside others", "take the key out")
     if not optional or len(channels) == 1:
         return None
     return PresencePlan(tuple(sorted(optional)), recipe.channel_dropout if taken is None else taken.dropout)
@@ -41,9 +44,10 @@ def presence_reasons(presence: PresencePlan | None, fingerprint: Fingerprint, re
         f"{name} in {count}" for name, count in zip(fingerprint.channels, channel_counts(fingerprint), strict=True)
     )
     names = ", ".join(fingerprint.channels[index] for index in presence.channels)
+    asked = f", and the recipe {recipe.name} asks for it" if recipe.optional_channels else ""
     return {
-        "presence.channels": f"{names} may be missing: the {len(fingerprint.cases)} cases have {counts}; each has an "
-        "input of its own that says whether it is there (ours)",
+        "presence.channels": f"{names} may be missing: the {len(fingerprint.cases)} cases have {counts}{asked}; each "
+        "has an input of its own that says whether it is there (ours)",
         "presence.dropout": f"the recipe {recipe.name}: left out at random, so that the network knows every subset",
     }
 

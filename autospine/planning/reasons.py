@@ -245,12 +245,12 @@ def _loss(configuration: Configuration, facts: Facts) -> dict[str, str]:
     )
     by_batch = f"the recipe {recipe.name}: the weights of a step go by the geometric mean of these and its batch's own"
     return {
-        **({} if loss.usual_sizes is None else {"loss.usual_sizes": by_batch}),
         "loss.kind": kind,
         "loss.class_weights": weights,
         "loss.batch_dice": _batch_dice(configuration, facts),
         "loss.alpha": f"the recipe {recipe.name}",
         "loss.weight_cap": f"the recipe {recipe.name}",
+        **({} if loss.usual_sizes is None else {"loss.usual_sizes": by_batch}),
         "loss.smooth": "keeps Dice defined where a label is absent",
     }
 

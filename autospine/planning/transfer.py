@@ -21,7 +21,7 @@ from autospine.planning.fingerprint import Fingerprint
 from autospine.planning.grid import Grid, planned_grid
 from autospine.planning.loss import loss_weights, planned_regions, target_sizes, usual_sizes
 from autospine.planning.memory import Machine
-from autospine.planning.plan import Configuration, LossPlan, Plan
+from autospine.planning.plan import Configuration, LossPlan, Plan, PresencePlan, entering_channels
 from autospine.planning.planner import planned_intensities
 from autospine.planning.presence import planned_presence, presence_reasons
 from autospine.planning.reasons import (
@@ -167,11 +167,10 @@ def _move(
     """The configuration for the new data, and the reasons of what was renewed."""
     labels, channels = len(fingerprint.labels), len(fingerprint.channels)
     presence = planned_presence(fingerprint, recipe, configuration.presence)
-    entering = channels * (2 * configuration.neighbours + 1) + (labels if configuration.previous else 0)
-    entering += 0 if presence is None else len(presence.channels)
+    classes = labels if configuration.previous else 0
+    entering = entering_channels(channels, configuration.neighbours, presence, classes)
     regions = planned_regions(fingerprint)
-    outputs = labels + 1 if regions is None else len(regions.names)
-    network = replace(configuration.network, in_channels=entering, out_channels=outputs)
+    network = replace(configuration.network, in_channels=entering, out_channels=fingerprint.outputs)
     anatomy = read_anatomy(fingerprint)
     patch_axes = configuration.axis_order[-network.dimension :]
     axes = tuple(anatomy[axis] for axis in patch_axes)
@@ -201,7 +200,7 @@ def _move(
         **({} if loss.usual_sizes is None else {"loss.usual_sizes": "those of these labels"}),
         **level_reasons(moved, [name for name, _ in fingerprint.labels]),
         **side_reasons(moved, [name for name, _ in fingerprint.labels]),
-        **presence_reasons(presence, fingerprint, recipe),
+        **_presence_reasons(configuration, presence, fingerprint, recipe),
         **region_reasons(moved, [name for name, _ in fingerprint.labels]),
         "training.mirror_axes": mirror_reason(planned.mirror_axes, axes),
         "training.shift": shift_reason(recipe, view),
@@ -209,6 +208,20 @@ def _move(
         "expected.memory_gb": "estimated anew for these channels and labels",
         "expected.made_for": MADE_FOR,
     }
+
+
+def _presence_reasons(
+    configuration: Configuration, presence: PresencePlan | None, fingerprint: Fingerprint, recipe: Recipe
+) -> dict[str, str]:
+    """Why these channels may be missing; a plan brings its own, which go by their place."""
+    reasons = presence_reasons(presence, fingerprint, recipe)
+    if configuration.presence is None or not reasons:
+        return reasons
+    names = ", ".join(fingerprint.channels[index] for index in configuration.presence.channels)
+    told = (
+        f"{reasons['presence.channels']}; by their place, {names} could be missing in the plan that this was taken from"
+    )
+    return {"presence.channels": told, "presence.dropout": "that of the plan that this was taken from"}
 
 
 def _loss(configuration: Configuration, fingerprint: Fingerprint) -> LossPlan:

@@ -229,7 +229,7 @@ def _build(job: _Job) -> str:
     prepared = prepare_case(loaded.image.array, label, spacing_mm, job.configuration, intensities, name, missing)
     if prepared.label is None or label is None or loaded.label is None:
         raise ValueError(f"case {name!r} is to be prepared for training and has no label")
-    if job.fingerprint is not None and not job.fingerprint.is_of(loaded.image.array, loaded.label):
+    if job.fingerprint is not None and not job.fingerprint.is_of(loaded.image.array, loaded.label, missing):
         found = "the image or its mask is not the one that the plan was made from"
         remedy = "run `autospine plan DATASET --overwrite` for the data as they are now"
         raise DataError(str(job.case.files[0].parent), found, "the same files as when it was planned", remedy)

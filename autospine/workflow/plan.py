@@ -36,6 +36,7 @@ SAID = {
     "recipe_choices": "content of the recipe",
     "source": "--from",
     "files": "state of the data",
+    "allow_missing": "--allow-missing",
 }
 """How parts of a request are called in messages."""
 
@@ -259,11 +260,10 @@ def _asked(request: PlanRequest, recipe: Recipe, source: Plan | None, dataset: D
     """
     files = hashlib.sha256()
     for case in dataset.cases:
-        for path in (*case.files, *([case.label] if case.label is not None else [])):
-            state = path.stat() if path.exists() else None
-            files.update(
-                repr((case.name, case.subject, path.name, state and (state.st_size, state.st_mtime_ns))).encode()
-            )
+        for path in (*case.images, case.label):
+            state = path.stat() if path is not None and path.exists() else None
+            stamp = state and (state.st_size, state.st_mtime_ns)
+            files.update(repr((case.name, case.subject, path and path.name, stamp)).encode())
     choices = hashlib.sha256(repr(recipe).encode()).hexdigest()
     moved = None if source is None else hashlib.sha256(plan_to_toml(source).encode()).hexdigest()
     known = {"recipe": recipe.name, "recipe_choices": choices, "source": moved, "files": files.hexdigest()}

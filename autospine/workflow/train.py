@@ -191,6 +191,9 @@ def _train_fold(
         configuration = replace(configuration, loss=fold_loss(configuration, fingerprint, split.train))
     store = ensure_prepared(dataset, run, plan, configuration, progress)
     _check_split(run, split, store, fingerprint)
+    if fingerprint is not None:
+        for name in _never_seen(fingerprint, split):
+            progress.note(f"No training case of fold {fold} has {name}: its network will not know what that shows")
     previous = None if source is None else source.stage
     identity = training_identity(configuration, store, split, previous)
     trained = not request.overwrite and _is_trained(folder, identity)
@@ -278,6 +281,16 @@ def _check_split(run: RunFolder, split: Fold, store: Store, fingerprint: Fingerp
         cases = fingerprint.cases
         groups |= group_cases({case.case: case.subject for case in cases}, {case.case: case.digest for case in cases})
     check_folds((split,), store.names, groups, str(run.splits))
+
+
+def _never_seen(fingerprint: Fingerprint, split: Fold) -> list[str]:
+    """Channels that no training case of the fold has."""
+    cases = [case for case in fingerprint.cases if case.case in split.train]
+    return [
+        name
+        for index, name in enumerate(fingerprint.channels)
+        if cases and all(index in case.missing for case in cases)
+    ]
 
 
 def _remove(folder: Path) -> None:

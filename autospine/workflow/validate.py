@@ -12,7 +12,7 @@ import numpy.typing as npt
 from autospine.data.folds import Fold
 from autospine.data.structure import IGNORED, Reading
 from autospine.errors import DataError
-from autospine.evaluation.score import Labels, Scores, score_cases
+from autospine.evaluation.score import Scores, score_cases
 from autospine.planning.model import ModelCard
 from autospine.preprocessing.prepare import restore_labels
 from autospine.preprocessing.previous import PreviousStage
@@ -71,15 +71,7 @@ def validate_fold(
             update(name, index + 1, len(split.validation))
 
     with progress.task("Predicting and scoring the validation cases") as update:
-        return score_cases(predictions(counted(update)), _scored(model.card), IGNORED)
-
-
-def _scored(card: ModelCard) -> Labels:
-    """What is scored in class indices: the labels, or the regions."""
-    regions = card.configuration.regions
-    if regions is not None:
-        return tuple(zip(regions.names, regions.classes, strict=True))
-    return tuple((name, index + 1) for index, (name, _) in enumerate(card.labels))
+        return score_cases(predictions(counted(update)), model.card.targets, IGNORED)
 
 
 def segmentation_writer(

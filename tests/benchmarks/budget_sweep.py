@@ -32,7 +32,7 @@ from autospine.inference.predictor import predict_logits
 from autospine.networks.build import build_network
 from autospine.planning.budget import SHORT
 from autospine.planning.fingerprint import extract_fingerprint
-from autospine.planning.model import WEIGHTS
+from autospine.planning.model import WEIGHTS, ModelCard
 from autospine.planning.plan import LevelsPlan
 from autospine.planning.planner import Narrowing, configure, make_plan
 from autospine.planning.recipe import load_recipe
@@ -80,7 +80,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         store = prepare_dataset(dataset, plan, configuration, Path(scratch) / "prepared")
         start = time.monotonic()
-        classes = tuple(name for name, _ in plan.labels)
+        named = ModelCard.from_plan(plan, configuration).targets
+        classes = tuple(name for name, _ in named)
         result = fit(configuration, store, split, Path(scratch), classes=classes, device=CPU, workers=0)
         trained = time.monotonic()
         network = build_network(configuration.network, configuration.patch).eval()
@@ -99,7 +100,6 @@ def main() -> None:
                 labels = restore_labels(logits, case.properties, configuration)
                 yield name, labels, np.asarray(case.reference), case.properties.canonical_spacing_mm
 
-        named = tuple((name, index) for index, name in enumerate(classes, 1))
         scores = score_cases(predictions(configuration.levels), named)
         predicted = time.monotonic()
         apart = scores if configuration.levels is None else score_cases(predictions(None), named)

@@ -110,6 +110,13 @@ def test_regions_and_what_they_are_written_as(tmp_path: Path) -> None:
     assert dataset.regions == (Region("whole", (1, 4), 1), Region("core", (4,), 4))
     assert dataset.labels == (Label("label_1", 1), Label("core", 4))
     assert dataset.ignore == 7
+    # KiTS: a tumour and a cyst in the mass, the mass in the organ
+    kits = {"background": 0, "all": [1, 2, 3], "mass": [2, 3], "tumour": 2}
+    regions = open_dataset(raw(tmp_path / "kits", labels=kits, regions_class_order=[1, 3, 2])).regions
+    assert [region.written for region in regions] == [1, 3, 2]
+    paired = {"left": [1, 2], "right": [3, 4]}
+    sided = open_dataset(raw(tmp_path / "sided", labels=paired, regions_class_order=[1, 3], sides={"left": "right"}))
+    assert sided.sides == (("left", "right"),)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +124,10 @@ def test_regions_and_what_they_are_written_as(tmp_path: Path) -> None:
     [
         ({"labels": {"background": 0, "L5": 1, "body": [1, 2]}}, '"regions_class_order" is None'),
         ({"labels": {"body": [1, 2], "L5": 1}, "regions_class_order": [1]}, "2 values, one for each of body, L5"),
-        ({"labels": {"body": [1, 2], "L5": 1}, "regions_class_order": [1, 2]}, "that lies in it"),
+        ({"labels": {"body": [1, 2], "L5": 1}, "regions_class_order": [1, 2]}, r"L5 = \[1\] is written as 2"),
+        ({"labels": {"in": 2, "all": [1, 2]}, "regions_class_order": [2, 1]}, "in would not come back"),
+        ({"labels": {"all": [1, 2], "in": 2}, "regions_class_order": [2, 2]}, "in would not come back"),
+        ({"labels": {"a": [1, 2], "b": [2, 3]}, "regions_class_order": [1, 3]}, "a would not come back"),
         ({"labels": {"body": [1, 2], "L5": 1}, "regions_class_order": [1, True]}, "regions_class_order"),
         ({"labels": {"body": [1, 1], "L5": 2}, "regions_class_order": [1, 2]}, "labels"),
         ({"labels": {"body": [0, 1], "L5": 2}, "regions_class_order": [1, 2]}, "labels"),
@@ -321,7 +331,7 @@ def test_find_inputs_in_a_folder(tmp_path: Path) -> None:
         ("a", (tmp_path / "a_0000.mha", tmp_path / "a_0001.mha")),
         ("b", (tmp_path / "b_0000.nii", tmp_path / "b_0001.nii")),
     ]
-    with pytest.raises(DataError, match=r"a: 2 channels[\s\S]*Expected: 1 channel\n"):
+    with pytest.raises(DataError, match=r"a: 2 channels[\s\S]*Expected: 1 channel \(T1\)\n"):
         find_inputs(tmp_path, CHANNELS[:1])
     (tmp_path / "b_0001.nii").unlink()
     with pytest.raises(DataError, match=r"b: 1 channel \(b_0000\.nii\)[\s\S]*b_0000\.nii, b_0001\.nii"):
@@ -368,6 +378,12 @@ def test_find_inputs_that_may_lack_a_channel(tmp_path: Path) -> None:
         DataError, match=r"b: 1 channel[\s\S]*3 channels \(T1, T2, PD\), of which T1, PD may be missing"
     ):
         held(0, 2)
+    # a channel that may be missing is never taken for the first one, which may not
+    for name in ("g_0001", "visit_2023"):
+        plain(tmp_path / name, {f"{name}.nii": image(0)})
+        for path in (tmp_path / name, tmp_path / name / f"{name}.nii"):
+            with pytest.raises(DataError, match="of which T2, PD may be missing"):
+                held(1, 2, path=path)
     # a file without a number does not say which channel it is
     plain(tmp_path / "more", {"e.nii": image(0)})
     with pytest.raises(DataError, match=r"e: 1 channel[\s\S]*e_0000\.nii, e_0001\.nii"):
@@ -384,6 +400,8 @@ def test_dicom_to_predict_may_lack_a_channel(tmp_path: Path) -> None:
         ("p1", (tmp_path / "p1/T1", tmp_path / "p1/T2")),
         ("p2", (None, tmp_path / "p2/T2")),
     ]
+    with pytest.raises(DataError, match=r"2 channels \(T1, T2\), of which T2 may be missing"):
+        find_inputs(tmp_path, ("T1", "T2"), (1,))
     assert find_inputs(tmp_path / "p2/T2", ("T1", "T2"), (0,)) == [("T2", (None, tmp_path / "p2/T2"))]
     with pytest.raises(DataError, match=r"p2: 1 channel \(T2\)"):
         find_inputs(tmp_path, ("T1", "T2"), (1,))
@@ -445,7 +463,7 @@ def test_voxels_that_are_not_annotated(tmp_path: Path, labels: dict[str, Any]) -
     np.testing.assert_array_equal(loaded.label.ravel()[:6], [0, 1, IGNORED, 2, IGNORED, 0])
     fingerprint = extract_fingerprint(dataset)
     assert fingerprint.cases[0].class_voxels == (1, 1)
-    assert fingerprint.cases[0].is_of(loaded.image.array, loaded.label)
+    assert fingerprint.cases[0].is_of(loaded.image.array, loaded.label, ())
     assert [finding for finding in check_dataset(dataset) if finding.severity == "error"] == []
     write(tmp_path / "labelsTr" / "a.nii.gz", mask(9, 9))
     said = [finding.found for finding in check_dataset(open_dataset(tmp_path)) if finding.case == "a"]

@@ -45,6 +45,22 @@ def nnunet(root: Path) -> Path:
     return root
 
 
+def folders(root: Path) -> Path:
+    for case, channels in HELD.items():
+        for channel in channels:
+            write_volume(root / f"images/{case}_{('T1', 'T2').index(channel):04d}.nii.gz", image(channel, case))
+        write_volume(root / f"labels/{case}.nii.gz", mask())
+    return named(root)
+
+
+def beside(root: Path) -> Path:
+    for case, channels in HELD.items():
+        for channel in channels:
+            write_volume(root / f"{case}_{('T1', 'T2').index(channel):04d}.nii.gz", image(channel, case))
+        write_volume(root / f"{case}_seg.nii.gz", mask())
+    return named(root)
+
+
 def cases(root: Path) -> Path:
     for case, channels in HELD.items():
         for channel in channels:
@@ -93,13 +109,23 @@ def named(root: Path) -> Path:
     return root
 
 
-LAID_OUT = {"nnunet": nnunet, "cases": cases, "bids": bids, "dicom": dicom, "manifest": manifest}
+LAID_OUT = {
+    "nnunet": nnunet,
+    "folders": folders,
+    "beside": beside,
+    "cases": cases,
+    "bids": bids,
+    "dicom": dicom,
+    "manifest": manifest,
+}
 
 
 @pytest.mark.parametrize("layout", LAID_OUT)
 def test_a_case_may_lack_a_channel(tmp_path: Path, layout: str) -> None:
     dataset = open_dataset(LAID_OUT[layout](tmp_path / "spine"), Reading(allow_missing=True))
-    assert (dataset.layout, dataset.channels) == (layout, ("T1", "T2"))
+    numbered = layout in ("folders", "beside")
+    assert dataset.layout == layout
+    assert dataset.channels == (("channel_0", "channel_1") if numbered else ("T1", "T2"))
     assert {case.name: tuple(np.delete(("T1", "T2"), case.missing)) for case in dataset.cases} == HELD
     for case in dataset.cases:
         loaded = load_case(dataset, case)
@@ -116,7 +142,8 @@ def test_a_case_may_lack_a_channel(tmp_path: Path, layout: str) -> None:
 def test_without_leave_every_channel_is_asked_for(tmp_path: Path, layout: str) -> None:
     root = LAID_OUT[layout](tmp_path / "spine")
     if layout in ("bids", "dicom"):
-        with pytest.raises(DataError, match="--allow-missing"):
+        # a mask of the one image that is there is taken for another kind than one of both
+        with pytest.raises(DataError, match="--masks" if layout == "bids" else "--allow-missing"):
             open_dataset(root)
         return
     faults = [finding for finding in check_dataset(open_dataset(root)) if finding.severity == "error"]
@@ -136,12 +163,77 @@ def test_a_manifest_says_by_itself_what_is_missing(tmp_path: Path) -> None:
         open_dataset(root)
 
 
-def test_a_channel_that_no_case_has(tmp_path: Path) -> None:
-    root = nnunet(tmp_path)
-    for path in root.glob("imagesTr/*_0001.nii.gz"):
-        path.unlink()
-    with pytest.raises(DataError, match="no case has T2"):
+def test_a_channel_that_no_case_with_a_mask_has(tmp_path: Path) -> None:
+    """An unlabelled case teaches nothing: what that alone shows is as good as absent."""
+    root = manifest(tmp_path)
+    table = root / "manifest.csv"
+    rows = [["case", "T1", "T2", "label"]]
+    rows += [[case, f"{case}_T1.nii.gz", "", f"{case}_mask.nii.gz"] for case in ("sub-1", "sub-3")]
+    rows += [["sub-4", "sub-4_T1.nii.gz", "sub-4_T2.nii.gz", ""]]
+    table.write_text("\n".join(map(",".join, rows)))
+    dataset = open_dataset(root)
+    assert [finding.found for finding in check_dataset(dataset) if finding.severity == "error"] == [
+        "no case with a mask has T2"
+    ]
+    with pytest.raises(DataError, match="no case with a mask has T2"):
+        extract_fingerprint(dataset)
+
+
+def test_folders_in_which_no_case_is_complete(tmp_path: Path) -> None:
+    for name, numbers in {"a": (0, 1), "b": (0, 2)}.items():
+        for number in numbers:
+            write_volume(tmp_path / f"images/{name}_{number:04d}.nii.gz", image("T1", "sub-1"))
+        write_volume(tmp_path / f"labels/{name}.nii.gz", mask())
+    dataset = open_dataset(named(tmp_path), Reading(allow_missing=True))
+    assert len(dataset.channels) == 3 and [case.missing for case in dataset.cases] == [(2,), (1,)]
+    assert not [finding for finding in check_dataset(dataset) if finding.severity == "error"]
+
+
+def test_leave_changes_nothing_of_one_channel(tmp_path: Path) -> None:
+    """Files and series of any name are one channel where no case has two."""
+    for case in ("c0", "c1", "c2"):
+        write_volume(tmp_path / "own" / case / f"{case}.nii.gz", image("T1", "sub-1"))
+        write_volume(tmp_path / "own" / case / "seg.nii.gz", mask())
+        volume = image("T1", "sub-1")
+        series = tmp_path / "dicom" / case / f"series_10{case[-1]}"
+        write_series(series, np.asarray(volume.array[0]), volume.geometry, patient=case, study=f"1.2.{case[-1]}")
+        write_volume(tmp_path / "dicom" / case / "seg.nii.gz", mask())
+    for name in ("own", "dicom"):
+        dataset = open_dataset(named(tmp_path / name), Reading(allow_missing=True))
+        assert len(dataset.channels) == 1 and len(dataset.cases) == 3
+
+
+def test_a_series_that_says_not_what_it_is(tmp_path: Path) -> None:
+    root = dicom(tmp_path)
+    for path in sorted((root / "sub-2" / "T2").iterdir()):
+        path.rename(root / "sub-2" / path.name)
+    (root / "sub-2" / "T2").rmdir()
+    with pytest.raises(DataError, match=r"no folder says what they are \(sub-2\)"):
         open_dataset(root, Reading(allow_missing=True))
+
+
+def test_series_in_folders_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    """`case/T1/raw` and `case/T2/raw`: what is common ends where they part."""
+    for case, channels in HELD.items():
+        for channel in channels:
+            volume = image(channel, case)
+            folder = tmp_path / case / channel / "raw"
+            write_series(folder, np.asarray(volume.array[0]), volume.geometry, patient=case, study=f"1.2.{case[-1]}")
+        write_volume(tmp_path / case / "seg.nii.gz", mask())
+    with pytest.raises(DataError, match="not called alike"):
+        open_dataset(named(tmp_path))
+
+
+def test_masks_of_bids_that_name_one_of_two_images_are_of_two_kinds(tmp_path: Path) -> None:
+    """As ever: both images are there, and each has a mask of its own."""
+    for case in ("sub-1", "sub-2"):
+        for plane in ("ax", "sag"):
+            write_volume(tmp_path / case / "anat" / f"{case}_acq-{plane}_T2w.nii.gz", image("T2", case))
+            write_volume(tmp_path / "derivatives/m" / case / "anat" / f"{case}_acq-{plane}_dseg.nii.gz", mask())
+    with pytest.raises(DataError, match="masks of 2 kinds"):
+        open_dataset(named(tmp_path))
+    chosen = open_dataset(tmp_path, Reading(masks="acq-ax"))
+    assert chosen.channels == ("acq-ax_T2w",)
 
 
 def test_a_link_to_nothing_is_not_missing(tmp_path: Path) -> None:
@@ -177,3 +269,24 @@ def test_odd_intensities_are_told_among_those_that_have_the_channel(tmp_path: Pa
     assert [(finding.case, "'T2' has a median intensity" in finding.found) for finding in findings] == [
         ("case07", True)
     ]
+
+
+def test_images_of_different_sequences_are_not_compared(tmp_path: Path) -> None:
+    """T1 is dark where T2 is bright: a case that lacks the one is no mirror image of the others."""
+    rows = ["case,T2,T1,label"]
+    ramp = np.linspace(0, 1000, GRID.shape[1]).reshape(1, 1, -1, 1)
+    rng = np.random.default_rng(0)
+    for number in range(16):
+        cells = []
+        for channel, base in (("T2", ramp), ("T1", 1000 - ramp)):
+            if (number, channel) == (3, "T2"):
+                cells.append("")
+                continue
+            array = base + rng.integers(100, 300, (1, *GRID.shape))
+            cells.append(f"{number}_{channel}.nii.gz")
+            write_volume(tmp_path / cells[-1], Volume(array.astype(np.uint16), GRID))
+        write_volume(tmp_path / f"{number}_mask.nii.gz", mask())
+        rows.append(f"case{number:02},{','.join(cells)},{number}_mask.nii.gz")
+    (tmp_path / "manifest.csv").write_text("\n".join(rows))
+    findings = check_dataset(open_dataset(named(tmp_path)))
+    assert not [finding for finding in findings if "other way" in finding.found]

@@ -125,6 +125,9 @@ def test_regions_are_scored_whole(tmp_path: Path) -> None:
     assert scores.classes == ("both", "L1")
     assert scores.class_mean("both") == 1.0
     assert scores.class_mean("L1") == pytest.approx(2 / 3)
+    (tmp_path / "dataset.json").write_text(json.dumps({**content, "regions_class_order": [4]}))
+    with pytest.raises(DataError, match="regions_class_order"):
+        evaluate_folders(tmp_path / "pred", tmp_path / "labelsTr")
 
 
 def test_two_files_are_a_pair(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from autospine.inference.export import segment
 from autospine.inference.predictor import predict_logits
 from autospine.networks.build import build_network
 from autospine.planning.model import WEIGHTS, ModelCard, weights_digest, write_model, write_previous
-from autospine.planning.plan import Configuration
+from autospine.planning.plan import Configuration, PresencePlan, RegionsPlan
 
 CPU = torch.device("cpu")
 ORIENTATIONS = [
@@ -134,6 +134,70 @@ def test_a_cascade_starts_from_its_previous_stage(
         overlap = ((found == value) & (expected == value)).sum()
         assert 2 * overlap / ((found == value).sum() + (expected == value).sum()) > 0.75
     assert set(np.unique(found)) == {0, 7, 300}
+
+
+class Flagged(nn.Module):
+    """Class 1 where the flag of the second channel says that it is there, class 2 where it does not."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor]:
+        flag = x[:, 2:3]
+        return (torch.cat([torch.full_like(flag, -9.0), flag - 0.5, 0.5 - flag, torch.full_like(flag, -9.0)], 1),)
+
+
+class Earlier(nn.Module):
+    """What the previous stage says, which enters after two channels and a flag."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor]:
+        return (torch.cat([torch.full_like(x[:, :1], 0.5), x[:, 3:]], 1),)
+
+
+def test_a_missing_channel_is_told_to_every_stage(model: Model) -> None:
+    base = model.card.configuration
+    network = replace(base.network, in_channels=3)
+    both = {"normalisation": ("zscore",) * 2, "network": network, "presence": PresencePlan((1,), 0.25)}
+    card = replace(model.card, channels=("T2", "T1"), configuration=replace(base, **both))
+    flagged = Model(card, (Flagged(),), ("0",))
+    image = np.random.default_rng(0).normal(10, 1, (2, 13, 9, 15)).astype(np.float32)
+    whole = Volume(image, stored(image[0], *ORIENTATIONS[0], np.eye(3))[0].geometry)
+    lacking = replace(whole, array=image * np.array([1, 0], np.float32).reshape(2, 1, 1, 1))
+    assert set(np.unique(segment(flagged, whole, "a", device=CPU).array)) == {7}
+    assert set(np.unique(segment(flagged, lacking, "a", device=CPU, missing=(1,)).array)) == {300}
+    later = {"network": replace(network, in_channels=6), "name": "3d_cascade_fullres", "previous": "3d_lowres"}
+    second = replace(base, **(both | later))
+    cascade = Model(replace(card, configuration=second), (Earlier(),), ("0",))
+    for volume, missing, value in ((whole, (), 7), (lacking, (1,), 300)):
+        found = segment(cascade, volume, "a", device=CPU, missing=missing, previous=flagged)
+        assert set(np.unique(found.array)) == {value}
+    # neither stage can do without the first channel, and a first stage that knows of none needs both
+    with pytest.raises(DataError, match="a: no T2"):
+        segment(flagged, whole, "a", device=CPU, missing=(0,))
+    deaf = replace(base, **(both | {"network": replace(network, in_channels=2), "presence": None}))
+    first = Model(replace(card, configuration=deaf), (Flagged(),), ("0",))
+    with pytest.raises(DataError, match="a: no T1"):
+        segment(cascade, lacking, "a", device=CPU, missing=(1,), previous=first)
+
+
+class Bright(nn.Module):
+    """Two regions: all that is bright, and what is very bright in it."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor]:
+        return (torch.cat([x - 1, x - 2], 1),)
+
+
+def test_regions_are_written_with_the_values_of_their_labels(model: Model) -> None:
+    base = model.card.configuration
+    regions = RegionsPlan(("all", "core"), ((1, 2, 3), (2,)), (3, 2))
+    loss = replace(base.loss, class_weights=(1.0, 1.0))
+    network = replace(base.network, out_channels=2)
+    card = replace(model.card, configuration=replace(base, network=network, loss=loss, regions=regions))
+    image = np.full((13, 9, 15), 100, np.float32)
+    image[2:10, 2:7, 2:12] = 103
+    image[4:8, 3:6, 4:9] = 109
+    volume, back = stored(image, *ORIENTATIONS[0], np.eye(3))
+    found = back(segment(Model(card, (Bright(),), ("0",)), volume, "a", device=CPU).array[0])
+    scaled = (image - image.mean()) / image.std()
+    np.testing.assert_array_equal(found, np.where(scaled > 2, 300, np.where(scaled > 1, 4, 0)))
+    assert set(np.unique(found)) == {0, 4, 300}
 
 
 def save_weights(folder: Path, network: nn.Module) -> None:

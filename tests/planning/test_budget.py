@@ -190,7 +190,7 @@ def test_2_5d_that_takes_longer_than_2d_comes_down_by_itself(lumbar: Fingerprint
         heavy = configuration.name == "2.5d" and (isfinite(factor) or configuration.network.features[0] > 16)
         return clock(configuration, bounds) * (factor if heavy else 1.0)
 
-    plan = fit_plan_to_budget(make_plan(lumbar, Recipe()), lumbar, Recipe(), Budget(1700.0, slower))
+    plan = fit_plan_to_budget(make_plan(lumbar, Recipe()), lumbar, Recipe(), Budget(3400.0, slower))
     flat, between = plan.configuration("2d"), plan.configuration("2.5d")
     assert flat.network.features[0] == 32 and between.network.features[0] == 16
     assert between.expected is not None and (between.expected.steps or 0) > 500

@@ -41,6 +41,12 @@ def test_a_recipe_lets_others_be_missing_too(several: Fingerprint, lumbar: Finge
     assert make_plan(several, Recipe(optional_channels="all")).configuration().optional_channels == (0, 1, 2)
     # the only channel there is cannot be missing
     assert make_plan(lumbar, Recipe(optional_channels="all")).configuration().presence is None
+    with pytest.raises(PlanError, match="the only channel there is"):
+        make_plan(lumbar, Recipe(optional_channels=("water",)))
+    assert (
+        "the recipe default asks"
+        in make_plan(several, Recipe(optional_channels=("STIR",))).reasons["2d.presence.channels"]
+    )
     with pytest.raises(PlanError, match=r"optional_channels names PD[\s\S]*T2, T1, STIR"):
         make_plan(several, Recipe(optional_channels=("PD",)))
 
@@ -60,6 +66,8 @@ def test_a_moved_plan_keeps_its_inputs(several: Fingerprint) -> None:
     other = replace(several, cases=tuple(replace(case, missing=(2,)) for case in several.cases))
     moved = transfer_plan(plan, other, Recipe()).configuration()
     assert moved.presence == PresencePlan((1, 2), 0.4) and moved.network.in_channels == 5
+    reasons = transfer_plan(plan, other, Recipe()).reasons
+    assert "taken from" in reasons[f"{moved.name}.presence.dropout"]
 
 
 def test_weights_with_other_inputs_are_others(several: Fingerprint) -> None:

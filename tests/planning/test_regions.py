@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from autospine.errors import PlanError
+from autospine.planning.anatomy import read_anatomy
 from autospine.planning.fingerprint import Fingerprint
 from autospine.planning.loss import fold_loss
 from autospine.planning.model import ModelCard
@@ -118,3 +119,12 @@ def test_weights_of_other_regions_are_others(regional: Fingerprint) -> None:
 
 def exchange(plan: Plan, configuration: Configuration) -> Plan:
     return plan.with_configuration(configuration, {})
+
+
+@pytest.mark.parametrize("sides", [(), (("one", "other"),)])
+def test_paired_regions_are_not_mirrored_either(regional: Fingerprint, sides: tuple[tuple[str, str], ...]) -> None:
+    """Their labels have no names that tell sides; those of the regions do, or the data set pairs them."""
+    names = ("one", "other") if sides else ("left_lesion", "right_lesion")
+    regions = ((names[0], (1, 2), 1), (names[1], (3, 4, 5), 3))
+    sided = replace(regional, regions=regions, sides=sides)
+    assert not read_anatomy(sided)[2].mirrored and read_anatomy(regional)[2].mirrored

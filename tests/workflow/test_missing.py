@@ -8,10 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from autospine.data.folds import read_folds
 from autospine.data.geometry import Geometry, Volume
 from autospine.data.structure import Reading
 from autospine.data.volume import read_volume, write_volume
 from autospine.errors import DataError, PlanError
+from autospine.inference import predictor
+from autospine.inference.predictor import predict_logits
 from autospine.preprocessing.store import Store
 from autospine.workflow.plan import PlanRequest, plan_dataset
 from autospine.workflow.predict import PredictRequest, predict_paths
@@ -71,7 +74,7 @@ def test_cases_that_lack_sequences_from_end_to_end(several: Path, toy_recipe: Pa
         assert case.properties.missing == tuple(NAMES.index(name) for name in [MISSING.get(number)] if name)
         assert [bool(channel.any()) for channel in case.image] == [MISSING.get(number) != name for name in NAMES]
 
-    # all, either and neither of the two that may be missing: what comes out depends on what is there
+    # all, either and neither of the two that may be missing
     images = tmp_path / "new"
     for name, held in {"all": (0, 1, 2), "no_t1": (0, 2), "no_stir": (0, 1), "t2": (0,)}.items():
         for index in held:
@@ -90,6 +93,54 @@ def test_cases_that_lack_sequences_from_end_to_end(several: Path, toy_recipe: Pa
     (images / "t2_0000.nii.gz").rename(images / "t2_0002.nii.gz")
     with pytest.raises(DataError, match=r"t2: 1 channel[\s\S]*T2, T1, STIR\), of which T1, STIR may be missing"):
         predict_paths(images, tmp_path / "elsewhere", runs, PredictRequest(device="cpu"))
+
+
+def test_what_a_case_lacks_is_told_where_it_is_validated(
+    several: Path, toy_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = tmp_path / "runs"
+    planned = plan_dataset(several, runs, PlanRequest(recipe=str(toy_recipe), device="cpu"))
+    folds = read_folds(planned.folder.splits)
+    number = next(number for number, fold in enumerate(folds) if "case_2" in fold.validation)
+    told: list[object] = []
+
+    def listened(*given: object, **how: object) -> np.ndarray:
+        told.append(how["missing"])
+        return predict_logits(*given, **how)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(predictor, "predict_logits", listened)
+    list(train_folds(several, str(number), runs, TrainRequest(device="cpu", workers=0)))
+    store = Store(runs / "several" / "prepared" / planned.plan.default)
+    assert told == [store.open(name).properties.missing for name in folds[number].validation] and (1,) in told
+
+
+def test_a_fold_without_a_sequence_says_so(several: Path, toy_recipe: Path, tmp_path: Path) -> None:
+    """STIR in one case alone: the fold that validates it trains without."""
+    table = several / "manifest.csv"
+    rows = [line.split(",") for line in table.read_text().splitlines()]
+    for row in rows[1:]:
+        row[3] = row[3] if row[0] == "case_0" else ""
+    table.write_text("\n".join(map(",".join, rows)))
+    runs, progress = tmp_path / "runs", Noting()
+    planned = plan_dataset(several, runs, PlanRequest(recipe=str(toy_recipe), device="cpu"))
+    folds = read_folds(planned.folder.splits)
+    for number in (0, 1):
+        progress.notes.clear()
+        list(train_folds(several, str(number), runs, TrainRequest(device="cpu", workers=0), progress=progress))
+        said = [note for note in progress.notes if "has STIR" in note]
+        assert bool(said) == ("case_0" in folds[number].validation)
+
+
+def test_an_image_in_another_column_is_another_data_set(several: Path, toy_recipe: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    plan_dataset(several, runs, PlanRequest(recipe=str(toy_recipe), device="cpu"))
+    table = several / "manifest.csv"
+    table.write_text(table.read_text().replace("5_T2.nii.gz,5_T1.nii.gz,,", "5_T2.nii.gz,,5_T1.nii.gz,"))
+    with pytest.raises(PlanError, match="state of the data"):
+        plan_dataset(several, runs, PlanRequest(recipe=str(toy_recipe), device="cpu"))
+    with pytest.raises(PlanError, match="another --allow-missing"):
+        leave = Reading(allow_missing=True)
+        plan_dataset(several, runs, PlanRequest(recipe=str(toy_recipe), device="cpu", reading=leave))
 
 
 def test_a_standing_plan_keeps_how_its_data_were_read(several: Path, toy_recipe: Path, tmp_path: Path) -> None:

@@ -67,7 +67,8 @@ def read(root: Path, reading: Reading) -> Contents:
     images = [_image(path) for path in files if not is_mask_name(stem(path))]
     if not images:
         raise DataError(str(root), "no images under sub-*/anat/", "a BIDS dataset")
-    masks = list(_masks(root, images, [path for path in files if is_mask_name(stem(path))]))
+    beside = [path for path in files if is_mask_name(stem(path))]
+    masks = list(_masks(root, images, beside, reading.allow_missing))
     if not masks:
         remedy = "put them there under the names of their images, such as sub-01_T2w_seg.nii.gz"
         raise DataError(str(root / DERIVATIVES), "no masks of these images", f"masks under {DERIVATIVES}/", remedy)
@@ -135,7 +136,7 @@ def _channels(
     return channels, (f"images that no chosen mask segments, left aside: {listed}",) if left else ()
 
 
-def _masks(root: Path, images: list[_Image], beside: list[Path]) -> Iterator[_Mask]:
+def _masks(root: Path, images: list[_Image], beside: list[Path], allow_missing: bool) -> Iterator[_Mask]:
     """Masks under derivatives, and those beside the images, with what they segment."""
     sources = [("", path) for path in beside]
     home = root / DERIVATIVES
@@ -158,7 +159,9 @@ def _masks(root: Path, images: list[_Image], beside: list[Path]) -> Iterator[_Ma
     several = len({pipeline_name for pipeline_name, *_ in found}) > 1
     for pipeline_name, path, case, shows, kind in found:
         # a mask that bears the name of one image is of that image; one that names none, of all
-        image = shows[0] if len(shows) == 1 and f"_{shows[0]}_" in f"_{stem(path)}_" else ""
+        # where cases lack images, a mask of the one that is left may be called as those of all
+        bears = not allow_missing or bool(set(shows[0].split("_")) & set(stem(path).split("_")))
+        image = shows[0] if len(shows) == 1 and bears else ""
         said = "_".join(part for part in (image, kind) if part)
         yield _Mask(path, case, shows, f"{pipeline_name}/{said}" if several and pipeline_name else said)
 

@@ -36,7 +36,7 @@ def read(root: Path, reading: Reading) -> Contents:
     chosen = choose_kind(kinds, reading.masks, root) if several or (reading.masks is not None and kinds) else None
     images = {folder: [role for role in roles if not says_mask(role)] for folder, roles in held.items()}
     roles_in_all = sorted({role for roles in images.values() for role in roles})
-    alone = all(len(roles) <= 1 for roles in images.values()) and not reading.allow_missing
+    alone = all(len(roles) <= 1 for roles in images.values())
     channels = (ONE,) if alone and len(roles_in_all) != 1 else tuple(roles_in_all)
     if not channels:
         raise DataError(str(root), "masks alone", "an image in each folder")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 
 from autospine.data.dicom import Series, describe_series, dicom_files, series_folders
@@ -40,8 +41,9 @@ def read(root: Path, reading: Reading) -> Contents:
     if not cases:
         raise DataError(str(root), "no DICOM image", "a folder with a DICOM series per case")
     roles = {name: {_role(one.folder, series): one for one in series} for name, series in cases.items()}
-    direct = {name for name, series in cases.items() if any(one.folder == homes[name] for one in series)}
-    channels = _channels(root, roles, set() if direct or not reading.allow_missing else set(roles))
+    # a series that lies in its case's own folder does not say which of several it is
+    nameless = sorted(name for name, series in cases.items() if any(one.folder == homes[name] for one in series))
+    channels = _channels(root, roles, nameless, reading.allow_missing)
     masks, ignored = _masks(root, base, cases, homes, segmentations, reading)
     subjects, notes = _subjects(cases, {name: home.relative_to(base).parts[:1] for name, home in homes.items()})
     made = []
@@ -115,23 +117,26 @@ def _subjects(
     return subjects, ()
 
 
-def _channels(root: Path, roles: dict[str, dict[str, Series]], lacking: set[str]) -> tuple[str, ...]:
-    """Names of the series that each case has, but those cases that may be `lacking` some."""
-    if lacking:
-        return tuple(sorted({role for held in roles.values() for role in held}))
+def _channels(
+    root: Path, roles: dict[str, dict[str, Series]], nameless: list[str], allow_missing: bool
+) -> tuple[str, ...]:
+    """Names of the series that each case has or (`allow_missing`) some have; not of those that are `nameless`."""
     if all(len(held) == 1 for held in roles.values()):
         kinds = {one.modality for held in roles.values() for one in held.values()}
         return (next(iter(kinds)) if len(kinds) == 1 else "image",)
+    if allow_missing and not nameless:
+        return tuple(sorted({role for held in roles.values() for role in held}))
     in_all = set.intersection(*(set(held) for held in roles.values()))
     odd = sorted(name for name, held in roles.items() if set(held) != in_all)
     if odd:
         called = "; ".join(f"{name}: {', '.join(sorted(roles[name]))}" for name in sorted(roles)[:4])
-        raise DataError(
-            str(root),
-            f"series that are not called alike in every case ({called})",
-            "folders of the same names in each case, one per sequence",
-            "rename them (T1, T2, ...), write a manifest that names them, or use --allow-missing where some lack one",
-        )
+        found = f"series that are not called alike in every case ({called})"
+        remedy = "rename them (T1, T2, ...), or write a manifest that names them"
+        if allow_missing:
+            found += f", and of which no folder says what they are ({', '.join(nameless[:4])})"
+        else:
+            remedy += "; where some cases lack one, use --allow-missing"
+        raise DataError(str(root), found, "folders of the same names in each case, one per sequence", remedy)
     return tuple(sorted(in_all))
 
 
@@ -195,5 +200,5 @@ def _role(folder: Path, series: list[Series]) -> str:
 def _common(folders: list[Path]) -> Path:
     """The folder that holds them all; a single one is itself."""
     parts = [folder.parts for folder in folders]
-    shared = [names[0] for names in zip(*parts, strict=False) if len(set(names)) == 1]
+    shared = [names[0] for names in takewhile(lambda names: len(set(names)) == 1, zip(*parts, strict=False))]
     return Path(*shared)

@@ -5,6 +5,7 @@ A mask has the name of its image, or that name with `_seg`, `-label`, `_mask` an
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from autospine.data.layouts.contents import Contents, described_beside
@@ -38,7 +39,7 @@ def read(root: Path, reading: Reading) -> Contents:
     if len(masks) > 1:
         chosen = choose_kind([folder.name for folder in masks], reading.masks, root)
         masks = [folder for folder in masks if folder.name == chosen]
-        reading = Reading(reading.subjects, reading.layout)
+        reading = replace(reading, masks=None)
     if not masks:
         raise DataError(str(root / "labels"), "no such folder", "a folder of masks beside that of the images", _REMEDY)
     paired = pair_folders(images[0], masks[0], reading)

@@ -94,7 +94,7 @@ def expected_files(
 
 def default_channels(groups: Mapping[str, Mapping[int, Path]]) -> tuple[str, ...]:
     """Names for as many channels as the cases have: what BIDS names show (`T2w`), else `channel_0` and so on."""
-    count = max(len(files) for files in groups.values())
+    count = max(max(files) for files in groups.values()) + 1
     if count == 1:
         firsts = (channels_in(next(iter(files.values()))) for files in groups.values())
         count = next(filter(None, firsts), 1)
