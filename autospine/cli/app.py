@@ -213,6 +213,9 @@ def train(
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs instead of the plan's.")] = None,
     device: Device = "auto",
     workers: Annotated[int | None, typer.Option(min=0, help="Processes that build batches.")] = None,
+    init: Annotated[
+        Path | None, typer.Option(metavar="WEIGHTS", help="Start the encoder from a trained fold's weights.")
+    ] = None,
     subjects: Subjects = None,
     layout: LayoutName = None,
     masks: Masks = None,
@@ -227,9 +230,8 @@ def train(
 
     if budget is not None and epochs is not None:
         raise typer.BadParameter("give --budget or --epochs, not both")
-    request = TrainRequest(
-        configuration, budget, epochs, device, workers, overwrite, Reading(subjects, layout, masks, allow_missing)
-    )
+    reading = Reading(subjects, layout, masks, allow_missing)
+    request = TrainRequest(configuration, budget, epochs, device, workers, overwrite, reading, init)
     for trained in train_folds(dataset, fold, runs, request, progress=TerminalProgress()):
         if trained.metrics is not None:
             show_scores(trained.metrics)

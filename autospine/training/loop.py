@@ -23,6 +23,7 @@ from autospine.planning.plan import Configuration, configuration_to_dict
 from autospine.preprocessing.previous import PreviousStage
 from autospine.preprocessing.store import Store
 from autospine.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, save_weights
+from autospine.training.initial import CarriedOver, InitialWeights, start_from
 from autospine.training.interrupt import StopRequest
 from autospine.training.log import EpochRecord, write_history
 from autospine.training.peak import PeakMemory
@@ -75,6 +76,8 @@ def fit(
     device: torch.device,
     workers: int = 1,
     previous: PreviousStage | None = None,
+    initial: InitialWeights | None = None,
+    on_start: Callable[[CarriedOver], None] = lambda _: None,
     on_step: Callable[[FitProgress], None] = lambda _: None,
     on_epoch: Callable[[EpochRecord], None] = lambda _: None,
 ) -> FitResult:
@@ -89,11 +92,14 @@ def fit(
         device: where to train.
         workers: processes that build batches; 0 builds them in this one.
         previous: the previous stage's segmentations of all these cases, where `configuration` takes them.
+        initial: weights that encoder and bottleneck start from.
+        on_start: called with what was taken of them, where the training begins.
         on_step: called after every step.
         on_epoch: called after every epoch.
 
     Raises:
         Stopped: Ctrl-C or a termination signal; the checkpoint is saved.
+        PlanError: the initial weights are those of another network.
         AutospineError: the loss is no longer finite.
     """
     memory = PeakMemory(device)  # before there is a network: its weights count
@@ -103,7 +109,7 @@ def fit(
     stepper = Stepper.of(configuration, device)
     network, optimiser, scaler = stepper.network, stepper.optimiser, stepper.scaler
 
-    identity = training_identity(configuration, store, fold, previous)
+    identity = training_identity(configuration, store, fold, previous, initial)
     step, history, seconds = 0, [], 0.0
     summed, counted = torch.zeros((), device=device), 0  # losses of the epoch under way
     resumed = load_checkpoint(folder, identity, device)
@@ -114,6 +120,8 @@ def fit(
             scaler.load_state_dict(resumed.scaler)
         step, seconds, history = resumed.step, resumed.seconds, list(resumed.history)
         summed, counted = resumed.summed_loss, resumed.counted
+    elif initial is not None:
+        on_start(start_from(network, initial))
     del resumed  # a second copy of the weights
 
     pin = device.type == "cuda"
@@ -202,7 +210,11 @@ def fit(
 
 
 def training_identity(
-    configuration: Configuration, store: Store, fold: Fold, previous: PreviousStage | None = None
+    configuration: Configuration,
+    store: Store,
+    fold: Fold,
+    previous: PreviousStage | None = None,
+    initial: InitialWeights | None = None,
 ) -> str:
     """Hash of what a training depends on: a checkpoint of another one must not be continued.
 
@@ -211,6 +223,7 @@ def training_identity(
     decisive = configuration_to_dict(replace(configuration, expected=None, levels=None))
     content = [decisive, store.key, fold.train, fold.validation]
     content += [previous.key] if previous is not None else []
+    content += [initial.digest] if initial is not None else []
     return json_digest(content)
 
 

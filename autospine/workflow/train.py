@@ -34,6 +34,7 @@ from autospine.workflow.validate import segmentation_writer, validate_fold
 if TYPE_CHECKING:
     import torch
 
+    from autospine.training.initial import CarriedOver
     from autospine.training.log import EpochRecord
     from autospine.training.loop import FitProgress, FitResult
 
@@ -60,6 +61,8 @@ class TrainRequest:
     """Throw an earlier training of this fold away."""
     reading: Reading = Reading()
     """How to read the dataset, where it has to be planned first; a plan that stands has its own."""
+    init: Path | None = None
+    """Weights that encoder and bottleneck start from: a file, or the folder of a trained fold or model."""
 
 
 @dataclass(frozen=True)
@@ -164,6 +167,7 @@ def _train_fold(
     progress: Progress,
 ) -> Trained:
     from autospine.networks.device import describe_device, device_memory_gb, step_machine
+    from autospine.training.initial import read_initial
     from autospine.training.loop import fit, training_identity
     from autospine.training.workers import default_workers
 
@@ -195,7 +199,10 @@ def _train_fold(
         for name in _never_seen(fingerprint, split):
             progress.note(f"No training case of fold {fold} has {name}: its network will not know what that shows")
     previous = None if source is None else source.stage
-    identity = training_identity(configuration, store, split, previous)
+    initial = None if request.init is None else read_initial(request.init)
+    if initial is not None:
+        _check_unseen(initial.path.parent, plan, split)
+    identity = training_identity(configuration, store, split, previous, initial)
     trained = not request.overwrite and _is_trained(folder, identity)
     if source is not None and not (trained and (folder / METRICS).exists()):
         first = source.configuration
@@ -227,6 +234,8 @@ def _train_fold(
                 device=device,
                 workers=request.workers if request.workers is not None else default_workers(device),
                 previous=previous,
+                initial=initial,
+                on_start=lambda taken: progress.note(_start_text(request.init, taken)),
                 on_step=lambda state: update(_step_text(state), state.progress),
                 on_epoch=_drawing(folder),
             )
@@ -248,6 +257,22 @@ def _train_fold(
     return Trained(folder, read_json(folder / METRICS))
 
 
+def _check_unseen(folder: Path, plan: Plan, split: Fold) -> None:
+    """Raise `PlanError` where weights from a fold's `folder` were trained on this fold's validation cases."""
+    record = read_record(folder) or {}
+    seen = record.get("split", {}).get("train", []) if record.get("data", {}).get("dataset") == plan.dataset else []
+    shared = sorted(set(seen) & set(split.validation))
+    if shared:
+        found = f"these weights were trained on {', '.join(shared[:6])}, which this fold is to be judged by"
+        raise PlanError(str(folder), found, "weights that have not seen them", "take those of the same fold")
+
+
+def _start_text(path: Path | None, taken: CarriedOver) -> str:
+    """What a training starts from."""
+    fresh = f"; new: {'; '.join(taken.fresh)}" if taken.fresh else ""
+    return f"Starts from {path}: {taken.share:.0%} of the encoder's weights{fresh}. Decoder and heads start fresh"
+
+
 def _is_trained(folder: Path, identity: str) -> bool:
     """Whether this very training ran to its end in `folder`.
 
@@ -258,7 +283,9 @@ def _is_trained(folder: Path, identity: str) -> bool:
     if record is None:
         return False
     if record.get("identity") != identity:
-        found = "this fold was trained with another plan, split, --budget, --epochs, previous stage or other data"
+        found = (
+            "this fold was trained with another plan, split, --budget, --epochs, --init, previous stage or other data"
+        )
         raise PlanError(
             str(folder), found, "the same as now", "train with --overwrite to replace it, or use another --runs"
         )
@@ -366,7 +393,9 @@ def _write_run_record(
     record["identity"] = identity
     flags = {**vars(request), **vars(request.reading)}
     del flags["reading"]
-    record["flags"] = {key: value for key, value in flags.items() if value is not None}
+    record["flags"] = {
+        key: str(value) if isinstance(value, Path) else value for key, value in flags.items() if value is not None
+    }
     record["split"] = {"train": list(split.train), "validation": list(split.validation)}
     record["data"] = {"dataset": plan.dataset, "fingerprint": plan.fingerprint_hash, "prepared": store.key}
     record["versions"] = {"python": platform.python_version(), "autospine": __version__} | {

@@ -14,6 +14,7 @@ from autospine.planning.plan import Configuration, Plan
 from autospine.planning.plan_file import plan_to_toml
 from autospine.preprocessing import store
 from autospine.workflow import train as workflow_train
+from autospine.workflow.progress import Silent
 from autospine.workflow.runs import RunFolder
 
 NAMES = tuple(f"toy_{number:02}" for number in range(6))
@@ -27,6 +28,16 @@ def small(configuration: Configuration, inputs: int, **changes: object) -> Confi
     training = replace(configuration.training, epochs=1, steps_per_epoch=2, validation_steps=1)
     both = {"network": network, "loss": loss, "training": training, "axis_order": (1, 0, 2)}
     return replace(configuration, **(both | changes))
+
+
+class Noting(Silent):
+    """A silent progress that keeps its notes."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
 
 
 @pytest.fixture

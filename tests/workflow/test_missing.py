@@ -18,22 +18,12 @@ from autospine.inference.predictor import predict_logits
 from autospine.preprocessing.store import Store
 from autospine.workflow.plan import PlanRequest, plan_dataset
 from autospine.workflow.predict import PredictRequest, predict_paths
-from autospine.workflow.progress import Silent
 from autospine.workflow.train import TrainRequest, train_folds
+from tests.workflow.conftest import Noting
 
 GRID = Geometry((12, 16, 14), (2.0, 1.0, 1.0), (0.0, 0.0, 0.0), (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
 MISSING = {2: "T1", 4: "T1", 5: "STIR"}
 NAMES = ("T2", "T1", "STIR")
-
-
-class Noting(Silent):
-    """A silent progress that keeps its notes."""
-
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
 
 
 @pytest.fixture

@@ -1,0 +1,118 @@
+"""A training that starts from weights which another one has learnt: its encoder and bottleneck, nothing else.
+
+What an encoder sees of a spine carries over to other labels; decoder and heads belong to the labels they were trained
+for and start fresh (Chen et al. 2024 pretrain so; which parts carry over is our own choice). Weights carry over where
+name and shape agree. An encoder of which less than nine tenths do is another network, and is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load
+from torch import Tensor, nn
+
+from autospine.errors import PlanError
+from autospine.planning.model import WEIGHTS
+
+LEAST = 0.9
+"""Share of the encoder's weights that must carry over."""
+PARTS = ("stem.", "encoder.", "msff.")
+"""What carries over."""
+_FORM = f"a {WEIGHTS} of autospine, the fold's folder that holds it, or a model folder with one trained fold"
+
+
+@dataclass(frozen=True)
+class InitialWeights:
+    """Weights to start from."""
+
+    path: Path
+    digest: str
+    """SHA-256 of the file: part of a training's identity."""
+    tensors: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class CarriedOver:
+    """What a network took of them."""
+
+    share: float
+    """Of the weights of its encoder and bottleneck, 0 to 1."""
+    fresh: tuple[str, ...]
+    """Tensors of encoder and bottleneck that start fresh, each with why."""
+
+
+def read_initial(path: Path) -> InitialWeights:
+    """The weights of a file, of a fold's folder, or of a model folder that has one fold.
+
+    Raises:
+        PlanError: there are none, several, or the file is not what autospine writes.
+    """
+    file = _weights_file(path)
+    try:
+        content = file.read_bytes()
+        tensors = load(content)
+    except (OSError, SafetensorError) as fault:
+        raise PlanError(str(file), f"cannot be read as weights ({fault})", _FORM) from fault
+    if not any(name.startswith(PARTS) for name in tensors):
+        raise PlanError(str(file), "no encoder in these weights", _FORM)
+    return InitialWeights(file, hashlib.sha256(content).hexdigest(), tensors)
+
+
+def _weights_file(path: Path) -> Path:
+    if path.is_file():
+        return path
+    if not path.exists():
+        raise PlanError(str(path), "no such file or folder", _FORM)
+    if (path / WEIGHTS).is_file():
+        return path / WEIGHTS
+    found = sorted(path.glob(f"fold_*/{WEIGHTS}"))
+    if len(found) != 1:
+        folds = ", ".join(file.parent.name for file in found) or "none"
+        raise PlanError(str(path), f"trained folds: {folds}", "one", "name the folder of one fold")
+    return found[0]
+
+
+@torch.no_grad()
+def start_from(network: nn.Module, initial: InitialWeights) -> CarriedOver:
+    """Copy what carries over into `network`, in place.
+
+    Raises:
+        PlanError: less than `LEAST` of its encoder does; nothing is changed then.
+    """
+    own = {name: tensor for name, tensor in network.state_dict().items() if name.startswith(PARTS)}
+    # weights without the module start it fresh, as an ablation does: it begins as the identity
+    if not any(name.startswith("msff.") for name in initial.tensors):
+        own = {name: tensor for name, tensor in own.items() if not name.startswith("msff.")}
+    fitting = {name for name, tensor in own.items() if _shape(initial, name) == tuple(tensor.shape)}
+    share = sum(own[name].numel() for name in fitting) / sum(tensor.numel() for tensor in own.values())
+    fresh = tuple(
+        f"{name} ({_listed(own[name].shape)} here, {_listed(_shape(initial, name)) or 'none'} there)"
+        for name in own
+        if name not in fitting
+    )
+    if share < LEAST:
+        shown = "; ".join(fresh[:4]) + ("; ..." if len(fresh) > 4 else "")
+        raise PlanError(
+            str(initial.path),
+            f"only {share:.0%} of the encoder's weights fit this plan: {shown}",
+            f"at least {LEAST:.0%}",
+            "move the plan of those weights to these data with `autospine plan DATASET --from PLAN`",
+        )
+    for name in fitting:
+        own[name].copy_(initial.tensors[name])
+    return CarriedOver(share, fresh)
+
+
+def _shape(initial: InitialWeights, name: str) -> tuple[int, ...]:
+    tensor = initial.tensors.get(name)
+    return () if tensor is None else tuple(tensor.shape)
+
+
+def _listed(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))
