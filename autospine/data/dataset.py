@@ -29,7 +29,7 @@ from autospine.data.geometry import (
 )
 from autospine.data.integrity import non_finite
 from autospine.data.layouts import find_layout
-from autospine.data.layouts.naming import CHANNEL, group_files, image_files, subjects_of
+from autospine.data.layouts.naming import CHANNEL, channels_in, group_files, image_files, subjects_of
 from autospine.data.segmentation import read_segmentation, segment_names
 from autospine.data.structure import IGNORED, Case, Dataset, Label, LoadedCase, Reading, dataset_name
 from autospine.data.volume import IMAGE_SUFFIXES, is_series, read_channels, read_volume, stem, suffix_of
@@ -119,11 +119,11 @@ def find_inputs(
         # With one channel `scan_2024.nii.gz` is that file alone; its neighbours are other images.
         beside = None
         if match and count > 1:
-            beside = _grouped(image_files(path.parent, suffix_of(path)), optional).get(match["case"])
+            beside = _grouped(image_files(path.parent, suffix_of(path)), count, optional).get(match["case"])
         numbered = match is not None and (beside is not None or match["channel"] == "0000")
         groups = {match["case"] if match and numbered else stem(path): beside or {0: path}}
     elif path.is_dir():
-        groups = _grouped(image_files(path, None), optional)
+        groups = _grouped(image_files(path, None), count, optional)
     else:
         raise DataError(str(path), "no such file or folder", "an image or a folder of images")
     if not groups:
@@ -151,9 +151,16 @@ def find_inputs(
     return found
 
 
-def _grouped(files: Sequence[Path], optional: Collection[int]) -> dict[str, dict[int, Path]]:
-    """Case -> channel -> file. Where channels may be missing, four digits are a channel without a first one, too."""
-    return group_files(files, numbered=bool(optional))
+def _grouped(files: Sequence[Path], count: int, optional: Collection[int]) -> dict[str, dict[int, Path]]:
+    """Case -> channel -> file. Where channels may be missing, four digits are a channel without a first one, too.
+
+    A file that holds all `count` channels is a case, whatever number it bears.
+    """
+    if not optional:
+        return group_files(files)
+    later = [file for file in files if CHANNEL.fullmatch(stem(file)) and not stem(file).endswith("_0000")]
+    whole = {stem(file) for file in later if channels_in(file) == count}
+    return group_files(files, whole=whole, numbered=True)
 
 
 def _wanted(channels: Sequence[str], optional: Collection[int]) -> str:

@@ -259,6 +259,8 @@ def _mirrored(notes: Sequence[Note]) -> set[tuple[str, int]]:
     """
     usual_channel = Counter(note.shown for note in notes).most_common(1)[0][0]
     notes = [note for note in notes if note.shown == usual_channel]
+    if len(notes) < FEWEST:
+        return set()
     table = np.stack([note.thumbnail for note in notes]).astype(np.float64)
     total = table.sum(axis=0)
     better = np.zeros((len(notes), 3))

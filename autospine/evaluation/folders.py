@@ -69,7 +69,7 @@ def evaluate_folders(
         else:
             pairs.append((chosen[0], reference))
 
-    known, ignored = _declared_labels(reference_folder)
+    known, ignored = _declared_labels(reference_folder, strict=labels is None)
     if labels is None:
         labels = known or _found_labels([reference for _, reference in pairs], problems)
     scores = score_cases(_read_pairs(pairs, problems, progress), labels, ignored, lesions=lesions)
@@ -126,7 +126,7 @@ def _mask_files(path: Path) -> dict[str, list[Path]]:
     return named
 
 
-def _declared_labels(reference: Path) -> tuple[Labels | None, int | None]:
+def _declared_labels(reference: Path, *, strict: bool) -> tuple[Labels | None, int | None]:
     """Labels that a dataset.json or labels.json in or beside the reference folder names, and the value to ignore.
 
     Both directions are read: {"L1": 5} and the older {"5": "L1"}; of regions, all their values.
@@ -145,7 +145,7 @@ def _declared_labels(reference: Path) -> tuple[Labels | None, int | None]:
                 {key: value for key, value in entries.items() if key not in (SIDES, ORDER)}, file, order=order
             )
         except DataError:
-            if any(isinstance(value, list) for value in entries.values()):  # regions, wrongly declared
+            if strict and order is not None:  # these are regions, wrongly declared
                 raise
             continue  # whatever it describes, it is not these masks
         return tuple((region.name, region.values) for region in known.regions) or known.classes, known.ignore

@@ -3,7 +3,8 @@
 A lesion is a connected component of a class in the reference; voxels that share a corner are connected.
 
     found    predicted voxels of the class cover at least a tenth of it
-    false    a predicted component that touches no reference voxel of the class
+    true     a predicted component that touches a lesion which was found
+    false    any other predicted component, unless it touches voxels that are not annotated
 
 Dice says little of small lesions: missing ten of 4 mm beside one of 40 mm costs less than a hundredth. The rule of a
 tenth is ours: a voxel of a large neighbour that runs over is no find.
@@ -23,8 +24,8 @@ from scipy import ndimage
 COVERED = 0.1
 """Share of a lesion's voxels that a prediction has to cover to have found it."""
 SIZES_MM = (5.0, 10.0)
-"""Diameters that part small, medium and large lesions: below 10 mm a lesion is not measurable by RECIST 1.1 (Eisenhauer
-et al. 2009), below 5 mm it is a voxel or two across thick slices."""
+"""Diameters that part small, medium and large lesions. 10 mm is borrowed from RECIST 1.1 (Eisenhauer et al. 2009),
+where it is the longest diameter in a slice; below 5 mm a lesion is a voxel or two across thick slices."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,10 @@ class LesionCounts:
 
     lesions: tuple[Lesion, ...]
     """Of the reference."""
+    true: int
+    """Predicted components that touch a lesion which was found."""
     false: int
-    """Predicted components that touch none of them."""
+    """Other predicted components, where it is known that nothing is there."""
 
     def to_json(self) -> dict[str, Any]:
         """Found, missed and false, sensitivity and precision (None where nothing is to be found), and by diameter."""
@@ -72,7 +75,7 @@ class LesionCounts:
             "missed": len(self.lesions) - found,
             "false": self.false,
             "sensitivity": found / len(self.lesions) if self.lesions else None,
-            "precision": found / (found + self.false) if found + self.false else None,
+            "precision": self.true / (self.true + self.false) if self.true + self.false else None,
             "by_diameter": sizes,
         }
 
@@ -82,6 +85,7 @@ def count_lesions(
     reference: npt.NDArray[Any],
     label: int | tuple[int, ...],
     spacing_mm: tuple[float, ...],
+    ignored: int | None = None,
 ) -> LesionCounts:
     """The lesions of class (or region) `label`.
 
@@ -90,6 +94,7 @@ def count_lesions(
         reference: labels (Z, Y, X), the same shape.
         label: the value that marks the class in both, or those of the classes in a region.
         spacing_mm: voxel size per axis (Z, Y, X).
+        ignored: value in the reference of voxels that are not annotated.
     """
     predicted, expected = np.isin(prediction, label), np.isin(reference, label)
     corners = np.ones((3,) * reference.ndim, bool)
@@ -100,12 +105,15 @@ def count_lesions(
     lesions = tuple(
         Lesion(float(wide), float(hit / size)) for wide, hit, size in zip(diameters, covered, sizes, strict=True)
     )
-    own, found = ndimage.label(predicted, corners)
-    touching = np.unique(own[expected & predicted])
-    return LesionCounts(lesions, int(found - len(touching)))
+    # components as they were predicted: what is not annotated may not cut one in two
+    own, predictions = ndimage.label(predicted, corners)
+    hit = np.array([False, *(lesion.found for lesion in lesions)])[components]
+    true = set(np.unique(own[predicted & hit]).tolist())
+    unknown = set() if ignored is None else set(np.unique(own[predicted & (reference == ignored)]).tolist())
+    return LesionCounts(lesions, len(true), predictions - len(true | unknown))
 
 
 def pooled(counts: Sequence[LesionCounts]) -> LesionCounts:
     """The lesions of several cases together."""
     lesions = tuple(lesion for one in counts for lesion in one.lesions)
-    return LesionCounts(lesions, sum(one.false for one in counts))
+    return LesionCounts(lesions, sum(one.true for one in counts), sum(one.false for one in counts))

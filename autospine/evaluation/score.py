@@ -104,7 +104,7 @@ def score_cases(
     for name, predicted, reference, spacing_mm in cases:
         prediction = predicted if ignored is None else np.where(reference == ignored, 0, predicted)
         metrics = tuple(class_metrics(prediction, reference, value, spacing_mm) for _, value in labels)
-        counts = (count_lesions(prediction, reference, value, spacing_mm) for _, value in labels if lesions)
+        counts = (count_lesions(predicted, reference, value, spacing_mm, ignored) for _, value in labels if lesions)
         scored.append(CaseScores(name, metrics, tuple(counts)))
     return Scores(tuple(name for name, _ in labels), tuple(scored))
 

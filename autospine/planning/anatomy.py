@@ -61,17 +61,18 @@ def read_anatomy(fingerprint: Fingerprint) -> tuple[AxisAnatomy, AxisAnatomy, Ax
     """Order and sides along the canonical axes Z, Y, X."""
     names = tuple(name for name, _ in fingerprint.labels)
     # regions may be paired too: they cannot swap, but mirrored they would be wrong
-    pairs = fingerprint.sides or sided_pairs(
-        (*names, *(region for region, *_ in fingerprint.regions if region not in names))
-    )
+    every = tuple(dict.fromkeys((*names, *(region for region, *_ in fingerprint.regions))))
+    pairs = fingerprint.sides or sided_pairs(every)
+    lone = [name for name in every if {"left", "right"} & set(_words(name)) and not any(name in pair for pair in pairs)]
     found = []
     for axis, (chain, agree, having) in enumerate(_chains(fingerprint)):
         reasons = []
         if len(chain) > 1:
             order = " < ".join(names[index] for index in chain)
             reasons.append(f"{AXIS_NAMES[axis]} {order} in {agree} of {having} cases")
-        if axis == 2 and pairs:
-            reasons.append("sides are told apart by name (" + ", ".join(" / ".join(pair) for pair in pairs) + ")")
+        if axis == 2 and (pairs or lone):
+            told = [" / ".join(pair) for pair in pairs] + lone
+            reasons.append(f"sides are told apart by name ({', '.join(told)})")
         text = " and ".join(reasons) if reasons else f"no order of the labels {AXIS_NAMES[axis]}"
         swaps = _swaps(fingerprint, names, pairs) if axis == 2 and pairs else ()
         found.append(AxisAnatomy(bool(reasons), text, swaps))

@@ -86,7 +86,14 @@ def fold_loss(configuration: Configuration, fingerprint: Fingerprint, training_c
         found = f"{list(loss.class_weights)}, where alpha {loss.alpha:g} and weight_cap {loss.weight_cap:g} give others"
         expected = f"{[round(weight, 4) for weight in planned]} for the sizes of the classes"
         remedy = 'set all to 1.0 to have them worked out, or kind = "dice_ce" to train with weights of your own'
+        remedy += " (and take usual_sizes out)" if loss.usual_sizes is not None else ""
         raise PlanError(f"plan.toml, key {configuration.name}.loss.class_weights", found, expected, remedy)
+    whole = target_sizes(_sizes(configuration, fingerprint.cases), configuration.regions)
+    if loss.usual_sizes is not None and loss.usual_sizes != whole:
+        found = f"{list(loss.usual_sizes)}, where the data have others"
+        remedy = "put these back, or plan anew; sizes of your own are no part of the loss"
+        where = f"plan.toml, key {configuration.name}.loss.usual_sizes"
+        raise PlanError(where, found, f"{[round(size, 4) for size in whole]}", remedy)
     chosen = [case for case in fingerprint.cases if case.case in training_cases]
     sizes = target_sizes(_sizes(configuration, chosen), configuration.regions)
     own = None if loss.usual_sizes is None else sizes

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import prod
+from math import inf, prod
 from typing import Any, Literal, get_args
 
 from autospine.errors import PlanError
@@ -137,7 +137,8 @@ class LossPlan:
             check.ranges(self)
             check(usable, "class_weights", self.class_weights, "a weight above 0 per network output")
             if check(sizes is None or adaptive, "usual_sizes", sizes, "none beside dice_ce") and sizes is not None:
-                check(all(size >= 0 for size in sizes) and len(sizes) > 0, "usual_sizes", sizes, "sizes of at least 0")
+                usable = all(0 <= size < inf for size in sizes) and len(sizes) > 0
+                check(usable, "usual_sizes", sizes, "finite sizes of at least 0")
 
 
 @dataclass(frozen=True)

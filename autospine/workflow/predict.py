@@ -86,7 +86,10 @@ def predict_paths(
         first = None if first is None else replace(first, card=_overlapping(first.card, request.overlap))
 
     channels = model.card.channels
-    cases = find_inputs(source, channels, model.card.configuration.optional_channels)
+    # what every stage can do without
+    optional = set(model.card.configuration.optional_channels)
+    optional &= optional if first is None else set(first.card.configuration.optional_channels)
+    cases = find_inputs(source, channels, optional)
     single = source.is_file() and target.name.endswith(IMAGE_SUFFIXES)
     outputs = {
         name: target if single else target / f"{name}{suffix_of(_files(images)[0]) or WRITTEN}"

@@ -391,6 +391,12 @@ def test_find_inputs_that_may_lack_a_channel(tmp_path: Path) -> None:
     whole = np.stack([image(0)] * 3)
     write_volume(tmp_path / "whole/f_0000.nii", Volume(whole, GRID))
     assert held(0, 1, 2, path=tmp_path / "whole") == {"f": ("f_0000.nii",)}
+    for number in (1, 2, 3):
+        write_volume(tmp_path / f"numbered/case_{number:04d}.nii", Volume(whole, GRID))
+    every = {f"case_{number:04d}": (f"case_{number:04d}.nii",) for number in (1, 2, 3)}
+    for optional in ((), (1,), (0, 1, 2)):
+        assert held(*optional, path=tmp_path / "numbered") == every
+        assert held(*optional, path=tmp_path / "numbered/case_0002.nii") == {"case_0002": ("case_0002.nii",)}
 
 
 def test_dicom_to_predict_may_lack_a_channel(tmp_path: Path) -> None:

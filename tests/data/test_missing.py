@@ -222,6 +222,37 @@ def test_series_in_folders_of_one_name_are_told_apart(tmp_path: Path) -> None:
         write_volume(tmp_path / case / "seg.nii.gz", mask())
     with pytest.raises(DataError, match="not called alike"):
         open_dataset(named(tmp_path))
+    dataset = open_dataset(tmp_path, Reading(allow_missing=True))
+    assert dataset.channels == ("T1/raw", "T2/raw")
+    assert [case.missing for case in dataset.cases] == [(), (0,), (1,), ()]
+
+
+def test_names_that_come_again_are_sequences(tmp_path: Path) -> None:
+    """One file per case, but of two kinds: with leave to miss one they are two channels, not one of both."""
+    for case, channel in {"a1": "T1", "a2": "T2", "a3": "T1"}.items():
+        volume = image(channel, "sub-1")
+        write_volume(tmp_path / "own" / case / f"{channel}.nii.gz", volume)
+        write_volume(tmp_path / "own" / case / "seg.nii.gz", mask())
+        series = tmp_path / "dicom" / case / channel
+        write_series(series, np.asarray(volume.array[0]), volume.geometry, patient=case, study=f"1.2.{case[-1]}")
+        write_volume(tmp_path / "dicom" / case / "seg.nii.gz", mask())
+    for name in ("own", "dicom"):
+        dataset = open_dataset(named(tmp_path / name), Reading(allow_missing=True))
+        assert dataset.channels == ("T1", "T2")
+        assert [case.missing for case in dataset.cases] == [(1,), (0,), (1,)]
+
+
+@pytest.mark.parametrize("kinds", [("acq-ax_T1w", "acq-ax_T2w"), ("T2w",)])
+def test_bids_masks_of_all_images_stay_so_where_one_image_is_left(tmp_path: Path, kinds: tuple[str, ...]) -> None:
+    """Words that all images share single out none of them."""
+    for number, case in enumerate(("sub-1", "sub-2", "sub-3")):
+        for kind in kinds[1:] if number == 1 and len(kinds) > 1 else kinds:
+            write_volume(tmp_path / case / "anat" / f"{case}_{kind}.nii.gz", image("T2", case))
+        bears = "_acq-ax" if len(kinds) > 1 else "_T2w" * (number == 0)
+        write_volume(tmp_path / "derivatives/m" / case / "anat" / f"{case}{bears}_dseg.nii.gz", mask())
+    dataset = open_dataset(named(tmp_path), Reading(allow_missing=True))
+    assert dataset.channels == kinds
+    assert [case.missing for case in dataset.cases] == [(), (0,) if len(kinds) > 1 else (), ()]
 
 
 def test_masks_of_bids_that_name_one_of_two_images_are_of_two_kinds(tmp_path: Path) -> None:

@@ -68,9 +68,9 @@ def test_nothing_to_find_has_no_sensitivity() -> None:
 
 
 def test_cases_are_pooled() -> None:
-    one = LesionCounts((Lesion(4.0, 0.0), Lesion(12.0, 0.9)), 2)
-    content = pooled([one, LesionCounts((Lesion(4.0, 0.5),), 0)]).to_json()
-    assert (content["found"], content["missed"], content["false"]) == (2, 1, 2)
+    one = LesionCounts((Lesion(4.0, 0.0), Lesion(12.0, 0.9)), 1, 2)
+    content = pooled([one, LesionCounts((Lesion(4.0, 0.5),), 1, 0)]).to_json()
+    assert (content["found"], content["missed"], content["false"], content["precision"]) == (2, 1, 2, 0.5)
     assert content["by_diameter"]["under 5 mm"] == {"found": 1, "missed": 1}
 
 
@@ -79,8 +79,10 @@ def test_the_image_of_itself_is_found_whole(first: np.ndarray, second: np.ndarra
     same = count_lesions(first, first, 1, SPACING)
     assert all(lesion.covered == 1 for lesion in same.lesions) and same.false == 0
     there, back = count_lesions(first, second, 1, SPACING), count_lesions(second, first, 1, SPACING)
-    # a component that touches nothing of the other is false seen from there, and not covered at all seen from here
-    assert there.false == sum(lesion.covered == 0 for lesion in back.lesions)
+    # the lesions of the one are the components that the other predicts
+    assert there.true + there.false == len(back.lesions)
+    assert there.false >= sum(lesion.covered == 0 for lesion in back.lesions)
+    assert bool(there.true) == any(lesion.found for lesion in there.lesions)
 
 
 def test_what_is_not_annotated_is_no_lesion_and_hides_none() -> None:
@@ -92,6 +94,25 @@ def test_what_is_not_annotated_is_no_lesion_and_hides_none() -> None:
     assert content["lesions"]["x"]["found"] == 1 and content["lesions"]["x"]["false"] == 0
     assert content["cases"][0]["lesions"]["x"] == content["lesions"]["x"]
     assert "lesions" not in score_cases([("a", prediction, reference, SPACING)], (("x", 1),), 255).to_json()
+
+
+def test_a_rim_that_is_not_annotated_makes_nothing_false() -> None:
+    """One prediction over a lesion and its uncertain rim is one prediction; one in the rim alone counts for nothing."""
+    reference, prediction = np.zeros((1, 20, 20), np.uint8), np.zeros((1, 20, 20), np.uint8)
+    reference[0, 4:14, 4:14], reference[0, 6:12, 6:12] = 255, 1
+    prediction[0, 3:12, 6:12] = 1
+    prediction[0, 13, 13] = 1
+    scores = score_cases([("a", prediction, reference, SPACING)], (("x", 1),), 255, lesions=True)
+    counts = scores.cases[0].lesions[0]
+    assert (len(counts.lesions), counts.true, counts.false) == (1, 1, 0)
+
+
+def test_a_blob_that_grazes_a_lesion_has_not_found_it_and_is_false() -> None:
+    reference, prediction = np.zeros((1, 20, 20), np.uint8), np.zeros((1, 20, 20), np.uint8)
+    reference[0, 2:7, 2:6] = 1
+    prediction[0, 6:18, 5:18] = 1
+    counts = count_lesions(prediction, reference, 1, SPACING)
+    assert not counts.lesions[0].found and (counts.true, counts.false) == (0, 1)
 
 
 def test_lesions_of_folders(tmp_path: Path) -> None:

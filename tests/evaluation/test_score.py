@@ -128,6 +128,11 @@ def test_regions_are_scored_whole(tmp_path: Path) -> None:
     (tmp_path / "dataset.json").write_text(json.dumps({**content, "regions_class_order": [4]}))
     with pytest.raises(DataError, match="regions_class_order"):
         evaluate_folders(tmp_path / "pred", tmp_path / "labelsTr")
+    assert evaluate_folders(tmp_path / "pred", tmp_path / "labelsTr", (("L1", 5),)).classes == ("L1",)
+    # lists that are no regions, such as colours, describe something else
+    (tmp_path / "dataset.json").unlink()
+    (tmp_path / "labels.json").write_text('{"L1": [255, 0, 0]}')
+    assert evaluate_folders(tmp_path / "pred", tmp_path / "labelsTr").classes == ("label_4", "label_5")
 
 
 def test_two_files_are_a_pair(tmp_path: Path) -> None:

@@ -62,9 +62,12 @@ def test_sizes_blended_with_the_batch_are_those_of_the_fold(uneven: Fingerprint)
     assert fold_loss(configuration, uneven, names[:1]).usual_sizes == pytest.approx((400, 400, 400, 400, 100))
     assert plan_from_toml(plan_to_toml(plan)) == plan
     assert "geometric mean" in plan.reasons["3d_fullres.loss.usual_sizes"]
+    own = replace(configuration, loss=replace(configuration.loss, usual_sizes=(1.0, 2.0, 3.0, 4.0, 5.0)))
+    with pytest.raises(PlanError, match=r"usual_sizes[\s\S]*put these back"):
+        fold_loss(own, uneven, names)
     # without the weights there is nothing to blend
     assert make_plan(uneven, Recipe(loss="dice_ce", size_source="batch")).configuration().loss.usual_sizes is None
-    for sizes in ((1.0,), (), (1.0, -1.0, 1.0, 1.0, 1.0)):
+    for sizes in ((1.0,), (), (1.0, -1.0, 1.0, 1.0, 1.0), (1.0, float("inf"), 1.0, 1.0, 1.0)):
         with pytest.raises(PlanError, match="usual_sizes"):
             replace(configuration, loss=replace(configuration.loss, usual_sizes=sizes))
     with pytest.raises(PlanError, match="usual_sizes"):

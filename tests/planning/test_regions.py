@@ -128,3 +128,11 @@ def test_paired_regions_are_not_mirrored_either(regional: Fingerprint, sides: tu
     regions = ((names[0], (1, 2), 1), (names[1], (3, 4, 5), 3))
     sided = replace(regional, regions=regions, sides=sides)
     assert not read_anatomy(sided)[2].mirrored and read_anatomy(regional)[2].mirrored
+
+
+@pytest.mark.parametrize("name", ["left_tumour", "Tumour (right side)"])
+def test_a_side_without_its_other_is_not_mirrored(regional: Fingerprint, name: str) -> None:
+    lone = replace(regional, regions=(("all", (1, 2, 3, 4, 5), 1), (name, (3,), 3)))
+    assert not read_anatomy(lone)[2].mirrored and name in read_anatomy(lone)[2].reason
+    plain = replace(regional, regions=(), labels=((name, 1), *regional.labels[1:]))
+    assert not read_anatomy(plain)[2].mirrored

@@ -156,14 +156,23 @@ def _masks(root: Path, images: list[_Image], beside: list[Path], allow_missing: 
         for owner in owners:
             of_cases.setdefault(by_name[owner].case, []).append(by_name[owner].shows)
         found += [(pipeline_name, path, case, tuple(sorted(shows)), kind) for case, shows in of_cases.items()]
+    kinds = {image.shows for image in images}
     several = len({pipeline_name for pipeline_name, *_ in found}) > 1
     for pipeline_name, path, case, shows, kind in found:
         # a mask that bears the name of one image is of that image; one that names none, of all
-        # where cases lack images, a mask of the one that is left may be called as those of all
-        bears = not allow_missing or bool(set(shows[0].split("_")) & set(stem(path).split("_")))
-        image = shows[0] if len(shows) == 1 and bears else ""
+        bears = len(shows) == 1 and (not allow_missing or _singles_out(stem(path), shows[0], kinds))
+        image = shows[0] if bears else ""
         said = "_".join(part for part in (image, kind) if part)
         yield _Mask(path, case, shows, f"{pipeline_name}/{said}" if several and pipeline_name else said)
+
+
+def _singles_out(mask: str, shows: str, kinds: set[str]) -> bool:
+    """Whether a mask's name says that it segments this of all `kinds` of images.
+
+    Where cases lack images, a mask of the one that is left may be called as those of all.
+    """
+    shared = set(shows.split("_")) & set(mask.split("_"))
+    return len(kinds) > 1 and not any(shared <= set(other.split("_")) for other in kinds - {shows})
 
 
 def _image(path: Path) -> _Image:

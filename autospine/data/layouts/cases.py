@@ -37,6 +37,8 @@ def read(root: Path, reading: Reading) -> Contents:
     images = {folder: [role for role in roles if not says_mask(role)] for folder, roles in held.items()}
     roles_in_all = sorted({role for roles in images.values() for role in roles})
     alone = all(len(roles) <= 1 for roles in images.values())
+    # names that come again are those of sequences, of which each case has one
+    alone = alone and not (reading.allow_missing and 1 < len(roles_in_all) < len(images))
     channels = (ONE,) if alone and len(roles_in_all) != 1 else tuple(roles_in_all)
     if not channels:
         raise DataError(str(root), "masks alone", "an image in each folder")

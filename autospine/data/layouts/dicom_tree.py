@@ -40,7 +40,16 @@ def read(root: Path, reading: Reading) -> Contents:
     cases, homes = _cases(root, base, files, set(segmentations))
     if not cases:
         raise DataError(str(root), "no DICOM image", "a folder with a DICOM series per case")
-    roles = {name: {_role(one.folder, series): one for one in series} for name, series in cases.items()}
+    # by what the folder of a series is called below its case, since of the others of that case some may be missing
+    roles = {
+        name: {
+            one.folder.relative_to(homes[name]).as_posix()
+            if reading.allow_missing and one.folder != homes[name]
+            else _role(one.folder, series): one
+            for one in series
+        }
+        for name, series in cases.items()
+    }
     # a series that lies in its case's own folder does not say which of several it is
     nameless = sorted(name for name, series in cases.items() if any(one.folder == homes[name] for one in series))
     channels = _channels(root, roles, nameless, reading.allow_missing)
@@ -121,16 +130,19 @@ def _channels(
     root: Path, roles: dict[str, dict[str, Series]], nameless: list[str], allow_missing: bool
 ) -> tuple[str, ...]:
     """Names of the series that each case has or (`allow_missing`) some have; not of those that are `nameless`."""
-    if all(len(held) == 1 for held in roles.values()):
+    alone = all(len(held) == 1 for held in roles.values())
+    called = {role for held in roles.values() for role in held}
+    # names that come again are those of sequences, of which each case has one
+    if alone and not (allow_missing and not nameless and 1 < len(called) < len(roles)):
         kinds = {one.modality for held in roles.values() for one in held.values()}
         return (next(iter(kinds)) if len(kinds) == 1 else "image",)
     if allow_missing and not nameless:
-        return tuple(sorted({role for held in roles.values() for role in held}))
+        return tuple(sorted(called))
     in_all = set.intersection(*(set(held) for held in roles.values()))
     odd = sorted(name for name, held in roles.items() if set(held) != in_all)
     if odd:
-        called = "; ".join(f"{name}: {', '.join(sorted(roles[name]))}" for name in sorted(roles)[:4])
-        found = f"series that are not called alike in every case ({called})"
+        listed = "; ".join(f"{name}: {', '.join(sorted(roles[name]))}" for name in sorted(roles)[:4])
+        found = f"series that are not called alike in every case ({listed})"
         remedy = "rename them (T1, T2, ...), or write a manifest that names them"
         if allow_missing:
             found += f", and of which no folder says what they are ({', '.join(nameless[:4])})"

@@ -71,7 +71,7 @@ def group_files(
     channelled = {match["case"] for _, match in split if match and match["channel"] == "0000"}
     groups: dict[str, dict[int, Path]] = {}
     for file, match in split:
-        if match and (match["case"] in channelled or ((channelled or numbered) and int(match["channel"]) < 100)):
+        if match and (channelled or numbered) and int(match["channel"]) < 100:
             groups.setdefault(match["case"], {})[int(match["channel"])] = file
         else:
             groups.setdefault(stem(file), {})[0] = file
