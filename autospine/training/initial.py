@@ -80,11 +80,25 @@ def _weights_file(path: Path) -> Path:
 
 @torch.no_grad()
 def start_from(network: nn.Module, initial: InitialWeights) -> CarriedOver:
-    """Copy what carries over into `network`, in place.
+    """Copy what carries over into `network`, in place; raises as `check_fits` does, before anything is changed."""
+    taken, names = _compare(network, initial)
+    own = network.state_dict()
+    for name in names:
+        own[name].copy_(initial.tensors[name])
+    return taken
+
+
+def check_fits(network: nn.Module, initial: InitialWeights) -> None:
+    """Nothing; `network` may be one without memory, on torch's device `meta`.
 
     Raises:
-        PlanError: less than `LEAST` of its encoder does; nothing is changed then.
+        PlanError: less than `LEAST` of its encoder would carry over.
     """
+    _compare(network, initial)
+
+
+def _compare(network: nn.Module, initial: InitialWeights) -> tuple[CarriedOver, set[str]]:
+    """What carries over, and the names of these tensors."""
     own = {name: tensor for name, tensor in network.state_dict().items() if name.startswith(PARTS)}
     # weights without the module start it fresh, as an ablation does: it begins as the identity
     if not any(name.startswith("msff.") for name in initial.tensors):
@@ -104,9 +118,7 @@ def start_from(network: nn.Module, initial: InitialWeights) -> CarriedOver:
             f"at least {LEAST:.0%}",
             "move the plan of those weights to these data with `autospine plan DATASET --from PLAN`",
         )
-    for name in fitting:
-        own[name].copy_(initial.tensors[name])
-    return CarriedOver(share, fresh)
+    return CarriedOver(share, fresh), fitting
 
 
 def _shape(initial: InitialWeights, name: str) -> tuple[int, ...]:

@@ -166,8 +166,11 @@ def _train_fold(
     device: torch.device,
     progress: Progress,
 ) -> Trained:
+    import torch
+
+    from autospine.networks.build import build_network
     from autospine.networks.device import describe_device, device_memory_gb, step_machine
-    from autospine.training.initial import read_initial
+    from autospine.training.initial import check_fits, read_initial
     from autospine.training.loop import fit, training_identity
     from autospine.training.workers import default_workers
 
@@ -202,6 +205,8 @@ def _train_fold(
     initial = None if request.init is None else read_initial(request.init)
     if initial is not None:
         _check_unseen(initial.path.parent, plan, split)
+        with torch.device("meta"):  # shapes alone: nothing of an earlier training is gone before they are known to fit
+            check_fits(build_network(configuration.network, configuration.patch), initial)
     identity = training_identity(configuration, store, split, previous, initial)
     trained = not request.overwrite and _is_trained(folder, identity)
     if source is not None and not (trained and (folder / METRICS).exists()):
