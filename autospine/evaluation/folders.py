@@ -145,7 +145,11 @@ def _declared_labels(reference: Path, *, strict: bool) -> tuple[Labels | None, i
                 {key: value for key, value in entries.items() if key not in (SIDES, ORDER)}, file, order=order
             )
         except DataError:
-            if strict and order is not None:  # these are regions, wrongly declared
+            lists = file.name == "dataset.json" and any(
+                isinstance(value, list) and value and all(isinstance(one, int) for one in value)
+                for value in entries.values()
+            )
+            if strict and (lists or order is not None):  # these are regions, wrongly declared
                 raise
             continue  # whatever it describes, it is not these masks
         return tuple((region.name, region.values) for region in known.regions) or known.classes, known.ignore

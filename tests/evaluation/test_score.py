@@ -128,6 +128,9 @@ def test_regions_are_scored_whole(tmp_path: Path) -> None:
     (tmp_path / "dataset.json").write_text(json.dumps({**content, "regions_class_order": [4]}))
     with pytest.raises(DataError, match="regions_class_order"):
         evaluate_folders(tmp_path / "pred", tmp_path / "labelsTr")
+    (tmp_path / "dataset.json").write_text(json.dumps({"labels": content["labels"]}))
+    with pytest.raises(DataError, match="regions_class_order"):
+        evaluate_folders(tmp_path / "pred", tmp_path / "labelsTr")
     assert evaluate_folders(tmp_path / "pred", tmp_path / "labelsTr", (("L1", 5),)).classes == ("L1",)
     # lists that are no regions, such as colours, describe something else
     (tmp_path / "dataset.json").unlink()
