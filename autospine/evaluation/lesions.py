@@ -21,6 +21,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from autospine.evaluation.metrics import belongs
+
 COVERED = 0.1
 """Share of a lesion's voxels that a prediction has to cover to have found it."""
 SIZES_MM = (5.0, 10.0)
@@ -96,7 +98,7 @@ def count_lesions(
         spacing_mm: voxel size per axis (Z, Y, X).
         ignored: value in the reference of voxels that are not annotated.
     """
-    predicted, expected = np.isin(prediction, label), np.isin(reference, label)
+    predicted, expected = belongs(prediction, label), belongs(reference, label)
     corners = np.ones((3,) * reference.ndim, bool)
     components, count = ndimage.label(expected, corners)
     sizes = np.bincount(components.ravel(), minlength=count + 1)[1:]

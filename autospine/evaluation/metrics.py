@@ -50,6 +50,12 @@ METRICS = ("dice", "iou", "precision", "sensitivity", "specificity", "hd95_mm")
 """The fields of `ClassMetrics` that are averaged."""
 
 
+def belongs(labels: npt.NDArray[Any], label: int | tuple[int, ...]) -> BoolArray:
+    """Which voxels of `labels` are of the class, or of one of the classes of the region, `label`."""
+    held: BoolArray = labels == label if isinstance(label, int) else np.isin(labels, label)
+    return held
+
+
 def class_metrics(
     prediction: npt.NDArray[Any],
     reference: npt.NDArray[Any],
@@ -71,9 +77,7 @@ def class_metrics(
         raise ValueError(f"prediction {prediction.shape} and reference {reference.shape} differ in shape")
     if len(spacing_mm) != reference.ndim or min(spacing_mm) <= 0:
         raise ValueError(f"spacing {spacing_mm} is not one positive number for each of {reference.ndim} axes")
-    predicted, expected = (
-        part == label if isinstance(label, int) else np.isin(part, label) for part in (prediction, reference)
-    )
+    predicted, expected = belongs(prediction, label), belongs(reference, label)
     predicted_voxels, reference_voxels = int(np.count_nonzero(predicted)), int(np.count_nonzero(expected))
     if predicted_voxels == 0 and reference_voxels == 0:
         nan = math.nan

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from autospine.losses.deep_supervision import DeepSupervision
-from autospine.losses.dice import soft_dice_loss
+from autospine.losses.dice import loss_inputs, soft_dice_loss
 from autospine.losses.regions import Membership, RegionDiceCrossEntropy
 from autospine.losses.size_adaptive import BatchWeights, size_adaptive_cross_entropy, weight_tensor
 from autospine.planning.plan import LossPlan, RegionsPlan
@@ -34,14 +34,8 @@ class DiceCrossEntropy(nn.Module):
         A `weight` (K,) takes the place of the class weights.
         Raises ValueError where the number of classes or the sizes differ.
         """
-        if logits.shape[1] != self.classes or logits.shape[2:] != target.shape[1:] or len(logits) != len(target):
-            raise ValueError(
-                f"logits {tuple(logits.shape)} and target {tuple(target.shape)} do not fit {self.classes} classes"
-            )
+        logits, target = loss_inputs(logits, target, self.classes, "classes")
         with torch.autocast(logits.device.type, enabled=False):
-            if logits.dtype != torch.float64:
-                logits = logits.float()
-            target = target.long()
             log_probabilities = F.log_softmax(logits, dim=1)
             dice = soft_dice_loss(log_probabilities.exp(), target, batch_dice=self.batch_dice, smooth=self.smooth)
             return dice + size_adaptive_cross_entropy(

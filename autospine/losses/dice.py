@@ -19,6 +19,16 @@ IGNORE = -1
 """Target value of voxels that no loss counts."""
 
 
+def loss_inputs(logits: Tensor, target: Tensor, outputs: int, what: str) -> tuple[Tensor, Tensor]:
+    """Logits (B, `outputs`, *patch) in float32 (or float64, as given) and their target (B, *patch) in int64.
+
+    Raises ValueError where the sizes differ, or the number of outputs, which are `what`.
+    """
+    if logits.shape[1] != outputs or logits.shape[2:] != target.shape[1:] or len(logits) != len(target):
+        raise ValueError(f"logits {tuple(logits.shape)} and target {tuple(target.shape)} do not fit {outputs} {what}")
+    return logits if logits.dtype == torch.float64 else logits.float(), target.long()
+
+
 class _Sums(torch.autograd.Function):
     """(I, S, G), each (B, K), of probabilities (B, K, N) and target (B, N); gradients to the probabilities."""
 

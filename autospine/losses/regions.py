@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from autospine.losses.dice import IGNORE
+from autospine.losses.dice import IGNORE, loss_inputs
 from autospine.planning.plan import RegionsPlan
 
 
@@ -58,15 +58,8 @@ class RegionDiceCrossEntropy(nn.Module):
         A region absent from target and prediction counts as Dice 1. Raises ValueError where the number of regions or
         the sizes differ.
         """
-        regions = len(self.weight)
-        if logits.shape[1] != regions or logits.shape[2:] != target.shape[1:] or len(logits) != len(target):
-            raise ValueError(
-                f"logits {tuple(logits.shape)} and target {tuple(target.shape)} do not fit {regions} regions"
-            )
+        logits, target = loss_inputs(logits, target, len(self.weight), "regions")
         with torch.autocast(logits.device.type, enabled=False):
-            if logits.dtype != torch.float64:
-                logits = logits.float()
-            target = target.long()
             known = (target != IGNORE).to(logits.dtype)[:, None]
             inside = self.membership(target).to(logits.dtype)
             space = tuple(range(2, logits.ndim))

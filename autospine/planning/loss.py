@@ -45,10 +45,10 @@ def target_sizes(sizes: Sequence[float], regions: RegionsPlan | None) -> tuple[f
 
 
 def loss_weights(
-    sizes: Sequence[float], regions: RegionsPlan | None, alpha: float, weight_cap: float
+    targets: Sequence[float], regions: RegionsPlan | None, alpha: float, weight_cap: float
 ) -> tuple[float, ...]:
-    """Size-adaptive weights, one per network output, from the usual sizes of the classes."""
-    weights = rules.size_adaptive_weights(target_sizes(sizes, regions), alpha, weight_cap)
+    """Size-adaptive weights, one per network output, from the sizes of what is segmented: regions lack a background."""
+    weights = rules.size_adaptive_weights(targets, alpha, weight_cap)
     return weights if regions is None else weights[1:]
 
 
@@ -56,8 +56,9 @@ def plan_loss(
     recipe: Recipe, sizes: Sequence[float], *, batch_dice: bool, regions: RegionsPlan | None = None
 ) -> LossPlan:
     """The recipe's loss, or the one that the usual sizes of the classes ask for."""
-    kind = recipe.loss_kind(rules.size_ratio(target_sizes(sizes, regions)))
-    weights = loss_weights(sizes, regions, recipe.alpha, recipe.weight_cap)
+    targets = target_sizes(sizes, regions)
+    kind = recipe.loss_kind(rules.size_ratio(targets))
+    weights = loss_weights(targets, regions, recipe.alpha, recipe.weight_cap)
     plain = tuple(1.0 for _ in weights)
     adaptive = kind == "dice_size_adaptive_ce"
     return LossPlan(
@@ -66,7 +67,7 @@ def plan_loss(
         batch_dice,
         alpha=recipe.alpha,
         weight_cap=recipe.weight_cap,
-        usual_sizes=target_sizes(sizes, regions) if adaptive and recipe.size_source == "batch" else None,
+        usual_sizes=targets if adaptive and recipe.size_source == "batch" else None,
     )
 
 
@@ -81,29 +82,29 @@ def fold_loss(configuration: Configuration, fingerprint: Fingerprint, training_c
     loss = configuration.loss
     if loss.kind != "dice_size_adaptive_ce":
         return loss
-    planned = _weights(configuration, fingerprint.cases)
+    whole = _sizes(configuration, fingerprint.cases)
+    planned = _weights(configuration, whole)
     if set(loss.class_weights) != {1.0} and loss.class_weights != planned:
         found = f"{list(loss.class_weights)}, where alpha {loss.alpha:g} and weight_cap {loss.weight_cap:g} give others"
         expected = f"{[round(weight, 4) for weight in planned]} for the sizes of the classes"
         remedy = 'set all to 1.0 to have them worked out, or kind = "dice_ce" to train with weights of your own'
         remedy += " (and take usual_sizes out)" if loss.usual_sizes is not None else ""
         raise PlanError(f"plan.toml, key {configuration.name}.loss.class_weights", found, expected, remedy)
-    whole = target_sizes(_sizes(configuration, fingerprint.cases), configuration.regions)
     if loss.usual_sizes is not None and loss.usual_sizes != whole:
         found = f"{list(loss.usual_sizes)}, where the data have others"
         remedy = "put these back, or plan anew; sizes of your own are no part of the loss"
         where = f"plan.toml, key {configuration.name}.loss.usual_sizes"
         raise PlanError(where, found, f"{[round(size, 4) for size in whole]}", remedy)
-    chosen = [case for case in fingerprint.cases if case.case in training_cases]
-    sizes = target_sizes(_sizes(configuration, chosen), configuration.regions)
+    sizes = _sizes(configuration, [case for case in fingerprint.cases if case.case in training_cases])
     own = None if loss.usual_sizes is None else sizes
-    return replace(loss, class_weights=_weights(configuration, chosen), usual_sizes=own)
+    return replace(loss, class_weights=_weights(configuration, sizes), usual_sizes=own)
 
 
 def _sizes(configuration: Configuration, cases: Sequence[CaseFingerprint]) -> tuple[float, ...]:
-    return usual_sizes(cases, configuration.axis_order, configuration.spacing_mm)
+    """Usual sizes of what is segmented."""
+    sizes = usual_sizes(cases, configuration.axis_order, configuration.spacing_mm)
+    return target_sizes(sizes, configuration.regions)
 
 
-def _weights(configuration: Configuration, cases: Sequence[CaseFingerprint]) -> tuple[float, ...]:
-    sizes = _sizes(configuration, cases)
+def _weights(configuration: Configuration, sizes: Sequence[float]) -> tuple[float, ...]:
     return loss_weights(sizes, configuration.regions, configuration.loss.alpha, configuration.loss.weight_cap)

@@ -73,10 +73,8 @@ class ModelCard:
     @property
     def targets(self) -> tuple[tuple[str, int | tuple[int, ...]], ...]:
         """(name, class index, or those of a region) of what is segmented."""
-        regions = self.configuration.regions
-        if regions is not None:
-            return tuple(zip(regions.names, regions.classes, strict=True))
-        return tuple((name, index) for index, (name, _) in enumerate(self.labels, start=1))
+        regions, names = self.configuration.regions, self.configuration.targets([name for name, _ in self.labels])
+        return tuple(zip(names, range(1, len(names) + 1) if regions is None else regions.classes, strict=True))
 
     @staticmethod
     def from_plan(plan: Plan, configuration: Configuration) -> ModelCard:

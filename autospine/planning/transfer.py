@@ -21,7 +21,7 @@ from autospine.planning.fingerprint import Fingerprint
 from autospine.planning.grid import Grid, planned_grid
 from autospine.planning.loss import loss_weights, planned_regions, target_sizes, usual_sizes
 from autospine.planning.memory import Machine
-from autospine.planning.plan import Configuration, LossPlan, Plan, PresencePlan, entering_channels
+from autospine.planning.plan import Configuration, LossPlan, Plan, PresencePlan, RegionsPlan, entering_channels
 from autospine.planning.planner import planned_intensities
 from autospine.planning.presence import planned_presence, presence_reasons
 from autospine.planning.reasons import (
@@ -176,7 +176,7 @@ def _move(
     axes = tuple(anatomy[axis] for axis in patch_axes)
     view = read_patch_view(fingerprint, patch_axes)
     planned = plan_training(recipe, configuration.patch, axes, view)
-    loss, adaptive = _loss(configuration, fingerprint), configuration.loss.kind == "dice_size_adaptive_ce"
+    loss, adaptive = _loss(configuration, fingerprint, regions), configuration.loss.kind == "dice_size_adaptive_ce"
     anatomical = {key: getattr(planned, key) for key in ("mirror_axes", "rotation_deg", "shift")}
     training = replace(configuration.training, **anatomical)
     moved = replace(
@@ -224,10 +224,10 @@ def _presence_reasons(
     return {"presence.channels": told, "presence.dropout": "that of the plan that this was taken from"}
 
 
-def _loss(configuration: Configuration, fingerprint: Fingerprint) -> LossPlan:
+def _loss(configuration: Configuration, fingerprint: Fingerprint, regions: RegionsPlan | None) -> LossPlan:
     loss = configuration.loss
-    sizes = usual_sizes(fingerprint.cases, configuration.axis_order, configuration.spacing_mm)
-    weights = loss_weights(sizes, planned_regions(fingerprint), loss.alpha, loss.weight_cap)
+    sizes = target_sizes(usual_sizes(fingerprint.cases, configuration.axis_order, configuration.spacing_mm), regions)
+    weights = loss_weights(sizes, regions, loss.alpha, loss.weight_cap)
     adaptive = loss.kind == "dice_size_adaptive_ce"
-    own = None if loss.usual_sizes is None else target_sizes(sizes, planned_regions(fingerprint))
+    own = None if loss.usual_sizes is None else sizes
     return replace(loss, class_weights=weights if adaptive else tuple(1.0 for _ in weights), usual_sizes=own)
