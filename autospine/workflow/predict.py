@@ -115,10 +115,9 @@ def predict_paths(
         if missing:
             progress.note(f"{name} is segmented without {', '.join(channels[index] for index in missing)}")
         with progress.task(f"{name} ({index + 1}/{len(cases)})") as update:
-            volume = _read(images)
             segmentation = segment(
                 model,
-                volume,
+                _read(images),
                 name,
                 device=device,
                 mirror=request.mirror,
@@ -131,7 +130,8 @@ def predict_paths(
                 write_json(record, {"model": identity, "cases": made})
             write_volume(outputs[name], segmentation)
         seconds.append(time.monotonic() - start)
-        slices.append(volume.geometry.shape[int(np.argmax(volume.geometry.spacing_mm))])
+        grid = segmentation.geometry
+        slices.append(grid.shape[int(np.argmax(grid.spacing_mm))])
     if len(seconds) < len(cases):
         progress.note(f"{len(cases) - len(seconds)} case(s) had been predicted before (--overwrite makes them anew)")
     return Prediction(tuple(outputs[name] for name, _ in cases), tuple(seconds), tuple(slices), folder)
