@@ -25,7 +25,7 @@ def build_network(plan: NetworkPlan, patch: tuple[int, ...]) -> UNet:
         convs_decoder=plan.convs_decoder,
         patch=patch,
         encoder=plan.encoder,
-        msff=plan.bottleneck == "msff",
+        bottleneck=plan.bottleneck,
     )
 
 

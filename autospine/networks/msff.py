@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from autospine.networks.blocks import EPS, ConvBlock, convolution, initialise
-from autospine.planning.msff import branch_channels, branch_kernel, branch_rates
+from autospine.planning.msff import branch_channels, branch_kernel, branch_rates, control_channels
 
 
 class MSFF(nn.Module):
@@ -42,12 +42,9 @@ class MSFF(nn.Module):
             ConvBlock(channels, width, branch_kernel(shape, kernel), dilation=rate, norm=norm) for rate in rates
         )
         self.pooled = ConvBlock(channels, width, ones, norm=False)
-        # Where a norm follows, its shift stands in for the bias.
-        self.fuse = convolution((2 + len(rates)) * width, channels, ones, bias=not norm)
-        self.norm = nn.GroupNorm(1, channels, eps=EPS) if norm else nn.Identity()
+        self.fuse, self.norm = _fusion((2 + len(rates)) * width, channels, len(shape), norm=norm)
         initialise(self)
-        for parameter in (self.norm if norm else self.fuse).parameters():
-            nn.init.zeros_(parameter)
+        _silence(self.fuse, self.norm)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, *shape) -> (B, C, *shape)."""
@@ -59,3 +56,37 @@ class MSFF(nn.Module):
         ]
         fused: Tensor = self.norm(self.fuse(torch.cat(branches, dim=1)))
         return x + fused
+
+
+class Control(nn.Module):
+    """x + fuse(conv of x), which stands in for MSFF in an ablation: as many weights, one scale; at first the identity.
+
+    What a network gains by MSFF and not by this one, it gains by the scales and not by more weights.
+    """
+
+    def __init__(self, channels: int, shape: tuple[int, ...], kernel: tuple[int, ...]) -> None:
+        """As `MSFF`."""
+        super().__init__()
+        norm, width = math.prod(shape) > 1, control_channels(channels, shape, kernel)
+        self.conv = ConvBlock(channels, width, branch_kernel(shape, kernel), norm=norm)
+        self.fuse, self.norm = _fusion(width, channels, len(shape), norm=norm)
+        initialise(self)
+        _silence(self.fuse, self.norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, *shape) -> (B, C, *shape)."""
+        fused: Tensor = self.norm(self.fuse(self.conv(x)))
+        return x + fused
+
+
+def _fusion(inside: int, channels: int, dimension: int, *, norm: bool) -> tuple[nn.Module, nn.Module]:
+    """The 1x1 convolution back to `channels` and its norm, whose shift stands in for the bias; without one, a bias."""
+    fuse = convolution(inside, channels, (1,) * dimension, bias=not norm)
+    return fuse, nn.GroupNorm(1, channels, eps=EPS) if norm else nn.Identity()
+
+
+def _silence(fuse: nn.Module, norm: nn.Module) -> None:
+    """Set what comes last to 0, so that nothing is added until it has been trained."""
+    last = fuse if isinstance(norm, nn.Identity) else norm
+    for parameter in last.parameters():
+        nn.init.zeros_(parameter)

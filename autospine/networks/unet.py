@@ -2,12 +2,12 @@
 
     stage 0   encoder.0 ------------ skip ------------ decoder.0 -- heads.0   finest, patch size
     stage 1       encoder.1 -------- skip -------- decoder.1 ------ heads.1
-    stage 2           encoder.2 -- (msff) -- up ------^                       bottleneck
+    stage 2           encoder.2 -- (msff) -- up ------^                       bottleneck (or its control)
 
 An encoder stage is a stack of convolutions (plain), or of residual blocks after a stem at full size (residual).
 Weights are named by stage (`encoder.0.1.conv.weight`, `decoder.0.up.weight`, `heads.0.bias`; residual
 `stem.conv.weight`, `encoder.0.1.first.conv.weight`); the names under `msff.` are the only ones that the MSFF
-bottleneck adds.
+bottleneck adds, those under `control.` the only ones of its control.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import torch
 from torch import Tensor, nn
 
 from autospine.networks.blocks import ConvBlock, convolution, initialise, stack, upsampling
-from autospine.networks.msff import MSFF
+from autospine.networks.msff import MSFF, Control
 from autospine.networks.residual import residual_stack, start_as_identity
 from autospine.planning.cost import stage_sizes
-from autospine.planning.plan import Encoder
+from autospine.planning.plan import Bottleneck, Encoder
 
 
 class DecoderStage(nn.Module):
@@ -58,14 +58,14 @@ class UNet(nn.Module):
         convs_decoder: int,
         patch: tuple[int, ...],
         encoder: Encoder,
-        msff: bool,
+        bottleneck: Bottleneck,
     ) -> None:
         """Lists run from the finest stage to the bottleneck; `patch` in voxels, no B and C.
 
         `blocks` counts convolutions in each stage of a plain encoder, residual blocks in those of a residual one.
 
-        The weights depend on torch's seed alone. MSFF is built last and gives the random stream back as it
-        found it, so that both arms of an ablation start from the same weights and see the same samples.
+        The weights depend on torch's seed alone. MSFF, or its control, is built last and gives the random stream back
+        as it found it, so that all arms of an ablation start from the same weights and see the same samples.
         """
         super().__init__()
         shapes = stage_sizes(patch, strides)
@@ -98,9 +98,13 @@ class UNet(nn.Module):
         initialise(self)
         start_as_identity(self)
         self.msff: nn.Module = nn.Identity()
-        if msff:
-            with torch.random.fork_rng(devices=[]):
-                self.msff = MSFF(features[-1], shapes[-1], kernels[-1])
+        self.control: nn.Module = nn.Identity()
+        with torch.random.fork_rng(devices=[]):
+            match bottleneck:
+                case "msff":
+                    self.msff = MSFF(features[-1], shapes[-1], kernels[-1])
+                case "control":
+                    self.control = Control(features[-1], shapes[-1], kernels[-1])
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Logits (B, out_channels, *patch) first, then each coarser decoder stage (training mode only).
@@ -114,7 +118,7 @@ class UNet(nn.Module):
         for stage in self.encoder:
             x = stage(x)
             skips.append(x)
-        x = self.msff(skips.pop())
+        x = self.control(self.msff(skips.pop()))
         if not skips:
             return (self.heads[0](x),)
         outputs: list[Tensor] = []

@@ -19,7 +19,7 @@ from math import prod
 from typing import Literal
 
 from autospine.planning.cost import stage_sizes
-from autospine.planning.msff import branch_channels, branch_kernel, branch_rates
+from autospine.planning.msff import branch_channels, branch_kernel, branch_rates, control_channels
 from autospine.planning.plan import Configuration
 
 Precision = Literal["float32", "half"]
@@ -82,8 +82,11 @@ class _Step:
         scales = range(max(1, len(self.voxels) - 1))
         self.keep(self.voxels[0] * (self.plan.in_channels * _FLOAT + _LABEL))
         self.encode()
-        if self.plan.bottleneck == "msff":
-            self.fuse()
+        match self.plan.bottleneck:
+            case "msff":
+                self.fuse()
+            case "control":
+                self.control()
         self.decode()
         for stage in scales[: max(1, len(scales) - 1)]:
             self.lose(stage)
@@ -250,8 +253,26 @@ class _Step:
         self.keep(joined)
         # The concatenation and its gradient, of which the branches take their parts.
         self.later(self.drop, 2 * joined - len(kernels) * self.size(stage, thin))
-        single = prod(shape) == 1
-        self.conv(stage, thin * (1 + len(kernels)), stage, width, ones, bias=single, shared=single)
+        self.add_fused(thin * (1 + len(kernels)))
+
+    def control(self) -> None:
+        """What stands in for the MSFF bottleneck: two convolutions."""
+        stage, width, shape, kernel = (
+            len(self.shapes) - 1,
+            self.plan.features[-1],
+            self.shapes[-1],
+            self.plan.kernels[-1],
+        )
+        inside = control_channels(width, shape, kernel)
+        self.later(self.drop, self.size(stage, width))  # the branch's gradient, added to what is there
+        self.block(stage, width, stage, inside, branch_kernel(shape, kernel))
+        self.add_fused(inside)
+
+    def add_fused(self, inside: int) -> None:
+        """A 1x1 convolution from `inside` channels at the bottleneck, its norm, and the sum with what came in."""
+        stage, width = len(self.shapes) - 1, self.plan.features[-1]
+        size, single = self.size(stage, width), prod(self.shapes[-1]) == 1
+        self.conv(stage, inside, stage, width, (1,) * self.plan.dimension, bias=single, shared=single)
         self.norm(stage, width, shared=True)
         self.later(self.drop, size)
         self.keep(size)

@@ -1,6 +1,12 @@
-"""What the MSFF bottleneck is made of, from its size alone; `networks.msff` builds it, `planning.memory` counts it."""
+"""What the MSFF bottleneck is made of, from its size alone; `networks.msff` builds it, `planning.memory` counts it.
+
+Beside it stands its control: one plain convolution with as many weights, so that an ablation can tell what fusing
+scales is worth from what more weights are worth.
+"""
 
 from __future__ import annotations
+
+from math import prod
 
 RATES = (1, 2, 4)
 """Dilation rates before they are limited to the bottleneck's size."""
@@ -31,3 +37,20 @@ def branch_rates(shape: tuple[int, ...], kernel: tuple[int, ...]) -> tuple[tuple
         for rate in RATES
     )
     return tuple(dict.fromkeys(limited))
+
+
+def parameters(channels: int, shape: tuple[int, ...], kernel: tuple[int, ...]) -> int:
+    """Weights, biases, scales and shifts of the module: 2.22 million at 320 channels in 3D, 2.16 at 512 in 2D."""
+    width, rates = branch_channels(channels), branch_rates(shape, kernel)
+    normed = prod(shape) > 1
+    taps = prod(branch_kernel(shape, kernel))
+    own = 3 if normed else 1  # of each feature map: a bias, and with a norm a scale and a shift
+    branches = (channels + own) * width + len(rates) * (channels * taps + own) * width + (channels + 1) * width
+    return branches + (2 + len(rates)) * width * channels + (2 if normed else 1) * channels
+
+
+def control_channels(channels: int, shape: tuple[int, ...], kernel: tuple[int, ...]) -> int:
+    """Feature maps between the two convolutions of the control, with which it has the module's `parameters`."""
+    taps, normed = prod(branch_kernel(shape, kernel)), prod(shape) > 1
+    fixed = (2 if normed else 1) * channels
+    return max(1, round((parameters(channels, shape, kernel) - fixed) / (channels * (taps + 1) + (3 if normed else 1))))

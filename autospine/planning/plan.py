@@ -19,7 +19,7 @@ from autospine.planning.convert import Checks, from_table, to_table
 SCHEMA = 3
 """Number of the file format; a plan with another one is refused rather than guessed at."""
 
-Bottleneck = Literal["plain", "msff"]
+Bottleneck = Literal["plain", "msff", "control"]
 ConfigurationName = Literal["2d", "2.5d", "3d_fullres", "3d_lowres", "3d_cascade_fullres"]
 CONFIGURATIONS: tuple[str, ...] = get_args(ConfigurationName)
 VOLUMES = tuple(name for name in CONFIGURATIONS if name.startswith("3d"))
@@ -61,7 +61,8 @@ class NetworkPlan:
     convs_decoder: int = 2
     """Convolutions in each decoder stage."""
     bottleneck: Bottleneck = "plain"
-    """`msff` appends the multi-scale feature fusion module to the last encoder stage."""
+    """`msff` appends the multi-scale feature fusion module to the last encoder stage, `control` a convolution with as
+    many weights."""
 
     def __post_init__(self) -> None:
         """Check that every stage has its width, kernel and stride."""

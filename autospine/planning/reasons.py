@@ -192,6 +192,8 @@ def _network(configuration: Configuration, facts: Facts) -> dict[str, str]:
         bottleneck = rules.BOTTLENECK_REASON
     elif network.bottleneck == "msff":
         bottleneck = f"{said}: multi-scale feature fusion widens the view at the bottleneck"
+    elif network.bottleneck == "control":
+        bottleneck = f"{said}: as many weights as multi-scale feature fusion has, at one scale, to compare it with"
     else:
         bottleneck = f"{said}: no module beyond the U-Net"
     return {

@@ -15,7 +15,15 @@ from tomlkit.exceptions import TOMLKitError
 
 from autospine.errors import PlanError
 from autospine.planning.convert import Checks, raise_faults, read_table, to_table, unknown_keys
-from autospine.planning.plan import MOST_NEIGHBOURS, ConfigurationName, Encoder, LossKind, Optimiser, SizeSource
+from autospine.planning.plan import (
+    MOST_NEIGHBOURS,
+    Bottleneck,
+    ConfigurationName,
+    Encoder,
+    LossKind,
+    Optimiser,
+    SizeSource,
+)
 
 
 @dataclass(frozen=True)
@@ -48,8 +56,9 @@ class Recipe:
     """Cap of the feature maps in 2D and 2.5D."""
     max_features_3d: int = 320
     """Cap of the feature maps in 3D."""
-    bottleneck: Literal["auto", "plain", "msff"] = "auto"
-    """`msff` appends the multi-scale feature fusion module; `auto`: `rules.BOTTLENECK`."""
+    bottleneck: Literal["auto"] | Bottleneck = "auto"
+    """`msff` appends the multi-scale feature fusion module, `control` a convolution with as many weights; `auto`:
+    `rules.BOTTLENECK`."""
     dataset_fraction: Literal["auto"] | float = "auto"
     """Largest share of the data set's voxels in one batch, 0 to 1; `auto`: 0.05 plain, 1 residual."""
     loss: Literal["auto", "dice_ce", "dice_size_adaptive_ce"] = "auto"

@@ -22,7 +22,9 @@ from autospine.planning.model import WEIGHTS
 
 LEAST = 0.9
 """Share of the encoder's weights that must carry over."""
-PARTS = ("stem.", "encoder.", "msff.")
+MODULES = ("msff.", "control.")
+"""Modules at the bottleneck that weights may be without: they begin as the identity."""
+PARTS = ("stem.", "encoder.", *MODULES)
 """What carries over."""
 _FORM = f"a {WEIGHTS} of autospine, the fold's folder that holds it, or a model folder with one trained fold"
 
@@ -101,8 +103,9 @@ def _compare(network: nn.Module, initial: InitialWeights) -> tuple[CarriedOver, 
     """What carries over, and the names of these tensors."""
     own = {name: tensor for name, tensor in network.state_dict().items() if name.startswith(PARTS)}
     # weights without the module start it fresh, as an ablation does: it begins as the identity
-    if not any(name.startswith("msff.") for name in initial.tensors):
-        own = {name: tensor for name, tensor in own.items() if not name.startswith("msff.")}
+    for module in MODULES:
+        if not any(name.startswith(module) for name in initial.tensors):
+            own = {name: tensor for name, tensor in own.items() if not name.startswith(module)}
     fitting = {name for name, tensor in own.items() if _shape(initial, name) == tuple(tensor.shape)}
     share = sum(own[name].numel() for name in fitting) / sum(tensor.numel() for tensor in own.values())
     fresh = tuple(

@@ -126,6 +126,7 @@ PLANS: tuple[tuple[str, int, Configuration], ...] = (
     ("2d plain, one patch", 1, plan((320, 256), 1, (32, 64, 128, 256, 512), 1, optimiser="adamw")),
     ("2d plain, all weights", 1, plan((64, 64), 2, (32, 64, 128, 256, 512), 2, optimiser="adamw")),
     ("2d msff", 1, plan((128, 128), 4, (32, 64, 128, 256, 512), 3, bottleneck="msff")),
+    ("2d control", 1, plan((128, 128), 4, (32, 64, 128, 256, 512), 3, bottleneck="control")),
     ("2.5d plain, 5 slices", 1, plan((160, 160), 4, (16, 32, 64, 128, 256), 5, neighbours=2)),
     ("2d residual, small", 1, plan((96, 96), 4, (16, 32, 64, 128), 3, encoder="residual")),
     ("2d residual, full width", 1, plan((192, 192), 2, (32, 64, 128, 256, 512), 1, encoder="residual")),

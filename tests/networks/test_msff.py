@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from autospine.networks.msff import MSFF
+from autospine.networks.msff import MSFF, Control
 
 SHAPES = [
     (1, 1),
@@ -23,9 +23,10 @@ SHAPES = [
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_fresh_module_is_the_identity_and_can_learn(shape: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("kind", [MSFF, Control])
+def test_fresh_module_is_the_identity_and_can_learn(shape: tuple[int, ...], kind: type[MSFF | Control]) -> None:
     torch.manual_seed(0)
-    module = MSFF(16, shape, (3,) * len(shape))
+    module = kind(16, shape, (3,) * len(shape))
     x = torch.randn(2, 16, *shape)
     y = module(x)
     assert torch.equal(y, x)

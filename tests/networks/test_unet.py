@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,7 @@ from autospine.errors import PlanError
 from autospine.networks.build import build_network
 from autospine.networks.unet import UNet
 from autospine.planning.cost import stage_sizes
+from autospine.planning.msff import branch_kernel, parameters
 from autospine.planning.plan import Bottleneck, NetworkPlan
 
 PLAN_2D = NetworkPlan(
@@ -82,8 +84,27 @@ def test_msff_adds_about_two_million_parameters(plan: NetworkPlan, patch: tuple[
     assert 2.1e6 < added < 2.3e6
 
 
+@pytest.mark.parametrize(
+    ("plan", "patch"),
+    [(LUMBAR_3D, (20, 224, 224)), (LUMBAR_2D, (224, 224)), *PLANS, (PLAN_2D, (4, 4)), (PLAN_3D, (2, 4, 4))],
+)
+def test_the_control_has_as_many_parameters_as_msff(plan: NetworkPlan, patch: tuple[int, ...]) -> None:
+    """As near as whole feature maps come: one more is `channels * (taps + 1) + 3` parameters."""
+    shape, channels = stage_sizes(patch, plan.strides)[-1], plan.features[-1]
+    with torch.device("meta"):
+        plain, msff, control = (
+            _count(build_network(replace(plan, bottleneck=bottleneck), patch))
+            for bottleneck in ("plain", "msff", "control")
+        )
+    assert msff - plain == parameters(channels, shape, plan.kernels[-1])
+    one_more = channels * (math.prod(branch_kernel(shape, plan.kernels[-1])) + 1) + 3
+    assert abs(control - msff) <= one_more / 2
+    if channels >= 320:
+        assert abs(control - msff) < 0.01 * (msff - plain)
+
+
 @pytest.mark.parametrize(("plan", "patch"), PLANS)
-@pytest.mark.parametrize("bottleneck", ["plain", "msff"])
+@pytest.mark.parametrize("bottleneck", ["plain", "msff", "control"])
 def test_outputs_finest_first(plan: NetworkPlan, patch: tuple[int, ...], bottleneck: Bottleneck) -> None:
     net = _build(replace(plan, bottleneck=bottleneck), patch)
     x = torch.randn(2, plan.in_channels, *patch)
@@ -111,10 +132,13 @@ def test_names_of_the_weights_are_frozen() -> None:
 
 
 @pytest.mark.parametrize(("plan", "patch"), [*PLANS, (PLAN_2D, (4, 4)), (PLAN_3D, (2, 4, 4)), (PLAN_3D, (10, 20, 12))])
-def test_fresh_msff_network_equals_the_plain_one_to_the_bit(plan: NetworkPlan, patch: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("bottleneck", ["msff", "control"])
+def test_fresh_bottleneck_changes_nothing_to_the_bit(
+    plan: NetworkPlan, patch: tuple[int, ...], bottleneck: Bottleneck
+) -> None:
     plain = _build(plan, patch)
     after = torch.rand(3)
-    msff = _build(replace(plan, bottleneck="msff"), patch)
+    msff = _build(replace(plan, bottleneck=bottleneck), patch)
     assert torch.equal(torch.rand(3), after)  # the random stream goes on alike
     weights = msff.state_dict()
     assert all(torch.equal(weights[name], value) for name, value in plain.state_dict().items())

@@ -88,6 +88,7 @@ CHANGES: list[dict[str, Any]] = [
     {},
     {"encoder": "residual", "blocks": (1, 2, 2), "convs_decoder": 1},
     {"bottleneck": "msff"},
+    {"bottleneck": "control"},
     {"features": (8, 16, 16), "encoder": "residual", "blocks": (1, 2, 2), "bottleneck": "msff"},
 ]
 
