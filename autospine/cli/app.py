@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-import functools
 import signal
-from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, ParamSpec
+from typing import Annotated
 
 import typer
 
 from autospine.cli.duration import format_duration, parse_duration
+from autospine.cli.options import (
+    AllowMissing,
+    Budget,
+    Channels,
+    DatasetPath,
+    Device,
+    LayoutName,
+    Masks,
+    Runs,
+    Subjects,
+    reported,
+)
 from autospine.cli.size import parse_size
-from autospine.errors import AutospineError, Stopped
-
-P = ParamSpec("P")
+from autospine.cli.study import study
 
 app = typer.Typer(
     help="Segment spine MRI: a folder of scans with masks becomes a trained, measured model.",
@@ -26,41 +34,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-DatasetPath = Annotated[Path, typer.Argument(metavar="DATASET", help="Folder of images and masks.")]
-Runs = Annotated[Path, typer.Option(help="Where everything is written.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-Subjects = Annotated[
-    str | None,
-    typer.Option(metavar="REGEX", help="Finds the subject in a case's name; a subject is never split over folds."),
-]
-LayoutName = Annotated[
-    str | None, typer.Option("--layout", metavar="NAME", help="How the folder is laid out, where two readings fit.")
-]
-Masks = Annotated[str | None, typer.Option(metavar="KIND", help="Which masks, where images have several kinds.")]
-AllowMissing = Annotated[bool, typer.Option("--allow-missing", help="Cases may lack the file of a channel.")]
-Budget = Annotated[
-    float | None,
-    typer.Option(parser=parse_duration, metavar="TIME", help="Time that training may take, such as 30m or 2h."),
-]
-
-
-def reported(command: Callable[P, None]) -> Callable[P, None]:
-    """`command` with the user's errors shown as one message and turned into exit codes."""
-
-    @functools.wraps(command)
-    def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            command(*args, **kwargs)
-        except AutospineError as error:
-            from autospine.cli.show import show_error
-
-            show_error(error)
-            raise typer.Exit(1) from None
-        except (Stopped, KeyboardInterrupt) as stop:
-            typer.echo(f"Stopped. {stop}".strip(), err=True)
-            raise typer.Exit(130) from None
-
-    return run
+app.add_typer(study, name="study")
 
 
 @app.command()
@@ -71,6 +45,7 @@ def check(
     layout: LayoutName = None,
     masks: Masks = None,
     allow_missing: AllowMissing = False,
+    channels: Channels = None,
 ) -> None:
     """List everything that is wrong with a dataset, before any work."""
     from autospine.cli.show import TerminalProgress, console, show_findings
@@ -79,7 +54,7 @@ def check(
     from autospine.data.structure import Reading
     from autospine.workflow.progress import counted
 
-    opened = open_dataset(dataset, Reading(subjects, layout, masks, allow_missing))
+    opened = open_dataset(dataset, Reading(subjects, layout, masks, allow_missing, channels))
     with TerminalProgress().task("Reading the dataset") as update:
         findings = check_dataset(opened, progress=counted(update))
     show_findings(findings)
@@ -97,6 +72,7 @@ def describe(
     layout: LayoutName = None,
     masks: Masks = None,
     allow_missing: AllowMissing = False,
+    channels: Channels = None,
     runs: Runs = Path("runs"),
 ) -> None:
     """Say what was understood of a folder: layout, channels, labels, cases, subjects, and a picture of the first."""
@@ -104,7 +80,7 @@ def describe(
     from autospine.data.structure import Reading
     from autospine.workflow.describe import describe_dataset
 
-    reading = Reading(subjects, layout, masks, allow_missing)
+    reading = Reading(subjects, layout, masks, allow_missing, channels)
     show_description(describe_dataset(dataset, runs, reading, progress=TerminalProgress()))
 
 
@@ -136,6 +112,7 @@ def plan(
     layout: LayoutName = None,
     masks: Masks = None,
     allow_missing: AllowMissing = False,
+    channels: Channels = None,
     runs: Runs = Path("runs"),
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, write nothing.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a plan that stands there.")] = False,
@@ -153,7 +130,8 @@ def plan(
     from autospine.workflow.documents import compare_at, explained_plan
     from autospine.workflow.plan import PlanRequest, plan_dataset
 
-    request = PlanRequest(recipe, memory, budget, device, source, Reading(subjects, layout, masks, allow_missing))
+    reading = Reading(subjects, layout, masks, allow_missing, channels)
+    request = PlanRequest(recipe, memory, budget, device, source, reading)
     if diff is not None:
         if dataset is not None or explain or dry_run or overwrite or request != PlanRequest():
             raise typer.BadParameter("--diff compares two plans that stand: it takes no DATASET and no other option")
@@ -220,6 +198,7 @@ def train(
     layout: LayoutName = None,
     masks: Masks = None,
     allow_missing: AllowMissing = False,
+    channels: Channels = None,
     runs: Runs = Path("runs"),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Throw an earlier training of the fold away.")] = False,
 ) -> None:
@@ -230,7 +209,7 @@ def train(
 
     if budget is not None and epochs is not None:
         raise typer.BadParameter("give --budget or --epochs, not both")
-    reading = Reading(subjects, layout, masks, allow_missing)
+    reading = Reading(subjects, layout, masks, allow_missing, channels)
     request = TrainRequest(configuration, budget, epochs, device, workers, overwrite, reading, init)
     for trained in train_folds(dataset, fold, runs, request, progress=TerminalProgress()):
         if trained.metrics is not None:

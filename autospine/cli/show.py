@@ -265,6 +265,12 @@ def show_recipes(recipes: Sequence[ShippedRecipe]) -> None:
     _line("Use one with `autospine plan DATASET --recipe NAME`; `autospine recipes NAME` shows its file")
 
 
+def show_lines(texts: Sequence[str]) -> None:
+    """Each text on a line of its own, as it is."""
+    for text in texts:
+        _line(text)
+
+
 def _line(text: str) -> None:
     """Print `text` as it is, however long: in a log or a pipe a line stays one."""
     console.print(text, markup=False, soft_wrap=True)

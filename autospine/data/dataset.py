@@ -55,9 +55,19 @@ def open_dataset(root: Path, reading: Reading = Reading()) -> Dataset:
     if wrong:
         found = f"cases called {', '.join(map(repr, wrong[:6]))}"
         raise DataError(str(root), found, "names that files can bear", "rename them")
-    held = contents.cases
+    held, channels, notes = contents.cases, contents.channels, contents.notes
     if reading.allow_missing:
         held = tuple(_without_absent(case) for case in held)
+    if reading.channels is not None:
+        wanted = _chosen(reading.channels, channels, root)
+        kept = [_with_channels(case, wanted, len(channels)) for case in held]
+        without = [case.name for case, one in zip(held, kept, strict=True) if one is None]
+        held, channels = tuple(case for case in kept if case is not None), tuple(channels[index] for index in wanted)
+        if not held:
+            raise DataError(str(root), f"no case has {' or '.join(channels)}", "a case to read", "name other channels")
+        if without:
+            listed = ", ".join(without[:6]) + (", ..." if len(without) > 6 else "")
+            notes += (f"cases without {' or '.join(channels)}, left out: {listed}",)
     subjects = subjects_of([case.name for case in held], reading.subjects)
     # what the layout knows of them stands, unless the user says otherwise
     cases = tuple(
@@ -70,15 +80,33 @@ def open_dataset(root: Path, reading: Reading = Reading()) -> Dataset:
     return Dataset(
         name=dataset_name(root),
         root=root,
-        channels=contents.channels,
+        channels=channels,
         labels=tuple(Label(*label) for label in named.classes),
         cases=cases,
         sides=named.sides,
         ignore=named.ignore,
         regions=named.regions,
         layout=layout.name,
-        notes=contents.notes,
+        notes=notes,
     )
+
+
+def _chosen(names: str, channels: Sequence[str], root: Path) -> tuple[int, ...]:
+    """Places of the channels called `names`, which commas part, in the data set's own order."""
+    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    unknown = [name for name in wanted if name not in channels]
+    if unknown or not wanted:
+        found = f"--channels names {', '.join(unknown) or 'none'}"
+        raise DataError(str(root), found, f"some of {', '.join(channels)}", "name channels of these data")
+    return tuple(index for index, channel in enumerate(channels) if channel in wanted)
+
+
+def _with_channels(case: Case, wanted: tuple[int, ...], count: int) -> Case | None:
+    """The case with some of its `count` channels; None where it has none of them."""
+    if len(case.images) == 1 and count > 1:  # one file that holds them all
+        return replace(case, taken=wanted)
+    images = tuple(case.images[index] for index in wanted)
+    return replace(case, images=images) if any(images) else None
 
 
 def _without_absent(case: Case) -> Case:
@@ -227,6 +255,8 @@ def read_case(dataset: Dataset, case: Case, report: Callable[[DataError], None])
         report(fault)
 
     image = read_images(case.images, tell)
+    if image is not None and case.taken is not None and len(image.array) > max(case.taken):
+        image = replace(image, array=image.array[list(case.taken)])
     grid = None if image is None else image.geometry
     held = 0 if image is None else len(image.array)
     if not faults and held != len(dataset.channels):

@@ -55,6 +55,8 @@ class Case:
     """The mask; None for an image without one."""
     subject: str
     """Who was imaged; cases of a subject stay on one side of a split."""
+    taken: tuple[int, ...] | None = None
+    """Channels, from 0, that are read of one file that holds more of them; None: all that it has."""
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -120,6 +122,8 @@ class Reading:
     """Kind of masks, where images have several (`seg-vert`, `label-SC_seg`)."""
     allow_missing: bool = False
     """Whether a case may lack the file of a channel."""
+    channels: str | None = None
+    """Names of the channels to read, with commas between them; None: all. Cases that have none of them are left out."""
 
 
 def dataset_name(path: Path) -> str:

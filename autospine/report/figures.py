@@ -55,7 +55,7 @@ def plot_history(csv_path: Path, png_path: Path) -> None:
     """
     columns = _read_columns(csv_path)
     epochs = columns.pop("epoch")
-    figure = _new_figure(9, 8)
+    figure = new_figure(9, 8)
     loss_axes, dice_axes, rate_axes = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 1))
 
     for name, label in (("train_loss", "training"), ("validation_loss", "validation")):
@@ -79,7 +79,7 @@ def plot_history(csv_path: Path, png_path: Path) -> None:
             axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8)
     for axes in (loss_axes, dice_axes, rate_axes):
         axes.grid(alpha=0.3)
-    _save(figure, png_path)
+    save_figure(figure, png_path)
 
 
 def side_by_side(
@@ -125,7 +125,7 @@ def side_by_side(
     panel_height = 5.5
     panel_width = min(max(panel_height * width_mm / height_mm, 2.2), 9.0)
     panels = 1 + len(masks)
-    figure = _new_figure(panels * panel_width + (1.4 if labels else 0.2), panel_height + 0.8)
+    figure = new_figure(panels * panel_width + (1.4 if labels else 0.2), panel_height + 0.8)
     all_axes = figure.subplots(1, panels, squeeze=False)[0]
 
     grey = _windowed(np.take(image, index, axis=axis))
@@ -140,7 +140,7 @@ def side_by_side(
     figure.suptitle(
         f"{title} · slice {index} of axis {'ZYX'[axis]}" if title else f"slice {index} of axis {'ZYX'[axis]}"
     )
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ def contact_sheet(
     """
     shown = channels[:most]
     panels = len(shown) + 1
-    figure = _new_figure(2.6 * panels + (1.6 if labels else 0.2), 2.7 * len(rows) + 0.6)
+    figure = new_figure(2.6 * panels + (1.6 if labels else 0.2), 2.7 * len(rows) + 0.6)
     table = figure.subplots(len(rows), panels, squeeze=False)
     for number, (row, axes_of_row) in enumerate(zip(rows, table, strict=True)):
         axis = _through_plane_axis(row.label.shape if row.label is not None else row.image.shape[1:], row.spacing_mm)
@@ -201,7 +201,7 @@ def contact_sheet(
             axes_of_row[-1].imshow(_overlay(np.take(row.label, index, axis=axis), labels), **placement)
     _add_legend(figure, labels)
     figure.suptitle(title, fontsize=11)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def class_colour(index: int) -> str:
@@ -294,7 +294,7 @@ def _add_legend(figure: Figure, labels: Labels) -> None:
         figure.legend(handles=handles, loc="outside right center", frameon=False, fontsize=9)
 
 
-def _new_figure(width_inch: float, height_inch: float) -> Figure:
+def new_figure(width_inch: float, height_inch: float) -> Figure:
     """An empty figure on an Agg canvas."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -304,7 +304,7 @@ def _new_figure(width_inch: float, height_inch: float) -> Figure:
     return figure
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
     """Writes the figure whole or not at all."""
     with atomic_path(path) as temporary, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # names in scripts that the font has not: boxes

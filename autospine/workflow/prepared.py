@@ -17,10 +17,12 @@ def ensure_prepared(
 
     Configurations that prepare alike share it, whichever is asked for first.
     """
-    name = store_name(plan, configuration)
-    store = find_store(run.prepared(name), stored_key(plan, configuration))
-    if store is not None:
-        return store
+    name, key = store_name(plan, configuration), stored_key(plan, configuration)
+    places = run.stores(name, key)
+    for place in places:
+        store = find_store(place, key)
+        if store is not None:
+            return store
     # read here alone: a machine that got the prepared cases needs no image library
     from autospine.data.dataset import open_dataset
 
@@ -29,7 +31,7 @@ def ensure_prepared(
             open_dataset(dataset, run.read_reading()),
             plan,
             configuration,
-            run.prepared(name),
+            places[-1],
             fingerprint=run.read_fingerprint() if run.fingerprint.is_file() else None,
             progress=counted(update),
         )

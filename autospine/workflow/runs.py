@@ -16,15 +16,18 @@ from autospine.planning.model import WEIGHTS, read_model
 from autospine.planning.plan import Plan
 from autospine.planning.plan_file import read_plan_file
 
+PREPARED = "prepared"
 RECORD = "run.toml"
 """In the folder of a fold: what it was trained with and what that took; where it stands, the training has ended."""
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The run folder of one dataset, `<runs>/<dataset>`."""
+    """The run folder of one dataset, `<runs>/<dataset>`, or of an arm of a study inside it."""
 
     root: Path
+    lender: Path | None = None
+    """Of an arm of a study: the run folder of the dataset, whose prepared cases are used where they fit."""
 
     @staticmethod
     def of(runs: Path, dataset: Path) -> RunFolder:
@@ -58,7 +61,16 @@ class RunFolder:
 
     def prepared(self, configuration: str) -> Path:
         """The store of prepared cases that goes by this name (see `store_name`)."""
-        return self.root / "prepared" / configuration
+        return self.root / PREPARED / configuration
+
+    def stores(self, name: str, key: str) -> tuple[Path, ...]:
+        """Where prepared cases that go by `name` and have this key may stand; they are made in the last place.
+
+        The arms of a study share what is prepared alike, beside their folders.
+        """
+        if self.lender is None:
+            return (self.prepared(name),)
+        return RunFolder(self.lender).prepared(name), self.root.parent / PREPARED / f"{name}-{key[:12]}"
 
     def model(self, configuration: str) -> Path:
         """The model folder of a configuration."""

@@ -83,24 +83,28 @@ def train_folds(
     `request.overwrite` all folds named are thrown away before the first is trained: folds of an earlier plan would
     else stand in the way of those of this one. Raises as `train_fold` and `plan_dataset` do.
     """
-    run = RunFolder.of(runs, dataset)
-    if not run.plan.is_file():
-        _plan_first(dataset, runs, request, progress or Silent())
-    else:
-        _check_reading(run, request.reading)
+    ensure_planned(dataset, runs, request, progress or Silent())
     numbers = fold_numbers(folds, dataset, runs)
     for place, number in enumerate(numbers):
         later = numbers[1:] if place == 0 else ()
         yield train_fold(dataset, number, runs, request, replaced_later=later, progress=progress)
 
 
-def _plan_first(dataset: Path, runs: Path, request: TrainRequest, progress: Progress) -> None:
-    """Plan `dataset` as `autospine plan` does that is given the same reading, device and budget."""
+def ensure_planned(dataset: Path, runs: Path, request: TrainRequest, progress: Progress) -> RunFolder:
+    """The run folder of `dataset`, planned as `autospine plan` does that is given the same reading, device and budget.
+
+    A plan that stands is kept; raises `PlanError` where it was made with another reading, else as `plan_dataset`.
+    """
+    run = RunFolder.of(runs, dataset)
+    if run.plan.is_file():
+        _check_reading(run, request.reading)
+        return run
     progress.note("This dataset has not been planned: it is now, by the default recipe")
     wanted = PlanRequest(budget_s=request.budget_s, device=request.device, reading=request.reading)
     planned = plan_dataset(dataset, runs, wanted, progress=progress)
     first, why = planned.plan.default, planned.plan.reasons.get("default", "")
     progress.note(f"Written: {planned.folder.plan}, which says why. {first} goes first: {why}")
+    return run
 
 
 def _check_reading(run: RunFolder, reading: Reading) -> None:
@@ -124,13 +128,15 @@ def _check_reading(run: RunFolder, reading: Reading) -> None:
 def train_fold(
     dataset: Path,
     fold: int,
-    runs: Path,
+    runs: Path | RunFolder,
     request: TrainRequest,
     *,
     replaced_later: tuple[int, ...] = (),
     progress: Progress | None = None,
 ) -> Trained:
     """Train one fold, or go on with it, then predict and score its validation cases.
+
+    `runs` holds the run folder by the dataset's name, or is that folder.
 
     Preparation and validation come on top of a time budget, which is for training alone. The dataset's
     images are needed only where cases are not prepared yet. A cascade starts from the segmentations of its
@@ -148,8 +154,9 @@ def train_fold(
     from autospine.networks.device import is_out_of_memory, resolve_device
 
     device = resolve_device(request.device)
+    run = runs if isinstance(runs, RunFolder) else RunFolder.of(runs, dataset)
     try:
-        return _train_fold(dataset, fold, runs, request, replaced_later, device, progress or Silent())
+        return _train_fold(dataset, fold, run, request, replaced_later, device, progress or Silent())
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
@@ -160,7 +167,7 @@ def train_fold(
 def _train_fold(
     dataset: Path,
     fold: int,
-    runs: Path,
+    run: RunFolder,
     request: TrainRequest,
     replaced_later: tuple[int, ...],
     device: torch.device,
@@ -174,7 +181,6 @@ def _train_fold(
     from autospine.training.loop import fit, training_identity
     from autospine.training.workers import default_workers
 
-    run = RunFolder.of(runs, dataset)
     machine, name = step_machine(device), describe_device(device)
     # what was expected of other numbers than the plan's own is no measure of this training
     plan, edits = renew_expected_memory(run.read_plan(), machine)

@@ -1,0 +1,204 @@
+"""`autospine study ...`: each paper's experiment on the user's own data."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import shlex
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import typer
+
+from autospine.cli.options import (
+    AllowMissing,
+    Budget,
+    Channels,
+    DatasetPath,
+    Device,
+    LayoutName,
+    Masks,
+    Runs,
+    Subjects,
+    reported,
+)
+
+if TYPE_CHECKING:
+    from autospine.planning.study import StudyKind
+
+study = typer.Typer(
+    help="Compare ways to train on one split: each arm and fold is a training of its own, resumable and shareable.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+Configuration = Annotated[
+    str | None, typer.Option("--configuration", "-c", help="What is varied; the plan's default if not given.")
+]
+
+
+@dataclass(frozen=True)
+class Shared:
+    """Options of every study."""
+
+    folds: Annotated[str, typer.Option(help="Folds to train each arm on, such as 0,1,2, or all.")] = "all"
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps of each training; the plan's if not given.")] = None
+    budget: Budget = None
+    device: Device = "auto"
+    workers: Annotated[int | None, typer.Option(min=0, help="Processes that build batches.")] = None
+    subjects: Subjects = None
+    layout: LayoutName = None
+    masks: Masks = None
+    allow_missing: AllowMissing = False
+    channels: Channels = None
+    name: Annotated[str | None, typer.Option(help="Folder of the study, where there are several of a kind.")] = None
+    only: Annotated[str | None, typer.Option(metavar="ARM:FOLD", help="Train this arm and fold alone.")] = None
+    commands: Annotated[
+        bool, typer.Option("--commands", help="Print a command for each training that is missing, and train none.")
+    ] = False
+    runs: Runs = Path("runs")
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace arms of another plan, split or number of steps.")
+    ] = False
+
+
+def with_shared(command: Callable[..., None]) -> Callable[..., None]:
+    """`command` with the options of `Shared` beside its own, which it gets as one argument, `shared`."""
+    own = [one for one in inspect.signature(command, eval_str=True).parameters.values() if one.name != "shared"]
+    hints = get_type_hints(Shared, include_extras=True)
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    others = [
+        inspect.Parameter(one.name, kind, default=one.default, annotation=hints[one.name]) for one in fields(Shared)
+    ]
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        shared = Shared(**{one.name: given.pop(one.name) for one in fields(Shared)})
+        command(**given, shared=shared)
+
+    run.__signature__ = inspect.Signature([*own, *others])  # type: ignore[attr-defined]
+    run.__annotations__ = {one.name: one.annotation for one in (*own, *others)}
+    return run
+
+
+@study.command()
+@with_shared
+@reported
+def ablation(
+    dataset: DatasetPath,
+    shared: Shared,
+    arms: Annotated[str, typer.Option(help="Arms, the first to compare with.")] = "base,control,msff,sace,msff+sace",
+    configuration: Configuration = None,
+) -> None:
+    """What MSFF (msff) and the size-adaptive loss (sace) are worth.
+
+    control has as many weights as MSFF at one scale; reseeded is another seed.
+    """
+    _run("ablation", dataset, arms, configuration, shared)
+
+
+@study.command()
+@with_shared
+@reported
+def sequences(
+    dataset: DatasetPath,
+    shared: Shared,
+    inputs: Annotated[
+        str | None, typer.Option(help="Channels of each arm, such as T1,T2,T1+T2; each and all if not given.")
+    ] = None,
+    configuration: Configuration = None,
+) -> None:
+    """Which channels serve, alone and together."""
+    _run("sequences", dataset, inputs, configuration, shared)
+
+
+@study.command()
+@with_shared
+@reported
+def dimensions(
+    dataset: DatasetPath,
+    shared: Shared,
+    dims: Annotated[str, typer.Option(help="Configurations of the plan; 3d is 3d_fullres.")] = "2d,2.5d,3d",
+) -> None:
+    """Slices, slices beside their neighbours, or volumes."""
+    _run("dimensions", dataset, dims, None, shared)
+
+
+@study.command()
+@with_shared
+@reported
+def patches(
+    dataset: DatasetPath,
+    shared: Shared,
+    sizes: Annotated[
+        str | None,
+        typer.Option(help="Edges in voxels of the finest axis, such as 64,96,128; from the plan's if not given."),
+    ] = None,
+    pretrain: Annotated[str, typer.Option(help="What each starts from: none, masked, or none,masked.")] = "none",
+    configuration: Configuration = None,
+) -> None:
+    """Which patch serves, from scratch and pretrained on masked patches."""
+    _run("patches", dataset, sizes, configuration, shared, pretrain)
+
+
+def _run(
+    kind: StudyKind, dataset: Path, arms: str | None, configuration: str | None, shared: Shared, pretrain: str = "none"
+) -> None:
+    """Parse what was typed, run the study, show how it came out."""
+    from autospine.cli.show import TerminalProgress, console, show_lines
+    from autospine.data.structure import Reading
+    from autospine.planning.study import PRETRAININGS
+    from autospine.workflow.study import StudyRequest, only_command, run_study
+    from autospine.workflow.train import TrainRequest
+
+    starts = _listed(pretrain)
+    if not starts or not set(starts) <= set(PRETRAININGS):
+        raise typer.BadParameter(f"--pretrain {pretrain}: give {', '.join(PRETRAININGS)}, or several of them")
+    reading = Reading(shared.subjects, shared.layout, shared.masks, shared.allow_missing, shared.channels)
+    request = StudyRequest(
+        kind=kind,
+        arms=_listed(arms or ""),
+        configuration=configuration,
+        folds=_numbers(shared.folds),
+        steps=shared.steps,
+        pretraining=tuple(start for start in PRETRAININGS if start in starts),
+        name=shared.name,
+        only=None if shared.only is None else _arm_and_fold(shared.only),
+        overwrite=shared.overwrite,
+        train=TrainRequest(budget_s=shared.budget, device=shared.device, workers=shared.workers, reading=reading),
+    )
+    typed = f"autospine {shlex.join(word for word in sys.argv[1:] if word not in ('--commands', '--overwrite'))}"
+    progress = TerminalProgress()
+    done = run_study(dataset, shared.runs, request, list_only=shared.commands, command=typed, progress=progress)
+    if shared.commands:
+        for arm, fold in done.missing:
+            typer.echo(only_command(typed, arm, fold))
+    elif done.report is not None:
+        show_lines(done.verdicts)
+        console.print(f"Written: {done.report}")
+    elif shared.only is not None:
+        left = f"{len(done.missing)} training(s) are left" if done.missing else "all trainings are done"
+        console.print(f"{left}; the same command without --only writes the report")
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _numbers(text: str) -> tuple[int, ...] | None:
+    if text == "all":
+        return None
+    parts = _listed(text)
+    if not parts or not all(part.isdigit() for part in parts):
+        raise typer.BadParameter(f"--folds {text}: give numbers such as 0,1,2, or all")
+    return tuple(int(part) for part in parts)
+
+
+def _arm_and_fold(text: str) -> tuple[str, int]:
+    arm, _, fold = text.rpartition(":")
+    if not arm or not fold.isdigit():
+        raise typer.BadParameter(f"--only {text}: give ARM:FOLD, such as base:0")
+    return arm, int(fold)

@@ -1,0 +1,159 @@
+"""Studies from end to end on trainings of a few steps."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from autospine.data.folds import read_folds
+from autospine.data.structure import Reading
+from autospine.errors import PlanError
+from autospine.preprocessing import store
+from autospine.workflow import study as workflow_study
+from autospine.workflow import train as workflow_train
+from autospine.workflow.plan import PlanRequest, plan_dataset
+from autospine.workflow.runs import RunFolder
+from autospine.workflow.study import StudyRequest, run_study
+from autospine.workflow.train import TrainRequest
+from tests.workflow.conftest import Noting
+from tests.workflow.test_missing import several
+
+__all__ = ["several"]
+QUICK = TrainRequest(device="cpu", workers=0)
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "bounded_workers", lambda *_: 1)
+    monkeypatch.setattr(workflow_train, "_drawing", lambda folder: lambda record: None)
+
+
+@pytest.fixture
+def planned(toy_dataset: Path, toy_recipe: Path, tmp_path: Path) -> RunFolder:
+    return plan_dataset(toy_dataset, tmp_path / "runs", PlanRequest(str(toy_recipe), device="cpu")).folder
+
+
+def asked(**more: object) -> StudyRequest:
+    given: dict[str, object] = {"kind": "ablation", "arms": ("base", "msff+sace"), "folds": (1, 0), "steps": 3}
+    return StudyRequest(**(given | {"configuration": "2d", "train": QUICK} | more))  # type: ignore[arg-type]
+
+
+def test_an_ablation_from_end_to_end(planned: RunFolder, toy_dataset: Path) -> None:
+    runs, progress = planned.root.parent, Noting()
+    done = run_study(toy_dataset, runs, asked(), progress=progress)
+    assert done.report is not None and done.missing == ()
+    assert done.folder == planned.root / "studies" / "ablation"
+    folds = read_folds(planned.splits)
+    for arm in ("base", "msff+sace"):
+        home = RunFolder(done.folder / arm)
+        assert read_folds(home.splits) == folds
+        assert home.read_plan().configuration().training.epochs * 3 == 3
+        assert (home.fold("2d", 0) / "metrics.json").is_file() and (home.fold("2d", 1) / "metrics.json").is_file()
+        assert not (home.root / "prepared").exists()
+    assert len(list((done.folder / "prepared").iterdir())) == 1  # both arms read the same prepared cases
+    with (done.folder / "scores.csv").open() as file:
+        subjects = {row["subject"] for row in csv.DictReader(file)}
+    assert subjects == {case for fold in folds[:2] for case in fold.validation}
+    assert len(done.verdicts) == 1 and done.verdicts[0].startswith("msff+sace against base")
+
+    again = Noting()
+    run_study(toy_dataset, runs, asked(), progress=again)
+    assert not any("Training" in note for note in again.notes)
+
+
+def test_arms_take_what_the_data_set_has_prepared(planned: RunFolder, toy_dataset: Path) -> None:
+    wanted = replace(QUICK, configuration="2d", epochs=1)
+    workflow_train.train_fold(toy_dataset, 0, planned.root.parent, wanted)
+    done = run_study(toy_dataset, planned.root.parent, asked(folds=(0,)))
+    assert not (done.folder / "prepared").exists()
+
+
+def test_each_arm_and_fold_is_one_command(planned: RunFolder, toy_dataset: Path) -> None:
+    runs = planned.root.parent
+    listed = run_study(toy_dataset, runs, asked(), list_only=True)
+    assert listed.missing == (("base", 1), ("msff+sace", 1), ("base", 0), ("msff+sace", 0)) and listed.report is None
+    first = run_study(toy_dataset, runs, asked(only=("base", 1)))
+    assert first.report is None and len(first.missing) == 3
+    assert not (first.folder / "msff+sace" / "2d").exists()
+    run_study(toy_dataset, runs, asked(only=("msff+sace", 1)))
+    part = run_study(toy_dataset, runs, asked(), list_only=True, command="autospine study ablation toy")
+    assert part.report is not None
+    text = part.report.read_text()
+    assert "    autospine study ablation toy --only msff+sace:0" in text and "(folds 1)" in text
+    for wrong in (("base", 4), ("sace", 0)):
+        with pytest.raises(PlanError, match="no such arm and fold"):
+            run_study(toy_dataset, runs, asked(only=wrong))
+
+
+def test_another_schedule_is_another_study(planned: RunFolder, toy_dataset: Path) -> None:
+    runs = planned.root.parent
+    run_study(toy_dataset, runs, asked(folds=(0,)))
+    with pytest.raises(PlanError, match="begun with another plan, split or number of steps"):
+        run_study(toy_dataset, runs, asked(folds=(0,), steps=4))
+    other = run_study(toy_dataset, runs, asked(folds=(0,), steps=4, name="longer"))
+    assert other.folder.name == "longer" and other.report is not None
+    replaced = run_study(toy_dataset, runs, asked(folds=(0,), steps=4, overwrite=True))
+    assert RunFolder(replaced.folder / "base").read_plan().configuration().training.steps_per_epoch == 4
+    # more folds and more arms are the same study
+    more = run_study(toy_dataset, runs, asked(arms=("base", "sace"), folds=(0,), steps=4))
+    assert more.verdicts[0].startswith("sace against base")
+
+
+def test_what_cannot_be_asked_for(planned: RunFolder, toy_dataset: Path) -> None:
+    runs = planned.root.parent
+    with pytest.raises(PlanError, match="numbers from 0 to 4"):
+        run_study(toy_dataset, runs, asked(folds=(7,)))
+    with pytest.raises(PlanError, match="--steps says how long"):
+        run_study(toy_dataset, runs, asked(train=replace(QUICK, budget_s=60.0)))
+    with pytest.raises(PlanError, match="one channel"):
+        run_study(toy_dataset, runs, asked(kind="sequences", arms=()))
+    with pytest.raises(PlanError, match="edges in voxels"):
+        run_study(toy_dataset, runs, asked(kind="patches", arms=("big",)))
+    assert not (planned.root / "studies").exists()
+
+
+def test_a_data_set_is_planned_where_it_is_not(
+    toy_dataset: Path, toy_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        workflow_train, "PlanRequest", lambda **given: PlanRequest(recipe=str(toy_recipe), device=given["device"])
+    )
+    done = run_study(toy_dataset, tmp_path / "new", asked(folds=(0,), arms=("base",)))
+    assert (tmp_path / "new" / "toy" / "plan.toml").is_file() and done.report is not None
+
+
+def test_dimensions_and_patches(planned: RunFolder, toy_dataset: Path) -> None:
+    runs = planned.root.parent
+    dims = run_study(toy_dataset, runs, asked(kind="dimensions", arms=("2d", "3d"), folds=(0,), configuration=None))
+    flat, full = (RunFolder(dims.folder / arm).read_plan().configuration() for arm in ("2d", "3d"))
+    assert (flat.name, full.name) == ("2d", "3d_fullres")
+    assert dims.report is not None and "| 3d | volumes |" in dims.report.read_text()
+    patches = run_study(toy_dataset, runs, asked(kind="patches", arms=("8", "16"), folds=(0,)))
+    small, large = (RunFolder(patches.folder / arm).read_plan().configuration() for arm in ("8", "16"))
+    assert max(small.patch) == 8 and max(large.patch) == 16 and small.batch > large.batch
+
+
+def test_sequences_with_cases_that_lack_some(several: Path, toy_recipe: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    plan_dataset(several, runs, PlanRequest(recipe=str(toy_recipe), device="cpu"))
+    request = asked(kind="sequences", arms=("T2", "T1", "T2+T1"), folds=(0, 1, 2), configuration=None, steps=2)
+    done = run_study(several, runs, request)
+    assert done.report is not None
+    text = done.report.read_text()
+    # the case that fold 1 keeps out lacks T1: no network for T1 can segment it, and none is judged by it
+    assert "(folds 0, 1, 2)" in text and "Not complete" not in text
+    assert "3 cases of 3 subjects" in text and "1 case(s) that some arm could not be scored on" in text
+    alone = RunFolder(done.folder / "T1")
+    assert alone.read_reading() == Reading(channels="T1", allow_missing=True)
+    assert alone.read_plan().channels == ("T1",) and alone.read_plan().configuration().presence is None
+    scored = {case for fold in read_folds(alone.splits) for case in fold.validation}
+    assert scored == {"case_0", "case_1", "case_3", "case_5"}
+    both = RunFolder(done.folder / "T2+T1").read_plan().configuration()
+    assert both.optional_channels == (1,) and both.network.in_channels == 3
+
+
+def test_questions_are_asked_for_every_kind() -> None:
+    assert set(workflow_study.QUESTIONS) == {"ablation", "sequences", "dimensions", "patches"}
