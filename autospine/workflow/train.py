@@ -34,9 +34,9 @@ from autospine.workflow.validate import segmentation_writer, validate_fold
 if TYPE_CHECKING:
     import torch
 
+    from autospine.training.epochs import FitProgress, FitResult
     from autospine.training.initial import CarriedOver
     from autospine.training.log import EpochRecord
-    from autospine.training.loop import FitProgress, FitResult
 
 
 METRICS = "metrics.json"
