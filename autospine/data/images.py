@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from autospine.data.dataset import find_inputs, open_dataset
-from autospine.data.layouts import LAYOUTS
+from autospine.data.layouts import LAYOUTS, bids, manifest
 from autospine.data.layouts.folders import IMAGES, MASKS
 from autospine.data.layouts.masks import MaskKindError
 from autospine.data.layouts.naming import subjects_of
@@ -94,11 +94,27 @@ def _open(root: Path, channels: Sequence[str], optional: Collection[int], readin
             return open_dataset(root, reading, labelled=False)
         except MaskKindError as fault:  # no mask is opened: whichever
             return open_dataset(root, replace(reading, masks=fault.kinds[0]), labelled=False)
-    except DataError as fault:
+    except DataError:
+        masked = _without_masks(root, channels, reading)
+        if masked is not None:
+            return masked
         plain = _plain_folder(root)
         if plain is None:
-            raise fault
+            raise
     return _inputs(plain, dataset_name(root), channels, optional, reading)
+
+
+def _without_masks(root: Path, channels: Sequence[str], reading: Reading) -> Dataset | None:
+    """The dataset of a layout that says which image is of whom, and has no masks; None where it is none."""
+    if manifest.evidence(root):
+        contents = manifest.read(root, reading, labelled=False)
+    elif root.is_dir() and bids.evidence(root):
+        contents = bids.read_images(root, channels, reading.allow_missing)
+    else:
+        return None
+    subjects = subjects_of([case.name for case in contents.cases], None)
+    cases = tuple(replace(case, subject=case.subject or subjects[case.name]) for case in contents.cases)
+    return Dataset(dataset_name(root), root, contents.channels, (), cases)
 
 
 def _plain_folder(root: Path) -> Path | None:

@@ -61,15 +61,38 @@ def beside(root: Path) -> Path:
     return root
 
 
+def table(root: Path) -> Path:
+    plain(root / "scans")
+    (root / "manifest.csv").write_text("case,T2\na,scans/a.nii.gz\nb,scans/b.nii.gz\n")
+    return root
+
+
 @pytest.mark.parametrize(
     "make",
-    [lambda root: nnunet(root, ("T2",)), without_masks, plain, beside, lambda root: plain(root / "images").parent],
+    [
+        lambda root: nnunet(root, ("T2",)),
+        without_masks,
+        plain,
+        beside,
+        table,
+        lambda root: plain(root / "images").parent,
+    ],
 )
 def test_masks_are_not_needed(tmp_path: Path, make: Callable[[Path], Path]) -> None:
     """Nor is one of several kinds of them chosen."""
     images = found(make(tmp_path / "mine"))
     assert names(images) == ["a", "b"]
     assert (images.dataset.name, images.order, images.test) == ("mine", (0,), frozenset())
+
+
+def test_sessions_that_show_what_is_wanted(tmp_path: Path) -> None:
+    for session in ("sub-1/anat/sub-1_T2w", "sub-1/anat/sub-1_T1w", "sub-2/anat/sub-2_T2w", "sub-3/anat/sub-3_T1w"):
+        write(tmp_path / "mine" / f"{session}.nii.gz")
+    images = found(tmp_path / "mine", ("T2w",))
+    assert [(case.name, case.subject) for case in images.dataset.cases] == [("sub-1", "sub-1"), ("sub-2", "sub-2")]
+    assert [len(case.files) for case in found(tmp_path / "mine", ("T1w", "T2w")).dataset.cases] == [2]
+    with pytest.raises(DataError, match="2 channels"):
+        found(tmp_path / "mine", ("STIR",), optional=(0,))
 
 
 def test_no_mask_is_opened(tmp_path: Path) -> None:
