@@ -219,6 +219,41 @@ def train(
 
 @app.command()
 @reported
+def pretrain(
+    images: Annotated[
+        list[Path], typer.Argument(metavar="IMAGES...", help="Datasets or folders of images; masks are not needed.")
+    ],
+    dataset: Annotated[
+        Path | None,
+        typer.Option("--for", metavar="DATASET", help="Whose planned network is pretrained; the first of IMAGES."),
+    ] = None,
+    fold: Annotated[
+        int | None,
+        typer.Option(min=0, metavar="FOLD", help="The fold that is to start from it; any if not given."),
+    ] = None,
+    configuration: Annotated[
+        str | None, typer.Option("--configuration", "-c", help="2d, 3d_fullres, ...; the plan's default if not given.")
+    ] = None,
+    budget: Budget = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs instead of the plan's.")] = None,
+    device: Device = "auto",
+    workers: Annotated[int | None, typer.Option(min=0, help="Processes that build batches.")] = None,
+    runs: Runs = Path("runs"),
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Throw an earlier pretraining away.")] = False,
+) -> None:
+    """Teach the planned network's encoder from images alone, or go on with it. Then: train --init."""
+    from autospine.cli.show import TerminalProgress, console
+    from autospine.workflow.pretrain import PretrainRequest, pretrain_images
+
+    if budget is not None and epochs is not None:
+        raise typer.BadParameter("give --budget or --epochs, not both")
+    request = PretrainRequest(configuration, fold, budget, epochs, device, workers, overwrite)
+    done = pretrain_images(images, dataset or images[0], runs, request, progress=TerminalProgress())
+    console.print(f"Written: {done.folder}. Next: {done.next_command}", soft_wrap=True, markup=False, highlight=False)
+
+
+@app.command()
+@reported
 def predict(
     source: Annotated[Path, typer.Argument(metavar="IN", help="An image, or a folder of images.")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="A file for one image, else a folder.")],

@@ -36,10 +36,11 @@ from autospine.data.volume import IMAGE_SUFFIXES, is_series, read_channels, read
 from autospine.errors import DataError
 
 
-def open_dataset(root: Path, reading: Reading = Reading()) -> Dataset:
+def open_dataset(root: Path, reading: Reading = Reading(), *, labelled: bool = True) -> Dataset:
     """The dataset at `root`: a folder in whichever layout it has, or a table of files.
 
-    Headers are read where files have to be told apart; voxels only where nothing names the labels.
+    Headers are read where files have to be told apart; voxels only where nothing names the labels. With `labelled` off
+    no mask is opened, and where nothing names the labels there are none.
 
     Raises:
         DataError: no layout fits, or several; or what is there is not what its layout asks for.
@@ -76,7 +77,8 @@ def open_dataset(root: Path, reading: Reading = Reading()) -> Dataset:
     )
     named = contents.labels
     if named is None:
-        named = Declared(_classes_of_masks([case.label for case in cases if case.label is not None], root))
+        masks = [case.label for case in cases if case.label is not None and labelled]
+        named = Declared(_classes_of_masks(masks, root))
     return Dataset(
         name=dataset_name(root),
         root=root,

@@ -8,18 +8,15 @@
         <case>.locations.npz       voxels of each class, for sampling
         <case>.properties.json     the key and the way back; written last, so a case that has it is whole
 
-The key hashes everything preparation depends on: another key, another store. Opening needs numpy alone.
+The key hashes everything preparation depends on: another key, another store. Opening needs numpy alone. A store of
+images alone (`preprocessing.images`) has of each case its image and properties, and no list: what is whole is there.
 """
 
 from __future__ import annotations
 
 import errno
-import multiprocessing
-import signal
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,8 +25,9 @@ import numpy as np
 import numpy.typing as npt
 
 from autospine.data.files import atomic_path, json_digest, read_json, write_json
-from autospine.errors import AutospineError, DataError, OutputError, PlanError
+from autospine.errors import DataError, OutputError, PlanError
 from autospine.planning.plan import Configuration, IntensityPlan, Plan
+from autospine.preprocessing.jobs import Progress, run_jobs
 from autospine.preprocessing.memory import bounded_workers
 from autospine.preprocessing.prepare import CaseProperties, class_locations, prepare_case, without_unlabelled_slices
 
@@ -39,9 +37,6 @@ if TYPE_CHECKING:
 
 FORMAT = 3
 """Grows when the files or the numbers in them change their meaning; part of the key."""
-
-Progress = Callable[[str, int, int], None]
-"""Called with a case's name, the cases that are done and their total."""
 
 _SUFFIXES = (".image.npy", ".label.npy", ".reference.npy", ".locations.npz", ".properties.json")
 _SEED = 1234
@@ -56,7 +51,7 @@ class StoredCase:
     image: npt.NDArray[np.float32]
     """(C, a0, a1, a2), planned axes."""
     label: npt.NDArray[np.uint8]
-    """(a0, a1, a2) class indices."""
+    """(a0, a1, a2) class indices; 0 throughout where the image alone was prepared, and takes no memory."""
     reference: npt.NDArray[np.uint8]
     """(Z, Y, X) class indices on the canonical native grid."""
     properties: CaseProperties
@@ -74,18 +69,26 @@ class Store:
         if content is None:
             raise PlanError(str(self.root), "no prepared cases", "a folder that `autospine train` prepared", _REMEDY)
         self.key: str = content["key"]
-        self.names: tuple[str, ...] = tuple(sorted(name for name, labelled in content["cases"].items() if labelled))
-        """Labelled cases, sorted; the others are not prepared."""
+        self.images_alone: bool = content.get("images_alone") is True
+        """Whether of its cases the images alone were prepared."""
+        found = (name for name, labelled in content["cases"].items() if labelled)
+        if self.images_alone:
+            ending = _SUFFIXES[-1]
+            found = (path.name.removesuffix(ending) for path in self.root.glob(f"[!.]*{ending}"))
+        self.names: tuple[str, ...] = tuple(sorted(found))
+        """Labelled cases, sorted; the others are not prepared. Of images alone, all that are there."""
 
     def open(self, name: str) -> StoredCase:
         """The case called `name`; one that is not there or damaged raises `PlanError`."""
         if name not in self.names:
             raise PlanError(str(self.root), f"no prepared case {name!r}", f"one of {', '.join(self.names)}", _REMEDY)
-        image, label, reference, locations, properties = _case_files(self.root, name)
+        image, label, reference, locations, properties = case_files(self.root, name)
         try:
             written = read_json(properties, PlanError)
             if written["key"] != self.key:
                 raise ValueError("prepared for another plan")
+            if self.images_alone:
+                return _without_label(np.load(image, mmap_mode="r", allow_pickle=False), written)
             with np.load(locations, allow_pickle=False) as archive:
                 voxels = {int(value): archive[value] for value in archive.files}
             return StoredCase(
@@ -102,6 +105,14 @@ class Store:
                 raise OutputError(str(self.root), "too many files are open in this process", remedy=remedy) from fault
             found = f"the prepared case {name!r} is missing or damaged ({fault})"
             raise PlanError(str(self.root), found, "whole files", _REMEDY) from fault
+
+
+def _without_label(image: npt.NDArray[np.float32], written: dict[str, Any]) -> StoredCase:
+    """A case of which the `image` alone was prepared."""
+    properties = CaseProperties.from_json(written)
+    nothing = np.zeros((), np.uint8)
+    label, reference = (np.broadcast_to(nothing, shape) for shape in (image.shape[1:], properties.canonical_shape))
+    return StoredCase(properties.name, image, label, reference, properties, {})
 
 
 def stored_key(plan: Plan, configuration: Configuration) -> str:
@@ -164,11 +175,8 @@ def prepare_dataset(
     """
     root = Path(root)
     key = stored_key(plan, configuration)
-    index = _read_index(root, damaged_is_missing=True)
-    if index is None or index["key"] != key:
-        _empty(root)
     labelled = {case.name: case.label is not None for case in dataset.cases}
-    write_json(root / "store.json", {"key": key, "cases": labelled})
+    begin_store(root, {"key": key, "cases": labelled})
     cases = [case for case in dataset.cases if labelled[case.name]]
     missing = [case for case in cases if not _is_whole(root, case.name, key)]
     known = {} if fingerprint is None else {found.case: found for found in fingerprint.cases}
@@ -187,13 +195,20 @@ def prepare_dataset(
     ]
     if workers is None:
         workers = bounded_workers([case.files for case in missing], configuration)
-    workers = min(workers, len(jobs))
-    done = len(cases) - len(missing)
-    with closing(_run_here(jobs) if workers <= 1 else _run_in_processes(jobs, workers)) as names:
-        for name in names:
-            done += 1
-            if progress is not None:
-                progress(name, done, len(cases))
+    run_jobs(_build, jobs, workers, len(cases) - len(missing), progress)
+    return open_prepared(root, key)
+
+
+def begin_store(root: Path, index: dict[str, Any]) -> None:
+    """Write the `index` of a store; one with another key that stands there is emptied first."""
+    standing = _read_index(root, damaged_is_missing=True)
+    if standing is None or standing["key"] != index["key"]:
+        _empty(root)
+    write_json(root / "store.json", index)
+
+
+def open_prepared(root: Path, key: str) -> Store:
+    """The store that was just prepared; `PlanError` where another training has emptied it meanwhile."""
     store = Store(root)
     if store.key != key:
         found = "prepared for another plan by another training at the same time"
@@ -216,8 +231,8 @@ class _Job:
     """What the plan was made from."""
 
 
-def _build(job: _Job) -> str:
-    """Prepare and write one case; its name."""
+def _build(job: _Job) -> None:
+    """Prepare and write one case."""
     from autospine.data.dataset import load_case  # reads images; a process that only opens the store does not
 
     loaded = load_case(job.dataset, job.case)
@@ -233,7 +248,7 @@ def _build(job: _Job) -> str:
         found = "the image or its mask is not the one that the plan was made from"
         remedy = "run `autospine plan DATASET --overwrite` for the data as they are now"
         raise DataError(str(job.case.files[0].parent), found, "the same files as when it was planned", remedy)
-    image, prepared_label, reference, locations, properties = _case_files(job.root, name)
+    image, prepared_label, reference, locations, properties = case_files(job.root, name)
     properties.unlink(missing_ok=True)  # another plan's may stand there, and would vouch for half of this one
     for path, array in ((image, prepared.image), (prepared_label, prepared.label), (reference, label)):
         with atomic_path(path) as temporary:
@@ -242,72 +257,25 @@ def _build(job: _Job) -> str:
     with atomic_path(locations) as temporary:
         np.savez(temporary, **{str(value): found for value, found in voxels.items()})  # type: ignore[arg-type]
     write_json(properties, {"key": job.key, **prepared.properties.to_json()})
-    return name
 
 
-def _run_here(jobs: Sequence[_Job]) -> Generator[str, None, None]:
-    """Each job in this process; yields the names of what is done."""
-    for job in jobs:
-        try:
-            name = _build(job)
-        except Exception as fault:
-            raise _named(fault, job.case.name) from fault
-        yield name
-
-
-def _run_in_processes(jobs: Sequence[_Job], workers: int) -> Generator[str, None, None]:
-    """The jobs shared out to processes; yields the names as they are done."""
-    # fresh interpreters: forking a process in which torch has started threads can hang
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_initialise_worker)
-    try:
-        running: dict[Future[str], str] = {pool.submit(_build, job): job.case.name for job in jobs}
-        for future in as_completed(running):
-            try:
-                name = future.result()
-            except BrokenProcessPool as fault:
-                found = f"a process that prepared cases for {jobs[0].root} was ended, most often for lack of memory"
-                remedy = "try again with fewer workers (1 needs least); what is done so far is kept"
-                raise DataError(jobs[0].dataset.name, found, remedy=remedy) from fault
-            except Exception as fault:
-                raise _named(fault, running[future]) from fault
-            yield name
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _initialise_worker() -> None:
-    """One thread for matrix products, and Ctrl-C left to the parent, which ends its workers itself."""
-    import threadpoolctl  # type: ignore[import-untyped]  # comes with scikit-learn
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # products of a few small matrices gain nothing from threads that the neighbouring workers want as well
-    threadpoolctl.threadpool_limits(1)
-
-
-def _named(fault: Exception, case: str) -> Exception:
-    """`fault` with the case's name in it: the user's faults keep their kind, ours keep their traceback."""
-    if isinstance(fault, AutospineError):
-        where = fault.where if case in fault.where else f"{case}: {fault.where}"
-        return type(fault)(where, fault.found, fault.expected, fault.remedy)
-    if isinstance(fault, MemoryError):
-        remedy = "close other programs or try again with fewer workers; what is done so far is kept"
-        return DataError(case, "memory ran out while the case was prepared", remedy=remedy)
-    return RuntimeError(f"case {case!r} could not be prepared: {fault!r}")
-
-
-def _case_files(root: Path, name: str) -> list[Path]:
+def case_files(root: Path, name: str) -> list[Path]:
     """Image, label, reference, locations, properties of a case."""
     return [root / f"{name}{suffix}" for suffix in _SUFFIXES]
 
 
 def _is_whole(root: Path, name: str, key: str) -> bool:
     """Whether all files of a case are there, for this key."""
-    files = _case_files(root, name)
+    files = case_files(root, name)
     if not all(path.is_file() for path in files):
         return False
+    return has_key(files[-1], key)
+
+
+def has_key(properties: Path, key: str) -> bool:
+    """Whether the properties of a case are there, for this key."""
     try:
-        content = read_json(files[-1], PlanError)
+        content = read_json(properties, PlanError)
     except PlanError:
         return False
     return isinstance(content, dict) and content.get("key") == key

@@ -146,8 +146,8 @@ def _rotation(axis: int, angle: float) -> npt.NDArray[np.float64]:
 class IntensityAugmentation:
     """Noise, blur, brightness, contrast, low resolution, gamma and mirroring of a whole batch."""
 
-    def __init__(self, configuration: Configuration) -> None:
-        """Build the transforms once."""
+    def __init__(self, configuration: Configuration, *, mirror_only: bool = False) -> None:
+        """Build the transforms once; `mirror_only` leaves the intensities as they are."""
         training = configuration.training
         self._channels = configuration.image_channels
         self._slices = 2 * configuration.neighbours + 1
@@ -171,17 +171,16 @@ class IntensityAugmentation:
             blur = _PerStack(P_BLUR, partial(augment_gaussian_blur, sigma_range=BLUR_SIGMA, **shared))
             zoom = {"zoom_range": LOW_RESOLUTION_ZOOM, "order_downsample": 0, "order_upsample": 3}
             coarsen = _PerStack(P_LOW_RESOLUTION, partial(augment_linear_downsampling_scipy, **zoom, **shared))
-        self._intensity = Compose(
-            [
-                GaussianNoiseTransform(p_per_sample=0.1),
-                blur,
-                BrightnessMultiplicativeTransform((0.75, 1.25), p_per_sample=0.15),
-                ContrastAugmentationTransform((0.75, 1.25), p_per_sample=0.15),
-                coarsen,
-                GammaTransform((0.7, 1.5), invert_image=True, per_channel=True, retain_stats=True, p_per_sample=0.1),
-                GammaTransform((0.7, 1.5), invert_image=False, per_channel=True, retain_stats=True, p_per_sample=0.3),
-            ]
-        )
+        changes: list[Any] = [
+            GaussianNoiseTransform(p_per_sample=0.1),
+            blur,
+            BrightnessMultiplicativeTransform((0.75, 1.25), p_per_sample=0.15),
+            ContrastAugmentationTransform((0.75, 1.25), p_per_sample=0.15),
+            coarsen,
+            GammaTransform((0.7, 1.5), invert_image=True, per_channel=True, retain_stats=True, p_per_sample=0.1),
+            GammaTransform((0.7, 1.5), invert_image=False, per_channel=True, retain_stats=True, p_per_sample=0.3),
+        ]
+        self._intensity = Compose([] if mirror_only else changes)
         sides = (
             configuration.sides if configuration.sides and configuration.sides.axis in training.mirror_axes else None
         )

@@ -57,7 +57,7 @@ def load_checkpoint(folder: Path, identity: str, device: torch.device) -> Checkp
     path = folder / CHECKPOINT
     if not path.exists():
         return None
-    remedy = "delete this fold's folder, or run train with --overwrite, to start anew"
+    remedy = "delete its folder, or give --overwrite, to start anew"
     try:
         content = torch.load(path, map_location=device, weights_only=True)
         history = tuple(EpochRecord.from_dict(record) for record in content.pop("history"))

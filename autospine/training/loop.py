@@ -1,14 +1,13 @@
-"""`fit`: one visible loop that trains one fold of one configuration.
+"""`fit`: trains one fold of one configuration to segment.
 
-Nothing is called back into and nothing is subclassed: what a training does stands here from top to bottom.
-It needs the store of prepared cases and torch; it reads no image file.
+What is learnt stands here: the batches, the loss, what is held out and where the weights begin. The steps are those of
+every training (`epochs.run_epochs`). It needs the store of prepared cases and torch; it reads no image file.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -16,54 +15,17 @@ from torch import Tensor, nn
 
 from autospine.data.files import json_digest
 from autospine.data.folds import Fold
-from autospine.errors import AutospineError, Stopped
 from autospine.losses.regions import Membership
 from autospine.networks.device import autocast
 from autospine.planning.plan import Configuration, configuration_to_dict
 from autospine.preprocessing.previous import PreviousStage
 from autospine.preprocessing.store import Store
-from autospine.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, save_weights
+from autospine.training.epochs import FitProgress, FitResult, run_epochs
 from autospine.training.initial import CarriedOver, InitialWeights, start_from
-from autospine.training.interrupt import StopRequest
-from autospine.training.log import EpochRecord, write_history
+from autospine.training.log import EpochRecord
 from autospine.training.peak import PeakMemory
 from autospine.training.sampler import IGNORE, PatchBatches, batches_from
-from autospine.training.schedule import Clock, Schedule
-from autospine.training.step import WARM_UP_STEPS, Stepper
-
-CHECKPOINT_EVERY_S = 120.0
-"""Seconds between checkpoints: what a kill can lose."""
-LOSS_EVERY_STEPS = 10
-"""Steps between two readings of the loss for display: each reading makes the host wait for the device."""
-
-
-@dataclass(frozen=True)
-class FitProgress:
-    """What a progress bar shows after a step."""
-
-    progress: float
-    """Share of the training done, 0 to 1."""
-    step: int
-    seconds: float
-    loss: float | None
-    """Mean training loss since the epoch began."""
-    dice: float | None
-    """Mean Dice over what is segmented after the last epoch."""
-
-
-@dataclass(frozen=True)
-class FitResult:
-    """How a training ended."""
-
-    step: int
-    seconds: float
-    history: tuple[EpochRecord, ...]
-    seconds_per_step: float | None
-    """Mean over the steps of this call after the first two, without validation and checkpoints; None where there are
-    none."""
-    peak_memory_bytes: int | None
-    """CUDA: the allocator's peak. CPU: by how much the process grew in this call; None where unknown or no step was
-    made."""
+from autospine.training.step import Stepper
 
 
 def fit(
@@ -104,109 +66,36 @@ def fit(
     """
     memory = PeakMemory(device)  # before there is a network: its weights count
     training = configuration.training
-    schedule = Schedule(training)
     torch.manual_seed(training.seed)
     stepper = Stepper.of(configuration, device)
-    network, optimiser, scaler = stepper.network, stepper.optimiser, stepper.scaler
-
-    identity = training_identity(configuration, store, fold, previous, initial)
-    step, history, seconds = 0, [], 0.0
-    summed, counted = torch.zeros((), device=device), 0  # losses of the epoch under way
-    resumed = load_checkpoint(folder, identity, device)
-    if resumed is not None:
-        network.load_state_dict(resumed.network)
-        optimiser.load_state_dict(resumed.optimiser)
-        if scaler.is_enabled():
-            scaler.load_state_dict(resumed.scaler)
-        step, seconds, history = resumed.step, resumed.seconds, list(resumed.history)
-        summed, counted = resumed.summed_loss, resumed.counted
-    elif initial is not None:
-        on_start(start_from(network, initial))
-    del resumed  # a second copy of the weights
-
-    pin = device.type == "cuda"
-    batches = iter(
-        batches_from(
-            PatchBatches(store, fold.train, configuration, augment=True, seed=training.seed, previous=previous),
-            step,
-            workers,
-            pin,
-        )
-    )
     held_out = PatchBatches(
         store, fold.validation, configuration, augment=False, seed=training.seed + 1, previous=previous
     )
     held_out.check_cases()
     overlaps_of = Overlaps(configuration).to(device)
 
-    def save() -> None:
-        state = Checkpoint(
-            network.state_dict(),
-            optimiser.state_dict(),
-            scaler.state_dict(),
-            step,
-            clock.seconds,
-            tuple(history),
-            summed,
-            counted,
-            identity,
-        )
-        save_checkpoint(folder, state)
+    def batches(first: int) -> Iterator[Sequence[Tensor]]:
+        drawn = PatchBatches(store, fold.train, configuration, augment=True, seed=training.seed, previous=previous)
+        return iter(batches_from(drawn, first, workers, pin=device.type == "cuda"))
 
-    clock = Clock(seconds)
-    saved_at = clock.seconds
-    first, in_steps = step, 0.0
-    with StopRequest() as stop:
-        while schedule.progress(step, clock.seconds) < 1:
-            network.train()
-            shown: float | None = None
-            for _ in range(training.steps_per_epoch - step % training.steps_per_epoch):
-                began = clock.seconds
-                rate = schedule.learning_rate(schedule.progress(step, clock.seconds))
-                for group in optimiser.param_groups:
-                    group["lr"] = rate
-                image, target = (part.to(device, non_blocking=True) for part in next(batches))
-                loss = stepper.step(image, target)
-                step += 1
-                summed, counted = summed + loss, counted + 1
+    def begin() -> None:
+        if initial is not None:
+            on_start(start_from(stepper.network, initial))
 
-                if counted % LOSS_EVERY_STEPS == 0 or device.type == "cpu":
-                    shown = float(summed) / counted
-                if step - first > WARM_UP_STEPS:
-                    in_steps += clock.seconds - began
-                on_step(_progress(schedule, step, clock.seconds, shown, history))
-                if schedule.progress(step, clock.seconds) >= 1:
-                    break
-                if step % training.steps_per_epoch == 0:
-                    continue  # stopped or saved here, the epoch would lose its line in the history
-                if stop.requested:
-                    save()
-                    raise Stopped(f"stopped after {step} steps; the same command goes on from there")
-                if clock.seconds - saved_at > CHECKPOINT_EVERY_S:
-                    save()
-                    saved_at = clock.seconds
-
-            train_loss = float(summed) / counted
-            summed, counted = torch.zeros((), device=device), 0
-            if not math.isfinite(train_loss):
-                remedy = "lower training.learning_rate in plan.toml and train this fold with --overwrite"
-                raise AutospineError(
-                    str(folder), f"the loss became {train_loss} by step {step}", "a finite loss", remedy
-                )
-            validation_loss, dice = _validate(stepper, overlaps_of, held_out, training.validation_steps, device)
-            record = EpochRecord(len(history), step, clock.seconds, rate, train_loss, validation_loss, dice)
-            history.append(record)
-            write_history(folder, history, classes)
-            on_epoch(record)
-            if stop.requested:
-                save()
-                raise Stopped(f"stopped after {step} steps; the same command goes on from there")
-
-    save_weights(folder, network)
-    save()
-    timed = step - first - WARM_UP_STEPS
-    per_step = in_steps / timed if timed > 0 else None
-    return FitResult(step, clock.seconds, tuple(history), per_step, memory.peak_bytes() if step > first else None)
+    return run_epochs(
+        training,
+        stepper,
+        batches,
+        folder,
+        identity=training_identity(configuration, store, fold, previous, initial),
+        classes=classes,
+        device=device,
+        memory=memory,
+        begin=begin,
+        validate=lambda: _validate(stepper, overlaps_of, held_out, training.validation_steps, device),
+        on_step=on_step,
+        on_epoch=on_epoch,
+    )
 
 
 def training_identity(
@@ -225,13 +114,6 @@ def training_identity(
     content += [previous.key] if previous is not None else []
     content += [initial.digest] if initial is not None else []
     return json_digest(content)
-
-
-def _progress(
-    schedule: Schedule, step: int, seconds: float, loss: float | None, history: list[EpochRecord]
-) -> FitProgress:
-    dice = history[-1].mean_dice if history else None
-    return FitProgress(schedule.progress(step, seconds), step, seconds, loss, dice)
 
 
 @torch.inference_mode()

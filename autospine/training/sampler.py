@@ -16,7 +16,7 @@ bring one more, 1 where they are there; some are left out at random, so that the
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +41,7 @@ MOST_OPEN = 48
 training has its validation cases open beside those that it trains on."""
 
 Batch = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
+B = TypeVar("B", covariant=True)
 
 
 class CaseSource(Protocol):
@@ -69,8 +70,9 @@ class PatchBatches(Dataset[Batch]):
         augment: bool,
         seed: int,
         previous: PreviousSource | None = None,
+        intensity: bool = True,
     ):
-        """Sample from `cases` of `store`; `augment` switches every random transform.
+        """Sample from `cases` of `store`; `augment` switches every random transform, `intensity` those of intensities.
 
         `previous` has the previous stage's segmentations of these cases, where the configuration takes them.
         """
@@ -80,7 +82,7 @@ class PatchBatches(Dataset[Batch]):
         self.cases = cases
         self._configuration = configuration
         self._patch = planned_patch(configuration)
-        self._intensity = IntensityAugmentation(configuration) if augment else None
+        self._intensity = IntensityAugmentation(configuration, mirror_only=not intensity) if augment else None
         self._seed = seed
         self._previous = previous
         self._open: dict[str, tuple[StoredCase, npt.NDArray[np.uint8] | None]] = {}
@@ -268,7 +270,17 @@ class _Steps(Sampler[int]):
             step += 1
 
 
-def batches_from(dataset: PatchBatches, first: int, workers: int, pin: bool) -> DataLoader[Batch]:
+class Batches(Protocol[B]):
+    """Batch `step` of a training, from cases that can be checked before it begins."""
+
+    def check_cases(self) -> None:
+        """Raise what a case that cannot be opened raises."""
+
+    def __getitem__(self, step: int) -> B:
+        """The batch of this step, arrays of which the first is the image."""
+
+
+def batches_from(dataset: Batches[B], first: int, workers: int, pin: bool) -> DataLoader[B]:
     """An endless loader of batches from step `first` on; `workers` processes build them ahead.
 
     Raises:
@@ -276,7 +288,7 @@ def batches_from(dataset: PatchBatches, first: int, workers: int, pin: bool) -> 
     """
     dataset.check_cases()
     return DataLoader(
-        dataset,
+        cast(Dataset[B], dataset),
         batch_size=None,
         sampler=_Steps(first),
         num_workers=workers,

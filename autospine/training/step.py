@@ -11,7 +11,7 @@ from autospine.losses.build import build_loss
 from autospine.networks.build import build_network
 from autospine.networks.device import autocast, autocast_dtype
 from autospine.networks.unet import UNet
-from autospine.planning.plan import Configuration
+from autospine.planning.plan import Configuration, TrainingPlan
 from autospine.training.schedule import build_optimiser
 
 WARM_UP_STEPS = 2
@@ -33,20 +33,25 @@ class Stepper:
     def of(cls, configuration: Configuration, device: torch.device) -> Stepper:
         """As `configuration` plans it; the weights are torch's next random ones."""
         network = build_network(configuration.network, configuration.patch).to(device)
-        loss_of = build_loss(configuration.loss, len(network.heads), configuration.regions).to(device)
-        optimiser = build_optimiser(network, configuration.training)
-        scaler = torch.amp.GradScaler(device.type, enabled=autocast_dtype(device) is torch.float16)
-        return cls(network, loss_of, optimiser, scaler, configuration.training.clip_norm)
+        loss_of = build_loss(configuration.loss, len(network.heads), configuration.regions)
+        return cls.around(network, loss_of, configuration.training, device)
 
-    def step(self, image: Tensor, target: Tensor) -> Tensor:
-        """The loss, a scalar without gradient, of `image` (B, C, *patch) and `target` (B, *patch) after an update.
+    @classmethod
+    def around(cls, network: UNet, loss_of: nn.Module, training: TrainingPlan, device: torch.device) -> Stepper:
+        """With a `network` that is on `device`, and a loss of its outputs and the targets of a batch."""
+        optimiser = build_optimiser(network, training)
+        scaler = torch.amp.GradScaler(device.type, enabled=autocast_dtype(device) is torch.float16)
+        return cls(network, loss_of.to(device), optimiser, scaler, training.clip_norm)
+
+    def step(self, image: Tensor, *targets: Tensor) -> Tensor:
+        """The loss, a scalar without gradient, of `image` (B, C, *patch) and what the loss takes, after an update.
 
         The learning rate is the optimiser's; gradients are clipped at the norm `clip_norm`.
         """
         self.optimiser.zero_grad(set_to_none=True)
         with autocast(image.device):
             outputs = self.network(image)
-        loss: Tensor = self.loss_of(outputs, target)
+        loss: Tensor = self.loss_of(outputs, *targets)
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self.scaler.unscale_(self.optimiser)
         nn.utils.clip_grad_norm_(self.network.parameters(), self.clip_norm)

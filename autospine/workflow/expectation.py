@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from autospine.planning.plan import ExpectedPlan
 
 if TYPE_CHECKING:
-    from autospine.training.loop import FitResult
+    from autospine.training.epochs import FitResult
 
 
 @dataclass(frozen=True)

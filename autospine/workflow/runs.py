@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -19,6 +20,9 @@ from autospine.planning.plan_file import read_plan_file
 PREPARED = "prepared"
 RECORD = "run.toml"
 """In the folder of a fold: what it was trained with and what that took; where it stands, the training has ended."""
+
+REMOVED = ".removed-"
+"""Begins the name of a training's folder that is being removed."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,15 @@ class RunFolder:
     def fold(self, configuration: str, fold: int) -> Path:
         """The folder of one trained fold."""
         return self.model(configuration) / f"fold_{fold}"
+
+    def pretrained(self, configuration: str, fold: int | None) -> Path:
+        """The folder of pretrained weights: for one fold, or for any."""
+        return self.root / "pretrained" / (configuration if fold is None else f"{configuration}_fold_{fold}")
+
+    @property
+    def digests(self) -> Path:
+        """`digests.json`: of images that pretrainings have read."""
+        return self.root / "digests.json"
 
     def read_plan(self) -> Plan:
         """The plan that stands here.
@@ -145,8 +158,26 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        remedy = "restore it, or train this fold with --overwrite"
+        remedy = "restore it, or give --overwrite to train anew"
         raise PlanError(str(path), f"cannot be read ({error})", "the file that train wrote", remedy) from error
+
+
+def remove_training(folder: Path) -> None:
+    """Remove a training's folder; renamed first, so that an interrupted removal leaves no half of a training.
+
+    Raises:
+        OutputError: it cannot be removed.
+    """
+    for left in folder.parent.glob(f"{REMOVED}{folder.name}-*"):  # by an interrupted removal
+        shutil.rmtree(left, ignore_errors=True)
+    if folder.exists():
+        doomed = folder.with_name(f"{REMOVED}{folder.name}-{os.getpid()}")
+        try:
+            folder.rename(doomed)
+            shutil.rmtree(doomed)
+        except OSError as error:
+            found = f"cannot be removed ({error.strerror or error})"
+            raise OutputError(str(folder), found, remedy="check the permissions of this folder") from error
 
 
 def find_model(runs: Path) -> Path:

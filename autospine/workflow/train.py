@@ -2,46 +2,42 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import shutil
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autospine import __version__
-from autospine.data.files import read_json, write_json, write_text
+from autospine.data.files import read_json, write_json
 from autospine.data.folds import Fold, check_folds, group_cases, read_folds
 from autospine.data.structure import Reading
-from autospine.errors import DeviceError, OutputError, PlanError
+from autospine.errors import PlanError
 from autospine.planning.fingerprint import Fingerprint
 from autospine.planning.loss import fold_loss
 from autospine.planning.memory import training_memory_gb
 from autospine.planning.model import WEIGHTS, ModelCard, read_model, write_model, write_previous
-from autospine.planning.plan import Configuration, Plan
+from autospine.planning.plan import Plan
 from autospine.planning.validate import check_memory, renew_expected_memory
 from autospine.preprocessing.store import Store
 from autospine.workflow.cascade import find_out_of_fold, segment_out_of_fold
 from autospine.workflow.expectation import Comparison, compare_expected, describe_comparisons
-from autospine.workflow.plan import PlanRequest, plan_dataset
+from autospine.workflow.plan import PlanRequest
 from autospine.workflow.prepared import ensure_prepared
 from autospine.workflow.progress import Progress, Silent
-from autospine.workflow.runs import RECORD, RunFolder, read_record
+from autospine.workflow.record import write_record
+from autospine.workflow.request import enough_memory, plan_first, requested
+from autospine.workflow.runs import RunFolder, read_record, remove_training
+from autospine.workflow.seen import check_unseen, seen_images
 from autospine.workflow.validate import segmentation_writer, validate_fold
 
 if TYPE_CHECKING:
     import torch
 
+    from autospine.training.epochs import FitProgress, FitResult
     from autospine.training.initial import CarriedOver
     from autospine.training.log import EpochRecord
-    from autospine.training.loop import FitProgress, FitResult
 
 
 METRICS = "metrics.json"
-REMOVED = ".removed-"
-"""Begins the name of a fold's folder that is being removed."""
 
 
 @dataclass(frozen=True)
@@ -98,12 +94,9 @@ def ensure_planned(dataset: Path, runs: Path, request: TrainRequest, progress: P
     run = RunFolder.of(runs, dataset)
     if run.plan.is_file():
         _check_reading(run, request.reading)
-        return run
-    progress.note("This dataset has not been planned: it is now, by the default recipe")
-    wanted = PlanRequest(budget_s=request.budget_s, device=request.device, reading=request.reading)
-    planned = plan_dataset(dataset, runs, wanted, progress=progress)
-    first, why = planned.plan.default, planned.plan.reasons.get("default", "")
-    progress.note(f"Written: {planned.folder.plan}, which says why. {first} goes first: {why}")
+    else:
+        wanted = PlanRequest(budget_s=request.budget_s, device=request.device, reading=request.reading)
+        plan_first(dataset, runs, wanted, progress)
     return run
 
 
@@ -151,17 +144,12 @@ def train_fold(
         OutputError: the run folder cannot be written.
         Stopped: the user stopped; the same call goes on.
     """
-    from autospine.networks.device import is_out_of_memory, resolve_device
+    from autospine.networks.device import resolve_device
 
     device = resolve_device(request.device)
     run = runs if isinstance(runs, RunFolder) else RunFolder.of(runs, dataset)
-    try:
+    with enough_memory(device):
         return _train_fold(dataset, fold, run, request, replaced_later, device, progress or Silent())
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        remedy = "plan for less with `autospine plan --memory 8GB --overwrite`, or close what else uses the device"
-        raise DeviceError(str(device), "not enough memory for this plan", remedy=remedy) from error
 
 
 def _train_fold(
@@ -184,7 +172,7 @@ def _train_fold(
     machine, name = step_machine(device), describe_device(device)
     # what was expected of other numbers than the plan's own is no measure of this training
     plan, edits = renew_expected_memory(run.read_plan(), machine)
-    configuration = _requested(plan, request)
+    configuration = requested(plan, request.configuration, request.budget_s, request.epochs)
     folds = read_folds(run.splits)
     split = folds[fold]
     run.check_writable()
@@ -209,8 +197,9 @@ def _train_fold(
             progress.note(f"No training case of fold {fold} has {name}: its network will not know what that shows")
     previous = None if source is None else source.stage
     initial = None if request.init is None else read_initial(request.init)
+    seen = [] if initial is None else seen_images(initial.path.parent)
     if initial is not None:
-        _check_unseen(initial.path.parent, plan, split)
+        check_unseen(initial.path.parent, plan.dataset, split, fingerprint)
         with torch.device("meta"):  # shapes alone: nothing of an earlier training is gone before they are known to fit
             check_fits(build_network(configuration.network, configuration.patch), initial)
     identity = training_identity(configuration, store, split, previous, initial)
@@ -229,7 +218,7 @@ def _train_fold(
         _check_card(model, card, replaced)
         if request.overwrite:
             for number in replaced:
-                _remove(run.fold(configuration.name, number))
+                remove_training(run.fold(configuration.name, number))
         write_model(model, card)  # last: a card must never describe weights that it does not belong to
         for note in edits:
             if note.startswith(f"{configuration.name} "):
@@ -258,7 +247,7 @@ def _train_fold(
         (folder / METRICS).unlink(missing_ok=True)
         if source is not None:
             write_previous(folder, source.weights)
-        _write_run_record(folder, plan, split, store, device, request, result, identity, comparisons)
+        _write_run_record(folder, plan, split, store, device, request, result, identity, comparisons, seen)
     if not split.validation:
         progress.note("This fold has no validation cases: nothing to score")
         return Trained(folder, None)
@@ -266,16 +255,6 @@ def _train_fold(
         scores = validate_fold(run.model(configuration.name), fold, split, store, write, device, progress, previous)
         write_json(folder / METRICS, scores.to_json())
     return Trained(folder, read_json(folder / METRICS))
-
-
-def _check_unseen(folder: Path, plan: Plan, split: Fold) -> None:
-    """Raise `PlanError` where weights from a fold's `folder` were trained on this fold's validation cases."""
-    record = read_record(folder) or {}
-    seen = record.get("split", {}).get("train", []) if record.get("data", {}).get("dataset") == plan.dataset else []
-    shared = sorted(set(seen) & set(split.validation))
-    if shared:
-        found = f"these weights were trained on {', '.join(shared[:6])}, which this fold is to be judged by"
-        raise PlanError(str(folder), found, "weights that have not seen them", "take those of the same fold")
 
 
 def _start_text(path: Path | None, taken: CarriedOver) -> str:
@@ -331,20 +310,6 @@ def _never_seen(fingerprint: Fingerprint, split: Fold) -> list[str]:
     ]
 
 
-def _remove(folder: Path) -> None:
-    """Remove a fold's folder; renamed first, so that an interrupted removal leaves no half of a training."""
-    for left in folder.parent.glob(f"{REMOVED}{folder.name}-*"):  # by an interrupted removal
-        shutil.rmtree(left, ignore_errors=True)
-    if folder.exists():
-        doomed = folder.with_name(f"{REMOVED}{folder.name}-{os.getpid()}")
-        try:
-            folder.rename(doomed)
-            shutil.rmtree(doomed)
-        except OSError as error:
-            found = f"cannot be removed ({error.strerror or error})"
-            raise OutputError(str(folder), found, remedy="check the permissions of this folder") from error
-
-
 def fold_numbers(text: str, dataset: Path, runs: Path) -> tuple[int, ...]:
     """The folds that `text` names: `all`, or one number.
 
@@ -359,16 +324,6 @@ def fold_numbers(text: str, dataset: Path, runs: Path) -> tuple[int, ...]:
     if not text.isdigit() or int(text) >= count:
         raise PlanError(f"FOLD {text}", "no such fold", f"a number from 0 to {count - 1}, or all", "choose one of them")
     return (int(text),)
-
-
-def _requested(plan: Plan, request: TrainRequest) -> Configuration:
-    configuration = plan.configuration(request.configuration)
-    training = configuration.training
-    if request.epochs is not None:
-        training = replace(training, epochs=request.epochs, budget_s=None)
-    if request.budget_s is not None:
-        training = replace(training, budget_s=request.budget_s)
-    return replace(configuration, training=training)
 
 
 def _step_text(state: FitProgress) -> str:
@@ -394,34 +349,18 @@ def _write_run_record(
     result: FitResult,
     identity: str,
     comparisons: Sequence[Comparison],
+    seen: Sequence[dict[str, Any]],
 ) -> None:
     """`run.toml`: what this fold was trained with and what it took; where it stands, the training has ended."""
-    import tomlkit
-
-    from autospine.networks.device import describe_device
-
-    record = tomlkit.document()
-    record["identity"] = identity
     flags = {**vars(request), **vars(request.reading)}
     del flags["reading"]
-    record["flags"] = {
-        key: str(value) if isinstance(value, Path) else value for key, value in flags.items() if value is not None
+    sources = {
+        "split": {"train": list(split.train), "validation": list(split.validation)},
+        "data": {"dataset": plan.dataset, "fingerprint": plan.fingerprint_hash, "prepared": store.key},
     }
-    record["split"] = {"train": list(split.train), "validation": list(split.validation)}
-    record["data"] = {"dataset": plan.dataset, "fingerprint": plan.fingerprint_hash, "prepared": store.key}
-    record["versions"] = {"python": platform.python_version(), "autospine": __version__} | {
-        name: version(name) for name in ("torch", "numpy", "scipy", "batchgenerators")
-    }
-    record["hardware"] = {"device": describe_device(device), "system": f"{platform.system()} {platform.machine()}"}
-    took: dict[str, float | int] = {
-        "steps": result.step,
-        "seconds": round(result.seconds, 1),
-    }
-    if result.seconds_per_step is not None:
-        took["seconds_per_step"] = round(result.seconds_per_step, 4)
-    if result.peak_memory_bytes is not None:
-        took["peak_memory_mib"] = round(result.peak_memory_bytes / 2**20)
-    record["result"] = took
+    more: dict[str, Any] = {}
     if comparisons:
-        record["expected"] = {item.key: item.expected for item in comparisons}
-    write_text(folder / RECORD, tomlkit.dumps(record))
+        more["expected"] = {item.key: item.expected for item in comparisons}
+    if seen:
+        more["images"] = list(seen)  # what starts from these weights is not to be judged by them, either
+    write_record(folder, identity, flags, sources, device, result, more)

@@ -15,8 +15,9 @@ from autospine.errors import AutospineError, PlanError, Stopped
 from autospine.planning.model import WEIGHTS
 from autospine.planning.plan import Configuration
 from autospine.preprocessing.store import Store
-from autospine.training import loop
-from autospine.training.loop import FitProgress, FitResult, fit
+from autospine.training import epochs, loop
+from autospine.training.epochs import FitProgress, FitResult
+from autospine.training.loop import fit
 
 FOLD = Fold(("a", "b"), ("c",))
 CLASSES = ("L1", "L2", "L3")
@@ -98,7 +99,7 @@ def test_a_training_says_what_it_took(
             return self._seconds
 
     monkeypatch.setattr(loop, "PeakMemory", Peak)
-    monkeypatch.setattr(loop, "Clock", Ticking)
+    monkeypatch.setattr(epochs, "Clock", Ticking)
     result = train(quick, small_store, tmp_path / "fold")
     # read at the beginning of a step, for its rate, and when it has ended
     assert result.seconds_per_step == 2.0

@@ -13,7 +13,8 @@ from autospine.errors import OutputError, PlanError
 from autospine.networks import device as devices
 from autospine.planning.model import MODEL, WEIGHTS
 from autospine.planning.plan_file import plan_to_toml
-from autospine.workflow import train
+from autospine.workflow import request as asking
+from autospine.workflow import runs as runs_module
 from autospine.workflow.plan import PlanRequest, plan_dataset
 from autospine.workflow.progress import Silent
 from autospine.workflow.runs import RunFolder, read_record
@@ -74,13 +75,13 @@ def test_a_dataset_without_a_plan_is_planned_first(
     toy_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[PlanRequest] = []
-    real = train.plan_dataset
+    real = asking.plan_dataset
 
     def watch(dataset: Path, runs: Path, request: PlanRequest, **more: object) -> object:
         asked.append(request)
         return real(dataset, runs, replace(request, budget_s=None), **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(train, "plan_dataset", watch)
+    monkeypatch.setattr(asking, "plan_dataset", watch)
     wanted = TrainRequest("2d", budget_s=1.0, device="cpu", workers=0, reading=Reading(subjects=r"toy_(\d+)"))
     (first,) = train_folds(toy_dataset, "0", tmp_path, wanted)
     assert asked == [PlanRequest(budget_s=1.0, device="cpu", reading=Reading(subjects=r"toy_(\d+)"))]
@@ -110,7 +111,7 @@ def test_a_card_never_describes_weights_of_another_plan(
     def refused(folder: Path) -> None:
         raise OSError("busy")
 
-    monkeypatch.setattr(train.shutil, "rmtree", lambda path, ignore_errors=False: ignore_errors or refused(path))
+    monkeypatch.setattr(runs_module.shutil, "rmtree", lambda path, ignore_errors=False: ignore_errors or refused(path))
     with pytest.raises(OutputError, match="cannot be removed"):
         train_fold(toy_dataset, 0, runs, request(overwrite=True))
     assert (model / MODEL).read_bytes() == before

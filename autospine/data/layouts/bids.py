@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,12 +61,36 @@ def _image_folders(root: Path) -> Iterator[Path]:
     return (folder for pattern in (*_IMAGES, *_FLAT) for folder in sorted(root.glob(pattern)) if folder.is_dir())
 
 
-def read(root: Path, reading: Reading) -> Contents:
-    """Cases by session, channels by what the masks segment."""
+def _images(root: Path) -> tuple[list[Path], list[_Image]]:
+    """All files in the folders of images, and those of them that are no masks by their names."""
     files = [path for folder in _image_folders(root) for path in image_files(folder, None)]
     images = [_image(path) for path in files if not is_mask_name(stem(path))]
     if not images:
         raise DataError(str(root), "no images under sub-*/anat/", "a BIDS dataset")
+    return files, images
+
+
+def read_images(root: Path, channels: Sequence[str], allow_missing: bool) -> Contents:
+    """Cases by session, without masks; channels are those wanted, or all that there are where none of these is."""
+    shown: dict[str, dict[str, _Image]] = {}
+    for image in _images(root)[1]:
+        shown.setdefault(image.case, {})[image.shows] = image
+    called = {shows for held in shown.values() for shows in held}
+    names = tuple(channels) if called & set(channels) else tuple(sorted(called))
+    enough = any if allow_missing else all
+    cases = tuple(
+        Case(name, tuple(held[one].path if one in held else None for one in names), None, name.split("_")[0])
+        for name, held in sorted(shown.items())
+        if enough(one in held for one in names)
+    )
+    if not cases:
+        raise DataError(str(root), f"no session shows {' and '.join(names)}", "sessions that do")
+    return Contents(names, None, cases)
+
+
+def read(root: Path, reading: Reading) -> Contents:
+    """Cases by session, channels by what the masks segment."""
+    files, images = _images(root)
     beside = [path for path in files if is_mask_name(stem(path))]
     masks = list(_masks(root, images, beside, reading.allow_missing))
     if not masks:

@@ -35,8 +35,8 @@ def find_table(root: Path) -> Path | None:
     return next((root / name for name in NAMES if (root / name).is_file()), None)
 
 
-def read(root: Path, reading: Reading) -> Contents:
-    """Cases by the rows of the table; every fault of the table at once."""
+def read(root: Path, reading: Reading, *, labelled: bool = True) -> Contents:
+    """Cases by the rows of the table; every fault of the table at once. Masks need a column where `labelled` is on."""
     table = find_table(root)
     assert table is not None
     rows = _rows(table)
@@ -45,7 +45,7 @@ def read(root: Path, reading: Reading) -> Contents:
     several = len(kinds) > 1 or (reading.masks is not None and kinds)
     label = choose_kind(kinds, reading.masks, table) if several else next(iter(kinds), None)
     subject = _column(header, SUBJECT)
-    if case is None or label is None:
+    if case is None or (label is None and labelled):
         missing = " and ".join(word for word, column in (("case", case), ("label", label)) if column is None)
         raise DataError(str(table), f"no column {missing} in {', '.join(header)}", _FORM)
     others = [name for name in header if name not in (case, subject, *kinds)]
@@ -69,7 +69,7 @@ def read(root: Path, reading: Reading) -> Contents:
             row[case],
             # an empty cell says that the case lacks that channel
             tuple(folder / row[name] if row[name] else None for name in channels),
-            folder / row[label] if row[label] else None,
+            folder / row[label] if label is not None and row[label] else None,
             row[subject] if subject else "",
         )
         for row in sorted(rows, key=lambda row: row[case])

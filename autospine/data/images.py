@@ -1,0 +1,150 @@
+"""Images to learn from without masks: those of a dataset, or of any folder, and the test images that belong to it.
+
+A dataset is read in its layout, as for a training; its masks are not opened, and need not be there. Where no layout
+fits, a folder is one of images, read as for a prediction. What lies in a folder `imagesTs` is there to be tested on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from autospine.data.dataset import find_inputs, open_dataset
+from autospine.data.layouts import LAYOUTS, bids, manifest
+from autospine.data.layouts.folders import IMAGES, MASKS
+from autospine.data.layouts.masks import MaskKindError
+from autospine.data.layouts.naming import subjects_of
+from autospine.data.structure import Case, Dataset, Reading, dataset_name
+from autospine.errors import DataError
+
+TEST_IMAGES = "imagests"
+"""Name of a folder of test images (nnU-Net's and the Decathlon's), in lower case."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """The images of one path."""
+
+    dataset: Dataset
+    """Its cases, without labels; those for testing as well, after the others."""
+    order: tuple[int, ...]
+    """For each channel wanted, which of the dataset's it is."""
+    in_order_given: bool
+    """Whether the dataset calls its channels otherwise, so that they are taken in its own order."""
+    test: frozenset[str]
+    """Names of the cases in a folder of test images."""
+
+
+def open_images(root: Path, channels: Sequence[str], optional: Collection[int], reading: Reading) -> Images:
+    """The images at `root`, which have `channels` but for some of those that are `optional`, from 0.
+
+    Channels with the wanted names, whatever their case, are put in the wanted order; others are taken as they stand.
+
+    Raises:
+        DataError: there are none, they cannot be told apart, or their channels are not as many as wanted.
+    """
+    dataset = _open(root, channels, optional, reading)
+    own, wanted = [name.casefold() for name in dataset.channels], [name.casefold() for name in channels]
+    if len(own) != len(wanted):
+        said = f"{len(own)} channel{'s' if len(own) != 1 else ''} ({', '.join(dataset.channels)})"
+        raise DataError(str(root), said, f"the {len(wanted)} of the plan ({', '.join(channels)})")
+    alike = sorted(own) == sorted(wanted) and len(set(own)) == len(own)
+    order = tuple(own.index(name) for name in wanted) if alike else tuple(range(len(own)))
+    may = {order[index] for index in optional}
+    _check_files(root, dataset, may)
+    within = {case.name for case in dataset.cases if any(_is_test(path) for path in case.files)}
+    names = {case.name for case in dataset.cases}
+    # what is for testing may be called like what is not
+    tests = [
+        replace(case, name=f"imagesTs-{case.name}") if case.name in names else case
+        for case in _test_images(root, dataset.channels, may, reading)
+    ]
+    whole = replace(dataset, cases=(*dataset.cases, *tests))
+    return Images(whole, order, not alike and len(own) > 1, frozenset(within | {case.name for case in tests}))
+
+
+def _check_files(root: Path, dataset: Dataset, may: Collection[int]) -> None:
+    """Raise `DataError` where files are not there, or cases lack other channels than those they `may`."""
+    absent = [str(path) for case in dataset.cases for path in case.files if not path.exists()]
+    if absent:
+        raise DataError(str(root), f"no such files: {_listed(absent)}", "every channel of every image", "add them")
+    short = [case for case in dataset.cases if not set(case.missing) <= set(may)]
+    if short:
+        lacking = sorted({dataset.channels[index] for case in short for index in case.missing if index not in may})
+        found = f"no {', '.join(lacking)} in {_listed([case.name for case in short])}"
+        remedy = "leave these images out, or plan with data that lack it as well"
+        raise DataError(str(root), found, "what the plan cannot do without", remedy)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
+
+
+def single(dataset: Dataset, case: Case) -> tuple[Dataset, Case]:
+    """The dataset with this image alone, without its mask: small to hand to another process."""
+    image = replace(case, label=None)
+    return replace(dataset, cases=(image,)), image
+
+
+def _open(root: Path, channels: Sequence[str], optional: Collection[int], reading: Reading) -> Dataset:
+    """The dataset at `root`, or its folder of images as one."""
+    try:
+        try:
+            return open_dataset(root, reading, labelled=False)
+        except MaskKindError as fault:  # no mask is opened: whichever
+            return open_dataset(root, replace(reading, masks=fault.kinds[0]), labelled=False)
+    except DataError:
+        masked = _without_masks(root, channels, reading)
+        if masked is not None:
+            return masked
+        plain = _plain_folder(root)
+        if plain is None:
+            raise
+    return _inputs(plain, dataset_name(root), channels, optional, reading)
+
+
+def _without_masks(root: Path, channels: Sequence[str], reading: Reading) -> Dataset | None:
+    """The dataset of a layout that says which image is of whom, and has no masks; None where it is none."""
+    if manifest.evidence(root):
+        contents = manifest.read(root, reading, labelled=False)
+    elif root.is_dir() and bids.evidence(root):
+        contents = bids.read_images(root, channels, reading.allow_missing)
+    else:
+        return None
+    subjects = subjects_of([case.name for case in contents.cases], None)
+    cases = tuple(replace(case, subject=case.subject or subjects[case.name]) for case in contents.cases)
+    return Dataset(dataset_name(root), root, contents.channels, (), cases)
+
+
+def _plain_folder(root: Path) -> Path | None:
+    """The folder whose files are images and nothing else: `root`, or its only one of images where it has no masks."""
+    if not root.exists():
+        return None
+    if root.is_dir() and root.name.lower() not in IMAGES:
+        called = {entry.name.lower(): entry for entry in sorted(root.iterdir()) if entry.is_dir()}
+        images = [entry for name, entry in called.items() if name in IMAGES]
+        if len(images) == 1 and not called.keys() & set(MASKS):
+            return images[0]
+    return root if not root.is_dir() or not any(layout.evidence(root) for layout in LAYOUTS) else None
+
+
+def _inputs(folder: Path, name: str, channels: Sequence[str], optional: Collection[int], reading: Reading) -> Dataset:
+    """Images of a folder as for a prediction."""
+    found = find_inputs(folder, channels, optional)
+    subjects = subjects_of([case for case, _ in found], reading.subjects)
+    cases = tuple(Case(case, files, None, subjects[case]) for case, files in found)
+    return Dataset(name, folder, tuple(channels), (), cases)
+
+
+def _test_images(root: Path, channels: Sequence[str], optional: Collection[int], reading: Reading) -> tuple[Case, ...]:
+    """The cases of the folder of test images in `root`, where there is one that holds any."""
+    folders = [entry for entry in sorted(root.iterdir()) if entry.name.lower() == TEST_IMAGES] if root.is_dir() else []
+    held = [folder for folder in folders if folder.is_dir() and any(folder.iterdir())]
+    return tuple(case for one in held for case in _inputs(one, one.name, channels, optional, reading).cases)
+
+
+def _is_test(path: Path) -> bool:
+    """Whether a file, or what it is a link to, lies in a folder of test images, however deep."""
+    places = (*path.absolute().parents, *path.resolve().parents, path)
+    return any(folder.name.lower() == TEST_IMAGES for folder in places)

@@ -1,0 +1,182 @@
+"""`run_epochs`: the loop that every training runs, from its first step or from its checkpoint to its end.
+
+It knows steps, the schedule, the clock, checkpoints and Ctrl-C. What is learnt is in the batches and in the stepper's
+loss: a segmentation (`loop.fit`), or what lies under masked blocks (`pretrain.pretrain`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from autospine.errors import AutospineError, Stopped
+from autospine.planning.plan import TrainingPlan
+from autospine.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, save_weights
+from autospine.training.interrupt import StopRequest
+from autospine.training.log import EpochRecord, write_history
+from autospine.training.peak import PeakMemory
+from autospine.training.schedule import Clock, Schedule
+from autospine.training.step import WARM_UP_STEPS, Stepper
+
+CHECKPOINT_EVERY_S = 120.0
+"""Seconds between checkpoints: what a kill can lose."""
+LOSS_EVERY_STEPS = 10
+"""Steps between two readings of the loss for display: each reading makes the host wait for the device."""
+
+
+@dataclass(frozen=True)
+class FitProgress:
+    """What a progress bar shows after a step."""
+
+    progress: float
+    """Share of the training done, 0 to 1."""
+    step: int
+    seconds: float
+    loss: float | None
+    """Mean training loss since the epoch began."""
+    dice: float | None
+    """Mean Dice over what is segmented after the last epoch."""
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """How a training ended."""
+
+    step: int
+    seconds: float
+    history: tuple[EpochRecord, ...]
+    seconds_per_step: float | None
+    """Mean over the steps of this call after the first two, without validation and checkpoints; None where there are
+    none."""
+    peak_memory_bytes: int | None
+    """CUDA: the allocator's peak. CPU: by how much the process grew in this call; None where unknown or no step was
+    made."""
+
+
+def run_epochs(
+    training: TrainingPlan,
+    stepper: Stepper,
+    batches_from_step: Callable[[int], Iterator[Sequence[Tensor]]],
+    folder: Path,
+    *,
+    identity: str,
+    classes: tuple[str, ...],
+    device: torch.device,
+    memory: PeakMemory,
+    begin: Callable[[], None],
+    validate: Callable[[], tuple[float | None, tuple[float | None, ...]]],
+    on_step: Callable[[FitProgress], None],
+    on_epoch: Callable[[EpochRecord], None],
+) -> FitResult:
+    """Train what `stepper` holds until the schedule ends, or go on where an earlier call stopped.
+
+    Args:
+        training: the schedule; `budget_s` or `epochs` ends it.
+        stepper: network, loss and optimiser, as they begin.
+        batches_from_step: an endless iterator of batches from a step on: an image, then what its loss takes.
+        folder: where `training.ckpt`, `model.safetensors` and `history.csv` go.
+        identity: hash of what the training depends on; a checkpoint with another one is not continued.
+        classes: names of what `validate` gives the Dice of.
+        device: where `stepper` is.
+        memory: the watch over the memory, begun before there was a network.
+        begin: called where the training begins, not where it goes on.
+        validate: loss and Dice after an epoch; None and nothing where nothing is held out.
+        on_step: called after every step.
+        on_epoch: called after every epoch.
+
+    Raises:
+        Stopped: Ctrl-C or a termination signal; the checkpoint is saved.
+        PlanError: the checkpoint is that of another training.
+        AutospineError: the loss is no longer finite.
+    """
+    schedule = Schedule(training)
+    network, optimiser, scaler = stepper.network, stepper.optimiser, stepper.scaler
+    step, history, seconds = 0, list[EpochRecord](), 0.0
+    summed, counted = torch.zeros((), device=device), 0  # losses of the epoch under way
+    resumed = load_checkpoint(folder, identity, device)
+    if resumed is not None:
+        network.load_state_dict(resumed.network)
+        optimiser.load_state_dict(resumed.optimiser)
+        if scaler.is_enabled():
+            scaler.load_state_dict(resumed.scaler)
+        step, seconds, history = resumed.step, resumed.seconds, list(resumed.history)
+        summed, counted = resumed.summed_loss, resumed.counted
+    else:
+        begin()
+    del resumed  # a second copy of the weights
+    batches = batches_from_step(step)
+
+    def save() -> None:
+        state = Checkpoint(
+            network.state_dict(),
+            optimiser.state_dict(),
+            scaler.state_dict(),
+            step,
+            clock.seconds,
+            tuple(history),
+            summed,
+            counted,
+            identity,
+        )
+        save_checkpoint(folder, state)
+
+    clock = Clock(seconds)
+    saved_at = clock.seconds
+    first, in_steps = step, 0.0
+    with StopRequest() as stop:
+        while schedule.progress(step, clock.seconds) < 1:
+            network.train()
+            shown: float | None = None
+            for _ in range(training.steps_per_epoch - step % training.steps_per_epoch):
+                began = clock.seconds
+                rate = schedule.learning_rate(schedule.progress(step, clock.seconds))
+                for group in optimiser.param_groups:
+                    group["lr"] = rate
+                image, *targets = (part.to(device, non_blocking=True) for part in next(batches))
+                loss = stepper.step(image, *targets)
+                step += 1
+                summed, counted = summed + loss, counted + 1
+
+                if counted % LOSS_EVERY_STEPS == 0 or device.type == "cpu":
+                    shown = float(summed) / counted
+                if step - first > WARM_UP_STEPS:
+                    in_steps += clock.seconds - began
+                dice = history[-1].mean_dice if history else None
+                on_step(FitProgress(schedule.progress(step, clock.seconds), step, clock.seconds, shown, dice))
+                if schedule.progress(step, clock.seconds) >= 1:
+                    break
+                if step % training.steps_per_epoch == 0:
+                    continue  # stopped or saved here, the epoch would lose its line in the history
+                if stop.requested:
+                    save()
+                    raise Stopped(f"stopped after {step} steps; the same command goes on from there")
+                if clock.seconds - saved_at > CHECKPOINT_EVERY_S:
+                    save()
+                    saved_at = clock.seconds
+
+            train_loss = float(summed) / counted
+            summed, counted = torch.zeros((), device=device), 0
+            if not math.isfinite(train_loss):
+                remedy = "lower training.learning_rate in plan.toml and start anew with --overwrite"
+                raise AutospineError(
+                    str(folder), f"the loss became {train_loss} by step {step}", "a finite loss", remedy
+                )
+            validation_loss, overlap = validate()
+            record = EpochRecord(len(history), step, clock.seconds, rate, train_loss, validation_loss, overlap)
+            history.append(record)
+            write_history(folder, history, classes)
+            on_epoch(record)
+            if stop.requested:
+                save()
+                raise Stopped(f"stopped after {step} steps; the same command goes on from there")
+
+    save_weights(folder, network)
+    save()
+    timed = step - first - WARM_UP_STEPS
+    per_step = in_steps / timed if timed > 0 else None
+    return FitResult(step, clock.seconds, tuple(history), per_step, memory.peak_bytes() if step > first else None)

@@ -1,0 +1,194 @@
+"""Which images a pretraining learns from, and which it leaves out, each with why (`data.unseen`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from autospine.data.check import image_digest
+from autospine.data.dataset import load_case
+from autospine.data.files import json_digest, read_json, write_json
+from autospine.data.folds import Fold
+from autospine.data.images import Images, open_images, single
+from autospine.data.structure import Case, Dataset, Reading
+from autospine.data.unseen import Seen, leave_out
+from autospine.errors import DataError
+from autospine.planning.fingerprint import CaseFingerprint, Fingerprint
+from autospine.preprocessing.images import ImageSource
+from autospine.workflow.runs import RunFolder
+
+TEST = "a test image"
+
+
+@dataclass(frozen=True)
+class Found:
+    """The images of one path that the user named, or of the dataset that is pretrained for."""
+
+    path: Path
+    images: Images
+    named: bool
+    """Whether its images are to be used; of one that is not, the test images are still left out elsewhere."""
+    own: bool
+    """Whether it is the dataset that is pretrained for."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What is learnt from."""
+
+    sources: tuple[ImageSource, ...]
+    seen: tuple[Seen, ...]
+    """The same images, as they are recognised."""
+    left_out: tuple[tuple[str, str], ...]
+    """(image, why) of what the user named and is not used."""
+
+
+def open_all(
+    paths: Sequence[Path], dataset: Path, runs: Path, channels: Sequence[str], optional: Sequence[int]
+) -> tuple[Found, ...]:
+    """The images at `paths`, and those of `dataset` where it is none of them; headers are read alone.
+
+    Raises:
+        DataError: everything that is wrong with any of them.
+    """
+    found, wrong = [], []
+    named = {path.resolve(): path for path in paths}
+    for place, path in {dataset.resolve(): dataset, **named}.items():
+        run = RunFolder.of(runs, path)
+        own = place == dataset.resolve()
+        reading = run.read_reading() if own else Reading(allow_missing=bool(optional))
+        try:
+            images = open_images(path, channels, optional, reading)
+        except DataError as fault:
+            wrong.append(str(fault))
+            continue
+        found.append(Found(path, images, place in named, own))
+    if wrong:
+        listed = "\n".join(wrong)
+        remedy = "correct them, or leave them out"
+        raise DataError("images", f"{len(wrong)} of these cannot be used:\n{listed}", "images as the plan's", remedy)
+    return tuple(found)
+
+
+def choose_images(
+    found: Sequence[Found],
+    fingerprint: Fingerprint,
+    fold: int | None,
+    split: Fold,
+    cache: Path,
+    progress: Callable[[str, int, int], None],
+) -> Chosen:
+    """What of `found` may be learnt from for fold `fold` with this `split`; for None with one that trains on nothing.
+
+    Images of which the fingerprint knows no digest are read; the digests are kept in the file `cache`.
+
+    Raises:
+        DataError: images that cannot be read, all of them; or nothing is left.
+    """
+    known = {case.case: case for case in fingerprint.cases}
+    judged = [case for case in fingerprint.cases if case.case not in split.train]
+    held = [Seen(fingerprint.dataset, case.case, case.subject, case.digest) for case in judged]
+    left, wanted, candidates = [], list[bool](), list[tuple[Found, Case]]()
+    for one in found:
+        for case in one.images.dataset.cases:
+            why = _held_out(one, case, known, fold, split)
+            if why is not None and one.named:
+                left.append((f"{one.images.dataset.name}/{case.name}", why))
+            # what is left out is read too, to find its copies, where the fingerprint does not know it
+            if one.named if why is None else not (one.own and case.name in known):
+                candidates.append((one, case))
+                wanted.append(why is None)
+    sources, seen = [], []
+    read = _read_all(candidates, known, cache, progress)
+    for (one, case), source, want in zip(candidates, read, wanted, strict=True):
+        subject = known[case.name].subject if one.own and case.name in known else case.subject
+        image = Seen(one.images.dataset.name, case.name, subject, source.digest)
+        if not want:
+            held.append(image)
+        else:
+            sources.append(source)
+            seen.append(image)
+    reasons = leave_out(seen, held)
+    left += [(seen[place].shown, why) for place, why in sorted(reasons.items())]
+    kept = [place for place in range(len(seen)) if place not in reasons]
+    if not kept:
+        why = "; ".join(f"{image}: {reason}" for image, reason in left[:6]) + ("; ..." if len(left) > 6 else "")
+        remedy = "name a fold with --fold, to use the cases that it trains on, or give images of other people"
+        raise DataError("images", f"none is left to learn from ({why or 'none was found'})", "one at least", remedy)
+    return Chosen(tuple(sources[place] for place in kept), tuple(seen[place] for place in kept), tuple(left))
+
+
+def _held_out(
+    one: Found, case: Case, known: Mapping[str, CaseFingerprint], fold: int | None, split: Fold
+) -> str | None:
+    """Why a case is not learnt from by what it is; None where nothing is known against it."""
+    if case.name in one.images.test:
+        return TEST
+    if not one.own:
+        return None
+    masked = case.name in known or (case.label is not None and case.label.exists())
+    if not masked or case.name in split.train:
+        return None
+    if fold is None:
+        return "has a mask, and some fold is judged by it; --fold says for which fold the weights are"
+    return f"validation of fold {fold}" if case.name in split.validation else f"not in the training of fold {fold}"
+
+
+def _read_all(
+    candidates: Sequence[tuple[Found, Case]],
+    known: Mapping[str, CaseFingerprint],
+    cache: Path,
+    progress: Callable[[str, int, int], None],
+) -> list[ImageSource]:
+    """Each image with what it holds, from the fingerprint, the cache or the files; all that cannot be read at once."""
+    digests = _read_cache(cache)
+    sources, wrong, fresh = [], [], False
+    try:
+        for done, (one, case) in enumerate(candidates, 1):
+            (dataset, image), order = single(one.images.dataset, case), one.images.order
+            measured = known.get(case.name) if one.own and case.name not in one.images.test else None
+            if measured is not None:
+                sources.append(ImageSource(dataset, image, order, measured.digest, measured.spacing_mm))
+            else:
+                key = _stamp(case, order)
+                if key not in digests:
+                    try:
+                        digests[key] = _measure(dataset, image, order)
+                    except DataError as fault:
+                        wrong.append(str(fault))
+                        continue
+                    fresh = True
+                digest, (z, y, x) = digests[key]
+                sources.append(ImageSource(dataset, image, order, digest, (z, y, x)))
+            progress(case.name, done, len(candidates))
+    finally:
+        if fresh:
+            write_json(cache, digests)
+    if wrong:
+        listed, remedy = "\n".join(wrong), "correct or remove them"
+        raise DataError("images", f"{len(wrong)} cannot be read:\n{listed}", "images without errors", remedy)
+    return sources
+
+
+def _read_cache(cache: Path) -> dict[str, Any]:
+    """What is known of images that were read before; nothing where the file is not what was written."""
+    try:
+        content = read_json(cache)
+    except DataError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _stamp(case: Case, order: tuple[int, ...]) -> str:
+    """Another one where the image files are others: by path, size and time of writing."""
+    files = [part for path in case.files for part in (sorted(path.iterdir()) if path.is_dir() else [path])]
+    stats = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    return json_digest([stats, case.missing, order])
+
+
+def _measure(dataset: Dataset, case: Case, order: tuple[int, ...]) -> list[Any]:
+    """Digest, channels in `order`, and canonical spacing."""
+    image = load_case(dataset, case).image
+    return [image_digest(image.array[list(order)]), list(image.geometry.spacing_mm)]

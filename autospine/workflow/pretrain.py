@@ -1,0 +1,229 @@
+"""`autospine pretrain`: images without masks teach a planned network's encoder, which `train --init` starts from.
+
+runs/<dataset>/pretrained/<configuration>[_fold_<k>]/   model.safetensors  training.ckpt  history.csv  run.toml
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autospine.data.dataset import open_dataset
+from autospine.data.folds import Fold, check_folds, group_cases, read_folds
+from autospine.errors import PlanError
+from autospine.planning.fingerprint import Fingerprint
+from autospine.planning.plan import Configuration, Plan
+from autospine.planning.validate import check_memory, renew_expected_memory
+from autospine.preprocessing.images import images_name, prepare_images
+from autospine.workflow.images import Chosen, Found, choose_images, open_all
+from autospine.workflow.plan import PlanRequest
+from autospine.workflow.progress import Progress, Silent, counted
+from autospine.workflow.record import write_record
+from autospine.workflow.request import enough_memory, plan_first, requested
+from autospine.workflow.runs import RunFolder, read_record, remove_training
+
+if TYPE_CHECKING:
+    import torch
+
+    from autospine.training.epochs import FitProgress
+
+
+@dataclass(frozen=True)
+class PretrainRequest:
+    """What the user asked for."""
+
+    configuration: str | None = None
+    """A configuration of the plan; None: its default."""
+    fold: int | None = None
+    """The fold that the weights are for; None: any."""
+    budget_s: float | None = None
+    """Seconds that the pretraining may take; None: the plan's budget or epochs."""
+    epochs: int | None = None
+    """Epochs instead of the plan's; switches a budget off."""
+    device: str = "auto"
+    workers: int | None = None
+    """Processes that build batches; None: by the device and the cores."""
+    overwrite: bool = False
+    """Throw an earlier pretraining away."""
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """Weights to start from."""
+
+    folder: Path
+    next_command: str
+    """The training that starts from them, as a user types it."""
+
+
+def pretrain_images(
+    paths: Sequence[Path],
+    dataset: Path,
+    runs: Path,
+    request: PretrainRequest,
+    *,
+    progress: Progress | None = None,
+) -> Pretrained:
+    """Pretrain the network that is planned for `dataset` on the images at `paths`, or go on with it.
+
+    A dataset without a plan is planned first, for the device and the time budget of `request`. What a fold is judged
+    by is left out, as `workflow.images` says, and noted. Preparation comes on top of a time budget.
+
+    Raises:
+        PlanError: a configuration or fold that is not there, a cascade, or another pretraining that stands here.
+        DataError: images that cannot be used, all of them; or none is left to learn from.
+        DeviceError: the device is not there, or its memory is too small.
+        OutputError: the run folder cannot be written.
+        Stopped: the user stopped; the same call goes on.
+    """
+    from autospine.networks.device import resolve_device
+
+    device = resolve_device(request.device)
+    with enough_memory(device):
+        return _pretrain(paths, dataset, runs, request, device, progress or Silent())
+
+
+def _pretrain(
+    paths: Sequence[Path],
+    dataset: Path,
+    runs: Path,
+    request: PretrainRequest,
+    device: torch.device,
+    progress: Progress,
+) -> Pretrained:
+    from autospine.networks.device import describe_device, device_memory_gb, step_machine
+    from autospine.training.pretrain import block_edges, pretrain, pretraining_identity
+    from autospine.training.workers import default_workers
+
+    run = RunFolder.of(runs, dataset)
+    found = _open_before_planning(paths, dataset, runs, run)
+    if not run.plan.is_file():
+        plan_first(dataset, runs, PlanRequest(budget_s=request.budget_s, device=request.device), progress)
+    machine, name = step_machine(device), describe_device(device)
+    plan, _ = renew_expected_memory(run.read_plan(), machine)
+    configuration = requested(plan, request.configuration, request.budget_s, request.epochs)
+    _check_configuration(configuration)
+    block_edges(configuration)
+    fingerprint = run.read_fingerprint()
+    split = _split(run, fingerprint, request.fold)
+    run.check_writable()
+    folder = run.pretrained(configuration.name, request.fold)
+    if request.overwrite or read_record(folder) is None:
+        check_memory(configuration, device_memory_gb(device), name, str(run.plan), machine)
+
+    with progress.task("Reading the images") as update:
+        chosen = choose_images(found, fingerprint, request.fold, split, run.digests, counted(update))
+    _tell(chosen, found, progress)
+    with progress.task(f"Preparing {images_name(plan, configuration)}") as update:
+        root = run.prepared(images_name(plan, configuration))
+        store = prepare_images(chosen.sources, plan, configuration, root, progress=counted(update))
+    cases = tuple(sorted(source.stored_name for source in chosen.sources))
+    identity = pretraining_identity(configuration, store, cases)
+    done = Pretrained(folder, _next_command(dataset, runs, plan, configuration, request.fold, folder))
+    if not request.overwrite and _is_pretrained(folder, identity):
+        progress.note(f"{folder} is pretrained already (--overwrite begins anew)")
+        return done
+    if request.overwrite:
+        remove_training(folder)
+    progress.note(f"Pretraining {configuration.name} on {len(cases)} image(s), on {name}")
+    with progress.task(f"Pretraining {configuration.name}") as update:
+        result = pretrain(
+            configuration,
+            store,
+            cases,
+            folder,
+            device=device,
+            workers=request.workers if request.workers is not None else default_workers(device),
+            on_step=lambda state: update(_step_text(state), state.progress),
+        )
+    sources = {
+        "data": {"dataset": plan.dataset, "fingerprint": plan.fingerprint_hash, "prepared": store.key},
+    }
+    flags = {**vars(request), "images": [str(path) for path in paths], "dataset": dataset}
+    more = {
+        "images": [asdict(image) for image in chosen.seen],
+        "left_out": [{"image": image, "why": why} for image, why in chosen.left_out],
+    }
+    write_record(folder, identity, flags, sources, device, result, {key: held for key, held in more.items() if held})
+    return done
+
+
+def _open_before_planning(paths: Sequence[Path], dataset: Path, runs: Path, run: RunFolder) -> tuple[Found, ...]:
+    """All images, before any work is done with them; raises as `open_all` does."""
+    if run.plan.is_file():
+        plan = run.read_plan()
+        channels: Sequence[str] = plan.channels
+        optional = plan.configurations[0].optional_channels
+    else:
+        opened = open_dataset(dataset, labelled=False)
+        channels = opened.channels
+        optional = tuple(sorted({index for case in opened.cases for index in case.missing}))
+    return open_all(paths, dataset, runs, channels, optional)
+
+
+def _check_configuration(configuration: Configuration) -> None:
+    """Raise `PlanError` for a cascade: what its network takes of a previous stage is in no image."""
+    if configuration.previous is not None:
+        found = f"it starts from the segmentations of {configuration.previous}, which images alone do not have"
+        remedy = f"pretrain its first stage: -c {configuration.previous}"
+        raise PlanError(f"-c {configuration.name}", found, "a configuration that takes images alone", remedy)
+
+
+def _split(run: RunFolder, fingerprint: Fingerprint, fold: int | None) -> Fold:
+    """The fold that the weights are for, or one that trains on nothing where they are for any.
+
+    Raises:
+        PlanError: no such fold.
+        DataError: the fold, which the user may have edited, does not fit the cases and subjects.
+    """
+    if fold is None:
+        return Fold((), tuple(case.case for case in fingerprint.cases))
+    folds = read_folds(run.splits)
+    if not 0 <= fold < len(folds):
+        raise PlanError(f"--fold {fold}", "no such fold", f"a number from 0 to {len(folds) - 1}", "choose one of them")
+    cases = fingerprint.cases
+    subjects, digests = {case.case: case.subject for case in cases}, {case.case: case.digest for case in cases}
+    check_folds((folds[fold],), subjects, group_cases(subjects, digests), str(run.splits))
+    return folds[fold]
+
+
+def _tell(chosen: Chosen, found: Sequence[Found], progress: Progress) -> None:
+    """Note what is left out, by reason, and channels that are taken as they stand."""
+    for one in found:
+        if one.named and one.images.in_order_given:
+            given = ", ".join(one.images.dataset.channels)
+            progress.note(f"{one.path} calls its channels otherwise than the plan: taken in the order given, {given}")
+    by_reason: dict[str, list[str]] = {}
+    for image, why in chosen.left_out:
+        by_reason.setdefault(why, []).append(image)
+    for why, images in by_reason.items():
+        progress.note(f"Left out: {', '.join(images)} ({why})")
+
+
+def _is_pretrained(folder: Path, identity: str) -> bool:
+    """Whether this very pretraining ran to its end in `folder`; `PlanError` where another one did."""
+    record = read_record(folder)
+    if record is None:
+        return False
+    if record.get("identity") != identity:
+        found = "another plan, other images or another time were pretrained with here"
+        remedy = "pretrain with --overwrite to replace it, or use another --runs"
+        raise PlanError(str(folder), found, "the same as now", remedy)
+    return True
+
+
+def _next_command(
+    dataset: Path, runs: Path, plan: Plan, configuration: Configuration, fold: int | None, folder: Path
+) -> str:
+    words = ["autospine", "train", str(dataset), str(fold or 0)]
+    words += ["-c", configuration.name] if configuration.name != plan.default else []
+    words += ["--init", str(folder)]
+    words += ["--runs", str(runs)] if runs != Path("runs") else []
+    return shlex.join(words)
+
+
+def _step_text(state: FitProgress) -> str:
+    return f"step {state.step}" + ("" if state.loss is None else f", loss {state.loss:.3f}")
