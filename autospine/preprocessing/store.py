@@ -5,7 +5,8 @@
         <case>.image.npy           (C, a0, a1, a2) float32, planned axes; memory-mapped
         <case>.label.npy           (a0, a1, a2) uint8 class indices; memory-mapped
         <case>.reference.npy       (Z, Y, X) uint8, the label on its canonical native grid, for scoring
-        <case>.locations.npz       voxels of each class, for sampling
+        <case>.locations.npz       voxels of each class, for sampling; with components, where each of these begins
+        <case>.sizes.npy           (a0, a1, a2) float32, with components alone: size of the voxel's; memory-mapped
         <case>.properties.json     the key and the way back; written last, so a case that has it is whole
 
 The key hashes everything preparation depends on: another key, another store. Opening needs numpy alone.
@@ -20,7 +21,7 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ import numpy.typing as npt
 from autospine.data.files import atomic_path, json_digest, read_json, write_json
 from autospine.errors import AutospineError, DataError, OutputError, PlanError
 from autospine.planning.plan import Configuration, IntensityPlan, Plan
+from autospine.preprocessing.components import measure_components
 from autospine.preprocessing.memory import bounded_workers
 from autospine.preprocessing.prepare import CaseProperties, class_locations, prepare_case, without_unlabelled_slices
 
@@ -44,6 +46,9 @@ Progress = Callable[[str, int, int], None]
 """Called with a case's name, the cases that are done and their total."""
 
 _SUFFIXES = (".image.npy", ".label.npy", ".reference.npy", ".locations.npz", ".properties.json")
+_SIZES = ".sizes.npy"
+_OFFSETS = "offsets_"
+"""Before the class in the names of the arrays that say where its components begin."""
 _SEED = 1234
 _REMEDY = "delete the folder and run the training again: it is built anew"
 
@@ -62,6 +67,10 @@ class StoredCase:
     properties: CaseProperties
     locations: dict[int, npt.NDArray[np.int32]]
     """Class index to voxels (n, 3) of `label`; classes that the case has."""
+    sizes: npt.NDArray[np.float32] | None = None
+    """(a0, a1, a2) size of the voxel's connected component, 0 in the background; None in a store without components."""
+    offsets: dict[int, npt.NDArray[np.int64]] = field(default_factory=dict)
+    """Class index to (k + 1,) places in its `locations` between which its components lie; empty without components."""
 
 
 class Store:
@@ -74,6 +83,8 @@ class Store:
         if content is None:
             raise PlanError(str(self.root), "no prepared cases", "a folder that `autospine train` prepared", _REMEDY)
         self.key: str = content["key"]
+        self.components: bool = bool(content.get("components"))
+        """Whether the cases have their connected components measured."""
         self.names: tuple[str, ...] = tuple(sorted(name for name, labelled in content["cases"].items() if labelled))
         """Labelled cases, sorted; the others are not prepared."""
 
@@ -87,14 +98,20 @@ class Store:
             if written["key"] != self.key:
                 raise ValueError("prepared for another plan")
             with np.load(locations, allow_pickle=False) as archive:
-                voxels = {int(value): archive[value] for value in archive.files}
+                arrays = {name: archive[name] for name in archive.files}
+            named = {value: arrays.pop(value) for value in list(arrays) if value.startswith(_OFFSETS)}
+            sizes = None
+            if self.components:
+                sizes = np.load(_sizes_file(self.root, name), mmap_mode="r", allow_pickle=False)
             return StoredCase(
                 name=name,
                 image=np.load(image, mmap_mode="r", allow_pickle=False),
                 label=np.load(label, mmap_mode="r", allow_pickle=False),
                 reference=np.load(reference, mmap_mode="r", allow_pickle=False),
                 properties=CaseProperties.from_json(written),
-                locations=voxels,
+                locations={int(value): voxels for value, voxels in arrays.items()},
+                sizes=sizes,
+                offsets={int(value.removeprefix(_OFFSETS)): places for value, places in named.items()},
             )
         except (OSError, ValueError, EOFError, KeyError, TypeError) as fault:
             if isinstance(fault, OSError) and fault.errno in (errno.EMFILE, errno.ENFILE):
@@ -121,6 +138,7 @@ def stored_key(plan: Plan, configuration: Configuration) -> str:
         "use_mask": configuration.use_mask,
         "ignore_unlabelled_slices": configuration.ignore_unlabelled_slices,
         "resampling": asdict(configuration.resampling),
+        **({"components": True} if configuration.by_component else {}),
     }
     return json_digest(content)
 
@@ -142,7 +160,7 @@ def find_store(root: Path, key: str) -> Store | None:
     if index is None or index["key"] != key:
         return None
     store = Store(root)
-    return store if all(_is_whole(root, name, key) for name in store.names) else None
+    return store if all(_is_whole(root, name, key, store.components) for name in store.names) else None
 
 
 def prepare_dataset(
@@ -168,9 +186,10 @@ def prepare_dataset(
     if index is None or index["key"] != key:
         _empty(root)
     labelled = {case.name: case.label is not None for case in dataset.cases}
-    write_json(root / "store.json", {"key": key, "cases": labelled})
+    components = configuration.by_component
+    write_json(root / "store.json", {"key": key, "cases": labelled, **({"components": True} if components else {})})
     cases = [case for case in dataset.cases if labelled[case.name]]
-    missing = [case for case in cases if not _is_whole(root, case.name, key)]
+    missing = [case for case in cases if not _is_whole(root, case.name, key, components)]
     known = {} if fingerprint is None else {found.case: found for found in fingerprint.cases}
     jobs = [
         _Job(
@@ -230,17 +249,31 @@ def _build(job: _Job) -> str:
     if prepared.label is None or label is None or loaded.label is None:
         raise ValueError(f"case {name!r} is to be prepared for training and has no label")
     if job.fingerprint is not None and not job.fingerprint.is_of(loaded.image.array, loaded.label, missing):
-        found = "the image or its mask is not the one that the plan was made from"
+        differs = "the image or its mask is not the one that the plan was made from"
         remedy = "run `autospine plan DATASET --overwrite` for the data as they are now"
-        raise DataError(str(job.case.files[0].parent), found, "the same files as when it was planned", remedy)
+        raise DataError(str(job.case.files[0].parent), differs, "the same files as when it was planned", remedy)
     image, prepared_label, reference, locations, properties = _case_files(job.root, name)
     properties.unlink(missing_ok=True)  # another plan's may stand there, and would vouch for half of this one
-    for path, array in ((image, prepared.image), (prepared_label, prepared.label), (reference, label)):
+    written: list[tuple[Path, npt.NDArray[Any]]] = [
+        (image, prepared.image),
+        (prepared_label, prepared.label),
+        (reference, label),
+    ]
+    classes = range(1, job.classes + 1)
+    places: dict[str, npt.NDArray[Any]] = {}
+    if job.configuration.by_component:
+        flat = job.configuration.network.dimension == 2
+        found = measure_components(prepared.label, classes, slices_apart=flat, seed=_SEED)
+        written.append((_sizes_file(job.root, name), found.sizes))
+        voxels, places = found.locations, {f"{_OFFSETS}{value}": ends for value, ends in found.offsets.items()}
+    else:
+        voxels = class_locations(prepared.label, classes, _SEED)
+    for path, array in written:
         with atomic_path(path) as temporary:
             np.save(temporary, np.ascontiguousarray(array), allow_pickle=False)
-    voxels = class_locations(prepared.label, range(1, job.classes + 1), _SEED)
+    places |= {str(value): kept for value, kept in voxels.items()}
     with atomic_path(locations) as temporary:
-        np.savez(temporary, **{str(value): found for value, found in voxels.items()})  # type: ignore[arg-type]
+        np.savez(temporary, **places)  # type: ignore[arg-type]
     write_json(properties, {"key": job.key, **prepared.properties.to_json()})
     return name
 
@@ -301,10 +334,15 @@ def _case_files(root: Path, name: str) -> list[Path]:
     return [root / f"{name}{suffix}" for suffix in _SUFFIXES]
 
 
-def _is_whole(root: Path, name: str, key: str) -> bool:
-    """Whether all files of a case are there, for this key."""
+def _sizes_file(root: Path, name: str) -> Path:
+    """Where the sizes of a case's components are, in a store that has them."""
+    return root / f"{name}{_SIZES}"
+
+
+def _is_whole(root: Path, name: str, key: str, components: bool) -> bool:
+    """Whether all files of a case are there, for this key; with `components` those of theirs too."""
     files = _case_files(root, name)
-    if not all(path.is_file() for path in files):
+    if not all(path.is_file() for path in (*files, *([_sizes_file(root, name)] if components else []))):
         return False
     try:
         content = read_json(files[-1], PlanError)
@@ -337,7 +375,7 @@ def _empty(root: Path) -> None:
         with suppress(FileNotFoundError):
             (root / "store.json").unlink()
         for path in root.iterdir() if root.is_dir() else ():
-            if path.name.endswith(_SUFFIXES):
+            if path.name.endswith((*_SUFFIXES, _SIZES)):
                 path.unlink()
     except OSError as fault:
         raise OutputError(str(root), f"cannot be emptied ({fault.strerror or fault})") from fault
