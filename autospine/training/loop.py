@@ -165,8 +165,8 @@ def fit(
                 rate = schedule.learning_rate(schedule.progress(step, clock.seconds))
                 for group in optimiser.param_groups:
                     group["lr"] = rate
-                image, target = (part.to(device, non_blocking=True) for part in next(batches))
-                loss = stepper.step(image, target)
+                image, target, *sizes = (part.to(device, non_blocking=True) for part in next(batches))
+                loss = stepper.step(image, target, *sizes)
                 step += 1
                 summed, counted = summed + loss, counted + 1
 
@@ -244,10 +244,10 @@ def _validate(
     # training mode gives the loss all its outputs; instance norm has no running statistics to disturb
     losses: list[Tensor] = []
     counts: Tensor | None = None
-    for image, target in _tensors(batches, count, device):
+    for image, target, *sizes in _tensors(batches, count, device):
         with autocast(device):
             outputs = stepper.network(image)
-        losses.append(stepper.loss_of(outputs, target))
+        losses.append(stepper.loss_of(outputs, target, *sizes))
         overlaps = overlaps_of(outputs[0], target)
         counts = overlaps if counts is None else counts + overlaps
     if counts is None:
@@ -276,7 +276,6 @@ class Overlaps(nn.Module):
         return torch.stack((pairs.diagonal(), pairs.sum(0) + pairs.sum(1)), dim=1)[1:]
 
 
-def _tensors(batches: PatchBatches, count: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+def _tensors(batches: PatchBatches, count: int, device: torch.device) -> Iterator[tuple[Tensor, ...]]:
     for index in range(count):
-        image, target = batches[index]
-        yield torch.from_numpy(image).to(device), torch.from_numpy(target).to(device)
+        yield tuple(torch.from_numpy(part).to(device) for part in batches[index])

@@ -38,15 +38,16 @@ class Stepper:
         scaler = torch.amp.GradScaler(device.type, enabled=autocast_dtype(device) is torch.float16)
         return cls(network, loss_of, optimiser, scaler, configuration.training.clip_norm)
 
-    def step(self, image: Tensor, target: Tensor) -> Tensor:
+    def step(self, image: Tensor, target: Tensor, *sizes: Tensor) -> Tensor:
         """The loss, a scalar without gradient, of `image` (B, C, *patch) and `target` (B, *patch) after an update.
 
+        `sizes` (B, *patch) of components where the loss goes by them, as in a batch.
         The learning rate is the optimiser's; gradients are clipped at the norm `clip_norm`.
         """
         self.optimiser.zero_grad(set_to_none=True)
         with autocast(image.device):
             outputs = self.network(image)
-        loss: Tensor = self.loss_of(outputs, target)
+        loss: Tensor = self.loss_of(outputs, target, *sizes)
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self.scaler.unscale_(self.optimiser)
         nn.utils.clip_grad_norm_(self.network.parameters(), self.clip_norm)
