@@ -66,7 +66,7 @@ class StoredCase:
     """(Z, Y, X) class indices on the canonical native grid."""
     properties: CaseProperties
     locations: dict[int, npt.NDArray[np.int32]]
-    """Class index to voxels (n, 3) of `label`; classes that the case has."""
+    """Class index to voxels (n, 3) of `label`; classes that the case has. With components, so many of each."""
     sizes: npt.NDArray[np.float32] | None = None
     """(a0, a1, a2) size of the voxel's connected component, 0 in the background; None in a store without components."""
     offsets: dict[int, npt.NDArray[np.int64]] = field(default_factory=dict)
