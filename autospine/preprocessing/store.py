@@ -342,7 +342,8 @@ def _sizes_file(root: Path, name: str) -> Path:
 def _is_whole(root: Path, name: str, key: str, components: bool) -> bool:
     """Whether all files of a case are there, for this key; with `components` those of theirs too."""
     files = _case_files(root, name)
-    if not all(path.is_file() for path in (*files, *([_sizes_file(root, name)] if components else []))):
+    further = [_sizes_file(root, name)] if components else []
+    if not all(path.is_file() for path in (*files, *further)):
         return False
     try:
         content = read_json(files[-1], PlanError)
