@@ -44,6 +44,7 @@ SHOWN = (
     "regions.names",
     "loss.kind",
     "loss.class_weights",
+    "loss.largest_size",
     "training.mirror_axes",
     "training.rotation_deg",
     "training.optimiser",

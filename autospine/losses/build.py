@@ -11,7 +11,7 @@ from torch.nn import functional as F  # noqa: N812
 from autospine.losses.deep_supervision import DeepSupervision
 from autospine.losses.dice import loss_inputs, soft_dice_loss
 from autospine.losses.regions import Membership, RegionDiceCrossEntropy
-from autospine.losses.size_adaptive import BatchWeights, size_adaptive_cross_entropy, weight_tensor
+from autospine.losses.size_adaptive import BatchWeights, ComponentWeights, size_adaptive_cross_entropy, weight_tensor
 from autospine.planning.plan import LossPlan, RegionsPlan
 
 
@@ -31,7 +31,7 @@ class DiceCrossEntropy(nn.Module):
     def forward(self, logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
         """A scalar of at least -1 from logits (B, K, *patch) and target (B, *patch), values 0..K-1 or IGNORE.
 
-        A `weight` (K,) takes the place of the class weights.
+        A `weight` (K,), or (B, *patch) of each voxel, takes the place of the class weights.
         Raises ValueError where the number of classes or the sizes differ.
         """
         logits, target = loss_inputs(logits, target, self.classes, "classes")
@@ -46,12 +46,15 @@ class DiceCrossEntropy(nn.Module):
 def build_loss(plan: LossPlan, outputs: int, regions: RegionsPlan | None = None) -> DeepSupervision:
     """The loss of a network with `outputs` outputs: called with (outputs, target (B, *patch) int64) -> scalar.
 
+    Where the plan has a `largest_size` it takes the sizes of components (B, *patch) as a third argument.
     With `regions` the network's channels are these, and the target holds the classes that they are made of. Move it to
     the network's device: it holds the class weights.
     """
     kind = DiceCrossEntropy if regions is None else partial(RegionDiceCrossEntropy, regions)
     loss = kind(class_weights=plan.class_weights, batch_dice=plan.batch_dice, smooth=plan.smooth)
-    weigh = None
+    weigh: BatchWeights | ComponentWeights | None = None
+    if plan.largest_size is not None:
+        weigh = ComponentWeights(plan.largest_size, plan.alpha, plan.weight_cap)
     if plan.usual_sizes is not None:
         membership = None if regions is None else Membership(regions)
         weigh = BatchWeights(plan.usual_sizes, plan.alpha, plan.weight_cap, membership)

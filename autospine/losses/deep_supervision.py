@@ -44,20 +44,22 @@ class DeepSupervision(nn.Module):
     """The weighted sum of a loss over the outputs of a network."""
 
     def __init__(
-        self, loss: Callable[..., Tensor], outputs: int, weigh: Callable[[Tensor], Tensor] | None = None
+        self, loss: Callable[..., Tensor], outputs: int, weigh: Callable[..., Tensor | None] | None = None
     ) -> None:
         """`loss` takes logits (B, K, *shape) and a target (B, *shape); `outputs` is their number in training.
 
-        With `weigh` the loss takes its weights from the target at full resolution as a third argument.
+        With `weigh` the loss takes its weights as a third argument, unless that gives None: from the target at full
+        resolution and what comes with it. Weights of voxels are sampled to each scale as the target is.
         """
         super().__init__()
         self.loss = loss
         self.weigh = weigh
         self.weights = scale_weights(outputs)
 
-    def forward(self, outputs: tuple[Tensor, ...], target: Tensor) -> Tensor:
+    def forward(self, outputs: tuple[Tensor, ...], target: Tensor, *sizes: Tensor) -> Tensor:
         """A scalar from logits, finest first, and the target (B, *patch) at full resolution.
 
+        `sizes` (B, *patch) are those of components, where weights go by them.
         A single output, as the network gives in evaluation mode, is scored alone with weight 1. Raises
         ValueError for any other number of outputs than planned and for a target of another size.
         """
@@ -66,10 +68,17 @@ class DeepSupervision(nn.Module):
         if outputs[0].shape[2:] != target.shape[1:]:
             raise ValueError(f"target {tuple(target.shape)} does not fit logits {tuple(outputs[0].shape)}")
         weights = self.weights if len(outputs) == len(self.weights) else (1.0,)
-        given = () if self.weigh is None else (self.weigh(target),)
+        given = None if self.weigh is None else self.weigh(target, *sizes)
         terms = [
-            weight * self.loss(logits, sample_target(target, logits.shape[2:]), *given)
+            weight * self.loss(logits, sample_target(target, logits.shape[2:]), *_at(given, logits.shape[2:]))
             for weight, logits in zip(weights, outputs, strict=True)
             if weight
         ]
         return torch.stack(terms).sum()
+
+
+def _at(weights: Tensor | None, shape: Sequence[int]) -> tuple[Tensor, ...]:
+    """What the loss of an output of this `shape` takes of the `weights`: those of classes (K,) are of no place."""
+    if weights is None:
+        return ()
+    return (weights if weights.ndim == 1 else sample_target(weights, shape),)

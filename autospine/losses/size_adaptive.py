@@ -8,6 +8,8 @@ over the voxels that are not ignored. Our own definition, after the idea of Zhan
 
     three classes, one voxel each, p[y] = 1/2, 1/4, 1/8 and w = 1, 2, 5:
     L = (1 log 2 + 2 log 4 + 5 log 8) / 8 = 20/8 log 2
+
+By components (lesions) each voxel has a weight of its own, by the size of the component that it lies in.
 """
 
 from __future__ import annotations
@@ -81,13 +83,50 @@ class BatchWeights(nn.Module):
         return bins.view(len(target), -1)[:, 2:]
 
 
+class ComponentWeights(nn.Module):
+    """Weights of the voxels of a step, by the size n of the connected component (lesion) that each lies in.
+
+        w_v = clip((largest / n) ** alpha, 1, W)        1 in the background and where no size is known
+
+    `largest` is the usual size of the largest class; components were measured whole where cases were prepared, so that
+    the border of a patch makes none smaller. Our own definition (docs/papers.md).
+    """
+
+    def __init__(self, largest: float, alpha: float, cap: float) -> None:
+        """`largest` in voxels, in 2D in pixels per slice, as the sizes are."""
+        super().__init__()
+        self.largest = largest
+        self.alpha = alpha
+        self.cap = cap
+
+    @torch.no_grad()
+    def forward(self, target: Tensor, sizes: Tensor) -> Tensor | None:
+        """Float32 weights (B, *patch) of a target (B, *patch) and the sizes (B, *patch) of its components.
+
+        None where all are 1, as far as it costs nothing to know. Raises ValueError where the shapes differ.
+        """
+        if target.shape != sizes.shape:
+            raise ValueError(f"sizes {tuple(sizes.shape)} do not fit target {tuple(target.shape)}")
+        if self.alpha == 0 or self.cap == 1:
+            return None
+        weights = ((self.largest / sizes.float()) ** self.alpha).clamp(1, self.cap)
+        weights.masked_fill_((target <= 0) | (sizes <= 0), 1)
+        # On a GPU the question would stop the queue of work: there, weights of 1 are multiplied with.
+        return None if weights.device.type == "cpu" and bool((weights == 1).all()) else weights
+
+
 def size_adaptive_cross_entropy(log_probabilities: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
     """The weighted mean of -log p[y] over the voxels that count, a scalar; 0 where every voxel is ignored.
 
     `log_probabilities` (B, K, *patch) float32 or float64 from a log-softmax over K; `target` (B, *patch) int64
-    with values 0..K-1 or IGNORE; `weight` (K,) from `weight_tensor` or `BatchWeights`.
+    with values 0..K-1 or IGNORE; `weight` (K,) from `weight_tensor` or `BatchWeights`, or (B, *patch) from
+    `ComponentWeights`.
     """
     weight = None if weight is None else weight.to(log_probabilities.dtype)
+    if weight is not None and weight.ndim > 1:
+        each = F.nll_loss(log_probabilities, target, reduction="none", ignore_index=IGNORE)  # 0 where ignored
+        known = torch.where(target != IGNORE, weight, torch.zeros_like(weight))
+        return (each * known).sum() / known.sum().clamp(min=1)
     loss = F.nll_loss(log_probabilities, target, weight, ignore_index=IGNORE)
     # The mean over nothing is 0 / 0; `where` gives it the value 0 and the gradient 0.
     return torch.where((target != IGNORE).any(), loss, torch.zeros_like(loss))

@@ -8,8 +8,10 @@ from dataclasses import replace
 from autospine.errors import PlanError
 from autospine.planning import rules
 from autospine.planning.fingerprint import CaseFingerprint, Fingerprint
-from autospine.planning.plan import Configuration, LossPlan, RegionsPlan
+from autospine.planning.plan import Configuration, LossPlan, RegionsPlan, Unit
 from autospine.planning.recipe import Recipe
+
+_NOT_OWN = "put these back, or plan anew; sizes of your own are no part of the loss"
 
 
 def usual_sizes(
@@ -61,14 +63,27 @@ def plan_loss(
     weights = loss_weights(targets, regions, recipe.alpha, recipe.weight_cap)
     plain = tuple(1.0 for _ in weights)
     adaptive = kind == "dice_size_adaptive_ce"
+    by_component = adaptive and recipe.unit == "component"
     return LossPlan(
         kind,
-        weights if adaptive else plain,
+        weights if adaptive and not by_component else plain,
         batch_dice,
         alpha=recipe.alpha,
         weight_cap=recipe.weight_cap,
         usual_sizes=targets if adaptive and recipe.size_source == "batch" else None,
+        largest_size=max(targets) if by_component else None,
     )
+
+
+def check_unit(unit: Unit, fingerprint: Fingerprint, remedy: str) -> None:
+    """Nothing; raises PlanError, with this `remedy`, where components are asked for and regions overlap.
+
+    A voxel then lies in components of several sizes, one for each region.
+    """
+    if unit == "component" and fingerprint.regions:
+        names = ", ".join(name for name, *_ in fingerprint.regions)
+        found = f'unit = "component", and regions that overlap ({names})'
+        raise PlanError(fingerprint.dataset, found, "labels that do not overlap, or whole regions", remedy)
 
 
 def fold_loss(configuration: Configuration, fingerprint: Fingerprint, training_cases: Collection[str]) -> LossPlan:
@@ -77,12 +92,19 @@ def fold_loss(configuration: Configuration, fingerprint: Fingerprint, training_c
     The plan shows the weights of all cases; a fold must not learn from the sizes in its validation cases.
 
     Raises:
-        PlanError: weights of the size-adaptive loss that its sizes, `alpha` and `weight_cap` do not give.
+        PlanError: weights of the size-adaptive loss that its sizes, `alpha` and `weight_cap` do not give, or sizes that
+            are not those of the data.
     """
     loss = configuration.loss
     if loss.kind != "dice_size_adaptive_ce":
         return loss
     whole = _sizes(configuration, fingerprint.cases)
+    sizes = _sizes(configuration, [case for case in fingerprint.cases if case.case in training_cases])
+    if loss.largest_size is not None:
+        if loss.largest_size != max(whole):
+            where = f"plan.toml, key {configuration.name}.loss.largest_size"
+            raise PlanError(where, f"{loss.largest_size}, where the data have another", f"{max(whole)}", _NOT_OWN)
+        return replace(loss, largest_size=max(sizes))
     planned = _weights(configuration, whole)
     if set(loss.class_weights) != {1.0} and loss.class_weights != planned:
         found = f"{list(loss.class_weights)}, where alpha {loss.alpha:g} and weight_cap {loss.weight_cap:g} give others"
@@ -92,10 +114,8 @@ def fold_loss(configuration: Configuration, fingerprint: Fingerprint, training_c
         raise PlanError(f"plan.toml, key {configuration.name}.loss.class_weights", found, expected, remedy)
     if loss.usual_sizes is not None and loss.usual_sizes != whole:
         found = f"{list(loss.usual_sizes)}, where the data have others"
-        remedy = "put these back, or plan anew; sizes of your own are no part of the loss"
         where = f"plan.toml, key {configuration.name}.loss.usual_sizes"
-        raise PlanError(where, found, f"{[round(size, 4) for size in whole]}", remedy)
-    sizes = _sizes(configuration, [case for case in fingerprint.cases if case.case in training_cases])
+        raise PlanError(where, found, f"{[round(size, 4) for size in whole]}", _NOT_OWN)
     own = None if loss.usual_sizes is None else sizes
     return replace(loss, class_weights=_weights(configuration, sizes), usual_sizes=own)
 

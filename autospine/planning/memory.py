@@ -80,7 +80,9 @@ class _Step:
         self.back: list[Callable[[], None]] = []
 
         scales = range(max(1, len(self.voxels) - 1))
-        self.keep(self.voxels[0] * (self.plan.in_channels * _FLOAT + _LABEL))
+        # By components: their sizes, and at every scale the weights and those of the voxels that count.
+        self.weighted = _FLOAT if configuration.loss.largest_size is not None else 0
+        self.keep(self.voxels[0] * (self.plan.in_channels * _FLOAT + _LABEL + self.weighted))
         self.encode()
         match self.plan.bottleneck:
             case "msff":
@@ -319,7 +321,7 @@ class _Step:
         size = voxels * self.plan.out_channels * _FLOAT
         # Log-probabilities and probabilities, the mask of the voxels that count and a target without the others; a
         # coarse scale has a target of its own besides.
-        kept = 2 * size + (1 + _LABEL) * voxels + (_LABEL * voxels if stage > 0 else 0)
+        kept = 2 * size + (1 + _LABEL + 2 * self.weighted) * voxels + (_LABEL * voxels if stage > 0 else 0)
         self.keep(kept)
         # What the targets' voxels got, their bins, then one of: the former as float64, the masked probabilities. Under
         # autocast the logits in float32 as well.

@@ -28,7 +28,7 @@ WEIGHTS = "model.safetensors"
 """Weights of a trained fold, in `fold_<k>` beside `model.json`."""
 PREVIOUS = "previous.json"
 """In a cascade's `fold_<k>`: fold of the previous stage -> SHA-256 of its weights, which it was trained on."""
-SCHEMA = 2
+SCHEMA = 3
 
 
 @dataclass(frozen=True)

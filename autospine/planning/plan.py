@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args
 from autospine.errors import PlanError
 from autospine.planning.convert import Checks, from_table, to_table
 
-SCHEMA = 3
+SCHEMA = 4
 """Number of the file format; a plan with another one is refused rather than guessed at."""
 
 Bottleneck = Literal["plain", "msff", "control"]
@@ -27,6 +27,8 @@ VOLUMES = tuple(name for name in CONFIGURATIONS if name.startswith("3d"))
 Encoder = Literal["plain", "residual"]
 LossKind = Literal["dice_ce", "dice_size_adaptive_ce"]
 SizeSource = Literal["fingerprint", "batch"]
+Unit = Literal["class", "component"]
+"""What has a size, and what a patch is forced onto: a whole class, or each of its connected components (lesions)."""
 Normalisation = Literal["zscore", "ct"]
 Optimiser = Literal["sgd", "adamw"]
 WIDEST_KERNEL = 15
@@ -129,6 +131,10 @@ class LossPlan:
     usual_sizes: tuple[float, ...] | None = None
     """Size-adaptive weights by the batch: usual size of each class (or region) in voxels, in 2D pixels per slice, which
     is blended with its size in each batch; a training takes them from its own cases. None: `class_weights` stand."""
+    largest_size: float | None = None
+    """Size-adaptive weights by component: usual size of the largest class in voxels, in 2D pixels per slice, from which
+    a connected component weighs 1; a smaller one weighs more, by its own size. A training takes it from its own cases.
+    None: all voxels of a class weigh the same."""
 
     def __post_init__(self) -> None:
         """Check the weights and sizes."""
@@ -140,6 +146,16 @@ class LossPlan:
             if check(sizes is None or adaptive, "usual_sizes", sizes, "none beside dice_ce") and sizes is not None:
                 usable = all(0 <= size < inf for size in sizes) and len(sizes) > 0
                 check(usable, "usual_sizes", sizes, "finite sizes of at least 0")
+            if self.largest_size is not None:
+                self._check_components(check, self.largest_size)
+
+    def _check_components(self, check: Checks, largest: float) -> None:
+        """Check that nothing but the size of its component gives a voxel its weight."""
+        check(self.kind == "dice_size_adaptive_ce", "largest_size", largest, "none beside dice_ce")
+        check(0 <= largest < inf, "largest_size", largest, "a finite size of at least 0")
+        check(self.usual_sizes is None, "usual_sizes", self.usual_sizes, "none beside largest_size")
+        ones = set(self.class_weights) == {1.0}
+        check(ones, "class_weights", self.class_weights, "all 1.0 beside largest_size: components have weights")
 
 
 @dataclass(frozen=True)
@@ -184,6 +200,8 @@ class TrainingPlan:
     """Zoom drawn from this range."""
     seed: int = 12345
     """Seed of sampling, augmentation and initialisation."""
+    foreground_unit: Unit = "class"
+    """What a forced patch is drawn from: the voxels of a class, or first one of its connected components."""
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -393,6 +411,11 @@ class Configuration:
         earlier = (first + value - 1 for value in swapped[1:]) if self.previous_channels else ()
         return (*range(first), *earlier)
 
+    @property
+    def by_component(self) -> bool:
+        """Whether loss or sampling go by connected components, which are then measured where cases are prepared."""
+        return self.loss.largest_size is not None or self.training.foreground_unit == "component"
+
     def targets(self, labels: Sequence[str]) -> tuple[str, ...]:
         """What is segmented, by name: the regions, or the `labels`."""
         return tuple(labels) if self.regions is None else self.regions.names
@@ -439,6 +462,10 @@ class Configuration:
                 found, expected = len(self.regions.names), f"{network.out_channels}, one per network output"
                 check(found == network.out_channels, "regions.names", found, expected)
                 check(self.levels is None, "levels", "a table", "none: outputs that overlap are no levels")
+                largest, unit = self.loss.largest_size, self.training.foreground_unit
+                overlap = "where regions overlap: a voxel lies in components of several sizes"
+                check(largest is None, "loss.largest_size", largest, f"none {overlap}")
+                check(unit == "class", "training.foreground_unit", unit, f"class {overlap}")
                 check(self.sides is None, "sides", "a table", "none: regions do not swap")
             if self.levels is not None:
                 chain = self.levels.classes

@@ -19,7 +19,7 @@ from autospine.planning.anatomy import planned_levels, planned_sides, read_anato
 from autospine.planning.expected import expect
 from autospine.planning.fingerprint import Fingerprint
 from autospine.planning.grid import Grid, planned_grid
-from autospine.planning.loss import plan_loss, planned_regions, usual_sizes
+from autospine.planning.loss import check_unit, plan_loss, planned_regions, usual_sizes
 from autospine.planning.memory import Machine, training_memory_gb
 from autospine.planning.plan import (
     Configuration,
@@ -219,8 +219,10 @@ def configure(
 ) -> tuple[Configuration, dict[str, str]]:
     """The configuration `name`, one of `ConfigurationName`, and its reasons by dotted key (`2d.patch`).
 
-    Memory and machine as for `make_plan`. Raises PlanError for a low resolution or cascade that the rules leave out.
+    Memory and machine as for `make_plan`. Raises PlanError for a low resolution or cascade that the rules leave out,
+    and for regions that overlap where the recipe goes by components.
     """
+    check_unit(recipe.unit, fingerprint, 'set unit = "class" in a recipe of your own, or declare no regions')
     less, asked_gb = narrowing or Narrowing(), planned_memory_gb(recipe)
     dimension = 2 if name in ("2d", "2.5d") else 3
     grid, low = _grid_of(name, fingerprint, recipe, less)

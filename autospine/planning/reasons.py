@@ -21,6 +21,10 @@ from autospine.planning.sizing import LowResolution, Size
 RULE = "nnU-Net v2.8"
 MADE_FOR = "a hash of network, patch, batch, optimiser and budget: an edit of these shows, and is estimated anew"
 
+PLAIN = "plain cross entropy weighs all alike"
+BY_COMPONENT = "each connected component of a label weighs by its own size, see largest_size"
+"""Why classes have these weights."""
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -239,12 +243,11 @@ def _loss(configuration: Configuration, facts: Facts) -> dict[str, str]:
     else:
         side = "at least" if ratio >= recipe.size_ratio else "below"
         kind = f"{sizes}, {side} {recipe.size_ratio:g}; {rules.SIZE_RATIO_REASONS[ratio >= recipe.size_ratio]}"
-    adaptive = loss.kind == "dice_size_adaptive_ce"
-    weights = (
-        f"(largest size / size) ^ {recipe.alpha:g}, at most {recipe.weight_cap:g}; background, which is no anatomy, 1"
-        if adaptive
-        else "plain cross entropy weighs all alike"
-    )
+    law = f"(largest size / size) ^ {recipe.alpha:g}, at most {recipe.weight_cap:g}"
+    weights = f"{law}; background, which is no anatomy, 1" if loss.kind == "dice_size_adaptive_ce" else PLAIN
+    weights = weights if loss.largest_size is None else BY_COMPONENT
+    largest = f"usual size of {max(present)[1]}" if present else f"no {what} occurs in any case"
+    by_component = f"the recipe {recipe.name}: {largest}; a connected component weighs {law}, at least 1"
     by_batch = f"the recipe {recipe.name}: the weights of a step go by the geometric mean of these and its batch's own"
     return {
         "loss.kind": kind,
@@ -253,6 +256,7 @@ def _loss(configuration: Configuration, facts: Facts) -> dict[str, str]:
         "loss.alpha": f"the recipe {recipe.name}",
         "loss.weight_cap": f"the recipe {recipe.name}",
         **({} if loss.usual_sizes is None else {"loss.usual_sizes": by_batch}),
+        **({} if loss.largest_size is None else {"loss.largest_size": by_component}),
         "loss.smooth": "keeps Dice defined where a label is absent",
     }
 
@@ -382,6 +386,12 @@ def _training(configuration: Configuration, facts: Facts) -> dict[str, str]:
         "training.foreground_jitter": f"{said}: 0 puts the label into the middle of such a patch",
         "training.oversample_foreground": f"{said}: share of patches forced onto a label; {RULE} has a third, which "
         "pays in narrow views and does no harm in whole ones (docs/benchmarks/budget.md)",
+        "training.foreground_unit": f"{said}: "
+        + (
+            "a label, large or small, is drawn as often as any other"
+            if training.foreground_unit == "class"
+            else "of a label, each connected component (lesion) is drawn as often as any other"
+        ),
         "training.shift": shift_reason(recipe, facts.view),
         "training.mirror_axes": mirror,
         "training.rotation_deg": rotation,

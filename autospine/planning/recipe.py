@@ -23,6 +23,7 @@ from autospine.planning.plan import (
     LossKind,
     Optimiser,
     SizeSource,
+    Unit,
 )
 
 
@@ -30,7 +31,7 @@ from autospine.planning.plan import (
 class Recipe:
     """Choices of a planning.
 
-    Numbers are the reference planner's (nnU-Net v2.8); `alpha`, `weight_cap`, `size_source`, `size_ratio`,
+    Numbers are the reference planner's (nnU-Net v2.8); `alpha`, `weight_cap`, `unit`, `size_source`, `size_ratio`,
     `neighbours`, `foreground_jitter`, `shift` and `channel_dropout` are ours.
     """
 
@@ -67,6 +68,8 @@ class Recipe:
     """Exponent of the size-adaptive weights, 0 (plain) to 1 (class mean)."""
     weight_cap: float = 5.0
     """Largest size-adaptive weight."""
+    unit: Unit = "class"
+    """What the size-adaptive weights and the forced patches go by: classes, or each connected component (lesion)."""
     size_source: SizeSource = "fingerprint"
     """Sizes that the size-adaptive weights go by: of the training cases, or these blended with each batch's own."""
     size_ratio: float = 50.0
@@ -124,6 +127,9 @@ class Recipe:
             check(len(blocks) > 0, "encoder_blocks", blocks, "a number per stage, the finest first")
             distinct = bool(names) and len(set(names)) == len(names)
             check(distinct, "configurations", names, "distinct names, at least one")
+            measured = self.unit == "class" or self.size_source == "fingerprint"
+            expected = 'fingerprint beside unit = "component": each component is measured once, not in a batch'
+            check(measured, "size_source", self.size_source, expected)
             listed = self.default in ("auto", *names)
             check(listed, "default", self.default, f"auto or one of the configurations {', '.join(names)}")
 

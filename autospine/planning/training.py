@@ -55,4 +55,5 @@ def plan_training(recipe: Recipe, patch: Sequence[int], axes: Sequence[AxisAnato
         rotate_in_plane=in_plane,
         scale_range=recipe.scale_range,
         seed=recipe.seed,
+        foreground_unit=recipe.unit,
     )

@@ -19,13 +19,15 @@ from autospine.planning.decisions import LEFT_OUT, decisions
 from autospine.planning.expected import expect
 from autospine.planning.fingerprint import Fingerprint
 from autospine.planning.grid import Grid, planned_grid
-from autospine.planning.loss import loss_weights, planned_regions, target_sizes, usual_sizes
+from autospine.planning.loss import check_unit, loss_weights, planned_regions, target_sizes, usual_sizes
 from autospine.planning.memory import Machine
 from autospine.planning.plan import Configuration, LossPlan, Plan, PresencePlan, RegionsPlan, entering_channels
 from autospine.planning.planner import planned_intensities
 from autospine.planning.presence import planned_presence, presence_reasons
 from autospine.planning.reasons import (
+    BY_COMPONENT,
     MADE_FOR,
+    PLAIN,
     level_reasons,
     mirror_reason,
     output_reason,
@@ -165,6 +167,8 @@ def _move(
     machine: Machine,
 ) -> tuple[Configuration, dict[str, str]]:
     """The configuration for the new data, and the reasons of what was renewed."""
+    if configuration.by_component:
+        check_unit("component", fingerprint, "plan these data without --from, by a recipe of unit class")
     labels, channels = len(fingerprint.labels), len(fingerprint.channels)
     presence = planned_presence(fingerprint, recipe, configuration.presence)
     classes = labels if configuration.previous else 0
@@ -176,7 +180,7 @@ def _move(
     axes = tuple(anatomy[axis] for axis in patch_axes)
     view = read_patch_view(fingerprint, patch_axes)
     planned = plan_training(recipe, configuration.patch, axes, view)
-    loss, adaptive = _loss(configuration, fingerprint, regions), configuration.loss.kind == "dice_size_adaptive_ce"
+    loss = _loss(configuration, fingerprint, regions)
     anatomical = {key: getattr(planned, key) for key in ("mirror_axes", "rotation_deg", "shift")}
     training = replace(configuration.training, **anatomical)
     moved = replace(
@@ -196,8 +200,9 @@ def _move(
         "median_shape": f"median of the {len(fingerprint.cases)} cases, cropped and resampled to this spacing",
         "network.in_channels": f"what enters with {channels} image channel(s)",
         "network.out_channels": output_reason(moved, labels),
-        "loss.class_weights": "by the sizes of these labels" if adaptive else "plain cross entropy weighs all alike",
+        "loss.class_weights": _weights_reason(loss),
         **({} if loss.usual_sizes is None else {"loss.usual_sizes": "those of these labels"}),
+        **({} if loss.largest_size is None else {"loss.largest_size": "that of these labels"}),
         **level_reasons(moved, [name for name, _ in fingerprint.labels]),
         **side_reasons(moved, [name for name, _ in fingerprint.labels]),
         **_presence_reasons(configuration, presence, fingerprint, recipe),
@@ -228,6 +233,16 @@ def _loss(configuration: Configuration, fingerprint: Fingerprint, regions: Regio
     loss = configuration.loss
     sizes = target_sizes(usual_sizes(fingerprint.cases, configuration.axis_order, configuration.spacing_mm), regions)
     weights = loss_weights(sizes, regions, loss.alpha, loss.weight_cap)
-    adaptive = loss.kind == "dice_size_adaptive_ce"
-    own = None if loss.usual_sizes is None else sizes
-    return replace(loss, class_weights=weights if adaptive else tuple(1.0 for _ in weights), usual_sizes=own)
+    by_class = loss.kind == "dice_size_adaptive_ce" and loss.largest_size is None
+    return replace(
+        loss,
+        class_weights=weights if by_class else tuple(1.0 for _ in weights),
+        usual_sizes=None if loss.usual_sizes is None else sizes,
+        largest_size=None if loss.largest_size is None else max(sizes),
+    )
+
+
+def _weights_reason(loss: LossPlan) -> str:
+    if loss.largest_size is not None:
+        return BY_COMPONENT
+    return "by the sizes of these labels" if loss.kind == "dice_size_adaptive_ce" else PLAIN

@@ -5,7 +5,8 @@
         <case>.image.npy           (C, a0, a1, a2) float32, planned axes; memory-mapped
         <case>.label.npy           (a0, a1, a2) uint8 class indices; memory-mapped
         <case>.reference.npy       (Z, Y, X) uint8, the label on its canonical native grid, for scoring
-        <case>.locations.npz       voxels of each class, for sampling
+        <case>.locations.npz       voxels of each class, for sampling; with components, where each of these begins
+        <case>.sizes.npy           (a0, a1, a2) float32, with components alone: size of the voxel's; memory-mapped
         <case>.properties.json     the key and the way back; written last, so a case that has it is whole
 
 The key hashes everything preparation depends on: another key, another store. Opening needs numpy alone. A store of
@@ -17,7 +18,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ import numpy.typing as npt
 from autospine.data.files import atomic_path, json_digest, read_json, write_json
 from autospine.errors import DataError, OutputError, PlanError
 from autospine.planning.plan import Configuration, IntensityPlan, Plan
+from autospine.preprocessing.components import measure_components
 from autospine.preprocessing.jobs import Progress, run_jobs
 from autospine.preprocessing.memory import bounded_workers
 from autospine.preprocessing.prepare import CaseProperties, class_locations, prepare_case, without_unlabelled_slices
@@ -39,6 +41,9 @@ FORMAT = 3
 """Grows when the files or the numbers in them change their meaning; part of the key."""
 
 _SUFFIXES = (".image.npy", ".label.npy", ".reference.npy", ".locations.npz", ".properties.json")
+_SIZES = ".sizes.npy"
+_OFFSETS = "offsets_"
+"""Before the class in the names of the arrays that say where its components begin."""
 _SEED = 1234
 _REMEDY = "delete the folder and run the training again: it is built anew"
 
@@ -56,7 +61,11 @@ class StoredCase:
     """(Z, Y, X) class indices on the canonical native grid."""
     properties: CaseProperties
     locations: dict[int, npt.NDArray[np.int32]]
-    """Class index to voxels (n, 3) of `label`; classes that the case has."""
+    """Class index to voxels (n, 3) of `label`; classes that the case has. With components, so many of each."""
+    sizes: npt.NDArray[np.float32] | None = None
+    """(a0, a1, a2) size of the voxel's connected component, 0 in the background; None in a store without components."""
+    offsets: dict[int, npt.NDArray[np.int64]] = field(default_factory=dict)
+    """Class index to (k + 1,) places in its `locations` between which its components lie; empty without components."""
 
 
 class Store:
@@ -69,6 +78,8 @@ class Store:
         if content is None:
             raise PlanError(str(self.root), "no prepared cases", "a folder that `autospine train` prepared", _REMEDY)
         self.key: str = content["key"]
+        self.components: bool = bool(content.get("components"))
+        """Whether the cases have their connected components measured."""
         self.images_alone: bool = content.get("images_alone") is True
         """Whether of its cases the images alone were prepared."""
         found = (name for name, labelled in content["cases"].items() if labelled)
@@ -90,14 +101,20 @@ class Store:
             if self.images_alone:
                 return _without_label(np.load(image, mmap_mode="r", allow_pickle=False), written)
             with np.load(locations, allow_pickle=False) as archive:
-                voxels = {int(value): archive[value] for value in archive.files}
+                arrays = {name: archive[name] for name in archive.files}
+            named = {value: arrays.pop(value) for value in list(arrays) if value.startswith(_OFFSETS)}
+            sizes = None
+            if self.components:
+                sizes = np.load(_sizes_file(self.root, name), mmap_mode="r", allow_pickle=False)
             return StoredCase(
                 name=name,
                 image=np.load(image, mmap_mode="r", allow_pickle=False),
                 label=np.load(label, mmap_mode="r", allow_pickle=False),
                 reference=np.load(reference, mmap_mode="r", allow_pickle=False),
                 properties=CaseProperties.from_json(written),
-                locations=voxels,
+                locations={int(value): voxels for value, voxels in arrays.items()},
+                sizes=sizes,
+                offsets={int(value.removeprefix(_OFFSETS)): places for value, places in named.items()},
             )
         except (OSError, ValueError, EOFError, KeyError, TypeError) as fault:
             if isinstance(fault, OSError) and fault.errno in (errno.EMFILE, errno.ENFILE):
@@ -132,6 +149,7 @@ def stored_key(plan: Plan, configuration: Configuration) -> str:
         "use_mask": configuration.use_mask,
         "ignore_unlabelled_slices": configuration.ignore_unlabelled_slices,
         "resampling": asdict(configuration.resampling),
+        **({"components": True} if configuration.by_component else {}),
     }
     return json_digest(content)
 
@@ -153,7 +171,7 @@ def find_store(root: Path, key: str) -> Store | None:
     if index is None or index["key"] != key:
         return None
     store = Store(root)
-    return store if all(_is_whole(root, name, key) for name in store.names) else None
+    return store if all(_is_whole(root, name, key, store.components) for name in store.names) else None
 
 
 def prepare_dataset(
@@ -176,9 +194,10 @@ def prepare_dataset(
     root = Path(root)
     key = stored_key(plan, configuration)
     labelled = {case.name: case.label is not None for case in dataset.cases}
-    begin_store(root, {"key": key, "cases": labelled})
+    components = configuration.by_component
+    begin_store(root, {"key": key, "cases": labelled, **({"components": True} if components else {})})
     cases = [case for case in dataset.cases if labelled[case.name]]
-    missing = [case for case in cases if not _is_whole(root, case.name, key)]
+    missing = [case for case in cases if not _is_whole(root, case.name, key, components)]
     known = {} if fingerprint is None else {found.case: found for found in fingerprint.cases}
     jobs = [
         _Job(
@@ -245,17 +264,31 @@ def _build(job: _Job) -> None:
     if prepared.label is None or label is None or loaded.label is None:
         raise ValueError(f"case {name!r} is to be prepared for training and has no label")
     if job.fingerprint is not None and not job.fingerprint.is_of(loaded.image.array, loaded.label, missing):
-        found = "the image or its mask is not the one that the plan was made from"
+        differs = "the image or its mask is not the one that the plan was made from"
         remedy = "run `autospine plan DATASET --overwrite` for the data as they are now"
-        raise DataError(str(job.case.files[0].parent), found, "the same files as when it was planned", remedy)
+        raise DataError(str(job.case.files[0].parent), differs, "the same files as when it was planned", remedy)
     image, prepared_label, reference, locations, properties = case_files(job.root, name)
     properties.unlink(missing_ok=True)  # another plan's may stand there, and would vouch for half of this one
-    for path, array in ((image, prepared.image), (prepared_label, prepared.label), (reference, label)):
+    written: list[tuple[Path, npt.NDArray[Any]]] = [
+        (image, prepared.image),
+        (prepared_label, prepared.label),
+        (reference, label),
+    ]
+    classes = range(1, job.classes + 1)
+    places: dict[str, npt.NDArray[Any]] = {}
+    if job.configuration.by_component:
+        flat = job.configuration.network.dimension == 2
+        found = measure_components(prepared.label, classes, slices_apart=flat, seed=_SEED)
+        written.append((_sizes_file(job.root, name), found.sizes))
+        voxels, places = found.locations, {f"{_OFFSETS}{value}": ends for value, ends in found.offsets.items()}
+    else:
+        voxels = class_locations(prepared.label, classes, _SEED)
+    for path, array in written:
         with atomic_path(path) as temporary:
             np.save(temporary, np.ascontiguousarray(array), allow_pickle=False)
-    voxels = class_locations(prepared.label, range(1, job.classes + 1), _SEED)
+    places |= {str(value): kept for value, kept in voxels.items()}
     with atomic_path(locations) as temporary:
-        np.savez(temporary, **{str(value): found for value, found in voxels.items()})  # type: ignore[arg-type]
+        np.savez(temporary, **places)  # type: ignore[arg-type]
     write_json(properties, {"key": job.key, **prepared.properties.to_json()})
 
 
@@ -264,10 +297,16 @@ def case_files(root: Path, name: str) -> list[Path]:
     return [root / f"{name}{suffix}" for suffix in _SUFFIXES]
 
 
-def _is_whole(root: Path, name: str, key: str) -> bool:
-    """Whether all files of a case are there, for this key."""
+def _sizes_file(root: Path, name: str) -> Path:
+    """Where the sizes of a case's components are, in a store that has them."""
+    return root / f"{name}{_SIZES}"
+
+
+def _is_whole(root: Path, name: str, key: str, components: bool) -> bool:
+    """Whether all files of a case are there, for this key; with `components` those of theirs too."""
     files = case_files(root, name)
-    if not all(path.is_file() for path in files):
+    further = [_sizes_file(root, name)] if components else []
+    if not all(path.is_file() for path in (*files, *further)):
         return False
     return has_key(files[-1], key)
 
@@ -305,7 +344,7 @@ def _empty(root: Path) -> None:
         with suppress(FileNotFoundError):
             (root / "store.json").unlink()
         for path in root.iterdir() if root.is_dir() else ():
-            if path.name.endswith(_SUFFIXES):
+            if path.name.endswith((*_SUFFIXES, _SIZES)):
                 path.unlink()
     except OSError as fault:
         raise OutputError(str(root), f"cannot be emptied ({fault.strerror or fault})") from fault

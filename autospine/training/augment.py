@@ -89,9 +89,9 @@ class SpatialTransform:
         out[~covered] = outside
         return out
 
-    def apply_nearest(self, labels: npt.NDArray[np.uint8], patch: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
-        """(*box) -> (*patch): the class of the nearest voxel, 0 outside."""
-        return self._warp(labels, patch, order=0)
+    def apply_nearest(self, values: npt.NDArray[Real], patch: tuple[int, int, int]) -> npt.NDArray[Real]:
+        """(*box) -> (*patch): the value (a class, a size) of the nearest voxel, 0 outside."""
+        return self._warp(values, patch, order=0)
 
     def _warp(self, array: npt.NDArray[Real], patch: tuple[int, int, int], order: int) -> npt.NDArray[Real]:
         half_out = (np.array(patch) - 1) / 2
@@ -194,7 +194,7 @@ class IntensityAugmentation:
         """Augmented images (B, in_channels, *patch) and labels (B, *patch), changed in place.
 
         The one-hot channels of a previous stage are mirrored with the rest and otherwise left alone; like the labels,
-        those of sides swap.
+        those of sides swap. Further channels are mirrored alone.
         """
         scans = images[:, : self._slices * self._channels]
         if self._slices == 1:
@@ -237,10 +237,11 @@ class _MirrorSides:
         self._channels = list(configuration.mirrored_channels)
 
     def __call__(self, images: npt.NDArray[np.float32], labels: npt.NDArray[np.int16]) -> None:
-        """Change images (B, in_channels, *patch) and labels (B, *patch) in place."""
+        """Change images (B, in_channels, *patch), or with further channels, and labels (B, *patch) in place."""
+        channels = [*self._channels, *range(len(self._channels), images.shape[1])]
         for image, label in zip(images, labels, strict=True):
             if np.random.uniform() < P_MIRROR:
-                image[...] = np.flip(image, 1 + self._axis)[self._channels]
+                image[...] = np.flip(image, 1 + self._axis)[channels]
                 flipped = np.flip(label, self._axis)
                 # what is no class (outside the image) stays what it is
                 label[...] = np.where(flipped >= 0, self._values[np.maximum(flipped, 0)], flipped)

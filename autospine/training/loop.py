@@ -126,10 +126,10 @@ def _validate(
     # training mode gives the loss all its outputs; instance norm has no running statistics to disturb
     losses: list[Tensor] = []
     counts: Tensor | None = None
-    for image, target in _tensors(batches, count, device):
+    for image, target, *sizes in _tensors(batches, count, device):
         with autocast(device):
             outputs = stepper.network(image)
-        losses.append(stepper.loss_of(outputs, target))
+        losses.append(stepper.loss_of(outputs, target, *sizes))
         overlaps = overlaps_of(outputs[0], target)
         counts = overlaps if counts is None else counts + overlaps
     if counts is None:
@@ -158,7 +158,6 @@ class Overlaps(nn.Module):
         return torch.stack((pairs.diagonal(), pairs.sum(0) + pairs.sum(1)), dim=1)[1:]
 
 
-def _tensors(batches: PatchBatches, count: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+def _tensors(batches: PatchBatches, count: int, device: torch.device) -> Iterator[tuple[Tensor, ...]]:
     for index in range(count):
-        image, target = batches[index]
-        yield torch.from_numpy(image).to(device), torch.from_numpy(target).to(device)
+        yield tuple(torch.from_numpy(part).to(device) for part in batches[index])

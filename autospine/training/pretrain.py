@@ -79,7 +79,9 @@ class MaskedBatches:
 
     def __init__(self, store: CaseSource, cases: tuple[str, ...], configuration: Configuration, seed: int) -> None:
         """Sample from `cases` of `store`; raises as `block_edges` does."""
-        self._patches = PatchBatches(store, cases, configuration, augment=True, seed=seed, intensity=False)
+        # images alone have no components to go by
+        drawn = replace(configuration, loss=replace(configuration.loss, largest_size=None))
+        self._patches = PatchBatches(store, cases, drawn, augment=True, seed=seed, intensity=False)
         self._configuration = configuration
         self._edges = block_edges(configuration)
         self._seed = seed
@@ -90,7 +92,7 @@ class MaskedBatches:
 
     def __getitem__(self, step: int) -> MaskedBatch:
         """The batch of this step; the same for the same seed and step, always."""
-        image, label = self._patches[step]
+        image, label, *_ = self._patches[step]
         rng = np.random.default_rng((self._seed, step, _MASKS))
         configuration, scans = self._configuration, self._configuration.scan_channels
         target = np.full((len(image), scans, *configuration.patch), np.nan, np.float32)

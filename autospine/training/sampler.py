@@ -5,12 +5,16 @@ uninterrupted one would have seen, whatever the number of workers. The spatial t
 only the voxels that it needs are read (about two samples in three are plain crops).
 
     forced samples   the last of a batch, as many as the plan's share rounds to (that share of the batches of one):
-                     centred, give or take the plan's jitter, on a random voxel of a random class of the case
+                     centred, give or take the plan's jitter, on a random voxel of a random class of the case, or of
+                     a random connected component of that class where the plan goes by components
     the others       uniformly inside the case, or beside it by no more than the plan's shift
 
 What enters the network beside the patch itself: its neighbouring slices (2.5d), or the previous stage's segmentation
 as one channel per class (cascade). Both go through the patch's own spatial transform. Channels that may be missing each
 bring one more, 1 where they are there; some are left out at random, so that the network meets every subset.
+
+Where the loss goes by components, the size of each voxel's component comes as a third array. It travels as a last
+channel of the image, so that it is mirrored with it.
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ from typing import Any, Protocol, TypeVar, cast
 import numpy as np
 import numpy.typing as npt
 from acvl_utils.cropping_and_padding.bounding_boxes import crop_and_pad_nd
+from scipy import ndimage
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from autospine.planning.plan import Configuration
@@ -37,10 +42,13 @@ OUTSIDE = 255
 """Padding of stored labels on its way to `IGNORE`, which an unsigned byte cannot hold."""
 
 MOST_OPEN = 48
-"""Cases that stay open: each takes up to four of the files that a process may have open, often 1024 in all, and a
+"""Cases that stay open: each takes up to five of the files that a process may have open, often 1024 in all, and a
 training has its validation cases open beside those that it trains on."""
 
-Batch = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
+Images = npt.NDArray[np.float32]
+Targets = npt.NDArray[np.int64]
+Batch = tuple[Images, Targets] | tuple[Images, Targets, npt.NDArray[np.float32]]
+"""Image, target, and sizes where the loss goes by components."""
 B = TypeVar("B", covariant=True)
 
 
@@ -59,7 +67,10 @@ class PreviousSource(Protocol):
 
 
 class PatchBatches(Dataset[Batch]):
-    """Batch `step` of a training or validation: image (B, in_channels, *patch) float32, target (B, *patch) int64."""
+    """Batch `step` of a training or validation: image (B, in_channels, *patch) float32, target (B, *patch) int64.
+
+    Where the loss goes by components, third the sizes (B, *patch) float32: of the voxel's component, 0 where unknown.
+    """
 
     def __init__(
         self,
@@ -82,6 +93,7 @@ class PatchBatches(Dataset[Batch]):
         self.cases = cases
         self._configuration = configuration
         self._patch = planned_patch(configuration)
+        self._sized = configuration.loss.largest_size is not None
         self._intensity = IntensityAugmentation(configuration, mirror_only=not intensity) if augment else None
         self._seed = seed
         self._previous = previous
@@ -110,16 +122,19 @@ class PatchBatches(Dataset[Batch]):
         if self._intensity is not None:
             with seeded(int(rng.integers(2**31))):
                 images, labels = self._intensity(images, labels)
+        images, sizes = (images[:, :-1], images[:, -1:]) if self._sized else (images, images[:, :0])
+        if self._intensity is not None:
             self._blank(images)
             if self._previous is not None:
                 for sample in images:
                     disturb(sample[-self._configuration.previous_channels :], rng)
-        return np.ascontiguousarray(images, np.float32), np.ascontiguousarray(labels, np.int64)
+        image, target = np.ascontiguousarray(images, np.float32), np.ascontiguousarray(labels, np.int64)
+        return (image, target, np.ascontiguousarray(sizes[:, 0], np.float32)) if self._sized else (image, target)
 
     def _sample(
         self, rng: np.random.Generator, *, forced: bool
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int16]]:
-        """One patch: image (in_channels, *patch) and label (*patch), three spatial axes."""
+        """One patch: image (in_channels, *patch), with a last channel of sizes, and label (*patch); three axes."""
         case, previous = self._case(self.cases[int(rng.integers(len(self.cases)))])
         shape = np.array(case.label.shape)
         patch = np.array(self._patch)
@@ -128,7 +143,12 @@ class PatchBatches(Dataset[Batch]):
         start = rng.integers(low, high + 1)
         if forced and case.locations:
             classes = sorted(case.locations)
-            voxels = case.locations[classes[int(rng.integers(len(classes)))]]
+            value = classes[int(rng.integers(len(classes)))]
+            voxels = case.locations[value]
+            if self._configuration.training.foreground_unit == "component":
+                component = int(rng.integers(len(case.offsets[value]) - 1))
+                first, end = case.offsets[value][component : component + 2]
+                voxels = voxels[first:end]
             centre = voxels[int(rng.integers(len(voxels)))]
             middle = patch // 2 + self._jitter(rng)
             start = np.where(shape > patch, np.clip(centre - middle, low, high), start)
@@ -199,7 +219,7 @@ class PatchBatches(Dataset[Batch]):
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int16]]:
         """The patch at `start`, through `transform`; voxels outside the case are 0 in the image, `IGNORE` in the label.
 
-        The previous stage has no class there: 0, as in the background.
+        The previous stage has no class there: 0, as in the background. Sizes of components are the last channel.
         """
         patch, neighbours = self._patch, self._configuration.neighbours
         if transform is None:
@@ -221,7 +241,26 @@ class PatchBatches(Dataset[Batch]):
             if transform is not None:
                 earlier = transform.apply_nearest(earlier, patch)
             image = np.concatenate((image, one_hot(earlier, self._configuration.classes)))
+        if self._sized:
+            image = np.concatenate((image, _patch_sizes(case, box, label, transform)[None]))
         return image, label
+
+
+def _patch_sizes(
+    case: StoredCase, box: list[list[int]], label: npt.NDArray[np.int16], transform: SpatialTransform | None
+) -> npt.NDArray[np.float32]:
+    """(*patch) sizes of the components that a patch's `label` shows, which was read from `box` through `transform`."""
+    if case.sizes is None:
+        raise ValueError(f"case {case.name!r} was prepared without its components")
+    sizes: npt.NDArray[np.float32] = crop_and_pad_nd(case.sizes, box, 0)
+    if transform is None:
+        return sizes
+    sizes = transform.apply_nearest(sizes, (label.shape[0], label.shape[1], label.shape[2]))
+    # classes are interpolated and end up to a voxel beyond their nearest
+    beyond = (label > 0) & (sizes == 0)
+    if beyond.any():
+        sizes[beyond] = ndimage.maximum_filter(sizes, size=3)[beyond]
+    return sizes
 
 
 def planned_patch(configuration: Configuration) -> tuple[int, int, int]:

@@ -17,6 +17,7 @@ import torch
 
 from autospine.networks.device import is_out_of_memory
 from autospine.planning.plan import Configuration
+from autospine.preprocessing.components import measure_components
 from autospine.preprocessing.prepare import CaseProperties, class_locations
 from autospine.preprocessing.store import StoredCase
 from autospine.training.sampler import PatchBatches, batches_from, planned_patch
@@ -86,8 +87,8 @@ def _measure(
     times: list[float] = []
     while len(times) < warm_up + LEAST_STEPS or sum(times[warm_up:]) < at_least_s:
         start = time.perf_counter()
-        image, target = (part.to(device, non_blocking=True) for part in next(batches))
-        stepper.step(image, target)
+        image, target, *sizes = (part.to(device, non_blocking=True) for part in next(batches))
+        stepper.step(image, target, *sizes)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         times.append(time.perf_counter() - start)
@@ -114,7 +115,11 @@ def _batches(configuration: Configuration) -> PatchBatches:
     box = ((0, shape[0]), (0, shape[1]), (0, shape[2]))
     whole = (shape[0], shape[1], shape[2])
     properties = CaseProperties("noise", whole, (1.0, 1.0, 1.0), box, (0, 1, 2), (1.0, 1.0, 1.0))
-    locations = class_locations(label, range(1, values), 0)
-    noise = _Noise(StoredCase("noise", image, label, label, properties, locations))
+    if configuration.by_component:
+        found = measure_components(label, range(1, values), slices_apart=len(configuration.patch) == 2, seed=0)
+        case = StoredCase("noise", image, label, label, properties, found.locations, found.sizes, found.offsets)
+    else:
+        case = StoredCase("noise", image, label, label, properties, class_locations(label, range(1, values), 0))
+    noise = _Noise(case)
     previous = _NoisyStage(label) if configuration.previous is not None else None
     return PatchBatches(noise, ("noise",), configuration, augment=True, seed=0, previous=previous)

@@ -58,6 +58,7 @@ def plan(
     bottleneck: Bottleneck = "plain",
     strides: tuple[tuple[int, ...], ...] | None = None,
     loss: Literal["dice_ce", "dice_size_adaptive_ce"] = "dice_ce",
+    largest_size: float | None = None,
 ) -> Configuration:
     """A configuration by the numbers that decide its memory; the rest is as the planner would have it."""
     size = len(patch)
@@ -78,7 +79,7 @@ def plan(
         convs_decoder=1 if residual else 2,
         bottleneck=bottleneck,
     )
-    weights = (1.0,) + (1.0 if loss == "dice_ce" else 2.0,) * classes
+    weights = (1.0,) + (1.0 if loss == "dice_ce" or largest_size is not None else 2.0,) * classes
     training = TrainingPlan(
         optimiser=optimiser,
         learning_rate=1e-3,
@@ -110,7 +111,7 @@ def plan(
         use_mask=False,
         network=network,
         resampling=ResamplingPlan(),
-        loss=LossPlan(loss, weights, batch_dice=size == 2),
+        loss=LossPlan(loss, weights, batch_dice=size == 2, largest_size=largest_size),
         training=training,
         neighbours=neighbours,
         previous="3d_lowres" if previous else None,
@@ -125,6 +126,11 @@ PLANS: tuple[tuple[str, int, Configuration], ...] = (
     ("2d plain, full width", 1, plan((224, 224), 6, (32, 64, 128, 256, 512, 512), 5)),
     ("2d plain, one patch", 1, plan((320, 256), 1, (32, 64, 128, 256, 512), 1, optimiser="adamw")),
     ("2d plain, all weights", 1, plan((64, 64), 2, (32, 64, 128, 256, 512), 2, optimiser="adamw")),
+    (
+        "2d plain, by component",
+        1,
+        plan((160, 160), 8, (8, 16, 32, 64), 1, loss="dice_size_adaptive_ce", largest_size=2.0),
+    ),
     ("2d msff", 1, plan((128, 128), 4, (32, 64, 128, 256, 512), 3, bottleneck="msff")),
     ("2d control", 1, plan((128, 128), 4, (32, 64, 128, 256, 512), 3, bottleneck="control")),
     ("2.5d plain, 5 slices", 1, plan((160, 160), 4, (16, 32, 64, 128, 256), 5, neighbours=2)),
@@ -158,7 +164,8 @@ def repeated_step(configuration: Configuration, device: torch.device) -> Callabl
         image = torch.randn(size[0], configuration.network.in_channels, *size[1:], device=device)
         target = torch.randint(0, configuration.network.out_channels, size, device=device)
         target[:, 0] = IGNORE  # an edge outside the case, as patches often have
-        stepper.step(image, target)
+        by_component = configuration.loss.largest_size is not None
+        stepper.step(image, target, *([torch.rand(size, device=device)] if by_component else []))
 
     return step
 

@@ -90,7 +90,16 @@ def test_explain_takes_a_key_behind_it(toy_dataset: Path, runs: Path, order: str
     found = lines(call("plan", *words, "--runs", runs))
     assert [line.split(" = ")[0] for line in found] == [
         f"3d_fullres.loss.{key}"
-        for key in ("kind", "class_weights", "batch_dice", "smooth", "alpha", "weight_cap", "usual_sizes")
+        for key in (
+            "kind",
+            "class_weights",
+            "batch_dice",
+            "smooth",
+            "alpha",
+            "weight_cap",
+            "usual_sizes",
+            "largest_size",
+        )
     ]
 
 

@@ -12,7 +12,7 @@ from autospine.errors import PlanError
 from autospine.losses.build import build_loss
 from autospine.losses.dice import IGNORE
 from autospine.losses.regions import Membership
-from autospine.losses.size_adaptive import BatchWeights, size_adaptive_cross_entropy, weight_tensor
+from autospine.losses.size_adaptive import BatchWeights, ComponentWeights, size_adaptive_cross_entropy, weight_tensor
 from autospine.planning.plan import LossPlan, RegionsPlan
 
 
@@ -175,3 +175,108 @@ def test_the_weights_of_a_batch_come_from_the_full_resolution_once() -> None:
     assert weights == pytest.approx((1.0, 1.0, (16 / 2) ** 0.5))
     fixed = build_loss(LossPlan("dice_size_adaptive_ce", weights, True), 3)
     torch.testing.assert_close(found, fixed(outputs, target))
+
+
+LOG_P = torch.tensor([[[1 / 2, 1 / 4, 1 / 4, 1 / 4], [1 / 4, 1 / 4, 1 / 4, 1 / 2], [1 / 4, 1 / 2, 1 / 2, 1 / 4]]]).log()
+"""(1, 3 classes, 4 voxels)"""
+
+
+def test_components_by_hand() -> None:
+    """Background, two lesions of class 1 with 16 and 4 voxels and one of class 2 with 64, where 64 weighs 1."""
+    target, sizes = torch.tensor([[0, 1, 1, 2]]), torch.tensor([[0.0, 16.0, 4.0, 64.0]])
+    weights = ComponentWeights(64.0, 0.5, 3.0)(target, sizes)
+    # 1; sqrt(64 / 16) = 2; sqrt(64 / 4) = 4, at most 3; 1
+    assert weights is not None and weights.tolist() == [[1.0, 2.0, 3.0, 1.0]]
+    # p[y] = 1/2, 1/4, 1/4, 1/4: (1 + 2 * 2 + 3 * 2 + 1 * 2) / 7 log 2
+    assert size_adaptive_cross_entropy(LOG_P, target, weights).item() == pytest.approx(13 / 7 * math.log(2), rel=1e-6)
+    # with the small lesion ignored, whatever it would weigh: (1 + 4 + 2) / 4 log 2
+    target[0, 2] = IGNORE
+    assert size_adaptive_cross_entropy(LOG_P, target, weights).item() == pytest.approx(7 / 4 * math.log(2), rel=1e-6)
+
+
+def test_what_has_no_size_weighs_1() -> None:
+    """The background within a component's reach, a class that no size is known of, and what is ignored."""
+    target, sizes = torch.tensor([[0, 1, IGNORE, 1]]), torch.tensor([[4.0, 0.0, 4.0, 4.0]])
+    weights = ComponentWeights(16.0, 0.5, 5.0)(target, sizes)
+    assert weights is not None and weights.tolist() == [[1.0, 1.0, 1.0, 2.0]]
+
+
+@pytest.mark.parametrize("size", [(9, 11), (5, 6, 7)])
+@pytest.mark.parametrize(
+    ("largest", "alpha", "cap"), [(30.0, 0.0, 5.0), (30.0, 0.5, 1.0), (10.0, 0.5, 5.0), (0.0, 0.5, 5.0)]
+)
+def test_components_that_weigh_1_are_plain_cross_entropy_to_the_bit(
+    size: tuple[int, ...], largest: float, alpha: float, cap: float
+) -> None:
+    """No exponent, no room above 1, no component below the largest size, nothing to be small beside."""
+    torch.manual_seed(0)
+    a = torch.randn(2, 4, *size, requires_grad=True)
+    b = a.detach().clone().requires_grad_()
+    target = torch.randint(-1, 4, (2, *size))
+    sizes = torch.randint(10, 40, (2, *size)) * (target > 0)
+    plan = LossPlan("dice_size_adaptive_ce", (1.0,) * 4, True, alpha=alpha, weight_cap=cap, largest_size=largest)
+    ours = build_loss(plan, 1)((a,), target, sizes.float())
+    plain = build_loss(LossPlan("dice_ce", (1.0,) * 4, True), 1)((b,), target)
+    assert torch.equal(ours, plain)
+    ours.backward()
+    plain.backward()
+    assert a.grad is not None and b.grad is not None and torch.equal(a.grad, b.grad)
+
+
+@pytest.mark.parametrize("size", [(9, 11), (5, 6, 7)])
+def test_components_of_one_size_per_class_are_the_loss_by_class(size: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    logits, target = torch.randn(2, 3, *size), torch.randint(-1, 3, (2, *size))
+    sizes = torch.tensor([0.0, 100.0, 25.0])[target.clamp(min=0)]
+    by_component = build_loss(LossPlan("dice_size_adaptive_ce", (1.0,) * 3, True, largest_size=100.0), 1)
+    by_class = build_loss(LossPlan("dice_size_adaptive_ce", (1.0, 1.0, 2.0), True), 1)
+    torch.testing.assert_close(by_component((logits,), target, sizes), by_class((logits,), target))
+
+
+@pytest.mark.parametrize("size", [(3, 4), (2, 3, 2)])
+def test_gradcheck_by_component(size: tuple[int, ...]) -> None:
+    torch.manual_seed(1)
+    logits = torch.randn(2, 3, *size, dtype=torch.float64, requires_grad=True)
+    target, sizes = torch.randint(0, 3, (2, *size)), torch.randint(1, 60, (2, *size)).float()
+    target[0, 0] = IGNORE
+    loss = build_loss(LossPlan("dice_size_adaptive_ce", (1.0,) * 3, False, largest_size=50.0), 1)
+    weights = ComponentWeights(50.0, 0.5, 5.0)(target, sizes)
+    assert weights is not None and weights.unique().numel() > 3
+    assert torch.autograd.gradcheck(lambda x: size_adaptive_cross_entropy(x.log_softmax(1), target, weights), (logits,))
+    assert torch.autograd.gradcheck(lambda x: loss((x,), target, sizes), (logits,))
+
+
+def test_all_ignored_by_component_is_zero_with_zero_gradient() -> None:
+    logits = torch.randn(2, 3, 4, 5, requires_grad=True)
+    weights = torch.full((2, 4, 5), 2.0)
+    loss = size_adaptive_cross_entropy(logits.log_softmax(1), torch.full((2, 4, 5), IGNORE), weights)
+    loss.backward()
+    assert loss.item() == 0 and logits.grad is not None and torch.equal(logits.grad, torch.zeros_like(logits))
+
+
+def test_by_component_it_is_float32_under_autocast() -> None:
+    torch.manual_seed(0)
+    half, target = torch.randn(2, 3, 8, 8).bfloat16(), torch.randint(0, 3, (2, 8, 8))
+    sizes = torch.randint(1, 60, (2, 8, 8)).float()
+    loss = build_loss(LossPlan("dice_size_adaptive_ce", (1.0,) * 3, True, largest_size=50.0), 1)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        under = loss((half,), target, sizes)
+    assert under.dtype == torch.float32
+    assert torch.equal(under, loss((half.float(),), target, sizes))
+
+
+def test_weights_of_components_are_sampled_as_the_target_is() -> None:
+    """Three scales of 2/3, 1/3 and 0: the second sees every second voxel from the second on."""
+    torch.manual_seed(0)
+    plan = LossPlan("dice_size_adaptive_ce", (1.0,) * 3, True, largest_size=50.0)
+    target, sizes = torch.randint(0, 3, (1, 8, 8)), torch.randint(1, 60, (1, 8, 8)).float()
+    outputs = tuple(torch.randn(1, 3, edge, edge) for edge in (8, 4, 2))
+    single = build_loss(plan, 1)
+    second = single((outputs[1],), target[:, 1::2, 1::2], sizes[:, 1::2, 1::2])
+    expected = 2 / 3 * single((outputs[0],), target, sizes) + 1 / 3 * second
+    torch.testing.assert_close(build_loss(plan, 3)(outputs, target, sizes), expected)
+
+
+def test_sizes_of_another_shape_are_refused() -> None:
+    with pytest.raises(ValueError, match="do not fit"):
+        ComponentWeights(10.0, 0.5, 5.0)(torch.zeros(1, 4, 4, dtype=torch.int64), torch.zeros(1, 4, 5))

@@ -77,7 +77,16 @@ def test_a_shorter_key_is_that_of_the_default_configuration_first(plan: Plan, ke
 def test_a_section_is_that_of_the_default_configuration(plan: Plan) -> None:
     assert keys(plan, "loss") == [
         f"3d_fullres.loss.{key}"
-        for key in ("kind", "class_weights", "batch_dice", "smooth", "alpha", "weight_cap", "usual_sizes")
+        for key in (
+            "kind",
+            "class_weights",
+            "batch_dice",
+            "smooth",
+            "alpha",
+            "weight_cap",
+            "usual_sizes",
+            "largest_size",
+        )
     ]
 
 

@@ -72,3 +72,70 @@ def test_sizes_blended_with_the_batch_are_those_of_the_fold(uneven: Fingerprint)
             replace(configuration, loss=replace(configuration.loss, usual_sizes=sizes))
     with pytest.raises(PlanError, match="usual_sizes"):
         replace(configuration.loss, kind="dice_ce")
+
+
+LESIONS = Recipe(loss="dice_size_adaptive_ce", unit="component")
+
+
+@pytest.fixture
+def grown(lumbar: Fingerprint) -> Fingerprint:
+    """The largest class has 900 voxels in the first case and 400 in the others, over ten slices."""
+    sizes = [(900, 100, 100, 100, 25)] + [(400, 100, 100, 100, 25)] * (len(lumbar.cases) - 1)
+    cases = [replace(case, class_voxels=voxels) for case, voxels in zip(lumbar.cases, sizes, strict=True)]
+    return replace(lumbar, cases=tuple(cases))
+
+
+@pytest.mark.parametrize(("name", "largest", "of_first"), [("3d_fullres", 400.0, 900.0), ("2d", 40.0, 90.0)])
+def test_by_component_a_plan_says_from_which_size_one_weighs_1(
+    grown: Fingerprint, name: str, largest: float, of_first: float
+) -> None:
+    plan = make_plan(grown, LESIONS)
+    configuration, names = plan.configuration(name), [case.case for case in grown.cases]
+    loss = configuration.loss
+    assert loss.largest_size == pytest.approx(largest)
+    assert (loss.class_weights, loss.usual_sizes) == ((1.0,) * 6, None)
+    assert configuration.training.foreground_unit == "component" and configuration.by_component
+    assert plan_from_toml(plan_to_toml(plan)) == plan
+    assert "usual size of L5" in plan.reasons[f"{name}.loss.largest_size"]
+    assert "lesion" in plan.reasons[f"{name}.training.foreground_unit"]
+    # a fold takes it from its own cases
+    assert fold_loss(configuration, grown, names) == loss
+    assert fold_loss(configuration, grown, names[:1]).largest_size == pytest.approx(of_first)
+    edited = replace(configuration, loss=replace(loss, largest_size=largest + 1))
+    with pytest.raises(PlanError, match=r"largest_size[\s\S]*put these back"):
+        fold_loss(edited, grown, names)
+
+
+def test_a_loss_by_component_is_nothing_else_besides(grown: Fingerprint) -> None:
+    loss = make_plan(grown, LESIONS).configuration().loss
+    assert loss.largest_size is not None
+    for changes, key in (
+        ({"kind": "dice_ce"}, "largest_size"),
+        ({"largest_size": -1.0}, "largest_size"),
+        ({"largest_size": float("inf")}, "largest_size"),
+        ({"usual_sizes": (1.0,) * 5}, "usual_sizes"),
+        ({"class_weights": (1.0, 1.0, 1.0, 1.0, 1.0, 3.0)}, "class_weights"),
+    ):
+        with pytest.raises(PlanError, match=f"loss.{key}"):
+            replace(loss, **changes)
+
+
+def test_patches_go_by_component_beside_a_plain_loss_too(grown: Fingerprint) -> None:
+    configuration = make_plan(grown, Recipe(loss="dice_ce", unit="component")).configuration()
+    assert (configuration.loss.largest_size, configuration.training.foreground_unit) == (None, "component")
+    assert configuration.by_component
+    by_class = make_plan(grown, Recipe(loss="dice_size_adaptive_ce")).configuration()
+    assert (by_class.loss.largest_size, by_class.training.foreground_unit) == (None, "class")
+    assert not by_class.by_component
+
+
+def test_components_are_measured_once_and_not_in_each_batch() -> None:
+    with pytest.raises(PlanError, match=r'size_source[\s\S]*unit = "component"'):
+        Recipe(unit="component", size_source="batch")
+
+
+def test_without_any_class_there_is_no_largest_size(lumbar: Fingerprint) -> None:
+    empty = replace(lumbar, cases=tuple(replace(case, class_voxels=(0,) * 5) for case in lumbar.cases))
+    plan = make_plan(empty, LESIONS)
+    assert plan.configuration().loss.largest_size == 0
+    assert "occurs in any case" in plan.reasons[f"{plan.default}.loss.largest_size"]

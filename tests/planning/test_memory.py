@@ -128,6 +128,18 @@ def test_a_real_step_takes_what_was_estimated(
     assert expected == pytest.approx(measured, rel=0.15)
 
 
+def test_components_bring_their_sizes_and_weights(
+    benchmark: ModuleType, one_thread: None, make_configuration: Callable[..., Configuration]
+) -> None:
+    plain = _configuration(make_configuration, (64, 96), 2)
+    loss = replace(plain.loss, kind="dice_size_adaptive_ce", largest_size=2.0)
+    expected, measured = benchmark.compare(replace(plain, loss=loss), CPU)
+    assert expected == pytest.approx(measured, rel=0.15)
+    # the sizes stay; the weights, and those of the voxels that count, until their scale is through
+    voxels = 2 * 64 * 96
+    assert 4 * voxels <= 1e9 * (expected - training_memory_gb(plain)) <= 12 * voxels
+
+
 def test_the_measurement_itself_by_hand(benchmark: ModuleType) -> None:
     def prepare() -> Callable[[], None]:
         kept = [torch.empty(MB, dtype=torch.uint8)]

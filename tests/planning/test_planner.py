@@ -39,6 +39,7 @@ def test_every_decision_has_its_reason(lumbar: Fingerprint) -> None:
         "sides",
         "presence",
         "loss.usual_sizes",
+        "loss.largest_size",
         "regions",
         *(f"expected.{key}" for key in EXPECTED),
     )

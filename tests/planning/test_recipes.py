@@ -27,11 +27,14 @@ def test_the_shipped_recipes_are_listed_with_what_they_change() -> None:
     )
     assert shipped["metastases"].changes == (
         ("configurations", ("2d", "2.5d", "3d_fullres")),
+        ("loss", "dice_size_adaptive_ce"),
+        ("unit", "component"),
         ("oversample_foreground", 0.5),
         ("foreground_jitter", 0.5),
     )
     assert shipped["tumour"].changes == (
         ("configurations", ("2d", "3d_fullres")),
+        ("unit", "component"),
         ("optimiser", "sgd"),
         ("warmup", 0.1),
         ("foreground_jitter", 0.5),
@@ -44,7 +47,7 @@ def test_the_shipped_recipes_are_listed_with_what_they_change() -> None:
 def test_the_tumour_recipe_is_the_enhanced_descent() -> None:
     recipe = load_recipe("tumour")
     changed = {"configurations": ("2d", "3d_fullres"), "optimiser": "sgd", "warmup": 0.1, "foreground_jitter": 0.5}
-    assert recipe == replace(Recipe(), name="tumour", **changed)
+    assert recipe == replace(Recipe(), name="tumour", unit="component", **changed)
     assert (recipe.optimiser, recipe.momentum, recipe.warmup, recipe.clip_norm) == ("sgd", 0.99, 0.1, 12.0)
     assert (recipe.overlap, recipe.oversample_foreground) == (0.5, 0.33)
 

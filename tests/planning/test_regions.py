@@ -68,6 +68,20 @@ def test_the_loss_goes_by_the_size_of_the_regions(regional: Fingerprint) -> None
     assert fold_loss(configuration, regional, [regional.cases[0].case]).class_weights == pytest.approx((1.0, 2.5**0.5))
 
 
+def test_regions_that_overlap_have_no_components(regional: Fingerprint, lumbar: Fingerprint) -> None:
+    wanted = Recipe(loss="dice_size_adaptive_ce", unit="component")
+    with pytest.raises(PlanError, match=r"column, lower[\s\S]*unit = \"class\""):
+        make_plan(regional, wanted)
+    with pytest.raises(PlanError, match=r"column, lower[\s\S]*without --from"):
+        transfer_plan(make_plan(lumbar, wanted), regional, wanted)
+    # nor where a plan is edited
+    configuration = make_plan(regional, replace(wanted, unit="class")).configuration()
+    with pytest.raises(PlanError, match=r"training.foreground_unit"):
+        replace(configuration, training=replace(configuration.training, foreground_unit="component"))
+    with pytest.raises(PlanError, match=r"loss.largest_size"):
+        replace(configuration, loss=replace(configuration.loss, class_weights=(1.0, 1.0), largest_size=10.0))
+
+
 def test_paired_sides_are_not_mirrored(regional: Fingerprint) -> None:
     names = ("left_a", "right_a", "c", "d", "e")
     sided = replace(regional, labels=tuple((name, value) for value, name in enumerate(names, 1)))

@@ -86,6 +86,19 @@ def test_what_the_data_say_is_read_anew(source: Plan, lesions: Fingerprint) -> N
     assert source.configuration("2d").training.mirror_axes == (1,)
 
 
+def test_the_size_from_which_a_lesion_weighs_1_is_read_anew(lumbar: Fingerprint, lesions: Fingerprint) -> None:
+    moved = transfer_plan(make_plan(lumbar, load_recipe("metastases")), lesions, Recipe())
+    full, flat = moved.configuration("3d_fullres"), moved.configuration("2d")
+    # 4000 voxels of 0.8 x 0.8 x 5 mm at 4 x 1 x 1 mm; in slices over ten of them
+    assert full.loss.largest_size == pytest.approx(4000 * 3.2 / 4)
+    assert flat.loss.largest_size == pytest.approx(400 * 0.64)
+    assert full.loss.class_weights == (1.0,) * 4
+    assert full.training.foreground_unit == "component"
+    assert "of these labels" in moved.reasons["3d_fullres.loss.largest_size"]
+    assert "component" in moved.reasons["3d_fullres.loss.class_weights"]
+    assert plan_from_toml(plan_to_toml(moved)) == moved
+
+
 def test_each_moved_value_says_where_it_comes_from(source: Plan, lesions: Fingerprint) -> None:
     moved = transfer_plan(source, lesions, Recipe())
     assert moved.reasons["2d.patch"].startswith("taken from the plan of lumbar-water; there: ")
