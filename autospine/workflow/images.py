@@ -17,7 +17,6 @@ from autospine.data.unseen import Seen, leave_out
 from autospine.errors import DataError
 from autospine.planning.fingerprint import CaseFingerprint, Fingerprint
 from autospine.preprocessing.images import ImageSource
-from autospine.workflow.runs import RunFolder
 
 TEST = "a test image"
 
@@ -46,9 +45,11 @@ class Chosen:
 
 
 def open_all(
-    paths: Sequence[Path], dataset: Path, runs: Path, channels: Sequence[str], optional: Sequence[int]
+    paths: Sequence[Path], dataset: Path, own_reading: Reading, channels: Sequence[str], optional: Sequence[int]
 ) -> tuple[Found, ...]:
     """The images at `paths`, and those of `dataset` where it is none of them; headers are read alone.
+
+    `dataset` is read as `own_reading` says.
 
     Raises:
         DataError: everything that is wrong with any of them.
@@ -56,9 +57,8 @@ def open_all(
     found, wrong = [], []
     named = {path.resolve(): path for path in paths}
     for place, path in {dataset.resolve(): dataset, **named}.items():
-        run = RunFolder.of(runs, path)
         own = place == dataset.resolve()
-        reading = run.read_reading() if own else Reading(allow_missing=bool(optional))
+        reading = own_reading if own else Reading(allow_missing=bool(optional))
         try:
             images = open_images(path, channels, optional, reading)
         except DataError as fault:

@@ -17,7 +17,7 @@ from autospine.errors import PlanError
 from autospine.planning.fingerprint import Fingerprint
 from autospine.planning.plan import Configuration, Plan
 from autospine.planning.validate import check_memory, renew_expected_memory
-from autospine.preprocessing.images import images_name, prepare_images
+from autospine.preprocessing.images import images_key, images_name, prepare_images
 from autospine.workflow.images import Chosen, Found, choose_images, open_all
 from autospine.workflow.plan import PlanRequest
 from autospine.workflow.progress import Progress, Silent, counted
@@ -62,7 +62,7 @@ class Pretrained:
 def pretrain_images(
     paths: Sequence[Path],
     dataset: Path,
-    runs: Path,
+    runs: Path | RunFolder,
     request: PretrainRequest,
     *,
     progress: Progress | None = None,
@@ -83,13 +83,13 @@ def pretrain_images(
 
     device = resolve_device(request.device)
     with enough_memory(device):
-        return _pretrain(paths, dataset, runs, request, device, progress or Silent())
+        return _pretrain(paths, dataset, RunFolder.of(runs, dataset), request, device, progress or Silent())
 
 
 def _pretrain(
     paths: Sequence[Path],
     dataset: Path,
-    runs: Path,
+    run: RunFolder,
     request: PretrainRequest,
     device: torch.device,
     progress: Progress,
@@ -98,8 +98,8 @@ def _pretrain(
     from autospine.training.pretrain import block_edges, pretrain, pretraining_identity
     from autospine.training.workers import default_workers
 
-    run = RunFolder.of(runs, dataset)
-    found = _open_before_planning(paths, dataset, runs, run)
+    runs = run.root.parent
+    found = _open_before_planning(paths, dataset, run)
     if not run.plan.is_file():
         plan_first(dataset, runs, PlanRequest(budget_s=request.budget_s, device=request.device), progress)
     machine, name = step_machine(device), describe_device(device)
@@ -118,7 +118,7 @@ def _pretrain(
         chosen = choose_images(found, fingerprint, request.fold, split, run.digests, counted(update))
     _tell(chosen, found, progress)
     with progress.task(f"Preparing {images_name(plan, configuration)}") as update:
-        root = run.prepared(images_name(plan, configuration))
+        root = run.stores(images_name(plan, configuration), images_key(plan, configuration))[-1]
         store = prepare_images(chosen.sources, plan, configuration, root, progress=counted(update))
     cases = tuple(sorted(source.stored_name for source in chosen.sources))
     identity = pretraining_identity(configuration, store, cases)
@@ -151,7 +151,7 @@ def _pretrain(
     return done
 
 
-def _open_before_planning(paths: Sequence[Path], dataset: Path, runs: Path, run: RunFolder) -> tuple[Found, ...]:
+def _open_before_planning(paths: Sequence[Path], dataset: Path, run: RunFolder) -> tuple[Found, ...]:
     """All images, before any work is done with them; raises as `open_all` does."""
     if run.plan.is_file():
         plan = run.read_plan()
@@ -161,7 +161,7 @@ def _open_before_planning(paths: Sequence[Path], dataset: Path, runs: Path, run:
         opened = open_dataset(dataset, labelled=False)
         channels = opened.channels
         optional = tuple(sorted({index for case in opened.cases for index in case.missing}))
-    return open_all(paths, dataset, runs, channels, optional)
+    return open_all(paths, dataset, run.read_reading(), channels, optional)
 
 
 def _check_configuration(configuration: Configuration) -> None:

@@ -34,9 +34,9 @@ class RunFolder:
     """Of an arm of a study: the run folder of the dataset, whose prepared cases are used where they fit."""
 
     @staticmethod
-    def of(runs: Path, dataset: Path) -> RunFolder:
-        """The run folder of the dataset at `dataset`, found by its name alone."""
-        return RunFolder(runs / dataset_name(dataset))
+    def of(runs: Path | RunFolder, dataset: Path) -> RunFolder:
+        """The run folder of the dataset at `dataset` in `runs`, found by its name alone; or `runs`, where it is one."""
+        return runs if isinstance(runs, RunFolder) else RunFolder(runs / dataset_name(dataset))
 
     @property
     def fingerprint(self) -> Path:

@@ -39,6 +39,7 @@ from autospine.planning.study import (
     sequence_arms,
 )
 from autospine.report.study import ArmRecord, StudyReport, verdict, write_study
+from autospine.workflow.pretrain import PretrainRequest, pretrain_images
 from autospine.workflow.progress import Progress, Silent, counted
 from autospine.workflow.runs import RunFolder, read_record
 from autospine.workflow.train import METRICS, TrainRequest, ensure_planned, train_fold
@@ -145,7 +146,7 @@ def run_study(
         if _is_done(homes[arm.name], arm, fold):
             continue
         progress.note(f"Arm {arm.name}: {arm.what}")
-        train_fold(dataset, fold, homes[arm.name], replace(request.train, budget_s=None), progress=progress)
+        _train(arm, fold, dataset, homes[arm.name], request.train, progress)
     missing = tuple((arm.name, fold) for fold in chosen for arm in arms if not _is_done(homes[arm.name], arm, fold))
     if request.only is not None:
         return Study(folder, None, missing)
@@ -154,6 +155,15 @@ def run_study(
     if report is None:
         return Study(folder, None, missing)
     return Study(folder, write_study(report, folder), missing, tuple(verdict(one) for one in report.overall()))
+
+
+def _train(arm: Arm, fold: int, dataset: Path, home: RunFolder, request: TrainRequest, progress: Progress) -> None:
+    """Train one fold of an arm, pretrained first on the images that this fold trains on where the arm is."""
+    wanted = replace(request, configuration=arm.configuration.name, budget_s=None)
+    if arm.pretraining == "masked":
+        images = PretrainRequest(wanted.configuration, fold, device=wanted.device, workers=wanted.workers)
+        wanted = replace(wanted, init=pretrain_images([dataset], dataset, home, images, progress=progress).folder)
+    train_fold(dataset, fold, home, wanted, progress=progress)
 
 
 def only_command(command: str, arm: str, fold: int) -> str:

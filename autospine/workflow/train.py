@@ -147,7 +147,7 @@ def train_fold(
     from autospine.networks.device import resolve_device
 
     device = resolve_device(request.device)
-    run = runs if isinstance(runs, RunFolder) else RunFolder.of(runs, dataset)
+    run = RunFolder.of(runs, dataset)
     with enough_memory(device):
         return _train_fold(dataset, fold, run, request, replaced_later, device, progress or Silent())
 
