@@ -5,9 +5,9 @@
 
 Each variant is a plan of its own, trained on the same random patches by the step that trainings are made of; the
 variants take turns, so that the machine's moods meet all of them alike. On a CPU the processor's time counts, not the
-clock's. The loss is timed by itself too, forth and back to the logits: it is a small part of a step, and what it adds
-shows better there. `step +` is a variant's median step against that of dice_ce, `loss +` what its loss alone takes more
-than that of dice_ce, as a share of that step.
+clock's. What differs is a small part of a step and is timed by itself too, forth and back: the loss to its logits; the
+bottleneck with the update of its weights. `step +` is a variant's median step against that of dice_ce, `part +` what
+its part takes more than that of dice_ce, as a share of that step: on a busy machine only the latter is sharp.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from torch import Tensor
 
 from autospine.networks.device import autocast
 from autospine.planning.plan import Configuration, LossPlan, NetworkPlan, ResamplingPlan, TrainingPlan
+from autospine.training.schedule import build_optimiser
 from autospine.training.step import Stepper
 
 CLASSES = 5
@@ -47,6 +48,10 @@ class Variant:
     batch: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     """Logits to time the loss alone with."""
+    features: Tensor
+    """What enters the bottleneck."""
+    fusing: torch.optim.Optimizer
+    """Of the bottleneck's weights, or of all where it has none of its own."""
 
     def step(self) -> None:
         self.stepper.step(*self.batch)
@@ -55,35 +60,46 @@ class Variant:
         logits = tuple(output.detach().requires_grad_() for output in self.outputs)
         self.stepper.loss_of(logits, *self.batch[1:]).backward()
 
+    def fuse(self) -> None:
+        module, optimiser, features = self.stepper.network.msff, self.fusing, self.features
+        optimiser.zero_grad(set_to_none=True)
+        with autocast(features.device):
+            fused = module(features.detach().requires_grad_())
+        fused.float().sum().backward()
+        torch.nn.utils.clip_grad_norm_(module.parameters(), self.stepper.clip_norm)
+        optimiser.step()
+
 
 def main() -> None:
     """Print a table for each dimension."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--steps", type=int, default=9, help="timed steps of each variant; losses five times as many")
+    parser.add_argument("--steps", type=int, default=9, help="timed steps of each variant")
+    parser.add_argument("--parts", type=int, default=45, help="times that each part is timed by itself")
     parser.add_argument("--only", type=int, choices=(2, 3), help="one dimension")
     asked = parser.parse_args()
     device = torch.device(asked.device)
     torch.set_num_threads(1)
     for dimension, (patch, batch) in PATCHES.items():
         if asked.only in (None, dimension):
-            report(dimension, patch, batch, device, asked.steps)
+            report(dimension, patch, batch, device, asked.steps, asked.parts)
 
 
-def report(dimension: int, patch: tuple[int, ...], batch: int, device: torch.device, steps: int) -> None:
+def report(dimension: int, patch: tuple[int, ...], batch: int, device: torch.device, steps: int, parts: int) -> None:
     """Time every variant and print its row."""
     base = configuration(dimension, patch, batch)
     fused = replace(base, network=replace(base.network, bottleneck="msff"))
     variants = {name: variant(replace(base, loss=loss), device) for name, loss in LOSSES.items()}
     variants[MSFF] = variant(fused, device)
     step = in_turns({name: one.step for name, one in variants.items()}, steps, device)
-    loss = in_turns({name: one.loss for name, one in variants.items() if name != MSFF}, 5 * steps, device)
-    print(f"\n{batch} patches of {' x '.join(map(str, patch))}, {steps} steps each on {device}\n")
-    print("| variant | step ms | step + | loss ms | loss + |\n|---|---|---|---|---|")
-    plain, alone = step["dice_ce"], loss["dice_ce"]
+    part = in_turns({name: one.fuse if name == MSFF else one.loss for name, one in variants.items()}, parts, device)
+    plain, alone = step["dice_ce"], part["dice_ce"]
+    print(f"\n{batch} patches of {' x '.join(map(str, patch))}, {steps} steps and {parts} parts each on {device}\n")
+    print("| variant | step ms | step + | part ms | part + |\n|---|---|---|---|---|")
     for name, took in step.items():
-        part = f"{1e3 * loss[name]:.2f} | {(loss[name] - alone) / plain:+.2%}" if name in loss else "|"
-        print(f"| {name} | {1e3 * took:.1f} | {took / plain - 1:+.1%} | {part} |")
+        more = part[name] - (0 if name == MSFF else alone)
+        shown = (f"{1e3 * took:.1f}", f"{took / plain - 1:+.1%}", f"{1e3 * part[name]:.2f}", f"{more / plain:+.2%}")
+        print(f"| {name} | {' | '.join(shown)} |", flush=True)
 
 
 def variant(plan: Configuration, device: torch.device) -> Variant:
@@ -101,7 +117,11 @@ def variant(plan: Configuration, device: torch.device) -> Variant:
     on_device = tuple(part.to(device) for part in parts)
     with torch.no_grad(), autocast(device):
         outputs = stepper.network(on_device[0])
-    return Variant(stepper, on_device, outputs)
+    shape = (edge // 2 ** (len(plan.network.features) - 1) for edge in plan.patch)
+    features = torch.randn(plan.batch, plan.network.features[-1], *shape, device=device)
+    network = stepper.network
+    fused = network.msff if plan.network.bottleneck == "msff" else network
+    return Variant(stepper, on_device, outputs, features, build_optimiser(fused, plan.training))
 
 
 def in_turns(actions: dict[str, Callable[[], None]], times: int, device: torch.device) -> dict[str, float]:
