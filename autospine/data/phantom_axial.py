@@ -28,8 +28,8 @@ LABELS: tuple[tuple[str, int], ...] = (
     ("nerve_root", 5),
 )
 """(name, value on disk); the arch is lamina, pedicles, facets and spinous process."""
-VOXELS = ((9, 10), (126, 134), (132, 141))
-SPACING_MM = ((4.2, 4.9), (1.3, 1.38), (1.22, 1.3))
+VOXELS = ((9, 10), (116, 125), (119, 128))
+SPACING_MM = ((4.2, 4.9), (1.4, 1.48), (1.32, 1.4))
 FINE = (4, 2, 2)
 """Samples per voxel along Z, Y, X: about 1 mm down the stack and 0.7 mm in the slice."""
 
