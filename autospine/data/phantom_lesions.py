@@ -18,8 +18,8 @@ from autospine.data.phantom_scan import Scene
 
 CHANNELS = ("T1", "T2", "STIR")
 LABELS: tuple[tuple[str, int], ...] = (("lytic", 1), ("sclerotic", 2))
-VOXELS = ((112, 121), (92, 101), (10, 13))
-SPACING_MM = ((1.68, 1.76), (1.60, 1.68), (3.9, 4.2))
+VOXELS = ((105, 112), (88, 96), (10, 13))
+SPACING_MM = ((1.80, 1.88), (1.66, 1.74), (3.9, 4.2))
 """Finer in plane than the plain spine, so that the smallest lesion is a few voxels."""
 DIAMETER_MM = (4.0, 25.0)
 _CONTRASTS: tuple[Contrast, ...] = (T1, T2, STIR)

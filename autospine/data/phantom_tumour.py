@@ -12,11 +12,13 @@ import numpy as np
 from autospine.data.phantom_anatomy import FINE, Block, Spine, body_shape, draw_chain, local_mm, render
 from autospine.data.phantom_contrast import T1_GADOLINIUM
 from autospine.data.phantom_grid import FloatArray, Grid, LabelArray, Millimetres, draw_grid, ellipsoid, smooth_field
-from autospine.data.phantom_lesions import SPACING_MM, VOXELS, draw_place, whole_bodies
+from autospine.data.phantom_lesions import draw_place, whole_bodies
 from autospine.data.phantom_scan import Scene
 
 CHANNELS = ("T1 Gd",)
 LABELS: tuple[tuple[str, int], ...] = (("tumour", 1),)
+VOXELS = ((89, 96), (73, 80), (10, 13))
+SPACING_MM = ((2.08, 2.18), (1.96, 2.05), (3.9, 4.2))
 _ENHANCED = (0.86, 1.05)
 _DEAD = (0.24, 0.36)
 _SAC_CENTRE_MM = 8.5
@@ -45,7 +47,7 @@ def _paint_intradural(
     rng: np.random.Generator, grid: Grid, spine: Spine, grain: FloatArray, labels: LabelArray
 ) -> None:
     """An egg in the dural sac, along it, 8 to 26 mm long; it fills the sac's depth at most."""
-    radius = float(np.exp(rng.uniform(*np.log((4.0, 9.0)))))
+    radius = float(rng.uniform(4.0, 9.0))
     half_mm = (radius * rng.uniform(1.1, 1.45), min(radius, 6.8), min(radius, 8.5))
     z_mm = float(rng.uniform(0.25, 0.85)) * grid.extent_mm[0]
     row = int(z_mm / grid.step_mm[0])
@@ -68,7 +70,7 @@ def _paint_vertebral(
     labels: LabelArray,
 ) -> None:
     """A mass of 10 to 35 mm in a body; a large one breaks out of it to the sides, and never into a disc."""
-    radius = float(np.exp(rng.uniform(*np.log((5.0, 16.5)))))
+    radius = float(rng.uniform(5.0, 16.5))
     bodies = whole_bodies(grid, blocks)
     block = bodies[int(rng.integers(len(bodies)))]
     stretch = rng.uniform(0.92, 1.08, 3)

@@ -39,6 +39,8 @@ class Staging:
 
     said: str
     """What the images show."""
+    cases: int = 12
+    """To train on; three more are held out."""
     plan: tuple[str, ...] = ()
     """Options of `plan`."""
     evaluate: tuple[str, ...] = ()
@@ -51,12 +53,12 @@ def staging(scenario: Scenario) -> Staging:
         case "spine":
             return Staging("a lumbar spine")
         case "lumbar":
-            return Staging("axial slices of a lumbar spine", ("--recipe", "lumbar"))
+            return Staging("axial slices of a lumbar spine", plan=("--recipe", "lumbar"))
         case "metastases":
             said = "spinal metastases in three sequences, of which some cases lack one"
-            return Staging(said, ("--recipe", "metastases", "--allow-missing"), ("--lesions",))
+            return Staging(said, 20, ("--recipe", "metastases", "--allow-missing"), ("--lesions",))
         case "tumour":
-            return Staging("a spinal tumour after gadolinium", ("--recipe", "tumour"), ("--lesions",))
+            return Staging("a spinal tumour after gadolinium", 20, ("--recipe", "tumour"), ("--lesions",))
 
 
 def run_demo(
@@ -81,7 +83,7 @@ def run_demo(
         for made_before in (runs, predictions):
             shutil.rmtree(made_before, ignore_errors=True)
         with progress.task("Writing the phantom") as update:
-            write_phantom(dataset, scenario=scenario, seed=seed, progress=counted(update))
+            write_phantom(dataset, scenario=scenario, cases=stage.cases, seed=seed, progress=counted(update))
         write_json(stamp, asked)
     budget = f"{budget_s:g}s"
     _run(progress, "plan", dataset, *stage.plan, "--budget", budget, "--device", device, "--runs", runs)

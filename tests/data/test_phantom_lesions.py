@@ -12,7 +12,7 @@ from tests.data.phantoms import drawn
 
 LYTIC, SCLEROTIC = (value for _, value in LABELS)
 CASES = (0, 1, 2, 4)
-TUMOURS = range(4)
+TUMOURS = (0, 5, 7, 8)
 CORNERS = np.ones((3, 3, 3), bool)
 
 
@@ -98,10 +98,10 @@ def test_there_is_one_tumour_and_it_is_small(number: int) -> None:
 def test_tumours_differ_in_size_and_in_how_they_enhance() -> None:
     cases = [drawn(number, "tumour") for number in TUMOURS]
     sizes = [diameters(case, 1)[0] for case in cases]
-    assert max(sizes) > 1.5 * min(sizes)
+    assert max(sizes) > 2 * min(sizes)
     spread = [np.percentile(case.image[0][case.label == 1], (10, 90)) for case in cases]
-    assert any(low < 0.55 * high for low, high in spread)  # a dead middle
-    assert any(low > 0.7 * high for low, high in spread)
+    assert any(low < 0.45 * high for low, high in spread)  # a dead middle
+    assert any(low > 0.65 * high for low, high in spread)
 
 
 @pytest.mark.parametrize("number", TUMOURS)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,6 +32,11 @@ def tiny(seed: int, number: int, scenario: Scenario = "spine") -> PhantomCase:
     return scan(rng, Scene(grid, signals, labels, "sagittal"))
 
 
+def written(root: Path, *, cases: int, **options: Any) -> Path:
+    """Two cases, whatever is asked for."""
+    return phantom.write_phantom(root, cases=1, test_cases=1, **options)
+
+
 @pytest.fixture
 def ran(monkeypatch: pytest.MonkeyPatch) -> Ran:
     """Commands that were run; `predict` takes the reference for a segmentation. The phantom is two tiny cases."""
@@ -51,7 +56,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> Ran:
 
     monkeypatch.setattr(demo, "_run", run)
     monkeypatch.setattr(phantom, "draw_case", tiny)
-    monkeypatch.setattr(demo, "write_phantom", partial(phantom.write_phantom, cases=1, test_cases=1))
+    monkeypatch.setattr(demo, "write_phantom", written)
     return commands
 
 
@@ -144,7 +149,7 @@ def test_a_command_that_fails_ends_it(tmp_path: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(demo.subprocess, "Popen", Failed)
     monkeypatch.setattr(phantom, "draw_case", tiny)
-    monkeypatch.setattr(demo, "write_phantom", partial(phantom.write_phantom, cases=1, test_cases=1))
+    monkeypatch.setattr(demo, "write_phantom", written)
     scenario: Scenario = "tumour"
     with pytest.raises(AutospineError, match=r"autospine plan .*--recipe tumour.*exit code 1"):
         demo.run_demo(tmp_path, 60, 0, "cpu", scenario, progress=Silent())
