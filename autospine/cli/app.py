@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -310,12 +310,15 @@ def demo(
     ] = "150s",  # type: ignore[assignment]
     seed: Annotated[int, typer.Option(help="Another seed, another phantom.")] = 0,
     device: Device = "auto",
+    scenario: Annotated[
+        Literal["spine", "lumbar", "metastases", "tumour"], typer.Option(help="What is drawn and segmented.")
+    ] = "spine",
 ) -> None:
-    """Plan, train, predict and evaluate a synthetic lumbar spine, with every command shown."""
+    """Plan, train, predict and evaluate a synthetic spine, with every command shown."""
     from autospine.cli.show import TerminalProgress, console
     from autospine.workflow.demo import run_demo
 
-    result = run_demo(folder, budget, seed, device, progress=TerminalProgress())
+    result = run_demo(folder, budget, seed, device, scenario, progress=TerminalProgress())
     console.print(
         f"Mean Dice {result.mean_dice:.3f} on {result.cases} held-out cases of a phantom (synthetic images, "
         f"not patients), in {format_duration(result.seconds)}. Picture: {result.picture}"

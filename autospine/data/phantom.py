@@ -1,26 +1,31 @@
-"""A synthetic lumbar spine: labelled volumes that behave like sagittal T2 scans, for the demo and the tests.
+"""Synthetic spines: labelled volumes that behave like MR scans, for the demo and the tests.
 
-The anatomy (phantom_anatomy.py) is rendered on a grid that is finer than a voxel and averaged, which gives partial
-volume; a receive field and Rician noise follow. Levels look alike on purpose: to name one, a network has to see where
-it stands. The files are stored in sagittal order with an oblique direction, as scanners write them.
+    spine       sagittal T2, every level with its name: all levels look alike, and a network has to see where it stands
+    lumbar      axial T2 slices, large anatomy and small (Zhang et al. 2023)
+    metastases  lytic and sclerotic lesions in T1, T2 and STIR, of which a case may lack one (Hille et al. 2020)
+    tumour      one tumour after gadolinium, among vessels as bright (Chen et al. 2024)
+
+A scene is drawn on a grid finer than a voxel (phantom_grid.py) and scanned (phantom_scan.py): partial volume, a receive
+field, Rician noise, an oblique file.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal, get_args
 
 import numpy as np
-import numpy.typing as npt
 
+from autospine.data import phantom_anatomy, phantom_axial, phantom_lesions, phantom_tumour
 from autospine.data.files import read_json, write_json
-from autospine.data.geometry import Geometry, Volume
-from autospine.data.phantom_anatomy import FINE, LABELS, FloatArray, Grid, LabelArray, draw_chain, render
+from autospine.data.phantom_scan import PhantomCase, scan
 from autospine.data.volume import write_volume
 from autospine.errors import OutputError
+
+Scenario = Literal["spine", "lumbar", "metastases", "tumour"]
+SCENARIOS: tuple[Scenario, ...] = get_args(Scenario)
+Labels = tuple[tuple[str, int], ...]
 
 DESCRIPTION = (
     "autospine phantom: synthetic images of a lumbar spine, drawn by a computer program from a random seed. "
@@ -28,23 +33,10 @@ DESCRIPTION = (
 )
 
 
-@dataclass(frozen=True)
-class PhantomCase:
-    """One phantom in canonical axes (Z, Y, X), and the geometry of the file it is stored in."""
-
-    image: npt.NDArray[np.int16]
-    """Intensities (Z, Y, X)."""
-    label: LabelArray
-    """Values of `LABELS` (Z, Y, X), 0 elsewhere."""
-    spacing_mm: tuple[float, float, float]
-    """Voxel size (Z, Y, X)."""
-    geometry: Geometry
-    """Of the file: axes to the right, inferior and posterior, tilted about two axes."""
-
-
 def write_phantom(
     root: Path,
     *,
+    scenario: Scenario = "spine",
     cases: int = 12,
     test_cases: int = 3,
     seed: int = 0,
@@ -57,6 +49,7 @@ def write_phantom(
 
     Args:
         root: the dataset's folder, made where it is missing.
+        scenario: what is drawn.
         cases: number of training cases.
         test_cases: number of cases kept apart.
         seed: of everything that is random.
@@ -72,22 +65,25 @@ def write_phantom(
             str(root), "holds a dataset that is not a phantom", "an empty or new folder", "give another folder"
         )
     _remove_cases(root)
+    channels, labels = channels_and_labels(scenario)
     total = cases + test_cases
     for number in range(total):
         name = f"phantom_{number + 1:03d}"
-        suffix = "Tr" if number < cases else "Ts"
-        case = draw_case(seed, number)
-        write_volume(root / f"images{suffix}" / f"{name}_0000.nii.gz", _stored(case.image, case.geometry))
-        write_volume(root / f"labels{suffix}" / f"{name}.nii.gz", _stored(case.label, case.geometry))
+        suffix, place = ("Tr", number) if number < cases else ("Ts", number - cases)
+        case = draw_case(seed, number, scenario)
+        for channel, image in enumerate(case.image):
+            if channel != missing_channel(scenario, place):
+                write_volume(root / f"images{suffix}" / f"{name}_{channel:04d}.nii.gz", case.stored(image))
+        write_volume(root / f"labels{suffix}" / f"{name}.nii.gz", case.stored(case.label))
         if progress is not None:
             progress(name, number + 1, total)
     write_json(
         manifest,
         {
-            "name": "phantom",
+            "name": "phantom" if scenario == "spine" else f"phantom {scenario}",
             "description": DESCRIPTION,
-            "channel_names": {"0": "T2"},
-            "labels": {"background": 0} | dict(LABELS),
+            "channel_names": {str(index): name for index, name in enumerate(channels)},
+            "labels": {"background": 0} | dict(labels),
             "numTraining": cases,
             "file_ending": ".nii.gz",
         },
@@ -111,80 +107,39 @@ def _remove_cases(root: Path) -> None:
         raise OutputError(str(root), f"cannot be cleared ({error})", remedy="give another folder") from error
 
 
-def draw_case(seed: int, number: int) -> PhantomCase:
+def draw_case(seed: int, number: int, scenario: Scenario = "spine") -> PhantomCase:
     """Phantom `number` of the series `seed`: its own size, voxels, pose, anatomy, contrast, field and noise."""
     rng = np.random.default_rng((seed, number))
-    shape = (int(rng.integers(94, 101)), int(rng.integers(76, 85)), int(rng.integers(10, 13)))
-    spacing_mm = (float(rng.uniform(2.0, 2.1)), float(rng.uniform(1.9, 2.0)), float(rng.uniform(3.9, 4.2)))
-    grid = Grid(shape, spacing_mm)
-    blocks = draw_chain(rng, grid.extent_mm)
-    signal, labels = render(rng, grid, blocks)
-
-    # Partial volume: a voxel is the mean of its samples.
-    image = _sum_of_blocks(signal) / math.prod(FINE) * _receive_field(rng, shape)
-    sigma = rng.uniform(0.02, 0.04)
-    # Rician: the magnitude of a complex signal with equal noise in both parts.
-    real, imaginary = (rng.normal(0, sigma, shape).astype(np.float32) for _ in range(2))
-    gain = rng.uniform(500, 1100)
-    magnitude = np.hypot(image + real, imaginary) * gain
-    return PhantomCase(
-        image=np.rint(magnitude).astype(np.int16),
-        label=_majority_of_blocks(labels),
-        spacing_mm=spacing_mm,
-        geometry=_file_geometry(rng, shape, spacing_mm),
-    )
+    match scenario:
+        case "spine":
+            scene = phantom_anatomy.draw_spine(rng)
+        case "lumbar":
+            scene = phantom_axial.draw_axial(rng)
+        case "metastases":
+            scene = phantom_lesions.draw_metastases(rng, number)
+        case "tumour":
+            scene = phantom_tumour.draw_tumour(rng)
+    return scan(rng, scene)
 
 
-def _receive_field(rng: np.random.Generator, shape: tuple[int, int, int]) -> FloatArray:
-    """Coil sensitivity (Z, Y, X): the coil lies under the back, so anterior tissue is darker; with slow drifts."""
-    z, y, x = np.ogrid[tuple(slice(-1, 1, complex(size)) for size in shape)]
-    log_field = rng.uniform(0.15, 0.35) * y + rng.uniform(-0.12, 0.12) * z + rng.uniform(-0.06, 0.06) * x
-    log_field = log_field - rng.uniform(0.05, 0.2) * z**2
-    return np.exp(log_field).astype(np.float32)
+def channels_and_labels(scenario: Scenario) -> tuple[tuple[str, ...], Labels]:
+    """Names of the sequences, and (name, value on disk) of the classes."""
+    match scenario:
+        case "spine":
+            return phantom_anatomy.CHANNELS, phantom_anatomy.LABELS
+        case "lumbar":
+            return phantom_axial.CHANNELS, phantom_axial.LABELS
+        case "metastases":
+            return phantom_lesions.CHANNELS, phantom_lesions.LABELS
+        case "tumour":
+            return phantom_tumour.CHANNELS, phantom_tumour.LABELS
 
 
-def _sum_of_blocks(fine: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Sum of the samples of each voxel, in the type of the samples."""
-    for axis, factor in enumerate(FINE):
-        moved = np.moveaxis(fine, axis, 0)
-        total = moved[::factor].copy()
-        for offset in range(1, factor):
-            total += moved[offset::factor]
-        fine = np.moveaxis(total, 0, axis)
-    return fine
+def missing_channel(scenario: Scenario, place: int) -> int | None:
+    """The channel that case `place` of a split lacks: of metastases, every third case lacks one of the three in turn.
 
-
-def _majority_of_blocks(fine: LabelArray) -> LabelArray:
-    """The value that most samples of a voxel have; the smaller one on a tie."""
-    most = _sum_of_blocks((fine == 0).astype(np.uint8))
-    winner = np.zeros(most.shape, np.uint8)
-    for _, value in LABELS:
-        votes = _sum_of_blocks((fine == value).astype(np.uint8))
-        winner[votes > most] = value
-        most = np.maximum(votes, most)
-    return winner
-
-
-def _file_geometry(
-    rng: np.random.Generator, shape: tuple[int, int, int], spacing_mm: tuple[float, float, float]
-) -> Geometry:
-    """Geometry of the sagittal file: its array axes run to the right, inferior and posterior, a few degrees off."""
-    # Columns are the directions (x, y, z in LPS) of the file's fastest to slowest axis.
-    sagittal = np.array(((0, 0, -1), (1, 0, 0), (0, -1, 0)), float)
-    about_x, about_z = np.radians(rng.uniform(2, 6, 2) * rng.choice((-1, 1), 2))
-    tilt_x = np.array(((1, 0, 0), (0, np.cos(about_x), -np.sin(about_x)), (0, np.sin(about_x), np.cos(about_x))))
-    tilt_z = np.array(((np.cos(about_z), -np.sin(about_z), 0), (np.sin(about_z), np.cos(about_z), 0), (0, 0, 1)))
-    direction = tilt_z @ tilt_x @ sagittal
-    origin = rng.uniform(-20, 20, 3) + (0.5 * shape[2] * spacing_mm[2], -90, 100)
-    return Geometry(
-        shape=(shape[2], shape[0], shape[1]),
-        spacing_mm=(spacing_mm[2], spacing_mm[0], spacing_mm[1]),
-        origin_mm=(float(origin[0]), float(origin[1]), float(origin[2])),
-        direction=tuple(float(value) for value in direction.ravel()),
-        dimension=3,
-    )
-
-
-def _stored(array: npt.NDArray[Any], geometry: Geometry) -> Volume:
-    """A canonical array (Z, Y, X) in the file's axes: (right, inferior, posterior)."""
-    return Volume(np.ascontiguousarray(array.transpose(2, 0, 1)[::-1, ::-1])[None], geometry, ())
+    The first case of a split lacks none.
+    """
+    if scenario != "metastases" or place % 3 != 1:
+        return None
+    return (2, 1, 0)[place // 3 % 3]

@@ -1,22 +1,22 @@
-"""The anatomy of the phantom: a lumbar spine drawn in millimetres on a grid finer than the voxels.
+"""The anatomy of the sagittal phantoms: a lumbar spine drawn in millimetres on a grid finer than the voxels.
 
 A chain of rounded boxes (vertebral bodies with a dark cortical rim) follows a lordotic curve above a sacrum; between
 them discs, behind them a canal of bright fluid, around them soft tissue. Tilts, sizes and positions are drawn from
-the random generator, so every case is another patient. Signals are 0 (air, cortical bone) to about 1 (fluid).
+the random generator, so every case is another patient. Signals follow a table of contrast: the same numbers drawn
+again with another table give the same patient in another sequence.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-FloatArray = npt.NDArray[np.float32]
-LabelArray = npt.NDArray[np.uint8]
-AnyFloat = npt.NDArray[np.floating[Any]]
+from autospine.data.phantom_contrast import T2, Contrast
+from autospine.data.phantom_grid import FloatArray, Grid, LabelArray, draw_grid, rounded_box, smooth_field
+from autospine.data.phantom_scan import Scene
 
 LABELS: tuple[tuple[str, int], ...] = (
     ("L5", 1),
@@ -29,9 +29,14 @@ LABELS: tuple[tuple[str, int], ...] = (
 )
 """(name, value on disk) of the classes; sacrum, T12, pedicles and processes are background."""
 
+CHANNELS = ("T2",)
 FINE = (2, 2, 4)
 """Samples per voxel along Z, Y, X: about 1 mm, finer than the cortical rim is thick."""
 _DISC, _CANAL = 6, 7
+
+
+VOXELS = ((94, 101), (76, 85), (10, 13))
+SPACING_MM = ((2.0, 2.1), (1.9, 2.0), (3.9, 4.2))
 
 
 @dataclass(frozen=True)
@@ -48,26 +53,11 @@ class Block:
     """Half its height, depth (Y) and width (X)."""
 
 
-class Grid:
-    """Coordinates in millimetres of the fine samples, per axis, broadcastable to (Z, Y, X); X is 0 at mid volume."""
-
-    def __init__(self, shape: tuple[int, int, int], spacing_mm: tuple[float, float, float]) -> None:
-        """Lay the samples of a volume of `shape` voxels of `spacing_mm` (Z, Y, X)."""
-        self.shape = tuple(size * fine for size, fine in zip(shape, FINE, strict=True))
-        self.extent_mm = tuple(size * spacing for size, spacing in zip(shape, spacing_mm, strict=True))
-        self.step_mm = tuple(spacing / fine for spacing, fine in zip(spacing_mm, FINE, strict=True))
-        self.z, self.y, self.x = np.ogrid[tuple(slice(0, size) for size in self.shape)]
-        self.z = ((self.z + 0.5) * self.step_mm[0]).astype(np.float32)
-        self.y = ((self.y + 0.5) * self.step_mm[1]).astype(np.float32)
-        self.x = ((self.x + 0.5) * self.step_mm[2] - self.extent_mm[2] / 2).astype(np.float32)
-
-    def window(self, centre_mm: tuple[float, float], radius_mm: float) -> tuple[slice, slice]:
-        """Z and Y slices around a centre, for work that stays near it."""
-        low, high = (
-            [int((centre + sign * radius_mm) / step) for centre, step in zip(centre_mm, self.step_mm, strict=False)]
-            for sign in (-1, 1)
-        )
-        return slice(max(low[0], 0), max(high[0], 0)), slice(max(low[1], 0), max(high[1], 0))
+def draw_spine(rng: np.random.Generator) -> Scene:
+    """A patient in T2, with every level named."""
+    grid = draw_grid(rng, VOXELS, SPACING_MM, FINE)
+    spine = render(rng, grid, draw_chain(rng, grid.extent_mm), T2)
+    return Scene(grid, (spine.signal,), spine.labels, "sagittal")
 
 
 def draw_chain(rng: np.random.Generator, extent_mm: tuple[float, ...]) -> tuple[Block, ...]:
@@ -106,59 +96,81 @@ def draw_chain(rng: np.random.Generator, extent_mm: tuple[float, ...]) -> tuple[
     )
 
 
-def render(rng: np.random.Generator, grid: Grid, blocks: tuple[Block, ...]) -> tuple[FloatArray, LabelArray]:
-    """Signal (0 to about 1) and label values on the fine grid, painted from the back to the front."""
+@dataclass(frozen=True)
+class Spine:
+    """A spine in one sequence, on the fine grid, and where its parts are."""
+
+    signal: FloatArray
+    """0 to about 1 (Z, Y, X)."""
+    labels: LabelArray
+    """Values of `LABELS` (Z, Y, X), 0 elsewhere."""
+    midline: FloatArray
+    """Millimetres to the left of the column's middle (Z, 1, X)."""
+    behind: FloatArray
+    """Millimetres behind the back of the bodies (Z, Y, 1)."""
+
+
+def render(rng: np.random.Generator, grid: Grid, blocks: tuple[Block, ...], contrast: Contrast) -> Spine:
+    """The spine, painted from the back to the front; how much is drawn from `rng` does not depend on the contrast."""
     labels = np.zeros(grid.shape, np.uint8)
     midline = grid.x - _scoliosis(rng, grid)
-    texture = _texture(rng, grid, 3.0)
+    texture = smooth_field(rng, grid, 3.0)
     spine_y = _posterior_wall(grid, blocks)
     behind = grid.y - spine_y
-    signal = _paint_soft_tissue(rng, grid, behind, midline, texture)
-    signal[(np.hypot(behind - 11.5, midline) < 12) & (behind > 0)] = 0.62  # epidural fat
+    signal = _paint_soft_tissue(rng, grid, behind, midline, texture, contrast)
+    signal[(np.hypot(behind - 11.5, midline) < 12) & (behind > 0)] = contrast.epidural_fat
     for block in blocks[2:]:
-        _paint_posterior_elements(signal, grid, block, midline)
-    _paint_canal(rng, signal, labels, grid, behind, midline)
-    bone = rng.uniform(0.42, 0.56)
+        _paint_posterior_elements(signal, grid, block, midline, contrast)
+    _paint_canal(rng, signal, labels, grid, behind, midline, contrast)
+    bone = rng.uniform(*contrast.marrow)
     for below, above in zip(blocks[1:], blocks[2:-1], strict=False):
-        _paint_disc(rng, signal, labels, grid, below, above, midline)
+        _paint_disc(rng, signal, labels, grid, below, above, midline, contrast)
     for block in blocks:
-        _paint_body(signal, labels, grid, block, midline, bone * rng.normal(1, 0.04) * (1 + 0.22 * texture))
-    return signal, labels
+        marrow = bone * rng.normal(1, 0.04) * (1 + 0.22 * texture)
+        _paint_body(signal, labels, grid, block, midline, marrow, contrast.cortex)
+    return Spine(signal, labels, midline, behind)
 
 
 def _paint_soft_tissue(
-    rng: np.random.Generator, grid: Grid, behind: FloatArray, midline: FloatArray, texture: FloatArray
+    rng: np.random.Generator,
+    grid: Grid,
+    behind: FloatArray,
+    midline: FloatArray,
+    texture: FloatArray,
+    contrast: Contrast,
 ) -> FloatArray:
     """Abdomen with bowel and vessels in front, muscle, then fat under the skin and air behind."""
-    lobes = _texture(rng, grid, 7.0)
-    abdomen = np.where(lobes > 0.25, 0.72, 0.34).astype(np.float32) * (1 + 0.15 * texture)
-    muscle = 0.24 * (1 + 0.25 * texture) + 0.4 * (texture > 1.5)
+    lobes = smooth_field(rng, grid, 7.0)
+    abdomen = np.where(lobes > 0.25, contrast.bowel, contrast.abdomen).astype(np.float32) * (1 + 0.15 * texture)
+    muscle = contrast.muscle * (1 + 0.25 * texture) + contrast.streaks * (texture > 1.5)
     signal = np.where(behind > -14, muscle, abdomen).astype(np.float32)
-    # Aorta on the left and caval vein on the right run along the front of the spine; moving blood is dark.
+    # Aorta on the left and caval vein on the right run along the front of the spine.
     for side, gap in ((9.0, -44.0), (-13.0, -42.0)):
         tube = np.hypot(behind - gap, midline - side)
-        signal[tube < 8.5] = 0.30
-        signal[tube < 7.5] = 0.07
+        signal[tube < 8.5] = contrast.vessel_wall
+        signal[tube < 7.5] = contrast.blood
     skin = rng.uniform(58, 66)
     fat = rng.uniform(12, 18)
-    signal = np.where(behind > skin - fat, 0.80 * (1 + 0.06 * texture), signal)
+    signal = np.where(behind > skin - fat, contrast.skin_fat * (1 + 0.06 * texture), signal)
     return np.where(behind > skin, 0.0, signal).astype(np.float32)
 
 
-def _paint_posterior_elements(signal: FloatArray, grid: Grid, block: Block, midline: FloatArray) -> None:
+def _paint_posterior_elements(
+    signal: FloatArray, grid: Grid, block: Block, midline: FloatArray, contrast: Contrast
+) -> None:
     """Pedicles at both sides of the canal and the spinous process behind it; bone, but not labelled."""
     height, depth, _ = block.half_mm
     window = grid.window(block.centre_mm, 70)
-    up, back = _local(grid, block, window)
+    up, back = local_mm(grid, block, window)
     view, lateral = signal[window], np.abs(midline[window[0]])
-    pedicle = _rounded_box((up - 0.3 * height) / (0.5 * height), (back - depth - 9) / 13, (lateral - 15.5) / 4.5)
+    pedicle = rounded_box((up - 0.3 * height) / (0.5 * height), (back - depth - 9) / 13, (lateral - 15.5) / 4.5)
     # The process hangs down behind the canal: its centre line falls by 0.35 mm per mm.
-    process = _rounded_box(
+    process = rounded_box(
         (up + 0.25 * height + 0.35 * (back - depth - 22)) / (0.62 * height), (back - depth - 33) / 13, lateral / 4.0
     )
     for shape in (pedicle, process):
-        view[shape < 1] = 0.12
-        view[shape < 0.84**5] = 0.40
+        view[shape < 1] = contrast.cortex
+        view[shape < 0.84**5] = contrast.process_marrow
 
 
 def _paint_canal(
@@ -168,22 +180,23 @@ def _paint_canal(
     grid: Grid,
     behind: FloatArray,
     midline: FloatArray,
+    contrast: Contrast,
 ) -> None:
-    """Bright fluid in an elliptic tube with the cord ending in it and the roots along its back."""
+    """Fluid in an elliptic tube with the cord ending in it and the roots along its back."""
     centre, half_depth, half_width = 8.5, rng.uniform(6.2, 7.4), rng.uniform(9.0, 10.5)
     # The sac tapers into the sacrum: full width at a fifth of the height, two thirds of it at the bottom.
     taper = np.clip(0.66 + 1.7 * grid.z / grid.extent_mm[0], 0, 1)
     back = behind - centre
     radius = np.hypot(back / (half_depth * taper), midline / (half_width * taper))
-    signal[radius < 1.12] = 0.15
+    signal[radius < 1.12] = contrast.dura
     inside = radius < 1
-    signal[inside] = 0.98
+    signal[inside] = contrast.fluid
     labels[inside] = _CANAL
     cord_end = rng.uniform(0.70, 0.78) * grid.extent_mm[0]
     cord = np.hypot(back - 0.5, midline) < np.clip((grid.z - cord_end) / 6 + 1, 0, 4.2)
-    signal[cord] = 0.45
+    signal[cord] = contrast.cord
     root = (np.abs(np.sin(midline * 1.7)) > 0.55) & (back > 1.5) & (np.hypot(back, midline) < 5.5)
-    signal[root & (grid.z < cord_end + 12) & inside] = 0.66
+    signal[root & (grid.z < cord_end + 12) & inside] = contrast.roots
 
 
 def _paint_disc(
@@ -194,8 +207,9 @@ def _paint_disc(
     below: Block,
     above: Block,
     midline: FloatArray,
+    contrast: Contrast,
 ) -> None:
-    """The disc between two blocks: dark annulus, a nucleus that is bright or, degenerated, dark; it bulges a little."""
+    """The disc between two blocks: annulus, and a nucleus that is healthy, dry or degenerated; it bulges a little."""
     # From the middle of the lower end plate to that of the upper one.
     start = np.array(below.centre_mm) + below.half_mm[0] * _up(below.tilt_rad)
     end = np.array(above.centre_mm) - above.half_mm[0] * _up(above.tilt_rad)
@@ -205,16 +219,16 @@ def _paint_disc(
         _DISC, (float(centre[0]), float(centre[1])), (below.tilt_rad + above.tilt_rad) / 2, (0.0, depth, width)
     )
     window = grid.window(disc.centre_mm, 40)
-    up, back = _local(grid, disc, window)
+    up, back = local_mm(grid, disc, window)
     # Tall enough to reach into both end plates, which are painted over it; widest half way between them, so that it
     # bulges out of the gap and does not run up the sides of the bodies.
     bulge = rng.uniform(0.98, 1.06) - 0.15 * np.square(np.clip(up / (gap / 2 + 1), -1.2, 1.2))
-    shape = _rounded_box(up / (gap / 2 + 4), back / (depth * bulge), midline[window[0]] / (width * bulge))
+    shape = rounded_box(up / (gap / 2 + 4), back / (depth * bulge), midline[window[0]] / (width * bulge))
     view = signal[window]
-    view[shape < 1] = 0.16
+    view[shape < 1] = contrast.annulus
     nucleus = np.square(up / (gap / 2 + 2)) + np.square(back / (0.8 * depth))
     nucleus = nucleus + np.square(midline[window[0]] / (0.8 * width))
-    view[(nucleus < 1) & (shape < 1)] = rng.choice((0.72, 0.62, 0.26), p=(0.45, 0.3, 0.25))
+    view[(nucleus < 1) & (shape < 1)] = rng.choice(contrast.nuclei, p=(0.45, 0.3, 0.25))
     labels[window][shape < 1] = _DISC
 
 
@@ -225,33 +239,28 @@ def _paint_body(
     block: Block,
     midline: FloatArray,
     marrow: FloatArray,
+    cortex: float,
 ) -> None:
-    """A rounded box with a waist, marrow inside and a dark cortical rim of about 1 mm."""
-    height, depth, width = block.half_mm
+    """A rounded box with a waist, marrow inside and a cortical rim of about 1 mm."""
     window = grid.window(block.centre_mm, 40)
-    up, back = _local(grid, block, window)
-    waist = 0.92 + 0.08 * np.square(np.clip(up / height, -1, 1))
-    shape = _rounded_box(up / height, back / (depth * waist), midline[window[0]] / (width * waist))
+    shape = body_shape(grid, block, midline, window)
     inside = shape < 1
     view = signal[window]
-    view[inside] = 0.12
-    core = shape < (1 - 1.1 / height) ** 5
+    view[inside] = cortex
+    core = shape < (1 - 1.1 / block.half_mm[0]) ** 5
     view[core] = marrow[window][core]
     labels[window][inside] = block.label
 
 
-def _rounded_box(first: AnyFloat, second: AnyFloat, third: AnyFloat) -> FloatArray:
-    """Size to the fifth power of the box with rounded edges that a point lies on; below 1 inside the unit box."""
-    return np.asarray(_fifth(first) + _fifth(second) + _fifth(third), np.float32)
+def body_shape(grid: Grid, block: Block, midline: FloatArray, window: tuple[slice, slice]) -> FloatArray:
+    """A vertebral body within a window: below 1 inside, as `rounded_box` has it."""
+    height, depth, width = block.half_mm
+    up, back = local_mm(grid, block, window)
+    waist = 0.92 + 0.08 * np.square(np.clip(up / height, -1, 1))
+    return rounded_box(up / height, back / (depth * waist), midline[window[0]] / (width * waist))
 
 
-def _fifth(values: AnyFloat) -> FloatArray:
-    """|values| ** 5, by multiplication: a power of an array is ten times slower."""
-    square = values * values
-    return np.asarray(square * square * np.abs(values))
-
-
-def _local(grid: Grid, block: Block, window: tuple[slice, slice]) -> tuple[FloatArray, FloatArray]:
+def local_mm(grid: Grid, block: Block, window: tuple[slice, slice]) -> tuple[FloatArray, FloatArray]:
     """Millimetres along a block's upward and backward axes within a window, (z, y, 1)."""
     z, y = grid.z[window[0]] - block.centre_mm[0], grid.y[:, window[1]] - block.centre_mm[1]
     cosine, sine = np.cos(block.tilt_rad, dtype=np.float32), np.sin(block.tilt_rad, dtype=np.float32)
@@ -285,17 +294,3 @@ def _scoliosis(rng: np.random.Generator, grid: Grid) -> FloatArray:
     phase, amount = rng.uniform(0, 2 * np.pi), rng.uniform(0, 3)
     curve = amount * np.sin(grid.z / grid.extent_mm[0] * 2.5 + phase) + rng.uniform(-2, 2)
     return np.asarray(curve, np.float32)
-
-
-def _texture(rng: np.random.Generator, grid: Grid, size_mm: float) -> FloatArray:
-    """Smooth random field of mean 0 and standard deviation 1 with structures of about `size_mm`."""
-    # Drawn on a grid of about `size_mm` and interpolated: much faster than filtering at full size.
-    coarse = [max(int(extent / size_mm) + 3, 4) for extent in grid.extent_mm]
-    field = rng.normal(0, 1, coarse).astype(np.float32)
-    for axis, (size, extent) in enumerate(zip(grid.shape, grid.extent_mm, strict=True)):
-        position = 1 + (np.arange(size) + 0.5) / size * (extent / size_mm)
-        low = np.floor(position).astype(int)
-        weight = (position - low).astype(np.float32).reshape([-1 if other == axis else 1 for other in range(3)])
-        low = np.minimum(low, field.shape[axis] - 2)
-        field = np.take(field, low, axis) * (1 - weight) + np.take(field, low + 1, axis) * weight
-    return np.asarray(field / field.std(), np.float32)

@@ -1,4 +1,4 @@
-"""`autospine demo`: the commands a user would type, run on a synthetic lumbar spine."""
+"""`autospine demo`: the commands a user would type, run on synthetic spines."""
 
 from __future__ import annotations
 
@@ -15,13 +15,11 @@ from pathlib import Path
 from autospine import __version__
 from autospine.data.files import read_json, write_json
 from autospine.data.geometry import to_canonical
-from autospine.data.phantom import write_phantom
+from autospine.data.phantom import Scenario, write_phantom
 from autospine.data.volume import read_volume
 from autospine.errors import AutospineError, Stopped
 from autospine.report.figures import side_by_side
 from autospine.workflow.progress import Progress, counted
-
-DATASET = "phantom"
 
 
 @dataclass(frozen=True)
@@ -35,8 +33,40 @@ class DemoResult:
     picture: Path
 
 
-def run_demo(folder: Path, budget_s: float, seed: int, device: str, *, progress: Progress) -> DemoResult:
+@dataclass(frozen=True)
+class Staging:
+    """How a scenario is put on: what the user is told, and what it adds to the commands."""
+
+    said: str
+    """What the images show."""
+    cases: int = 12
+    """To train on; three more are held out."""
+    plan: tuple[str, ...] = ()
+    """Options of `plan`."""
+    evaluate: tuple[str, ...] = ()
+    """Options of `evaluate`."""
+
+
+def staging(scenario: Scenario) -> Staging:
+    """What differs from one scenario to the next."""
+    match scenario:
+        case "spine":
+            return Staging("a lumbar spine")
+        case "lumbar":
+            return Staging("axial slices of a lumbar spine", plan=("--recipe", "lumbar"))
+        case "metastases":
+            said = "spinal metastases in three sequences, of which some cases lack one"
+            return Staging(said, 20, ("--recipe", "metastases", "--allow-missing"), ("--lesions",))
+        case "tumour":
+            return Staging("a spinal tumour after gadolinium", 20, ("--recipe", "tumour"), ("--lesions",))
+
+
+def run_demo(
+    folder: Path, budget_s: float, seed: int, device: str, scenario: Scenario = "spine", *, progress: Progress
+) -> DemoResult:
     """Write a phantom below `folder`, then plan, train, predict and evaluate it with the real commands.
+
+    Scenarios do not mix: beside the spine's each has a folder of its own below `folder`.
 
     Raises:
         AutospineError: one of the commands failed; it has said why.
@@ -44,23 +74,25 @@ def run_demo(folder: Path, budget_s: float, seed: int, device: str, *, progress:
         Stopped: the user stopped; the same call goes on.
     """
     start = time.monotonic()
-    progress.note("A phantom: synthetic images of a lumbar spine, not patients. It shows that everything runs.")
-    dataset, runs, predictions = folder / DATASET, folder / "runs", folder / "predictions"
-    stamp, asked = folder / "demo.json", {"seed": seed, "budget_s": budget_s, "version": __version__}
+    stage = staging(scenario)
+    home, name = (folder, "phantom") if scenario == "spine" else (folder / scenario, f"phantom_{scenario}")
+    progress.note(f"A phantom: synthetic images of {stage.said}, not patients. It shows that everything runs.")
+    dataset, runs, predictions, stamp = home / name, home / "runs", home / "predictions", home / "demo.json"
+    asked = {"scenario": scenario, "seed": seed, "budget_s": budget_s, "version": __version__}
     if not stamp.is_file() or read_json(stamp) != asked:
         for made_before in (runs, predictions):
             shutil.rmtree(made_before, ignore_errors=True)
         with progress.task("Writing the phantom") as update:
-            write_phantom(dataset, seed=seed, progress=counted(update))
+            write_phantom(dataset, scenario=scenario, cases=stage.cases, seed=seed, progress=counted(update))
         write_json(stamp, asked)
     budget = f"{budget_s:g}s"
-    _run(progress, "plan", dataset, "--budget", budget, "--device", device, "--runs", runs)
+    _run(progress, "plan", dataset, *stage.plan, "--budget", budget, "--device", device, "--runs", runs)
     _run(progress, "train", dataset, "0", "--device", device, "--runs", runs)
     _run(progress, "predict", dataset / "imagesTs", predictions, "--device", device, "--runs", runs)
-    _run(progress, "evaluate", predictions, dataset / "labelsTs")
+    _run(progress, "evaluate", predictions, dataset / "labelsTs", *stage.evaluate)
 
     content = json.loads((predictions / "metrics.json").read_text(encoding="utf-8"))
-    picture = folder / "demo.png"
+    picture = home / "demo.png"
     _draw(dataset, predictions, picture)
     return DemoResult(content["mean"]["dice"], len(content["cases"]), time.monotonic() - start, picture)
 
@@ -85,7 +117,8 @@ def _draw(dataset: Path, predictions: Path, picture: Path) -> None:
     """The first held-out case: image, mask and prediction side by side."""
     reference_path = sorted((dataset / "labelsTs").iterdir())[0]
     name = reference_path.name.removesuffix(".nii.gz")
-    image = to_canonical(read_volume(dataset / "imagesTs" / f"{name}_0000.nii.gz"))
+    # of several sequences, the first that the case has
+    image = to_canonical(read_volume(sorted((dataset / "imagesTs").glob(f"{name}_*.nii.gz"))[0]))
     reference = to_canonical(read_volume(reference_path))
     prediction = to_canonical(read_volume(predictions / reference_path.name))
     labels = json.loads((dataset / "dataset.json").read_text(encoding="utf-8"))["labels"]
