@@ -57,6 +57,30 @@ class StudyScores:
 
 
 @dataclass(frozen=True)
+class LesionTally:
+    """Lesions of a class over the cases that every arm has scored (`evaluation.lesions`)."""
+
+    arm: str
+    label: str
+    found: int
+    missed: int
+    true: int
+    """Predicted components that touch a lesion which was found."""
+    false: int
+    """Other predicted components."""
+
+    @property
+    def sensitivity(self) -> float:
+        """Found over all; NaN where there are no lesions."""
+        return self.found / (self.found + self.missed) if self.found + self.missed else math.nan
+
+    @property
+    def precision(self) -> float:
+        """True over all that was predicted; NaN where nothing was."""
+        return self.true / (self.true + self.false) if self.true + self.false else math.nan
+
+
+@dataclass(frozen=True)
 class Interval:
     """A mean over subjects with its 95 % bootstrap interval; NaN where there is nothing to draw from."""
 
@@ -93,7 +117,7 @@ def gather_scores(
     Cases that an arm has not scored are left out for all of them: what is compared is paired.
     """
     by_case = {arm: {str(table["case"]): table["classes"] for table in cases} for arm, cases in tables.items()}
-    shared = set.intersection(*(set(cases) for cases in by_case.values())) if by_case else set()
+    shared = _shared(tables)
     of_subject: dict[str, list[str]] = {}
     for case in sorted(shared):
         of_subject.setdefault(subjects.get(case, case), []).append(case)
@@ -109,6 +133,24 @@ def gather_scores(
             # the reference is the same for all
             voxels[row, column] = _mean([table["reference_voxels"] or None for table in found[0]])
     return StudyScores(tuple(by_case), tuple(classes), names, len(shared), values, voxels)
+
+
+def _shared(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> set[str]:
+    """Cases that every arm has scored."""
+    scored = [{str(table["case"]) for table in cases} for cases in tables.values()]
+    return set.intersection(*scored) if scored else set()
+
+
+def tally_lesions(tables: Mapping[str, Sequence[Mapping[str, Any]]], classes: Sequence[str]) -> tuple[LesionTally, ...]:
+    """Lesions of each class and arm, from the same tables; none where they were not counted."""
+    shared = _shared(tables)
+    found = []
+    for label in classes:
+        for arm, cases in tables.items():
+            counts = [case["lesions"][label] for case in cases if case["case"] in shared and "lesions" in case]
+            sums = (sum(int(count[key]) for count in counts) for key in ("found", "missed", "true", "false"))
+            found += [LesionTally(arm, label, *sums)] if counts else []
+    return tuple(found)
 
 
 def _mean(values: Sequence[float | None]) -> float:

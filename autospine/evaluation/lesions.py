@@ -57,7 +57,7 @@ class LesionCounts:
     """Other predicted components, where it is known that nothing is there."""
 
     def to_json(self) -> dict[str, Any]:
-        """Found, missed and false, sensitivity and precision (None where nothing is to be found), and by diameter."""
+        """Found, missed, true and false, sensitivity and precision (None where there is nothing), and by diameter."""
         found = sum(lesion.found for lesion in self.lesions)
         edges = (0.0, *SIZES_MM, inf)
         sizes = {}
@@ -75,6 +75,7 @@ class LesionCounts:
         return {
             "found": found,
             "missed": len(self.lesions) - found,
+            "true": self.true,
             "false": self.false,
             "sensitivity": found / len(self.lesions) if self.lesions else None,
             "precision": self.true / (self.true + self.false) if self.true + self.false else None,

@@ -16,6 +16,7 @@ from autospine.evaluation.comparison import (
     LEVEL,
     Compared,
     Interval,
+    LesionTally,
     StudyScores,
     compare,
     corrected,
@@ -60,6 +61,8 @@ class StudyReport:
     """Commands of what is not trained yet."""
     hardware: str
     notes: tuple[str, ...] = ()
+    lesions: tuple[LesionTally, ...] = ()
+    """Where they were counted."""
 
     @property
     def reference(self) -> str:
@@ -171,8 +174,23 @@ def _markdown(
             size = _size(scores.class_size(index)) if place == 0 else ""
             lines.append(f"| {label if place == 0 else ''} | {size} | {name} | {' | '.join(means)} | {gain} | {p} |")
     lines += ["", f"Voxels: median of a subject's, in the reference. {EMPTY_RULE}", ""]
+    lines += _lesions(report.lesions)
     lines += [*(f"- {note}" for note in report.notes), ""] if report.notes else []
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _lesions(tallies: Sequence[LesionTally]) -> list[str]:
+    """The lesions of all cases together, class by class."""
+    if not tallies:
+        return []
+    columns = ("class", "arm", "found", "missed", "false", "sensitivity", "precision")
+    lines = ["## Lesions", "", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    for one in tallies:
+        rates = (_number(one.sensitivity, "sensitivity"), _number(one.precision, "precision"))
+        cells = (one.label, one.arm, str(one.found), str(one.missed), str(one.false), *rates)
+        lines.append(f"| {' | '.join(cells)} |")
+    said = "Found: at least a tenth of its voxels. Precision: share of the predicted components that are not false."
+    return [*lines, "", said, ""]
 
 
 def _scores_csv(scores: StudyScores) -> str:

@@ -22,7 +22,7 @@ from autospine.data.files import json_digest, read_json, write_json, write_text
 from autospine.data.folds import Fold, read_folds, write_folds
 from autospine.data.structure import Reading
 from autospine.errors import OutputError, PlanError
-from autospine.evaluation.comparison import gather_scores
+from autospine.evaluation.comparison import gather_scores, tally_lesions
 from autospine.planning.fingerprint import Fingerprint, extract_fingerprint
 from autospine.planning.plan import Plan, configuration_to_dict
 from autospine.planning.plan_file import plan_to_toml
@@ -329,6 +329,7 @@ def _report(
         missing=commands,
         hardware=", ".join(name for name in hardware if name),
         notes=notes,
+        lesions=tally_lesions(tables, classes),
     )
 
 

@@ -71,7 +71,9 @@ def validate_fold(
             update(name, index + 1, len(split.validation))
 
     with progress.task("Predicting and scoring the validation cases") as update:
-        return score_cases(predictions(counted(update)), model.card.targets, IGNORED)
+        # where a plan goes by lesions, its scores do too
+        lesions = configuration.by_component
+        return score_cases(predictions(counted(update)), model.card.targets, IGNORED, lesions=lesions)
 
 
 def segmentation_writer(

@@ -15,6 +15,7 @@ from autospine.evaluation.comparison import (
     interval,
     least_p,
     mean_over_classes,
+    tally_lesions,
 )
 from autospine.evaluation.metrics import METRICS
 
@@ -104,3 +105,17 @@ def test_interval_covers_the_mean_about_as_often_as_it_says() -> None:
     assert 50 <= held <= 60  # 57 on average; 49 or less once in 20 000 times
     again = rng.normal(size=10)
     assert interval(again) == interval(again)
+
+
+def test_lesions_of_the_cases_that_every_arm_has_scored() -> None:
+    def counted(name: str, found: int, missed: int, true: int, false: int) -> dict[str, Any]:
+        counts = {"found": found, "missed": missed, "true": true, "false": false}
+        return case(name, {"x": 0.5}) | {"lesions": {"x": counts}}
+
+    one = [counted("a", 2, 1, 3, 1), counted("b", 1, 0, 1, 0), counted("c", 9, 9, 9, 9)]
+    two = [counted("b", 0, 1, 0, 0), counted("a", 0, 3, 0, 0)]
+    first, second = tally_lesions({"one": one, "two": two}, ["x"])
+    assert (first.found, first.missed, first.true, first.false) == (3, 1, 4, 1)
+    assert (first.sensitivity, first.precision) == (0.75, 0.8)
+    assert second.sensitivity == 0 and math.isnan(second.precision)
+    assert tally_lesions({"one": [case("a", {"x": 0.5})]}, ["x"]) == ()

@@ -34,6 +34,7 @@ def test_one_found_one_missed_one_false() -> None:
     assert found.to_json() == {
         "found": 1,
         "missed": 1,
+        "true": 1,
         "false": 1,
         "sensitivity": 0.5,
         "precision": 0.5,

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autospine.evaluation.comparison import StudyScores
+from autospine.evaluation.comparison import LesionTally, StudyScores
 from autospine.evaluation.metrics import METRICS
 from autospine.report.study import ArmRecord, StudyReport, verdict, write_study
 
@@ -87,3 +87,12 @@ def test_one_arm_and_no_subject(report: StudyReport, tmp_path: Path) -> None:
     )
     text = write_study(replace(report, scores=nobody), tmp_path).read_text()
     assert "no subject to compare on" in text
+
+
+def test_lesions_are_told_where_they_were_counted(report: StudyReport, tmp_path: Path) -> None:
+    assert "## Lesions" not in write_study(report, tmp_path).read_text()
+    counted = replace(
+        report, lesions=(LesionTally("better", "small", 3, 1, 4, 1), LesionTally("same", "small", 0, 0, 0, 0))
+    )
+    text = write_study(counted, tmp_path).read_text()
+    assert "| small | better | 3 | 1 | 1 | 0.750 | 0.800 |" in text and "| small | same | 0 | 0 | 0 | - | - |" in text

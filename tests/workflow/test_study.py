@@ -15,7 +15,7 @@ from autospine.preprocessing import store
 from autospine.workflow import study as workflow_study
 from autospine.workflow import train as workflow_train
 from autospine.workflow.plan import PlanRequest, plan_dataset
-from autospine.workflow.runs import RunFolder
+from autospine.workflow.runs import RunFolder, read_record
 from autospine.workflow.study import StudyRequest, run_study
 from autospine.workflow.train import TrainRequest
 from tests.workflow.conftest import Noting
@@ -134,6 +134,20 @@ def test_dimensions_and_patches(planned: RunFolder, toy_dataset: Path) -> None:
     patches = run_study(toy_dataset, runs, asked(kind="patches", arms=("8", "16"), folds=(0,)))
     small, large = (RunFolder(patches.folder / arm).read_plan().configuration() for arm in ("8", "16"))
     assert max(small.patch) == 8 and max(large.patch) == 16 and small.batch > large.batch
+
+
+def test_a_pretrained_arm_has_seen_nothing_that_it_is_judged_by(planned: RunFolder, toy_dataset: Path) -> None:
+    request = asked(kind="patches", arms=("32",), folds=(0,), pretraining=("none", "masked"))
+    done = run_study(toy_dataset, planned.root.parent, request)
+    assert done.verdicts[0].startswith("32+masked against 32")
+    home = RunFolder(done.folder / "32+masked")
+    record = read_record(home.pretrained("2d", 0))
+    assert record is not None
+    fold = read_folds(planned.splits)[0]
+    assert {image["case"] for image in record["images"]} == set(fold.train)
+    trained = read_record(home.fold("2d", 0))
+    assert trained is not None and trained["flags"]["init"] == str(home.pretrained("2d", 0))
+    assert record["result"]["steps"] == trained["result"]["steps"]
 
 
 def test_sequences_with_cases_that_lack_some(several: Path, toy_recipe: Path, tmp_path: Path) -> None:
