@@ -25,7 +25,7 @@ from autospine.evaluation.comparison import (
     mean_over_classes,
 )
 from autospine.evaluation.metrics import EMPTY_RULE, METRICS
-from autospine.report.figures import class_colour, new_figure, save_figure
+from autospine.report.figures import new_figure, save_figure
 
 SHOWN = ("dice", "sensitivity", "specificity", "precision", "hd95_mm")
 """Metrics of the tables, in their order; the first is compared."""
@@ -237,7 +237,7 @@ def _plot_differences(report: StudyReport, overall: Sequence[Compared], path: Pa
         values = mean_over_classes(report.scores.of(one.arm)) - base
         values = np.sort(values[~np.isnan(values)])
         height = -row + 0.28 * np.where(np.arange(len(values)) % 2, 1, -1) * (np.arange(len(values)) % 5) / 5
-        axes.plot(values, height, "o", markersize=3.5, alpha=0.5, color=class_colour(row), markeredgewidth=0)
+        axes.plot(values, height, "o", markersize=4, alpha=0.6, color=f"C{row % 10}", markeredgewidth=0)
         axes.plot([one.difference.low, one.difference.high], [-row, -row], color="black", linewidth=2)
         axes.plot([one.difference.mean], [-row], "D", color="black", markersize=5)
     axes.axvline(0, color="grey", linewidth=1)
@@ -256,15 +256,17 @@ def _plot_sizes(report: StudyReport, by_class: Sequence[tuple[str, Compared]], p
     axes = figure.subplots()
     sizes = {label: scores.class_size(index) for index, label in enumerate(scores.classes)}
     others = [arm for arm in scores.arms if arm != report.reference]
+    known = [math.log(size) for size in sizes.values() if not math.isnan(size)]
+    # arms of a class stand side by side, near enough to see that their size is one
+    beside = 0.012 * max(max(known, default=0) - min(known, default=0), 0.3)
     for place, arm in enumerate(others):
         mine = [(label, one.difference) for label, one in by_class if one.arm == arm]
         found = [(sizes[label], gain) for label, gain in mine if gain.subjects]
-        # beside each other, where arms share a size
-        x = [size * 1.025 ** (place - (len(others) - 1) / 2) for size, _ in found]
+        x = [size * math.exp(beside * (place - (len(others) - 1) / 2)) for size, _ in found]
         mean = [one.mean for _, one in found]
         spread = [[one.mean - one.low for _, one in found], [one.high - one.mean for _, one in found]]
         axes.errorbar(
-            x, mean, np.nan_to_num(spread), fmt="o", markersize=4, capsize=2, color=class_colour(place), label=arm
+            x, mean, np.nan_to_num(spread), fmt="o", markersize=4, capsize=2, color=f"C{place % 10}", label=arm
         )
     axes.axhline(0, color="grey", linewidth=1)
     axes.set_xscale("log")
