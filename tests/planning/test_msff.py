@@ -10,7 +10,7 @@ import torch
 
 from autospine.networks.build import build_network
 from autospine.planning.memory import Machine, _Step
-from autospine.planning.msff import branch_channels, branch_kernel, branch_rates
+from autospine.planning.msff import branch_channels, branch_kernel, branch_rates, control_channels, parameters
 from autospine.planning.plan import Configuration
 
 
@@ -62,3 +62,11 @@ def test_the_estimate_counts_the_parameters_that_are_built(
     with torch.device("meta"):
         built = build_network(network, configuration.patch)
     assert _Step(configuration, Machine()).parameters == sum(parameter.numel() for parameter in built.parameters())
+
+
+def test_parameters_by_hand() -> None:
+    # 320 maps, branches of 80: 1x1 25 840, three dilated 3 x 691 440, the mean 25 680, fusion 128 000, its norm 640
+    assert parameters(320, (5, 7, 7), (3, 3, 3)) == 25_840 + 3 * 691_440 + 25_680 + 128_000 + 640 == 2_254_480
+    # a single voxel: no norm, one dilated branch with a kernel of 1, a bias where the fusion ends
+    assert parameters(16, (1, 1), (3, 3)) == 3 * (16 * 8 + 8) + 3 * 8 * 16 + 16
+    assert control_channels(320, (5, 7, 7), (3, 3, 3)) == round((2_254_480 - 640) / (320 * 28 + 3)) == 251
