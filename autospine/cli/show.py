@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from autospine.data.structure import Dataset
     from autospine.planning.compare import Difference
     from autospine.planning.decisions import Decision
-    from autospine.planning.plan import ExpectedPlan, Plan
+    from autospine.planning.parts import ExpectedPlan
+    from autospine.planning.plan import Plan
     from autospine.planning.recipes import ShippedRecipe
     from autospine.workflow.describe import Description
     from autospine.workflow.progress import Update

@@ -10,7 +10,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from autospine.data.dataset import find_inputs, open_dataset
+from autospine.data.dataset import open_dataset
+from autospine.data.inputs import find_inputs
 from autospine.data.layouts import LAYOUTS, bids, manifest
 from autospine.data.layouts.folders import IMAGES, MASKS
 from autospine.data.layouts.masks import MaskKindError

@@ -21,7 +21,7 @@ from autospine.networks.blocks import ConvBlock, convolution, initialise, stack,
 from autospine.networks.msff import MSFF, Control
 from autospine.networks.residual import residual_stack, start_as_identity
 from autospine.planning.cost import stage_sizes
-from autospine.planning.plan import Bottleneck, Encoder
+from autospine.planning.parts import Bottleneck, Encoder
 
 
 class DecoderStage(nn.Module):

@@ -15,7 +15,7 @@ from itertools import combinations, pairwise
 from statistics import median
 
 from autospine.planning.fingerprint import CaseFingerprint, Fingerprint
-from autospine.planning.plan import LevelsPlan, SidesPlan
+from autospine.planning.parts import LevelsPlan, SidesPlan
 
 AGREEMENT = 0.95
 """Share of the cases with both classes that must show the same order; one odd field of view in twenty is let pass."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
-from autospine.planning.plan import Encoder, NetworkPlan
+from autospine.planning.parts import Encoder, NetworkPlan
 
 
 def stage_sizes(patch: Sequence[int], strides: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from autospine.data.files import json_digest
 from autospine.planning.convert import to_table
 from autospine.planning.memory import Machine, training_memory_gb
-from autospine.planning.plan import Configuration, ExpectedPlan
+from autospine.planning.parts import ExpectedPlan
+from autospine.planning.plan import Configuration
 
 KEY_LENGTH = 12
 """Hexadecimal digits of a key: enough to tell a plan from its edits."""

@@ -8,7 +8,8 @@ from dataclasses import replace
 from autospine.errors import PlanError
 from autospine.planning import rules
 from autospine.planning.fingerprint import CaseFingerprint, Fingerprint
-from autospine.planning.plan import Configuration, LossPlan, RegionsPlan, Unit
+from autospine.planning.parts import LossPlan, RegionsPlan, Unit
+from autospine.planning.plan import Configuration
 from autospine.planning.recipe import Recipe
 
 _NOT_OWN = "put these back, or plan anew; sizes of your own are no part of the loss"

@@ -15,13 +15,8 @@ from pathlib import Path
 
 from autospine.data.files import read_json, write_json
 from autospine.errors import PlanError
-from autospine.planning.plan import (
-    Configuration,
-    IntensityPlan,
-    Plan,
-    configuration_from_dict,
-    configuration_to_dict,
-)
+from autospine.planning.parts import IntensityPlan
+from autospine.planning.plan import Configuration, Plan, configuration_from_dict, configuration_to_dict
 
 MODEL = "model.json"
 WEIGHTS = "model.safetensors"

@@ -17,7 +17,8 @@ from tomlkit.items import Comment, Table
 
 from autospine.errors import PlanError
 from autospine.planning.convert import REMEDY, REPLAN, raise_faults, read_table, single_faults, to_table
-from autospine.planning.plan import SCHEMA, Configuration, IntensityPlan, Plan
+from autospine.planning.parts import IntensityPlan
+from autospine.planning.plan import SCHEMA, Configuration, Plan
 
 
 def plan_to_toml(plan: Plan) -> str:

@@ -21,16 +21,8 @@ from autospine.planning.fingerprint import Fingerprint
 from autospine.planning.grid import Grid, planned_grid
 from autospine.planning.loss import check_unit, plan_loss, planned_regions, usual_sizes
 from autospine.planning.memory import Machine, training_memory_gb
-from autospine.planning.plan import (
-    Configuration,
-    ConfigurationName,
-    IntensityPlan,
-    NetworkPlan,
-    Normalisation,
-    Plan,
-    ResamplingPlan,
-    entering_channels,
-)
+from autospine.planning.parts import IntensityPlan, NetworkPlan, Normalisation, ResamplingPlan
+from autospine.planning.plan import Configuration, ConfigurationName, Plan, entering_channels
 from autospine.planning.presence import planned_presence, presence_reasons
 from autospine.planning.reasons import Facts, explain
 from autospine.planning.recipe import Recipe

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from autospine.errors import PlanError
 from autospine.planning.fingerprint import Fingerprint
-from autospine.planning.plan import PresencePlan
+from autospine.planning.parts import PresencePlan
 from autospine.planning.recipe import Recipe
 
 

@@ -15,16 +15,8 @@ from tomlkit.exceptions import TOMLKitError
 
 from autospine.errors import PlanError
 from autospine.planning.convert import Checks, raise_faults, read_table, to_table, unknown_keys
-from autospine.planning.plan import (
-    MOST_NEIGHBOURS,
-    Bottleneck,
-    ConfigurationName,
-    Encoder,
-    LossKind,
-    Optimiser,
-    SizeSource,
-    Unit,
-)
+from autospine.planning.parts import Bottleneck, Encoder, LossKind, Optimiser, SizeSource, Unit
+from autospine.planning.plan import MOST_NEIGHBOURS, ConfigurationName
 
 
 @dataclass(frozen=True)

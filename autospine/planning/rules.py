@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from autospine.planning.plan import Bottleneck, Encoder
+from autospine.planning.parts import Bottleneck, Encoder
 
 ANISOTROPY = 3.0
 """Spacing (and size) ratio from which an axis counts as coarse. Lower: more data is treated slice by slice."""

@@ -20,16 +20,8 @@ from typing import Literal, get_args
 from autospine.errors import PlanError
 from autospine.planning.expected import expect
 from autospine.planning.memory import Machine
-from autospine.planning.plan import (
-    Bottleneck,
-    Configuration,
-    LossKind,
-    LossPlan,
-    Plan,
-    PresencePlan,
-    TrainingPlan,
-    entering_channels,
-)
+from autospine.planning.parts import Bottleneck, LossKind, LossPlan, PresencePlan, TrainingPlan
+from autospine.planning.plan import Configuration, Plan, entering_channels
 
 StudyKind = Literal["ablation", "sequences", "dimensions", "patches"]
 Pretraining = Literal["none", "masked"]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from math import ceil, prod
 
 from autospine.planning.cost import feature_map_elements
-from autospine.planning.plan import Encoder
+from autospine.planning.parts import Encoder
 from autospine.planning.rules import fits
 
 SMALLEST_EDGE = 4

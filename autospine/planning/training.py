@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from autospine.planning import rules
 from autospine.planning.anatomy import AxisAnatomy, View
-from autospine.planning.plan import TrainingPlan
+from autospine.planning.parts import TrainingPlan
 from autospine.planning.recipe import Recipe
 
 

@@ -21,7 +21,8 @@ from autospine.planning.fingerprint import Fingerprint
 from autospine.planning.grid import Grid, planned_grid
 from autospine.planning.loss import check_unit, loss_weights, planned_regions, target_sizes, usual_sizes
 from autospine.planning.memory import Machine
-from autospine.planning.plan import Configuration, LossPlan, Plan, PresencePlan, RegionsPlan, entering_channels
+from autospine.planning.parts import LossPlan, PresencePlan, RegionsPlan
+from autospine.planning.plan import Configuration, Plan, entering_channels
 from autospine.planning.planner import planned_intensities
 from autospine.planning.presence import planned_presence, presence_reasons
 from autospine.planning.reasons import (

@@ -20,7 +20,8 @@ import numpy as np
 from autospine.data.files import atomic_path, json_digest, write_json
 from autospine.data.structure import Case, Dataset
 from autospine.errors import DataError
-from autospine.planning.plan import Configuration, IntensityPlan, Plan
+from autospine.planning.parts import IntensityPlan
+from autospine.planning.plan import Configuration, Plan
 from autospine.preprocessing.jobs import Progress, run_jobs
 from autospine.preprocessing.memory import bounded_workers
 from autospine.preprocessing.prepare import prepare_case

@@ -17,7 +17,8 @@ import numpy.typing as npt
 
 from autospine.data.box import nonzero_box
 from autospine.data.structure import IGNORED, in_a_class
-from autospine.planning.plan import Configuration, IntensityPlan, RegionsPlan, ResamplingPlan
+from autospine.planning.parts import IntensityPlan, RegionsPlan, ResamplingPlan
+from autospine.planning.plan import Configuration
 from autospine.preprocessing.normalise import nonzero_mask, normalise
 from autospine.preprocessing.resample import argmax_on_grid, resample_image, resample_label, resampled_shape
 

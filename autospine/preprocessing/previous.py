@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from autospine.data.files import atomic_path
 from autospine.errors import PlanError
-from autospine.planning.plan import RegionsPlan, ResamplingPlan
+from autospine.planning.parts import RegionsPlan, ResamplingPlan
 from autospine.preprocessing.prepare import CaseProperties, classes_on_grid
 
 

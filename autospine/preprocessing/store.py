@@ -27,7 +27,8 @@ import numpy.typing as npt
 
 from autospine.data.files import atomic_path, json_digest, read_json, write_json
 from autospine.errors import DataError, OutputError, PlanError
-from autospine.planning.plan import Configuration, IntensityPlan, Plan
+from autospine.planning.parts import IntensityPlan
+from autospine.planning.plan import Configuration, Plan
 from autospine.preprocessing.components import measure_components
 from autospine.preprocessing.jobs import Progress, run_jobs
 from autospine.preprocessing.memory import bounded_workers

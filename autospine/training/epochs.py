@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from autospine.errors import AutospineError, Stopped
-from autospine.planning.plan import TrainingPlan
+from autospine.planning.parts import TrainingPlan
 from autospine.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, save_weights
 from autospine.training.interrupt import StopRequest
 from autospine.training.log import EpochRecord, write_history

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
-from autospine.planning.plan import TrainingPlan
+from autospine.planning.parts import TrainingPlan
 
 NESTEROV = True
 

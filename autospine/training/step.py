@@ -11,7 +11,8 @@ from autospine.losses.build import build_loss
 from autospine.networks.build import build_network
 from autospine.networks.device import autocast, autocast_dtype
 from autospine.networks.unet import UNet
-from autospine.planning.plan import Configuration, TrainingPlan
+from autospine.planning.parts import TrainingPlan
+from autospine.planning.plan import Configuration
 from autospine.training.schedule import build_optimiser
 
 WARM_UP_STEPS = 2

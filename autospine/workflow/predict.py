@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from autospine.data.dataset import find_inputs, read_images
+from autospine.data.dataset import read_images
 from autospine.data.dicom import dicom_files
 from autospine.data.files import read_json, write_json
 from autospine.data.geometry import Volume
+from autospine.data.inputs import find_inputs
 from autospine.data.volume import IMAGE_SUFFIXES, suffix_of, write_volume
 from autospine.errors import DataError, OutputError
 from autospine.planning.model import MODEL, WEIGHTS, ModelCard

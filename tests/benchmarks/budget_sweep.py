@@ -33,7 +33,7 @@ from autospine.networks.build import build_network
 from autospine.planning.budget import SHORT
 from autospine.planning.fingerprint import extract_fingerprint
 from autospine.planning.model import WEIGHTS, ModelCard
-from autospine.planning.plan import LevelsPlan
+from autospine.planning.parts import LevelsPlan
 from autospine.planning.planner import Narrowing, configure, make_plan
 from autospine.planning.recipe import load_recipe
 from autospine.preprocessing.prepare import restore_labels

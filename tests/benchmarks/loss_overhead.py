@@ -22,7 +22,8 @@ import torch
 from torch import Tensor
 
 from autospine.networks.device import autocast
-from autospine.planning.plan import Configuration, LossPlan, NetworkPlan, ResamplingPlan, TrainingPlan
+from autospine.planning.parts import LossPlan, NetworkPlan, ResamplingPlan, TrainingPlan
+from autospine.planning.plan import Configuration
 from autospine.training.schedule import build_optimiser
 from autospine.training.step import Stepper
 

@@ -25,16 +25,8 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from autospine.losses.dice import IGNORE
 from autospine.networks.device import step_machine
 from autospine.planning.memory import training_memory_gb
-from autospine.planning.plan import (
-    Bottleneck,
-    Configuration,
-    Encoder,
-    LossPlan,
-    NetworkPlan,
-    Optimiser,
-    ResamplingPlan,
-    TrainingPlan,
-)
+from autospine.planning.parts import Bottleneck, Encoder, LossPlan, NetworkPlan, Optimiser, ResamplingPlan, TrainingPlan
+from autospine.planning.plan import Configuration
 from autospine.training.step import Stepper
 
 MEASURED = "measured step"

@@ -11,8 +11,9 @@ import numpy.typing as npt
 import pytest
 
 from autospine.data.check import check_dataset
-from autospine.data.dataset import find_inputs, load_case, open_dataset
+from autospine.data.dataset import load_case, open_dataset
 from autospine.data.geometry import Geometry, Orientation, Volume, same_grid, to_canonical
+from autospine.data.inputs import find_inputs
 from autospine.data.structure import IGNORED, Dataset, Label, Reading, Region
 from autospine.data.volume import write_volume
 from autospine.errors import DataError

@@ -24,7 +24,8 @@ from autospine.inference.export import segment
 from autospine.inference.predictor import predict_logits
 from autospine.networks.build import build_network
 from autospine.planning.model import WEIGHTS, ModelCard, weights_digest, write_model, write_previous
-from autospine.planning.plan import Configuration, PresencePlan, RegionsPlan
+from autospine.planning.parts import PresencePlan, RegionsPlan
+from autospine.planning.plan import Configuration
 
 CPU = torch.device("cpu")
 ORIENTATIONS = [

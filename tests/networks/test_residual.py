@@ -11,7 +11,7 @@ from autospine.networks.build import build_network
 from autospine.networks.residual import ResidualBlock, residual_stack, start_as_identity
 from autospine.networks.unet import UNet
 from autospine.planning.cost import stage_sizes
-from autospine.planning.plan import Bottleneck, NetworkPlan
+from autospine.planning.parts import Bottleneck, NetworkPlan
 
 SMALL_2D = NetworkPlan(
     dimension=2,

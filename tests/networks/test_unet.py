@@ -12,7 +12,7 @@ from autospine.networks.build import build_network
 from autospine.networks.unet import UNet
 from autospine.planning.cost import stage_sizes
 from autospine.planning.msff import branch_kernel, parameters
-from autospine.planning.plan import Bottleneck, NetworkPlan
+from autospine.planning.parts import Bottleneck, NetworkPlan
 
 PLAN_2D = NetworkPlan(
     dimension=2,

@@ -17,7 +17,7 @@ from autospine.planning.anatomy import (
     sided_pairs,
 )
 from autospine.planning.fingerprint import Fingerprint
-from autospine.planning.plan import LevelsPlan, SidesPlan
+from autospine.planning.parts import LevelsPlan, SidesPlan
 from autospine.planning.plan_file import plan_from_toml, plan_to_toml
 from autospine.planning.planner import make_plan
 from autospine.planning.recipe import Recipe

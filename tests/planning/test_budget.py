@@ -20,7 +20,8 @@ from autospine.planning.cost import multiply_adds
 from autospine.planning.fingerprint import Fingerprint
 from autospine.planning.ladder import ladder
 from autospine.planning.memory import Machine, training_memory_gb
-from autospine.planning.plan import Configuration, ExpectedPlan
+from autospine.planning.parts import ExpectedPlan
+from autospine.planning.plan import Configuration
 from autospine.planning.planner import make_plan
 from autospine.planning.recipe import Recipe
 from tests.planning.conftest import MakeFingerprint

@@ -7,7 +7,8 @@ import pytest
 
 from autospine.planning.compare import Difference, compare_plans
 from autospine.planning.decisions import find_decisions
-from autospine.planning.plan import Configuration, ExpectedPlan, LevelsPlan, Plan
+from autospine.planning.parts import ExpectedPlan, LevelsPlan
+from autospine.planning.plan import Configuration, Plan
 from autospine.planning.plan_file import plan_from_toml, plan_to_toml
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from autospine.errors import PlanError
 from autospine.planning.decisions import decisions, find_decisions
-from autospine.planning.plan import Configuration, ExpectedPlan, Plan
+from autospine.planning.parts import ExpectedPlan
+from autospine.planning.plan import Configuration, Plan
 
 REASONS = {
     "default": "the slices are thick",

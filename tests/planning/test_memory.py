@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from autospine.networks.build import build_network
 from autospine.planning.memory import Machine, _Step, training_memory_gb
-from autospine.planning.plan import Configuration, LossPlan, NetworkPlan
+from autospine.planning.parts import LossPlan, NetworkPlan
+from autospine.planning.plan import Configuration
 
 MB = 10**6
 CPU = torch.device("cpu")

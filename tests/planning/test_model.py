@@ -18,7 +18,8 @@ from autospine.planning.model import (
     write_model,
     write_previous,
 )
-from autospine.planning.plan import Configuration, ExpectedPlan, Plan
+from autospine.planning.parts import ExpectedPlan
+from autospine.planning.plan import Configuration, Plan
 
 
 def test_weights_are_taken_whatever_the_schedule_and_what_it_takes(

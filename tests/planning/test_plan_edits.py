@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from autospine.errors import PlanError
-from autospine.planning.plan import Configuration, LevelsPlan, Plan
+from autospine.planning.parts import LevelsPlan
+from autospine.planning.plan import Configuration, Plan
 from autospine.planning.plan_file import plan_from_toml, plan_to_toml
 
 FILE = "runs/demo/plan.toml"

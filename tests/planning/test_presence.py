@@ -9,7 +9,7 @@ import pytest
 from autospine.errors import PlanError
 from autospine.planning.fingerprint import Fingerprint
 from autospine.planning.model import ModelCard
-from autospine.planning.plan import PresencePlan
+from autospine.planning.parts import PresencePlan
 from autospine.planning.plan_file import plan_from_toml, plan_to_toml
 from autospine.planning.planner import make_plan
 from autospine.planning.recipe import Recipe

@@ -22,7 +22,8 @@ import pytest
 from autospine.data.dataset import open_dataset
 from autospine.planning.fingerprint import CaseFingerprint, Fingerprint, IntensityFingerprint, extract_fingerprint
 from autospine.planning.memory import Machine, training_memory_gb
-from autospine.planning.plan import Configuration, Plan, SidesPlan
+from autospine.planning.parts import SidesPlan
+from autospine.planning.plan import Configuration, Plan
 from autospine.planning.planner import make_plan
 from autospine.planning.recipe import Recipe
 

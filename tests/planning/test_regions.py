@@ -11,7 +11,8 @@ from autospine.planning.anatomy import read_anatomy
 from autospine.planning.fingerprint import Fingerprint
 from autospine.planning.loss import fold_loss
 from autospine.planning.model import ModelCard
-from autospine.planning.plan import Configuration, Plan, RegionsPlan
+from autospine.planning.parts import RegionsPlan
+from autospine.planning.plan import Configuration, Plan
 from autospine.planning.plan_file import plan_from_toml, plan_to_toml
 from autospine.planning.planner import make_plan
 from autospine.planning.recipe import Recipe

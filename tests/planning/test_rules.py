@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from autospine.planning.cost import feature_map_elements, multiply_adds, stage_sizes
-from autospine.planning.plan import NetworkPlan
+from autospine.planning.parts import NetworkPlan
 from autospine.planning.rules import (
     batch_by_memory,
     class_sizes,

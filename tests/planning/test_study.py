@@ -10,7 +10,8 @@ import pytest
 
 from autospine.errors import PlanError
 from autospine.planning.memory import Machine
-from autospine.planning.plan import Configuration, IntensityPlan, Plan, PresencePlan
+from autospine.planning.parts import IntensityPlan, PresencePlan
+from autospine.planning.plan import Configuration, Plan
 from autospine.planning.plan_file import plan_from_toml, plan_to_toml
 from autospine.planning.study import (
     ABLATION,

@@ -5,7 +5,7 @@ from math import prod
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autospine.planning.plan import Encoder
+from autospine.planning.parts import Encoder
 from autospine.planning.rules import BLOCKS, DECODER_CONVS, REFERENCE_BATCH, memory_elements
 from autospine.planning.topology import NetworkFamily, fit_patch, initial_patch, topology
 

@@ -9,7 +9,8 @@ import pytest
 from autospine.errors import PlanError
 from autospine.planning.expected import expect, expectation_key
 from autospine.planning.memory import Machine, training_memory_gb
-from autospine.planning.plan import Configuration, ExpectedPlan, Plan
+from autospine.planning.parts import ExpectedPlan
+from autospine.planning.plan import Configuration, Plan
 from autospine.planning.plan_file import plan_from_toml, plan_to_toml
 from autospine.planning.validate import check_memory, renew_expected_memory, was_edited
 

@@ -13,7 +13,8 @@ import numpy.typing as npt
 import pytest
 
 from autospine.data.structure import IGNORED
-from autospine.planning.plan import Configuration, IntensityPlan, RegionsPlan
+from autospine.planning.parts import IntensityPlan, RegionsPlan
+from autospine.planning.plan import Configuration
 from autospine.preprocessing.prepare import (
     CaseProperties,
     class_locations,

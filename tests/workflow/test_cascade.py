@@ -18,7 +18,8 @@ from autospine.errors import OutputError, PlanError
 from autospine.inference import predictor
 from autospine.inference.predictor import predict_logits
 from autospine.planning.model import WEIGHTS, read_previous, weights_digest, write_previous
-from autospine.planning.plan import LevelsPlan, Plan
+from autospine.planning.parts import LevelsPlan
+from autospine.planning.plan import Plan
 from autospine.preprocessing.previous import write_segmentation
 from autospine.preprocessing.store import Store
 from autospine.workflow.cascade import OutOfFold, find_out_of_fold, segment_out_of_fold

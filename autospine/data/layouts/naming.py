@@ -137,3 +137,8 @@ def _matched(name: str, pattern: str) -> str:
     if not subject:
         raise DataError(name, f"does not match subjects {pattern!r}", "a pattern that finds a subject in every case")
     return subject
+
+
+def channels_text(count: int) -> str:
+    """`1 channel`, `2 channels`."""
+    return f"{count} channel{'s' if count != 1 else ''}"
