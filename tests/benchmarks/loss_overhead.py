@@ -106,12 +106,9 @@ def report(plan: Configuration, device: torch.device, steps: int, parts: int) ->
     step = in_turns({name: one.step for name, one in variants.items()}, steps, device)
     part = in_turns({name: one.fuse if name == MSFF else one.loss for name, one in variants.items()}, parts, device)
     took, alone = step["dice_ce"], part["dice_ce"]
-    widths = f"{plan.network.features[0]} to {plan.network.features[-1]} features"
-    print(
-    title = f"{plan.name}: {plan.batch} patches of {' x '.join(map(str, plan.patch))}, {widths}, {plan.training.optimiser},"
-    print(f"\n{title}")
-    )
-    print(f"{plan.network.out_channels} outputs; {steps} steps and {parts} parts each on {device}\n")
+    edges, widths = " x ".join(map(str, plan.patch)), f"{plan.network.features[0]} to {plan.network.features[-1]}"
+    print(f"\n{plan.name}: {plan.batch} patches of {edges}, {widths} features, {plan.network.out_channels} outputs,")
+    print(f"{plan.training.optimiser}; {steps} steps and {parts} parts each on {device}\n")
     print("| variant | step ms | step + | part ms | part + |\n|---|---|---|---|---|")
     for name, seconds in step.items():
         more = part[name] - (0 if name == MSFF else alone)
