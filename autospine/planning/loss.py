@@ -87,6 +87,20 @@ def check_unit(unit: Unit, fingerprint: Fingerprint, remedy: str) -> None:
         raise PlanError(fingerprint.dataset, found, "labels that do not overlap, or whole regions", remedy)
 
 
+def renewed_loss(configuration: Configuration, fingerprint: Fingerprint, regions: RegionsPlan | None) -> LossPlan:
+    """The same kind of loss for other data: with the weights and sizes of their classes, or `regions`."""
+    loss = configuration.loss
+    sizes = target_sizes(usual_sizes(fingerprint.cases, configuration.axis_order, configuration.spacing_mm), regions)
+    weights = loss_weights(sizes, regions, loss.alpha, loss.weight_cap)
+    by_class = loss.kind == "dice_size_adaptive_ce" and loss.largest_size is None
+    return replace(
+        loss,
+        class_weights=weights if by_class else tuple(1.0 for _ in weights),
+        usual_sizes=None if loss.usual_sizes is None else sizes,
+        largest_size=None if loss.largest_size is None else max(sizes),
+    )
+
+
 def fold_loss(configuration: Configuration, fingerprint: Fingerprint, training_cases: Collection[str]) -> LossPlan:
     """The loss of `configuration` with weights from the sizes in a fold's training cases alone.
 

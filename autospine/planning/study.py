@@ -19,6 +19,8 @@ from typing import Literal, get_args
 
 from autospine.errors import PlanError
 from autospine.planning.expected import expect
+from autospine.planning.fingerprint import Fingerprint
+from autospine.planning.loss import renewed_loss
 from autospine.planning.memory import Machine
 from autospine.planning.parts import Bottleneck, LossKind, LossPlan, PresencePlan, TrainingPlan
 from autospine.planning.plan import Configuration, Plan, entering_channels
@@ -217,13 +219,19 @@ def planned_steps(configuration: Configuration) -> int:
     return training.epochs * training.steps_per_epoch
 
 
-def arm_plan(plan: Plan, arm: Arm, fingerprint_hash: str, machine: Machine) -> Plan:
-    """The plan that an arm is trained by: its configuration alone, for the data with that fingerprint."""
-    one = replace(arm.configuration, expected=expect(arm.configuration, machine))
+def arm_plan(plan: Plan, arm: Arm, fingerprint: Fingerprint, machine: Machine) -> Plan:
+    """The plan that an arm is trained by: its configuration alone, for the data with that fingerprint.
+
+    Where these are fewer than the plan's, sizes in the loss are theirs.
+    """
+    one, digest = arm.configuration, fingerprint.hash()
+    if digest != plan.fingerprint_hash and one.loss.kind == "dice_size_adaptive_ce":
+        one = replace(one, loss=renewed_loss(one, fingerprint, one.regions))
+    one = replace(one, expected=expect(one, machine))
     channels = arm.channels or plan.channels
     return replace(
         plan,
-        fingerprint_hash=fingerprint_hash,
+        fingerprint_hash=digest,
         channels=channels,
         intensities=tuple(plan.intensities[plan.channels.index(name)] for name in channels),
         configurations=(one,),

@@ -19,9 +19,9 @@ from autospine.planning.decisions import LEFT_OUT, decisions
 from autospine.planning.expected import expect
 from autospine.planning.fingerprint import Fingerprint
 from autospine.planning.grid import Grid, planned_grid
-from autospine.planning.loss import check_unit, loss_weights, planned_regions, target_sizes, usual_sizes
+from autospine.planning.loss import check_unit, planned_regions, renewed_loss
 from autospine.planning.memory import Machine
-from autospine.planning.parts import LossPlan, PresencePlan, RegionsPlan
+from autospine.planning.parts import LossPlan, PresencePlan
 from autospine.planning.plan import Configuration, Plan, entering_channels
 from autospine.planning.planner import planned_intensities
 from autospine.planning.presence import planned_presence, presence_reasons
@@ -181,7 +181,7 @@ def _move(
     axes = tuple(anatomy[axis] for axis in patch_axes)
     view = read_patch_view(fingerprint, patch_axes)
     planned = plan_training(recipe, configuration.patch, axes, view)
-    loss = _loss(configuration, fingerprint, regions)
+    loss = renewed_loss(configuration, fingerprint, regions)
     anatomical = {key: getattr(planned, key) for key in ("mirror_axes", "rotation_deg", "shift")}
     training = replace(configuration.training, **anatomical)
     moved = replace(
@@ -228,19 +228,6 @@ def _presence_reasons(
         f"{reasons['presence.channels']}; by their place, {names} could be missing in the plan that this was taken from"
     )
     return {"presence.channels": told, "presence.dropout": "that of the plan that this was taken from"}
-
-
-def _loss(configuration: Configuration, fingerprint: Fingerprint, regions: RegionsPlan | None) -> LossPlan:
-    loss = configuration.loss
-    sizes = target_sizes(usual_sizes(fingerprint.cases, configuration.axis_order, configuration.spacing_mm), regions)
-    weights = loss_weights(sizes, regions, loss.alpha, loss.weight_cap)
-    by_class = loss.kind == "dice_size_adaptive_ce" and loss.largest_size is None
-    return replace(
-        loss,
-        class_weights=weights if by_class else tuple(1.0 for _ in weights),
-        usual_sizes=None if loss.usual_sizes is None else sizes,
-        largest_size=None if loss.largest_size is None else max(sizes),
-    )
 
 
 def _weights_reason(loss: LossPlan) -> str:

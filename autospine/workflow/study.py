@@ -254,7 +254,7 @@ def _begin(
     write_json(home.fingerprint, fingerprint.to_json())
     write_folds(home.splits, kept)
     write_json(home.request, asdict(reading))
-    write_text(home.plan, plan_to_toml(arm_plan(plan, arm, fingerprint.hash(), machine)))
+    write_text(home.plan, plan_to_toml(arm_plan(plan, arm, fingerprint, machine)))
     write_json(stamp, {"arm": arm.name, "what": arm.what, "digest": wanted})  # last: with it the folder is whole
 
 

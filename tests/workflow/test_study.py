@@ -151,8 +151,9 @@ def test_a_pretrained_arm_has_seen_nothing_that_it_is_judged_by(planned: RunFold
 
 
 def test_sequences_with_cases_that_lack_some(several: Path, toy_recipe: Path, tmp_path: Path) -> None:
-    runs = tmp_path / "runs"
-    plan_dataset(several, runs, PlanRequest(recipe=str(toy_recipe), device="cpu"))
+    runs, recipe = tmp_path / "runs", tmp_path / "lesions.toml"
+    recipe.write_text(toy_recipe.read_text() + 'loss = "dice_size_adaptive_ce"\nunit = "component"\n')
+    plan_dataset(several, runs, PlanRequest(recipe=str(recipe), device="cpu"))
     request = asked(kind="sequences", arms=("T2", "T1", "T2+T1"), folds=(0, 1, 2), configuration=None, steps=2)
     done = run_study(several, runs, request)
     assert done.report is not None
@@ -165,6 +166,7 @@ def test_sequences_with_cases_that_lack_some(several: Path, toy_recipe: Path, tm
     assert alone.read_plan().channels == ("T1",) and alone.read_plan().configuration().presence is None
     scored = {case for fold in read_folds(alone.splits) for case in fold.validation}
     assert scored == {"case_0", "case_1", "case_3", "case_5"}
+    assert "## Lesions" in text and "| block | T1 |" in text
     both = RunFolder(done.folder / "T2+T1").read_plan().configuration()
     assert both.optional_channels == (1,) and both.network.in_channels == 3
 
