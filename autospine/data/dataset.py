@@ -59,8 +59,8 @@ def open_dataset(root: Path, reading: Reading = Reading(), *, labelled: bool = T
     if reading.allow_missing:
         held = tuple(_without_absent(case) for case in held)
     if reading.channels is not None:
-        wanted = _chosen(reading.channels, channels, root)
-        kept = [_with_channels(case, wanted, len(channels)) for case in held]
+        wanted = chosen_channels(reading.channels, channels, root)
+        kept = [with_channels(case, wanted, len(channels)) for case in held]
         without = [case.name for case, one in zip(held, kept, strict=True) if one is None]
         held, channels = tuple(case for case in kept if case is not None), tuple(channels[index] for index in wanted)
         if not held:
@@ -92,7 +92,7 @@ def open_dataset(root: Path, reading: Reading = Reading(), *, labelled: bool = T
     )
 
 
-def _chosen(names: str, channels: Sequence[str], root: Path) -> tuple[int, ...]:
+def chosen_channels(names: str, channels: Sequence[str], root: Path) -> tuple[int, ...]:
     """Places of the channels called `names`, which commas part, in the data set's own order."""
     wanted = [name.strip() for name in names.split(",") if name.strip()]
     unknown = [name for name in wanted if name not in channels]
@@ -102,10 +102,10 @@ def _chosen(names: str, channels: Sequence[str], root: Path) -> tuple[int, ...]:
     return tuple(index for index, channel in enumerate(channels) if channel in wanted)
 
 
-def _with_channels(case: Case, wanted: tuple[int, ...], count: int) -> Case | None:
+def with_channels(case: Case, wanted: tuple[int, ...], count: int) -> Case | None:
     """The case with some of its `count` channels; None where it has none of them."""
     if len(case.images) == 1 and count > 1:  # one file that holds them all
-        return replace(case, taken=wanted)
+        return replace(case, taken=wanted, of=count)
     images = tuple(case.images[index] for index in wanted)
     return replace(case, images=images) if any(images) else None
 
@@ -146,8 +146,12 @@ def read_case(dataset: Dataset, case: Case, report: Callable[[DataError], None])
         report(fault)
 
     image = read_images(case.images, tell)
-    if image is not None and case.taken is not None and len(image.array) > max(case.taken):
-        image = replace(image, array=image.array[list(case.taken)])
+    if image is not None and case.taken is not None:
+        if len(image.array) == case.of:
+            image = replace(image, array=image.array[list(case.taken)])
+        else:  # which of them were meant is not known
+            remedy = "give every channel as <case>_0000, <case>_0001, ... or correct the channel names"
+            tell(DataError(case.shown, channels_text(len(image.array)), f"all {case.of} of the data set", remedy))
     grid = None if image is None else image.geometry
     held = 0 if image is None else len(image.array)
     if not faults and held != len(dataset.channels):

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from autospine.data.dataset import open_dataset
+from autospine.data.dataset import chosen_channels, open_dataset, with_channels
 from autospine.data.inputs import find_inputs
 from autospine.data.layouts import LAYOUTS, bids, manifest
 from autospine.data.layouts.folders import IMAGES, MASKS
@@ -32,7 +32,7 @@ class Images:
     order: tuple[int, ...]
     """For each channel wanted, which of the dataset's it is."""
     in_order_given: bool
-    """Whether the dataset calls its channels otherwise, so that they are taken in its own order."""
+    """Whether the dataset calls its channels by other names, so that they are taken in its own order."""
     test: frozenset[str]
     """Names of the cases in a folder of test images."""
 
@@ -40,17 +40,30 @@ class Images:
 def open_images(root: Path, channels: Sequence[str], optional: Collection[int], reading: Reading) -> Images:
     """The images at `root`, which have `channels` but for some of those that are `optional`, from 0.
 
-    Channels with the wanted names, whatever their case, are put in the wanted order; others are taken as they stand.
+    Channels with the wanted names, upper or lower case, are put in the wanted order, and those beside them left aside;
+    where no name is a wanted one, all are taken as they stand. Of test images the same channels are read.
 
     Raises:
-        DataError: there are none, they cannot be told apart, or their channels are not as many as wanted.
+        DataError: there are none, they cannot be told apart, their channels are not as many as wanted, or some have
+            wanted names and others not.
     """
     dataset = _open(root, channels, optional, reading)
+    every = dataset.channels
+    if reading.channels is not None:
+        every = _open(root, channels, optional, replace(reading, channels=None)).channels
+    elif len(every) > len(channels) and {name.casefold() for name in channels} <= {name.casefold() for name in every}:
+        # it has more channels than are wanted: those with the wanted names
+        taken = [name for name in every if name.casefold() in {one.casefold() for one in channels}]
+        reading = replace(reading, channels=",".join(taken))
+        dataset = _open(root, channels, optional, reading)
     own, wanted = [name.casefold() for name in dataset.channels], [name.casefold() for name in channels]
     if len(own) != len(wanted):
         said = f"{len(own)} channel{'s' if len(own) != 1 else ''} ({', '.join(dataset.channels)})"
         raise DataError(str(root), said, f"the {len(wanted)} of the plan ({', '.join(channels)})")
     alike = sorted(own) == sorted(wanted) and len(set(own)) == len(own)
+    if not alike and set(own) & set(wanted):
+        found = f"channels {', '.join(dataset.channels)}, of which some are the plan's and others not"
+        raise DataError(str(root), found, ", ".join(channels), "name its channels as the plan does, in their order")
     order = tuple(own.index(name) for name in wanted) if alike else tuple(range(len(own)))
     may = {order[index] for index in optional}
     _check_files(root, dataset, may)
@@ -59,10 +72,10 @@ def open_images(root: Path, channels: Sequence[str], optional: Collection[int], 
     # what is for testing may be called like what is not
     tests = [
         replace(case, name=f"imagesTs-{case.name}") if case.name in names else case
-        for case in _test_images(root, dataset.channels, may, reading)
+        for case in _test_images(root, every, may, reading)
     ]
     whole = replace(dataset, cases=(*dataset.cases, *tests))
-    return Images(whole, order, not alike and len(own) > 1, frozenset(within | {case.name for case in tests}))
+    return Images(whole, order, not alike, frozenset(within | {case.name for case in tests}))
 
 
 def _check_files(root: Path, dataset: Dataset, may: Collection[int]) -> None:
@@ -142,7 +155,14 @@ def _test_images(root: Path, channels: Sequence[str], optional: Collection[int],
     """The cases of the folder of test images in `root`, where there is one that holds any."""
     folders = [entry for entry in sorted(root.iterdir()) if entry.name.lower() == TEST_IMAGES] if root.is_dir() else []
     held = [folder for folder in folders if folder.is_dir() and any(folder.iterdir())]
-    return tuple(case for one in held for case in _inputs(one, one.name, channels, optional, reading).cases)
+    if reading.channels is None:
+        return tuple(case for one in held for case in _inputs(one, one.name, channels, optional, reading).cases)
+    wanted = chosen_channels(reading.channels, channels, root)
+    unwanted = set(range(len(channels))) - set(wanted)
+    lacking = {wanted[index] for index in optional} | unwanted
+    found = (case for one in held for case in _inputs(one, one.name, channels, sorted(lacking), reading).cases)
+    kept = (with_channels(case, wanted, len(channels)) for case in found)
+    return tuple(case for case in kept if case is not None)
 
 
 def _is_test(path: Path) -> bool:

@@ -6,8 +6,8 @@ The stack runs down through one or two discs. What a slice shows follows from it
                     5-20  body, lamina and spinous process, foramina with fat and a root in each
                     20-30 body, pedicles that close the canal, roots beside the sac
 
-A body fills some fifty times the area of the roots, the smallest class. Millimetres are those of a patient of middle
-size, who is then scaled, turned and shifted.
+A body fills twenty to thirty times the area of the roots, the smallest class.
+Millimetres are those of a patient of middle size, who is then scaled, turned and shifted.
 """
 
 from __future__ import annotations

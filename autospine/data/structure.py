@@ -56,7 +56,9 @@ class Case:
     subject: str
     """Who was imaged; cases of a subject stay on one side of a split."""
     taken: tuple[int, ...] | None = None
-    """Channels, from 0, that are read of one file that holds more of them; None: all that it has."""
+    """Channels, from 0, that are read of one file that holds all `of`; None: all that it has."""
+    of: int = 0
+    """Channels that the file holds, where some are taken."""
 
     @property
     def files(self) -> tuple[Path, ...]:

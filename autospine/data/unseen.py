@@ -1,7 +1,8 @@
 """What must not be learnt from: images that a network is judged by, and whatever may show the same person.
 
     held out         the validation of a fold, test images
-    left out too     the same voxels under any name; every image of a subject of that name, wherever it lies
+    left out too     the same voxels, in one channel or all, under any name; every image of a subject of that name,
+                     wherever it lies
 
 An image that is left out for its voxels takes its subject along, and one that is left out for its subject its voxels,
 until nothing more is found. Names of subjects that agree by chance cost an image; the other mistake costs a result.
@@ -24,6 +25,20 @@ class Seen:
     """Who was imaged."""
     digest: str
     """Of its voxels."""
+    names: tuple[str, ...] = ()
+    """What the subject may be called as well, in lower case."""
+    channels: tuple[str, ...] = ()
+    """Digests of its channels each, where it has several: a copy may lack some."""
+
+    @property
+    def people(self) -> tuple[str, ...]:
+        """What the subject may be called, in lower case."""
+        return tuple(dict.fromkeys((self.subject.casefold(), *self.names)))
+
+    @property
+    def prints(self) -> tuple[str, ...]:
+        """Digests by which it is known again."""
+        return (self.digest, *self.channels)
 
     @property
     def shown(self) -> str:
@@ -38,8 +53,10 @@ def leave_out(images: Sequence[Seen], held_out: Sequence[Seen]) -> Mapping[int, 
     subjects: dict[str, Seen] = {}
 
     def note(image: Seen) -> None:
-        digests.setdefault(image.digest, image)
-        subjects.setdefault(image.subject.casefold(), image)
+        for digest in image.prints:
+            digests.setdefault(digest, image)
+        for name in image.people:
+            subjects.setdefault(name, image)
 
     for image in held_out:
         note(image)
@@ -47,15 +64,17 @@ def leave_out(images: Sequence[Seen], held_out: Sequence[Seen]) -> Mapping[int, 
     while found:
         found = False
         for place, image in enumerate(images):
-            same, namesake = digests.get(image.digest), subjects.get(image.subject.casefold())
+            same = next((digests[digest] for digest in image.prints if digest in digests), None)
+            name = next((name for name in image.people if name in subjects), "")
+            namesake, called = subjects.get(name), image.subject if name == image.subject.casefold() else name
             if place in reasons or (same is None and namesake is None):
                 continue
             if same is not None:
                 reasons[place] = f"the same image as {same.shown}, which is left out"
             elif namesake is not None and namesake.dataset == image.dataset:
-                reasons[place] = f"of the subject {image.subject}, of whom {namesake.shown} is left out"
+                reasons[place] = f"of the subject {called}, of whom {namesake.shown} is left out"
             elif namesake is not None:
-                reasons[place] = f"a subject called {image.subject}, as that of {namesake.shown}, which is left out"
+                reasons[place] = f"a subject called {called}, as that of {namesake.shown}, which is left out"
             note(image)
             found = True
     first: dict[str, Seen] = {}

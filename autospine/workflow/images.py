@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from autospine.data.dataset import load_case
 from autospine.data.files import json_digest, read_json, write_json
 from autospine.data.folds import Fold
 from autospine.data.images import Images, open_images, single
+from autospine.data.layouts.naming import subject_names
 from autospine.data.structure import Case, Dataset, Reading
 from autospine.data.unseen import Seen, leave_out
 from autospine.errors import DataError
@@ -77,11 +79,13 @@ def choose_images(
     fingerprint: Fingerprint,
     fold: int | None,
     split: Fold,
+    pattern: str | None,
     cache: Path,
     progress: Callable[[str, int, int], None],
 ) -> Chosen:
     """What of `found` may be learnt from for fold `fold` with this `split`; for None with one that trains on nothing.
 
+    Where the `pattern` that found the dataset's subjects finds one in another folder's names, that counts there too.
     Images of which the fingerprint knows no digest are read; the digests are kept in the file `cache`.
 
     Raises:
@@ -89,22 +93,28 @@ def choose_images(
     """
     known = {case.case: case for case in fingerprint.cases}
     judged = [case for case in fingerprint.cases if case.case not in split.train]
-    held = [Seen(fingerprint.dataset, case.case, case.subject, case.digest) for case in judged]
+    called = partial(subject_names, pattern=pattern)
+    held = [
+        Seen(fingerprint.dataset, case.case, case.subject, case.digest, called(case.case, case.subject))
+        for case in judged
+    ]
+    several = len(fingerprint.channels) > 1
     left, wanted, candidates = [], list[bool](), list[tuple[Found, Case]]()
     for one in found:
         for case in one.images.dataset.cases:
             why = _held_out(one, case, known, fold, split)
             if why is not None and one.named:
                 left.append((f"{one.images.dataset.name}/{case.name}", why))
-            # what is left out is read too, to find its copies, where the fingerprint does not know it
-            if one.named if why is None else not (one.own and case.name in known):
+            # what is left out is read too, to find its copies, where the fingerprint does not know each channel of it
+            if one.named if why is None else several or not (one.own and case.name in known):
                 candidates.append((one, case))
                 wanted.append(why is None)
     sources, seen = [], []
     read = _read_all(candidates, known, cache, progress)
-    for (one, case), source, want in zip(candidates, read, wanted, strict=True):
+    for (one, case), (source, channels), want in zip(candidates, read, wanted, strict=True):
         subject = known[case.name].subject if one.own and case.name in known else case.subject
-        image = Seen(one.images.dataset.name, case.name, subject, source.digest)
+        names = called(case.name, subject)
+        image = Seen(one.images.dataset.name, case.name, subject, source.digest, names, channels)
         if not want:
             held.append(image)
         else:
@@ -141,16 +151,20 @@ def _read_all(
     known: Mapping[str, CaseFingerprint],
     cache: Path,
     progress: Callable[[str, int, int], None],
-) -> list[ImageSource]:
-    """Each image with what it holds, from the fingerprint, the cache or the files; all that cannot be read at once."""
+) -> list[tuple[ImageSource, tuple[str, ...]]]:
+    """Each image with what it holds and the digests of its channels, where it has several.
+
+    From the fingerprint, the cache or the files; raises all that cannot be read at once.
+    """
     digests = _read_cache(cache)
-    sources, wrong, fresh = [], [], False
+    sources: list[tuple[ImageSource, tuple[str, ...]]] = []
+    wrong, fresh = [], False
     try:
         for done, (one, case) in enumerate(candidates, 1):
             (dataset, image), order = single(one.images.dataset, case), one.images.order
             measured = known.get(case.name) if one.own and case.name not in one.images.test else None
-            if measured is not None:
-                sources.append(ImageSource(dataset, image, order, measured.digest, measured.spacing_mm))
+            if measured is not None and len(order) == 1:
+                sources.append((ImageSource(dataset, image, order, measured.digest, measured.spacing_mm), ()))
             else:
                 key = _stamp(case, order)
                 if key not in digests:
@@ -160,8 +174,8 @@ def _read_all(
                         wrong.append(str(fault))
                         continue
                     fresh = True
-                digest, (z, y, x) = digests[key]
-                sources.append(ImageSource(dataset, image, order, digest, (z, y, x)))
+                digest, (z, y, x), channels = digests[key]
+                sources.append((ImageSource(dataset, image, order, digest, (z, y, x)), tuple(channels)))
             progress(case.name, done, len(candidates))
     finally:
         if fresh:
@@ -182,13 +196,15 @@ def _read_cache(cache: Path) -> dict[str, Any]:
 
 
 def _stamp(case: Case, order: tuple[int, ...]) -> str:
-    """Another one where the image files are others: by path, size and time of writing."""
+    """Another one where the image files, or what is kept of them, are others: by path, size and time of writing."""
     files = [part for path in case.files for part in (sorted(path.iterdir()) if path.is_dir() else [path])]
     stats = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    return json_digest([stats, case.missing, order])
+    return json_digest([stats, case.missing, case.taken, order, "channels"])
 
 
 def _measure(dataset: Dataset, case: Case, order: tuple[int, ...]) -> list[Any]:
-    """Digest, channels in `order`, and canonical spacing."""
+    """Digest of the channels in `order`, canonical spacing, and where there are several the digest of each it has."""
     image = load_case(dataset, case).image
-    return [image_digest(image.array[list(order)]), list(image.geometry.spacing_mm)]
+    each = [index for index in order if index not in case.missing] if len(order) > 1 else []
+    digests = [image_digest(image.array[[index]]) for index in each]
+    return [image_digest(image.array[list(order)]), list(image.geometry.spacing_mm), digests]

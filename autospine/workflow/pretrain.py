@@ -115,7 +115,9 @@ def _pretrain(
         check_memory(configuration, device_memory_gb(device), name, str(run.plan), machine)
 
     with progress.task("Reading the images") as update:
-        chosen = choose_images(found, fingerprint, request.fold, split, run.digests, counted(update))
+        chosen = choose_images(
+            found, fingerprint, request.fold, split, run.read_reading().subjects, run.digests, counted(update)
+        )
     _tell(chosen, found, progress)
     with progress.task(f"Preparing {images_name(plan, configuration)}") as update:
         root = run.stores(images_name(plan, configuration), images_key(plan, configuration))[-1]

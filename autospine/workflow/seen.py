@@ -6,41 +6,64 @@ from pathlib import Path
 from typing import Any
 
 from autospine.data.folds import Fold
+from autospine.data.layouts.naming import subject_names
 from autospine.errors import PlanError
 from autospine.planning.fingerprint import Fingerprint
-from autospine.workflow.runs import read_record
+from autospine.workflow.runs import RECORD, read_record
 
 
 def seen_images(folder: Path) -> list[dict[str, Any]]:
-    """The images that weights in `folder` were pretrained on, or that those were which they started from.
+    """The images that weights in `folder` have learnt from, and those that these weights started from.
 
-    Each has `dataset`, `case`, `subject` and `digest`; none where the record names none.
+    Each has `dataset`, `case`, `subject` and `digest`, and `masks` where it was learnt with its mask; none where there
+    is no record.
     """
     images = (read_record(folder) or {}).get("images", [])
     return [dict(image) for image in images] if isinstance(images, list) else []
 
 
-def check_unseen(folder: Path, dataset: str, split: Fold, fingerprint: Fingerprint | None) -> None:
-    """Nothing, where the weights in `folder` have not learnt from what the fold `split` of `dataset` is judged by.
+def trained_images(dataset: str, split: Fold, fingerprint: Fingerprint | None) -> list[dict[str, Any]]:
+    """The images that a fold trains on, for its record; without the fingerprint by their names alone."""
+    cases = {} if fingerprint is None else {case.case: case for case in fingerprint.cases}
+    found = []
+    for name in split.train:
+        case = cases.get(name)
+        known = {} if case is None else {"subject": case.subject, "digest": case.digest}
+        found.append({"dataset": dataset, "case": name, **known, "masks": True})
+    return found
 
-    Cases count that are validated, and every image with the voxels of one or, within `dataset`, of its subject. Without
-    the `fingerprint`, which knows voxels and subjects, their names alone.
+
+def check_unseen(folder: Path, dataset: str, split: Fold, fingerprint: Fingerprint | None) -> tuple[str, ...]:
+    """What is to be said of the weights in `folder`, which have not learnt from what the fold `split` is judged by.
+
+    Cases of `dataset` count that are validated, every image with the voxels of one, and every image of its subject:
+    within `dataset`, and of images that were pretrained on wherever they lay, since `pretrain` would have left them
+    out too. A namesake in another data set that was learnt with masks is told. Without the `fingerprint`, which knows
+    voxels and subjects, case names count alone.
 
     Raises:
         PlanError: they have.
     """
-    record = read_record(folder) or {}
-    trained = record.get("split", {}).get("train", []) if record.get("data", {}).get("dataset") == dataset else []
-    shared = set(trained) & set(split.validation)
-    cases = () if fingerprint is None else fingerprint.cases
-    judged = [case for case in cases if case.case in split.validation]
-    digests, subjects = ({case.digest for case in judged}, {case.subject.casefold() for case in judged})
+    if read_record(folder) is None:
+        return (f"What the weights in {folder} have learnt from is not known: no {RECORD} lies beside them",)
+    judged = [] if fingerprint is None else [case for case in fingerprint.cases if case.case in split.validation]
+    digests = {case.digest for case in judged}
+    people = {name for case in judged for name in subject_names(case.case, case.subject, None)}
+    shared, namesakes = set(), set()
     for image in seen_images(folder):
-        own = image.get("dataset") == dataset
-        named = own and (image.get("case") in split.validation or str(image.get("subject")).casefold() in subjects)
-        if named or image.get("digest") in digests:
-            shared.add(str(image.get("case")) if own else f"{image.get('dataset')}/{image.get('case')}")
+        own, case = image.get("dataset") == dataset, str(image.get("case"))
+        shown = case if own else f"{image.get('dataset')}/{case}"
+        names = {*subject_names(case, str(image.get("subject", "")), None), *image.get("names", ())}
+        same = image.get("digest") in digests or (own and case in split.validation)
+        if same or (names & people and (own or not image.get("masks"))):
+            shared.add(shown)
+        elif names & people:
+            namesakes.add(shown)
     if shared:
         listed = ", ".join(sorted(shared)[:6])
         found = f"these weights were trained on {listed}, which this fold is to be judged by"
         raise PlanError(str(folder), found, "weights that have not seen them", "take those of the same fold")
+    if not namesakes:
+        return ()
+    listed = ", ".join(sorted(namesakes)[:6])
+    return (f"These weights were trained on {listed}, called like those whom this fold is judged by: the same people?",)

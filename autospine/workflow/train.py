@@ -26,7 +26,7 @@ from autospine.workflow.progress import Progress, Silent
 from autospine.workflow.record import write_record
 from autospine.workflow.request import enough_memory, plan_first, requested
 from autospine.workflow.runs import RunFolder, read_record, remove_training
-from autospine.workflow.seen import check_unseen, seen_images
+from autospine.workflow.seen import check_unseen, seen_images, trained_images
 from autospine.workflow.validate import segmentation_writer, validate_fold
 
 if TYPE_CHECKING:
@@ -79,8 +79,10 @@ def train_folds(
     `request.overwrite` all folds named are thrown away before the first is trained: folds of an earlier plan would
     else stand in the way of those of this one. Raises as `train_fold` and `plan_dataset` do.
     """
-    ensure_planned(dataset, runs, request, progress or Silent())
+    run = ensure_planned(dataset, runs, request, progress or Silent())
     numbers = fold_numbers(folds, dataset, runs)
+    if request.init is not None and len(numbers) > 1:
+        _check_unseen_by_all(request.init, run, numbers)
     for place, number in enumerate(numbers):
         later = numbers[1:] if place == 0 else ()
         yield train_fold(dataset, number, runs, request, replaced_later=later, progress=progress)
@@ -98,6 +100,16 @@ def ensure_planned(dataset: Path, runs: Path, request: TrainRequest, progress: P
         wanted = PlanRequest(budget_s=request.budget_s, device=request.device, reading=request.reading)
         plan_first(dataset, runs, wanted, progress)
     return run
+
+
+def _check_unseen_by_all(init: Path, run: RunFolder, numbers: Sequence[int]) -> None:
+    """Raise `PlanError` where weights have seen what one of the folds is judged by, before the first is trained."""
+    from autospine.training.initial import read_initial
+
+    folder, folds, dataset = read_initial(init).path.parent, read_folds(run.splits), run.read_plan().dataset
+    fingerprint = run.read_fingerprint() if run.fingerprint.is_file() else None
+    for number in numbers:
+        check_unseen(folder, dataset, folds[number], fingerprint)
 
 
 def _check_reading(run: RunFolder, reading: Reading) -> None:
@@ -197,9 +209,11 @@ def _train_fold(
             progress.note(f"No training case of fold {fold} has {name}: its network will not know what that shows")
     previous = None if source is None else source.stage
     initial = None if request.init is None else read_initial(request.init)
-    seen = [] if initial is None else seen_images(initial.path.parent)
+    seen = trained_images(plan.dataset, split, fingerprint)
+    seen += [] if initial is None else seen_images(initial.path.parent)
     if initial is not None:
-        check_unseen(initial.path.parent, plan.dataset, split, fingerprint)
+        for note in check_unseen(initial.path.parent, plan.dataset, split, fingerprint):
+            progress.note(note)
         with torch.device("meta"):  # shapes alone: nothing of an earlier training is gone before they are known to fit
             check_fits(build_network(configuration.network, configuration.patch), initial)
     identity = training_identity(configuration, store, split, previous, initial)
@@ -361,6 +375,5 @@ def _write_run_record(
     more: dict[str, Any] = {}
     if comparisons:
         more["expected"] = {item.key: item.expected for item in comparisons}
-    if seen:
-        more["images"] = list(seen)  # what starts from these weights is not to be judged by them, either
+    more["images"] = list(seen)  # what starts from these weights is not to be judged by them
     write_record(folder, identity, flags, sources, device, result, more)

@@ -67,3 +67,20 @@ def test_channels_of_one_file(tmp_path: Path) -> None:
     dataset = open_dataset(tmp_path, Reading(channels="T2"))
     assert dataset.channels == ("T2",)
     np.testing.assert_array_equal(load_case(dataset, dataset.cases[0]).image.array, both[1:])
+
+
+def test_a_file_with_other_channels_than_it_should_have_is_a_fault(tmp_path: Path) -> None:
+    """Of two channels where three are declared nobody knows which are there."""
+    both = np.concatenate([layouts.image(1).array, layouts.image(2).array])
+    layouts.write_four(tmp_path / "imagesTr" / "a.nii.gz", both)
+    write_volume(tmp_path / "labelsTr" / "a.nii.gz", layouts.mask(0, 1))
+    described = {
+        "modality": {"0": "T1", "1": "T2", "2": "STIR"},
+        "labels": {"0": "background", "1": "a"},
+        "training": [{"image": "./imagesTr/a.nii.gz", "label": "./labelsTr/a.nii.gz"}],
+    }
+    (tmp_path / "dataset.json").write_text(json.dumps(described))
+    for names in ("T1,STIR", "T1,T2", "T1"):
+        dataset = open_dataset(tmp_path, Reading(channels=names))
+        with pytest.raises(DataError, match="2 channels"):
+            load_case(dataset, dataset.cases[0])

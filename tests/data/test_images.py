@@ -106,8 +106,37 @@ def test_channels_of_the_same_names_come_in_the_order_wanted(tmp_path: Path) -> 
     root = nnunet(tmp_path / "mine", ("t2", "T1"))
     images = found(root, ("T1", "T2"))
     assert (images.order, images.in_order_given) == ((1, 0), False)
-    images = found(root, ("T1", "STIR"))
+    images = found(root, ("PD", "STIR"))
     assert (images.order, images.in_order_given) == ((0, 1), True)
+    assert found(nnunet(tmp_path / "other", ("T1",)), ("T2",)).in_order_given
+
+
+def test_names_that_agree_in_part_are_an_error(tmp_path: Path) -> None:
+    """T1 and T2 in the other order beside FLAIR for STIR: taken as they stand, T1 would be taught as T2."""
+    root = nnunet(tmp_path / "mine", ("T2", "T1", "FLAIR"))
+    with pytest.raises(DataError, match="of which some are the plan's and others not"):
+        found(root, ("T1", "T2", "STIR"))
+
+
+def test_of_more_channels_those_of_the_wanted_names_are_read(tmp_path: Path) -> None:
+    root = nnunet(tmp_path / "mine", ("PD", "t2", "T1"))
+    write(root / "imagesTs" / "x_0000.nii.gz")
+    for number in (1, 2):
+        write(root / "imagesTs" / f"x_{number:04}.nii.gz")
+    images = found(root, ("T1", "T2"))
+    assert images.dataset.channels == ("t2", "T1") and images.order == (1, 0)
+    held = {case.name: [path.name for path in case.files] for case in images.dataset.cases}
+    assert held["a"] == ["a_0001.nii.gz", "a_0002.nii.gz"] and held["x"] == ["x_0001.nii.gz", "x_0002.nii.gz"]
+    assert images.test == {"x"}
+
+
+def test_test_images_of_a_plan_for_some_channels(tmp_path: Path) -> None:
+    root = nnunet(tmp_path / "mine", ("T1", "T2"))
+    for number in (0, 1):
+        write(root / "imagesTs" / f"x_{number:04}.nii.gz")
+    images = open_images(root, ("T2",), (), Reading(channels="T2"))
+    held = {case.name: [path.name for path in case.files] for case in images.dataset.cases}
+    assert held == {"a": ["a_0001.nii.gz"], "b": ["b_0001.nii.gz"], "x": ["x_0001.nii.gz"]}
 
 
 def test_a_channel_that_may_be_missing_may_be(tmp_path: Path) -> None:
@@ -122,8 +151,8 @@ def test_a_channel_that_may_be_missing_may_be(tmp_path: Path) -> None:
 
 
 def test_another_number_of_channels_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"2 channels \(T2, T1\)[\s\S]*the 1 of the plan \(T2\)"):
-        found(nnunet(tmp_path / "mine", ("T2", "T1")))
+    with pytest.raises(DataError, match=r"2 channels \(PD, T1\)[\s\S]*the 1 of the plan \(T2\)"):
+        found(nnunet(tmp_path / "mine", ("PD", "T1")))
 
 
 def test_test_images_are_told(tmp_path: Path) -> None:

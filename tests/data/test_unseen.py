@@ -37,3 +37,17 @@ def test_what_is_left_out_takes_its_subject_and_its_copies_along() -> None:
 def test_of_equal_images_one_is_used() -> None:
     images = [seen("a", "1"), seen("b", "1", dataset="other"), seen("c", "2")]
     assert leave_out(images, []) == {1: "the same image as demo/a, which is used"}
+
+
+def test_a_copy_with_fewer_sequences_and_a_session_of_the_same_person() -> None:
+    held = [Seen("demo", "v", "p7", "12", ("p7",), ("1", "2"))]
+    images = [
+        Seen("other", "x", "x", "1", ("x",)),  # the first channel alone
+        Seen("other", "y", "y", "39", ("y",), ("3", "9")),
+        Seen("other", "P07_visit3", "P07_visit3", "4", ("p07_visit3", "p7")),
+    ]
+    reasons = leave_out(images, held)
+    assert reasons == {
+        0: "the same image as demo/v, which is left out",
+        2: "a subject called p7, as that of demo/v, which is left out",
+    }

@@ -18,6 +18,7 @@ from autospine.cli.app import app
 from autospine.data.dataset import open_dataset
 from autospine.data.files import write_json
 from autospine.data.folds import read_folds
+from autospine.data.structure import Reading
 from autospine.data.volume import read_volume, write_volume
 from autospine.errors import DataError, PlanError
 from autospine.networks.build import build_network
@@ -138,8 +139,13 @@ def test_a_fold_that_is_judged_by_what_was_seen_refuses_the_weights(
         list(train_folds(toy_dataset, "0", run.root.parent, start))
     (trained,) = train_folds(toy_dataset, "1", run.root.parent, start)
     # what starts from that training has seen the same images
-    inherited = tomllib.loads((trained.folder / "run.toml").read_text())["images"]
-    assert inherited == record(done)["images"]
+    seen = tomllib.loads((trained.folder / "run.toml").read_text())["images"]
+    assert [image for image in seen if "masks" not in image] == record(done)["images"]
+    assert [image["case"] for image in seen if "masks" in image] == list(read_folds(run.splits)[1].train)
+    # all folds named are looked at before one is thrown away
+    with pytest.raises(PlanError, match="judged by"):
+        list(train_folds(toy_dataset, "all", run.root.parent, replace(start, overwrite=True)))
+    assert (trained.folder / "run.toml").is_file()
     with pytest.raises(PlanError, match="judged by"):
         list(train_folds(toy_dataset, "0", run.root.parent, replace(start, init=trained.folder)))
     # the same voxels in a dataset of another name
@@ -156,6 +162,22 @@ def test_slices_are_pretrained(learn: Learn, run: RunFolder, toy_dataset: Path, 
     planned = run.read_plan().configuration(configuration)
     network = build_network(planned.network, planned.patch)
     assert start_from(network, read_initial(done.folder)).share == 1.0
+
+
+def test_people_are_known_by_session_and_pattern_in_other_folders(
+    learn: Learn, run: RunFolder, toy_dataset: Path, tmp_path: Path
+) -> None:
+    """A folder with one session of one person has no other name to tell that it is a session."""
+    alone = others(toy_dataset, tmp_path / "alone", toy_01_visit3="toy_00!")
+    more = others(toy_dataset, tmp_path / "more", free_visit1="toy_02!", other_visit2="toy_03!")
+    done, _ = learn(alone, more, fold=1)
+    assert [left["image"] for left in record(done)["left_out"]] == ["alone/toy_01_visit3"]
+    write_json(run.request, {"subjects": r"^toy_(\d+)"})
+    fingerprint = extract_fingerprint(open_dataset(toy_dataset, Reading(subjects=r"^toy_(\d+)")))
+    write_json(run.fingerprint, fingerprint.to_json())
+    named = others(toy_dataset, tmp_path / "named", **{"toy_04-again": "toy_00!", "toy_09-first": "toy_03!"})
+    done, _ = learn(named, fold=1, overwrite=True)
+    assert [image["case"] for image in record(done)["images"]] == ["toy_09-first"]
 
 
 def test_what_cannot_be_pretrained_is_refused_before_any_work(

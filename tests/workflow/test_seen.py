@@ -9,7 +9,7 @@ import pytest
 from autospine.data.folds import Fold
 from autospine.errors import PlanError
 from autospine.planning.fingerprint import CaseFingerprint, Fingerprint
-from autospine.workflow.seen import check_unseen
+from autospine.workflow.seen import check_unseen, trained_images
 
 SPLIT = Fold(("a",), ("v",))
 
@@ -35,7 +35,8 @@ def folder(root: Path, dataset: str, name: str, subject: str, digest: str) -> Pa
         ("demo", "v", "x", "x", "on v,"),
         ("demo", "w", "P2", "x", "on w,"),
         ("other", "w", "x", "d2", "on other/w,"),
-        ("other", "v", "p2", "x", None),  # subjects of two datasets are not compared here
+        ("other", "v", "p2", "x", "on other/v,"),  # `pretrain` would have left it out
+        ("other", "p2_visit4", "p2_visit4", "x", "on other/p2_visit4,"),
         ("demo", "a", "p1", "d1", None),
     ],
 )
@@ -44,7 +45,7 @@ def test_cases_subjects_and_voxels_that_a_fold_is_judged_by(
 ) -> None:
     weights = folder(tmp_path, dataset, name, subject, digest)
     if shown is None:
-        check_unseen(weights, "demo", SPLIT, FINGERPRINT)
+        assert check_unseen(weights, "demo", SPLIT, FINGERPRINT) == ()
         return
     with pytest.raises(PlanError, match=shown):
         check_unseen(weights, "demo", SPLIT, FINGERPRINT)
@@ -56,5 +57,24 @@ def test_without_the_fingerprint_names_are_known(tmp_path: Path) -> None:
     check_unseen(folder(tmp_path, "other", "w", "x", "d2"), "demo", SPLIT, None)
 
 
-def test_weights_without_a_record_are_taken(tmp_path: Path) -> None:
-    check_unseen(tmp_path, "demo", SPLIT, FINGERPRINT)
+def test_weights_without_a_record_are_taken_and_that_is_told(tmp_path: Path) -> None:
+    (note,) = check_unseen(tmp_path, "demo", SPLIT, FINGERPRINT)
+    assert "is not known: no run.toml" in note
+
+
+def test_what_was_learnt_with_masks_elsewhere(tmp_path: Path) -> None:
+    """The same voxels are refused; a name may be chance, and is told."""
+    weights = folder(tmp_path, "anatomy", "s", "p2", "x")
+    (weights / "run.toml").write_text((weights / "run.toml").read_text() + "masks = true\n")
+    (note,) = check_unseen(weights, "demo", SPLIT, FINGERPRINT)
+    assert "anatomy/s, called like" in note
+    copied = folder(tmp_path, "anatomy", "s", "q", "d2")
+    (copied / "run.toml").write_text((copied / "run.toml").read_text() + "masks = true\n")
+    with pytest.raises(PlanError, match="on anatomy/s,"):
+        check_unseen(copied, "demo", SPLIT, FINGERPRINT)
+
+
+def test_a_training_records_what_it_has_seen() -> None:
+    (image,) = trained_images("demo", SPLIT, FINGERPRINT)
+    assert image == {"dataset": "demo", "case": "a", "subject": "p1", "digest": "d1", "masks": True}
+    assert trained_images("demo", SPLIT, None) == [{"dataset": "demo", "case": "a", "masks": True}]

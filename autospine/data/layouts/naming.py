@@ -128,6 +128,20 @@ def subjects_of(names: Sequence[str], pattern: str | None) -> dict[str, str]:
     return {name: _matched(name, pattern) for name in names}
 
 
+def subject_names(name: str, subject: str, pattern: str | None) -> tuple[str, ...]:
+    """All that the subject of a case may be called, in lower case: `subject`, what its session is of, the `pattern`'s.
+
+    `p01_visit3` alone in a folder is a subject of its own; beside `p01_visit1` elsewhere it is not. For what must not
+    be mixed up, rather one name too many.
+    """
+    match = _SUBJECT.fullmatch(name)
+    names = [subject, *(filter(None, match.groups()) if match else ())]
+    if pattern is not None:
+        found = re.search(pattern, name)
+        names += [] if found is None else [found.group(1) if found.re.groups else found.group()]
+    return tuple(dict.fromkeys(one.casefold() for one in names if one))
+
+
 def _matched(name: str, pattern: str) -> str:
     try:
         match = re.search(pattern, name)
