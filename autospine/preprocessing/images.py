@@ -114,11 +114,13 @@ def _is_whole(root: Path, name: str, key: str) -> bool:
 
 
 def _build(job: _Job) -> None:
-    """Prepare and write one image."""
+    """Prepare and write one image, unless another process has done so meanwhile."""
     from autospine.data.check import image_digest  # reads images; a process that only opens a store does not
     from autospine.data.dataset import load_case
 
     source, name = job.source, job.source.stored_name
+    if _is_whole(job.root, name, job.key):
+        return
     loaded = load_case(source.dataset, source.case).image
     array = loaded.array[list(source.order)]
     if image_digest(array) != source.digest or loaded.geometry.spacing_mm != source.spacing_mm:
@@ -129,7 +131,6 @@ def _build(job: _Job) -> None:
         array, None, loaded.geometry.spacing_mm, job.configuration, job.intensities, name, source.missing
     )
     image, *_, properties = case_files(job.root, name)
-    properties.unlink(missing_ok=True)
     with atomic_path(image) as temporary:
         np.save(temporary, np.ascontiguousarray(prepared.image), allow_pickle=False)
     write_json(properties, {"key": job.key, **prepared.properties.to_json()})

@@ -223,7 +223,7 @@ def begin_store(root: Path, index: dict[str, Any]) -> None:
     """Write the `index` of a store; one with another key that stands there is emptied first."""
     standing = _read_index(root, damaged_is_missing=True)
     if standing is None or standing["key"] != index["key"]:
-        _empty(root)
+        _empty(root, index["key"])
     write_json(root / "store.json", index)
 
 
@@ -252,11 +252,14 @@ class _Job:
 
 
 def _build(job: _Job) -> None:
-    """Prepare and write one case."""
+    """Prepare and write one case, unless another process has done so meanwhile."""
     from autospine.data.dataset import load_case  # reads images; a process that only opens the store does not
 
+    name = job.case.name
+    if _is_whole(job.root, name, job.key, job.configuration.by_component):
+        return
     loaded = load_case(job.dataset, job.case)
-    name, spacing_mm = job.case.name, loaded.image.geometry.spacing_mm
+    spacing_mm = loaded.image.geometry.spacing_mm
     label = loaded.label
     if label is not None and job.configuration.ignore_unlabelled_slices:
         label = without_unlabelled_slices(label, job.configuration.axis_order[0])
@@ -269,7 +272,8 @@ def _build(job: _Job) -> None:
         remedy = "run `autospine plan DATASET --overwrite` for the data as they are now"
         raise DataError(str(job.case.files[0].parent), differs, "the same files as when it was planned", remedy)
     image, prepared_label, reference, locations, properties = case_files(job.root, name)
-    properties.unlink(missing_ok=True)  # another plan's may stand there, and would vouch for half of this one
+    if not has_key(properties, job.key):
+        properties.unlink(missing_ok=True)  # another plan's, which would vouch for half of this one
     written: list[tuple[Path, npt.NDArray[Any]]] = [
         (image, prepared.image),
         (prepared_label, prepared.label),
@@ -339,13 +343,20 @@ def _read_index(root: Path, *, damaged_is_missing: bool = False) -> dict[str, An
     return content
 
 
-def _empty(root: Path) -> None:
-    """Remove the store's own files from `root`; anything else in the folder is left alone."""
+def _empty(root: Path, key: str) -> None:
+    """Remove the store's own files from `root`, but for cases with this `key`, which another process may be preparing.
+
+    Anything else in the folder is left alone.
+    """
     try:
         with suppress(FileNotFoundError):
             (root / "store.json").unlink()
-        for path in root.iterdir() if root.is_dir() else ():
-            if path.name.endswith((*_SUFFIXES, _SIZES)):
-                path.unlink()
+        ending = _SUFFIXES[-1]
+        paths = list(root.iterdir()) if root.is_dir() else []
+        whole = {path.name.removesuffix(ending) for path in paths if path.name.endswith(ending) and has_key(path, key)}
+        for path in paths:
+            suffix = next((suffix for suffix in (*_SUFFIXES, _SIZES) if path.name.endswith(suffix)), None)
+            if suffix is not None and path.name.removesuffix(suffix) not in whole:
+                path.unlink(missing_ok=True)
     except OSError as fault:
         raise OutputError(str(root), f"cannot be emptied ({fault.strerror or fault})") from fault

@@ -169,6 +169,31 @@ def test_two_plans_at_once_leave_no_mixed_store(
     assert all(store.open(name).properties.prepared_spacing_mm == (2.0, 2.0, 3.0) for name in NAMES)
 
 
+def test_two_processes_with_one_plan_do_not_undo_each_other(
+    dataset: Dataset,
+    tmp_path: Path,
+    make_configuration: MakeConfiguration,
+    make_plan: MakePlan,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The other has finished what this one still holds for missing, and trains on it."""
+    plan, configuration, root = make_plan(), make_configuration(), tmp_path / "prepared"
+    first = prepare_dataset(dataset, plan, configuration, root, workers=1)
+    made = stamps(root)
+    with monkeypatch.context() as before:
+        answers = iter([False] * len(NAMES))
+        whole = store_module._is_whole
+        before.setattr(store_module, "_is_whole", lambda *given: next(answers, None) is None and whole(*given))
+        prepare_dataset(dataset, plan, configuration, root, workers=1)
+    assert stamps(root) == made
+    # the index is not there yet when both begin
+    (root / "store.json").unlink()
+    store_module.begin_store(root, {"key": first.key, "cases": dict.fromkeys(NAMES, True)})
+    assert stamps(root) == made
+    for name in NAMES:
+        first.open(name)
+
+
 @pytest.mark.parametrize("kind", ["imagesTr/b_0000", "labelsTr/b"])
 def test_what_has_changed_since_it_was_planned_is_not_prepared(
     dataset: Dataset, tmp_path: Path, make_configuration: MakeConfiguration, make_plan: MakePlan, kind: str
