@@ -17,7 +17,7 @@ from autospine.data.files import read_json, write_json
 from autospine.data.geometry import to_canonical
 from autospine.data.phantom import Scenario, write_phantom
 from autospine.data.volume import read_volume
-from autospine.errors import AutospineError, Stopped
+from autospine.errors import AutospineError, OutputError, Stopped
 from autospine.report.figures import side_by_side
 from autospine.workflow.progress import Progress, counted
 
@@ -78,10 +78,14 @@ def run_demo(
     home, name = (folder, "phantom") if scenario == "spine" else (folder / scenario, f"phantom_{scenario}")
     progress.note(f"A phantom: synthetic images of {stage.said}, not patients. It shows that everything runs.")
     dataset, runs, predictions, stamp = home / name, home / "runs", home / "predictions", home / "demo.json"
-    asked = {"scenario": scenario, "seed": seed, "budget_s": budget_s, "version": __version__}
+    asked = {"scenario": scenario, "seed": seed, "budget_s": budget_s, "device": device, "version": __version__}
     if not stamp.is_file() or read_json(stamp) != asked:
-        for made_before in (runs, predictions):
-            shutil.rmtree(made_before, ignore_errors=True)
+        made_before = [place for place in (runs, predictions) if place.exists()]
+        if made_before and not stamp.is_file():
+            listed, remedy = ", ".join(place.name for place in made_before), "give another --folder"
+            raise OutputError(str(home), f"holds {listed}, which no demonstration made", "a folder of its own", remedy)
+        for place in made_before:
+            shutil.rmtree(place, ignore_errors=True)
         with progress.task("Writing the phantom") as update:
             write_phantom(dataset, scenario=scenario, cases=stage.cases, seed=seed, progress=counted(update))
         write_json(stamp, asked)
@@ -106,11 +110,22 @@ def _run(progress: Progress, *words: object) -> None:
     try:
         code = process.wait()
     except KeyboardInterrupt:
-        process.send_signal(signal.SIGINT)
-        process.wait()
+        _end(process)
         raise Stopped("the same command goes on from there") from None
     if code != 0:
         raise AutospineError(f"autospine {shlex.join(arguments)}", f"ended with exit code {code}", "exit code 0")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Pass a Ctrl-C on and wait until it has been answered; a second one stops at once, a third kills."""
+    for number in (signal.SIGINT, signal.SIGINT, signal.SIGKILL):
+        process.send_signal(number)
+        try:
+            process.wait()
+        except KeyboardInterrupt:
+            continue
+        return
+    process.wait()
 
 
 def _draw(dataset: Path, predictions: Path, picture: Path) -> None:

@@ -153,3 +153,23 @@ def test_a_command_that_fails_ends_it(tmp_path: Path, monkeypatch: pytest.Monkey
     scenario: Scenario = "tumour"
     with pytest.raises(AutospineError, match=r"autospine plan .*--recipe tumour.*exit code 1"):
         demo.run_demo(tmp_path, 60, 0, "cpu", scenario, progress=Silent())
+
+
+def test_what_no_demonstration_has_made_is_left_alone(ran: Ran, tmp_path: Path) -> None:
+    for name in ("runs", "predictions"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "mine").write_text("years of work")
+    result = CliRunner().invoke(app, ["demo", "--folder", str(tmp_path), "--device", "cpu"])
+    assert result.exit_code == 1 and "no demonstration made" in " ".join(result.output.replace("│", " ").split())
+    assert (tmp_path / "runs" / "mine").is_file() and (tmp_path / "predictions" / "mine").is_file()
+    assert not ran
+
+
+def test_another_device_is_another_demonstration(ran: Ran, tmp_path: Path) -> None:
+    show(tmp_path, None)
+    (tmp_path / "runs").mkdir(exist_ok=True)
+    (tmp_path / "runs" / "made").write_text("on the first device")
+    show(tmp_path, None)
+    assert (tmp_path / "runs" / "made").is_file()
+    show(tmp_path, None, "--device", "auto")
+    assert not (tmp_path / "runs" / "made").exists()
