@@ -26,7 +26,14 @@ LayoutName = Annotated[
 ]
 Masks = Annotated[str | None, typer.Option(metavar="KIND", help="Which masks, where images have several kinds.")]
 AllowMissing = Annotated[bool, typer.Option("--allow-missing", help="Cases may lack the file of a channel.")]
-Channels = Annotated[str | None, typer.Option(metavar="NAMES", help="Read these channels alone, such as T1,T2.")]
+Channels = Annotated[
+    str | None,
+    typer.Option(
+        parser=lambda text: ",".join(part.strip() for part in text.split(",")),
+        metavar="NAMES",
+        help="Read these channels alone, such as T1,T2.",
+    ),
+]
 Budget = Annotated[
     float | None,
     typer.Option(parser=parse_duration, metavar="TIME", help="Time that training may take, such as 30m or 2h."),

@@ -55,7 +55,9 @@ class Shared:
     allow_missing: AllowMissing = False
     channels: Channels = None
     name: Annotated[str | None, typer.Option(help="Folder of the study, where there are several of a kind.")] = None
-    only: Annotated[str | None, typer.Option(metavar="ARM:FOLD", help="Train this arm and fold alone.")] = None
+    only: Annotated[
+        str | None, typer.Option(metavar="ARM:FOLD", help="Train this arm and fold alone; with --overwrite anew.")
+    ] = None
     commands: Annotated[
         bool, typer.Option("--commands", help="Print a command for each training that is missing, and train none.")
     ] = False
@@ -121,7 +123,10 @@ def sequences(
 def dimensions(
     dataset: DatasetPath,
     shared: Shared,
-    dims: Annotated[str, typer.Option(help="Configurations of the plan; 3d is 3d_fullres.")] = "2d,2.5d,3d",
+    dims: Annotated[
+        str | None,
+        typer.Option(help="Configurations such as 2d,2.5d,3d (3d is 3d_fullres); those that are planned if not given."),
+    ] = None,
 ) -> None:
     """Slices, slices beside their neighbours, or volumes."""
     _run("dimensions", dataset, dims, None, shared)
@@ -158,6 +163,8 @@ def _run(
     if not starts or not set(starts) <= set(PRETRAININGS):
         raise typer.BadParameter(f"--pretrain {pretrain}: give {', '.join(PRETRAININGS)}, or several of them")
     reading = Reading(shared.subjects, shared.layout, shared.masks, shared.allow_missing, shared.channels)
+    if arms is not None and not _listed(arms):
+        raise typer.BadParameter(f"{arms!r} names no arm")
     request = StudyRequest(
         kind=kind,
         arms=_listed(arms or ""),
@@ -192,13 +199,13 @@ def _numbers(text: str) -> tuple[int, ...] | None:
     if text == "all":
         return None
     parts = _listed(text)
-    if not parts or not all(part.isdigit() for part in parts):
+    if not parts or not all(part.isdecimal() for part in parts):
         raise typer.BadParameter(f"--folds {text}: give numbers such as 0,1,2, or all")
     return tuple(int(part) for part in parts)
 
 
 def _arm_and_fold(text: str) -> tuple[str, int]:
     arm, _, fold = text.rpartition(":")
-    if not arm or not fold.isdigit():
+    if not arm or not fold.isdecimal():
         raise typer.BadParameter(f"--only {text}: give ARM:FOLD, such as base:0")
     return arm, int(fold)

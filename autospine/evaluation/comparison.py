@@ -9,6 +9,10 @@ arm against a reference one
 
 and a difference is called beyond noise where the corrected p is under 0.05 and the interval leaves 0 out. What another
 seed or other folds would change is in none of these.
+
+A class that a case lacks says nothing where all arms leave it alone. Where one of them finds it there, it scores 0 in
+Dice, IoU, precision and sensitivity, and those that rightly found nothing score 1: else a false find would drop out of
+the comparison together with its pair.
 """
 
 from __future__ import annotations
@@ -25,6 +29,8 @@ from autospine.evaluation.metrics import METRICS
 
 RESAMPLES = 9999
 LEVEL = 0.05
+RIGHTLY_EMPTY = ("dice", "iou", "precision", "sensitivity")
+"""Metrics in which finding nothing where nothing is counts 1 beside an arm that found something."""
 _SEED = 1
 Floats = npt.NDArray[np.float64]
 
@@ -102,6 +108,8 @@ class Compared:
     """Of the Wilcoxon signed-rank test; NaN without subjects."""
     corrected: float
     """After Holm's correction over the comparisons made together."""
+    least: float = 0.0
+    """The smallest p that its subjects without a tie could have given it by itself, after the same correction."""
 
     @property
     def beyond_noise(self) -> bool:
@@ -127,12 +135,27 @@ def gather_scores(
     for row, name in enumerate(names):
         for column, label in enumerate(classes):
             found = [[cases[case][label] for case in of_subject[name]] for cases in by_case.values()]
-            for place, of_arm in enumerate(found):
-                for index, metric in enumerate(METRICS):
-                    values[place, row, column, index] = _mean([table.get(metric) for table in of_arm])
+            for index, metric in enumerate(METRICS):
+                scored = [[table.get(metric) for table in of_arm] for of_arm in found]
+                if metric in RIGHTLY_EMPTY:
+                    scored = _with_rightly_empty(scored)
+                for place, numbers in enumerate(scored):
+                    values[place, row, column, index] = _mean(numbers)
             # the reference is the same for all
             voxels[row, column] = _mean([table["reference_voxels"] or None for table in found[0]])
     return StudyScores(tuple(by_case), tuple(classes), names, len(shared), values, voxels)
+
+
+def _with_rightly_empty(scored: Sequence[Sequence[float | None]]) -> list[list[float | None]]:
+    """Figures (arms, cases) of a class with 1 for an arm that has none where another one has.
+
+    An arm has none where neither it nor the reference has the class; another one then found what is not there.
+    """
+    somewhere = [any(number is not None for number in of_case) for of_case in zip(*scored, strict=True)]
+    return [
+        [1.0 if number is None and found else number for number, found in zip(of_arm, somewhere, strict=True)]
+        for of_arm in scored
+    ]
 
 
 def _shared(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> set[str]:
@@ -190,8 +213,8 @@ def compare(scores: Mapping[str, Floats], reference: str) -> tuple[Compared, ...
         if arm == reference:
             continue
         differences = values - scores[reference]
-        p = _wilcoxon(differences)
-        found.append(Compared(arm, reference, interval(differences), p, p))
+        p, moved = _wilcoxon(differences), int(np.count_nonzero(np.nan_to_num(differences)))
+        found.append(Compared(arm, reference, interval(differences), p, p, least_p(moved)))
     return corrected(found)
 
 
@@ -205,7 +228,7 @@ def corrected(compared: Sequence[Compared]) -> tuple[Compared, ...]:
     for place, index in enumerate(order):
         least = max(least, min(1.0, compared[index].p * (len(order) - place)))
         held[index] = replace(compared[index], corrected=least)
-    return tuple(held)
+    return tuple(replace(one, least=min(1.0, one.least * len(order))) for one in held)
 
 
 def _wilcoxon(differences: Floats) -> float:

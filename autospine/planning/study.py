@@ -32,7 +32,9 @@ PRETRAININGS: tuple[Pretraining, ...] = get_args(Pretraining)
 ABLATION = ("base", "control", "msff", "sace", "msff+sace")
 """Arms of an ablation where none are named: the paper's four, and the control of the bottleneck."""
 DIMENSIONS = ("2d", "2.5d", "3d")
-"""Arms of a study of dimensions where none are named."""
+"""Arms of a study of dimensions where none are named, as far as the plan has them."""
+UNEQUAL = 0.1
+"""Share by which a step of one arm may see more voxels than that of another before larger batches are looked for."""
 PARTS: dict[str, str] = {
     "base": "plain bottleneck, Dice and plain cross entropy",
     "msff": "multi-scale feature fusion at the bottleneck",
@@ -62,6 +64,11 @@ class Arm:
         """Its name as files may bear it."""
         return re.sub(r"[^\w.+-]", "_", self.name)
 
+    def is_as(self, other: Arm) -> bool:
+        """Whether both train the same network on the same channels from the same start."""
+        mine, its = ((arm.configuration, arm.channels, arm.pretraining) for arm in (self, other))
+        return mine == its
+
     @property
     def voxels(self) -> int:
         """Voxels that a training step segments."""
@@ -87,9 +94,12 @@ def ablation_arms(configuration: Configuration, names: Sequence[str] = ABLATION)
             network=replace(configuration.network, bottleneck=bottleneck),
             loss=_loss(configuration.loss, adaptive="sace" in parts),
         )
+        alone = arm.network.out_channels == 2 and arm.regions is None and arm.loss.largest_size is None
+        what = "; ".join(PARTS[part] for part in parts)
+        what += " (of one class: the same as plain)" if alone and "sace" in parts else ""
         if "reseeded" in parts:
             arm = replace(arm, training=replace(arm.training, seed=arm.training.seed + 1))
-        arms.append(Arm(name, "; ".join(PARTS[part] for part in parts), arm))
+        arms.append(Arm(name, what, arm))
     return tuple(arms)
 
 
@@ -102,19 +112,24 @@ def _loss(loss: LossPlan, *, adaptive: bool) -> LossPlan:
     return LossPlan(kind, ones, loss.batch_dice, loss.smooth, loss.alpha, loss.weight_cap)
 
 
-def dimension_arms(plan: Plan, names: Sequence[str] = DIMENSIONS) -> tuple[Arm, ...]:
-    """Arms that are configurations of the plan; `3d` is `3d_fullres`.
+def dimension_arms(plan: Plan, names: Sequence[str] = ()) -> tuple[Arm, ...]:
+    """Arms that are configurations of the plan; `3d` is `3d_fullres`. None named: those of `DIMENSIONS` that it has.
 
     Raises:
         PlanError: the plan has no such configuration, or it is a cascade.
     """
     arms = []
-    for name in names:
-        configuration = plan.configuration("3d_fullres" if name == "3d" else name)
+    planned = {configuration.name for configuration in plan.configurations}
+    for name in names or [name for name in DIMENSIONS if _full_name(name) in planned]:
+        configuration = plan.configuration(_full_name(name))
         slices = 2 * configuration.neighbours + 1
         what = "slices" if configuration.network.dimension == 2 else "volumes"
         arms.append(Arm(name, f"{slices} neighbouring slices" if slices > 1 else what, configuration))
     return tuple(arms)
+
+
+def _full_name(name: str) -> str:
+    return "3d_fullres" if name == "3d" else name
 
 
 def sequence_arms(plan: Plan, configuration: Configuration, names: Sequence[str] = ()) -> tuple[Arm, ...]:
@@ -152,9 +167,9 @@ def _with_channels(configuration: Configuration, taken: Sequence[int]) -> Config
 
 
 def patch_arms(
-    configuration: Configuration, sizes: Sequence[int], pretrainings: Sequence[Pretraining] = ("none",)
+    configuration: Configuration, sizes: Sequence[int] = (), pretrainings: Sequence[Pretraining] = ("none",)
 ) -> tuple[Arm, ...]:
-    """Arms with these patches, from scratch and pretrained.
+    """Arms with these patches, from scratch and pretrained; none named: half the planned one, three quarters, all.
 
     A size is the patch's edge in voxels of the finest axis; coarser axes have as many fewer as they are coarser, no
     axis more than the median case. Each is rounded up to what the network's strides divide by.
@@ -163,17 +178,21 @@ def patch_arms(
         PlanError: two sizes come to the same patch.
     """
     finest = min(configuration.spacing_mm)
+    edge = configuration.patch[configuration.spacing_mm.index(finest)]
     divisors = [prod(edges) for edges in zip(*configuration.network.strides, strict=True)]
     arms: list[Arm] = []
-    for size in sizes:
+    for size in sizes or (edge // 2, edge * 3 // 4, edge):
         patch = tuple(
             divisor * -(-min(round(size * finest / spacing_mm), longest) // divisor)
             for spacing_mm, longest, divisor in zip(
                 configuration.spacing_mm, configuration.median_shape, divisors, strict=True
             )
         )
+        patch = configuration.patch if not sizes and size == edge else patch
         same = [arm.name for arm in arms if arm.configuration.patch == patch]
-        if same:
+        if same and not sizes:
+            arms = [arm for arm in arms if arm.configuration.patch != patch]
+        elif same:
             found = f"{size} comes to the patch {' x '.join(map(str, patch))}, as {same[0]} does"
             raise PlanError("--sizes", found, "sizes that come to different patches", "leave one of them out")
         for pretraining in pretrainings:
@@ -185,30 +204,58 @@ def patch_arms(
 
 
 def made_equal(arms: Sequence[Arm], steps: int) -> tuple[Arm, ...]:
-    """The arms with as many steps each and batches of about as many voxels: those of the arm that has most.
+    """The arms with as many steps each, and batches of as many voxels as whole patches allow.
+
+    That is as many as the arm with most has; where some arm would have more than a tenth more or less, the number up to
+    twice as many that brings the arms nearest to each other.
 
     Raises:
-        PlanError: a cascade among them, whose first stage would be an arm of its own; or two arms of one name.
+        PlanError: a cascade among them, whose first stage would be an arm of its own; or two arms that are one.
     """
-    most = max(arm.voxels for arm in arms)
     folders = [arm.folder for arm in arms]
     if len(set(folders)) < len(folders):
         raise PlanError("the arms of a study", ", ".join(arm.name for arm in arms), "distinct names")
+    for index, arm in enumerate(arms):
+        for other in arms[:index]:
+            if arm.is_as(other):
+                found = f"{other.name} and {arm.name} are the same"
+                raise PlanError("the arms of a study", found, "arms that differ", "leave one of them out")
+    batches = equal_batches([prod(arm.configuration.patch) for arm in arms], max(arm.voxels for arm in arms))
     equal = []
-    for arm in arms:
+    for arm, batch in zip(arms, batches, strict=True):
         one = arm.configuration
         if one.previous is not None:
             raise PlanError(arm.name, "a cascade", "a configuration that is trained by itself", "name another one")
-        batch = max(1, round(most / prod(one.patch)))
         training = with_steps(one.training, steps)
         equal.append(replace(arm, configuration=replace(one, batch=batch, training=training)))
     return tuple(equal)
+
+
+def equal_batches(patches: Sequence[int], most: int) -> tuple[int, ...]:
+    """A batch for each of `patches`, in voxels, so that all come to about `most` voxels or up to twice as many."""
+
+    def batches(target: float) -> tuple[int, ...]:
+        return tuple(max(1, round(target / patch)) for patch in patches)
+
+    def apart(target: float) -> float:
+        sums = [batch * patch for batch, patch in zip(batches(target), patches, strict=True)]
+        return max(sums) / min(sums) - 1
+
+    if apart(most) <= UNEQUAL:
+        return batches(most)
+    targets = {count * patch for patch in patches for count in range(1, 2 * most // patch + 1) if count * patch >= most}
+    return batches(min(sorted(targets), key=apart))
 
 
 def with_steps(training: TrainingPlan, steps: int) -> TrainingPlan:
     """The schedule over `steps` steps, in epochs of about as many as planned."""
     epochs = max(1, round(steps / training.steps_per_epoch))
     return replace(training, budget_s=None, epochs=epochs, steps_per_epoch=-(-steps // epochs))
+
+
+def steps_of(arm: Arm) -> int:
+    """Steps that each fold of an arm is trained for."""
+    return arm.configuration.training.epochs * arm.configuration.training.steps_per_epoch
 
 
 def planned_steps(configuration: Configuration) -> int:

@@ -21,12 +21,12 @@ from autospine.evaluation.comparison import (
     compare,
     corrected,
     interval,
-    least_p,
     mean_over_classes,
 )
 from autospine.evaluation.metrics import EMPTY_RULE, METRICS
 from autospine.report.figures import new_figure, save_figure
 
+RIGHTLY = "Where one arm finds a class that is not there, the arms that rightly find nothing count 1 beside its 0."
 SHOWN = ("dice", "sensitivity", "specificity", "precision", "hd95_mm")
 """Metrics of the tables, in their order; the first is compared."""
 
@@ -42,7 +42,11 @@ class ArmRecord:
     batch: int
     features: int
     parameters: int
+    cases: int
+    """With masks, that the arm can use."""
     steps: int
+    pretraining_steps: int
+    """Made before these on images alone."""
     seconds_per_step: float | None
     """Mean over the folds that were timed."""
 
@@ -116,9 +120,8 @@ def verdict(one: Compared) -> str:
     if one.beyond_noise:
         return text + ("better, beyond noise." if found.mean > 0 else "worse, beyond noise.")
     text += "within noise."
-    if least_p(found.subjects) >= LEVEL:
-        least = _p(least_p(found.subjects))
-        text += f" So few subjects cannot show any difference: the smallest p there is with them is {least}."
+    if one.least >= LEVEL:
+        text += f" So few subjects cannot show that one arm differs: its smallest p there is is {_p(one.least)}."
     return text
 
 
@@ -130,7 +133,8 @@ def _markdown(
     folds = ", ".join(map(str, report.folds)) or "none yet"
     lines += [
         f"{scores.cases} cases of {len(scores.subjects)} subjects, each scored by the network of the fold that kept it "
-        f"out (folds {folds}). One split for all arms, as many steps, about as many voxels in each. {report.hardware}.",
+        f"out (folds {folds}). One split for all arms, as many steps with masks, about as many voxels in each. "
+        f"{report.hardware}.",
         "",
     ]
     if report.missing:
@@ -146,16 +150,17 @@ def _markdown(
     lines += [*plots, ""] if plots else []
     lines += ["## Arms", ""]
     lines += [
-        "| arm | what | spacing mm | patch | batch | voxels a step | features | weights | steps | s a step |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| arm | what | cases | spacing mm | patch | batch | voxels a step | features | weights | steps | s a step |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for arm in report.arms:
         spacing = " x ".join(f"{value:.3g}" for value in arm.spacing_mm)
         patch, voxels = " x ".join(map(str, arm.patch)), arm.batch * math.prod(arm.patch)
         took = "-" if arm.seconds_per_step is None else f"{arm.seconds_per_step:.3g}"
+        steps = f"{arm.pretraining_steps} + {arm.steps}" if arm.pretraining_steps else str(arm.steps)
         lines.append(
-            f"| {arm.name} | {arm.what} | {spacing} | {patch} | {arm.batch} | {voxels} | {arm.features} | "
-            f"{arm.parameters / 1e6:.2f} M | {arm.steps} | {took} |"
+            f"| {arm.name} | {arm.what} | {arm.cases} | {spacing} | {patch} | {arm.batch} | {voxels} | "
+            f"{arm.features} | {arm.parameters / 1e6:.2f} M | {steps} | {took} |"
         )
     lines += ["", "## Mean over classes", "", f"| arm | {' | '.join(SHOWN)} |", "|---" * (1 + len(SHOWN)) + "|"]
     for name in scores.arms:
@@ -173,7 +178,7 @@ def _markdown(
             p = "" if compared is None else _p(compared.corrected)
             size = _size(scores.class_size(index)) if place == 0 else ""
             lines.append(f"| {label if place == 0 else ''} | {size} | {name} | {' | '.join(means)} | {gain} | {p} |")
-    lines += ["", f"Voxels: median of a subject's, in the reference. {EMPTY_RULE}", ""]
+    lines += ["", f"Voxels: median of a subject's, in the reference. {EMPTY_RULE} {RIGHTLY}", ""]
     lines += _lesions(report.lesions)
     lines += [*(f"- {note}" for note in report.notes), ""] if report.notes else []
     return "\n".join(lines).rstrip() + "\n"

@@ -74,7 +74,8 @@ class RunFolder:
         """
         if self.lender is None:
             return (self.prepared(name),)
-        return RunFolder(self.lender).prepared(name), self.root.parent / PREPARED / f"{name}-{key[:12]}"
+        lent = self.lender / PREPARED
+        return *(sorted(lent.iterdir()) if lent.is_dir() else ()), self.root.parent / PREPARED / key[:16]
 
     def model(self, configuration: str) -> Path:
         """The model folder of a configuration."""

@@ -1,7 +1,7 @@
 """`autospine study`: the arms of a study trained on one split, then compared and written down.
 
     runs/<dataset>/studies/<name>/
-        prepared/<configuration>-<key>/     what arms share that are prepared alike
+        prepared/<key>/                     what arms share that are prepared alike
         <arm>/                              a run folder: plan.toml, splits.json, <configuration>/fold_<k>/ ...
         report.md  summary.csv  scores.csv  differences.png  sizes.png
 
@@ -12,35 +12,33 @@ may each train some (`--only ARM:FOLD`).
 from __future__ import annotations
 
 import shlex
-import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from autospine.data.files import json_digest, read_json, write_json, write_text
-from autospine.data.folds import Fold, read_folds, write_folds
-from autospine.data.structure import Reading
-from autospine.errors import OutputError, PlanError
+from autospine.data.files import read_json
+from autospine.data.folds import read_folds
+from autospine.errors import PlanError
 from autospine.evaluation.comparison import gather_scores, tally_lesions
-from autospine.planning.fingerprint import Fingerprint, extract_fingerprint
-from autospine.planning.plan import Plan, configuration_to_dict
-from autospine.planning.plan_file import plan_to_toml
+from autospine.planning.fingerprint import Fingerprint
+from autospine.planning.plan import Plan
 from autospine.planning.study import (
     Arm,
     Pretraining,
     StudyKind,
     ablation_arms,
-    arm_plan,
     dimension_arms,
     made_equal,
     patch_arms,
     planned_steps,
     sequence_arms,
+    steps_of,
 )
 from autospine.report.study import ArmRecord, StudyReport, verdict, write_study
+from autospine.workflow.arms import Base, begin, check_arms, check_split, is_done, stands
 from autospine.workflow.pretrain import PretrainRequest, pretrain_images
-from autospine.workflow.progress import Progress, Silent, counted
+from autospine.workflow.progress import Progress, Silent
 from autospine.workflow.runs import RunFolder, read_record
 from autospine.workflow.train import METRICS, TrainRequest, ensure_planned, train_fold
 
@@ -86,7 +84,7 @@ class StudyRequest:
     only: tuple[str, int] | None = None
     """Train this arm and fold alone and write no report; None: all that is missing."""
     overwrite: bool = False
-    """Throw arms away that were begun with another plan, split or number of steps."""
+    """Throw arms away that were begun with another plan, split or number of steps; with `only` that training too."""
     train: TrainRequest = TrainRequest()
     """Device and workers; budget and reading where the dataset has to be planned first."""
 
@@ -122,39 +120,67 @@ def run_study(
         PlanError: arms or folds that there are not, or an arm that was begun with another plan, split or steps.
         As for `train_fold`, else.
     """
+    from autospine.networks.device import resolve_device
+
     progress = progress or Silent()
-    standing = RunFolder.of(runs, dataset).plan
-    if standing.is_file() and request.train.budget_s is not None:
-        found, remedy = "--budget, and a plan that stands", "leave it out; --steps says how long a training is"
-        raise PlanError(str(standing), found, "--budget for a dataset that is not planned yet", remedy)
-    run = ensure_planned(dataset, runs, request.train, progress)
-    plan, folds = run.read_plan(), read_folds(run.splits)
-    arms = planned_arms(plan, request)
-    chosen = _chosen_folds(request, len(folds))
-    folder = run.root / STUDIES / (request.name or request.kind)
-    homes = {arm.name: RunFolder(folder / arm.folder, lender=run.root) for arm in arms}
+    device = resolve_device(request.train.device)
+    name = request.name or request.kind
+    if name in (".", "..") or Path(name).name != name:
+        raise PlanError(f"--name {name}", "not the name of a folder", "a name without / in it", "give another")
+    run = _planned(dataset, runs, request.train, progress)
+    base = Base(dataset, run, run.read_plan(), read_folds(run.splits))
+    arms = planned_arms(base.plan, request)
+    chosen = _chosen_folds(request, len(base.folds))
+    folder = run.root / STUDIES / name
+    homes = {arm.name: base.home(folder, arm) for arm in arms}
     jobs = [(arm, fold) for fold in chosen for arm in arms]
     if request.only is not None:
         jobs = [(arm, fold) for arm, fold in jobs if (arm.name, fold) == request.only]
         if not jobs:
             expected = f"one of {', '.join(homes)}, then : and one of {', '.join(map(str, chosen))}"
             raise PlanError(f"--only {request.only[0]}:{request.only[1]}", "no such arm and fold", expected)
-    for arm in arms:
-        if any(arm is wanted for wanted, _ in jobs):
-            _begin(arm, homes[arm.name], run, plan, folds, dataset, request, progress)
-    for arm, fold in jobs if not list_only else ():
-        if _is_done(homes[arm.name], arm, fold):
-            continue
-        progress.note(f"Arm {arm.name}: {arm.what}")
-        _train(arm, fold, dataset, homes[arm.name], request.train, progress)
-    missing = tuple((arm.name, fold) for fold in chosen for arm in arms if not _is_done(homes[arm.name], arm, fold))
+    wanted = [arm for arm in arms if any(arm is one for one, _ in jobs)]
+    if list_only:
+        for arm in wanted:
+            stands(arm, homes[arm.name], base)
+    else:
+        check_arms(wanted, run.plan, device)
+        for arm in wanted:
+            begin(arm, homes[arm.name], base, device, progress, overwrite=request.overwrite)
+            check_split(arm, homes[arm.name], chosen)
+        again = request.overwrite and request.only is not None
+        left = [(arm, fold) for arm, fold in jobs if again or not is_done(arm, homes[arm.name], fold)]
+        if left:
+            progress.note(f"{len(left)} training(s) of {steps_of(arms[0])} steps each")
+        for arm, fold in left:
+            progress.note(f"Arm {arm.name}, fold {fold}: {arm.what}")
+            _train(arm, fold, dataset, homes[arm.name], replace(request.train, overwrite=again), progress)
+    missing = tuple((arm.name, fold) for fold in chosen for arm in arms if not is_done(arm, homes[arm.name], fold))
     if request.only is not None:
         return Study(folder, None, missing)
     commands = tuple(only_command(command, *job) for job in missing)
-    report = _report(request, arms, homes, run.read_fingerprint(), chosen, missing, commands)
-    if report is None:
+    # folds that an earlier call has trained belong to the study as well
+    done = [fold for fold in range(len(base.folds)) if all(is_done(arm, homes[arm.name], fold) for arm in arms)]
+    if not done:
         return Study(folder, None, missing)
+    report = _report(request, arms, homes, run.read_fingerprint(), done, commands)
     return Study(folder, write_study(report, folder), missing, tuple(verdict(one) for one in report.overall()))
+
+
+def _planned(dataset: Path, runs: Path, request: TrainRequest, progress: Progress) -> RunFolder:
+    """The run folder of the dataset, planned where it is not.
+
+    Raises:
+        PlanError: a plan stands that was made for another time than the one asked for.
+    """
+    run = RunFolder.of(runs, dataset)
+    if run.plan.is_file() and request.budget_s is not None:
+        made_for = (run.read_request() or {}).get("budget_s")
+        if made_for != request.budget_s:
+            found = f"a plan that was made {'without a budget' if made_for is None else f'for {made_for:g} s'}"
+            remedy = "leave --budget out; --steps says how long a training is"
+            raise PlanError(str(run.plan), found, f"one made for {request.budget_s:g} s", remedy)
+    return ensure_planned(dataset, runs, request, progress)
 
 
 def _train(arm: Arm, fold: int, dataset: Path, home: RunFolder, request: TrainRequest, progress: Progress) -> None:
@@ -184,23 +210,17 @@ def planned_arms(plan: Plan, request: StudyRequest) -> tuple[Arm, ...]:
         case "sequences":
             arms = sequence_arms(plan, configuration, request.arms)
         case "dimensions":
-            arms = dimension_arms(plan, *([request.arms] if request.arms else []))
+            arms = dimension_arms(plan, request.arms)
             configuration = arms[0].configuration
         case "patches":
-            sizes = tuple(_size(name) for name in request.arms) or _sizes(configuration.patch)
-            arms = patch_arms(configuration, sizes, request.pretraining)
+            arms = patch_arms(configuration, tuple(_size(name) for name in request.arms), request.pretraining)
     return made_equal(arms, request.steps or planned_steps(configuration))
 
 
 def _size(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
+    if not text.isdecimal() or int(text) < 1:
         raise PlanError("--sizes", f"{text!r}", "edges in voxels, such as 64,96,128", "correct the number")
     return int(text)
-
-
-def _sizes(patch: Sequence[int]) -> tuple[int, ...]:
-    """The patch's longest edge, three quarters of it and a half."""
-    return tuple(round(max(patch) * share) for share in (0.5, 0.75, 1.0))
 
 
 def _chosen_folds(request: StudyRequest, count: int) -> tuple[int, ...]:
@@ -211,94 +231,15 @@ def _chosen_folds(request: StudyRequest, count: int) -> tuple[int, ...]:
     return tuple(dict.fromkeys(chosen))
 
 
-def _begin(
-    arm: Arm,
-    home: RunFolder,
-    run: RunFolder,
-    plan: Plan,
-    folds: Sequence[Fold],
-    dataset: Path,
-    request: StudyRequest,
-    progress: Progress,
-) -> None:
-    """Write the run folder of an arm, unless it stands.
-
-    Raises:
-        PlanError: it was begun with another plan, split or number of steps.
-    """
-    wanted = _digest(arm, plan, folds)
-    stamp = home.root / "arm.json"
-    if stamp.is_file():
-        if read_json(stamp, PlanError).get("digest") == wanted:
-            return
-        if not request.overwrite:
-            found = "this arm was begun with another plan, split or number of steps"
-            remedy = "ask for the same again, replace it with --overwrite, or give the study a --name of its own"
-            raise PlanError(str(home.root), found, "the same as before", remedy)
-        try:
-            shutil.rmtree(home.root)
-        except OSError as fault:
-            found = f"cannot be removed ({fault.strerror or fault})"
-            raise OutputError(str(home.root), found, remedy="check the permissions of this folder") from fault
-    from autospine.networks.device import resolve_device, step_machine
-
-    reading, fingerprint = run.read_reading(), run.read_fingerprint()
-    if arm.channels and arm.channels != plan.channels:
-        reading, fingerprint = _narrowed(arm, reading, fingerprint, dataset, progress)
-    held = {case.case for case in fingerprint.cases}
-    kept = [
-        Fold(*(tuple(name for name in part if name in held) for part in (fold.train, fold.validation)))
-        for fold in folds
-    ]
-    machine = step_machine(resolve_device(request.train.device))
-    write_json(home.fingerprint, fingerprint.to_json())
-    write_folds(home.splits, kept)
-    write_json(home.request, asdict(reading))
-    write_text(home.plan, plan_to_toml(arm_plan(plan, arm, fingerprint, machine)))
-    write_json(stamp, {"arm": arm.name, "what": arm.what, "digest": wanted})  # last: with it the folder is whole
-
-
-def _narrowed(
-    arm: Arm, reading: Reading, fingerprint: Fingerprint, dataset: Path, progress: Progress
-) -> tuple[Reading, Fingerprint]:
-    """How an arm with some of the channels reads the data, and their fingerprint; cases without any are left out."""
-    from autospine.data.dataset import open_dataset
-
-    several = replace(reading, channels=",".join(arm.channels))
-    if any(case.missing for case in fingerprint.cases):
-        several = replace(several, allow_missing=True)
-    with progress.task(f"Reading the dataset for arm {arm.name}") as update:
-        return several, extract_fingerprint(open_dataset(dataset, several), progress=counted(update))
-
-
-def _digest(arm: Arm, plan: Plan, folds: Sequence[Fold]) -> str:
-    """Hash of what an arm is: its numbers, data and split; not what it is expected to take on some machine."""
-    numbers = configuration_to_dict(replace(arm.configuration, expected=None))
-    split = [[fold.train, fold.validation] for fold in folds]
-    return json_digest([numbers, arm.channels, arm.pretraining, plan.fingerprint_hash, split])
-
-
-def _is_done(home: RunFolder, arm: Arm, fold: int) -> bool:
-    """Whether this training has ended and its validation cases are scored, where the arm has any of them."""
-    folder = home.fold(arm.configuration.name, fold)
-    if read_record(folder) is None:
-        return False
-    return (folder / METRICS).is_file() or not read_folds(home.splits)[fold].validation
-
-
 def _report(
     request: StudyRequest,
     arms: Sequence[Arm],
     homes: dict[str, RunFolder],
     fingerprint: Fingerprint,
-    chosen: Sequence[int],
-    missing: Sequence[tuple[str, int]],
+    whole: Sequence[int],
     commands: tuple[str, ...],
-) -> StudyReport | None:
-    """Compare the folds that every arm has been trained on; None where there is none."""
-    whole = tuple(fold for fold in chosen if not any((arm.name, fold) in missing for arm in arms))
-    if not whole:
-        return None
+) -> StudyReport:
+    """Compare the arms on the folds `whole`, which every one of them has been trained on."""
     tables: dict[str, list[dict[str, Any]]] = {arm.name: [] for arm in arms}
     classes: list[str] = []
     hardware: dict[str, None] = {}
@@ -314,7 +255,7 @@ def _report(
                 classes = classes or list(scored["classes"])
             hardware[str(record.get("hardware", {}).get("device", ""))] = None
             took.append(record.get("result", {}))
-        records.append(_record(arm, took))
+        records.append(_record(arm, took, len(homes[arm.name].read_fingerprint().cases)))
     title, question = QUESTIONS[request.kind]
     scored_all = gather_scores(tables, classes, {case.case: case.subject for case in fingerprint.cases})
     left = {case.case for case in fingerprint.cases} & {case["case"] for cases in tables.values() for case in cases}
@@ -325,7 +266,7 @@ def _report(
         question=question,
         arms=tuple(records),
         scores=scored_all,
-        folds=whole,
+        folds=tuple(whole),
         missing=commands,
         hardware=", ".join(name for name in hardware if name),
         notes=notes,
@@ -333,7 +274,7 @@ def _report(
     )
 
 
-def _record(arm: Arm, took: Sequence[dict[str, Any]]) -> ArmRecord:
+def _record(arm: Arm, took: Sequence[dict[str, Any]], cases: int) -> ArmRecord:
     """What an arm was, with the means of what its trainings took."""
     import torch
 
@@ -351,6 +292,8 @@ def _record(arm: Arm, took: Sequence[dict[str, Any]]) -> ArmRecord:
         batch=one.batch,
         features=one.network.features[0],
         parameters=weights,
-        steps=one.training.epochs * one.training.steps_per_epoch,
+        cases=cases,
+        steps=steps_of(arm),
+        pretraining_steps=steps_of(arm) if arm.pretraining == "masked" else 0,
         seconds_per_step=sum(timed) / len(timed) if timed else None,
     )

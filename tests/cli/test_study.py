@@ -54,7 +54,7 @@ def test_defaults_of_the_kinds(asked: list[Any]) -> None:
     for kind in ("ablation", "sequences", "dimensions", "patches"):
         assert call("study", kind, "spines").exit_code == 0
     arms = [request.arms for _, _, request, _ in asked]
-    assert arms == [("base", "control", "msff", "sace", "msff+sace"), (), ("2d", "2.5d", "3d"), ()]
+    assert arms == [("base", "control", "msff", "sace", "msff+sace"), (), (), ()]
     assert all(request.folds is None and request.steps is None for _, _, request, _ in asked)
 
 
@@ -77,6 +77,9 @@ def test_one_command_for_each_training(asked: list[Any], monkeypatch: pytest.Mon
         (("--folds", "first"), "--folds first"),
         (("--only", "base"), "--only base"),
         (("--only", "base:x"), "--only base:x"),
+        (("--only", "base:²"), "--only base:²"),
+        (("--folds", "²"), "--folds ²"),
+        (("--arms", " , "), "names no arm"),
         (("--steps", "0"), "--steps"),
         (("--nonsense",), "--nonsense"),
     ],

@@ -59,6 +59,18 @@ def test_holm_by_hand() -> None:
     assert found[0] == 0.02 and math.isnan(found[1]) and found[2] == 0.02
 
 
+def test_a_false_find_does_not_drop_out_with_its_pair() -> None:
+    """Class y is in no reference: `one` finds it in a, nobody in b."""
+    one = [case("a", {"x": 0.8, "y": 0.0}, 0), case("b", {"x": 0.8, "y": None})]
+    two = [case("a", {"x": 0.8, "y": None}), case("b", {"x": 0.8, "y": None})]
+    scores = gather_scores({"one": one, "two": two}, ["x", "y"], {})
+    assert scores.of("one")[:, 1].tolist() == [0.0, pytest.approx(math.nan, nan_ok=True)]
+    assert scores.of("two")[:, 1].tolist() == [1.0, pytest.approx(math.nan, nan_ok=True)]
+    assert math.isnan(scores.of("two", "specificity")[0, 1]) and math.isnan(scores.of("two", "hd95_mm")[0, 1])
+    (compared,) = compare({arm: mean_over_classes(scores.of(arm)) for arm in scores.arms}, "one")
+    assert compared.difference.mean == pytest.approx((0.5 + 0) / 2)
+
+
 def test_six_subjects_to_one_side() -> None:
     """The exact test of six positive differences: 2 / 2^6."""
     base = np.array([0.5, 0.6, 0.7, 0.8, 0.65, 0.55])
@@ -81,6 +93,9 @@ def test_correction_takes_the_call_back() -> None:
     scores = {"base": np.zeros(6), "one": gains, "two": gains, "three": gains}
     assert [item.corrected for item in compare(scores, "base")] == pytest.approx([6 / 64] * 3)
     assert not any(item.beyond_noise for item in compare(scores, "base"))
+    assert [item.least for item in compare(scores, "base")] == pytest.approx([6 / 64] * 3)
+    tied = np.array([0.1, 0.2, 0.3, 0.4, 0.0, 0.0])
+    assert compare({"base": np.zeros(6), "one": tied}, "base")[0].least == 2 / 16
 
 
 def test_no_difference_is_certain() -> None:

@@ -19,6 +19,7 @@ from autospine.planning.study import (
     ablation_arms,
     arm_plan,
     dimension_arms,
+    equal_batches,
     made_equal,
     patch_arms,
     planned_steps,
@@ -122,6 +123,47 @@ def test_a_cascade_is_no_arm(make_configuration: Make) -> None:
     cascade = replace(base, name="3d_cascade_fullres", previous="3d_lowres", network=network)
     with pytest.raises(PlanError, match="a cascade"):
         made_equal(ablation_arms(cascade), 10)
+
+
+def test_batches_come_as_near_as_whole_patches_allow() -> None:
+    assert equal_batches([4096, 256], 8192) == (2, 32)
+    # 3 and 2 patches of 100 and 148 voxels: 300 and 296, where one of each would be 100 and 148
+    assert equal_batches([100, 148], 148) == (3, 2)
+    for patches, most in (([110592, 76800], 110592), ([245760, 327680], 327680), ([138240, 163840, 64000], 163840)):
+        voxels = [batch * patch for batch, patch in zip(equal_batches(patches, most), patches, strict=True)]
+        plain = [max(1, round(most / patch)) * patch for patch in patches]
+        assert max(voxels) / min(voxels) < max(plain) / min(plain) and max(voxels) <= 2.5 * most
+
+
+def test_patches_where_none_is_named(make_configuration: Make) -> None:
+    base = make_configuration(spacing_mm=(4.0, 1.0, 1.5), median_shape=(12, 100, 60), patch=(8, 32, 32))
+    arms = patch_arms(base)
+    assert [arm.name for arm in arms] == ["16", "24", "32"]
+    assert arms[-1].configuration.patch == (8, 32, 32)  # the planned one, not what 32 voxels would come to
+    small = make_configuration(median_shape=(9, 9, 9), patch=(10, 10, 10))
+    assert [arm.configuration.patch for arm in patch_arms(small)] == [(6, 6, 6), (8, 8, 8), (10, 10, 10)]
+    tiny = make_configuration(median_shape=(4, 4, 4), patch=(4, 4, 4))
+    assert [arm.configuration.patch for arm in patch_arms(tiny)] == [(2, 2, 2), (4, 4, 4)]
+
+
+def test_dimensions_where_none_is_named(make_configuration: Make, make_plan: Callable[..., Plan]) -> None:
+    flat = make_configuration(spacing_mm=(1.0, 1.0))
+    plan = make_plan(configurations=(flat, make_configuration()), default="2d")
+    assert [arm.name for arm in dimension_arms(plan)] == ["2d", "3d"]
+    with pytest.raises(PlanError, match=r"no configuration 2\.5d"):
+        dimension_arms(plan, ("2d", "2.5d"))
+
+
+def test_arms_that_are_one(make_configuration: Make) -> None:
+    with pytest.raises(PlanError, match=r"msff\+sace and sace\+msff are the same"):
+        made_equal(ablation_arms(make_configuration(), ("base", "msff+sace", "sace+msff")), 10)
+
+
+def test_one_class_has_nothing_to_weigh(make_configuration: Make) -> None:
+    base = make_configuration()
+    network, loss = replace(base.network, out_channels=2), replace(base.loss, class_weights=(1.0, 1.0))
+    _, sace = ablation_arms(replace(base, network=network, loss=loss), ("base", "sace"))
+    assert sace.what.endswith("(of one class: the same as plain)")
 
 
 def test_patches_follow_the_spacing_and_the_case(make_configuration: Make) -> None:

@@ -13,7 +13,7 @@ from autospine.report.study import ArmRecord, StudyReport, verdict, write_study
 
 
 def record(name: str) -> ArmRecord:
-    return ArmRecord(name, f"what {name} is", (96, 112), (0.6, 0.6), 2, 16, 2_220_000, 800, 0.25)
+    return ArmRecord(name, f"what {name} is", (96, 112), (0.6, 0.6), 2, 16, 2_220_000, 12, 800, 0, 0.25)
 
 
 @pytest.fixture
@@ -43,8 +43,10 @@ def test_a_report_says_what_is_beyond_noise(report: StudyReport, tmp_path: Path)
     assert "better against base: mean Dice +0.02" in text and "better, beyond noise." in text
     assert "same against base" in text and "within noise." in text
     assert "9 cases of 8 subjects" in text and "CPU, 2 cores" in text and "(folds 0, 1)" in text
-    assert "| better | what better is | 0.6 x 0.6 | 96 x 112 | 2 | 21504 | 16 | 2.22 M | 800 | 0.25 |" in text
+    assert "| better | what better is | 12 | 0.6 x 0.6 | 96 x 112 | 2 | 21504 | 16 | 2.22 M | 800 | 0.25 |" in text
     assert "Not complete" not in text
+    pretrained = replace(report, arms=(*report.arms[:2], replace(report.arms[2], pretraining_steps=700)))
+    assert "| 2.22 M | 700 + 800 | 0.25 |" in write_study(pretrained, tmp_path).read_text()
     for picture in ("differences.png", "sizes.png"):
         assert picture in text and (tmp_path / picture).stat().st_size > 5000
 
@@ -75,7 +77,9 @@ def test_too_few_subjects_are_told(report: StudyReport) -> None:
     all_of = report.scores
     few = replace(all_of, subjects=all_of.subjects[:4], values=all_of.values[:, :4], voxels=all_of.voxels[:4])
     said = [verdict(one) for one in replace(report, scores=few).overall()]
-    assert all("within noise. So few subjects cannot show any difference" in text and "0.12" in text for text in said)
+    assert all(
+        "within noise. So few subjects cannot show that one arm differs" in text and "0.25" in text for text in said
+    )
 
 
 def test_one_arm_and_no_subject(report: StudyReport, tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ from autospine.data.folds import read_folds
 from autospine.data.structure import Reading
 from autospine.errors import PlanError
 from autospine.preprocessing import store
+from autospine.workflow import arms as workflow_arms
+from autospine.workflow import runs as workflow_runs
 from autospine.workflow import study as workflow_study
 from autospine.workflow import train as workflow_train
 from autospine.workflow.plan import PlanRequest, plan_dataset
@@ -102,12 +104,77 @@ def test_another_schedule_is_another_study(planned: RunFolder, toy_dataset: Path
     assert more.verdicts[0].startswith("sace against base")
 
 
+def test_an_edited_arm_is_told_and_replaced(planned: RunFolder, toy_dataset: Path) -> None:
+    runs = planned.root.parent
+    done = run_study(toy_dataset, runs, asked(folds=(0,), arms=("base",)))
+    home = RunFolder(done.folder / "base")
+    home.plan.write_text(home.plan.read_text().replace("learning_rate = 0.01", "learning_rate = 0.5"))
+    for listing in (True, False):
+        with pytest.raises(PlanError, match=r"plan\.toml of this arm was edited"):
+            run_study(toy_dataset, runs, asked(folds=(0,), arms=("base",)), list_only=listing)
+    listed = run_study(toy_dataset, runs, asked(folds=(0,), arms=("sace",), overwrite=True), list_only=True)
+    assert listed.missing == (("sace", 0),) and not (done.folder / "sace").exists()
+    run_study(toy_dataset, runs, asked(folds=(0,), arms=("base",), overwrite=True))
+    assert home.read_plan().configuration().training.learning_rate == 0.01
+    assert read_record(home.fold("2d", 0)) is not None
+
+
+def test_a_removal_that_was_killed_leaves_no_half(
+    planned: RunFolder, toy_dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was trained for another number of steps must not count as done."""
+    runs = planned.root.parent
+    done = run_study(toy_dataset, runs, asked(folds=(0,), arms=("base",)))
+
+    def killed(folder: Path, **_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(workflow_runs.shutil, "rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run_study(toy_dataset, runs, asked(folds=(0,), arms=("base",), steps=5, overwrite=True))
+    assert not (done.folder / "base").exists()
+    run_study(toy_dataset, runs, asked(folds=(0,), arms=("base",), steps=5))
+    record = read_record(RunFolder(done.folder / "base").fold("2d", 0))
+    assert record is not None and record["result"]["steps"] == 5
+
+
+def test_all_arms_are_checked_before_the_first_is_trained(
+    planned: RunFolder, toy_dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs, trained = planned.root.parent, []
+    monkeypatch.setattr(workflow_study, "train_fold", lambda *given, **_: trained.append(given))
+    with pytest.raises(PlanError, match=r"8\+masked: a patch of \d+ x 8 voxels is a single block"):
+        run_study(toy_dataset, runs, asked(kind="patches", arms=("8",), pretraining=("none", "masked")))
+    monkeypatch.setattr(workflow_arms, "device_memory_gb", lambda device: 1e-6)
+    with pytest.raises(PlanError, match=r"base: a training is expected to take[\s\S]*msff\+sace: a training"):
+        run_study(toy_dataset, runs, asked())
+    assert not trained and not (planned.root / "studies").exists()
+
+
+def test_folds_in_turns_are_one_report(planned: RunFolder, toy_dataset: Path) -> None:
+    runs = planned.root.parent
+    run_study(toy_dataset, runs, asked(folds=(0,)))
+    done = run_study(toy_dataset, runs, asked(folds=(2,)))
+    assert done.report is not None and "(folds 0, 2)" in done.report.read_text()
+
+
+def test_two_and_a_half_dimensions_are_not_prepared_again(toy_dataset: Path, toy_recipe: Path, tmp_path: Path) -> None:
+    planned = plan_dataset(toy_dataset, tmp_path / "runs", PlanRequest(str(toy_recipe), device="cpu")).folder
+    request = asked(kind="dimensions", arms=("2.5d", "2d"), folds=(0,), configuration=None)
+    done = run_study(toy_dataset, planned.root.parent, request)
+    assert len(list((done.folder / "prepared").iterdir())) == 1
+
+
 def test_what_cannot_be_asked_for(planned: RunFolder, toy_dataset: Path) -> None:
     runs = planned.root.parent
     with pytest.raises(PlanError, match="numbers from 0 to 4"):
         run_study(toy_dataset, runs, asked(folds=(7,)))
-    with pytest.raises(PlanError, match="--steps says how long"):
+    with pytest.raises(PlanError, match="made without a budget"):
         run_study(toy_dataset, runs, asked(train=replace(QUICK, budget_s=60.0)))
+    for name in ("..", "a/b", "../elsewhere"):
+        with pytest.raises(PlanError, match="not the name of a folder"):
+            run_study(toy_dataset, runs, asked(name=name))
     with pytest.raises(PlanError, match="one channel"):
         run_study(toy_dataset, runs, asked(kind="sequences", arms=()))
     with pytest.raises(PlanError, match="edges in voxels"):
