@@ -119,10 +119,9 @@ def verdict(one: Compared) -> str:
     text += f"correction, {found.subjects} subjects: "
     if one.beyond_noise:
         return text + ("better, beyond noise." if found.mean > 0 else "worse, beyond noise.")
-    text += "within noise."
     if one.least >= LEVEL:
-        text += f" So few subjects cannot show that one arm differs: its smallest p there is is {_p(one.least)}."
-    return text
+        return text + f"too few to tell it from noise, the smallest corrected p they can give is {_p(one.least)}."
+    return text + "within noise."
 
 
 def _markdown(

@@ -78,7 +78,7 @@ def test_too_few_subjects_are_told(report: StudyReport) -> None:
     few = replace(all_of, subjects=all_of.subjects[:4], values=all_of.values[:, :4], voxels=all_of.voxels[:4])
     said = [verdict(one) for one in replace(report, scores=few).overall()]
     assert all(
-        "within noise. So few subjects cannot show that one arm differs" in text and "0.25" in text for text in said
+        "too few to tell it from noise, the smallest corrected p they can give is 0.25." in text for text in said
     )
 
 
