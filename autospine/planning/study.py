@@ -34,7 +34,7 @@ ABLATION = ("base", "control", "msff", "sace", "msff+sace")
 DIMENSIONS = ("2d", "2.5d", "3d")
 """Arms of a study of dimensions where none are named, as far as the plan has them."""
 UNEQUAL = 0.1
-"""Share by which a step of one arm may see more voxels than that of another before larger batches are looked for."""
+"""Share by which a step of one arm may see fewer voxels than that of another before larger batches are looked for."""
 PARTS: dict[str, str] = {
     "base": "plain bottleneck, Dice and plain cross entropy",
     "msff": "multi-scale feature fusion at the bottleneck",
@@ -206,7 +206,7 @@ def patch_arms(
 def made_equal(arms: Sequence[Arm], steps: int) -> tuple[Arm, ...]:
     """The arms with as many steps each, and batches of as many voxels as whole patches allow.
 
-    That is as many as the arm with most has; where some arm would have more than a tenth more or less, the number up to
+    That is as many as the arm with most has; where some arm would see over a tenth fewer than another, the number up to
     twice as many that brings the arms nearest to each other.
 
     Raises:
@@ -239,7 +239,7 @@ def equal_batches(patches: Sequence[int], most: int) -> tuple[int, ...]:
 
     def apart(target: float) -> float:
         sums = [batch * patch for batch, patch in zip(batches(target), patches, strict=True)]
-        return max(sums) / min(sums) - 1
+        return 1 - min(sums) / max(sums)
 
     if apart(most) <= UNEQUAL:
         return batches(most)
