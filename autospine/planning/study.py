@@ -141,6 +141,12 @@ def sequence_arms(plan: Plan, configuration: Configuration, names: Sequence[str]
     if len(plan.channels) == 1:
         found = f"one channel, {plan.channels[0]}"
         raise PlanError(f"plan of {plan.dataset}", found, "two or more to choose from")
+    commas = [channel for channel in plan.channels if "," in channel]
+    if commas:
+        found = f"channels with a comma in their names: {'; '.join(commas)}"
+        raise PlanError(
+            f"plan of {plan.dataset}", found, "names that --channels can list", "rename them in the dataset"
+        )
     chosen = names or (*plan.channels, "+".join(plan.channels))
     arms = []
     for name in chosen:
