@@ -48,15 +48,15 @@ def open_images(root: Path, channels: Sequence[str], optional: Collection[int], 
             wanted names and others not.
     """
     dataset = _open(root, channels, optional, reading)
-    every = dataset.channels
+    every, wanted = dataset.channels, [name.casefold() for name in channels]
     if reading.channels is not None:
         every = _open(root, channels, optional, replace(reading, channels=None)).channels
-    elif len(every) > len(channels) and {name.casefold() for name in channels} <= {name.casefold() for name in every}:
+    elif len(every) > len(wanted) and set(wanted) <= {name.casefold() for name in every}:
         # it has more channels than are wanted: those with the wanted names
-        taken = [name for name in every if name.casefold() in {one.casefold() for one in channels}]
+        taken = [name for name in every if name.casefold() in wanted]
         reading = replace(reading, channels=",".join(taken))
         dataset = _open(root, channels, optional, reading)
-    own, wanted = [name.casefold() for name in dataset.channels], [name.casefold() for name in channels]
+    own = [name.casefold() for name in dataset.channels]
     if len(own) != len(wanted):
         said = f"{len(own)} channel{'s' if len(own) != 1 else ''} ({', '.join(dataset.channels)})"
         raise DataError(str(root), said, f"the {len(wanted)} of the plan ({', '.join(channels)})")

@@ -90,7 +90,7 @@ def check_unit(unit: Unit, fingerprint: Fingerprint, remedy: str) -> None:
 def renewed_loss(configuration: Configuration, fingerprint: Fingerprint, regions: RegionsPlan | None) -> LossPlan:
     """The same kind of loss for other data: with the weights and sizes of their classes, or `regions`."""
     loss = configuration.loss
-    sizes = target_sizes(usual_sizes(fingerprint.cases, configuration.axis_order, configuration.spacing_mm), regions)
+    sizes = _sizes(configuration, fingerprint.cases, regions)
     weights = loss_weights(sizes, regions, loss.alpha, loss.weight_cap)
     by_class = loss.kind == "dice_size_adaptive_ce" and loss.largest_size is None
     return replace(
@@ -113,8 +113,9 @@ def fold_loss(configuration: Configuration, fingerprint: Fingerprint, training_c
     loss = configuration.loss
     if loss.kind != "dice_size_adaptive_ce":
         return loss
-    whole = _sizes(configuration, fingerprint.cases)
-    sizes = _sizes(configuration, [case for case in fingerprint.cases if case.case in training_cases])
+    regions = configuration.regions
+    whole = _sizes(configuration, fingerprint.cases, regions)
+    sizes = _sizes(configuration, [case for case in fingerprint.cases if case.case in training_cases], regions)
     if loss.largest_size is not None:
         if loss.largest_size != max(whole):
             where = f"plan.toml, key {configuration.name}.loss.largest_size"
@@ -135,10 +136,11 @@ def fold_loss(configuration: Configuration, fingerprint: Fingerprint, training_c
     return replace(loss, class_weights=_weights(configuration, sizes), usual_sizes=own)
 
 
-def _sizes(configuration: Configuration, cases: Sequence[CaseFingerprint]) -> tuple[float, ...]:
-    """Usual sizes of what is segmented."""
-    sizes = usual_sizes(cases, configuration.axis_order, configuration.spacing_mm)
-    return target_sizes(sizes, configuration.regions)
+def _sizes(
+    configuration: Configuration, cases: Sequence[CaseFingerprint], regions: RegionsPlan | None
+) -> tuple[float, ...]:
+    """Usual sizes of what is segmented: of the `regions`, or the classes."""
+    return target_sizes(usual_sizes(cases, configuration.axis_order, configuration.spacing_mm), regions)
 
 
 def _weights(configuration: Configuration, sizes: Sequence[float]) -> tuple[float, ...]:

@@ -194,6 +194,11 @@ class TrainingPlan:
         with Checks("training.") as check:
             check.ranges(self)
 
+    @property
+    def steps(self) -> int:
+        """Training steps without a time budget."""
+        return self.epochs * self.steps_per_epoch
+
 
 @dataclass(frozen=True)
 class SidesPlan:

@@ -75,14 +75,14 @@ class Arm:
         return self.configuration.batch * prod(self.configuration.patch)
 
 
-def ablation_arms(configuration: Configuration, names: Sequence[str] = ABLATION) -> tuple[Arm, ...]:
-    """Arms with these bottlenecks and losses.
+def ablation_arms(configuration: Configuration, names: Sequence[str] = ()) -> tuple[Arm, ...]:
+    """Arms with these bottlenecks and losses; none named: those of `ABLATION`.
 
     Raises:
         PlanError: a name that is no sum of `PARTS`, or one with two bottlenecks.
     """
     arms = []
-    for name in names:
+    for name in names or ABLATION:
         parts = [part.strip() for part in name.split("+")]
         known = set(parts) <= PARTS.keys() and len(set(parts)) == len(parts) and not {"msff", "control"} <= set(parts)
         if not known or ("base" in parts and len(parts) > 1):
@@ -259,17 +259,12 @@ def with_steps(training: TrainingPlan, steps: int) -> TrainingPlan:
     return replace(training, budget_s=None, epochs=epochs, steps_per_epoch=-(-steps // epochs))
 
 
-def steps_of(arm: Arm) -> int:
-    """Steps that each fold of an arm is trained for."""
-    return arm.configuration.training.epochs * arm.configuration.training.steps_per_epoch
-
-
 def planned_steps(configuration: Configuration) -> int:
     """Steps of a training of `configuration`: those expected of its time budget, or those of its epochs."""
     training, expected = configuration.training, configuration.expected
     if training.budget_s is not None and expected is not None and expected.steps is not None:
         return max(1, expected.steps)
-    return training.epochs * training.steps_per_epoch
+    return training.steps
 
 
 def arm_plan(plan: Plan, arm: Arm, fingerprint: Fingerprint, machine: Machine) -> Plan:

@@ -55,7 +55,7 @@ def read_initial(path: Path) -> InitialWeights:
     Raises:
         PlanError: there are none, several, or the file is not what autospine writes.
     """
-    file = _weights_file(path)
+    file = weights_file(path)
     try:
         content = file.read_bytes()
         tensors = load(content)
@@ -66,7 +66,8 @@ def read_initial(path: Path) -> InitialWeights:
     return InitialWeights(file, hashlib.sha256(content).hexdigest(), tensors)
 
 
-def _weights_file(path: Path) -> Path:
+def weights_file(path: Path) -> Path:
+    """The file that `path` names; raises `PlanError` as `read_initial` does, but looks into none."""
     if path.is_file():
         return path
     if not path.exists():

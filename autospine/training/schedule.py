@@ -22,16 +22,11 @@ class Schedule:
 
     plan: TrainingPlan
 
-    @property
-    def steps(self) -> int:
-        """Steps of a training without a time budget."""
-        return self.plan.epochs * self.plan.steps_per_epoch
-
     def progress(self, step: int, seconds: float) -> float:
         """Share of the training done after `step` steps and `seconds` of training, 0 to 1."""
         if self.plan.budget_s is not None:
             return min(seconds / self.plan.budget_s, 1.0)
-        return min(step / self.steps, 1.0)
+        return min(step / self.plan.steps, 1.0)
 
     def learning_rate(self, progress: float) -> float:
         """Learning rate at `progress`."""

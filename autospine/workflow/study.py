@@ -33,7 +33,6 @@ from autospine.planning.study import (
     patch_arms,
     planned_steps,
     sequence_arms,
-    steps_of,
 )
 from autospine.report.study import ArmRecord, StudyReport, verdict, write_study
 from autospine.workflow.arms import Base, begin, check_arms, check_split, is_done, stands
@@ -151,7 +150,7 @@ def run_study(
         again = request.overwrite and request.only is not None
         left = [(arm, fold) for arm, fold in jobs if again or not is_done(arm, homes[arm.name], fold)]
         if left:
-            progress.note(f"{len(left)} training(s) of {steps_of(arms[0])} steps each")
+            progress.note(f"{len(left)} training(s) of {arms[0].configuration.training.steps} steps each")
         for arm, fold in left:
             progress.note(f"Arm {arm.name}, fold {fold}: {arm.what}")
             _train(arm, fold, dataset, homes[arm.name], replace(request.train, overwrite=again), progress)
@@ -206,7 +205,7 @@ def planned_arms(plan: Plan, request: StudyRequest) -> tuple[Arm, ...]:
     configuration = plan.configuration(request.configuration)
     match request.kind:
         case "ablation":
-            arms = ablation_arms(configuration, *([request.arms] if request.arms else []))
+            arms = ablation_arms(configuration, request.arms)
         case "sequences":
             arms = sequence_arms(plan, configuration, request.arms)
         case "dimensions":
@@ -293,7 +292,7 @@ def _record(arm: Arm, took: Sequence[dict[str, Any]], cases: int) -> ArmRecord:
         features=one.network.features[0],
         parameters=weights,
         cases=cases,
-        steps=steps_of(arm),
-        pretraining_steps=steps_of(arm) if arm.pretraining == "masked" else 0,
+        steps=one.training.steps,
+        pretraining_steps=one.training.steps if arm.pretraining == "masked" else 0,
         seconds_per_step=sum(timed) / len(timed) if timed else None,
     )

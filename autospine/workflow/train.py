@@ -104,9 +104,9 @@ def ensure_planned(dataset: Path, runs: Path, request: TrainRequest, progress: P
 
 def _check_unseen_by_all(init: Path, run: RunFolder, numbers: Sequence[int]) -> None:
     """Raise `PlanError` where weights have seen what one of the folds is judged by, before the first is trained."""
-    from autospine.training.initial import read_initial
+    from autospine.training.initial import weights_file
 
-    folder, folds, dataset = read_initial(init).path.parent, read_folds(run.splits), run.read_plan().dataset
+    folder, folds, dataset = weights_file(init).parent, read_folds(run.splits), run.read_plan().dataset
     fingerprint = run.read_fingerprint() if run.fingerprint.is_file() else None
     for number in numbers:
         check_unseen(folder, dataset, folds[number], fingerprint)

@@ -19,7 +19,7 @@ def training(make_configuration: Callable[..., Configuration]) -> TrainingPlan:
 
 def test_steps_decide_without_a_budget(training: TrainingPlan) -> None:
     schedule = Schedule(training)
-    assert schedule.steps == 1000
+    assert training.steps == 1000
     assert schedule.progress(250, seconds=1e9) == 0.25
     assert schedule.progress(1000, seconds=0.0) == 1.0
 
