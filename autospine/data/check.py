@@ -17,6 +17,7 @@ from autospine.data.dataset import read_case
 from autospine.data.findings import Finding
 from autospine.data.structure import Case, Dataset, LoadedCase, in_a_class
 from autospine.data.survey import Note, compare_cases, note_case
+from autospine.data.volume import header_remarks
 from autospine.errors import DataError
 
 
@@ -67,6 +68,7 @@ def inspect_case(dataset: Dataset, case: Case) -> tuple[LoadedCase | None, tuple
     loaded = read_case(dataset, case, note)
     if loaded is not None:
         findings += _doubts(dataset, loaded)
+        findings += _header_doubts(case)
     return loaded, tuple(findings)
 
 
@@ -109,6 +111,16 @@ def image_digest(image: npt.NDArray[Any]) -> str:
     digest = hashlib.sha256(f"{image.shape} {image.dtype.str}".encode())
     digest.update(np.ascontiguousarray(image).data)
     return digest.hexdigest()
+
+
+def _header_doubts(case: Case) -> list[Finding]:
+    """Warnings of what the headers of a readable case's files contradict themselves in."""
+    files: dict[str, list[str]] = {}
+    for path in (*case.files, *([] if case.label is None else [case.label])):
+        for said in header_remarks(path):
+            files.setdefault(said, []).append(str(path))
+    expected, remedy = "a header that says one place", "look whether it lies right in your viewer, or correct it"
+    return [Finding("warning", case.name, ", ".join(where), said, expected, remedy) for said, where in files.items()]
 
 
 def _doubts(dataset: Dataset, loaded: LoadedCase) -> list[Finding]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,10 @@ class Geometry:
     """3 x 3 row-major; its columns are the directions of the array axes X, Y, Z (in this order)."""
     dimension: int = 3
     """Dimension of the file itself, 2 or 3."""
+    skew_degrees: float = field(default=0.0, compare=False, repr=False)
+    """Angle that the header's axes lack to right ones at most; `direction` is the nearest that lacks none."""
+    nifti_header: bytes = field(default=b"", compare=False, repr=False)
+    """Header of the NIfTI file that has this grid, for what is written on it; empty for any other."""
 
     def axes(self) -> npt.NDArray[np.float64]:
         """Unit directions as columns in array order Z, Y, X; rows are x, y, z. Shape (3, 3)."""
@@ -126,6 +130,7 @@ def orient_geometry(geometry: Geometry, orientation: Orientation) -> Geometry:
         spacing_mm=(spacing[0], spacing[1], spacing[2]),
         origin_mm=(float(origin[0]), float(origin[1]), float(origin[2])),
         direction=tuple(direction.ravel().tolist()),
+        nifti_header=b"",
     )
 
 

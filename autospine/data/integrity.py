@@ -1,22 +1,17 @@
 """Whether an image file holds every voxel that its header promises.
 
-ITK reads a NIfTI file that was cut off while it was copied without a complaint and leaves zeros or noise where the
-rest was, and it does the same with a damaged compressed MHA. Here the stream is followed to its end in small pieces,
-before memory is taken for the image: checksum and length must agree with the header, and the header may not name
-another file as the place of the voxels.
+ITK reads a damaged compressed MHA without a complaint and leaves zeros or noise where the rest was. Here the stream is
+followed to its end in small pieces, before memory is taken for the image: checksum and length must agree with the
+header. A header may name another file as the place of the voxels where that is a file of its own folder.
 """
 
 from __future__ import annotations
 
 import gzip
-import math
 import re
-import struct
 import zlib
 from pathlib import Path
-from typing import IO, Any, cast
-
-import numpy as np
+from typing import IO, cast
 
 from autospine.errors import DataError
 
@@ -26,7 +21,9 @@ _HEAD = 1 << 16
 _DEFLATE_RATIO = 1032
 # Below this a wrong claim costs nothing, and PNG or TIFF with less than 8 bits a voxel stays out of the rule.
 _HARMLESS_BYTES = 256 << 20
-_NIFTI_FLOATS = {16: "f4", 64: "f8"}
+_META, _NRRD = (".mha", ".mhd"), (".nrrd", ".nhdr")
+_META_FILE = re.compile(rb"(?m)^ElementDataFile\s*=\s*(.*?)\s*?(?:\n|\Z)")
+_NRRD_FILE = re.compile(rb"(?mi)^data ?file:\s*(.*?)\s*$")
 _META_BYTES = {
     b"MET_CHAR": 1,
     b"MET_UCHAR": 1,
@@ -46,97 +43,98 @@ _META_BYTES = {
 def check_whole(path: Path, values: int, value_bytes: int) -> None:
     """Raise a `DataError` when `path` cannot hold the image of its header.
 
-    `values` counts voxels times components and `value_bytes` is the size of one in memory; NIfTI and MHA headers are
-    read here again, since what they store may be smaller (scaled integers).
+    `values` counts voxels times components and `value_bytes` is the size of one in memory.
     """
     try:
-        with path.open("rb") as file:
-            head = file.read(_HEAD)
-            name = path.name.lower()
-            if name.endswith((".nii", ".nii.gz")):
-                _check_nifti(path, file, head)
-            elif name.endswith(".mha"):
-                _check_meta(path, file, head, values)
-            elif name.endswith(".nrrd") and re.search(rb"(?mi)^data ?file:", head.split(b"\n\n")[0]):
-                raise _detached(path)
+        holder = detached_voxels(path)
+        if path.name.lower().endswith(_META):
+            with path.open("rb") as file:
+                _check_meta(path, holder, file, values)
     except OSError as fault:
         raise DataError(str(path), f"cannot be read ({fault.strerror or fault})") from fault
-    claimed = values * value_bytes
-    if claimed > max(_HARMLESS_BYTES, _DEFLATE_RATIO * path.stat().st_size):
-        raise _cut_off(path, path.stat().st_size, claimed)
+    check_claim(holder or path, values * value_bytes)
 
 
-def _check_nifti(path: Path, file: IO[bytes], head: bytes) -> None:
-    """Compare the length of a NIfTI file, unpacked, with its header; gzip's checksum is verified on the way.
+def detached_voxels(path: Path) -> Path | None:
+    """The file beside `path` that its header says to hold the voxels; None where they follow the header.
 
-    ITK turns NaN and infinity of NIfTI files into 0, so they are looked for here too.
+    A header from elsewhere could have any file of this machine read as an image: one that lies anywhere else, or
+    several, are refused, and so is one in a header whose name does not tell.
+
+    Raises:
+        DataError: another file than that, or one that is not there.
+        OSError: the header cannot be read.
     """
-    file.seek(0)
-    packed = head[:2] == b"\x1f\x8b"
-    stream = cast(IO[bytes], gzip.GzipFile(fileobj=file)) if packed else file
-    not_finite = 0
-    try:
-        start = stream.read(540)
-        found = _nifti_header(start)
-        if found is None:
-            raise DataError(str(path), "no NIfTI header", "a whole NIfTI file", "copy or export the file again")
-        offset, size, kind = found
-        stream.seek(offset)
-        held = 0
-        while piece := stream.read(_CHUNK):
-            if kind is not None:
-                voxels = piece[: max(0, size - held)]  # what may follow them is none of the image
-                values = np.frombuffer(voxels, kind, len(voxels) // kind.itemsize)
-                not_finite += values.size - int(np.isfinite(values).sum())
-            held += len(piece)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as fault:
-        raise DataError(
-            str(path), f"damaged or cut off ({fault})", "a whole .nii.gz file", "copy or export the file again"
-        ) from fault
-    if held < size:
-        raise _cut_off(path, held, size)
-    if not_finite:
-        raise non_finite(path, not_finite)
+    name = path.name.lower()
+    if not name.endswith(_META + _NRRD):
+        return None
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    pattern = _META_FILE if name.endswith(_META) else _NRRD_FILE
+    fields = head if name.endswith(_META) else head.replace(b"\r\n", b"\n").split(b"\n\n")[0]
+    found = pattern.search(fields)
+    if found is None or found.group(1).upper() == b"LOCAL":
+        return None
+    named = found.group(1).decode("utf-8", "replace")
+    plain = named not in (".", "..") and not re.search(r"[/\\\x00%]", named) and not named.upper().startswith("LIST")
+    if not name.endswith((".mhd", ".nhdr")) or not plain:
+        said = f"its header names another file that holds the voxels ({named[:80]!r})"
+        expected = "header and voxels in one file, or an .mhd or .nhdr with the one beside it"
+        raise DataError(str(path), said, expected, "convert it")
+    return voxels_of(path, named)
 
 
-def _nifti_header(head: bytes) -> tuple[int, int, np.dtype[Any] | None] | None:
-    """Where the voxels of a NIfTI-1 or NIfTI-2 file start, their bytes and, of floating-point ones, the type.
+def voxels_of(path: Path, name: str) -> Path:
+    """The file of this name beside the header `path`; `DataError` where it is not there."""
+    holder = path.with_name(name)
+    if not holder.is_file():
+        raise DataError(str(path), f"no {name} beside it, where its voxels lie", "header and voxels", "copy both files")
+    return holder
 
-    None for a header of neither kind.
+
+def check_claim(path: Path, claimed: int) -> None:
+    """Raise a `DataError` when a file of this size cannot hold `claimed` bytes, however well they were packed."""
+    held = path.stat().st_size
+    if claimed > max(_HARMLESS_BYTES, _DEFLATE_RATIO * held):
+        raise cut_off(path, held, claimed)
+
+
+def refuse_pointer(path: Path, start: bytes) -> None:
+    """Raise a `DataError` where a file that starts so stands for one that was not fetched."""
+    if start.startswith(b"version https://git-lfs"):
+        found = "a Git LFS pointer, which stands for the file that was not fetched"
+        raise DataError(str(path), found, "the image itself", "fetch it with `git lfs pull`")
+    if re.match(rb"(\.\./)*\.?/?\.git/annex/objects/|/annex/objects/", start):
+        found = "a git-annex pointer, which stands for the file that was not fetched"
+        raise DataError(str(path), found, "the image itself", "fetch it with `git annex get` or `datalad get`")
+
+
+def _check_meta(path: Path, holder: Path | None, file: IO[bytes], values: int) -> None:
+    """Compare the voxels of a MetaImage, in `holder` or behind its header, with that.
+
+    A packed stream is unpacked and its checksum verified.
     """
-    for order in "<>":
-        dimensions: tuple[int, ...]
-        if len(head) >= 348 and head[:4] == struct.pack(order + "i", 348):
-            dimensions = struct.unpack_from(order + "8h", head, 40)
-            code, bits = struct.unpack_from(order + "2h", head, 70)
-            offset = struct.unpack_from(order + "f", head, 108)[0]
-        elif len(head) >= 540 and head[:4] == struct.pack(order + "i", 540):
-            dimensions = struct.unpack_from(order + "8q", head, 16)
-            code, bits = struct.unpack_from(order + "2h", head, 12)
-            offset = struct.unpack_from(order + "q", head, 168)[0]
-        else:
-            continue
-        count = math.prod(max(1, size) for size in dimensions[1 : 1 + max(0, min(7, dimensions[0]))])
-        start = max(0, int(offset)) if math.isfinite(offset) else 0
-        kind = np.dtype(order + _NIFTI_FLOATS[code]) if code in _NIFTI_FLOATS else None
-        return start, count * max(0, int(bits)) // 8, kind
-    return None
+    head = file.read(_HEAD)
+    end = _META_FILE.search(head)
+    if end is None:
+        raise cut_off(path, len(head), values)
+    if holder is None:
+        _check_stream(path, file, head[: end.end()], end.end(), values)
+    else:
+        with holder.open("rb") as voxels:
+            _check_stream(holder, voxels, head[: end.end()], 0, values)
 
 
-def _check_meta(path: Path, file: IO[bytes], head: bytes, values: int) -> None:
-    """Compare the voxels of an MHA file with its header; a packed stream is unpacked and its checksum verified."""
-    end = re.search(rb"(?m)^ElementDataFile\s*=\s*(.*?)\s*?\n", head)
-    if end is None or end.group(1).upper() != b"LOCAL":
-        raise _detached(path)
-    header = head[: end.end()]
+def _check_stream(path: Path, file: IO[bytes], header: bytes, start: int, values: int) -> None:
+    """Compare the voxels that begin at `start` of `file` with the `header` of a MetaImage."""
     kind = re.search(rb"(?m)^ElementType\s*=\s*(\w+)", header)
     if kind is None or kind.group(1) not in _META_BYTES or re.search(rb"(?mi)^BinaryData\s*=\s*False", header):
         return
     claimed = values * _META_BYTES[kind.group(1)]
     if not re.search(rb"(?mi)^CompressedData\s*=\s*True", header):
-        held = path.stat().st_size - end.end()
+        held = path.stat().st_size - start
     else:
-        file.seek(end.end())
+        file.seek(start)
         unpack = zlib.decompressobj(wbits=47)  # zlib or gzip, told by its first bytes
         held = 0
         try:
@@ -147,7 +145,58 @@ def _check_meta(path: Path, file: IO[bytes], head: bytes, values: int) -> None:
         except zlib.error as fault:
             raise DataError(str(path), f"damaged ({fault})", "", "copy or export the file again") from fault
     if held < claimed:
-        raise _cut_off(path, held, claimed)
+        raise cut_off(path, held, claimed)
+
+
+def unpacked(path: Path, file: IO[bytes]) -> IO[bytes]:
+    """The file, or what is packed in it; a packed one has to say so in its name, by which other readers go."""
+    start = file.read(64)
+    file.seek(0)
+    refuse_pointer(path, start)
+    if start[:2] != b"\x1f\x8b":
+        return file
+    if path.suffix.lower() not in (".gz", ".mgz"):
+        named = path.name + ".gz" if path.suffix.lower() == ".nii" else f"{path.stem}.mgz"
+        raise DataError(
+            str(path), "packed with gzip, which its name does not say", f"a name such as {named}", "rename it"
+        )
+    return cast(IO[bytes], gzip.GzipFile(fileobj=file))
+
+
+def read_exactly(path: Path, stream: IO[bytes], start: int, size: int) -> bytearray:
+    """The `size` bytes from `start` on of a stream, which is read to its end: gzip's checksum stands there.
+
+    Raises `DataError` where there are fewer, or the file cannot hold them; memory is taken after that is known.
+    """
+    check_claim(path, size)
+    held, view = 0, memoryview(content := bytearray(size))
+    try:
+        stream.seek(start)
+        while held < size and (piece := stream.read(min(_CHUNK, size - held))):
+            view[held : held + len(piece)] = piece
+            held += len(piece)
+        while stream.read(_CHUNK):
+            pass
+    except (EOFError, zlib.error, gzip.BadGzipFile) as fault:
+        raise damaged(path, fault) from fault
+    if held < size:
+        raise cut_off(path, held, size)
+    return content
+
+
+def damaged(path: Path, fault: Exception) -> DataError:
+    """The error of a packed file that cannot be unpacked."""
+    return DataError(str(path), f"damaged or cut off ({_said(fault)})", "a whole file", "copy or export the file again")
+
+
+def unreadable(path: Path, fault: Exception) -> DataError:
+    """The error of a file that a library does not understand."""
+    remedy = "copy or export the file again, or convert it"
+    return DataError(str(path), f"cannot be read as an image ({_said(fault)})", "", remedy)
+
+
+def _said(fault: Exception) -> str:
+    return " ".join(str(fault).split())[:200] or type(fault).__name__
 
 
 def non_finite(path: Path, count: int) -> DataError:
@@ -157,18 +206,11 @@ def non_finite(path: Path, count: int) -> DataError:
     )
 
 
-def _cut_off(path: Path, held: int, claimed: int) -> DataError:
+def cut_off(path: Path, held: int, claimed: int) -> DataError:
     """The error of a file that is shorter than its header says."""
     return DataError(
         str(path),
         f"damaged or cut off: it holds {held} bytes",
         f"{claimed} bytes, as its header says",
         "copy or export the file again",
-    )
-
-
-def _detached(path: Path) -> DataError:
-    """The error of a header that names another file."""
-    return DataError(
-        str(path), "its header names another file that holds the voxels", "header and voxels in one file", "convert it"
     )

@@ -1,4 +1,4 @@
-"""The one place that loads SimpleITK."""
+"""The one place that loads the libraries which read images: SimpleITK and nibabel."""
 
 from __future__ import annotations
 
@@ -15,6 +15,15 @@ def sitk() -> Any:
     library: Any = SimpleITK  # its wrappers bear no types
     # Its warnings go to the terminal past every logger; what matters in them is raised as an error here.
     library.ProcessObject.SetGlobalWarningDisplay(False)
+    return library
+
+
+@cache
+def nibabel() -> Any:
+    """nibabel, loaded where a NIfTI, MGH or Analyze file is read or written."""
+    import nibabel
+
+    library: Any = nibabel
     return library
 
 

@@ -1,33 +1,41 @@
-"""Image files as arrays with their place in space, read and written by SimpleITK.
+"""Image files as arrays with their place in space: the one door to all formats.
 
-This is where SimpleITK's x, y, z order ends: arrays are (C, Z, Y, X).
+NIfTI goes through nibabel (`nifti`), as do MGH and Analyze (`freesurfer`), DICOM through `dicom`, all else through
+SimpleITK here. This is where their x, y, z order ends: arrays are (C, Z, Y, X).
 """
 
 from __future__ import annotations
 
-import gzip
 import math
 import re
-import struct
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from autospine.data import dicom
+from autospine.data import dicom, freesurfer, nifti
+from autospine.data.affine import ROUNDING_DEGREES, usable_grid
 from autospine.data.files import atomic_path, read_json
-from autospine.data.geometry import Geometry, Volume, point, times
-from autospine.data.integrity import check_whole, non_finite
+from autospine.data.geometry import Geometry, Volume, times
+from autospine.data.integrity import check_whole, detached_voxels, non_finite, refuse_pointer
 from autospine.data.itk import reason, sitk
 from autospine.errors import DataError, OutputError
 
-IMAGE_SUFFIXES = (".nii.gz", ".nii", ".mha", ".nrrd", ".png", ".tif", ".tiff")
+WRITTEN_AS = {
+    **{suffix: suffix for suffix in (*nifti.SUFFIXES, ".mha", ".nrrd", ".png", ".tif", ".tiff", *freesurfer.MGH)},
+    # two files for one image could be parted, and would not appear at once
+    ".mhd": ".mha",
+    ".nhdr": ".nrrd",
+    ".hdr": ".nii.gz",
+}
+"""Formats that are read, and in which a result on such an image is written."""
+IMAGE_SUFFIXES = tuple(WRITTEN_AS)
 
-_NIFTI = (".nii.gz", ".nii")
-_KEY_VALUE = (".mha", ".nrrd")
-# Of a NIfTI header only what says nothing about grid, type or scaling: those belong to the image, not to a result.
-_NIFTI_KEYS = ("ITK_FileNotes", "aux_file", "qform_code", "sform_code")
+_KEY_VALUE = (".mha", ".nrrd", ".mhd", ".nhdr")
+_PICTURES = (".png", ".tif", ".tiff")
+_SAID_DEGREES = 0.01
+"""Skew from which a user is told: a tenth of a millimetre over 500 mm."""
 
 
 def suffix_of(path: Path) -> str:
@@ -49,14 +57,45 @@ def is_series(path: Path) -> bool:
 
 def read_geometry(path: Path) -> Geometry:
     """The grid of an image from its header alone; raises `DataError` as `read_volume` does."""
-    path = Path(path)
-    return dicom.series_geometry(path) if is_series(path) else _geometry(path, _open(path))
+    return _read_header(Path(path))[0]
 
 
 def read_channels(path: Path) -> int:
     """The number of values a voxel holds (1, 3 for RGB, the fourth size of a 4D file), from the header alone."""
+    return _read_header(Path(path))[1]
+
+
+def header_remarks(path: Path) -> tuple[str, ...]:
+    """What the header of an image says twice and differently, or leaves open, and which of it counts.
+
+    Raises `DataError` as `read_volume` does.
+    """
     path = Path(path)
-    return 1 if is_series(path) else _channels(_open(path))
+    if is_series(path):
+        return ()
+    skew, suffix = read_geometry(path).skew_degrees, suffix_of(path)
+    said = nifti.remarks(path) if suffix in nifti.SUFFIXES else ()
+    said += freesurfer.remarks(path) if suffix in freesurfer.SUFFIXES else ()
+    if skew > max(_SAID_DEGREES, ROUNDING_DEGREES):
+        said += (f"its axes are {skew:.2g} degrees from right angles: the nearest orthogonal ones are taken",)
+    return said
+
+
+def _read_header(path: Path) -> tuple[Geometry, int]:
+    """Grid and values of a voxel."""
+    if is_series(path):
+        return dicom.series_geometry(path), 1
+    suffix = _known_suffix(path)
+    try:
+        if suffix in nifti.SUFFIXES:
+            header = nifti.read_header(path)
+            return header.geometry, header.channels
+        if suffix in freesurfer.SUFFIXES:
+            return freesurfer.read_header(path)
+    except OSError as fault:
+        raise DataError(str(path), f"cannot be read ({fault.strerror or fault})") from fault
+    reader = _open(path)
+    return _geometry(path, reader), _channels(reader)
 
 
 def read_volume(path: Path) -> Volume:
@@ -71,6 +110,14 @@ def read_volume(path: Path) -> Volume:
     path = Path(path)
     if is_series(path):
         return dicom.read_series(path)
+    suffix = _known_suffix(path)
+    if suffix in (*nifti.SUFFIXES, *freesurfer.SUFFIXES):
+        read = nifti.read if suffix in nifti.SUFFIXES else freesurfer.read
+        try:
+            array, geometry = read(path)
+        except (OSError, MemoryError) as fault:
+            raise DataError(str(path), f"cannot be read ({getattr(fault, 'strerror', None) or fault})") from fault
+        return Volume(_finite(path, array), geometry)
     reader = _open(path)
     geometry = _geometry(path, reader)
     components = _channels(reader)
@@ -80,9 +127,7 @@ def read_volume(path: Path) -> Volume:
         image = reader.Execute()
     except (RuntimeError, MemoryError) as fault:
         raise _unreadable(path, fault) from fault
-    array: npt.NDArray[Any] = sitk().GetArrayFromImage(image)
-    if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
-        raise non_finite(path, int(array.size - np.isfinite(array).sum()))
+    array = _finite(path, sitk().GetArrayFromImage(image))
     if int(reader.GetNumberOfComponents()) > 1:
         array = np.moveaxis(array, -1, 0)
     return Volume(np.ascontiguousarray(array.reshape(components, *geometry.shape)), geometry, _metadata(path, image))
@@ -92,44 +137,71 @@ def write_volume(path: Path, volume: Volume) -> None:
     """Write the image in the format of the suffix, whole or not at all.
 
     Integers without negative values take the smallest unsigned type that holds them. 2D grids are written as 2D
-    files. Raises `OutputError` where the folder cannot be written or the format cannot hold the image.
+    files. On the grid of a NIfTI file NIfTI is written under that file's own header. Raises `OutputError` where the
+    folder cannot be written or the format cannot hold the image.
     """
     path = Path(path)
     suffix = suffix_of(path)
-    if not suffix:
-        raise OutputError(str(path), "not a format that can be written", ", ".join(IMAGE_SUFFIXES))
+    if WRITTEN_AS.get(suffix) != suffix:
+        written = ", ".join(key for key, value in WRITTEN_AS.items() if key == value)
+        raise OutputError(str(path), "not a format that can be written", written)
     geometry = volume.geometry
     if volume.array.ndim != 4 or volume.array.shape[1:] != geometry.shape:
         raise ValueError(f"array of shape {volume.array.shape} on a grid of {geometry.shape}")
     array = _smallest(volume.array)
+    with atomic_path(path) as temporary:
+        if suffix in nifti.SUFFIXES:
+            nifti.write(temporary, array, geometry, packed=suffix == ".nii.gz")
+        elif suffix in freesurfer.MGH:
+            freesurfer.write(temporary, array, geometry)
+        else:
+            _write_by_itk(path, temporary, array, volume)
+
+
+def _write_by_itk(path: Path, temporary: Path, array: npt.NDArray[Any], volume: Volume) -> None:
+    """Write an array (C, Z, Y, X) on the grid of `volume`, with its fields where the format has a place for them."""
+    geometry = volume.geometry
     array = array[0] if len(array) == 1 else np.moveaxis(array, 0, -1)
     size = geometry.dimension
     image = sitk().GetImageFromArray(array[0] if size == 2 else array, isVector=len(volume.array) > 1)
     image.SetSpacing(geometry.spacing_mm[::-1][:size])
     image.SetOrigin(geometry.origin_mm[:size])
     image.SetDirection(np.asarray(geometry.direction).reshape(3, 3)[:size, :size].ravel().tolist())
-    metadata = dict(volume.metadata)
-    for key, value in metadata.items():
-        if (suffix in _NIFTI) == (key in _NIFTI_KEYS) and suffix in _NIFTI + _KEY_VALUE:
-            image.SetMetaData(key, value)
-    with atomic_path(path) as temporary:
-        try:
-            sitk().WriteImage(image, str(temporary), useCompression=suffix != ".nii")
-        except RuntimeError as fault:
-            raise OutputError(
-                str(path), f"cannot be written ({reason(fault)})", remedy="choose another folder or .nii.gz"
-            ) from fault
-        if suffix in _NIFTI:
-            _set_form_codes(temporary, metadata)
+    for key, value in volume.metadata if suffix_of(path) in _KEY_VALUE else ():
+        image.SetMetaData(key, value)
+    try:
+        sitk().WriteImage(image, str(temporary), useCompression=True)
+    except RuntimeError as fault:
+        raise OutputError(
+            str(path), f"cannot be written ({reason(fault)})", remedy="choose another folder or .nii.gz"
+        ) from fault
+
+
+def _known_suffix(path: Path) -> str:
+    """The suffix of a file that is there and is an image by its name."""
+    if not path.is_file():
+        raise DataError(str(path), "no such file")
+    suffix = suffix_of(path)
+    if not suffix:
+        raise DataError(str(path), "not an image format that is read", ", ".join(IMAGE_SUFFIXES))
+    return suffix
+
+
+def _finite(path: Path, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The array; `DataError` where it holds what is no number."""
+    if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+        raise non_finite(path, int(array.size - np.isfinite(array).sum()))
+    return array
 
 
 def _open(path: Path) -> Any:
     """A reader that has read the header of a 2D or 3D real-valued image."""
-    path = Path(path)
-    if not path.is_file():
-        raise DataError(str(path), "no such file")
-    if not suffix_of(path):
-        raise DataError(str(path), "not an image format that is read", ", ".join(IMAGE_SUFFIXES))
+    try:
+        with path.open("rb") as file:
+            refuse_pointer(path, file.read(64))
+        detached_voxels(path)  # before ITK opens what a header names
+    except OSError as fault:
+        raise DataError(str(path), f"cannot be read ({fault.strerror or fault})") from fault
     reader = sitk().ImageFileReader()
     reader.SetFileName(str(path))
     try:
@@ -154,25 +226,13 @@ def _geometry(path: Path, reader: Any) -> Geometry:
     size = min(stored, 3)
     direction = np.eye(3)
     direction[:size, :size] = np.asarray(reader.GetDirection()).reshape(stored, stored)[:size, :size]
-    shape = (1, *reader.GetSize()[::-1])[-3:]
-    spacing = (_tiff_spacing(path) or (1.0, *reader.GetSpacing()[::-1]))[-3:]
-    origin = (*reader.GetOrigin(), 0.0)[:3]
-    numbers = [*spacing, *origin, *direction.ravel()]
-    orthonormal = np.allclose(direction.T @ direction, np.eye(3), atol=1e-2)
-    if not np.all(np.isfinite(numbers)) or min(spacing) <= 0 or not orthonormal or min(shape) < 1:
-        raise DataError(
-            str(path),
-            f"no usable grid: {times(shape)} voxels of {times(spacing)} mm at {point(origin)}",
-            "finite numbers, positive spacing and axes at right angles",
-            "export the image again or correct its header",
-        )
-    return Geometry(
-        (int(shape[0]), int(shape[1]), int(shape[2])),
-        (float(spacing[0]), float(spacing[1]), float(spacing[2])),
-        (float(origin[0]), float(origin[1]), float(origin[2])),
-        tuple(direction.ravel().tolist()),
-        size,
-    )
+    shape = (1, *map(int, reader.GetSize()[::-1]))[-3:]
+    spacing = (1.0, *map(float, reader.GetSpacing()[::-1]))
+    if suffix_of(path) in _PICTURES:  # whose resolution is that of a printer, in dots per inch
+        spacing = _stated_spacing(path) or (1.0, 1.0, 1.0)
+    origin = (*map(float, reader.GetOrigin()), 0.0)[:3]
+    grid = (shape[0], shape[1], shape[2]), (spacing[-3], spacing[-2], spacing[-1]), (origin[0], origin[1], origin[2])
+    return usable_grid(path, *grid, direction, size)
 
 
 def _channels(reader: Any) -> int:
@@ -181,10 +241,8 @@ def _channels(reader: Any) -> int:
     return held * int(reader.GetSize()[3]) if reader.GetDimension() == 4 else held
 
 
-def _tiff_spacing(path: Path) -> tuple[float, ...] | None:
-    """Voxel size (Z, Y, X) of a TIFF volume, which has no place for one: nnU-Net's `<case>.json` beside it."""
-    if suffix_of(path) not in (".tif", ".tiff"):
-        return None
+def _stated_spacing(path: Path) -> tuple[float, ...] | None:
+    """Voxel size (Z, Y, X) of a picture, which has no place for one: nnU-Net's `<case>.json` beside it."""
     for name in (stem(path), re.sub(r"_\d{4}$", "", stem(path))):
         beside = path.with_name(f"{name}.json")
         if beside.is_file():
@@ -201,15 +259,10 @@ def _tiff_spacing(path: Path) -> tuple[float, ...] | None:
 
 
 def _metadata(path: Path, image: Any) -> tuple[tuple[str, str], ...]:
-    """Header fields worth keeping: notes and codes of NIfTI, key-value pairs of the user in NRRD and MHA."""
-    suffix = suffix_of(path)
-    kept = []
-    for key in sorted(image.GetMetaDataKeys()):
-        own = key in _NIFTI_KEYS if suffix in _NIFTI else suffix in _KEY_VALUE and _is_user_key(key)
-        value = image.GetMetaData(key) if own else ""
-        if value and value.isprintable():
-            kept.append((key, value))
-    return tuple(kept)
+    """Header fields worth keeping: key-value pairs of the user in NRRD and MetaImage."""
+    keys = sorted(image.GetMetaDataKeys()) if suffix_of(path) in _KEY_VALUE else []
+    pairs = ((key, image.GetMetaData(key)) for key in keys if _is_user_key(key))
+    return tuple((key, value) for key, value in pairs if value and value.isprintable())
 
 
 def _is_user_key(key: str) -> bool:
@@ -226,17 +279,6 @@ def _smallest(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if np.issubdtype(array.dtype, np.integer) and array.size and array.min() >= 0:
         return array.astype(np.min_scalar_type(int(array.max())))
     return array
-
-
-def _set_form_codes(path: Path, metadata: dict[str, str]) -> None:
-    """Put the input's qform and sform codes into a NIfTI file; ITK always writes 1 (scanner)."""
-    codes = tuple(metadata.get(key, "1") for key in ("qform_code", "sform_code"))
-    if codes in (("1", "1"), ("0", "0")) or not all(re.fullmatch("[0-5]", code) for code in codes):
-        return
-    packed = path.name.endswith(".gz")
-    content = bytearray(gzip.decompress(path.read_bytes()) if packed else path.read_bytes())
-    content[252:256] = struct.pack("=2h", int(codes[0]), int(codes[1]))
-    path.write_bytes(gzip.compress(content, mtime=0) if packed else content)
 
 
 def _unreadable(path: Path, fault: Exception) -> DataError:

@@ -16,7 +16,7 @@ from autospine.data.dicom import dicom_files
 from autospine.data.files import read_json, write_json
 from autospine.data.geometry import Volume
 from autospine.data.inputs import find_inputs
-from autospine.data.volume import IMAGE_SUFFIXES, suffix_of, write_volume
+from autospine.data.volume import IMAGE_SUFFIXES, WRITTEN_AS, header_remarks, suffix_of, write_volume
 from autospine.errors import DataError, OutputError
 from autospine.planning.model import MODEL, WEIGHTS, ModelCard
 from autospine.workflow.progress import Progress, Silent
@@ -93,7 +93,7 @@ def predict_paths(
     cases = find_inputs(source, channels, optional)
     single = source.is_file() and target.name.endswith(IMAGE_SUFFIXES)
     outputs = {
-        name: target if single else target / f"{name}{suffix_of(_files(images)[0]) or WRITTEN}"
+        name: target if single else target / f"{name}{WRITTEN_AS.get(suffix_of(_files(images)[0]), WRITTEN)}"
         for name, images in cases
     }
     folders = (folder,) if first_folder is None else (folder, first_folder)
@@ -115,6 +115,9 @@ def predict_paths(
         missing = tuple(index for index, path in enumerate(images) if path is None)
         if missing:
             progress.note(f"{name} is segmented without {', '.join(channels[index] for index in missing)}")
+        for path in _files(images):
+            for said in header_remarks(path):
+                progress.note(f"{name}: {path.name}: {said}")
         with progress.task(f"{name} ({index + 1}/{len(cases)})") as update:
             segmentation = segment(
                 model,

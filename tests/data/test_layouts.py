@@ -535,10 +535,10 @@ def test_what_is_left_aside_is_said(tmp_path: Path) -> None:
         put(tmp_path / name, "T2.nii.gz")
         put(tmp_path / name, "seg.nii.gz", volume=mask(0, 1))
     put(tmp_path, "p3/scan/T2.nii.gz")
-    (tmp_path / "p1" / "other.mgz").write_bytes(b"")
+    (tmp_path / "p1" / "other.mnc").write_bytes(b"")
     notes = open_dataset(tmp_path).notes
     assert notes[0] == "folders without images in them, left aside: p3"
-    assert "other.mgz" in notes[1]
+    assert "other.mnc" in notes[1]
 
 
 def test_bids_whose_derivatives_have_no_name(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ _SUBJECT = re.compile(
     rf"|(.+?)(?:[-_](?i:{_SEQUENCES}))+"
 )
 """A BIDS name, one that ends in the number of a session (`p07_visit2`, `p07Ses2`), or in sequences (`p07_t2_SPACE`)."""
-UNREAD = (".mhd", ".hdr", ".img", ".mgz", ".mgh", ".nhdr", ".mat", ".npy", ".npz")
+UNREAD = (".mat", ".npy", ".npz", ".mnc", ".par", ".rec", ".bmp", ".jpg", ".jpeg", ".gif", ".vtk", ".h5")
 """Formats of images that are not read, and are told."""
 
 
