@@ -31,6 +31,7 @@ def usable_grid(
     origin_mm: tuple[float, float, float],
     axes: npt.NDArray[np.float64],
     dimension: int,
+    slice_axis: int | None = None,
     nifti_header: bytes = b"",
 ) -> Geometry:
     """The grid of (Z, Y, X) `shape` whose axes X, Y, Z run along the columns of `axes` (LPS), of whatever length.
@@ -51,7 +52,7 @@ def usable_grid(
             "resample it onto a grid with axes at right angles, or correct its header",
         )
     held = tuple((direction + 0.0).ravel().tolist())  # + 0.0 turns -0.0 into 0.0
-    return Geometry(shape, spacing_mm, origin_mm, held, dimension, skew, nifti_header)
+    return Geometry(shape, spacing_mm, origin_mm, held, dimension, skew, slice_axis, nifti_header)
 
 
 def nearest_orthogonal(axes: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], float]:
@@ -70,6 +71,7 @@ def from_affine(
     shape: tuple[int, ...],
     said: str,
     sizes_mm: npt.NDArray[Any],
+    slice_axis: int | None = None,
     nifti_header: bytes = b"",
 ) -> Geometry:
     """The grid of an affine from (X, Y, Z) indices to Right, Anterior, Superior, which the header calls `said`.
@@ -98,6 +100,7 @@ def from_affine(
         triple(matrix[:3, 3]),
         axes,
         min(len(shape), 3),
+        slice_axis,
         nifti_header,
     )
 

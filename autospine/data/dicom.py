@@ -219,6 +219,7 @@ def _grid(folder: Path) -> tuple[list[_Frame], Geometry]:
         (step, *first.spacing_mm),
         (float(first.position[0]), float(first.position[1]), float(first.position[2])),
         tuple((direction + 0.0).ravel().tolist()),  # + 0.0 turns -0.0 into 0.0
+        slice_axis=0,
     )
     return frames, geometry
 

@@ -35,6 +35,8 @@ class Geometry:
     """Dimension of the file itself, 2 or 3."""
     skew_degrees: float = field(default=0.0, compare=False, repr=False)
     """Angle that the header's axes lack to right ones at most; `direction` is the nearest that lacks none."""
+    slice_axis: int | None = field(default=None, compare=False, repr=False)
+    """Array axis along which slices were acquired, where the header says so."""
     nifti_header: bytes = field(default=b"", compare=False, repr=False)
     """Header of the NIfTI file that has this grid, for what is written on it; empty for any other."""
 
@@ -130,6 +132,7 @@ def orient_geometry(geometry: Geometry, orientation: Orientation) -> Geometry:
         spacing_mm=(spacing[0], spacing[1], spacing[2]),
         origin_mm=(float(origin[0]), float(origin[1]), float(origin[2])),
         direction=tuple(direction.ravel().tolist()),
+        slice_axis=None if geometry.slice_axis is None else orientation.permutation.index(geometry.slice_axis),
         nifti_header=b"",
     )
 

@@ -180,7 +180,9 @@ def _grid(path: Path, fields: Any, shape: tuple[int, ...]) -> Geometry:
             affine, said = fields.get_base_affine(), "pixdim"
     except (nibabel().spatialimages.HeaderDataError, ValueError) as fault:
         raise unusable(path, str(fault)) from fault
-    return from_affine(path, affine, shape, said, fields["pixdim"][1:4], fields.binaryblock)
+    along = fields.get_dim_info()[2] if len(shape) == 3 else None  # of x, y, z
+    stated = None if along is None else 2 - along
+    return from_affine(path, affine, shape, said, fields["pixdim"][1:4], stated, fields.binaryblock)
 
 
 def _as_channels(path: Path, values: npt.NDArray[Any], header: Header) -> npt.NDArray[Any]:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from autospine.data.findings import Finding
+from autospine.data.slices import slices_of
 from autospine.data.structure import IGNORED, Dataset, LoadedCase, in_a_class
 
 THUMBNAIL = 16
@@ -66,7 +67,7 @@ class Note:
     """Class -> (3,)."""
     extents_mm: Mapping[int, npt.NDArray[np.float64]]
     labelled_slices: tuple[int, int] | None
-    """Slices across the coarsest axis with a label, and all; None without a mask."""
+    """Slices with a label, and all; None without a mask."""
 
 
 def note_case(loaded: LoadedCase) -> Note:
@@ -77,10 +78,10 @@ def note_case(loaded: LoadedCase) -> Note:
     centroids, extents = {}, {}
     slices = None
     if label is not None:
-        coarsest = int(np.argmax(spacing))
-        others = tuple(axis for axis in range(3) if axis != coarsest)
+        across = slices_of(loaded.image.geometry)
+        others = tuple(axis for axis in range(3) if axis != across)
         held = in_a_class(label).any(axis=others)
-        slices = (int(held.sum()), label.shape[coarsest])
+        slices = (int(held.sum()), label.shape[across])
         for index, box in enumerate(ndimage.find_objects(label, max_label=IGNORED - 1), start=1):
             if box is not None:
                 inside = label[box] == index

@@ -62,6 +62,8 @@ class CaseFingerprint:
     """Digest of the image's voxels."""
     missing: tuple[int, ...] = ()
     """Channels, from 0, that the case lacks."""
+    slice_axis: int | None = None
+    """Canonical axis along which the header says that slices were acquired; None where it does not."""
 
     def is_of(self, image: npt.NDArray[Any], label: npt.NDArray[Any], missing: tuple[int, ...]) -> bool:
         """Whether it was made from this image (C, Z, Y, X) and, by its voxels of each class, this label (Z, Y, X).
@@ -205,6 +207,7 @@ def _measure(dataset: Dataset, case: Case, *, count: int) -> _Measured:
         loaded.image.geometry.spacing_mm,
         len(dataset.labels),
         case.missing,
+        loaded.image.geometry.slice_axis,
     )
     # Seeded by the case's name, so that adding a case changes no other case's draw.
     generator = np.random.default_rng(zlib.crc32(case.name.encode()))
@@ -224,10 +227,11 @@ def measure_case(
     spacing_mm: Triple,
     classes: int,
     missing: tuple[int, ...] = (),
+    slice_axis: int | None = None,
 ) -> CaseFingerprint:
     """The fingerprint of an image (C, Z, Y, X) with its label (Z, Y, X): class indices 0 .. `classes`, or `IGNORED`.
 
-    Of the channels some may be `missing`.
+    Of the channels some may be `missing`; `slice_axis` is what the header says.
     """
     voxels: list[int] = []
     slices: list[tuple[int, int, int]] = []
@@ -263,6 +267,7 @@ def measure_case(
         class_extents_mm=tuple(extents),
         digest=image_digest(image),
         missing=missing,
+        slice_axis=slice_axis,
     )
 
 

@@ -8,6 +8,7 @@ from math import prod
 
 import numpy as np
 
+from autospine.data.slices import SliceAxis, slice_axis
 from autospine.planning import rules
 from autospine.planning.fingerprint import Fingerprint
 
@@ -16,6 +17,8 @@ from autospine.planning.fingerprint import Fingerprint
 class Grid:
     """The data set on its planned axes."""
 
+    across: SliceAxis
+    """Which canonical axis the slices are stacked along, and why."""
     axis_order: tuple[int, int, int]
     """Canonical axis at each planned axis."""
     spacing_mm: tuple[float, ...]
@@ -41,10 +44,11 @@ def planned_grid(fingerprint: Fingerprint, target_mm: Sequence[float] | None = N
     shapes = [case.cropped_shape for case in fingerprint.cases]
     rule, moved = rules.target_spacing(spacings, shapes)
     lying = np.median(np.asarray(shapes), axis=0).tolist()
-    order = rules.order_axes(rule, lying)
+    across = slice_axis(lying, rule, rules.stated_axis([case.slice_axis for case in fingerprint.cases]))
+    order = rules.order_axes(across)
     planned = tuple(rule[axis] for axis in order) if target_mm is None else tuple(target_mm)
     canonical = [planned[order.index(axis)] for axis in range(3)]
     resampled = [rules.resampled_shape(*pair, canonical) for pair in zip(shapes, spacings, strict=True)]
     median = np.median(np.asarray(resampled), axis=0)
     shape = tuple(float(median[axis]) for axis in order)
-    return Grid(order, planned, shape, prod(shape), float(lying[order[0]]), moved and target_mm is None)
+    return Grid(across, order, planned, shape, prod(shape), float(lying[order[0]]), moved and target_mm is None)

@@ -295,7 +295,7 @@ def configure(
         classes=tuple(label for label, _ in fingerprint.labels),
         axes=axes,
         view=view,
-        moved=grid.moved,
+        grid=grid,
         sizes=sizes,
         kept=kept,
         asked_gb=asked_gb,

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from autospine.data.slices import CLEARLY
 from autospine.planning import rules
 from autospine.planning.anatomy import AXIS_NAMES, SUREST, AxisAnatomy, View
+from autospine.planning.grid import Grid
 from autospine.planning.loss import target_sizes
 from autospine.planning.memory import Machine
 from autospine.planning.plan import Configuration
@@ -39,8 +41,8 @@ class Facts:
     """Anatomy of each patch axis."""
     view: View
     """What the images show beside a column of levels."""
-    moved: bool
-    """Whether the coarse axis took its 10th percentile."""
+    grid: Grid
+    """The data set on its planned axes."""
     sizes: tuple[float, ...]
     """Usual size of each class, voxels (3D) or pixels per slice (2D)."""
     kept: float
@@ -88,7 +90,6 @@ def numbers(value: float | Sequence[float]) -> str:
 
 def _grid(configuration: Configuration, facts: Facts) -> dict[str, str]:
     two = configuration.network.dimension == 2
-    first = AXIS_NAMES[configuration.axis_order[0]]
     low = facts.low
     if configuration.name == "3d_lowres" and low is not None:
         spacing = (
@@ -98,7 +99,7 @@ def _grid(configuration: Configuration, facts: Facts) -> dict[str, str]:
     else:
         spacing = "slices keep their own spacing; in plane the median" if two else "the median"
         spacing += f" of {facts.cases} cases"
-        if facts.moved and not two:
+        if facts.grid.moved and not two:
             spacing += "; the slices are far thicker than the pixels, so their 10th percentile stands for them"
         spacing += f" ({RULE})"
     if configuration.neighbours:
@@ -108,12 +109,29 @@ def _grid(configuration: Configuration, facts: Facts) -> dict[str, str]:
         neighbours = "each slice enters alone" if two else "the patch holds its neighbours itself"
     overlap = f"neighbouring prediction tiles share {configuration.overlap:.0%}: no voxel is seen at an edge only"
     return {
-        "axis_order": f"the coarsest axis first, which runs {first}; 0, 1, 2 are the canonical axes Z, Y, X ({RULE})",
+        "axis_order": slice_reason(facts.grid) + "; 0, 1, 2 are the canonical axes Z, Y, X",
         "spacing_mm": spacing,
         "median_shape": f"median of the {facts.cases} cases, cropped and resampled to this spacing",
         "overlap": f"{overlap} ({RULE})" if configuration.overlap == Recipe.overlap else overlap,
         "neighbours": neighbours,
     }
+
+
+def slice_reason(grid: Grid) -> str:
+    """Why the first planned axis is the slices'."""
+    runs, count = f"the slices', which runs {AXIS_NAMES[grid.across.axis]}, goes first", f"{grid.slices:g} voxels"
+    match grid.across.why:
+        case "flat":
+            return f"the axis of a single voxel, {runs}"
+        case "thick":
+            return f"the clearly coarsest axis, {runs} ({RULE})"
+        case "header":
+            return f"no axis is {CLEARLY:g} times coarser than the others; the one that the headers name, {runs} (ours)"
+        case "few":
+            why = f"no axis is {CLEARLY:g} times coarser than the others; one has {count}, under half of the others"
+            return f"{why}: {runs} (ours)"
+        case "coarsest":
+            return f"the coarsest axis, or the first of equal ones, {runs} ({RULE})"
 
 
 def _size(configuration: Configuration, facts: Facts) -> dict[str, str]:
@@ -124,6 +142,9 @@ def _size(configuration: Configuration, facts: Facts) -> dict[str, str]:
         patch = f"the smallest patch there is; even that exceeds the estimate for {limit}"
     elif size.fit.shrunk:
         patch = f"the median case, shrunk {size.fit.shrunk} time(s) along its relatively longest axis to fit {limit}"
+    elif any(edge < whole for edge, whole in zip(configuration.patch, configuration.median_shape, strict=True)):
+        start = "2048 x 2048" if configuration.network.dimension == 2 else "256 x 256 x 256"
+        patch = f"the volume of {start} voxels, which the rule begins with, cut to the median case, fits {limit}"
     else:
         patch = f"the median case fits {limit} whole"
     patch += f"; each edge is padded to what its poolings divide by ({RULE})"

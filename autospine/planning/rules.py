@@ -6,10 +6,12 @@ that they are ours. Patch and topology stand in `topology.py`, ordered anatomy i
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 
+from autospine.data.slices import SliceAxis
 from autospine.planning.parts import Bottleneck, Encoder
 
 ANISOTROPY = 3.0
@@ -86,16 +88,19 @@ def target_spacing(
     return (float(target[0]), float(target[1]), float(target[2])), moved
 
 
-def order_axes(spacing_mm: Sequence[float], median_shape: Sequence[float]) -> tuple[int, int, int]:
-    """Canonical axis at each planned axis: the coarsest first, the other two in their order.
+def order_axes(across: SliceAxis) -> tuple[int, int, int]:
+    """Canonical axis at each planned axis: the slices' first, the other two in their order.
 
-    Ours: an axis on which the median case has a single voxel goes first whatever its spacing, since a 2D file's
-    slice thickness is a mere convention.
+    The reference takes the coarsest axis; `data.slices` departs from it where another one is clearly the slices'.
     """
-    flat = [axis for axis in range(3) if median_shape[axis] == 1]
-    first = flat[0] if flat else int(np.argmax(np.asarray(spacing_mm)))
-    second, third = [axis for axis in range(3) if axis != first]
-    return first, second, third
+    second, third = [axis for axis in range(3) if axis != across.axis]
+    return across.axis, second, third
+
+
+def stated_axis(stated: Sequence[int | None]) -> int | None:
+    """The slice axis that the headers of more than half of the cases name."""
+    axis, count = Counter(stated).most_common(1)[0]
+    return axis if 2 * count > len(stated) else None
 
 
 def resampled_shape(shape: Sequence[int], spacing_mm: Sequence[float], target_mm: Sequence[float]) -> tuple[int, ...]:

@@ -121,7 +121,7 @@ def _obstacle(configuration: Configuration, fingerprint: Fingerprint, grid: Grid
     together = 2 * configuration.neighbours + 1
     slices = float(np.median([case.cropped_shape[configuration.axis_order[0]] for case in fingerprint.cases]))
     if not _same_axes(configuration, grid):
-        runs = f"the coarsest axis of these data runs {AXIS_NAMES[grid.axis_order[0]]}"
+        runs = f"the slices of these data run {AXIS_NAMES[grid.axis_order[0]]}"
         return f"{runs}, that of the plan {AXIS_NAMES[configuration.axis_order[0]]}: its patches would lie across it"
     if min(shape) == 1:
         return f"the median case has {' x '.join(map(str, shape))} voxels at the plan's spacing"
@@ -133,14 +133,14 @@ def _obstacle(configuration: Configuration, fingerprint: Fingerprint, grid: Grid
 def _same_axes(configuration: Configuration, grid: Grid) -> str:
     """Why the plan's axis order holds for the new data; empty where it does not.
 
-    Where the same axis is the coarsest, a patch lies in the body as it did. Where another one is, the order still holds
-    if the axes cannot be told apart: the new data's spacings are alike or, in 3D, those of the plan. Slices (2D) are
-    always cut along the coarsest axis.
+    Where the slices lie along the same axis, a patch lies in the body as it did. Where they do not, the order still
+    holds if the axes cannot be told apart: the new data's spacings are alike, and no axis has far fewer voxels, or, in
+    3D, the plan's spacings are.
     """
     first, spacing = configuration.axis_order[0], configuration.spacing_mm
     if grid.axis_order[0] == first:
-        return f"the coarsest axis of these data runs {AXIS_NAMES[first]} as well"
-    if not grid.flat and max(grid.spacing_mm) < ALIKE * min(grid.spacing_mm):
+        return f"the slices of these data run {AXIS_NAMES[first]} as well"
+    if grid.across.why not in ("flat", "few") and max(grid.spacing_mm) < ALIKE * min(grid.spacing_mm):
         return f"no axis of these data is {ALIKE:g} times coarser than another"
     if not grid.flat and len(spacing) == 3 and max(spacing) < ALIKE * min(spacing):
         return f"no axis of the plan is {ALIKE:g} times coarser than another"

@@ -8,6 +8,7 @@ from contextlib import suppress
 from math import prod
 from pathlib import Path
 
+from autospine.data.geometry import canonical_orientation, orient_geometry
 from autospine.errors import DataError
 from autospine.planning.plan import Configuration
 
@@ -38,8 +39,9 @@ def case_bytes(images: Sequence[Path], configuration: Configuration) -> int:
         return 0  # the worker that reads it says what is wrong
     native, channels = prod(geometry.shape), len(configuration.normalisation)
     spacing_mm = geometry.spacing_mm
-    # a 2D configuration keeps the coarsest axis, which is the first planned one
-    kept_mm = max(spacing_mm) if len(configuration.spacing_mm) == 2 else 1.0
+    # a 2D configuration keeps the slices as they are
+    lying = orient_geometry(geometry, canonical_orientation(geometry))
+    kept_mm = lying.spacing_mm[configuration.axis_order[0]] if len(configuration.spacing_mm) == 2 else 1.0
     prepared = native * prod(spacing_mm) / (prod(configuration.spacing_mm) * kept_mm)
     # float32 as read, cropped and normalised; two float64 intermediates of one channel; the float32 result
     return int(12 * channels * native + 16 * max(native, prepared) + (4 * channels + 4) * prepared)

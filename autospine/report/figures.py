@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autospine.data.files import atomic_path
+from autospine.data.slices import slice_axis
 from autospine.data.structure import in_a_class
 from autospine.errors import DataError
 
@@ -102,7 +103,7 @@ def side_by_side(
         path: the picture; the suffix says the format.
         title: above the picture.
         labels: (name, value in the arrays) of the classes that are drawn; empty: every value above 0.
-        axis: slices are taken across this axis (0 axial, 1 coronal, 2 sagittal); None: across the coarsest.
+        axis: slices are taken across this axis (0 axial, 1 coronal, 2 sagittal); None: as `data.slices` has it.
             Of the slices the one with most reference (or else predicted) foreground is shown, the middle one if none.
 
     Raises:
@@ -113,7 +114,7 @@ def side_by_side(
     if image.ndim != 3 or any(mask.shape != image.shape for _, mask in masks):
         raise ValueError(f"image {image.shape} and masks {[mask.shape for _, mask in masks]} differ in shape")
     if axis is None:
-        axis = _through_plane_axis(image.shape, spacing_mm)
+        axis = slice_axis(image.shape, spacing_mm).axis
     index = _best_slice([mask for _, mask in masks], image.shape[axis], axis)
     if not labels:
         values = sorted({int(value) for _, mask in masks for value in np.unique(mask) if value > 0})
@@ -153,6 +154,8 @@ class SheetRow:
     label: npt.NDArray[Any] | None
     """(Z, Y, X); None without a mask."""
     spacing_mm: tuple[float, float, float]
+    axis: int
+    """Slices are taken across this axis."""
     missing: tuple[int, ...] = ()
     """Channels, from 0, that the case lacks."""
 
@@ -162,7 +165,7 @@ def contact_sheet(
 ) -> None:
     """Writes a row per case: one slice of each channel (the first `most`), then the first with the mask on it.
 
-    The slice is taken across the coarsest axis where most of the mask is.
+    The slice is the one with most of the mask.
 
     Args:
         rows: the cases, at least one.
@@ -180,7 +183,7 @@ def contact_sheet(
     figure = new_figure(2.6 * panels + (1.6 if labels else 0.2), 2.7 * len(rows) + 0.6)
     table = figure.subplots(len(rows), panels, squeeze=False)
     for number, (row, axes_of_row) in enumerate(zip(rows, table, strict=True)):
-        axis = _through_plane_axis(row.label.shape if row.label is not None else row.image.shape[1:], row.spacing_mm)
+        axis = row.axis
         index = _best_slice([] if row.label is None else [row.label], row.image.shape[1 + axis], axis)
         planes = [_windowed(np.take(channel, index, axis=axis)) for channel in row.image[:most]]
         # the mask lies on the first channel that there is
@@ -239,13 +242,6 @@ def _curve(axes: Axes, epochs: list[float], values: list[float] | None, label: s
     if values is None or not any(math.isfinite(value) for value in values):
         return
     axes.plot(epochs, values, label=label, marker="o" if len(values) <= 30 else "", markersize=3, **style)
-
-
-def _through_plane_axis(shape: tuple[int, ...], spacing_mm: tuple[float, ...]) -> int:
-    """The axis that slices are taken across: one voxel thick, or else the coarsest, the last of several equal ones."""
-    if 1 in shape:
-        return shape.index(1)
-    return max(range(3), key=lambda axis: (round(spacing_mm[axis], 3), axis))
 
 
 def _best_slice(masks: list[npt.NDArray[Any]], size: int, axis: int) -> int:

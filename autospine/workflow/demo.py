@@ -16,6 +16,7 @@ from autospine import __version__
 from autospine.data.files import read_json, write_json
 from autospine.data.geometry import to_canonical
 from autospine.data.phantom import Scenario, write_phantom
+from autospine.data.slices import slices_of
 from autospine.data.volume import read_volume
 from autospine.errors import AutospineError, OutputError, Stopped
 from autospine.report.figures import side_by_side
@@ -144,5 +145,6 @@ def _draw(dataset: Path, predictions: Path, picture: Path) -> None:
         image.geometry.spacing_mm,
         picture,
         title=f"{name} (phantom, held out)",
+        axis=slices_of(image.geometry),
         labels=tuple((label, value) for label, value in labels.items() if value),
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 from autospine.data.dataset import open_dataset, read_case
 from autospine.data.geometry import canonical_orientation, orient_geometry, times
 from autospine.data.layouts.masks import MaskKindError
+from autospine.data.slices import slices_of
 from autospine.data.structure import Case, Dataset, Reading
 from autospine.data.volume import read_geometry
 from autospine.errors import DataError
@@ -96,8 +97,9 @@ def _picture(dataset: Dataset, path: Path, faults: list[str], progress: Progress
         for done, case in enumerate(first, start=1):
             loaded = read_case(dataset, case, lambda fault: faults.append(f"{fault.where}: {fault.found}"))
             if loaded is not None:
-                spacing_mm = loaded.image.geometry.spacing_mm
-                rows.append(SheetRow(case.name, loaded.image.array, loaded.label, spacing_mm, case.missing))
+                geometry = loaded.image.geometry
+                where = geometry.spacing_mm, slices_of(geometry)
+                rows.append(SheetRow(case.name, loaded.image.array, loaded.label, *where, case.missing))
             tell(case.name, done, len(first))
     if not rows:
         return None

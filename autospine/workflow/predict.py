@@ -9,13 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from autospine.data.dataset import read_images
 from autospine.data.dicom import dicom_files
 from autospine.data.files import read_json, write_json
 from autospine.data.geometry import Volume
 from autospine.data.inputs import find_inputs
+from autospine.data.slices import slices_of
 from autospine.data.volume import IMAGE_SUFFIXES, WRITTEN_AS, header_remarks, suffix_of, write_volume
 from autospine.errors import DataError, OutputError
 from autospine.planning.model import MODEL, WEIGHTS, ModelCard
@@ -54,7 +53,7 @@ class Prediction:
     seconds: tuple[float, ...]
     """Per case made now: reading, predicting and writing."""
     slices: tuple[int, ...]
-    """Per case made now: its slices across the coarsest axis."""
+    """Per case made now: its slices."""
     model: Path
 
 
@@ -135,7 +134,7 @@ def predict_paths(
             write_volume(outputs[name], segmentation)
         seconds.append(time.monotonic() - start)
         grid = segmentation.geometry
-        slices.append(grid.shape[int(np.argmax(grid.spacing_mm))])
+        slices.append(grid.shape[slices_of(grid)])
     if len(seconds) < len(cases):
         progress.note(f"{len(cases) - len(seconds)} case(s) had been predicted before (--overwrite makes them anew)")
     return Prediction(tuple(outputs[name] for name, _ in cases), tuple(seconds), tuple(slices), folder)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from autospine.data.slices import slice_axis
 from autospine.planning.cost import feature_map_elements, multiply_adds, stage_sizes
 from autospine.planning.parts import NetworkPlan
 from autospine.planning.rules import (
@@ -15,6 +16,7 @@ from autospine.planning.rules import (
     resampled_shape,
     size_adaptive_weights,
     size_ratio,
+    stated_axis,
     target_spacing,
 )
 
@@ -44,10 +46,16 @@ def test_a_thick_axis_stays_the_coarsest() -> None:
 
 
 def test_axes_go_coarsest_first_and_single_slices_before_all() -> None:
-    assert order_axes((1.0, 1.0, 4.0), (224, 224, 20)) == (2, 0, 1)
-    assert order_axes((1.0, 1.0, 1.0), (35, 51, 35)) == (0, 1, 2)
-    assert order_axes((0.5, 0.7, 0.6), (30, 51, 35)) == (1, 0, 2)
-    assert order_axes((1.0, 2.0, 2.0), (1, 51, 35)) == (0, 1, 2)
+    assert order_axes(slice_axis((224, 224, 20), (1.0, 1.0, 4.0))) == (2, 0, 1)
+    assert order_axes(slice_axis((35, 51, 35), (1.0, 1.0, 1.0))) == (0, 1, 2)
+    assert order_axes(slice_axis((30, 51, 35), (0.5, 0.7, 0.6))) == (1, 0, 2)
+    assert order_axes(slice_axis((1, 51, 35), (1.0, 2.0, 2.0))) == (0, 1, 2)
+
+
+def test_the_slice_axis_of_the_headers_that_most_cases_have() -> None:
+    assert stated_axis([2, 2, None]) == 2
+    assert stated_axis([2, 2, None, 1]) is None
+    assert stated_axis([None, None, 1]) is None
 
 
 def test_shapes_scale_with_spacing() -> None:

@@ -104,7 +104,7 @@ def test_each_moved_value_says_where_it_comes_from(source: Plan, lesions: Finger
     assert moved.reasons["2d.patch"].startswith("taken from the plan of lumbar-water; there: ")
     assert moved.reasons["2d.batch"].startswith("taken from the plan of lumbar-water")
     assert moved.reasons["2d.axis_order"] == (
-        "taken from the plan of lumbar-water; the coarsest axis of these data runs from right to left as well"
+        "taken from the plan of lumbar-water; the slices of these data run from right to left as well"
     )
     for key in RENEWED:
         assert not moved.reasons[f"2d.{key}"].startswith("taken"), key
@@ -142,7 +142,7 @@ def test_data_that_lie_another_way_are_refused(source: Plan, make_fingerprint) -
     axial = make_fingerprint([(20, 300, 300)] * 4, [(5.0, 0.6, 0.6)] * 4)
     with pytest.raises(PlanError) as caught:
         transfer_plan(source, axial, Recipe())
-    assert "the coarsest axis of these data runs from inferior to superior, that of the plan from right to left" in (
+    assert "the slices of these data run from inferior to superior, that of the plan from right to left" in (
         caught.value.found
     )
     assert "without --from" in caught.value.remedy

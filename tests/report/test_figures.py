@@ -11,7 +11,7 @@ import pytest
 from matplotlib.image import imread
 
 from autospine.errors import DataError
-from autospine.report.figures import _best_slice, _through_plane_axis, class_colour, plot_history, side_by_side
+from autospine.report.figures import _best_slice, class_colour, plot_history, side_by_side
 
 HEADER = "epoch,step,seconds,learning_rate,train_loss,validation_loss,dice_L5,dice_L4,dice_mean\n"
 
@@ -88,12 +88,6 @@ def test_the_slice_with_most_foreground_is_shown() -> None:
     assert [_best_slice([reference], reference.shape[axis], axis) for axis in range(3)] == [3, 0, 4]
     assert _best_slice([empty, reference], 4, 0) == 3
     assert _best_slice([empty], 4, 0) == 2
-
-
-def test_slices_are_taken_across_the_coarse_or_flat_axis() -> None:
-    assert _through_plane_axis((30, 30, 30), (1.0, 4.0, 2.0)) == 1
-    assert _through_plane_axis((30, 30, 30), (1.0, 1.0, 1.0)) == 2
-    assert _through_plane_axis((1, 30, 30), (1.0, 4.0, 2.0)) == 0
 
 
 def test_pictures_without_masks_labels_or_contrast(tmp_path: Path) -> None:
