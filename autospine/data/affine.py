@@ -91,6 +91,8 @@ def from_affine(
             axes[:, axis], held[axis] = np.cross(first, second), 1.0
     if len(shape) == 2:
         held[2] = 1.0
+    if min(held) <= 0:
+        raise unusable(path, f"its {said} makes voxels of {times(triple(held[::-1]))} mm (Z x Y x X)")
     stated = np.asarray(sizes_mm, np.float64)
     held = np.where(np.abs(stated - held) <= 1e-6 * held, stated, held)
     return usable_grid(

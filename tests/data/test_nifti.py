@@ -258,6 +258,8 @@ def test_headers_that_place_nothing(tmp_path: Path) -> None:
     ):
         with pytest.raises(DataError, match="no usable grid"):
             read_volume(stored(tmp_path / "a.nii", head))
+    with pytest.raises(DataError, match="its sform makes voxels of 0 x 1.5 x 0.7 mm"):
+        read_geometry(stored(tmp_path / "a.nii", header((0, 1), sform=flat)))
 
 
 def test_a_slice_whose_header_says_nothing_of_its_thickness(tmp_path: Path) -> None:
