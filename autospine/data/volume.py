@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autospine.data import dicom
+from autospine.data.disguises import disguised
 from autospine.data.files import atomic_path, read_json
 from autospine.data.geometry import Geometry, Volume, point, times
 from autospine.data.integrity import check_whole, non_finite
@@ -241,6 +242,6 @@ def _set_form_codes(path: Path, metadata: dict[str, str]) -> None:
 
 def _unreadable(path: Path, fault: Exception) -> DataError:
     """The error of a file that SimpleITK cannot read."""
-    return DataError(
+    return disguised(path) or DataError(
         str(path), f"cannot be read as an image ({reason(fault)})", "", "copy or export the file again, or convert it"
     )
