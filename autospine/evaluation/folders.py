@@ -84,7 +84,7 @@ def evaluate_folders(
             str(prediction_folder),
             f"{len(unique)} problem(s) against {reference_folder}:\n  " + "\n  ".join(unique),
             "for every reference one readable mask of the same name on the same grid",
-            "predict the missing cases again, on the images the references belong to",
+            "correct these files; predict missing cases again, on the images the references belong to",
         )
     return replace(scores, notes=masks.notes())
 

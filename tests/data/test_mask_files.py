@@ -16,7 +16,7 @@ from autospine.data.check import check_dataset
 from autospine.data.dataset import load_case, open_dataset
 from autospine.data.geometry import Geometry, Volume
 from autospine.data.mask_files import read_mask
-from autospine.data.structure import Label
+from autospine.data.structure import Label, Reading
 from autospine.data.volume import write_volume
 from autospine.errors import DataError
 from tests.data.slicer_files import write_slicer
@@ -212,6 +212,23 @@ def test_bids_masks_in_any_folder_of_derivatives(tmp_path: Path, home: str) -> N
     dataset = open_dataset(tmp_path)
     assert dataset.layout == "bids" and [case.name for case in dataset.cases] == ["sub-01", "sub-02"]
     np.testing.assert_array_equal(load_case(dataset, dataset.cases[1]).label, labels())
+
+
+@pytest.mark.parametrize("flat", [True, False])
+def test_the_masks_of_spineps(tmp_path: Path, flat: bool) -> None:
+    """Their names say which image they are of, though T1w and T2w lie on one grid."""
+    for name in ("sub-01", "sub-02"):
+        for shows in ("T1w", "T2w"):
+            home = tmp_path if flat else tmp_path / "rawdata" / name / "anat"
+            image(home, f"{name}_{shows}.nii.gz", len(shows + name))
+        home = tmp_path / "derivatives_seg" if flat else tmp_path / "derivatives_seg" / name / "anat"
+        for kind, held in (("spine", labels()), ("vert", labels() * 3)):
+            mask(home, f"{name}_mod-T2w_seg-{kind}_msk.nii.gz", held)
+    dataset = open_dataset(tmp_path, Reading(masks="seg-vert"))
+    assert dataset.layout == ("beside" if flat else "bids")
+    labelled = [case for case in dataset.cases if case.label is not None]
+    assert [path.name for case in labelled for path in case.files] == ["sub-01_T2w.nii.gz", "sub-02_T2w.nii.gz"]
+    assert dataset.labels == (Label("label_3", 3), Label("label_6", 6))
 
 
 def test_masks_in_two_folders_of_derivatives_have_to_be_chosen(tmp_path: Path) -> None:
