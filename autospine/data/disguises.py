@@ -6,6 +6,7 @@ first bytes tell them, where a reader of images only says that it does not under
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from autospine.errors import DataError
@@ -34,6 +35,10 @@ _OWN = {b"\x89PNG\r\n": (".png",), b"nrrd": (".nrrd", ".nhdr")}
 
 def disguised(path: Path) -> DataError | None:
     """The error of a file that is something else than the image it is called; None where nothing tells."""
+    if path.is_symlink() and not path.exists():
+        target = os.readlink(path)
+        remedy = _ANNEX if "/annex/objects/" in target else "bring back what it points to"
+        return DataError(str(path), f"no such file: a link to {target}, which is not there", "an image", remedy)
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD)

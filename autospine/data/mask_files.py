@@ -25,6 +25,8 @@ from autospine.data.volume import is_series, read_volume, stem
 from autospine.errors import DataError
 
 _SLICER = ".seg"
+BACKGROUND = "background"
+"""Of a structure that is none."""
 _LISTED = 12
 
 
@@ -91,11 +93,13 @@ def values_by_name(mask: Mask, values: dict[str, int], path: Path) -> npt.NDArra
     held = counted_values(mask.values)
     table = np.zeros(256, np.int64)
     called = {name: IGNORE if name.lower() == IGNORE else name for name, _ in mask.segments}
+    values = values | {name: 0 for name in called if name.lower() == BACKGROUND}
     strange = [name for name, number in mask.segments if number in held and called[name] not in values]
     if strange:
         found = f"structures called {', '.join(map(repr, strange[:8]))}"
         remedy = "name them alike in every mask, and in labels.json where there is one"
-        raise DataError(str(path), found, f"those called {', '.join(values)}", remedy)
+        known = ", ".join(name for name, value in values.items() if value)
+        raise DataError(str(path), found, f"those called {known}", remedy)
     for name, number in mask.segments:
         table[number] = values.get(called[name], 0)
     values_held: npt.NDArray[np.int64] = table[mask.values]
@@ -146,12 +150,13 @@ def labels_of_masks(masks: Sequence[Path], where: Path) -> Declared:
 def _shown(path: Path) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """The structures that a mask names, or else the labels above 0 in it."""
     if is_structures(path):
-        return tuple(structure_files(path)), ()
-    if is_series(path):
-        return tuple(name for name, _ in segment_names(path)), ()
-    segments = read_segments(path)
-    if segments:
-        return tuple(segment.name for segment in segments), ()
+        names = tuple(structure_files(path))
+    elif is_series(path):
+        names = tuple(name for name, _ in segment_names(path))
+    else:
+        names = tuple(segment.name for segment in read_segments(path))
+    if names:
+        return tuple(name for name in names if name.lower() != BACKGROUND), ()
     return (), tuple(value for value in counted_values(read_mask(path).values) if value)
 
 

@@ -128,7 +128,7 @@ def _open(path: Path) -> Any:
     """A reader that has read the header of a 2D or 3D real-valued image."""
     path = Path(path)
     if not path.is_file():
-        raise DataError(str(path), "no such file")
+        raise disguised(path) or DataError(str(path), "no such file")
     if not suffix_of(path):
         raise DataError(str(path), "not an image format that is read", ", ".join(IMAGE_SUFFIXES))
     reader = sitk().ImageFileReader()

@@ -12,7 +12,9 @@ from pathlib import Path
 
 from autospine.data.description import ORDER, SIDES, Declared, declared
 from autospine.data.files import read_json
+from autospine.data.layouts.masks import says_mask
 from autospine.data.mask_files import mask_stem
+from autospine.data.structures import is_structures
 from autospine.data.volume import IMAGE_SUFFIXES
 from autospine.errors import DataError
 from autospine.evaluation.mask_pairs import MaskPairs
@@ -31,7 +33,7 @@ def evaluate_folders(
 
     The references decide which cases there are; files are paired by name without suffix. Both arguments may be
     single files, which are then a pair whatever their names. Values are those on disk; masks that name their structures
-    (3D Slicer's) go by the names.
+    (3D Slicer's, or a folder per case with a folder of one file per structure) go by the names.
 
     Args:
         prediction_folder: folder of masks, or one mask.
@@ -58,7 +60,7 @@ def evaluate_folders(
         )
     predictions = _mask_files(prediction_folder)
     problems: list[str] = []
-    pairs: list[tuple[Path, Path]] = []
+    pairs: list[tuple[str, Path, Path]] = []
     both_files = prediction_folder.is_file() and reference_folder.is_file()
     for name, files in references.items():
         reference = files[0]
@@ -72,7 +74,7 @@ def evaluate_folders(
         elif len(chosen) > 1:
             problems.append(f"{name}: several predictions: {', '.join(file.name for file in chosen)}")
         else:
-            pairs.append((chosen[0], reference))
+            pairs.append((name, chosen[0], reference))
 
     found = _declared_labels(reference_folder, strict=labels is None)
     masks = MaskPairs(pairs, found, labels, problems, progress)
@@ -90,14 +92,24 @@ def evaluate_folders(
 
 
 def _mask_files(path: Path) -> dict[str, list[Path]]:
-    """Mask files by name without suffix, sorted; of the one file, if `path` is a file."""
+    """Mask files by name without suffix, sorted; of the one file, if `path` is a file.
+
+    Where there are none, folders of structures by the folder of their case (`s0001/segmentations/`).
+    """
     if not path.exists():
         raise DataError(str(path), "does not exist", "a folder of masks, or one mask", "check the path")
     files = [path] if path.is_file() else sorted(path.iterdir())
     named: dict[str, list[Path]] = {}
     for file in files:
-        if file.is_file() and not file.name.startswith(".") and file.name.lower().endswith(IMAGE_SUFFIXES):
+        # a link to nothing is a mask that cannot be read, not one fewer
+        there = file.is_file() or (file.is_symlink() and not file.exists())
+        if there and not file.name.startswith(".") and file.name.lower().endswith(IMAGE_SUFFIXES):
             named.setdefault(mask_stem(file), []).append(file)
+    cases = [] if named else [file for file in files if file.is_dir() and not file.name.startswith(".")]
+    for case in cases:
+        held = [folder for folder in sorted(case.iterdir()) if says_mask(folder.name) and is_structures(folder)]
+        if held:
+            named[case.name] = held
     return named
 
 

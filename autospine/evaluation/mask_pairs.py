@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from autospine.data.description import IGNORE, Declared
 from autospine.data.geometry import Geometry, same_grid
-from autospine.data.mask_files import Mask, mask_stem, read_mask, values_by_name
+from autospine.data.mask_files import BACKGROUND, Mask, read_mask, values_by_name
 from autospine.data.mask_values import counted_values
 from autospine.data.placing import covering, place
 from autospine.errors import DataError
@@ -30,7 +30,7 @@ class MaskPairs:
 
     def __init__(
         self,
-        pairs: Sequence[tuple[Path, Path]],
+        pairs: Sequence[tuple[str, Path, Path]],
         found: Declared | None,
         labels: Labels | None,
         problems: list[str],
@@ -39,7 +39,7 @@ class MaskPairs:
         """Find out what the values mean; where nothing says it, every reference is read for that.
 
         Args:
-            pairs: (prediction, reference).
+            pairs: (case, prediction, reference).
             found: what a description beside the references says.
             labels: what is to be scored; None: all that is declared, named or found.
             problems: where all that keeps a pair from being scored is added.
@@ -75,7 +75,7 @@ class MaskPairs:
 
     def read(self) -> Iterator[ScoredCase]:
         """Pairs that can be scored, one in memory at a time. After a first problem files are only checked."""
-        for done, (prediction_path, reference_path) in enumerate(self._pairs, start=1):
+        for done, (case, prediction_path, reference_path) in enumerate(self._pairs, start=1):
             reference = self._read(reference_path)
             prediction = self._read(prediction_path)
             if reference is None or prediction is None:
@@ -90,8 +90,8 @@ class MaskPairs:
             self._look("references", expected, reference_path)
             self._look("predictions", predicted, prediction_path)
             if not self._problems:
-                yield mask_stem(reference_path), predicted, expected, grid.spacing_mm
-            self._progress(mask_stem(reference_path), done, len(self._pairs))
+                yield case, predicted, expected, grid.spacing_mm
+            self._progress(case, done, len(self._pairs))
 
     def check(self) -> None:
         """Raise `DataError` where, after all were read, no score would mean anything."""
@@ -99,12 +99,12 @@ class MaskPairs:
             return
         said = self._said()
         if not self.labels:
-            where = str(self._pairs[0][1].parent)
+            where = str(self._pairs[0][2].parent)
             raise DataError(where, "no reference holds a label above 0", "references with what is to be found", "")
         if self._strange["predictions"] and not self._met:
             found = f"values in the predictions that are no class: {_told(self._strange['predictions'])}"
             remedy = "give the predictions the values of the references, or name both in labels.json beside these"
-            raise DataError(str(self._pairs[0][0].parent), found, said, remedy)
+            raise DataError(str(self._pairs[0][1].parent), found, said, remedy)
 
     def notes(self) -> tuple[str, ...]:
         """What was scored although it may not be meant so."""
@@ -122,12 +122,13 @@ class MaskPairs:
         """What the references name, else `label_<value>` for every value above 0 in them."""
         names: dict[str, Path] = {}
         values: dict[int, Path] = {}
-        for _, path in self._pairs:
+        for _, _, path in self._pairs:
             mask = self._read(path, note=False)
             if mask is None:
                 continue
             for name, _ in mask.segments:
-                names.setdefault(name, path)
+                if name.lower() != BACKGROUND:
+                    names.setdefault(name, path)
             for value in counted_values(mask.values).keys() - {0} if not mask.segments else ():
                 values.setdefault(value, path)
         if names and values:
@@ -144,7 +145,7 @@ class MaskPairs:
     def _read(self, path: Path, *, note: bool = True) -> Mask | None:
         """The mask, or None and a line in the problems."""
         try:
-            mask = read_mask(path)
+            mask = read_mask(path, wanted=self._values or None)
         except DataError as fault:
             self._problems.append(f"{fault.where}: {fault.found}")
             return None

@@ -94,6 +94,17 @@ def test_a_segment_called_ignore_is_what_is_not_annotated(tmp_path: Path) -> Non
     np.testing.assert_array_equal(load_case(dataset, dataset.cases[0]).label, np.array([0, 1, 255])[drawn()])
 
 
+def test_a_segment_called_background_is_none(tmp_path: Path) -> None:
+    labels = drawn() + 1
+    write_slicer(
+        tmp_path / "a.seg.nrrd", labels[None], GRID, [("Background", 0, 1), ("L5", 0, 2), ('L4 "[b]" = ü', 0, 3)]
+    )
+    write_volume(tmp_path / "a.nrrd", IMAGE)
+    dataset = open_dataset(tmp_path)
+    assert dataset.labels == (Label("L5", 1), Label('L4 "[b]" = ü', 2))
+    np.testing.assert_array_equal(load_case(dataset, dataset.cases[0]).label, drawn())
+
+
 @pytest.mark.parametrize(
     ("low", "shape"),
     [((1, 1, 2), (2, 2, 3)), ((-1, -2, -1), (4, 6, 7)), ((0, 0, 0), (3, 4, 5)), ((1, 1, 3), (2, 2, 2))],

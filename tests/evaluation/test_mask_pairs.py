@@ -136,6 +136,31 @@ def test_values_against_names_need_a_description(tmp_path: Path) -> None:
         evaluate_folders(tmp_path / "pred", tmp_path / "ref")
 
 
+def test_folders_of_structures_are_scored_by_case(tmp_path: Path) -> None:
+    for case in ("s0001", "s0002"):
+        home = tmp_path / "data" / case
+        write(home / "mri.nii.gz", drawn())
+        for value, name in enumerate(("sacrum", "vertebrae_L5", "liver"), 1):
+            write(home / "segmentations" / f"{name}.nii.gz", (drawn() == value).astype(np.uint8))
+        write(tmp_path / "pred" / f"{case}.nii.gz", drawn() * 3)
+    with pytest.raises(DataError, match=r"labels\.json beside the references"):
+        evaluate_folders(tmp_path / "pred", tmp_path / "data")
+    (tmp_path / "data" / "labels.json").write_text('{"sacrum": 3, "vertebrae_L5": 6}')
+    scores = evaluate_folders(tmp_path / "pred", tmp_path / "data")
+    assert [case.case for case in scores.cases] == ["s0001", "s0002"]
+    assert scores.classes == ("sacrum", "vertebrae_L5") and scores.mean() == 1.0 and scores.notes == ()
+    assert evaluate_folders(tmp_path / "data", tmp_path / "data").mean() == 1.0
+
+
+def test_a_link_to_nothing_is_no_case_fewer(tmp_path: Path) -> None:
+    write(tmp_path / "ref" / "a.nii.gz", drawn())
+    (tmp_path / "ref" / "b.nii.gz").symlink_to(tmp_path / ".git" / "annex" / "objects" / "b.nii.gz")
+    for name in "ab":
+        write(tmp_path / "pred" / f"{name}.nii.gz", drawn())
+    with pytest.raises(DataError, match=r"ref/b\.nii\.gz: no such file: a link to .*annex/objects/b\.nii\.gz"):
+        evaluate_folders(tmp_path / "pred", tmp_path / "ref")
+
+
 def test_a_cropped_reference_outside_of_its_prediction_is_refused(tmp_path: Path) -> None:
     slicer(tmp_path / "ref" / "a.seg.nrrd", ("L5", "L4"), (1, 2), low=1)
     (tmp_path / "labels.json").write_text(json.dumps({"L5": 1, "L4": 2}))
