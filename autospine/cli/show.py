@@ -333,6 +333,8 @@ def show_scores(content: Mapping[str, Any]) -> None:
     if "lesions" in content:
         console.print(_lesions(content["lesions"]))
     console.print(escape(str(content.get("rule", ""))), style="dim")
+    for note in content.get("notes", ()):
+        console.print(f"warning: {escape(str(note))}", style="yellow")
 
 
 def _lesions(counts: Mapping[str, Any]) -> Table:

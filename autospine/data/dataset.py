@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from autospine.data.description import Declared, counted
+from autospine.data.description import IGNORE
 from autospine.data.geometry import (
     Geometry,
     Volume,
@@ -29,9 +29,11 @@ from autospine.data.geometry import (
 from autospine.data.integrity import non_finite
 from autospine.data.layouts import find_layout
 from autospine.data.layouts.naming import channels_text, subjects_of
-from autospine.data.segmentation import read_segmentation, segment_names
+from autospine.data.mask_files import labels_of_masks, mask_volume, read_mask, values_by_name
+from autospine.data.mask_values import counted_values
+from autospine.data.placing import place
 from autospine.data.structure import IGNORED, Case, Dataset, Label, LoadedCase, Reading, dataset_name
-from autospine.data.volume import is_series, read_volume
+from autospine.data.volume import read_volume
 from autospine.errors import DataError
 
 
@@ -77,7 +79,7 @@ def open_dataset(root: Path, reading: Reading = Reading(), *, labelled: bool = T
     named = contents.labels
     if named is None:
         masks = [case.label for case in cases if case.label is not None and labelled]
-        named = Declared(_classes_of_masks(masks, root))
+        named = labels_of_masks(masks, root)
     return Dataset(
         name=dataset_name(root),
         root=root,
@@ -206,29 +208,30 @@ def read_images(images: Sequence[Path | None], report: Callable[[DataError], Non
     return Volume(np.concatenate([blank if one is None else one for one in channels]), grid, metadata)
 
 
-def _read_mask(grid: Geometry | None, reference: Path, path: Path, dataset: Dataset) -> npt.NDArray[Any]:
-    """Values of a mask (1, Z, Y, X) with the axes of `grid`, the grid of file `reference`.
+def _read_mask(grid: Geometry | None, reference: Path, path: Path, dataset: Dataset) -> npt.NDArray[np.integer[Any]]:
+    """Values of a mask (Z, Y, X) with the axes of `grid`, the grid of file `reference`.
 
-    Segments of a DICOM-SEG object become the values of the classes with their names.
+    Structures that the mask names become the values of the classes with their names.
     """
-    if not is_series(path):
-        return _read_onto(grid, reference, path).array
-    if grid is None:
-        raise DataError(str(path), "no image to lay this segmentation on", "an image that can be read")
-    held = read_segmentation(path, grid)
-    values = {label.name: label.value for label in dataset.labels}
-    table = np.zeros(256, np.int64)
-    for name, number in segment_names(path):
-        if name not in values:
-            raise DataError(str(path), f"a segment {name!r}", f"segments called {', '.join(values)}")
-        table[number] = values[name]
-    return table[held][None]
+    classes = {label.name: label.value for label in dataset.labels}
+    classes |= {} if dataset.ignore is None else {IGNORE: dataset.ignore}
+    mask = read_mask(path, grid, classes)
+    if grid is not None and mask.cropped:
+        mask = replace(mask, values=place(mask.values, mask.geometry, grid, path, reference.name), geometry=grid)
+    elif grid is not None:
+        mask = replace(mask, values=_onto(mask_volume(mask), grid, reference, path).array[0], geometry=grid)
+    return values_by_name(mask, classes, path)
 
 
 def _read_onto(grid: Geometry | None, reference: Path, path: Path) -> Volume:
     """The volume of `path` with its axes as in `grid`, the grid of file `reference`; `DataError` on another grid."""
     volume = read_volume(path)
-    if grid is None or same_grid(volume.geometry, grid) is None:
+    return volume if grid is None else _onto(volume, grid, reference, path)
+
+
+def _onto(volume: Volume, grid: Geometry, reference: Path, path: Path) -> Volume:
+    """As `_read_onto`, of a volume that was read from `path`."""
+    if same_grid(volume.geometry, grid) is None:
         return volume
     own, wanted = canonical_orientation(volume.geometry), canonical_orientation(grid)
     differs = same_grid(orient_geometry(volume.geometry, own), orient_geometry(grid, wanted))
@@ -251,24 +254,9 @@ def _as_float32(array: npt.NDArray[Any], path: Path) -> npt.NDArray[np.float32]:
     return image
 
 
-def _class_indices(mask: npt.NDArray[Any], dataset: Dataset, path: Path) -> npt.NDArray[np.uint8]:
-    """Class indices (Z, Y, X) of a mask (1, Z, Y, X); `DataError` where it holds what the dataset does not declare."""
-    if len(mask) != 1:
-        raise DataError(str(path), f"{len(mask)} values per voxel", "one label per voxel", "save the mask as labels")
-    values = mask[0]
-    if not np.issubdtype(values.dtype, np.integer):
-        whole = np.rint(values).astype(np.int64)
-        wrong = int((whole != values).sum())
-        if wrong:
-            raise DataError(str(path), f"{wrong} voxels without a whole number", "one label per voxel", "save labels")
-        values = whole
-    low, high = int(values.min()), int(values.max())
-    counts = dict[int, int]()
-    if high - low < 1 << 16:  # counting is much faster than the sort of np.unique
-        binned = np.bincount((values.astype(np.int64) - low).ravel())
-        counts = {int(index) + low: int(binned[index]) for index in np.flatnonzero(binned)}
-    else:
-        counts = dict(zip(*(part.tolist() for part in np.unique(values, return_counts=True)), strict=True))
+def _class_indices(values: npt.NDArray[np.integer[Any]], dataset: Dataset, path: Path) -> npt.NDArray[np.uint8]:
+    """Class indices of a mask's values (Z, Y, X); `DataError` where it holds what the dataset does not declare."""
+    counts = counted_values(values)
     declared = {0, dataset.ignore, *(label.value for label in dataset.labels)}
     undeclared = {value: counts[value] for value in counts.keys() - declared}
     if undeclared:
@@ -286,26 +274,3 @@ def _class_indices(mask: npt.NDArray[Any], dataset: Dataset, path: Path) -> npt.
     if dataset.ignore in counts:
         indices[values == dataset.ignore] = IGNORED
     return indices
-
-
-def _classes_of_masks(masks: Sequence[Path], where: Path) -> tuple[tuple[str, int], ...]:
-    """The classes that occur in the masks, `label_<value>`, or those that DICOM-SEG objects name.
-
-    Masks that cannot be read are left to the check; without masks there are no classes.
-    """
-    if not masks:
-        return ()
-    values: set[float] = set()
-    named: dict[str, int] = {}
-    for path in masks:
-        try:
-            if is_series(path):
-                for name, _ in segment_names(path):
-                    named.setdefault(name, len(named) + 1)
-            else:
-                values.update(float(value) for value in np.unique(read_volume(path).array))
-        except DataError:
-            continue
-    whole = sorted(int(value) for value in values if np.isfinite(value) and value == int(value) and value > 0)
-    named = named or {f"label_{value}": value for value in whole}
-    return counted(tuple(sorted(named.items(), key=lambda item: item[1])), where)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from autospine.data.affine import from_affine, split_shape, to_affine
 from autospine.data.geometry import Geometry
-from autospine.data.integrity import check_claim, read_exactly, refuse_pointer, unpacked, unreadable, voxels_of
+from autospine.data.integrity import check_claim, read_exactly, unpacked, unreadable, voxels_of
 from autospine.data.itk import nibabel
 from autospine.errors import DataError, OutputError
 
@@ -31,7 +31,7 @@ def read_header(path: Path) -> tuple[Geometry, int]:
     """The grid and the channels, from the header alone; raises as `read` does."""
     if path.suffix.lower() in MGH:
         with path.open("rb") as file:
-            return _grid(path, *_mgh_header(path, unpacked(path, file)))
+            return _grid(path, *_mgh_header(path, unpacked(file)))
     image = _load(path)
     return _grid(path, image.header, image.affine)
 
@@ -45,7 +45,7 @@ def read(path: Path) -> tuple[npt.NDArray[Any], Geometry]:
     """
     if path.suffix.lower() in MGH:
         with path.open("rb") as file:
-            stream = unpacked(path, file)
+            stream = unpacked(file)
             header, affine = _mgh_header(path, stream)
             geometry, channels = _grid(path, header, affine)
             kind = header.get_data_dtype()
@@ -99,8 +99,6 @@ def _mgh_header(path: Path, stream: Any) -> tuple[Any, npt.NDArray[np.float64]]:
 
 def _load(path: Path) -> Any:
     """The image of two files as nibabel opens it, its voxels not yet read."""
-    with path.open("rb") as file:
-        refuse_pointer(path, file.read(64))
     voxels_of(path, path.with_suffix(".img").name)
     try:
         return nibabel().load(path)

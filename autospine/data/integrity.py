@@ -99,16 +99,6 @@ def check_claim(path: Path, claimed: int) -> None:
         raise cut_off(path, held, claimed)
 
 
-def refuse_pointer(path: Path, start: bytes) -> None:
-    """Raise a `DataError` where a file that starts so stands for one that was not fetched."""
-    if start.startswith(b"version https://git-lfs"):
-        found = "a Git LFS pointer, which stands for the file that was not fetched"
-        raise DataError(str(path), found, "the image itself", "fetch it with `git lfs pull`")
-    if re.match(rb"(\.\./)*\.?/?\.git/annex/objects/|/annex/objects/", start):
-        found = "a git-annex pointer, which stands for the file that was not fetched"
-        raise DataError(str(path), found, "the image itself", "fetch it with `git annex get` or `datalad get`")
-
-
 def _check_meta(path: Path, holder: Path | None, file: IO[bytes], values: int) -> None:
     """Compare the voxels of a MetaImage, in `holder` or behind its header, with that.
 
@@ -148,19 +138,11 @@ def _check_stream(path: Path, file: IO[bytes], header: bytes, start: int, values
         raise cut_off(path, held, claimed)
 
 
-def unpacked(path: Path, file: IO[bytes]) -> IO[bytes]:
-    """The file, or what is packed in it; a packed one has to say so in its name, by which other readers go."""
-    start = file.read(64)
+def unpacked(file: IO[bytes]) -> IO[bytes]:
+    """The file, or what is packed in it."""
+    packed = file.read(2) == b"\x1f\x8b"
     file.seek(0)
-    refuse_pointer(path, start)
-    if start[:2] != b"\x1f\x8b":
-        return file
-    if path.suffix.lower() not in (".gz", ".mgz"):
-        named = path.name + ".gz" if path.suffix.lower() == ".nii" else f"{path.stem}.mgz"
-        raise DataError(
-            str(path), "packed with gzip, which its name does not say", f"a name such as {named}", "rename it"
-        )
-    return cast(IO[bytes], gzip.GzipFile(fileobj=file))
+    return cast(IO[bytes], gzip.GzipFile(fileobj=file)) if packed else file
 
 
 def read_exactly(path: Path, stream: IO[bytes], start: int, size: int) -> bytearray:

@@ -53,7 +53,7 @@ class Header:
 def read_header(path: Path) -> Header:
     """The header alone; raises as `read` does."""
     with path.open("rb") as file:
-        return _header(path, unpacked(path, file))
+        return _header(path, unpacked(file))
 
 
 def read(path: Path) -> tuple[npt.NDArray[Any], Geometry]:
@@ -66,7 +66,7 @@ def read(path: Path) -> tuple[npt.NDArray[Any], Geometry]:
         OSError: the file cannot be read.
     """
     with path.open("rb") as file:
-        stream = unpacked(path, file)
+        stream = unpacked(file)
         header = _header(path, stream)
         stored = read_exactly(path, stream, header.start, header.size)
     return _as_channels(path, np.frombuffer(stored, header.kind), header), header.geometry

@@ -16,9 +16,10 @@ import numpy.typing as npt
 
 from autospine.data import dicom, freesurfer, nifti
 from autospine.data.affine import ROUNDING_DEGREES, usable_grid
+from autospine.data.disguises import disguised
 from autospine.data.files import atomic_path, read_json
 from autospine.data.geometry import Geometry, Volume, times
-from autospine.data.integrity import check_whole, detached_voxels, non_finite, refuse_pointer
+from autospine.data.integrity import check_whole, detached_voxels, non_finite
 from autospine.data.itk import reason, sitk
 from autospine.errors import DataError, OutputError
 
@@ -178,12 +179,14 @@ def _write_by_itk(path: Path, temporary: Path, array: npt.NDArray[Any], volume: 
 
 
 def _known_suffix(path: Path) -> str:
-    """The suffix of a file that is there and is an image by its name."""
+    """The suffix of a file that is there, is an image by its name and does not look like anything else."""
     if not path.is_file():
-        raise DataError(str(path), "no such file")
+        raise disguised(path) or DataError(str(path), "no such file")
     suffix = suffix_of(path)
     if not suffix:
         raise DataError(str(path), "not an image format that is read", ", ".join(IMAGE_SUFFIXES))
+    if (fault := disguised(path)) is not None:
+        raise fault
     return suffix
 
 
@@ -197,8 +200,6 @@ def _finite(path: Path, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 def _open(path: Path) -> Any:
     """A reader that has read the header of a 2D or 3D real-valued image."""
     try:
-        with path.open("rb") as file:
-            refuse_pointer(path, file.read(64))
         detached_voxels(path)  # before ITK opens what a header names
     except OSError as fault:
         raise DataError(str(path), f"cannot be read ({fault.strerror or fault})") from fault

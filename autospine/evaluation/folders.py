@@ -1,21 +1,24 @@
 """Scores of two folders of mask files, or of two files.
 
-The references decide which cases there are. Everything that keeps a pair from being scored is listed at once.
+The references decide which cases there are. Everything that keeps a pair from being scored is listed at once; what is
+scored although it may not be meant so is noted with the scores.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
-from autospine.data.description import ORDER, SIDES, declared
+from autospine.data.description import ORDER, SIDES, Declared, declared
 from autospine.data.files import read_json
-from autospine.data.geometry import Volume, same_grid
-from autospine.data.volume import IMAGE_SUFFIXES, read_volume, stem
+from autospine.data.layouts.masks import says_mask
+from autospine.data.mask_files import mask_stem
+from autospine.data.structures import is_structures
+from autospine.data.volume import IMAGE_SUFFIXES
 from autospine.errors import DataError
-from autospine.evaluation.score import Labels, ScoredCase, Scores, score_cases
+from autospine.evaluation.mask_pairs import MaskPairs
+from autospine.evaluation.score import Labels, Scores, score_cases
 
 
 def evaluate_folders(
@@ -29,19 +32,23 @@ def evaluate_folders(
     """Scores of predicted mask files against reference mask files.
 
     The references decide which cases there are; files are paired by name without suffix. Both arguments may be
-    single files, which are then a pair whatever their names. Values are those on disk.
+    single files, which are then a pair whatever their names. Values are those on disk; masks that name their structures
+    (3D Slicer's, or a folder per case with a folder of one file per structure) go by the names.
 
     Args:
         prediction_folder: folder of masks, or one mask.
         reference_folder: folder of masks, or one mask.
         labels: (name, value on disk) of each class; None: those of a dataset.json (or labels.json)
-            in or beside the reference folder, else every value above 0 in the references, called `label_<value>`.
+            in or beside the reference folder, else what the references name, else every value above 0 in them,
+            called `label_<value>`.
             Voxels of a label that is called `ignore` there count for nothing.
         lesions: count the connected components of each class as lesions, too.
         progress: called with a case, the cases done and their total.
 
     Raises:
-        DataError: lists every missing prediction, unreadable file and pair on different grids.
+        DataError: lists every missing prediction, unreadable file, file with values that are no labels and pair on
+            different grids; or there is nothing to score: no class in the references, or none of them in any
+            prediction, while these hold other values.
     """
     references = _mask_files(reference_folder)
     if not references:
@@ -53,7 +60,7 @@ def evaluate_folders(
         )
     predictions = _mask_files(prediction_folder)
     problems: list[str] = []
-    pairs: list[tuple[Path, Path]] = []
+    pairs: list[tuple[str, Path, Path]] = []
     both_files = prediction_folder.is_file() and reference_folder.is_file()
     for name, files in references.items():
         reference = files[0]
@@ -67,67 +74,47 @@ def evaluate_folders(
         elif len(chosen) > 1:
             problems.append(f"{name}: several predictions: {', '.join(file.name for file in chosen)}")
         else:
-            pairs.append((chosen[0], reference))
+            pairs.append((name, chosen[0], reference))
 
-    known, ignored = _declared_labels(reference_folder, strict=labels is None)
-    if labels is None:
-        labels = known or _found_labels([reference for _, reference in pairs], problems)
-    scores = score_cases(_read_pairs(pairs, problems, progress), labels, ignored, lesions=lesions)
+    found = _declared_labels(reference_folder, strict=labels is None)
+    masks = MaskPairs(pairs, found, labels, problems, progress)
+    scores = score_cases(masks.read(), masks.labels, masks.ignored, lesions=lesions)
+    masks.check()
     if problems:
         unique = list(dict.fromkeys(problems))
         raise DataError(
             str(prediction_folder),
             f"{len(unique)} problem(s) against {reference_folder}:\n  " + "\n  ".join(unique),
             "for every reference one readable mask of the same name on the same grid",
-            "predict the missing cases again, on the images the references belong to",
+            "correct these files; predict missing cases again, on the images the references belong to",
         )
-    return scores
-
-
-def _read_pairs(
-    pairs: list[tuple[Path, Path]], problems: list[str], progress: Callable[[str, int, int], None]
-) -> Iterator[ScoredCase]:
-    """Pairs that can be scored; the others add to `problems`. After a first problem files are only checked."""
-    for done, (prediction_path, reference_path) in enumerate(pairs, start=1):
-        reference = _read_mask(reference_path, problems)
-        prediction = _read_mask(prediction_path, problems)
-        if reference is None or prediction is None:
-            continue
-        difference = same_grid(reference.geometry, prediction.geometry)
-        if difference is not None:
-            problems.append(f"{prediction_path}: not on the grid of {reference_path}: {difference}")
-        if not problems:
-            yield stem(reference_path), prediction.array[0], reference.array[0], reference.geometry.spacing_mm
-        progress(stem(reference_path), done, len(pairs))
-
-
-def _read_mask(path: Path, problems: list[str]) -> Volume | None:
-    """The mask, or None and a line in `problems`."""
-    try:
-        volume = read_volume(path)
-    except DataError as error:
-        problems.append(f"{error.where}: {error.found}")
-        return None
-    if volume.array.shape[0] != 1:
-        problems.append(f"{path}: {volume.array.shape[0]} values per voxel, a mask has one")
-        return None
-    return volume
+    return replace(scores, notes=masks.notes())
 
 
 def _mask_files(path: Path) -> dict[str, list[Path]]:
-    """Mask files by name without suffix, sorted; of the one file, if `path` is a file."""
+    """Mask files by name without suffix, sorted; of the one file, if `path` is a file.
+
+    Where there are none, folders of structures by the folder of their case (`s0001/segmentations/`).
+    """
     if not path.exists():
         raise DataError(str(path), "does not exist", "a folder of masks, or one mask", "check the path")
     files = [path] if path.is_file() else sorted(path.iterdir())
     named: dict[str, list[Path]] = {}
     for file in files:
-        if file.is_file() and not file.name.startswith(".") and file.name.lower().endswith(IMAGE_SUFFIXES):
-            named.setdefault(stem(file), []).append(file)
+        # a link to nothing is a mask that cannot be read, not one fewer
+        there = file.is_file() or (file.is_symlink() and not file.exists())
+        if there and not file.name.startswith(".") and file.name.lower().endswith(IMAGE_SUFFIXES):
+            named.setdefault(mask_stem(file), []).append(file)
+    cases = [] if named else [file for file in files if file.is_dir() and not file.name.startswith(".")]
+    for case in cases:
+        held = [folder for folder in sorted(case.iterdir()) if says_mask(folder.name) and is_structures(folder)]
+        if held:
+            named[case.name] = held
     return named
 
 
-def _declared_labels(reference: Path, *, strict: bool) -> tuple[Labels | None, int | None]:
-    """Labels that a dataset.json or labels.json in or beside the reference folder names, and the value to ignore.
+def _declared_labels(reference: Path, *, strict: bool) -> Declared | None:
+    """Labels that a dataset.json or labels.json in or beside the reference folder names.
 
     Both directions are read: {"L1": 5} and the older {"5": "L1"}; of regions, all their values.
     """
@@ -152,15 +139,5 @@ def _declared_labels(reference: Path, *, strict: bool) -> tuple[Labels | None, i
             if strict and (lists or order is not None):  # these are regions, wrongly declared
                 raise
             continue  # whatever it describes, it is not these masks
-        return tuple((region.name, region.values) for region in known.regions) or known.classes, known.ignore
-    return None, None
-
-
-def _found_labels(references: list[Path], problems: list[str]) -> Labels:
-    """`label_<value>` for every value above 0 in the references."""
-    values: set[int] = set()
-    for path in references:
-        volume = _read_mask(path, problems)
-        if volume is not None:
-            values.update(int(value) for value in np.unique(volume.array) if value > 0)
-    return tuple((f"label_{value}", value) for value in sorted(values))
+        return known
+    return None

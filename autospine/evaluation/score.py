@@ -42,6 +42,8 @@ class Scores:
     """Names of the classes."""
     cases: tuple[CaseScores, ...]
     """In the order they were scored."""
+    notes: tuple[str, ...] = ()
+    """What was scored although it may not be meant so."""
 
     def class_mean(self, name: str, metric: str = "dice") -> float:
         """Mean of `metric` for class `name` over the cases that have it; NaN if none has."""
@@ -60,7 +62,7 @@ class Scores:
         return _mean(float(getattr(metrics, metric)) for metrics in case.metrics)
 
     def to_json(self) -> dict[str, Any]:
-        """The content of metrics.json: rule, mean, classes, cases, and lesions where counted; NaN becomes None."""
+        """The content of metrics.json: rule, mean, classes, cases, lesions where counted, notes; NaN becomes None."""
         content: dict[str, Any] = {
             "rule": EMPTY_RULE,
             "mean": {metric: _json_number(self.mean(metric)) for metric in METRICS},
@@ -78,6 +80,8 @@ class Scores:
                 for case in self.cases
             ],
         }
+        if self.notes:
+            content["notes"] = list(self.notes)
         if any(case.lesions for case in self.cases):
             content["lesions"] = {
                 name: pooled([case.lesions[index] for case in self.cases]).to_json()

@@ -24,6 +24,8 @@ from scipy import ndimage
 from autospine.data.box import nonzero_box
 from autospine.data.check import absent_channels, image_digest, inspect_case
 from autospine.data.findings import Finding
+from autospine.data.geometry import Geometry
+from autospine.data.slices import slice_axis
 from autospine.data.structure import Case, Dataset, in_a_class
 from autospine.errors import DataError
 from autospine.planning.convert import REPLAN, from_table, to_table
@@ -63,7 +65,8 @@ class CaseFingerprint:
     missing: tuple[int, ...] = ()
     """Channels, from 0, that the case lacks."""
     slice_axis: int | None = None
-    """Canonical axis along which the header says that slices were acquired; None where it does not."""
+    """Canonical axis along which the header says that slices were acquired; None where it does not, or where their
+    spacing says it: then the case is the same whichever format it lies in."""
 
     def is_of(self, image: npt.NDArray[Any], label: npt.NDArray[Any], missing: tuple[int, ...]) -> bool:
         """Whether it was made from this image (C, Z, Y, X) and, by its voxels of each class, this label (Z, Y, X).
@@ -207,7 +210,7 @@ def _measure(dataset: Dataset, case: Case, *, count: int) -> _Measured:
         loaded.image.geometry.spacing_mm,
         len(dataset.labels),
         case.missing,
-        loaded.image.geometry.slice_axis,
+        _stated_axis(loaded.image.geometry),
     )
     # Seeded by the case's name, so that adding a case changes no other case's draw.
     generator = np.random.default_rng(zlib.crc32(case.name.encode()))
@@ -217,6 +220,12 @@ def _measure(dataset: Dataset, case: Case, *, count: int) -> _Measured:
     drawn = generator.choice(foreground, count, replace=True)
     samples = image.reshape(image.shape[0], -1)[:, drawn].astype(np.float32)
     return _Measured(findings, fingerprint, samples)
+
+
+def _stated_axis(geometry: Geometry) -> int | None:
+    """The slice axis of a canonical image where its header decides it."""
+    across = slice_axis(geometry.shape, geometry.spacing_mm, geometry.slice_axis)
+    return across.axis if across.why == "header" else None
 
 
 def measure_case(

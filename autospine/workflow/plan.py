@@ -261,9 +261,12 @@ def _asked(request: PlanRequest, recipe: Recipe, source: Plan | None, dataset: D
     files = hashlib.sha256()
     for case in dataset.cases:
         for path in (*case.images, case.label):
-            state = path.stat() if path is not None and path.exists() else None
-            stamp = state and (state.st_size, state.st_mtime_ns)
-            files.update(repr((case.name, case.subject, path and path.name, stamp)).encode())
+            # a mask that is a folder of structures changes with any of them
+            inside = sorted(path.iterdir()) if path is not None and path == case.label and path.is_dir() else []
+            for file in (path, *inside):
+                state = file.stat() if file is not None and file.exists() else None
+                stamp = state and (state.st_size, state.st_mtime_ns)
+                files.update(repr((case.name, case.subject, file and file.name, stamp)).encode())
     choices = hashlib.sha256(repr(recipe).encode()).hexdigest()
     moved = None if source is None else hashlib.sha256(plan_to_toml(source).encode()).hexdigest()
     known = {"recipe": recipe.name, "recipe_choices": choices, "source": moved, "files": files.hexdigest()}

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from autospine.data import dataset as dataset_module
+from autospine.data import mask_files
 from autospine.data.check import check_dataset
 from autospine.data.dataset import open_dataset
 from autospine.data.findings import Finding
@@ -180,6 +181,7 @@ def test_checking_and_planning_read_every_image_once_each(root: Path, monkeypatc
         return read_volume(path)
 
     monkeypatch.setattr(dataset_module, "read_volume", count)
+    monkeypatch.setattr(mask_files, "read_volume", count)
     check_dataset(open_dataset(root))
     assert len(read) == len(set(read)) == 2 * len(NAMES)
     read.clear()

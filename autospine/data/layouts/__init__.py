@@ -34,10 +34,15 @@ LAYOUTS = (
     Layout("manifest", "a CSV or TSV table, or a folder with manifest.csv", manifest.evidence, manifest.read, True),
     Layout("nnunet", "dataset.json, imagesTr/, labelsTr/ (nnU-Net raw)", nnunet.evidence, nnunet.read, True),
     Layout("decathlon", 'dataset.json with "training" (4D images)', decathlon.evidence, decathlon.read, True),
-    Layout("bids", "sub-*/anat/ with masks under derivatives/ (BIDS)", bids.evidence, bids.read),
+    Layout("bids", "sub-*/anat/ with masks under derivatives*/ (BIDS)", bids.evidence, bids.read),
     Layout("folders", "images/ and labels/ with files of the same names", folders.evidence, folders.read),
     Layout("beside", "masks beside their images (case.nii.gz, case_seg.nii.gz)", beside.evidence, beside.read),
-    Layout("cases", "a folder per case with its images and its mask", cases.evidence, cases.read),
+    Layout(
+        "cases",
+        "a folder per case with its images and its mask, or with segmentations/ of a file per structure",
+        cases.evidence,
+        cases.read,
+    ),
     Layout("dicom", "a folder of DICOM series per case, with its mask", dicom_tree.evidence, dicom_tree.read),
 )
 

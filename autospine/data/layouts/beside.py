@@ -1,9 +1,13 @@
-"""Images and masks in one folder: `case.nii.gz` beside `case_seg.nii.gz`, `case-label.nrrd`, `case.seg.nrrd`."""
+"""Images and masks in one folder: `case.nii.gz` beside `case_seg.nii.gz`, `case-label.nrrd`, `case.seg.nrrd`.
+
+The masks may lie in a folder `derivatives...` of it, where SPINEPS puts those of single images (`derivatives_seg/`).
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from autospine.data.layouts.bids import DERIVATIVES
 from autospine.data.layouts.contents import Contents, described_beside
 from autospine.data.layouts.masks import Images, beginnings, is_mask_name, pair_masks
 from autospine.data.layouts.naming import default_channels, expected_files, group_files, image_files, unread_files
@@ -41,7 +45,9 @@ def read(root: Path, reading: Reading) -> Contents:
 
 def _apart(root: Path) -> tuple[dict[str, Path], list[Path]]:
     """Masks by name, and images. `seg_scan` is a mask where there is a `scan`."""
-    files = {stem(path): path for path in image_files(root, None)}
+    homes = sorted(folder for folder in root.glob(f"{DERIVATIVES}*") if folder.is_dir())
+    derived = [path for home in homes for path in image_files(home, None) if is_mask_name(stem(path))]
+    files = {stem(path): path for path in (*derived, *image_files(root, None))}
     others = Images([name for name in files if not is_mask_name(name)])
     masks = {name: path for name, path in files.items() if is_mask_name(name) or others.led(name) is not None}
     return masks, [path for name, path in files.items() if name not in masks]

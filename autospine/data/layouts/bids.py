@@ -1,5 +1,7 @@
 """BIDS: images under `[rawdata/]sub-*/[ses-*/]anat/`, masks under `derivatives/<name>/` in folders of the same names.
 
+Any folder whose name begins so holds derivatives (`derivatives_seg/`), each with masks of its own kinds.
+
 A session (or a run in it) is a case. A mask that bears the name of an image (`sub-01_T2w_label-SC_seg`) segments that
 image alone; one that names none (`sub-01_dseg`) segments all that lie on its grid.
 """
@@ -163,14 +165,16 @@ def _channels(
 def _masks(root: Path, images: list[_Image], beside: list[Path], allow_missing: bool) -> Iterator[_Mask]:
     """Masks under derivatives, and those beside the images, with what they segment."""
     sources = [("", path) for path in beside]
-    home = root / DERIVATIVES
-    # derivatives/<pipeline>/sub-*, or derivatives/sub-* itself
-    pipelines = sorted(folder for folder in home.glob("*") if folder.is_dir() and not folder.name.startswith(BIDS))
-    for pipeline in (home, *pipelines):
-        paths = pipeline.rglob(f"{BIDS}*") if pipeline != home else home.glob(f"{BIDS}*/**/*")
-        folders = sorted({path.parent for path in paths if suffix_of(path)})
-        files = [path for folder in folders for path in image_files(folder, None) if is_mask_name(stem(path))]
-        sources += [(pipeline.name if pipeline != home else "", path) for path in files]
+    homes = sorted(folder for folder in root.glob(f"{DERIVATIVES}*") if folder.is_dir())
+    for home in homes:
+        # derivatives/<pipeline>/sub-*, or derivatives/sub-* itself
+        pipelines = sorted(folder for folder in home.glob("*") if folder.is_dir() and not folder.name.startswith(BIDS))
+        for pipeline in (home, *pipelines):
+            paths = pipeline.rglob(f"{BIDS}*") if pipeline != home else home.glob(f"{BIDS}*/**/*")
+            folders = sorted({path.parent for path in paths if suffix_of(path)})
+            files = [path for folder in folders for path in image_files(folder, None) if is_mask_name(stem(path))]
+            called = [home.name] * (home.name != DERIVATIVES) + [pipeline.name] * (pipeline != home)
+            sources += [("/".join(called), path) for path in files]
     by_name = {stem(image.path): image for image in images}
     known = Images(by_name)
     found: list[tuple[str, Path, str, tuple[str, ...], str]] = []

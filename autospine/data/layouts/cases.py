@@ -1,14 +1,20 @@
-"""A folder per case: `case01/T2.nii.gz`, `case01/T1.nii.gz`, `case01/seg.nii.gz`, with the case's name or without."""
+"""A folder per case: `case01/T2.nii.gz`, `case01/T1.nii.gz`, `case01/seg.nii.gz`, with the case's name or without.
+
+A mask may be a folder of one file per structure, as of TotalSegmentator: `case01/segmentations/vertebrae_L5.nii.gz`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from autospine.data.layouts.contents import Contents, described_beside
+from autospine.data.layouts.contents import LABELS, Contents, described_beside
+from autospine.data.layouts.folders import IMAGES, MASKS
 from autospine.data.layouts.masks import choose_kind, says_mask
 from autospine.data.layouts.naming import image_files, unread_files
 from autospine.data.structure import Case, Reading
+from autospine.data.structures import is_structures, structure_files
 from autospine.data.volume import stem, suffix_of
 from autospine.errors import DataError
 
@@ -17,7 +23,8 @@ ONE = "channel_0"
 
 def evidence(root: Path) -> str | None:
     """What speaks for this layout: folders that hold an image and a mask."""
-    for folder in _folders(root):
+    # what is called as a folder of all images or all masks is no case
+    for folder in (folder for folder in _folders(root) if folder.name.lower() not in (*IMAGES, *MASKS)):
         said = {says_mask(role) for role in _roles(folder)}
         if said == {True, False}:
             return f"images and masks in {folder.name}/ and other folders"
@@ -42,7 +49,7 @@ def read(root: Path, reading: Reading) -> Contents:
     channels = (ONE,) if alone and len(roles_in_all) != 1 else tuple(roles_in_all)
     if not channels:
         raise DataError(str(root), "masks alone", "an image in each folder")
-    suffix = suffix_of(next(iter(next(iter(held.values())).values())))
+    suffix = next((suffix_of(path) for roles in held.values() for path in roles.values() if suffix_of(path)), ".nii.gz")
     cases = []
     for folder, roles in held.items():
         masks = [path for role, path in roles.items() if says_mask(role) and chosen in (None, role)]
@@ -54,7 +61,19 @@ def read(root: Path, reading: Reading) -> Contents:
         cases.append(Case(folder.name, tuple(files), masks[0] if masks else None, ""))
     notes = [f"folders without images in them, left aside: {', '.join(without)}"] if without else []
     notes += [note for folder in held for note in unread_files(folder)]
-    return described_beside(root, Contents(channels, None, tuple(cases), tuple(notes)))
+    contents = described_beside(root, Contents(channels, None, tuple(cases), tuple(notes)))
+    return replace(contents, notes=(*contents.notes, *_unnamed(contents)))
+
+
+def _unnamed(contents: Contents) -> tuple[str, ...]:
+    """A note where the labels that are named are not all structures that the cases have a file for."""
+    if contents.labels is None:
+        return ()
+    folders = [case.label for case in contents.cases if case.label is not None and case.label.is_dir()]
+    named = {name for name, _ in contents.labels.classes}
+    left = sorted({name for folder in folders for name in structure_files(folder)} - named)
+    listed = ", ".join(left[:6]) + (", ..." if len(left) > 6 else "")
+    return (f"structures that {LABELS} does not name, left aside: {listed}",) if left else ()
 
 
 def _folders(root: Path) -> Iterator[Path]:
@@ -68,4 +87,7 @@ def _roles(folder: Path) -> dict[str, Path]:
     for path in image_files(folder, None):
         name = stem(path)
         found[name.removeprefix(folder.name).lstrip("-_. ") or name] = path
+    for entry in _folders(folder):
+        if says_mask(entry.name) and is_structures(entry):
+            found.setdefault(entry.name, entry)
     return found

@@ -11,6 +11,7 @@ from pathlib import Path
 from autospine.data.layouts.contents import Contents, described_beside
 from autospine.data.layouts.masks import beginnings, choose_kind, pair_masks
 from autospine.data.layouts.naming import default_channels, expected_files, group_files, image_files, unread_files
+from autospine.data.mask_files import mask_stem
 from autospine.data.structure import Case, Reading
 from autospine.data.volume import stem, suffix_of
 from autospine.errors import DataError
@@ -63,7 +64,8 @@ def pair_folders(
     for folder in (images, masks):
         if not folder.is_dir():
             raise DataError(str(folder), "no such folder", "a folder of images and one of masks", _REMEDY)
-    found = {stem(path): path for path in image_files(masks, suffix)}
+    called = mask_stem if strict else stem  # names that are taken at their word bear no `.seg`
+    found = {called(path): path for path in image_files(masks, suffix)}
     # In a plain folder an image and a mask of one name belong together, whatever digits that name ends in.
     whole = {begin for name in found for begin in (name, *beginnings(name))}
     groups = group_files(image_files(images, suffix), whole=() if strict else whole)

@@ -20,6 +20,8 @@ _WORD = re.compile(
 """What masks are called."""
 _IMAGE = re.compile(r"(?:img|images?|im|scan|vol|volume|mri)[-_. ](?P<rest>.+)", re.IGNORECASE)
 _BETWEEN = re.compile(r"[-_. ]")
+_MODALITY = "mod-"
+"""Of BIDS names: the mask is that of the image with this ending (`sub-1_mod-T2w_seg-vert_msk` of `sub-1_T2w`)."""
 PLAIN = "plain"
 """Kind of a mask that has the very name of its image."""
 
@@ -95,9 +97,10 @@ def _bids_kind(mask: str, image: str) -> str | None:
     parts, own = mask.split("_"), image.split("_")
     # of the image's name only what it shows (T2w) may be missing in the mask's, which names no other
     shows = {part for part in parts if "-" not in part and not _WORD.fullmatch(part)}
-    if parts[0] != own[0] or any("-" in part for part in own if part not in parts) or not shows <= set(own):
+    named = {part.removeprefix(_MODALITY) for part in parts if part.startswith(_MODALITY)}
+    if parts[0] != own[0] or any("-" in part for part in own if part not in parts) or not shows | named <= set(own):
         return None
-    return "_".join(part for part in parts if part not in own)
+    return "_".join(part for part in parts if part.removeprefix(_MODALITY) not in own)
 
 
 def pair_masks(images: Collection[str], masks: Mapping[str, Path], asked: str | None, where: Path) -> dict[str, Path]:

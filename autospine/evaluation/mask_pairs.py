@@ -1,0 +1,207 @@
+"""Pairs of mask files, read one after the other, with what their values mean.
+
+Three things can say what a value is: a description beside the references, the names that masks give their structures,
+and the values of the references. Whatever a prediction or a reference holds beside that counts as background, and is
+told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from autospine.data.description import IGNORE, Declared
+from autospine.data.geometry import Geometry, same_grid
+from autospine.data.mask_files import BACKGROUND, Mask, read_mask, values_by_name
+from autospine.data.mask_values import counted_values
+from autospine.data.placing import covering, place
+from autospine.errors import DataError
+from autospine.evaluation.score import Labels, ScoredCase
+
+_LISTED = 4
+
+
+class MaskPairs:
+    """Predictions with their references: their classes, and what is to be said of them."""
+
+    def __init__(
+        self,
+        pairs: Sequence[tuple[str, Path, Path]],
+        found: Declared | None,
+        labels: Labels | None,
+        problems: list[str],
+        progress: Callable[[str, int, int], None],
+    ) -> None:
+        """Find out what the values mean; where nothing says it, every reference is read for that.
+
+        Args:
+            pairs: (case, prediction, reference).
+            found: what a description beside the references says.
+            labels: what is to be scored; None: all that is declared, named or found.
+            problems: where all that keeps a pair from being scored is added.
+            progress: called with a case, the cases done and their total.
+        """
+        self._pairs = pairs
+        self._problems = problems
+        self._progress = progress
+        self._named = False
+        """Whether the names in the references alone say what is what."""
+        self._values: dict[str, int] = {}
+        """Values of structures by their names, for masks that name them."""
+        self.ignored = None if found is None else found.ignore
+        """Value of voxels that are not annotated."""
+        if found is not None:
+            self._values = dict(found.classes)
+            regions = tuple((region.name, region.values) for region in found.regions)
+            labels = labels or regions or found.classes
+        elif labels is not None:
+            self._values = {name: value for name, value in labels if isinstance(value, int)}
+        else:
+            labels = self._labels_found()
+        if self.ignored is not None:
+            self._values[IGNORE] = self.ignored
+        self.labels: Labels = labels
+        """What is scored."""
+        self._known = {0, self.ignored}
+        for _, value in labels:
+            self._known.update(value if isinstance(value, tuple) else (value,))
+        self._strange: dict[str, dict[int, list[Path]]] = {"predictions": {}, "references": {}}
+        self._met = False
+        self._rounded: list[Path] = []
+
+    def read(self) -> Iterator[ScoredCase]:
+        """Pairs that can be scored, one in memory at a time. After a first problem files are only checked."""
+        for done, (case, prediction_path, reference_path) in enumerate(self._pairs, start=1):
+            reference = self._read(reference_path)
+            prediction = self._read(prediction_path)
+            if reference is None or prediction is None:
+                continue
+            try:
+                grid = _common_grid(prediction, prediction_path, reference, reference_path)
+                predicted = self._on(grid, prediction, prediction_path, reference_path.name)
+                expected = self._on(grid, reference, reference_path, prediction_path.name)
+            except DataError as fault:
+                self._problems.append(f"{fault.where}: {fault.found}")
+                continue
+            self._look("references", expected, reference_path)
+            self._look("predictions", predicted, prediction_path)
+            if not self._problems:
+                yield case, predicted, expected, grid.spacing_mm
+            self._progress(case, done, len(self._pairs))
+
+    def check(self) -> None:
+        """Raise `DataError` where, after all were read, no score would mean anything."""
+        if self._problems:
+            return
+        said = self._said()
+        if not self.labels:
+            where = str(self._pairs[0][2].parent)
+            raise DataError(where, "no reference holds a label above 0", "references with what is to be found", "")
+        if self._strange["predictions"] and not self._met:
+            found = f"values in the predictions that are no class: {_told(self._strange['predictions'])}"
+            remedy = "give the predictions the values of the references, or name both in labels.json beside these"
+            raise DataError(str(self._pairs[0][1].parent), found, said, remedy)
+
+    def notes(self) -> tuple[str, ...]:
+        """What was scored although it may not be meant so."""
+        notes = [
+            f"values in the {which} that are no class, counted as background: {_told(held)} (classes: {self._said()})"
+            for which, held in self._strange.items()
+            if held
+        ]
+        if self._rounded:
+            listed = _listed([f"{path.parent.name}/{path.name}" for path in self._rounded])
+            notes.append(f"values within rounding of whole numbers, taken for these, in {listed}")
+        return tuple(notes)
+
+    def _labels_found(self) -> Labels:
+        """What the references name, else `label_<value>` for every value above 0 in them."""
+        names: dict[str, Path] = {}
+        values: dict[int, Path] = {}
+        for _, _, path in self._pairs:
+            mask = self._read(path, note=False)
+            if mask is None:
+                continue
+            for name, _ in mask.segments:
+                if name.lower() != BACKGROUND:
+                    names.setdefault(name, path)
+            for value in counted_values(mask.values).keys() - {0} if not mask.segments else ():
+                values.setdefault(value, path)
+        if names and values:
+            first, other = next(iter(names.values())), next(iter(values.values()))
+            self._problems.append(f"{first} names its structures and {other} does not: {_DECLARE}")
+        self._named = bool(names)
+        found = {name: number for number, name in enumerate(names, 1)} or {
+            f"label_{one}": one for one in sorted(values)
+        }
+        self._values = dict(found) if names else {}
+        self.ignored = next((number for name, number in found.items() if names and name.lower() == IGNORE), None)
+        return tuple((name, number) for name, number in found.items() if number != self.ignored)
+
+    def _read(self, path: Path, *, note: bool = True) -> Mask | None:
+        """The mask, or None and a line in the problems."""
+        try:
+            mask = read_mask(path, wanted=self._values or None)
+        except DataError as fault:
+            self._problems.append(f"{fault.where}: {fault.found}")
+            return None
+        if mask.moved and note:
+            self._rounded.append(path)
+        return mask
+
+    def _on(self, grid: Geometry, mask: Mask, path: Path, of: str) -> npt.NDArray[np.integer[Any]]:
+        """The values of the classes in a mask, on `grid`."""
+        if self._named and not mask.segments and mask.values.any():
+            raise DataError(str(path), f"its values say nothing, since the references go by names: {_DECLARE}")
+        if not self._named and mask.segments and not self._values:
+            raise DataError(str(path), f"it names its structures, and the references do not: {_DECLARE}")
+        values = values_by_name(mask, self._values, path)
+        return place(values, mask.geometry, grid, path, of) if mask.cropped else values
+
+    def _look(self, which: str, values: npt.NDArray[np.integer[Any]], path: Path) -> None:
+        """Keep in mind what a mask holds that is no class."""
+        held = counted_values(values).keys() - {0, self.ignored}
+        for value in sorted(held - self._known):
+            self._strange[which].setdefault(value, []).append(path)
+        self._met = self._met or (which == "predictions" and bool(held & self._known))
+
+    def _said(self) -> str:
+        """The classes with their values."""
+        return ", ".join(
+            f"{name} = {' or '.join(map(str, value)) if isinstance(value, tuple) else value}"
+            for name, value in self.labels
+        )
+
+
+_DECLARE = "say which value is which structure in a labels.json beside the references"
+
+
+def _common_grid(prediction: Mask, prediction_path: Path, reference: Mask, reference_path: Path) -> Geometry:
+    """The grid that both masks are compared on; `DataError` where they lie on different ones.
+
+    A mask that may be cropped is laid on the grid of the other.
+    """
+    if prediction.cropped and reference.cropped:
+        return covering(reference.geometry, prediction.geometry, prediction_path, reference_path.name)
+    if reference.cropped:
+        return prediction.geometry
+    differs = None if prediction.cropped else same_grid(reference.geometry, prediction.geometry)
+    if differs is not None:
+        raise DataError(str(prediction_path), f"not on the grid of {reference_path}: {differs}")
+    return reference.geometry
+
+
+def _told(held: dict[int, list[Path]]) -> str:
+    """Each value with the files that hold it."""
+    parts = [f"{value} (in {_listed([path.name for path in paths])})" for value, paths in list(held.items())[:8]]
+    return ", ".join(parts) + (", ..." if len(held) > 8 else "")
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(names[:_LISTED]) + more

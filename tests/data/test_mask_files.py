@@ -1,0 +1,239 @@
+"""Masks of all kinds: what classes they show, and faults that all of them share."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from autospine.data.check import check_dataset
+from autospine.data.dataset import load_case, open_dataset
+from autospine.data.geometry import Geometry, Volume
+from autospine.data.mask_files import read_mask
+from autospine.data.structure import Label, Reading
+from autospine.data.volume import write_volume
+from autospine.errors import DataError
+from tests.data.slicer_files import write_slicer
+
+GRID = Geometry((3, 4, 5), (4.0, 1.5, 0.75), (-12.5, 30.0, 7.25), (0.96, -0.28, 0.0, 0.28, 0.96, 0.0, 0.0, 0.0, 1.0))
+
+
+def image(root: Path, name: str, seed: int = 0) -> None:
+    voxels = np.random.default_rng(seed).integers(1, 900, (1, *GRID.shape)).astype(np.uint16)
+    write_volume(root / name, Volume(voxels, GRID))
+
+
+def labels(dtype: type = np.uint8) -> np.ndarray:
+    held = np.zeros(GRID.shape, dtype)
+    held[1, 1:3, 2:4], held[2, 0, 0] = 1, 2
+    return held
+
+
+def mask(root: Path, name: str, array: np.ndarray, grid: Geometry = GRID) -> Path:
+    write_volume(root / name, Volume(array[None] if array.ndim == 3 else array, grid))
+    return root / name
+
+
+def packed_under_another_name(path: Path) -> None:
+    content = gzip.compress(path.read_bytes())
+    path.write_bytes(content)
+
+
+def written(content: bytes) -> Callable[[Path], None]:
+    return lambda path: path.write_bytes(content) and None
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+
+
+@pytest.mark.parametrize(
+    ("held", "change", "found"),
+    [
+        (labels(), packed_under_another_name, "packed with gzip, under a name that ends in .nii"),
+        (labels(), written(POINTER), "a Git LFS pointer"),
+        (labels(), written(b"/annex/objects/MD5E-s1--d41d.nii\n"), "a git-annex pointer"),
+        (labels(), written(b""), r"an empty file \(0 bytes\)"),
+        (labels(), written(b"\n<!DOCTYPE html><html>404</html>"), "a web page"),
+        (
+            labels(np.float32) * np.float32(0.75),
+            None,
+            r"values that are no labels: 0\.75 \(4 voxels\), 1\.5 \(1 voxels\)",
+        ),
+        (labels() * 0, None, "every voxel is 0"),
+        (-(labels().astype(np.int16) > 0).astype(np.int16), None, r"values that are no labels: -1 \(5 voxels\)"),
+        (np.stack([labels()] * 3), None, "3 values per voxel, as in a colour image or a 4D one"),
+    ],
+)
+def test_a_fault_that_all_masks_share_is_told_mask_by_mask(
+    tmp_path: Path, held: np.ndarray, change: Callable[[Path], None] | None, found: str
+) -> None:
+    for name in "ab":
+        image(tmp_path / "images", f"{name}.nii.gz")
+        path = mask(tmp_path / "labels", f"{name}.nii", held)
+        if change is not None:
+            change(path)
+    with pytest.raises(DataError, match=rf"labels/a\.nii: {found}") as raised:
+        open_dataset(tmp_path)
+    assert "labels/b.nii: " in raised.value.found and "0 classes" not in str(raised.value)
+
+
+def test_one_mask_with_values_that_are_no_labels_is_left_to_the_check(tmp_path: Path) -> None:
+    for seed, (name, held) in enumerate({"a": labels(), "b": labels(np.float32) / 2, "c": labels(np.float32)}.items()):
+        image(tmp_path / "images", f"{name}.nii.gz", seed)
+        # 0.99998 and 1.99996, as scaled masks are read
+        mask(tmp_path / "labels", f"{name}.nii.gz", held * np.float32(0.99998) if name == "c" else held)
+    dataset = open_dataset(tmp_path)
+    assert dataset.labels == (Label("label_1", 1), Label("label_2", 2))
+    errors = [finding for finding in check_dataset(dataset) if finding.severity == "error"]
+    assert [(error.case, error.found) for error in errors] == [("b", "values that are no labels: 0.5 (4 voxels)")]
+    np.testing.assert_array_equal(load_case(dataset, dataset.cases[2]).label, labels())
+
+
+def test_masks_that_name_their_structures_beside_others_that_do_not(tmp_path: Path) -> None:
+    for name in "ab":
+        image(tmp_path / "images", f"{name}.nii.gz")
+    write_slicer(tmp_path / "labels" / "a.seg.nrrd", labels()[None], GRID, [("L5", 0, 1), ("L4", 0, 2)])
+    mask(tmp_path / "labels", "b.nii.gz", labels()[::-1])
+    with pytest.raises(DataError, match=r"a\.seg\.nrrd names its structures and b\.nii\.gz does not"):
+        open_dataset(tmp_path)
+    (tmp_path / "labels.json").write_text(json.dumps({"L4": 2, "L5": 1}))
+    dataset = open_dataset(tmp_path)
+    np.testing.assert_array_equal(load_case(dataset, dataset.cases[0]).label, labels())
+    np.testing.assert_array_equal(load_case(dataset, dataset.cases[1]).label, labels()[::-1])
+
+
+def test_nnunets_layout_takes_segmentations_of_slicer_by_name(tmp_path: Path) -> None:
+    image(tmp_path / "imagesTr", "a_0000.nrrd")
+    write_slicer(tmp_path / "labelsTr" / "a.seg.nrrd", labels()[None] * 2, GRID, [("L4", 0, 4), ("L5", 0, 2)])
+    described = {"channel_names": {"0": "T2"}, "labels": {"background": 0, "L5": 1, "L4": 2}, "file_ending": ".nrrd"}
+    (tmp_path / "dataset.json").write_text(json.dumps(described))
+    dataset = open_dataset(tmp_path)
+    assert [case.name for case in dataset.cases] == ["a"]
+    np.testing.assert_array_equal(load_case(dataset, dataset.cases[0]).label, labels())
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_a_palette_is_one_channel(tmp_path: Path, suffix: str) -> None:
+    drawn = np.zeros((6, 8), np.uint8)
+    drawn[1:3, 2:5], drawn[4, 6] = 1, 3
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "images").mkdir()
+    shown = Image.fromarray(drawn).convert("P")
+    shown.putdata(drawn.ravel().tolist())
+    shown.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0, 0, 0, 255])
+    assert shown.mode == "P"
+    shown.save(tmp_path / "labels" / f"a{suffix}")
+    Image.fromarray(np.arange(48, dtype=np.uint8).reshape(6, 8)).save(tmp_path / "images" / f"a{suffix}")
+    dataset = open_dataset(tmp_path)
+    assert dataset.labels == (Label("label_1", 1), Label("label_3", 3))
+    np.testing.assert_array_equal(
+        load_case(dataset, dataset.cases[0]).label, np.array([[0, 1, 0, 2]]).T[drawn][..., 0][None]
+    )
+    whole = (tmp_path / "labels" / f"a{suffix}").read_bytes()
+    (tmp_path / "labels" / f"a{suffix}").write_bytes(whole[: len(whole) * 2 // 3])
+    with pytest.raises(DataError, match="cannot be read|cut off"):
+        read_mask(tmp_path / "labels" / f"a{suffix}")
+
+
+def test_the_pages_of_a_palette_tiff_are_its_slices(tmp_path: Path) -> None:
+    pages = []
+    for value in (1, 2, 0):
+        page = Image.fromarray(np.full((4, 5), value, np.uint8)).convert("P")
+        page.putdata([value] * 20)
+        page.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0])
+        pages.append(page)
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    assert read_mask(tmp_path / "a.tif").values[:, 0, 0].tolist() == [1, 2, 0]
+
+
+def test_a_colour_image_is_no_mask(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((6, 8, 3), np.uint8)).save(tmp_path / "a.png")
+    with pytest.raises(DataError, match=r"a\.png: 3 values per voxel, as in a colour image"):
+        read_mask(tmp_path / "a.png")
+
+
+def structures(root: Path, **held: np.ndarray) -> Path:
+    for name, array in held.items():
+        mask(root / "segmentations", f"{name}.nii.gz", array)
+    return root / "segmentations"
+
+
+def test_totalsegmentators_folders_are_read_by_the_names_of_their_files(tmp_path: Path) -> None:
+    five, four = (labels() == 1).astype(np.uint8), (labels() == 2).astype(np.uint8)
+    for seed, name in enumerate(("s0001", "s0002")):
+        image(tmp_path / name, "mri.nii.gz", seed)
+    structures(tmp_path / "s0001", vertebrae_L5=five, vertebrae_L4=four, spleen=five * 0)
+    structures(tmp_path / "s0002", vertebrae_L5=four * 255, vertebrae_L4=five, spleen=five * 0)
+    (tmp_path / "meta.csv").write_text("image_id;age\ns0001;40\n")
+    dataset = open_dataset(tmp_path)
+    assert (dataset.layout, dataset.channels) == ("cases", ("mri",))
+    assert dataset.labels == (Label("spleen", 1), Label("vertebrae_L4", 2), Label("vertebrae_L5", 3))
+    np.testing.assert_array_equal(load_case(dataset, dataset.cases[0]).label, np.array([0, 3, 2])[labels()])
+    np.testing.assert_array_equal(load_case(dataset, dataset.cases[1]).label, np.array([0, 2, 3])[labels()])
+    (tmp_path / "labels.json").write_text('{"vertebrae_L5": 7}')
+    dataset = open_dataset(tmp_path)
+    assert dataset.labels == (Label("vertebrae_L5", 7),)
+    assert dataset.notes == ("structures that labels.json does not name, left aside: spleen, vertebrae_L4",)
+    np.testing.assert_array_equal(load_case(dataset, dataset.cases[0]).label, five)
+    (tmp_path / "labels.json").write_text('{"L5": 7}')
+    dataset = open_dataset(tmp_path)
+    with pytest.raises(DataError, match=r"3 structures \(spleen, vertebrae_L4, vertebrae_L5\)"):
+        load_case(dataset, dataset.cases[0])
+
+
+def test_structures_that_cannot_be_one_mask(tmp_path: Path) -> None:
+    five = (labels() == 1).astype(np.uint8)
+    folder = structures(tmp_path / "a", canal=five, cord=labels() // 1 % 2)
+    with pytest.raises(DataError, match=r"structures that overlap: canal and cord \(4 voxels\)"):
+        read_mask(folder)
+    folder = structures(tmp_path / "b", canal=labels())
+    with pytest.raises(DataError, match=r"canal\.nii\.gz: 2 labels \(1, 2\)"):
+        read_mask(folder)
+    structures(tmp_path / "c", canal=five)
+    folder = mask(tmp_path / "c" / "segmentations", "cord.nii.gz", five * 0, replace(GRID, spacing_mm=(4, 1, 1))).parent
+    with pytest.raises(DataError, match=r"cord\.nii\.gz: not on the grid of canal\.nii\.gz"):
+        read_mask(folder)
+    folder = structures(tmp_path / "d", canal=five * np.float32(0.4))
+    with pytest.raises(DataError, match=r"canal\.nii\.gz: values that are no labels: 0\.4 \(4 voxels\)"):
+        read_mask(folder)
+
+
+@pytest.mark.parametrize("home", ["derivatives_seg", "derivatives", "derivatives_seg/manual"])
+def test_bids_masks_in_any_folder_of_derivatives(tmp_path: Path, home: str) -> None:
+    for name in ("sub-01", "sub-02"):
+        image(tmp_path / "rawdata" / name / "anat", f"{name}_T2w.nii.gz")
+        mask(tmp_path / home / name / "anat", f"{name}_T2w_seg.nii.gz", labels())
+    dataset = open_dataset(tmp_path)
+    assert dataset.layout == "bids" and [case.name for case in dataset.cases] == ["sub-01", "sub-02"]
+    np.testing.assert_array_equal(load_case(dataset, dataset.cases[1]).label, labels())
+
+
+@pytest.mark.parametrize("flat", [True, False])
+def test_the_masks_of_spineps(tmp_path: Path, flat: bool) -> None:
+    """Their names say which image they are of, though T1w and T2w lie on one grid."""
+    for name in ("sub-01", "sub-02"):
+        for shows in ("T1w", "T2w"):
+            home = tmp_path if flat else tmp_path / "rawdata" / name / "anat"
+            image(home, f"{name}_{shows}.nii.gz", len(shows + name))
+        home = tmp_path / "derivatives_seg" if flat else tmp_path / "derivatives_seg" / name / "anat"
+        for kind, held in (("spine", labels()), ("vert", labels() * 3)):
+            mask(home, f"{name}_mod-T2w_seg-{kind}_msk.nii.gz", held)
+    dataset = open_dataset(tmp_path, Reading(masks="seg-vert"))
+    assert dataset.layout == ("beside" if flat else "bids")
+    labelled = [case for case in dataset.cases if case.label is not None]
+    assert [path.name for case in labelled for path in case.files] == ["sub-01_T2w.nii.gz", "sub-02_T2w.nii.gz"]
+    assert dataset.labels == (Label("label_3", 3), Label("label_6", 6))
+
+
+def test_masks_in_two_folders_of_derivatives_have_to_be_chosen(tmp_path: Path) -> None:
+    image(tmp_path / "sub-01" / "anat", "sub-01_T2w.nii.gz")
+    for home in ("derivatives", "derivatives_seg"):
+        mask(tmp_path / home / "sub-01" / "anat", "sub-01_T2w_seg.nii.gz", labels())
+    with pytest.raises(DataError, match="derivatives_seg/"):
+        open_dataset(tmp_path)
