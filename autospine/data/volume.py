@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from autospine.data import dicom
-from autospine.data.files import atomic_path, read_json
+from autospine.data.dicom_files import is_dicom
+from autospine.data.files import atomic_path, check_name, read_json
 from autospine.data.geometry import Geometry, Volume, point, times
 from autospine.data.integrity import check_whole, non_finite
 from autospine.data.itk import reason, sitk
@@ -43,8 +44,8 @@ def stem(path: Path) -> str:
 
 
 def is_series(path: Path) -> bool:
-    """Whether `path` is read as DICOM: a folder, which stands for the series in it, or a `.dcm` file."""
-    return path.is_dir() or path.suffix.lower() == dicom.SUFFIX
+    """Whether `path` is read as DICOM: a folder, which stands for the series in it, or a DICOM file of any name."""
+    return path.is_dir() or (not suffix_of(path) and is_dicom(path))
 
 
 def read_geometry(path: Path) -> Geometry:
@@ -98,6 +99,7 @@ def write_volume(path: Path, volume: Volume) -> None:
     suffix = suffix_of(path)
     if not suffix:
         raise OutputError(str(path), "not a format that can be written", ", ".join(IMAGE_SUFFIXES))
+    check_name(path, OutputError)
     geometry = volume.geometry
     if volume.array.ndim != 4 or volume.array.shape[1:] != geometry.shape:
         raise ValueError(f"array of shape {volume.array.shape} on a grid of {geometry.shape}")
@@ -130,7 +132,10 @@ def _open(path: Path) -> Any:
         raise DataError(str(path), "no such file")
     if not suffix_of(path):
         raise DataError(str(path), "not an image format that is read", ", ".join(IMAGE_SUFFIXES))
+    check_name(path)
     reader = sitk().ImageFileReader()
+    if suffix_of(path) == ".mha":  # which ITK does not know by a suffix in upper case
+        reader.SetImageIO("MetaImageIO")
     reader.SetFileName(str(path))
     try:
         reader.ReadImageInformation()
