@@ -9,7 +9,7 @@ whether two series are of the same one. SimpleITK decodes the voxels, of all tra
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -198,6 +198,7 @@ def _one_series(folder: Path) -> list[_Frame]:
         series.setdefault(uid, []).extend(_frames(path, header))
     if not series:
         raise DataError(str(folder), "no DICOM image here", "the slices of one series")
+    _refuse_empty(folder, {frame.path.suffix for found in series.values() for frame in found})
     if len(series) > 1:
         listed = "; ".join(
             f"{numbers[uid]}: {len(found)} slices of {found[0].rows} x {found[0].columns}, such as {found[0].called}"
@@ -205,6 +206,18 @@ def _one_series(folder: Path) -> list[_Frame]:
         )
         raise _refused(folder, f"{len(series)} series ({listed})", "one series", "give each series a folder of its own")
     return next(iter(series.values()))
+
+
+def _refuse_empty(folder: Path, suffixes: Collection[str]) -> None:
+    """Raise `DataError` where an empty file is called as the slices are: without a suffix nothing else says it was one.
+
+    Of a slice in the middle the gap would be seen, of the first and the last nothing.
+    """
+    for entry in sorted(folder.iterdir()) if folder.is_dir() else ():
+        called = entry.suffix in suffixes and not entry.name.startswith(".")
+        if called and entry.is_file() and not entry.stat().st_size:
+            remedy = "copy or export the series again, or take the file out if it is none of it"
+            raise DataError(str(entry), "an empty file among the slices of a series", "a slice", remedy)
 
 
 def _frames(path: Path, header: Any) -> list[_Frame]:

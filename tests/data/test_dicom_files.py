@@ -116,6 +116,14 @@ def test_what_a_bare_file_lacks_is_still_named(tmp_path: Path) -> None:
         read_volume(tmp_path)
 
 
+def test_an_empty_file_may_have_been_the_last_slice(tmp_path: Path) -> None:
+    write_series(tmp_path, ARRAY, GRID, names="IM{}".format)[-1].write_bytes(b"")
+    with pytest.raises(DataError, match="IM5: an empty file among the slices"):
+        read_volume(tmp_path)
+    (tmp_path / "IM5").rename(tmp_path / "done.txt")
+    assert read_volume(tmp_path).array.shape == (1, 5, 8, 10)
+
+
 # Mosaics
 
 
