@@ -18,7 +18,9 @@ from autospine.data.volume import stem, suffix_of
 from autospine.errors import DataError
 
 PREDICTED = "prediction.json"
-"""In a folder of segmentations: which model made which file of which images. Such a folder holds no images."""
+"""In a folder of segmentations: which model made which file of which images."""
+_OWN = frozenset({PREDICTED, "plan.toml", "model.json"})
+"""Files of ours that say that a folder, and what lies below it, holds results and no images."""
 PREVIEW = ".png"
 """Format of pictures that programs put beside the volumes that they show."""
 _DEEPEST = 6
@@ -82,10 +84,10 @@ def refuse_mixture(root: Path, files: Sequence[Path], folders: Sequence[Path], t
 
 
 def image_files_below(root: Path) -> Iterator[Path]:
-    """What has an image's name in folders below `root`, but for hidden folders and what autospine has predicted."""
+    """What has an image's name in folders below `root`, but for hidden folders and what autospine has made."""
     for place, folders, names in os.walk(root):
         folder = Path(place)
-        if PREDICTED in names and folder != root:
+        if folder != root and _OWN & set(names):
             folders.clear()
             continue
         deep = len(folder.relative_to(root).parts)

@@ -49,9 +49,10 @@ def is_dicom(path: Path) -> bool:
         with path.open("rb") as file:
             # no further than the first groups: whatever else may begin so need not be read to its end
             header = read_partial(file, lambda tag, kind, length: tag.group not in _FIRST_GROUPS, force=True)
-        said = str(header.get("SOPClassUID") or "")
-        # a class alone may be chance; what identifies the object, or its kind, stands in every header
-        return said.replace(".", "").isdigit() and bool(header.get("SOPInstanceUID") or header.get("Modality"))
+        uids = [str(header.get(key) or "").replace(".", "") for key in ("SOPClassUID", "SOPInstanceUID")]
+        kind = str(header.get("Modality") or "")
+        # one of them alone may be chance
+        return sum([*(uid.isdigit() for uid in uids), kind.isalpha() and kind.isupper()]) > 1
     except Exception:  # whatever the parser stumbles over is no DICOM
         return False
 

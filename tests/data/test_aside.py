@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -148,12 +147,13 @@ def test_what_is_no_second_image_is_left_aside_and_told(tmp_path: Path, file: st
     assert said == [f"neither DICOM nor an image by their names and places, left aside: {file}"]
 
 
-def test_what_was_predicted_before_is_no_image(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ours", ["prediction.json", "plan.toml", "model.json"])
+def test_what_was_made_before_is_no_image(tmp_path: Path, ours: str) -> None:
     write_series(tmp_path, image(1).array[0], GRID)
     put(tmp_path, "out/a.nii.gz")
     with pytest.raises(DataError, match=r"1 NIfTI file \(out/a\.nii\.gz\)"):
         find_inputs(tmp_path, ONE)
-    (tmp_path / "out" / "prediction.json").write_text(json.dumps({}))
+    (tmp_path / "out" / ours).write_text("")
     assert cases(tmp_path) == ([tmp_path.name], [])
 
 

@@ -68,6 +68,18 @@ def test_files_without_preamble_file_meta_or_suffix(tmp_path: Path, kind: str) -
     np.testing.assert_array_equal(read_volume(paths[2]).array[0, 0], ARRAY[2])
 
 
+def test_a_bare_file_whose_class_was_taken_out(tmp_path: Path) -> None:
+    (source,) = write_series(tmp_path, ARRAY[:1], GRID)
+    header = dcmread(source)
+    del header.SOPClassUID
+    path = tmp_path / "one"
+    path.write_bytes(encoded(header, True))
+    assert is_dicom(path)
+    del header.SOPInstanceUID
+    path.write_bytes(encoded(header, True))
+    assert not is_dicom(path)
+
+
 def test_an_enhanced_image_without_preamble(tmp_path: Path) -> None:
     path = write_enhanced(tmp_path / "one", ARRAY, GRID, [2, 0, 1, 5, 4, 3])
     path.write_bytes(path.read_bytes()[132:])
