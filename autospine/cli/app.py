@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import signal
+import sys
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Literal
@@ -48,7 +50,7 @@ def check(
     channels: Channels = None,
 ) -> None:
     """List everything that is wrong with a dataset, before any work."""
-    from autospine.cli.show import TerminalProgress, console, show_findings
+    from autospine.cli.show import TerminalProgress, console, show_findings, show_lines
     from autospine.data.check import check_dataset
     from autospine.data.dataset import open_dataset
     from autospine.data.structure import Reading
@@ -58,6 +60,7 @@ def check(
     with TerminalProgress().task("Reading the dataset") as update:
         findings = check_dataset(opened, progress=counted(update))
     show_findings(findings)
+    show_lines(opened.notes)
     problems = [finding for finding in findings if finding.severity == "error"]
     console.print(f"{len(opened.cases)} cases: {len(problems)} error(s), {len(findings) - len(problems)} warning(s)")
     if problems:
@@ -332,4 +335,8 @@ def main() -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, stop)
+    for stream in (sys.stdout, sys.stderr):
+        # a case's name in letters that the terminal or a log has not: escaped, it can be read and ends nothing
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     app()

@@ -35,11 +35,14 @@ def channel_names(content: Mapping[str, Any], where: Path) -> tuple[str, ...]:
 
 
 def file_ending(content: Mapping[str, Any], where: Path) -> str | None:
-    """The suffix that `file_ending` asks for; None where it is not given."""
+    """The suffix that `file_ending` asks for, with or without its point, in any case; None where it is not given."""
     ending = content.get("file_ending")
-    if ending is not None and ending not in IMAGE_SUFFIXES:
+    if ending is None:
+        return None
+    plain = f".{str(ending).strip().lower().removeprefix('.')}"
+    if not isinstance(ending, str) or plain not in IMAGE_SUFFIXES:
         raise DataError(str(where), f'"file_ending" is {ending!r}', ", ".join(IMAGE_SUFFIXES), "convert the images")
-    return ending
+    return plain
 
 
 @dataclass(frozen=True)

@@ -9,21 +9,21 @@ whether two series are of the same one. SimpleITK decodes the voxels, of all tra
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from autospine.data import mosaic
+from autospine.data.dicom_files import damaged, dicom_files, is_image, open_header
+from autospine.data.files import check_name
 from autospine.data.geometry import Geometry, Volume, times
 from autospine.data.itk import reason, sitk
 from autospine.errors import DataError
 
-SUFFIX = ".dcm"
 SAME_MM = 1e-3
 """Positions nearer to each other than this are one."""
 EVEN = 0.02
@@ -32,10 +32,9 @@ STRAIGHT = 0.02
 """Share of a slice's distance by which the next slice may lie beside the normal of the one before it."""
 ALIKE = 1e-3
 """Difference of direction cosines that is rounding."""
-NO_IMAGES = ("SR", "PR", "KO", "SEG", "RTSTRUCT", "DOC", "REG")
-"""Modalities of objects that lie beside images and are none."""
 _PER_FRAME, _SHARED = "PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence"
-_TAGS = [
+_TAGS: list[str | int] = [
+    *mosaic.TAGS,
     "SOPClassUID",
     "Modality",
     "SeriesInstanceUID",
@@ -103,47 +102,9 @@ class _Frame:
         return self.path.name + (f", frame {self.index + 1}" if self.index else "")
 
 
-def is_dicom(path: Path) -> bool:
-    """Whether a file is DICOM by its preamble, or by its suffix."""
-    if path.suffix.lower() == SUFFIX:
-        return True
-    try:
-        with path.open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
-
-
-def dicom_files(folder: Path) -> list[Path]:
-    """The DICOM files that lie in `folder` itself, by name; hidden ones and a DICOMDIR are none."""
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError as fault:
-        raise DataError(str(folder), f"cannot be read ({fault.strerror or fault})") from fault
-    return [
-        entry
-        for entry in entries
-        if not entry.name.startswith(".") and entry.name.upper() != "DICOMDIR" and entry.is_file() and is_dicom(entry)
-    ]
-
-
-def series_folders(root: Path, most: int = 6) -> Iterator[Path]:
-    """Folders at or below `root` that hold DICOM files, at most `most` levels down; links are followed once."""
-    seen: set[str] = set()
-
-    def walk(folder: Path, left: int) -> Iterator[Path]:
-        place = os.path.realpath(folder)
-        if place in seen:
-            return
-        seen.add(place)
-        if dicom_files(folder):
-            yield folder
-        if left:
-            for entry in sorted(folder.iterdir()):
-                if entry.is_dir() and not entry.name.startswith("."):
-                    yield from walk(entry, left - 1)
-
-    yield from walk(root, most)
+def holds_images(folder: Path) -> bool:
+    """Whether any DICOM object in `folder` is an image: reports and presentation states have folders of their own."""
+    return any(_header(path) is not None for path in dicom_files(folder))
 
 
 def describe_series(folder: Path) -> Series:
@@ -238,6 +199,7 @@ def _one_series(folder: Path) -> list[_Frame]:
         series.setdefault(uid, []).extend(_frames(path, header))
     if not series:
         raise DataError(str(folder), "no DICOM image here", "the slices of one series")
+    _refuse_empty(folder, {frame.path.suffix for found in series.values() for frame in found})
     if len(series) > 1:
         listed = "; ".join(
             f"{numbers[uid]}: {len(found)} slices of {found[0].rows} x {found[0].columns}, such as {found[0].called}"
@@ -245,6 +207,18 @@ def _one_series(folder: Path) -> list[_Frame]:
         )
         raise _refused(folder, f"{len(series)} series ({listed})", "one series", "give each series a folder of its own")
     return next(iter(series.values()))
+
+
+def _refuse_empty(folder: Path, suffixes: Collection[str]) -> None:
+    """Raise `DataError` where an empty file is called as the slices are: without a suffix nothing else says it was one.
+
+    Of a slice in the middle the gap would be seen, of the first and the last nothing.
+    """
+    for entry in sorted(folder.iterdir()) if folder.is_dir() else ():
+        called = entry.suffix in suffixes and not entry.name.startswith(".")
+        if called and entry.is_file() and not entry.stat().st_size:
+            remedy = "copy or export the series again, or take the file out if it is none of it"
+            raise DataError(str(entry), "an empty file among the slices of a series", "a slice", remedy)
 
 
 def _frames(path: Path, header: Any) -> list[_Frame]:
@@ -257,6 +231,7 @@ def _frames(path: Path, header: Any) -> list[_Frame]:
         if count > 1:
             found = f"{count} frames without a position each"
             raise DataError(str(path), found, "an enhanced multi-frame image, or a file per slice")
+        mosaic.refuse_mosaic(path, header)
         return [_frame(path, 0, header, lambda group, key: header.get(key))]
     if len(per_frame) != count:
         raise DataError(str(path), f"positions of {len(per_frame)} frames", f"{count}, as many as it has")
@@ -371,15 +346,12 @@ def _header(path: Path) -> Any | None:
         DataError: the file is damaged.
     """
     try:
-        header = pydicom_library().dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
-        kind = header.get("SOPClassUID")
-        # a file whose class cannot be told may be a slice that was cut off: left out, it would be missed
-        known = kind is not None and kind.name != str(kind)
-        other = known and ("Image Storage" not in kind.name or "Non-Image" in kind.name)
+        header = open_header(path, _TAGS)
+        image = is_image(header)
         header.get(_PER_FRAME)  # parsed on first access
     except Exception as fault:  # a damaged file fails anywhere in the parser
         raise damaged(path, fault) from fault
-    return None if other or header.get("Modality") in NO_IMAGES else header
+    return header if image else None
 
 
 def _rescaled(values: npt.NDArray[Any], frame: _Frame) -> npt.NDArray[Any]:
@@ -393,15 +365,21 @@ def _rescaled(values: npt.NDArray[Any], frame: _Frame) -> npt.NDArray[Any]:
 def _check_whole(path: Path) -> None:
     """Raise a `DataError` where a file holds fewer voxels than its header says: GDCM would fill the rest with zeros."""
     try:
-        header = pydicom_library().dcmread(
-            path, specific_tags=["Rows", "Columns", "NumberOfFrames", "BitsAllocated", "PixelData"]
-        )
+        header = open_header(path, ["Rows", "Columns", "NumberOfFrames", "BitsAllocated", "PixelData"], voxels=True)
         voxels = int(header.Rows) * int(header.Columns) * int(header.get("NumberOfFrames") or 1)
-        packed = header.file_meta.TransferSyntaxUID.is_compressed
+        syntax = header.file_meta.get("TransferSyntaxUID")
+        untold = syntax is None and (header["PixelData"].is_undefined_length or not header.original_encoding[1])
+        packed = syntax is not None and syntax.is_compressed
         claimed = 0 if packed else voxels * int(header.get("BitsAllocated") or 8) // 8
         held = len(header.PixelData)
     except Exception as fault:  # a damaged file fails anywhere in the parser
         raise damaged(path, fault) from fault
+    if untold:  # GDCM would take big-endian voxels for little-endian ones
+        found, expected = (
+            "no TransferSyntaxUID, and voxels that need one",
+            "uncompressed little-endian voxels without it",
+        )
+        raise DataError(str(path), found, expected, "export it again with its file meta")
     if held < claimed:
         found, expected = f"damaged or cut off: it holds {held} bytes", f"{claimed}, as its header says"
         raise DataError(str(path), found, expected, "copy or export the file again")
@@ -409,6 +387,7 @@ def _check_whole(path: Path) -> None:
 
 def _decode(path: Path) -> npt.NDArray[Any]:
     """The frames of a file, (frames, rows, columns), rescaled."""
+    check_name(path)
     _check_whole(path)
     reader = sitk().ImageFileReader()
     reader.SetImageIO("GDCMImageIO")
@@ -430,20 +409,3 @@ def _token(value: object) -> str:
 
 def _refused(folder: Path, found: str, expected: str, remedy: str = "export the series again") -> DataError:
     return DataError(str(folder), found, expected, remedy)
-
-
-def damaged(path: Path, fault: Exception) -> DataError:
-    """The error of a file that pydicom cannot read."""
-    said = " ".join(str(fault).split())[:200] or type(fault).__name__
-    return DataError(str(path), f"cannot be read as DICOM ({said})", "", "copy or export the file again")
-
-
-@cache
-def pydicom_library() -> Any:
-    """Pydicom, loaded where a DICOM file is read."""
-    import pydicom
-    from pydicom import config
-
-    library: Any = pydicom
-    config.settings.reading_validation_mode = config.IGNORE
-    return library

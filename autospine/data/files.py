@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +19,7 @@ from typing import Any
 
 from autospine.errors import AutospineError, DataError, OutputError
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _REMEDY = "choose a folder that you may write to and that has space left"
 
 
@@ -34,7 +36,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     `path` stays as it was. An `OSError` of the folder, of the block or of the renaming becomes an `OutputError`.
     """
     path = Path(path)
-    temporary = path.with_name(f".tmp-{uuid.uuid4().hex[:12]}-{path.name}")
+    # writers know their suffixes in lower case alone: OUT.NII.GZ is a file as well
+    temporary = path.with_name(f".tmp-{uuid.uuid4().hex[:12]}-{path.name.lower()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -56,15 +59,32 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
+def check_name(path: Path, error: type[AutospineError] = DataError) -> None:
+    """Raise `error` where an image cannot be read or written for its name alone.
+
+    The bytes of a name that are no UTF-8 are kept as surrogates by Python, and end the whole process in ITK; a NIfTI
+    file is known by its suffix in lower or upper case, not in both.
+    """
+    if _SURROGATE.search(str(path)):
+        raise error(str(path), "a name that is not UTF-8", "names in UTF-8", "rename it, or the folder that it is in")
+    named = re.search(r"(?i)\.nii(\.gz)?$", path.name)
+    if named and named[0] not in (named[0].lower(), named[0].upper()):
+        raise error(str(path), f"a suffix {named[0]}", named[0].lower(), "rename it")
+
+
 def write_text(path: Path, text: str) -> None:
-    """Write `text` as UTF-8, whole or not at all."""
+    """Write `text` as UTF-8, whole or not at all; of file names that are none, the other bytes become U+FFFD."""
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(_SURROGATE.sub("\ufffd", text), encoding="utf-8")
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write `content` as indented JSON; NaN and infinity are refused, since JSON has no such numbers."""
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    """Write `content` as indented JSON; NaN and infinity are refused, since JSON has no such numbers.
+
+    Bytes of file names that are no UTF-8 are written as JSON escapes them, and read again as they were.
+    """
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    write_text(path, _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
 def read_json(path: Path, error: type[AutospineError] = DataError) -> Any:

@@ -145,10 +145,11 @@ def _plain_folder(root: Path) -> Path | None:
 
 def _inputs(folder: Path, name: str, channels: Sequence[str], optional: Collection[int], reading: Reading) -> Dataset:
     """Images of a folder as for a prediction."""
-    found = find_inputs(folder, channels, optional)
+    notes: list[str] = []
+    found = find_inputs(folder, channels, optional, tell=notes.append)
     subjects = subjects_of([case for case, _ in found], reading.subjects)
     cases = tuple(Case(case, files, None, subjects[case]) for case, files in found)
-    return Dataset(name, folder, tuple(channels), (), cases)
+    return Dataset(name, folder, tuple(channels), (), cases, notes=tuple(notes))
 
 
 def _test_images(root: Path, channels: Sequence[str], optional: Collection[int], reading: Reading) -> tuple[Case, ...]:

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-from autospine.data import dicom
-from autospine.data.layouts.naming import CHANNEL, channels_in, channels_text, group_files, image_files
+from autospine.data.aside import image_files_below, images_to_segment, refuse_mixture
+from autospine.data.dicom import holds_images
+from autospine.data.dicom_files import series_folders
+from autospine.data.layouts.naming import (
+    CHANNEL,
+    channels_in,
+    channels_text,
+    group_files,
+    image_files,
+    listed,
+    no_images_note,
+    numbered_cases,
+    unread_below,
+)
 from autospine.data.volume import IMAGE_SUFFIXES, is_series, read_channels, stem, suffix_of
 from autospine.errors import DataError
 
 
 def find_inputs(
-    path: Path, channels: Sequence[str], optional: Collection[int] = ()
+    path: Path,
+    channels: Sequence[str],
+    optional: Collection[int] = (),
+    *,
+    tell: Callable[[str], None] = lambda note: None,
 ) -> list[tuple[str, tuple[Path | None, ...]]]:
     """Cases to predict in a folder, or the one case of a file: (name, its files in channel order), by name.
 
@@ -21,18 +37,21 @@ def find_inputs(
 
     Files are `<case>_0000.ext`, `<case>_0001.ext`, ... or, for one channel, RGB or 4D, `<case>.ext`. A single file that
     is a channel brings the other channels beside it. DICOM is the folder of a series, a folder of such folders, and for
-    several channels a folder per case that holds a series for each, in a folder called like it.
+    several channels a folder per case that holds a series for each, in a folder called like it. What is left aside in a
+    folder (masks, previews, reports) goes to `tell`, a line for each kind.
 
     Raises:
-        DataError: nothing to predict, or a case with other channels than `channels`.
+        DataError: nothing to predict, a case with other channels than `channels`, or DICOM files and others in one
+            folder, of which nobody knows which are meant.
     """
     path = Path(path)
     count = len(channels)
     if path.is_file():
         if is_series(path):
-            return [(path.stem, (path,))]
+            # 1.2.840.99.7 is a whole name, of which the last number is no suffix
+            return [(path.stem if path.suffix[1:].isalpha() else path.name, (path,))]
         if not suffix_of(path):
-            raise DataError(str(path), "not an image format that is read", ", ".join(IMAGE_SUFFIXES))
+            raise DataError(str(path), "not an image format that is read", f"{', '.join(IMAGE_SUFFIXES)}, or DICOM")
         match = CHANNEL.fullmatch(stem(path))
         # With one channel `scan_2024.nii.gz` is that file alone; its neighbours are other images.
         beside = None
@@ -41,32 +60,57 @@ def find_inputs(
         numbered = match is not None and (beside is not None or match["channel"] == "0000")
         groups = {match["case"] if match and numbered else stem(path): beside or {0: path}}
     elif path.is_dir():
-        groups = _grouped(image_files(path, None), count, optional)
+        files = images_to_segment(path, tell)
+        folders = list(series_folders(path))
+        refuse_mixture(path, files, folders, tell)
+        if folders:
+            return _series_inputs(path, folders, channels, optional, tell)
+        groups = _grouped(files, count, optional)
+        numbers = {stem(file) for file in files} & numbered_cases(files) if count == 1 else set()
+        if numbers:
+            tell(
+                f"numbers at the end of names are those of cases, since the model takes one channel: {listed(numbers)}"
+            )
     else:
         raise DataError(str(path), "no such file or folder", "an image or a folder of images")
     if not groups:
-        series = _series_inputs(path, channels, optional)
-        if not series:
-            expected = f"files that end in {', '.join(IMAGE_SUFFIXES)}, or DICOM series"
-            raise DataError(str(path), "no images", expected)
-        return series
+        raise _no_images(path)
     found: list[tuple[str, tuple[Path | None, ...]]] = []
-    for name, files in sorted(groups.items()):
-        alone = len(files) == 1 and 0 in files
-        held = read_channels(files[0]) if alone else len(files)
+    for name, files_of in sorted(groups.items()):
+        alone = len(files_of) == 1 and 0 in files_of
+        held = read_channels(files_of[0]) if alone else len(files_of)
         # what is numbered as the first channel may be that alone, where the others may be missing
-        first = alone and CHANNEL.fullmatch(stem(files[0])) is not None and stem(files[0]).endswith("_0000")
+        first = alone and CHANNEL.fullmatch(stem(files_of[0])) is not None and stem(files_of[0]).endswith("_0000")
         whole = alone and (held == count or not (optional and first))
-        lacking = set(range(count)) - files.keys()
-        if (held != count) if whole else (bool(files.keys() - set(range(count))) or not lacking <= set(optional)):
+        lacking = set(range(count)) - files_of.keys()
+        if (held != count) if whole else (bool(files_of.keys() - set(range(count))) or not lacking <= set(optional)):
+            remedy = "give " + ", ".join(
+                f"{name}_{index:04d}{suffix_of(min(files_of.values()))}" for index in range(count)
+            )
+            if count == 1 and len(files_of) > 1:
+                remedy += "; where each number is a case, rename the files so that no name ends in four digits"
             raise DataError(
                 name,
-                f"{channels_text(held)} ({', '.join(files[key].name for key in sorted(files))})",
+                f"{channels_text(held)} ({', '.join(files_of[key].name for key in sorted(files_of))})",
                 _wanted(channels, optional),
-                "give " + ", ".join(f"{name}_{index:04d}{suffix_of(min(files.values()))}" for index in range(count)),
+                remedy,
             )
-        found.append((name, (files[0],) if whole else tuple(files.get(index) for index in range(count))))
+        found.append((name, (files_of[0],) if whole else tuple(files_of.get(index) for index in range(count))))
     return found
+
+
+def _no_images(path: Path) -> DataError:
+    """The error of a folder without images in it, which names what is there instead."""
+    expected = f"files that end in {', '.join(IMAGE_SUFFIXES)}, or DICOM series"
+    below = [file.relative_to(path).as_posix() for file in image_files_below(path)]
+    if below:
+        found = f"no images in the folder itself, {len(below)} in folders below it ({listed(below)})"
+        return DataError(str(path), found, expected, "give the folder that holds the images")
+    unread = unread_below(path)
+    if unread:
+        found = f"no images but files of formats that are not read: {listed(unread)}"
+        return DataError(str(path), found, expected, "convert them to NIfTI")
+    return DataError(str(path), "no images", expected)
 
 
 def _grouped(files: Sequence[Path], count: int, optional: Collection[int]) -> dict[str, dict[int, Path]]:
@@ -74,11 +118,11 @@ def _grouped(files: Sequence[Path], count: int, optional: Collection[int]) -> di
 
     A file that holds all `count` channels is a case, whatever number it bears.
     """
-    if not optional:
-        return group_files(files)
+    if count == 1:
+        return group_files(files, whole=numbered_cases(files), numbered=bool(optional))
     later = [file for file in files if CHANNEL.fullmatch(stem(file)) and not stem(file).endswith("_0000")]
     whole = {stem(file) for file in later if channels_in(file) == count}
-    return group_files(files, whole=whole, numbered=True)
+    return group_files(files, whole=whole, numbered=bool(optional))
 
 
 def _wanted(channels: Sequence[str], optional: Collection[int]) -> str:
@@ -89,10 +133,19 @@ def _wanted(channels: Sequence[str], optional: Collection[int]) -> str:
 
 
 def _series_inputs(
-    path: Path, channels: Sequence[str], optional: Collection[int]
+    path: Path,
+    folders: Sequence[Path],
+    channels: Sequence[str],
+    optional: Collection[int],
+    tell: Callable[[str], None],
 ) -> list[tuple[str, tuple[Path | None, ...]]]:
-    """DICOM cases at or below a folder."""
-    folders = list(dicom.series_folders(path))
+    """DICOM cases in the `folders` at or below a folder."""
+    others = [folder for folder in folders if not holds_images(folder)]
+    folders = [folder for folder in folders if folder not in others]
+    if not folders:
+        raise DataError(str(path), "DICOM objects that are no images", "DICOM series", "give the folder of the images")
+    if others:
+        tell(no_images_note(path, others))
     if folders == [path]:
         cases = {path.resolve().name: folders}
     else:

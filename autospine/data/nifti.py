@@ -28,6 +28,8 @@ DISAGREE_MM = 0.1
 """Distance at a corner from which two places that a header names are told: beyond rounding, below a voxel."""
 _VECTOR = 1007
 """NIFTI_INTENT_VECTOR: the fifth dimension holds the values of a voxel."""
+_UNITS = {1: "metre", 3: "micrometre"}
+"""Units of length other than the millimetre."""
 _FORMS = {1: "scanner", 2: "aligned", 3: "Talairach", 4: "MNI", 5: "template"}
 
 
@@ -100,8 +102,8 @@ def remarks(path: Path) -> tuple[str, ...]:
         if not far <= DISAGREE_MM:  # nor is a pixdim that is no number
             named = f"sform says voxels of {times(triple(held[::-1]))} mm, pixdim {times(triple(sizes[::-1]))} mm"
             said.append(f"{named} (Z x Y x X), {far:.3g} mm apart at a corner: the sform counts")
-    unit = fields.get_xyzt_units()[0]
-    if unit in ("meter", "micron"):
+    unit = _UNITS.get(int(fields["xyzt_units"]) & 7)
+    if unit is not None:
         said.append(f"its unit of length is the {unit}: its numbers are taken as millimetres, as nibabel does")
     return tuple(said)
 
@@ -154,8 +156,8 @@ def _header(path: Path, stream: IO[bytes]) -> Header:
         fields = made(block[: made.sizeof_hdr], check=False)
         shape = tuple(int(edge) for edge in fields.get_data_shape())
         kind, start = fields.get_data_dtype(), int(fields["vox_offset"])
-    except (library.spatialimages.HeaderDataError, ValueError, OverflowError) as fault:
-        raise unusable(path, str(fault)) from fault
+    except (library.spatialimages.HeaderDataError, KeyError, ValueError, OverflowError) as fault:
+        raise unusable(path, f"its header holds {fault}") from fault
     if len(shape) == 5 and int(fields["intent_code"]) == _VECTOR and shape[3] == 1:
         spatial, channels = split_shape(path, shape[: 2 if shape[2] == 1 else 3])[0], shape[4]
     else:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from autospine.data.dicom import damaged, pydicom_library
+from autospine.data.dicom_files import damaged, open_header
 from autospine.data.geometry import Geometry
 from autospine.errors import DataError
 
@@ -15,10 +15,7 @@ from autospine.errors import DataError
 def is_segmentation(path: Path) -> bool:
     """Whether a DICOM file is a segmentation by its header; a damaged one is none."""
     try:
-        return bool(
-            pydicom_library().dcmread(path, stop_before_pixels=True, specific_tags=["Modality"]).get("Modality")
-            == "SEG"
-        )
+        return bool(open_header(path, ["Modality"]).get("Modality") == "SEG")
     except Exception:  # a damaged file fails anywhere in the parser
         return False
 
@@ -30,7 +27,7 @@ def segment_names(path: Path) -> tuple[tuple[str, int], ...]:
         DataError: it cannot be read, or has no segments.
     """
     try:
-        header = pydicom_library().dcmread(path, stop_before_pixels=True, specific_tags=["SegmentSequence"])
+        header = open_header(path, ["SegmentSequence"])
         names = tuple((str(one.SegmentLabel), int(one.SegmentNumber)) for one in header.get("SegmentSequence") or ())
     except Exception as fault:
         raise damaged(path, fault) from fault

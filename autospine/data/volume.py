@@ -16,8 +16,9 @@ import numpy.typing as npt
 
 from autospine.data import dicom, freesurfer, nifti
 from autospine.data.affine import ROUNDING_DEGREES, usable_grid
+from autospine.data.dicom_files import is_dicom
 from autospine.data.disguises import disguised
-from autospine.data.files import atomic_path, read_json
+from autospine.data.files import atomic_path, check_name, read_json
 from autospine.data.geometry import Geometry, Volume, times
 from autospine.data.integrity import check_whole, detached_voxels, non_finite
 from autospine.data.itk import reason, sitk
@@ -52,8 +53,8 @@ def stem(path: Path) -> str:
 
 
 def is_series(path: Path) -> bool:
-    """Whether `path` is read as DICOM: a folder, which stands for the series in it, or a `.dcm` file."""
-    return path.is_dir() or path.suffix.lower() == dicom.SUFFIX
+    """Whether `path` is read as DICOM: a folder, which stands for the series in it, or a DICOM file of any name."""
+    return path.is_dir() or (not suffix_of(path) and is_dicom(path))
 
 
 def read_geometry(path: Path) -> Geometry:
@@ -146,6 +147,7 @@ def write_volume(path: Path, volume: Volume) -> None:
     if WRITTEN_AS.get(suffix) != suffix:
         written = ", ".join(key for key, value in WRITTEN_AS.items() if key == value)
         raise OutputError(str(path), "not a format that can be written", written)
+    check_name(path, OutputError)
     geometry = volume.geometry
     if volume.array.ndim != 4 or volume.array.shape[1:] != geometry.shape:
         raise ValueError(f"array of shape {volume.array.shape} on a grid of {geometry.shape}")
@@ -185,6 +187,7 @@ def _known_suffix(path: Path) -> str:
     suffix = suffix_of(path)
     if not suffix:
         raise DataError(str(path), "not an image format that is read", ", ".join(IMAGE_SUFFIXES))
+    check_name(path)
     if (fault := disguised(path)) is not None:
         raise fault
     return suffix
@@ -204,6 +207,8 @@ def _open(path: Path) -> Any:
     except OSError as fault:
         raise DataError(str(path), f"cannot be read ({fault.strerror or fault})") from fault
     reader = sitk().ImageFileReader()
+    if suffix_of(path) in (".mha", ".mhd"):  # which ITK does not know by a suffix in upper case
+        reader.SetImageIO("MetaImageIO")
     reader.SetFileName(str(path))
     try:
         reader.ReadImageInformation()

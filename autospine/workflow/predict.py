@@ -9,11 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from autospine.data.aside import PREDICTED
 from autospine.data.dataset import read_images
-from autospine.data.dicom import dicom_files
-from autospine.data.files import read_json, write_json
+from autospine.data.dicom_files import dicom_files
+from autospine.data.files import check_name, read_json, write_json
 from autospine.data.geometry import Volume
 from autospine.data.inputs import find_inputs
+from autospine.data.layouts.naming import is_unread
 from autospine.data.slices import slices_of
 from autospine.data.volume import IMAGE_SUFFIXES, WRITTEN_AS, header_remarks, suffix_of, write_volume
 from autospine.errors import DataError, OutputError
@@ -21,7 +23,7 @@ from autospine.planning.model import MODEL, WEIGHTS, ModelCard
 from autospine.workflow.progress import Progress, Silent
 from autospine.workflow.runs import find_model
 
-RECORD = "prediction.json"
+RECORD = PREDICTED
 """In the output folder: which model made which file of which images, so that a second run goes on and mixes nothing."""
 WRITTEN = ".nii.gz"
 """Format of the segmentation of a DICOM series."""
@@ -62,8 +64,9 @@ def predict_paths(
 ) -> Prediction:
     """Segment one image or a folder of images.
 
-    A file `source` with an image suffix in `target` writes that file; otherwise `target` is a folder and
-    each case keeps its name and file ending. Cases that the same model has written there are left alone.
+    One image, a file or the folder of a DICOM series, is written to `target` where that ends in an image suffix;
+    otherwise `target` is a folder and each case keeps its name and file ending. Cases that the same model has written
+    there are left alone. What is left aside in `source` is noted.
     A cascade starts from the segmentation of its previous stage, whose model stands beside it.
 
     Raises:
@@ -89,12 +92,14 @@ def predict_paths(
     # what every stage can do without
     optional = set(model.card.configuration.optional_channels)
     optional &= optional if first is None else set(first.card.configuration.optional_channels)
-    cases = find_inputs(source, channels, optional)
-    single = source.is_file() and target.name.endswith(IMAGE_SUFFIXES)
+    cases = find_inputs(source, channels, optional, tell=progress.note)
+    single = _is_file(target, source, cases)
     outputs = {
         name: target if single else target / f"{name}{WRITTEN_AS.get(suffix_of(_files(images)[0]), WRITTEN)}"
         for name, images in cases
     }
+    for path in outputs.values():
+        check_name(path, OutputError)
     folders = (folder,) if first_folder is None else (folder, first_folder)
     identity = _identity(folders, model.folds, request)
     record = target / RECORD
@@ -138,6 +143,19 @@ def predict_paths(
     if len(seconds) < len(cases):
         progress.note(f"{len(cases) - len(seconds)} case(s) had been predicted before (--overwrite makes them anew)")
     return Prediction(tuple(outputs[name] for name, _ in cases), tuple(seconds), tuple(slices), folder)
+
+
+def _is_file(target: Path, source: Path, cases: Sequence[tuple[str, Sequence[Path | None]]]) -> bool:
+    """Whether one segmentation is to be written to `target`, and not some into a folder of that name."""
+    if target.is_dir() or not (suffix_of(target) or is_unread(target.name)):
+        return False
+    one = source.is_file() or [_files(images) for _, images in cases] == [[source]]
+    if not one:
+        found = f"a file for the segmentations of a folder ({len(cases)})"
+        raise OutputError(str(target), found, "a folder", "give OUT a name without an image's suffix")
+    if not suffix_of(target):
+        raise OutputError(str(target), "not a format that can be written", ", ".join(IMAGE_SUFFIXES))
+    return True
 
 
 def _files(images: Sequence[Path | None]) -> list[Path]:

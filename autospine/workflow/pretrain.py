@@ -193,8 +193,10 @@ def _split(run: RunFolder, fingerprint: Fingerprint, fold: int | None) -> Fold:
 
 
 def _tell(chosen: Chosen, found: Sequence[Found], progress: Progress) -> None:
-    """Note what is left out, by reason, and channels that are taken as they stand."""
+    """Note what is left aside or out, by reason, and channels that are taken as they stand."""
     for one in found:
+        for note in one.images.dataset.notes if one.named else ():
+            progress.note(f"{one.path}: {note}")
         if one.named and one.images.in_order_given:
             given = ", ".join(one.images.dataset.channels)
             progress.note(f"{one.path} calls its channels otherwise than the plan: taken in the order given, {given}")

@@ -17,6 +17,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from autospine.cli.app import app
+from autospine.data.geometry import Geometry, Volume
 from autospine.data.volume import read_volume, write_volume
 
 
@@ -210,11 +211,65 @@ def test_check_of_a_sound_dataset(toy_dataset: Path) -> None:
 def test_wrong_channel_count(trained: Run, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
-    for channel in ("0000", "0001"):
-        shutil.copy(trained.dataset / "imagesTr" / "toy_00_0000.nii.gz", folder / f"toy_00_{channel}.nii.gz")
+    for name in ("toy_00_0000", "toy_00_0001", "toy_01_0000", "toy_01_0001"):
+        shutil.copy(trained.dataset / "imagesTr" / "toy_00_0000.nii.gz", folder / f"{name}.nii.gz")
     result = call("predict", folder, tmp_path / "out", "--runs", trained.runs, "--device", "cpu")
     refused(result, "toy_00")
     assert not (tmp_path / "out").exists()
+
+
+def test_numbers_of_cases_are_no_channels(trained: Run, tmp_path: Path) -> None:
+    """One channel has one number: more of them under one name are cases. What is no image is left aside and told."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    image = trained.dataset / "imagesTr" / "toy_00_0000.nii.gz"
+    for name in ("vol_0000", "vol_0001", "vol_0001_seg"):
+        shutil.copy(image, folder / f"{name}.nii.gz")
+    (folder / "vol_0000.png").write_bytes(b"a picture")
+    result = call("predict", folder, tmp_path / "out", "--runs", trained.runs, "--device", "cpu", "--no-mirror")
+    assert result.exit_code == 0, result.output
+    written = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert written == ["prediction.json", "vol_0000.nii.gz", "vol_0001.nii.gz"]
+    assert "masks by their names, left aside: vol_0001_seg.nii.gz" in text(result)
+    assert "previews of other images, left aside: vol_0000.png" in text(result)
+    assert "numbers at the end of names are those of cases" in text(result)
+
+
+def test_a_file_is_a_file_whatever_the_case_of_its_suffix(trained: Run, tmp_path: Path) -> None:
+    image = tmp_path / "IN.NII.GZ"
+    shutil.copy(trained.dataset / "imagesTr" / "toy_00_0000.nii.gz", image)
+    options = ("--runs", trained.runs, "--device", "cpu", "--no-mirror")
+    result = call("predict", image, tmp_path / "OUT.NII.GZ", *options)
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "OUT.NII.GZ").is_file()
+    assert read_volume(tmp_path / "OUT.NII.GZ").geometry == read_volume(image).geometry
+    for target in ("out.mnc", "out.npz", "Out.Nii.Gz"):
+        refused(call("predict", image, tmp_path / target, *options), target)
+        assert not (tmp_path / target).exists()
+    folder = trained.dataset / "imagesTr"
+    refused(call("predict", folder, tmp_path / "all.nii.gz", *options), "a file for the segmentations of a folder (6)")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+@pytest.mark.parametrize("name", ["Müller".encode(), "Ωμέγα".encode(), b"M\xfcller"])
+def test_a_name_that_the_terminal_cannot_show(tmp_path: Path, encoding: str, name: bytes) -> None:
+    """The last is no UTF-8, for which ITK would end the process: it is refused by name."""
+    case, unread = os.fsdecode(name), b"\xfc" in name
+    values = np.arange(60, dtype=np.uint8).reshape(1, 3, 4, 5)
+    grid = Geometry((3, 4, 5), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
+    for folder, array in (("images", values), ("labels", np.minimum(values, 1))):
+        write_volume(tmp_path / "set" / folder / "a.nii.gz", Volume(array, grid))
+        shutil.move(tmp_path / "set" / folder / "a.nii.gz", tmp_path / "set" / folder / f"{case}.nii.gz")
+    (tmp_path / "set" / "images" / f"{case}.mnc").write_bytes(b"")  # so that its name is shown
+    environment = os.environ | {"PYTHONIOENCODING": encoding, "COLUMNS": "300"}
+    for command in ("check", "describe"):
+        words = [sys.executable, "-m", "autospine", command, tmp_path / "set"]
+        done = subprocess.run(words, env=environment, capture_output=True, cwd=tmp_path)
+        said = (done.stdout + done.stderr).decode(encoding, "strict")
+        assert "Traceback" not in said and done.returncode == unread, said
+        assert ("a name that is not UTF-8" in said) == unread
+        shown = case.encode(encoding, "backslashreplace").decode(encoding)
+        assert f"{shown}." in "".join(said.split())
 
 
 def test_wrong_paths(trained: Run, tmp_path: Path) -> None:

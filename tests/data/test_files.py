@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from autospine.data.files import atomic_path, read_json, write_json, write_text
+from autospine.data.files import atomic_path, check_name, read_json, write_json, write_text
 from autospine.errors import DataError, OutputError, PlanError
 
 
@@ -67,3 +68,22 @@ def test_a_missing_file_raises_the_error_asked_for(tmp_path: Path) -> None:
         read_json(tmp_path / "none.json", PlanError)
     with pytest.raises(DataError, match="cannot be read"):
         read_json(tmp_path)
+
+
+def test_names_that_are_no_utf_8_are_written_and_read_again(tmp_path: Path) -> None:
+    name = os.fsdecode(b"M\xfcller")
+    write_json(tmp_path / "a.json", {name: ["Müller"]})
+    assert read_json(tmp_path / "a.json") == {name: ["Müller"]}
+    write_text(tmp_path / "a.csv", f"{name},1\n")
+    assert (tmp_path / "a.csv").read_text(encoding="utf-8") == "M\ufffdller,1\n"
+
+
+@pytest.mark.parametrize("name", [os.fsdecode(b"M\xfcller.nii.gz"), "a.Nii.Gz", "a.nii.GZ", "a.Nii"])
+def test_names_that_images_cannot_have(name: str) -> None:
+    with pytest.raises(OutputError, match="rename it"):
+        check_name(Path(name), OutputError)
+
+
+@pytest.mark.parametrize("name", ["Müller.nii.gz", "a.NII.GZ", "A.NII", "a.Mha", "Nii.Gz"])
+def test_names_that_images_can_have(name: str) -> None:
+    check_name(Path(name))

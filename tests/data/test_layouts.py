@@ -93,7 +93,9 @@ def test_nnunet_folders_without_a_description_are_two_folders(tmp_path: Path) ->
     assert [case.name for case in dataset.cases] == list(CONTENT.cases)
 
 
-@pytest.mark.parametrize("reader", ["SimpleITKIO", "NibabelIOWithReorient", "Tiff3DIO"])
+@pytest.mark.parametrize(
+    "reader", ["SimpleITKIO", "SimpleITKIOWithReorient", "NibabelIOWithReorient", "Tiff3DIO", "None", None]
+)
 def test_nnunet_readers_are_understood(tmp_path: Path, reader: str) -> None:
     nnunet(tmp_path, CONTENT)
     edit_json(tmp_path / "dataset.json", overwrite_image_reader_writer=reader)
@@ -589,3 +591,141 @@ def test_a_thousand_masks_are_paired_in_no_time(tmp_path: Path) -> None:
     start = time.perf_counter()
     assert pair_masks(names, masks, None, tmp_path) == dict(zip(names, masks.values(), strict=True))
     assert time.perf_counter() - start < 5
+
+
+@pytest.mark.parametrize("ending", ["nii.gz", ".nii.gz", ".NII.GZ", " nii.gz"])
+def test_the_point_of_a_file_ending_may_be_missing(tmp_path: Path, ending: str) -> None:
+    nnunet(tmp_path, CONTENT)
+    edit_json(tmp_path / "dataset.json", file_ending=ending)
+    assert len(open_dataset(tmp_path).cases) == 6
+    for wrong in (".npz", "gz", 7, ""):
+        edit_json(tmp_path / "dataset.json", file_ending=wrong)
+        with pytest.raises(DataError, match='"file_ending" is'):
+            open_dataset(tmp_path)
+
+
+def test_suffixes_in_upper_case(tmp_path: Path) -> None:
+    folders(tmp_path, CONTENT)
+    for path in (*tmp_path.glob("*/*.nii*"), *tmp_path.glob("*/*.nrrd"), *tmp_path.glob("*/*.mha")):
+        path.rename(path.with_name(path.name.replace(".nii.gz", ".NII.GZ").replace(".mha", ".MHA")))
+    dataset = open_dataset(tmp_path)
+    assert [case.name for case in dataset.cases] == list(CONTENT.cases)
+    for case, (wanted, _) in zip(dataset.cases, CONTENT.cases.values(), strict=True):
+        np.testing.assert_array_equal(load_case(dataset, case).image.array, wanted.array)
+
+
+@pytest.mark.parametrize("name", ["spine_lesion_{}", "lesion_{}", "roi_{}", "spine_gt_{}", "label_{}", "x_roi_{:04d}"])
+@pytest.mark.parametrize("kind", ["seg", "roi", "label", "gt"])
+@pytest.mark.parametrize("place", ["", "{0}/", "c{1}/"])
+def test_images_that_are_called_as_masks_are(tmp_path: Path, name: str, kind: str, place: str) -> None:
+    """Another name extends theirs by a word of masks."""
+    for number in range(3):
+        case = name.format(number)
+        folder = tmp_path / place.format(case, number)
+        put(folder, f"{case}.nii.gz")
+        put(folder, f"{case}_{kind}.nii.gz", volume=mask(0, 1))
+    dataset = open_dataset(tmp_path)
+    assert dataset.channels == ("channel_0",) or place == "{0}/"
+    assert len(dataset.channels) == 1
+    for number, case in enumerate(dataset.cases):
+        called = name.format(number)
+        assert case.label is not None
+        found = (case.name, [path.name for path in case.files], case.label.name)
+        assert found == (
+            f"c{number}" if place == "c{1}/" else called,
+            [f"{called}.nii.gz"],
+            f"{called}_{kind}.nii.gz",
+        )
+
+
+def test_a_mask_of_a_mask_is_no_image(tmp_path: Path) -> None:
+    put(tmp_path, "p1_T2.nii.gz")
+    put(tmp_path, "p1_seg.nii.gz", "p1_seg_label.nii.gz", volume=mask(0, 1))
+    with pytest.raises(DataError, match="masks of 2 kinds: seg, seg_label"):
+        open_dataset(tmp_path)
+    put(tmp_path / "more" / "p1", "p1_T2.nii.gz")
+    put(tmp_path / "more" / "p1", "p1_lesion.nii.gz", "p1_lesion_mask.nii.gz", volume=mask(0, 1))
+    with pytest.raises(DataError, match="masks of 2 kinds: lesion, lesion_mask"):
+        open_dataset(tmp_path / "more")
+
+
+def test_numbers_stay_names_where_one_of_them_has_a_mask(tmp_path: Path) -> None:
+    put(tmp_path, *(f"images/vol_{number:04d}.nii.gz" for number in range(4)))
+    for number in (1, 2):
+        put(tmp_path, f"labels/vol_{number:04d}.nii.gz", volume=mask(0, 1))
+    assert list(seen(tmp_path)) == ["vol_0000", "vol_0001", "vol_0002", "vol_0003"]
+    assert open_dataset(tmp_path).channels == ("channel_0",)
+
+
+def test_numbered_cases_in_nnunets_folders(tmp_path: Path) -> None:
+    """One channel, and a label with the very name of its image."""
+    for number in range(4):
+        put(tmp_path, f"imagesTr/vol_{number:04d}.nii.gz")
+        put(tmp_path, f"labelsTr/vol_{number:04d}.nii.gz", volume=mask(0, 1))
+    described = {"channel_names": {"0": "T2"}, "labels": {"background": 0, "L5": 1}, "file_ending": ".nii.gz"}
+    (tmp_path / "dataset.json").write_text(json.dumps(described))
+    assert [(name, files) for name, (files, _) in seen(tmp_path).items()] == [
+        (f"vol_{number:04d}", (f"vol_{number:04d}.nii.gz",)) for number in range(4)
+    ]
+
+
+def test_masks_of_no_image_in_bids_are_named(tmp_path: Path) -> None:
+    put(tmp_path, "sub-01/anat/sub-01_T2w.nii.gz")
+    orphan = "derivatives/x/sub-07/anat/sub-07_T2w_seg.nii.gz"
+    put(tmp_path, orphan, volume=mask(0, 1))
+    with pytest.raises(DataError, match=f"no masks of these images, but masks of others: {orphan}"):
+        open_dataset(tmp_path)
+    put(tmp_path, "derivatives/x/sub-01/anat/sub-01_T2w_seg.nii.gz", volume=mask(0, 1))
+    dataset = open_dataset(tmp_path)
+    assert dataset.notes == (f"masks that belong to no image here, left aside: {orphan}",)
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (("a.mnc", "a_seg.mnc"), r"a\.mnc, a_seg\.mnc"),
+        (("images/a.MNC", "labels/a.mnc"), r"images/a\.MNC, labels/a\.mnc"),
+        (("p1/T2.npz", "p1/seg.npz"), r"p1/T2\.npz, p1/seg\.npz"),
+        (("a.par", "a.rec", "b.jpg"), r"a\.par, a\.rec, b\.jpg"),
+        (("sub-01/anat/sub-01_T2w.mnc",), r"sub-01/anat/sub-01_T2w\.mnc"),
+        (("sub-01/anat/sub-01_T2w.nii.gz", "derivatives/x/sub-01/anat/sub-01_dseg.mnc"), r"sub-01_dseg\.mnc"),
+    ],
+)
+def test_formats_that_are_not_read_are_named_first(tmp_path: Path, names: tuple[str, ...], found: str) -> None:
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(DataError, match=found):
+        open_dataset(tmp_path)
+
+
+def test_a_manifest_names_formats_that_are_not_read(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("case,T2,T1,label\na,x.nii.gz,x.mnc,y.npy\n")
+    with pytest.raises(DataError, match=r"files of formats that are not read: x\.mnc, y\.npy"):
+        open_dataset(tmp_path / "m.csv")
+
+
+def test_dicom_among_images_and_masks_is_asked_about(tmp_path: Path) -> None:
+    write_series(tmp_path, image(1).array[0], GRID)
+    put(tmp_path, "a.nii.gz", "a_seg.nii.gz", volume=mask(0, 1))
+    with pytest.raises(DataError, match=r"2 readings fit: beside \(1 images[^)]*\) and dicom \(DICOM files\)"):
+        open_dataset(tmp_path)
+    assert open_dataset(tmp_path, Reading(layout="beside")).layout == "beside"
+
+
+def test_dicom_below_images_and_masks_is_told(tmp_path: Path) -> None:
+    write_series(tmp_path / "sourcedata" / "p1", image(1).array[0], GRID)
+    put(tmp_path, "a.nii.gz", "a_seg.nii.gz", volume=mask(0, 1))
+    dataset = open_dataset(tmp_path)
+    assert dataset.layout == "beside"
+    assert dataset.notes == ("DICOM files in sourcedata/p1/, left aside (--layout dicom reads them)",)
+
+
+def test_a_manifest_names_dicom_files_of_any_name(tmp_path: Path) -> None:
+    (path,) = write_series(tmp_path / "p1", image(1).array[0][:1], GRID, names=lambda index: "IM1")
+    path.write_bytes(path.read_bytes()[132:])
+    (tmp_path / "m.csv").write_text("case,T2,label\na,p1/IM1,\n")
+    dataset = open_dataset(tmp_path / "m.csv")
+    np.testing.assert_array_equal(
+        load_case(dataset, dataset.cases[0]).image.array[0, 0].max(), image(1).array[0, 0].max()
+    )

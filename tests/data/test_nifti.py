@@ -160,7 +160,7 @@ def test_what_a_header_leaves_open_is_said(tmp_path: Path) -> None:
     assert "codes 0" in header_remarks(stored(tmp_path / "a.nii", header((0, 0))))[0]
     content = bytearray(header((0, 1)))
     content[123] = 1  # metres
-    assert "meter" in header_remarks(stored(tmp_path / "a.nii", bytes(content)))[0]
+    assert "metre" in header_remarks(stored(tmp_path / "a.nii", bytes(content)))[0]
 
 
 def test_forms_that_agree_to_a_tenth_of_a_millimetre(tmp_path: Path) -> None:

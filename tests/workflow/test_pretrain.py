@@ -189,8 +189,8 @@ def test_what_cannot_be_pretrained_is_refused_before_any_work(
         learn(toy_dataset, fold=3)
     two = tmp_path / "two"
     two.mkdir()
-    for channel in range(2):
-        shutil.copy(toy_dataset / "imagesTr" / "toy_00_0000.nii.gz", two / f"x_{channel:04}.nii.gz")
+    for name in ("x_0000", "x_0001", "y_0000", "y_0001"):
+        shutil.copy(toy_dataset / "imagesTr" / "toy_00_0000.nii.gz", two / f"{name}.nii.gz")
     with pytest.raises(DataError) as fault:
         learn(toy_dataset, two, tmp_path / "nowhere")
     assert "2 of these cannot be used" in str(fault.value)

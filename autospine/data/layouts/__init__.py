@@ -7,12 +7,15 @@ where two readings fit, the user does.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from autospine.data.layouts import beside, bids, cases, decathlon, dicom_tree, folders, manifest, nnunet
 from autospine.data.layouts.contents import Contents
+from autospine.data.layouts.naming import listed, unread_below
 from autospine.data.structure import Reading
+from autospine.data.volume import IMAGE_SUFFIXES
 from autospine.errors import DataError
 
 
@@ -65,17 +68,35 @@ def find_layout(root: Path, asked: str | None) -> Layout:
     fitting = {layout: said for layout in LAYOUTS if layout.described and (said := layout.evidence(root))}
     if not fitting:
         fitting = {layout: said for layout in LAYOUTS if not layout.described and (said := layout.evidence(root))}
-        if len(fitting) > 1:  # a tree of DICOM files beside a converted dataset is where that came from
-            fitting.pop(layout_called("dicom"), None)
+        series = fitting.get(layout_called("dicom"))
+        # a tree of DICOM files beside a converted dataset is where that came from; among its files it is a question
+        if len(fitting) > 1 and series is not None and series != dicom_tree.HERE:
+            del fitting[layout_called("dicom")]
+            if len(fitting) == 1:
+                return _noting(next(iter(fitting)), f"{series}, left aside (--layout dicom reads them)")
     if not fitting:
+        unread = unread_below(root)
+        if unread:
+            found = f"files of formats that are not read: {listed(unread)}"
+            expected = f"images that end in {', '.join(IMAGE_SUFFIXES)}, or DICOM"
+            raise DataError(str(root), found, expected, "convert them to NIfTI")
         held = sorted(entry.name for entry in root.iterdir())
-        listed = ", ".join(held[:6]) + (", ..." if len(held) > 6 else "") if held else "nothing"
-        raise DataError(str(root), f"no layout of a dataset: it holds {listed}", _known())
+        raise DataError(str(root), f"no layout of a dataset: it holds {listed(held) or 'nothing'}", _known())
     if len(fitting) > 1:
         found = " and ".join(f"{layout.name} ({said})" for layout, said in fitting.items())
         remedy = "say which: " + " or ".join(f"--layout {layout.name}" for layout in fitting)
         raise DataError(str(root), f"{len(fitting)} readings fit: {found}", "one", remedy)
     return next(iter(fitting))
+
+
+def _noting(layout: Layout, note: str) -> Layout:
+    """The layout, which says `note` of what it reads."""
+
+    def read(root: Path, reading: Reading) -> Contents:
+        contents = layout.read(root, reading)
+        return replace(contents, notes=(*contents.notes, note))
+
+    return layout._replace(read=read)
 
 
 def layout_called(name: str) -> Layout:

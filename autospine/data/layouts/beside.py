@@ -9,7 +9,7 @@ from pathlib import Path
 
 from autospine.data.layouts.bids import DERIVATIVES
 from autospine.data.layouts.contents import Contents, described_beside
-from autospine.data.layouts.masks import Images, beginnings, is_mask_name, pair_masks
+from autospine.data.layouts.masks import Images, beginnings, is_mask_name, masks_among, pair_masks
 from autospine.data.layouts.naming import default_channels, expected_files, group_files, image_files, unread_files
 from autospine.data.structure import Case, Reading
 from autospine.data.volume import stem, suffix_of
@@ -48,6 +48,7 @@ def _apart(root: Path) -> tuple[dict[str, Path], list[Path]]:
     homes = sorted(folder for folder in root.glob(f"{DERIVATIVES}*") if folder.is_dir())
     derived = [path for home in homes for path in image_files(home, None) if is_mask_name(stem(path))]
     files = {stem(path): path for path in (*derived, *image_files(root, None))}
-    others = Images([name for name in files if not is_mask_name(name)])
-    masks = {name: path for name, path in files.items() if is_mask_name(name) or others.led(name) is not None}
+    said = masks_among(files)
+    others = Images([name for name in files if name not in said])
+    masks = {name: path for name, path in files.items() if name in said or others.led(name) is not None}
     return masks, [path for name, path in files.items() if name not in masks]

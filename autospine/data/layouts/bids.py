@@ -18,7 +18,7 @@ from autospine.data.description import Declared, declared
 from autospine.data.geometry import same_grid
 from autospine.data.layouts.contents import Contents, described_beside
 from autospine.data.layouts.masks import Images, choose_kind, is_mask_name
-from autospine.data.layouts.naming import BIDS, image_files
+from autospine.data.layouts.naming import BIDS, image_files, listed, unread_below
 from autospine.data.structure import Case, Reading
 from autospine.data.volume import read_geometry, stem, suffix_of
 from autospine.errors import DataError
@@ -68,7 +68,9 @@ def _images(root: Path) -> tuple[list[Path], list[_Image]]:
     files = [path for folder in _image_folders(root) for path in image_files(folder, None)]
     images = [_image(path) for path in files if not is_mask_name(stem(path))]
     if not images:
-        raise DataError(str(root), "no images under sub-*/anat/", "a BIDS dataset")
+        unread = unread_below(root)
+        found = "no images under sub-*/anat/" + (f", but {listed(unread)}, which are not read" if unread else "")
+        raise DataError(str(root), found, "a BIDS dataset", "convert them to NIfTI" if unread else "")
     return files, images
 
 
@@ -94,10 +96,15 @@ def read(root: Path, reading: Reading) -> Contents:
     """Cases by session, channels by what the masks segment."""
     files, images = _images(root)
     beside = [path for path in files if is_mask_name(stem(path))]
-    masks = list(_masks(root, images, beside, reading.allow_missing))
+    strangers: list[Path] = []
+    masks = list(_masks(root, images, beside, reading.allow_missing, strangers))
+    orphans = listed([path.relative_to(root).as_posix() for path in strangers])
     if not masks:
         remedy = "put them there under the names of their images, such as sub-01_T2w_seg.nii.gz"
-        raise DataError(str(root / DERIVATIVES), "no masks of these images", f"masks under {DERIVATIVES}/", remedy)
+        unread = unread_below(root)
+        found = "no masks of these images" + (f", but masks of others: {orphans}" if strangers else "")
+        found += f", and files of formats that are not read: {listed(unread)}" if unread else ""
+        raise DataError(str(root / DERIVATIVES), found, f"masks under {DERIVATIVES}/", remedy)
     kinds = sorted({mask.kind for mask in masks})
     chosen = kinds[0] if len(kinds) == 1 and not reading.masks else choose_kind(kinds, reading.masks, root)
     masks = [mask for mask in masks if mask.kind == chosen]
@@ -131,6 +138,8 @@ def read(root: Path, reading: Reading) -> Contents:
     unlabelled = [name for name in has if not has[name]]
     if unlabelled:
         notes += (f"cases without all of {', '.join(channels)}, left aside: {', '.join(unlabelled)}",)
+    if strangers:
+        notes += (f"masks that belong to no image here, left aside: {orphans}",)
     return described_beside(root, Contents(channels, _named(root, masks[0].path), cases, notes))
 
 
@@ -158,12 +167,14 @@ def _channels(
     for held in shown.values():
         for one in held.keys() - set(channels):
             left[one] = left.get(one, 0) + 1
-    listed = ", ".join(f"{one} ({count})" for one, count in sorted(left.items()))
-    return channels, (f"images that no chosen mask segments, left aside: {listed}",) if left else ()
+    counts = ", ".join(f"{one} ({count})" for one, count in sorted(left.items()))
+    return channels, (f"images that no chosen mask segments, left aside: {counts}",) if left else ()
 
 
-def _masks(root: Path, images: list[_Image], beside: list[Path], allow_missing: bool) -> Iterator[_Mask]:
-    """Masks under derivatives, and those beside the images, with what they segment."""
+def _masks(
+    root: Path, images: list[_Image], beside: list[Path], allow_missing: bool, strangers: list[Path]
+) -> Iterator[_Mask]:
+    """Masks under derivatives, and those beside the images, with what they segment; those of no image: `strangers`."""
     sources = [("", path) for path in beside]
     homes = sorted(folder for folder in root.glob(f"{DERIVATIVES}*") if folder.is_dir())
     for home in homes:
@@ -180,6 +191,8 @@ def _masks(root: Path, images: list[_Image], beside: list[Path], allow_missing: 
     found: list[tuple[str, Path, str, tuple[str, ...], str]] = []
     for pipeline_name, path in sources:
         owners, kind = known.of(stem(path)) or ((), "")
+        if not owners:
+            strangers.append(path)
         of_cases: dict[str, list[str]] = {}
         for owner in owners:
             of_cases.setdefault(by_name[owner].case, []).append(by_name[owner].shows)

@@ -5,13 +5,13 @@ A mask may be a folder of one file per structure, as of TotalSegmentator: `case0
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from autospine.data.layouts.contents import LABELS, Contents, described_beside
 from autospine.data.layouts.folders import IMAGES, MASKS
-from autospine.data.layouts.masks import choose_kind, says_mask
+from autospine.data.layouts.masks import choose_kind, is_mask_word, masks_among, says_mask
 from autospine.data.layouts.naming import image_files, unread_files
 from autospine.data.structure import Case, Reading
 from autospine.data.structures import is_structures, structure_files
@@ -25,8 +25,9 @@ def evidence(root: Path) -> str | None:
     """What speaks for this layout: folders that hold an image and a mask."""
     # what is called as a folder of all images or all masks is no case
     for folder in (folder for folder in _folders(root) if folder.name.lower() not in (*IMAGES, *MASKS)):
-        said = {says_mask(role) for role in _roles(folder)}
-        if said == {True, False}:
+        roles = _roles(folder)
+        masks = _masks(folder, roles)
+        if masks and len(masks) < len(roles):
             return f"images and masks in {folder.name}/ and other folders"
     return None
 
@@ -38,10 +39,11 @@ def read(root: Path, reading: Reading) -> Contents:
     held = {folder: roles for folder, roles in held.items() if roles}
     if not held:
         raise DataError(str(root), "no folders with images", "a folder per case, with its images and its mask")
-    kinds = sorted({role for roles in held.values() for role in roles if says_mask(role)})
-    several = any(sum(says_mask(role) for role in roles) > 1 for roles in held.values())
+    of_masks = {folder: _masks(folder, roles) for folder, roles in held.items()}
+    kinds = sorted(set[str]().union(*of_masks.values()))
+    several = any(len(masks) > 1 for masks in of_masks.values())
     chosen = choose_kind(kinds, reading.masks, root) if several or (reading.masks is not None and kinds) else None
-    images = {folder: [role for role in roles if not says_mask(role)] for folder, roles in held.items()}
+    images = {folder: [role for role in roles if role not in of_masks[folder]] for folder, roles in held.items()}
     roles_in_all = sorted({role for roles in images.values() for role in roles})
     alone = all(len(roles) <= 1 for roles in images.values())
     # names that come again are those of sequences, of which each case has one
@@ -52,7 +54,7 @@ def read(root: Path, reading: Reading) -> Contents:
     suffix = next((suffix_of(path) for roles in held.values() for path in roles.values() if suffix_of(path)), ".nii.gz")
     cases = []
     for folder, roles in held.items():
-        masks = [path for role, path in roles.items() if says_mask(role) and chosen in (None, role)]
+        masks = [path for role, path in roles.items() if role in of_masks[folder] and chosen in (None, role)]
         files = (
             [roles[role] for role in images[folder]] or [folder / f"image{suffix}"]
             if alone
@@ -83,11 +85,27 @@ def _folders(root: Path) -> Iterator[Path]:
 
 def _roles(folder: Path) -> dict[str, Path]:
     """What each file of a case is called, without the name of the case before it."""
-    found = {}
-    for path in image_files(folder, None):
-        name = stem(path)
-        found[name.removeprefix(folder.name).lstrip("-_. ") or name] = path
+    found = {_role(folder, stem(path)): path for path in image_files(folder, None)}
     for entry in _folders(folder):
         if says_mask(entry.name) and is_structures(entry):
             found.setdefault(entry.name, entry)
     return found
+
+
+def _role(folder: Path, name: str) -> str:
+    """A file's name without suffix and without the name of the case, unless that is all that it has."""
+    return name.removeprefix(folder.name).lstrip("-_. ") or name
+
+
+def _masks(folder: Path, roles: Mapping[str, Path]) -> frozenset[str]:
+    """Those of the roles in a case that masks have; the name of the case itself says nothing.
+
+    A role that is nothing but a word of masks is one where there is any other image: `lesion` beside `T2`.
+    """
+    masks = masks_among(
+        {stem(path) for path in roles.values()},
+        says=lambda name: name != folder.name and says_mask(_role(folder, name)),
+    )
+    images = {role for role, path in roles.items() if stem(path) not in masks}
+    single = {role for role in images if role != folder.name and is_mask_word(role)}
+    return frozenset(roles.keys() - images | (single if single < images else set()))

@@ -11,17 +11,19 @@ from collections.abc import Iterator
 from itertools import takewhile
 from pathlib import Path
 
-from autospine.data.dicom import Series, describe_series, dicom_files, series_folders
+from autospine.data.dicom import Series, describe_series, holds_images
+from autospine.data.dicom_files import dicom_files, series_folders
 from autospine.data.layouts.contents import Contents, described_beside
 from autospine.data.layouts.folders import IMAGES, MASKS
 from autospine.data.layouts.masks import Images, choose_kind, says_mask
+from autospine.data.layouts.naming import listed, no_images_note
 from autospine.data.segmentation import is_segmentation
 from autospine.data.structure import Case, Reading
 from autospine.data.volume import stem, suffix_of
 from autospine.errors import DataError
 
-LISTED = 6
-"""Files that a note names."""
+HERE = "DICOM files"
+"""Evidence of DICOM files in the folder itself."""
 
 
 def evidence(root: Path) -> str | None:
@@ -29,7 +31,7 @@ def evidence(root: Path) -> str | None:
     found = next(series_folders(root), None)
     if found is None:
         return None
-    return "DICOM files" if found == root else f"DICOM files in {found.relative_to(root).as_posix()}/"
+    return HERE if found == root else f"DICOM files in {found.relative_to(root).as_posix()}/"
 
 
 def read(root: Path, reading: Reading) -> Contents:
@@ -37,7 +39,11 @@ def read(root: Path, reading: Reading) -> Contents:
     files = {folder: dicom_files(folder) for folder in series_folders(root)}
     base = _base(root, list(files))
     segmentations = [path for held in files.values() for path in held if is_segmentation(path)]
-    cases, homes = _cases(root, base, files, set(segmentations))
+    apart = set(segmentations)
+    # archives give reports and presentation states folders of their own
+    others = [folder for folder, held in files.items() if not set(held) <= apart and not holds_images(folder)]
+    series_of = {folder: held for folder, held in files.items() if folder not in others}
+    cases, homes = _cases(root, base, series_of, apart)
     if not cases:
         raise DataError(str(root), "no DICOM image", "a folder with a DICOM series per case")
     # by what the folder of a series is called below its case, since of the others of that case some may be missing
@@ -64,9 +70,10 @@ def read(root: Path, reading: Reading) -> Contents:
         ]
         made.append(Case(name, tuple(images), masks.get(name), subjects[name]))
     if ignored:
-        listed = ", ".join(path.relative_to(root).as_posix() for path in ignored[:LISTED])
-        listed += ", ..." if len(ignored) > LISTED else ""
-        notes += (f"neither DICOM nor the mask of a case by their names, left aside: {listed}",)
+        names = listed([path.relative_to(root).as_posix() for path in ignored])
+        notes += (f"neither DICOM nor the mask of a case by their names, left aside: {names}",)
+    if others:
+        notes += (no_images_note(root, others),)
     return described_beside(root, Contents(channels, None, tuple(made), notes))
 
 

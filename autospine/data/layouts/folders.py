@@ -10,7 +10,15 @@ from pathlib import Path
 
 from autospine.data.layouts.contents import Contents, described_beside
 from autospine.data.layouts.masks import beginnings, choose_kind, pair_masks
-from autospine.data.layouts.naming import default_channels, expected_files, group_files, image_files, unread_files
+from autospine.data.layouts.naming import (
+    default_channels,
+    expected_files,
+    group_files,
+    image_files,
+    is_unread,
+    listed,
+    unread_files,
+)
 from autospine.data.mask_files import mask_stem
 from autospine.data.structure import Case, Reading
 from autospine.data.volume import stem, suffix_of
@@ -68,9 +76,18 @@ def pair_folders(
     found = {called(path): path for path in image_files(masks, suffix)}
     # In a plain folder an image and a mask of one name belong together, whatever digits that name ends in.
     whole = {begin for name in found for begin in (name, *beginnings(name))}
-    groups = group_files(image_files(images, suffix), whole=() if strict else whole)
+    files = image_files(images, suffix)
+    if strict:
+        # one channel, and labels with the very names of images, numbers and all: these are no numbers of channels
+        there = {stem(file) for file in files}
+        whole = {name for name in found if name in there and f"{name}_0000" not in there and len(channels or ()) == 1}
+    groups = group_files(files, whole=whole)
     if not groups:
         expected = f"files that end in {suffix}" if suffix else "images"
+        unread = [file.name for file in images.iterdir() if is_unread(file.name)]
+        if unread:
+            found_there = f"no images but files of formats that are not read: {listed(unread)}"
+            raise DataError(str(images), found_there, expected, "convert them to NIfTI")
         raise DataError(str(images), f"no images{f' that end in {suffix}' if suffix else ''}", expected)
     named = dict(found) if strict else pair_masks(groups, found, reading.masks, masks)
     if channels is None:

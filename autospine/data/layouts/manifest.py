@@ -10,8 +10,9 @@ from pathlib import Path
 
 from autospine.data.layouts.contents import Contents, described_beside
 from autospine.data.layouts.masks import choose_kind
+from autospine.data.layouts.naming import is_unread, listed
 from autospine.data.structure import Case, Reading
-from autospine.data.volume import IMAGE_SUFFIXES
+from autospine.data.volume import IMAGE_SUFFIXES, is_series
 from autospine.errors import DataError
 
 NAMES = ("manifest.csv", "manifest.tsv")
@@ -49,6 +50,10 @@ def read(root: Path, reading: Reading, *, labelled: bool = True) -> Contents:
         missing = " and ".join(word for word, column in (("case", case), ("label", label)) if column is None)
         raise DataError(str(table), f"no column {missing} in {', '.join(header)}", _FORM)
     others = [name for name in header if name not in (case, subject, *kinds)]
+    unread = sorted({row[name] for row in rows for name in (*others, *kinds) if is_unread(Path(row[name]).name)})
+    if unread:
+        found = f"files of formats that are not read: {listed(unread)}"
+        raise DataError(str(table), found, ", ".join((*IMAGE_SUFFIXES, "DICOM")), "convert them to NIfTI")
     channels = [name for name in others if any(_is_image(table, row[name]) for row in rows)]
     if not channels:
         raise DataError(str(table), "no column with images", _FORM, "give paths relative to the table's folder")
@@ -105,5 +110,5 @@ def _column(header: dict[str, str], wanted: tuple[str, ...]) -> str | None:
 
 
 def _is_image(table: Path, cell: str) -> bool:
-    """Whether a cell names an image: by its suffix, or a folder that is there."""
-    return bool(cell) and (cell.lower().endswith((*IMAGE_SUFFIXES, ".dcm")) or (table.parent / cell).is_dir())
+    """Whether a cell names an image: by its suffix, or a folder or a DICOM file that is there."""
+    return bool(cell) and (cell.lower().endswith((*IMAGE_SUFFIXES, ".dcm")) or is_series(table.parent / cell))

@@ -7,10 +7,10 @@ image begins so; `sub-1_seg-vert_run-2_msk` is that of `sub-1_run-2_T2w`, whose 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from autospine.data.layouts.naming import BIDS
+from autospine.data.layouts.naming import BIDS, CHANNEL
 from autospine.errors import DataError
 
 _WORD = re.compile(
@@ -18,6 +18,8 @@ _WORD = re.compile(
     re.IGNORECASE,
 )
 """What masks are called."""
+_FINDING = re.compile(r"roi|lesions?", re.IGNORECASE)
+"""Those of the words that images are called by as well: after what they show."""
 _IMAGE = re.compile(r"(?:img|images?|im|scan|vol|volume|mri)[-_. ](?P<rest>.+)", re.IGNORECASE)
 _BETWEEN = re.compile(r"[-_. ]")
 _MODALITY = "mod-"
@@ -29,6 +31,11 @@ PLAIN = "plain"
 def says_mask(name: str) -> bool:
     """Whether any word of a name says that it is a mask: `seg`, `mask_L1`, `manual_seg`."""
     return any(_WORD.fullmatch(word) for word in _BETWEEN.split(name))
+
+
+def is_mask_word(word: str) -> bool:
+    """Whether this is one of the words that masks are called."""
+    return _WORD.fullmatch(word) is not None
 
 
 def is_mask_name(name: str) -> bool:
@@ -45,6 +52,73 @@ def is_mask_name(name: str) -> bool:
     return any(_WORD.fullmatch(word) for word in others or [first])
 
 
+def surely_mask(name: str) -> bool:
+    """Whether a name alone leaves no doubt: any of its words is one that only masks bear."""
+    return is_mask_name(name) if name.startswith(BIDS) else any(_is_sure(word) for word in _BETWEEN.split(name))
+
+
+def _is_sure(word: str) -> bool:
+    return _WORD.fullmatch(word) is not None and _FINDING.fullmatch(word) is None
+
+
+def masks_among(names: Collection[str], says: Callable[[str], bool] = is_mask_name) -> frozenset[str]:
+    """Those of the names in one folder, without suffix, that are masks; `says` tells whether a name says so.
+
+    Where another name extends one by a word of masks, that one is an image, whatever it is called:
+
+        lesion_0  lesion_0_seg  ->  lesion_0_seg
+        p1_T2  p1_seg  p1_seg_label  ->  p1_seg, p1_seg_label: what is called as the mask of another stays one
+    """
+    plain = {name: _without_channel(name) for name in names}
+    called = {plain[name] for name in names if says(name)}
+    images = set(plain.values()) - called
+    known = {begin for name in images for begin in (name, *beginnings(name))}
+    extended = {
+        begin
+        for name in plain.values()
+        for begin in beginnings(name)
+        if begin not in images and says_mask(name[len(begin) + 1 :])
+    }
+    for name in sorted(called, key=len):  # the shortest first: `a_seg` is known as a mask before `a_seg_label` is asked
+        base, *_ = (*beginnings(name), "")
+        of_another = bool(not base and images) or (_is_sure(name[len(base) + 1 :]) and base in known)
+        of_image = any(begin in images and says_mask(name[len(begin) + 1 :]) for begin in beginnings(name))
+        if name in extended and not of_another and not of_image:
+            images.add(name)
+    return frozenset(name for name, bare in plain.items() if bare not in images)
+
+
+def masks_beside(names: Collection[str]) -> frozenset[str]:
+    """Those of the names in a folder of images to segment that are masks.
+
+    There an image without a mask may be called by any word: a mask is what is one of an image there, or what no image
+    would be called (`seg`, `p2_mask`). Names that are all called so are images.
+    """
+    masks = masks_among(names)
+    images = Images([_without_channel(name) for name in names if name not in masks])
+    masks |= {name for name in names if images.led(_without_channel(name)) is not None}
+    if len(masks) == len(names):
+        return frozenset()
+    return frozenset(name for name in masks if _is_of(_without_channel(name), images))
+
+
+def _is_of(mask: str, images: Images) -> bool:
+    """Whether a name is that of a mask of one of these images, or of none that is there."""
+    if mask.startswith(BIDS) or images.led(mask) is not None:
+        return True
+    base, *_ = (*beginnings(mask), "")
+    last = mask[len(base) + 1 :] if base else mask
+    if _is_sure(last):
+        return True
+    exact = any(begin in images and says_mask(mask[len(begin) + 1 :]) for begin in beginnings(mask))
+    return exact or (_WORD.fullmatch(last) is not None and images.of(mask) is not None)
+
+
+def _without_channel(name: str) -> str:
+    match = CHANNEL.fullmatch(name)
+    return match["case"] if match else name
+
+
 class Images:
     """Names of images, looked up by those of their masks."""
 
@@ -57,6 +131,10 @@ class Images:
         for name in sorted(names):
             for prefix in beginnings(name):
                 self._beginning.setdefault(prefix, []).append(name)
+
+    def __contains__(self, name: str) -> bool:
+        """Whether an image has this very name."""
+        return name in self._names
 
     def of(self, mask: str) -> tuple[tuple[str, ...], str] | None:
         """The images that a mask of this name belongs to, and its kind; None where it belongs to none."""

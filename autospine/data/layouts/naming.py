@@ -8,14 +8,18 @@ Nothing here opens an image, but to ask a lone file how many channels it holds.
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from pathlib import Path
 
+from autospine.data.files import check_name
 from autospine.data.volume import read_channels, stem, suffix_of
 from autospine.errors import DataError
 
 CHANNEL = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
+MOST_CHANNELS = 100
+"""Numbers from here on (years) are no channels."""
 BIDS = "sub-"
 _SEQUENCES = r"t1|t2|t1w|t2w|t2star|pd|stir|flair|dixon|water|fat|space|tse|tirm|dwi|adc|ct|mr|pre|post"
 _SUBJECT = re.compile(
@@ -24,20 +28,37 @@ _SUBJECT = re.compile(
     rf"|(.+?)(?:[-_](?i:{_SEQUENCES}))+"
 )
 """A BIDS name, one that ends in the number of a session (`p07_visit2`, `p07Ses2`), or in sequences (`p07_t2_SPACE`)."""
-UNREAD = (".mat", ".npy", ".npz", ".mnc", ".par", ".rec", ".bmp", ".jpg", ".jpeg", ".gif", ".vtk", ".h5")
+UNREAD = (
+    *(".img", ".mat", ".npy", ".npz", ".par", ".rec", ".mnc", ".minc", ".vtk", ".vti", ".h5", ".hdf5", ".pt", ".zarr"),
+    *(".dcm.gz", ".nii.bz2", ".nii.xz", ".jpg", ".jpeg", ".bmp", ".gif", ".webp"),
+)
 """Formats of images that are not read, and are told."""
 
 
 def image_files(folder: Path, suffix: str | None) -> list[Path]:
-    """Images of a folder by name; hidden files (`._case.nii.gz` of macOS, temporary ones) are not images.
+    """Images of a folder by name, as `named_images`; raises `DataError` where two files have one name."""
+    files = named_images(folder, suffix)
+    refuse_twins(files)
+    return files
+
+
+def named_images(folder: Path, suffix: str | None) -> list[Path]:
+    """What has an image's name in a folder; hidden files (`._case.nii.gz` of macOS, temporary ones) are not images.
 
     What has an image's name and is none (a link to nothing, a folder) stays, so that reading it says what it is.
+    Raises `DataError` where an image could not be read for its name alone.
     """
     try:
         names = sorted(entry for entry in folder.iterdir() if not entry.name.startswith(".") and suffix_of(entry))
     except OSError as fault:
         raise DataError(str(folder), f"cannot be read ({fault.strerror or fault})") from fault
-    files = [entry for entry in names if suffix is None or suffix_of(entry) == suffix]
+    for entry in names:
+        check_name(entry)
+    return [entry for entry in names if suffix is None or suffix_of(entry) == suffix]
+
+
+def refuse_twins(files: Sequence[Path]) -> None:
+    """Raise `DataError` where two files of a folder have one name but for their suffixes."""
     stems: dict[str, Path] = {}
     for file in files:
         if stem(file) in stems:
@@ -48,14 +69,41 @@ def image_files(folder: Path, suffix: str | None) -> list[Path]:
                 "move one of them away",
             )
         stems[stem(file)] = file
-    return files
 
 
 def unread_files(folder: Path) -> tuple[str, ...]:
     """A note where images lie in `folder` whose format is not read."""
-    names = sorted(entry.name for entry in folder.iterdir() if entry.name.lower().endswith(UNREAD))
-    listed = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
-    return (f"files of formats that are not read, left aside: {listed} (convert them to NIfTI)",) if names else ()
+    entries = {entry.name for entry in folder.iterdir()}
+    # of Analyze's two files the header is the image's name
+    names = sorted(name for name in entries if is_unread(name) and f"{name[:-4]}.hdr" not in entries)
+    return (
+        (f"files of formats that are not read, left aside: {listed(names)} (convert them to NIfTI)",) if names else ()
+    )
+
+
+def unread_below(root: Path) -> list[str]:
+    """Files at and below `root` of formats that are not read, relative to it."""
+    found = []
+    for place, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [(Path(place) / name).relative_to(root).as_posix() for name in (*names, *folders) if is_unread(name)]
+    return sorted(found)
+
+
+def is_unread(name: str) -> bool:
+    """Whether a file of this name is an image in a format that is not read."""
+    return not name.startswith(".") and name.lower().endswith(UNREAD) and not suffix_of(Path(name))
+
+
+def listed(names: Collection[str]) -> str:
+    """The first of some names, for messages."""
+    return ", ".join(sorted(names)[:6]) + (", ..." if len(names) > 6 else "")
+
+
+def no_images_note(root: Path, folders: Sequence[Path]) -> str:
+    """What is said of `folders` at or below `root` whose DICOM objects are reports and the like."""
+    names = [f"{folder.relative_to(root).as_posix()}/" for folder in folders]
+    return f"DICOM objects that are no images, left aside: {listed(names)}"
 
 
 def group_files(
@@ -65,17 +113,42 @@ def group_files(
 
     `scan_0000` is channel 0 of `scan`. Where no file is a channel 0, four digits are part of the name
     (`visit_2023`, `visit_2024`), unless channels are known to be `numbered`; so they are in names that stand in
-    `whole`.
+    `whole`, and in all that differ from one of these in their number alone.
     """
-    split = [(file, None if stem(file) in whole else CHANNEL.fullmatch(stem(file))) for file in files]
+    matches = [(file, CHANNEL.fullmatch(stem(file))) for file in files]
+    counted = {match["case"] for file, match in matches if match and stem(file) in whole}
+    split = [
+        (file, None if stem(file) in whole or (match and match["case"] in counted) else match)
+        for file, match in matches
+    ]
     channelled = {match["case"] for _, match in split if match and match["channel"] == "0000"}
     groups: dict[str, dict[int, Path]] = {}
     for file, match in split:
-        if match and (channelled or numbered) and int(match["channel"]) < 100:
+        if match and (channelled or numbered) and int(match["channel"]) < MOST_CHANNELS:
             groups.setdefault(match["case"], {})[int(match["channel"])] = file
         else:
             groups.setdefault(stem(file), {})[0] = file
     return dict(sorted(groups.items()))
+
+
+def numbered_cases(files: Sequence[Path]) -> frozenset[str]:
+    """Names in a folder of images of one channel that end in four digits and are cases; none where those are a channel.
+
+    vol_0000  vol_0001  vol_0002        ->  three cases: one channel has one number
+    a_0000  b_0000                      ->  a and b, of channel 0
+    a_0000  a_0001  b_0000  b_0001      ->  a and b, of two channels: as many as there should not be
+    """
+    numbers: dict[str, set[int]] = {}
+    names = [stem(file) for file in files if CHANNEL.fullmatch(stem(file))]
+    for name in names:
+        case, _, number = name.rpartition("_")
+        if int(number) < MOST_CHANNELS:
+            numbers.setdefault(case, set()).add(int(number))
+    sets = {frozenset(held) for held in numbers.values()}
+    channels = len(numbers) > 1 and len(sets) == 1 and all(held == set(range(len(held))) for held in sets)
+    if channels or not any(len(held) > 1 for held in sets):
+        return frozenset()
+    return frozenset(names)
 
 
 def expected_files(

@@ -18,8 +18,12 @@ from autospine.data.structure import Case, Reading
 from autospine.errors import DataError
 
 DESCRIPTION = "dataset.json"
-READERS = ("SimpleITKIO", "NibabelIO", "NibabelIOWithReorient", "NaturalImage2DIO", "Tiff3DIO")
-"""Of nnU-Net v2.8, under `overwrite_image_reader_writer`; all their formats are read the same way here."""
+READERS = (
+    *("SimpleITKIO", "SimpleITKIOWithReorient", "NibabelIO", "NibabelIOWithReorient", "NaturalImage2DIO", "Tiff3DIO"),
+    "None",
+)
+"""Of nnU-Net v2.8, under `overwrite_image_reader_writer`, where `None` in quotes names none as well; all their formats
+are read the same way here."""
 
 
 def evidence(root: Path) -> str | None:

@@ -1,0 +1,107 @@
+"""What lies in a folder of images to segment and is not to be segmented itself: masks, previews, other copies.
+
+a.nii.gz  a_seg.nii.gz  a.png   ->  a.nii.gz; a mask and a preview are left aside, and that is said
+IM0001 ... IM0038  a.nii.gz     ->  a question: the DICOM series or the file?
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from autospine.data.dicom_files import dicom_files
+from autospine.data.layouts.folders import MASKS
+from autospine.data.layouts.masks import beginnings, masks_beside, surely_mask
+from autospine.data.layouts.naming import CHANNEL, listed, named_images, refuse_twins, unread_files
+from autospine.data.volume import stem, suffix_of
+from autospine.errors import DataError
+
+PREDICTED = "prediction.json"
+"""In a folder of segmentations: which model made which file of which images."""
+_OWN = frozenset({PREDICTED, "plan.toml", "model.json"})
+"""Files of ours that say that a folder, and what lies below it, holds results and no images."""
+PREVIEW = ".png"
+"""Format of pictures that programs put beside the volumes that they show."""
+_DEEPEST = 6
+
+
+def images_to_segment(folder: Path, tell: Callable[[str], None]) -> list[Path]:
+    """The images in `folder` itself; what of the other files looks like one goes to `tell`."""
+    files = named_images(folder, None)
+    shown = {stem(file) for file in files if suffix_of(file) != PREVIEW}
+    shown |= {match["case"] for name in shown if (match := CHANNEL.fullmatch(name))}
+    previews = [
+        file
+        for file in files
+        if suffix_of(file) == PREVIEW and any(name in shown for name in (stem(file), *beginnings(stem(file))))
+    ]
+    files = [file for file in files if file not in previews]
+    refuse_twins(files)
+    masks = masks_beside({stem(file) for file in files})
+    aside = [file.name for file in files if stem(file) in masks]
+    if aside:
+        tell(f"masks by their names, left aside: {listed(aside)}")
+    if previews:
+        tell(f"previews of other images, left aside: {listed([file.name for file in previews])}")
+    for note in unread_files(folder):
+        tell(note)
+    return [file for file in files if stem(file) not in masks]
+
+
+def refuse_mixture(root: Path, files: Sequence[Path], folders: Sequence[Path], tell: Callable[[str], None]) -> None:
+    """Raise `DataError` where DICOM files in `folders` and image files may both be meant; `tell` of what is not.
+
+    `files` are the images in `root` itself. Of those below it masks are no images, and what lies in a case's folder
+    around its series is a copy; a case that has image files alone would be left out.
+    """
+    below = list(image_files_below(root))
+    if not folders:
+        if files and below:
+            tell(f"images in folders below, left aside: {listed([_shown(root, file) for file in below])}")
+        return
+    slices = {stem(path) for folder in folders for path in dicom_files(folder)} if files or below else set()
+    tops = {folder.relative_to(root).parts[0] for folder in folders if folder != root}
+    rivals = []
+    for file in (*files, *below):
+        top = file.relative_to(root).parts[0]
+        at_stake = file.parent in (root, *folders) or (top not in tops and top.lower() not in MASKS)
+        preview = suffix_of(file) == PREVIEW and (stem(file) in slices or file.parent not in (root, *folders))
+        if at_stake and not preview and not surely_mask(stem(file)):
+            rivals.append(file)
+    if rivals:
+        count = sum(len(dicom_files(folder)) for folder in folders)
+        names = listed([_shown(root, file) for file in rivals])
+        raise DataError(
+            str(root),
+            f"{count} DICOM file{'s' * (count != 1)} and {_counted(rivals)} ({names}): which are meant?",
+            "images of one kind",
+            f"give {rivals[0]} by itself, or move what is not meant to another folder",
+        )
+    aside = [_shown(root, file) for file in (*files, *below)]
+    if aside:
+        tell(f"neither DICOM nor an image by their names and places, left aside: {listed(aside)}")
+
+
+def image_files_below(root: Path) -> Iterator[Path]:
+    """What has an image's name in folders below `root`, but for hidden folders and what autospine has made."""
+    for place, folders, names in os.walk(root):
+        folder = Path(place)
+        if folder != root and _OWN & set(names):
+            folders.clear()
+            continue
+        deep = len(folder.relative_to(root).parts)
+        folders[:] = sorted(name for name in folders if not name.startswith(".")) if deep < _DEEPEST else []
+        if folder != root:
+            named = sorted(name for name in names if not name.startswith(".") and suffix_of(Path(name)))
+            yield from (folder / name for name in named)
+
+
+def _shown(root: Path, file: Path) -> str:
+    return file.relative_to(root).as_posix()
+
+
+def _counted(files: Sequence[Path]) -> str:
+    """`1 NIfTI file`, `2 PNG files`, `3 image files`."""
+    kinds = {"NIfTI" if suffix_of(file).startswith(".nii") else suffix_of(file)[1:].upper() for file in files}
+    return f"{len(files)} {kinds.pop() if len(kinds) == 1 else 'image'} file{'s' * (len(files) != 1)}"
