@@ -24,7 +24,7 @@ def training_seconds(configuration: Configuration, device: str | None = None) ->
 def spoken(seconds: float) -> str:
     """`45 s`, `28 min`, `3.5 h` or `12 days`: as much as an estimate is good for."""
     if seconds < 90:
-        return f"{seconds:.0f} s"
+        return f"{max(seconds, 1):.0f} s"
     if seconds < 90 * 60:
         return f"{seconds / 60:.0f} min"
     if seconds < 48 * 3600:
@@ -38,7 +38,7 @@ def describe_length(configuration: Configuration, device: str) -> str:
     seconds = training_seconds(configuration, device)
     if training.budget_s is not None:
         return f"{spoken(training.budget_s)} by the clock"
-    steps = f"{training.epochs} epochs, {training.steps} steps"
+    steps = f"{training.epochs} epoch{'s' * (training.epochs != 1)}, {training.steps} steps"
     if seconds is None:
         return f"{steps}; how long that takes on {device} is not known, since no step was timed there"
     return f"{steps}: about {spoken(seconds)} on {device}"
