@@ -25,7 +25,8 @@ COLUMNS = {"weights": "class_weights", "sizes": "usual_sizes", "largest": "large
 """What the numbers of folds are called in the table of folds, and in the loss."""
 KEY_LENGTH = 12
 """Hexadecimal digits of a key, as in `expected`: enough to tell one list of cases from another."""
-PLANNED = "`autospine plan DATASET`"
+PLAN = "autospine plan DATASET"
+"""The command that works out what stands in the plan, where nobody knows the data set's path and options."""
 
 State = Literal["fixed", "own", "open", "outdated", "resolved"]
 
@@ -68,8 +69,12 @@ def loss_state(configuration: Configuration) -> State:
     return "resolved" if as_made and by_settings else "outdated"
 
 
-def fold_loss(configuration: Configuration, number: int, fold: Fold, where: str = "plan.toml") -> LossPlan:
-    """The loss that fold `number` is trained by, from the plan alone; `where` is the plan's file.
+def fold_loss(
+    configuration: Configuration, number: int, fold: Fold, where: str = "plan.toml", command: str = PLAN
+) -> LossPlan:
+    """The loss that fold `number` is trained by, from the plan alone.
+
+    `where` is the plan's file, `command` what renews it.
 
     Raises:
         PlanError: weights that are still to be worked out, numbers for other settings or cases than those of now, or
@@ -85,21 +90,21 @@ def fold_loss(configuration: Configuration, number: int, fold: Fold, where: str 
             return replace(loss, folds=None)
         case "open":
             found = 'weights of 1.0 throughout beside kind = "dice_size_adaptive_ce", which no sizes have made'
-            remedy = f'run {PLANNED} to have them worked out, or set kind = "dice_ce" for plain cross entropy'
+            remedy = f'run `{command}` to have them worked out, or set kind = "dice_ce" for plain cross entropy'
             raise PlanError(f"{key}.class_weights", found, "the weights of the classes", remedy)
         case "outdated":
             found = (
                 "this, or what it follows from (alpha, weight_cap, spacing, axes, regions), is not what the losses of "
             )
             found += "the folds were worked out for"
-            remedy = f"put it back, or run {PLANNED}, which works all of them out anew"
+            remedy = f"put it back, or run `{command}`, which works all of them out anew"
             raise PlanError(f"{key}.{_decisive(loss)}", found, "numbers that belong together", remedy)
         case "resolved":
             folds = loss.folds
             assert folds is not None
             if number >= len(folds.cases) or folds.cases[number] != fold_key(fold.train):
                 found = f"fold {number} trains on other cases than those that its loss was worked out for"
-                remedy = f"run {PLANNED}, which works it out for the folds as they stand"
+                remedy = f"run `{command}`, which works it out for the folds as they stand"
                 raise PlanError(f"{key}.folds", found, "the cases of splits.json", remedy)
             return replace(loss, folds=None, **_numbers(folds, number))
 
@@ -220,14 +225,14 @@ def _exchanged(plan: Plan, configuration: Configuration, loss: LossPlan) -> Plan
                 reasons[begins + column] = f"one for each fold, from the cases that it trains on alone: {numbers}"
         reasons[begins + "cases"] = (
             "a hash of the cases that each fold trains on: a fold with others is not trained before "
-            f"{PLANNED} has worked its loss out"
+            f"`{PLAN}` has worked its loss out"
         )
         reasons[begins + "made_for"] = (
             "a hash of the numbers of all cases, above: where these are edited, they hold in every fold and this table "
             "is left aside"
         )
         reasons[begins + "made_by"] = (
-            f"a hash of the settings that the numbers follow from: edited, {PLANNED} renews them"
+            f"a hash of the settings that the numbers follow from: edited, `{PLAN}` renews them"
         )
     elif loss_state(replace(configuration, loss=loss)) == "own":
         reasons[weights] = "edited by hand: they hold in every fold as they are written"

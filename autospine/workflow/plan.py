@@ -22,6 +22,7 @@ from autospine.planning.recipe import Recipe, load_recipe
 from autospine.planning.transfer import transfer_plan
 from autospine.planning.unseen import shown_by_cases, unseen_in_folds
 from autospine.planning.validate import renew_expected_memory
+from autospine.workflow.command import half_hour_command
 from autospine.workflow.documents import find_plan
 from autospine.workflow.progress import Progress, Silent, counted
 from autospine.workflow.runs import RunFolder
@@ -96,6 +97,7 @@ def plan_dataset(
     folder = RunFolder.of(runs, path)
     hardware = hardware_of(request.device)
     asked = _asked(request, recipe, source, dataset, hardware.kind)
+    shorter = half_hour_command(path, folder, asked)
     if not dry_run:
         folder.check_writable()
         if folder.plan.exists() and not overwrite:
@@ -104,7 +106,7 @@ def plan_dataset(
             notes += (
                 *renewed,
                 *timed_elsewhere(standing, hardware.device),
-                *length_notes(standing, path, hardware.device),
+                *length_notes(standing, hardware.device, shorter),
             )
             return Planned(standing, folder, existed=True, notes=notes)
     with progress.task("Reading the dataset") as update:
@@ -118,7 +120,7 @@ def plan_dataset(
     given = source is not None or request.epochs is not None or recipe.epochs != "auto"
     plan = time_plan(plan, fingerprint, recipe, request.budget_s, request.device, length_given=given, progress=progress)
     plan = with_fold_losses(plan, fingerprint, folds)
-    notes = (*_unseen(fingerprint, folds), *length_notes(plan, path, hardware.device))
+    notes = (*_unseen(fingerprint, folds), *length_notes(plan, hardware.device, shorter))
     if not dry_run:
         write_json(folder.fingerprint, fingerprint.to_json())
         write_folds(folder.splits, folds)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import inf, isfinite
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autospine.planning import rules
@@ -111,21 +109,24 @@ def _with_step_timed(plan: Plan, hardware: Hardware, measure: Measure) -> Plan:
     return plan.with_configuration(replace(configuration, expected=timed), plan.reasons)
 
 
-def length_notes(plan: Plan, dataset: Path, device: str) -> tuple[str, ...]:
-    """What a training of the default configuration takes on `device`; and a warning where that is very long."""
+def length_notes(plan: Plan, device: str, command: str) -> tuple[str, ...]:
+    """What a training of the default configuration takes on `device`; and where that is very long, a warning.
+
+    That names the `command` that plans for less.
+    """
     configuration = plan.configuration()
     said = f"A training of {configuration.name}: {describe_length(configuration, device)}"
-    warning = warn_of_length(configuration, device, planning_command(dataset))
+    warning = warn_of_length(configuration, device, command)
     return (said, warning) if warning else (said,)
 
 
 def training_notes(
-    configuration: Configuration, device: torch.device, dataset: Path, progress: Progress
+    configuration: Configuration, device: torch.device, command: str, progress: Progress
 ) -> tuple[str, ...]:
     """How long a training of `configuration` on `device` will take, told before it begins, and a warning if very long.
 
-    Where the plan does not say what a step takes there (it was made on another device, or edited), one is timed, unless
-    there are so few that they will show it themselves.
+    The warning names the `command` that plans for less. Where the plan does not say what a step takes there (it was
+    made on another device, or edited), one is timed, unless there are so few that they will show it themselves.
     """
     from autospine.networks.device import describe_device
     from autospine.training.throughput import seconds_per_step
@@ -137,13 +138,8 @@ def training_notes(
         if isfinite(seconds):
             timed = expect(configuration, Machine(), device=name, seconds_per_step=seconds)
             configuration = replace(configuration, expected=timed)
-    warning = warn_of_length(configuration, name, planning_command(dataset))
+    warning = warn_of_length(configuration, name, command)
     return (describe_length(configuration, name), *([warning] if warning else []))
-
-
-def planning_command(dataset: Path) -> str:
-    """The command that plans `dataset` anew, for half an hour."""
-    return f"autospine plan {shlex.quote(str(dataset))} --budget 30m --overwrite"
 
 
 def timed_elsewhere(plan: Plan, device: str) -> tuple[str, ...]:

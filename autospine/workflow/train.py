@@ -20,6 +20,7 @@ from autospine.planning.unseen import shown_by_cases, unseen_in_folds
 from autospine.planning.validate import check_memory, renew_expected_memory
 from autospine.preprocessing.store import Store
 from autospine.workflow.cascade import find_out_of_fold, segment_out_of_fold
+from autospine.workflow.command import half_hour_command, plan_command
 from autospine.workflow.expectation import Comparison, compare_expected, describe_comparisons
 from autospine.workflow.plan import PlanRequest
 from autospine.workflow.prepared import ensure_prepared
@@ -83,7 +84,7 @@ def train_folds(
     """
     run = ensure_planned(dataset, runs, request, progress or Silent())
     numbers = fold_numbers(folds, dataset, runs)
-    _check_losses(run, request, numbers)
+    _check_losses(dataset, run, request, numbers)
     if request.init is not None and len(numbers) > 1:
         _check_unseen_by_all(request.init, run, numbers)
     for place, number in enumerate(numbers):
@@ -107,11 +108,12 @@ def ensure_planned(dataset: Path, runs: Path, request: TrainRequest, progress: P
     return run
 
 
-def _check_losses(run: RunFolder, request: TrainRequest, numbers: Sequence[int]) -> None:
+def _check_losses(dataset: Path, run: RunFolder, request: TrainRequest, numbers: Sequence[int]) -> None:
     """Raise `PlanError` where the plan does not say by which loss one of the folds is trained, before the first is."""
     configuration, folds = run.read_plan().configuration(request.configuration), read_folds(run.splits)
+    command = plan_command(dataset, run, run.read_request())
     for number in numbers:
-        fold_loss(configuration, number, folds[number], str(run.plan))
+        fold_loss(configuration, number, folds[number], str(run.plan), command)
 
 
 def _check_unseen_by_all(init: Path, run: RunFolder, numbers: Sequence[int]) -> None:
@@ -199,7 +201,8 @@ def _train_fold(
     planned = requested(plan, request.configuration, request.budget_s, request.epochs)
     folds = read_folds(run.splits)
     split = folds[fold]
-    configuration = replace(planned, loss=fold_loss(planned, fold, split, str(run.plan)))
+    command = plan_command(dataset, run, run.read_request())
+    configuration = replace(planned, loss=fold_loss(planned, fold, split, str(run.plan), command))
     run.check_writable()
     folder = run.fold(configuration.name, fold)
     source = None
@@ -251,7 +254,8 @@ def _train_fold(
             if note.startswith(f"{configuration.name} "):
                 progress.note(note)
         progress.note(f"Training {configuration.name}, fold {fold}, on {device_name}")
-        for note in training_notes(configuration, device, dataset, progress):
+        shorter = half_hour_command(dataset, run, run.read_request())
+        for note in training_notes(configuration, device, shorter, progress):
             progress.note(note)
         with progress.task(f"Training {configuration.name} fold {fold}") as update:
             result = fit(

@@ -128,8 +128,9 @@ def test_edited_folds_are_renewed_by_plan_and_not_trained_before(
     assert not any("loss" in note for note in plan_dataset(uneven, runs, adaptive).notes)
     own = [{"train": ["case_0", "case_4"], "val": ["case_1", "case_2", "case_3"]}, read_json(run.splits)[1]]
     write_json(run.splits, own)
-    with pytest.raises(PlanError, match=r"fold 0 trains on other cases[\s\S]*autospine plan DATASET"):
+    with pytest.raises(PlanError, match="fold 0 trains on other cases") as fault:
         list(train_folds(uneven, "all", runs, QUICK))
+    assert f"`autospine plan {uneven} --recipe adaptive.toml --device cpu --runs {runs}`" in fault.value.remedy
     assert not trained_by
     before = run.plan.read_text()
     notes = plan_dataset(uneven, runs, adaptive).notes
@@ -173,3 +174,16 @@ def test_a_class_that_no_training_case_holds_is_told_with_the_fold(
         # what was told before is not taken for the device
         device = describe_device(resolve_device("cpu"))
         assert f"Training 2d, fold {fold}, on {device}" in progress.notes
+
+
+def test_a_standing_plan_without_its_fingerprint_is_shown_but_not_renewed(
+    uneven: Path, adaptive: PlanRequest, tmp_path: Path
+) -> None:
+    runs = tmp_path / "runs"
+    run = plan_dataset(uneven, runs, adaptive).folder
+    run.fingerprint.unlink()
+    (said, _) = plan_dataset(uneven, runs, adaptive).notes
+    assert said == f"{run.fingerprint} is not there: what some fold does not see is not known"
+    run.plan.write_text(run.plan.read_text().replace("\nalpha = 0.5\n", "\nalpha = 0.7\n"))
+    with pytest.raises(PlanError, match="cannot be worked out without it"):
+        plan_dataset(uneven, runs, adaptive)

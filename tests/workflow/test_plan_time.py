@@ -69,7 +69,8 @@ def test_epochs_take_the_place_of_the_time(toy_dataset: Path, tmp_path: Path, mo
     assert [one.name for one in timed] == ["3d_fullres"]  # a step of what is trained first
     length, warning = planned.notes
     assert length.startswith("A training of 3d_fullres: 1000 epochs, 250000 steps: about 12 days on CPU")
-    assert f"`autospine plan {toy_dataset} --budget 30m --overwrite`" in warning
+    command = f"autospine plan {toy_dataset} --budget 30m --device cpu --runs {tmp_path} --overwrite"
+    assert f"`{command}`" in warning
     with pytest.raises(PlanError, match="another --epochs"):
         plan_dataset(toy_dataset, tmp_path, CPU)
 
@@ -135,9 +136,9 @@ def test_an_edited_plan_of_many_steps_is_timed_before_it_is_trained(
     run.plan.write_text(text)
     plan, progress = run.read_plan(), Noting()
     # 1000 x (4 + 1 / 3) x 30 s are 36 h
-    notes = timing.training_notes(plan.configuration("2d"), torch.device("cpu"), toy_dataset, progress)
+    notes = timing.training_notes(plan.configuration("2d"), torch.device("cpu"), "plan for less", progress)
     assert "1000 epochs, 4000 steps: about 36 h on CPU" in notes[0]
-    assert "autospine plan" in notes[1]
+    assert "`plan for less`" in notes[1]
 
 
 def test_a_training_that_plans_first_plans_for_its_epochs(
