@@ -246,8 +246,8 @@ def _loss(configuration: Configuration, facts: Facts) -> dict[str, str]:
         kind = f"{sizes}, {side} {recipe.size_ratio:g}; {rules.SIZE_RATIO_REASONS[ratio >= recipe.size_ratio]}"
     law = f"(largest size / size) ^ {recipe.alpha:g}, at most {recipe.weight_cap:g}"
     weights = f"{law}; background, which is no anatomy, 1" if loss.kind == "dice_size_adaptive_ce" else PLAIN
-    weights = weights if loss.largest_size is None else BY_COMPONENT
     weights = weights if loss.usual_sizes is None else BY_BATCH
+    weights = weights if loss.largest_size is None else BY_COMPONENT
     largest = f"usual size of {max(present)[1]}" if present else f"no {what} occurs in any case"
     by_component = f"the recipe {recipe.name}: {largest}; a connected component weighs {law}, at least 1"
     by_batch = f"the recipe {recipe.name}: the weights of a step go by the geometric mean of these and its batch's own"
@@ -371,15 +371,12 @@ def _training(configuration: Configuration, facts: Facts) -> dict[str, str]:
     else:
         rotation = "labels have no order in plane: any turn shows possible anatomy"
     edges = max(configuration.patch) / configuration.patch[0]
-    if configuration.network.dimension == 2:
-        in_plane = "2D patches have no other plane"
-    else:
-        in_plane = f"longest patch edge over the first is {edges:.2g}: in plane only above {ANISOTROPY:g}"
+    longest = f"longest patch edge over the first is {edges:.2g}: in plane only above {ANISOTROPY:g}"
+    in_plane = "2D patches have no other plane" if flat else longest
     schedule = f"{training.epochs} x {training.steps_per_epoch} steps where no time budget is given"
     schedule = f"{schedule} ({RULE})" if recipe.epochs == "auto" else f"{said}: {schedule}"
-    optimiser = said
-    if recipe.optimiser == "auto":
-        optimiser = f"without a time budget there are steps enough for SGD with Nesterov momentum ({RULE})"
+    enough = f"without a time budget there are steps enough for SGD with Nesterov momentum ({RULE})"
+    optimiser = enough if recipe.optimiser == "auto" else said
     named = ("learning_rate", "weight_decay", "momentum", "warmup", "poly_power", "clip_norm", "seed")
     return {
         **{f"training.{key}": said for key in named},
