@@ -96,6 +96,9 @@ def plan(
     key: Annotated[str | None, typer.Argument(metavar="KEY", help="With --explain: what to explain.")] = None,
     recipe: Annotated[str, typer.Option(help="Name of a shipped recipe, or a recipe file.")] = "default",
     budget: Budget = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Epochs instead of a time; the recipe's if not given.")
+    ] = None,
     device: Device = "auto",
     memory: Annotated[
         float | None,
@@ -108,7 +111,7 @@ def plan(
         typer.Option(
             "--from",
             metavar="PLAN",
-            help="Move this plan to DATASET, for pretraining; without --recipe, --memory, --budget.",
+            help="Move this plan to DATASET, for pretraining; without --recipe, --memory, --budget, --epochs.",
         ),
     ] = None,
     subjects: Subjects = None,
@@ -134,7 +137,9 @@ def plan(
     from autospine.workflow.plan import PlanRequest, plan_dataset
 
     reading = Reading(subjects, layout, masks, allow_missing, channels)
-    request = PlanRequest(recipe, memory, budget, device, source, reading)
+    if budget is not None and epochs is not None:
+        raise typer.BadParameter("give --budget or --epochs, not both")
+    request = PlanRequest(recipe, memory, budget, device, source, reading, epochs)
     if diff is not None:
         if dataset is not None or explain or dry_run or overwrite or request != PlanRequest():
             raise typer.BadParameter("--diff compares two plans that stand: it takes no DATASET and no other option")

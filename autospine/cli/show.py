@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from autospine.planning.compare import Difference
     from autospine.planning.decisions import Decision
     from autospine.planning.parts import ExpectedPlan
-    from autospine.planning.plan import Plan
+    from autospine.planning.plan import Configuration, Plan
     from autospine.planning.recipes import ShippedRecipe
     from autospine.workflow.describe import Description
     from autospine.workflow.progress import Update
@@ -45,6 +45,8 @@ SHOWN = (
     "regions.names",
     "loss.kind",
     "loss.class_weights",
+    "loss.folds.weights",
+    "loss.folds.largest",
     "loss.largest_size",
     "training.mirror_axes",
     "training.rotation_deg",
@@ -53,7 +55,12 @@ SHOWN = (
     "training.budget_s",
 )
 """Decisions of a configuration that the terminal shows; all of them are in plan.toml."""
-CALLED = {"presence.channels": "may be missing", "regions.names": "regions"}
+CALLED = {
+    "presence.channels": "may be missing",
+    "regions.names": "regions",
+    "loss.folds.weights": "weights by fold",
+    "loss.folds.largest": "largest by fold",
+}
 """What those of them are called whose keys say too little by themselves."""
 LISTS = ("training.mirror_axes", "normalisation", "presence.channels", "regions.names")
 """Those of them that are no edges of anything."""
@@ -201,7 +208,7 @@ def show_plan(plan: Plan) -> None:
                 table.add_row(escape(_readable(field)), escape(_value(plan, name, field)), escape(reason))
         console.print(table)
         if configuration.expected is not None:
-            console.print(f"[bold]expected[/bold] {escape(_expected(configuration.expected))}")
+            console.print(f"[bold]expected[/bold] {escape(_expected(configuration, configuration.expected))}")
     console.print()
     for key, reason in plan.reasons.items():
         start, _, rest = key.partition(".")
@@ -212,13 +219,18 @@ def show_plan(plan: Plan) -> None:
             console.print(f"[bold]{escape(_readable(key))}[/bold] {escape(str(value))}: {escape(reason)}")
 
 
-def _expected(expected: ExpectedPlan) -> str:
-    """`memory about 7.6 GB; 0.34 s a step on CPU, 2 cores: 4800 steps`, as far as it is known."""
+def _expected(configuration: Configuration, expected: ExpectedPlan) -> str:
+    """`memory about 7.6 GB; 0.34 s a step on CPU, 2 cores; 4800 steps; about 28 min`, as far as it is known."""
+    from autospine.planning.duration import spoken, training_seconds
+
     text = f"memory about {format_size(expected.memory_gb)}"
     if expected.seconds_per_step is not None:
         text += f"; {expected.seconds_per_step:.3g} s a step"
         text += f" on {expected.device}" if expected.device else ""
-    return text + (f"; {expected.steps} steps" if expected.steps is not None else "")
+    steps = configuration.training.steps if configuration.training.budget_s is None else expected.steps
+    text += f"; {steps} steps" if steps is not None else ""
+    seconds = training_seconds(configuration)
+    return text + (f"; about {spoken(seconds)}" if seconds is not None else "")
 
 
 def show_decisions(found: Sequence[Decision]) -> None:

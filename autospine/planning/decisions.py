@@ -60,7 +60,7 @@ def _leaves(part: Any, dotted: str, above: tuple[str, ...]) -> Iterator[tuple[st
     sections = (*above, dotted)
     items = [(f"{dotted}.{item.name}", getattr(part, item.name)) for item in fields(part) if item.name != "name"]
     for key, value in items:
-        if not is_dataclass(value) and not key.endswith(".expected"):
+        if not is_dataclass(value) and not key.endswith((".expected", ".folds")):
             yield key, value, sections
     for key, value in items:
         if is_dataclass(value):

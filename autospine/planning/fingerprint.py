@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -25,6 +24,7 @@ from autospine.data.box import nonzero_box
 from autospine.data.check import absent_channels, image_digest, inspect_case
 from autospine.data.findings import Finding
 from autospine.data.geometry import Geometry
+from autospine.data.processes import fresh_processes
 from autospine.data.slices import slice_axis
 from autospine.data.structure import Case, Dataset, in_a_class
 from autospine.errors import DataError
@@ -182,9 +182,7 @@ def _measure_all(dataset: Dataset, cases: list[Case], count: int, workers: int) 
     if workers <= 1 or len(cases) == 1:
         yield from map(measure, cases)
         return
-    # Spawned, not forked: libraries that run threads (ITK) may hang in a forked child.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(cases)), mp_context=context) as pool:
+    with ProcessPoolExecutor(min(workers, len(cases)), mp_context=fresh_processes()) as pool:
         try:
             yield from pool.map(measure, cases)
         except BrokenProcessPool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from autospine.errors import PlanError
@@ -11,8 +11,6 @@ from autospine.planning.fingerprint import CaseFingerprint, Fingerprint
 from autospine.planning.parts import LossPlan, RegionsPlan, Unit
 from autospine.planning.plan import Configuration
 from autospine.planning.recipe import Recipe
-
-_NOT_OWN = "put these back, or plan anew; sizes of your own are no part of the loss"
 
 
 def usual_sizes(
@@ -65,13 +63,14 @@ def plan_loss(
     plain = tuple(1.0 for _ in weights)
     adaptive = kind == "dice_size_adaptive_ce"
     by_component = adaptive and recipe.unit == "component"
+    by_batch = adaptive and recipe.size_source == "batch"
     return LossPlan(
         kind,
-        weights if adaptive and not by_component else plain,
+        weights if adaptive and not by_component and not by_batch else plain,
         batch_dice,
         alpha=recipe.alpha,
         weight_cap=recipe.weight_cap,
-        usual_sizes=targets if adaptive and recipe.size_source == "batch" else None,
+        usual_sizes=targets if by_batch else None,
         largest_size=max(targets) if by_component else None,
     )
 
@@ -88,52 +87,21 @@ def check_unit(unit: Unit, fingerprint: Fingerprint, remedy: str) -> None:
 
 
 def renewed_loss(configuration: Configuration, fingerprint: Fingerprint, regions: RegionsPlan | None) -> LossPlan:
-    """The same kind of loss for other data: with the weights and sizes of their classes, or `regions`."""
+    """The same kind of loss for other data: with the weights and sizes of their classes, or `regions`.
+
+    Nothing is said of folds, which are those of other data too.
+    """
     loss = configuration.loss
     sizes = _sizes(configuration, fingerprint.cases, regions)
     weights = loss_weights(sizes, regions, loss.alpha, loss.weight_cap)
-    by_class = loss.kind == "dice_size_adaptive_ce" and loss.largest_size is None
+    by_class = loss.kind == "dice_size_adaptive_ce" and loss.largest_size is None and loss.usual_sizes is None
     return replace(
         loss,
         class_weights=weights if by_class else tuple(1.0 for _ in weights),
         usual_sizes=None if loss.usual_sizes is None else sizes,
         largest_size=None if loss.largest_size is None else max(sizes),
+        folds=None,
     )
-
-
-def fold_loss(configuration: Configuration, fingerprint: Fingerprint, training_cases: Collection[str]) -> LossPlan:
-    """The loss of `configuration` with weights from the sizes in a fold's training cases alone.
-
-    The plan shows the weights of all cases; a fold must not learn from the sizes in its validation cases.
-
-    Raises:
-        PlanError: weights of the size-adaptive loss that its sizes, `alpha` and `weight_cap` do not give, or sizes that
-            are not those of the data.
-    """
-    loss = configuration.loss
-    if loss.kind != "dice_size_adaptive_ce":
-        return loss
-    regions = configuration.regions
-    whole = _sizes(configuration, fingerprint.cases, regions)
-    sizes = _sizes(configuration, [case for case in fingerprint.cases if case.case in training_cases], regions)
-    if loss.largest_size is not None:
-        if loss.largest_size != max(whole):
-            where = f"plan.toml, key {configuration.name}.loss.largest_size"
-            raise PlanError(where, f"{loss.largest_size}, where the data have another", f"{max(whole)}", _NOT_OWN)
-        return replace(loss, largest_size=max(sizes))
-    planned = _weights(configuration, whole)
-    if set(loss.class_weights) != {1.0} and loss.class_weights != planned:
-        found = f"{list(loss.class_weights)}, where alpha {loss.alpha:g} and weight_cap {loss.weight_cap:g} give others"
-        expected = f"{[round(weight, 4) for weight in planned]} for the sizes of the classes"
-        remedy = 'set all to 1.0 to have them worked out, or kind = "dice_ce" to train with weights of your own'
-        remedy += " (and take usual_sizes out)" if loss.usual_sizes is not None else ""
-        raise PlanError(f"plan.toml, key {configuration.name}.loss.class_weights", found, expected, remedy)
-    if loss.usual_sizes is not None and loss.usual_sizes != whole:
-        found = f"{list(loss.usual_sizes)}, where the data have others"
-        where = f"plan.toml, key {configuration.name}.loss.usual_sizes"
-        raise PlanError(where, found, f"{[round(size, 4) for size in whole]}", _NOT_OWN)
-    own = None if loss.usual_sizes is None else sizes
-    return replace(loss, class_weights=_weights(configuration, sizes), usual_sizes=own)
 
 
 def _sizes(
@@ -141,7 +109,3 @@ def _sizes(
 ) -> tuple[float, ...]:
     """Usual sizes of what is segmented: of the `regions`, or the classes."""
     return target_sizes(usual_sizes(cases, configuration.axis_order, configuration.spacing_mm), regions)
-
-
-def _weights(configuration: Configuration, sizes: Sequence[float]) -> tuple[float, ...]:
-    return loss_weights(sizes, configuration.regions, configuration.loss.alpha, configuration.loss.weight_cap)

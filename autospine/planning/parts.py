@@ -97,6 +97,37 @@ class ResamplingPlan:
 
 
 @dataclass(frozen=True)
+class FoldLosses:
+    """The numbers of a size-adaptive loss by fold, from the cases that each trains on: lists with one entry for each.
+
+    One kind of numbers is there, the one that the loss goes by.
+    """
+
+    made_for: str
+    """`fold_loss.numbers_key` of the numbers of all cases; where these were edited they hold in every fold."""
+    made_by: str
+    """`fold_loss.settings_key` of what the numbers follow from."""
+    cases: tuple[str, ...]
+    """`fold_loss.fold_key` of the cases that a fold trains on."""
+    weights: tuple[tuple[float, ...], ...] | None = None
+    """In the place of the loss's `class_weights`."""
+    sizes: tuple[tuple[float, ...], ...] | None = None
+    """In the place of its `usual_sizes`."""
+    largest: tuple[float, ...] | None = None
+    """In the place of its `largest_size`."""
+
+    def __post_init__(self) -> None:
+        """Check that every fold has its numbers."""
+        kinds = ("weights", "sizes", "largest")
+        given = [kind for kind in kinds if getattr(self, kind) is not None]
+        with Checks("folds.") as check:
+            found = ", ".join(given) or "none"
+            if check(len(given) == 1, given[-1] if given else "weights", found, f"one of {', '.join(kinds)}"):
+                values = getattr(self, given[0])
+                check(len(values) == len(self.cases), given[0], values, f"{len(self.cases)}, one for each fold")
+
+
+@dataclass(frozen=True)
 class LossPlan:
     """Dice plus cross entropy, plain or weighted by the size of the anatomy."""
 
@@ -104,8 +135,8 @@ class LossPlan:
     """Which cross entropy stands beside Dice."""
     class_weights: tuple[float, ...]
     """Weight per class in the cross entropy, background first, or per region. `dice_ce`: as they stand, all ones unless
-    they are edited. `dice_size_adaptive_ce`: what `alpha` and `weight_cap` make of the sizes, or all ones to have that
-    worked out; a training takes them from its own cases."""
+    they are edited. `dice_size_adaptive_ce`: what `alpha` and `weight_cap` make of the sizes in all cases; a fold has
+    its own in `folds`. All ones beside `usual_sizes` and `largest_size`."""
     batch_dice: bool
     """Dice over the batch as one volume, else per sample."""
     smooth: float = 1e-5
@@ -116,11 +147,13 @@ class LossPlan:
     """Largest size-adaptive weight."""
     usual_sizes: tuple[float, ...] | None = None
     """Size-adaptive weights by the batch: usual size of each class (or region) in voxels, in 2D pixels per slice, which
-    is blended with its size in each batch; a training takes them from its own cases. None: `class_weights` stand."""
+    is blended with its size in each batch; a fold has its own in `folds`. None: `class_weights` stand."""
     largest_size: float | None = None
     """Size-adaptive weights by component: usual size of the largest class in voxels, in 2D pixels per slice, from which
-    a connected component weighs 1; a smaller one weighs more, by its own size. A training takes it from its own cases.
+    a connected component weighs 1; a smaller one weighs more, by its own size. A fold has its own in `folds`.
     None: all voxels of a class weigh the same."""
+    folds: FoldLosses | None = None
+    """Size-adaptive: the numbers of each fold. None: those above hold in every fold."""
 
     def __post_init__(self) -> None:
         """Check the weights and sizes."""
@@ -134,6 +167,21 @@ class LossPlan:
                 check(usable, "usual_sizes", sizes, "finite sizes of at least 0")
             if self.largest_size is not None:
                 self._check_components(check, self.largest_size)
+            if self.folds is not None:
+                self._check_folds(check, self.folds)
+
+    def _check_folds(self, check: Checks, folds: FoldLosses) -> None:
+        """Check the numbers of each fold as those of all cases are."""
+        count, kinds = len(self.class_weights), "finite numbers above 0"
+        for weights in folds.weights or ():
+            usable = len(weights) == count and all(0 < weight < inf for weight in weights)
+            check(usable, "folds.weights", weights, f"{count} {kinds}")
+        for sizes in folds.sizes or ():
+            count = len(sizes if self.usual_sizes is None else self.usual_sizes)
+            usable = len(sizes) == count and all(0 <= size < inf for size in sizes)
+            check(usable, "folds.sizes", sizes, f"{count} finite sizes of at least 0")
+        for size in folds.largest or ():
+            check(0 <= size < inf, "folds.largest", size, "finite sizes of at least 0")
 
     def _check_components(self, check: Checks, largest: float) -> None:
         """Check that nothing but the size of its component gives a voxel its weight."""

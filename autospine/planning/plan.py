@@ -29,7 +29,7 @@ from autospine.planning.parts import (
     TrainingPlan,
 )
 
-SCHEMA = 4
+SCHEMA = 5
 """Number of the file format; a plan with another one is refused rather than guessed at."""
 
 ConfigurationName = Literal["2d", "2.5d", "3d_fullres", "3d_lowres", "3d_cascade_fullres"]

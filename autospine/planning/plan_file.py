@@ -51,6 +51,19 @@ def plan_to_toml(plan: Plan) -> str:
     return tomlkit.dumps(document)
 
 
+def losses_to_toml(plan: Plan, text: str) -> str:
+    """`text`, the file of a plan that differs from `plan` in losses alone, with the losses of `plan`.
+
+    All else stays as somebody has written it, with comments of their own.
+    """
+    document = tomlkit.parse(text)
+    left = dict(plan.reasons)
+    for configuration in plan.configurations:
+        table: Any = document["configurations"]
+        table[configuration.name]["loss"] = _table(configuration.loss, f"{configuration.name}.loss", left)
+    return tomlkit.dumps(document)
+
+
 def plan_from_toml(text: str, where: str = "plan.toml") -> Plan:
     """The plan that `plan_to_toml` wrote, perhaps edited; reasons come back from the `# why:` lines.
 

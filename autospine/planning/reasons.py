@@ -25,6 +25,7 @@ MADE_FOR = "a hash of network, patch, batch, optimiser and budget: an edit of th
 
 PLAIN = "plain cross entropy weighs all alike"
 BY_COMPONENT = "each connected component of a label weighs by its own size, see largest_size"
+BY_BATCH = "the sizes in each batch weigh the classes, see usual_sizes"
 """Why classes have these weights."""
 
 
@@ -266,6 +267,7 @@ def _loss(configuration: Configuration, facts: Facts) -> dict[str, str]:
         kind = f"{sizes}, {side} {recipe.size_ratio:g}; {rules.SIZE_RATIO_REASONS[ratio >= recipe.size_ratio]}"
     law = f"(largest size / size) ^ {recipe.alpha:g}, at most {recipe.weight_cap:g}"
     weights = f"{law}; background, which is no anatomy, 1" if loss.kind == "dice_size_adaptive_ce" else PLAIN
+    weights = weights if loss.usual_sizes is None else BY_BATCH
     weights = weights if loss.largest_size is None else BY_COMPONENT
     largest = f"usual size of {max(present)[1]}" if present else f"no {what} occurs in any case"
     by_component = f"the recipe {recipe.name}: {largest}; a connected component weighs {law}, at least 1"
@@ -376,27 +378,26 @@ def _training(configuration: Configuration, facts: Facts) -> dict[str, str]:
     axes = facts.axes
     mirror = mirror_reason(training.mirror_axes, axes) if recipe.mirror == "auto" else f"{said} says {recipe.mirror}"
     turned = axes[1:] if training.rotate_in_plane else axes
+    flat = configuration.network.dimension == 2
     if recipe.mirror == "auto" and any(axis.directed for axis in turned):
         rotation = "labels are ordered or have sides along a rotated axis: a wide turn would mirror them"
     elif recipe.mirror == "none":
         rotation = f"{said} mirrors nothing, and a wide turn mirrors"
+    elif flat and training.rotation_deg < 180:
+        rotation = f"the patch is more than 1.5 times longer than wide: a wide turn would leave it ({RULE})"
+    elif not flat and not training.rotate_in_plane:
+        rotation = f"either way about every axis of a volume ({RULE}); further turns are left to the mirroring"
     elif recipe.mirror == "all":
         rotation = f"{said} mirrors along every axis, so a full turn shows nothing else"
-    elif training.rotate_in_plane:
+    else:
         rotation = "labels have no order in plane: any turn shows possible anatomy"
-    elif configuration.network.dimension == 2 and training.rotation_deg < 180:
-        rotation = "the patch is more than 1.5 times longer than wide: a wide turn would leave it"
-    else:
-        rotation = "labels have no order along the axes"
     edges = max(configuration.patch) / configuration.patch[0]
-    if configuration.network.dimension == 2:
-        in_plane = "2D patches have no other plane"
-    else:
-        in_plane = f"longest patch edge over the first is {edges:.2g}: in plane only above {ANISOTROPY:g}"
-    schedule = f"{said}: {recipe.epochs} x {recipe.steps_per_epoch} steps where no time budget is given"
-    optimiser = said
-    if recipe.optimiser == "auto":
-        optimiser = f"without a time budget there are steps enough for SGD with Nesterov momentum ({RULE})"
+    longest = f"longest patch edge over the first is {edges:.2g}: in plane only above {ANISOTROPY:g}"
+    in_plane = "2D patches have no other plane" if flat else longest
+    schedule = f"{training.epochs} x {training.steps_per_epoch} steps where no time budget is given"
+    schedule = f"{schedule} ({RULE})" if recipe.epochs == "auto" else f"{said}: {schedule}"
+    enough = f"without a time budget there are steps enough for SGD with Nesterov momentum ({RULE})"
+    optimiser = enough if recipe.optimiser == "auto" else said
     named = ("learning_rate", "weight_decay", "momentum", "warmup", "poly_power", "clip_norm", "seed")
     return {
         **{f"training.{key}": said for key in named},

@@ -80,8 +80,9 @@ class Recipe:
     """Exponent of the polynomial decay."""
     clip_norm: float = 12.0
     """Gradient norm at which gradients are clipped."""
-    epochs: int = 1000
-    """Epochs of a training without a time budget."""
+    epochs: Literal["auto"] | int = "auto"
+    """Epochs of a training without a time budget; `auto`: `training.REFERENCE_EPOCHS`, on a CPU what fits
+    `default_time.DEFAULT_S`."""
     steps_per_epoch: int = 250
     """Training steps in an epoch."""
     validation_steps: int = 50

@@ -17,10 +17,11 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Literal, get_args
 
+from autospine.data.folds import Fold
 from autospine.errors import PlanError
 from autospine.planning.expected import expect
 from autospine.planning.fingerprint import Fingerprint
-from autospine.planning.loss import renewed_loss
+from autospine.planning.fold_loss import loss_state, renew_loss, resolve_loss
 from autospine.planning.memory import Machine
 from autospine.planning.parts import Bottleneck, LossKind, LossPlan, PresencePlan, TrainingPlan
 from autospine.planning.plan import Configuration, Plan, entering_channels
@@ -267,14 +268,17 @@ def planned_steps(configuration: Configuration) -> int:
     return training.steps
 
 
-def arm_plan(plan: Plan, arm: Arm, fingerprint: Fingerprint, machine: Machine) -> Plan:
-    """The plan that an arm is trained by: its configuration alone, for the data with that fingerprint.
+def arm_plan(plan: Plan, arm: Arm, fingerprint: Fingerprint, machine: Machine, folds: Sequence[Fold]) -> Plan:
+    """The plan that an arm is trained by: its configuration alone, for the data with that fingerprint and these folds.
 
     Where these are fewer than the plan's, sizes in the loss are theirs.
     """
     one, digest = arm.configuration, fingerprint.hash()
-    if digest != plan.fingerprint_hash and one.loss.kind == "dice_size_adaptive_ce":
-        one = replace(one, loss=renewed_loss(one, fingerprint, one.regions))
+    if digest != plan.fingerprint_hash and loss_state(one) != "own":
+        loss = resolve_loss(one, fingerprint, folds)
+    else:
+        loss, _ = renew_loss(one, fingerprint, folds)
+    one = replace(one, loss=loss)
     one = replace(one, expected=expect(one, machine))
     channels = arm.channels or plan.channels
     return replace(

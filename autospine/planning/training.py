@@ -9,6 +9,9 @@ from autospine.planning.anatomy import AxisAnatomy, View
 from autospine.planning.parts import TrainingPlan
 from autospine.planning.recipe import Recipe
 
+REFERENCE_EPOCHS = 1000
+"""Epochs where neither a recipe nor a time says how many (nnU-Net v2.8)."""
+
 
 def plan_training(recipe: Recipe, patch: Sequence[int], axes: Sequence[AxisAnatomy], view: View) -> TrainingPlan:
     """Schedule and augmentation; mirroring and rotation heed ordered and sided axes, shifts what the views show."""
@@ -43,7 +46,7 @@ def plan_training(recipe: Recipe, patch: Sequence[int], axes: Sequence[AxisAnato
         warmup=recipe.warmup,
         poly_power=recipe.poly_power,
         clip_norm=recipe.clip_norm,
-        epochs=recipe.epochs,
+        epochs=REFERENCE_EPOCHS if recipe.epochs == "auto" else recipe.epochs,
         steps_per_epoch=recipe.steps_per_epoch,
         validation_steps=recipe.validation_steps,
         budget_s=None,

@@ -26,6 +26,7 @@ from autospine.planning.plan import Configuration, Plan, entering_channels
 from autospine.planning.planner import planned_intensities
 from autospine.planning.presence import planned_presence, presence_reasons
 from autospine.planning.reasons import (
+    BY_BATCH,
     BY_COMPONENT,
     MADE_FOR,
     PLAIN,
@@ -72,7 +73,7 @@ def transfer_plan(source: Plan, fingerprint: Fingerprint, recipe: Recipe, *, mac
         moved, renewed = _move(configuration, fingerprint, recipe, shapes[name], machine)
         configurations.append(moved)
         taken = (decision for decision in decisions(source) if decision.key.startswith(f"{name}."))
-        anew = {f"{name}.{section}" for section in ("expected", "levels", "sides", "presence", "regions")}
+        anew = {f"{name}.{section}" for section in ("expected", "levels", "sides", "presence", "regions", "loss.folds")}
         known = (item for item in taken if item.value is not None and anew.isdisjoint(item.sections))
         reasons |= {item.key: _taken(source, item.reason) for item in known}
         reasons[f"{name}.axis_order"] = f"{_taken(source)}; {_same_axes(configuration, grid)}"
@@ -233,4 +234,6 @@ def _presence_reasons(
 def _weights_reason(loss: LossPlan) -> str:
     if loss.largest_size is not None:
         return BY_COMPONENT
+    if loss.usual_sizes is not None:
+        return BY_BATCH
     return "by the sizes of these labels" if loss.kind == "dice_size_adaptive_ce" else PLAIN

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import signal
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -11,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from autospine.data.processes import fresh_processes
 from autospine.data.structure import Case
 from autospine.errors import AutospineError, DataError
 
@@ -61,9 +61,7 @@ def _run_here(build: Callable[[J], None], jobs: Sequence[J]) -> Generator[str, N
 
 def _run_in_processes(build: Callable[[J], None], jobs: Sequence[J], workers: int) -> Generator[str, None, None]:
     """The jobs shared out to processes; yields the names as they are done."""
-    # fresh interpreters: forking a process in which torch has started threads can hang
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_initialise_worker)
+    pool = ProcessPoolExecutor(workers, mp_context=fresh_processes(), initializer=_initialise_worker)
     try:
         running: dict[Future[None], str] = {pool.submit(build, job): job.case.name for job in jobs}
         for future in as_completed(running):

@@ -28,6 +28,7 @@ from acvl_utils.cropping_and_padding.bounding_boxes import crop_and_pad_nd
 from scipy import ndimage
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from autospine.data.processes import forks_by_default, fresh_processes
 from autospine.planning.plan import Configuration
 from autospine.preprocessing.previous import one_hot
 from autospine.preprocessing.store import StoredCase
@@ -334,4 +335,5 @@ def batches_from(dataset: Batches[B], first: int, workers: int, pin: bool) -> Da
         pin_memory=pin,
         worker_init_fn=initialise_worker,
         prefetch_factor=3 if workers else None,
+        multiprocessing_context=fresh_processes() if workers and not forks_by_default() else None,
     )

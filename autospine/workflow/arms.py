@@ -79,7 +79,9 @@ def stands(arm: Arm, home: RunFolder, base: Base) -> bool:
     found = ""
     if read_json(stamp, PlanError).get("digest") != _digest(arm, base):
         found = "this arm was begun with another plan, split or number of steps"
-    elif _bare(home.read_plan()) != _bare(arm_plan(base.plan, arm, home.read_fingerprint(), Machine())):
+    elif _bare(home.read_plan()) != _bare(
+        arm_plan(base.plan, arm, home.read_fingerprint(), Machine(), read_folds(home.splits))
+    ):
         found = f"{home.plan.name} of this arm was edited: it would differ in more than it should"
     if found:
         remedy = "ask for the same again, replace it with --overwrite, or give the study a --name of its own"
@@ -112,7 +114,7 @@ def begin(arm: Arm, home: RunFolder, base: Base, device: torch.device, progress:
     write_json(home.fingerprint, fingerprint.to_json())
     write_folds(home.splits, kept)
     write_json(home.request, asdict(reading))
-    write_text(home.plan, plan_to_toml(arm_plan(base.plan, arm, fingerprint, step_machine(device))))
+    write_text(home.plan, plan_to_toml(arm_plan(base.plan, arm, fingerprint, step_machine(device), kept)))
     write_json(home.root / STAMP, {"arm": arm.name, "what": arm.what, "digest": _digest(arm, base)})
 
 

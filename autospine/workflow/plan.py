@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -15,24 +13,26 @@ from autospine.data.files import write_json, write_text
 from autospine.data.folds import Fold, check_folds, group_cases, make_folds, read_folds, write_folds
 from autospine.data.structure import Dataset, Reading
 from autospine.errors import DataError, PlanError
-from autospine.planning import rules
-from autospine.planning.budget import Budget, Measure, fit_plan_to_budget
 from autospine.planning.fingerprint import Fingerprint, extract_fingerprint
-from autospine.planning.memory import Machine
-from autospine.planning.plan import Configuration, Plan
-from autospine.planning.plan_file import plan_to_toml
+from autospine.planning.fold_loss import needs_renewal, renew_fold_losses, with_fold_losses
+from autospine.planning.plan import Plan
+from autospine.planning.plan_file import losses_to_toml, plan_to_toml
 from autospine.planning.planner import make_plan
 from autospine.planning.recipe import Recipe, load_recipe
 from autospine.planning.transfer import transfer_plan
+from autospine.planning.unseen import shown_by_cases, unseen_in_folds
 from autospine.planning.validate import renew_expected_memory
+from autospine.workflow.command import half_hour_command
 from autospine.workflow.documents import find_plan
 from autospine.workflow.progress import Progress, Silent, counted
 from autospine.workflow.runs import RunFolder
+from autospine.workflow.timing import Hardware, hardware_of, length_notes, time_plan, timed_elsewhere
 
 SAID = {
     "recipe": "--recipe",
     "memory_gb": "--memory",
     "budget_s": "--budget",
+    "epochs": "--epochs",
     "recipe_choices": "content of the recipe",
     "source": "--from",
     "files": "state of the data",
@@ -50,13 +50,15 @@ class PlanRequest:
     memory_gb: float | None = None
     """Memory to plan for, 10^9 bytes; None: the recipe's, or else what the device has."""
     budget_s: float | None = None
-    """Seconds that training may take; None: the recipe's epochs."""
+    """Seconds that training may take; None: the recipe's epochs, or on a CPU what fits `default_time.DEFAULT_S`."""
     device: str = "auto"
     """Whose memory is planned for, and where the budget is measured."""
     source: Path | None = None
     """A plan to move to this dataset: its file, a folder that holds it, or a dataset planned before."""
     reading: Reading = Reading()
     """How the dataset is to be read."""
+    epochs: int | None = None
+    """Epochs of a training without a budget; None: the recipe's."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class Planned:
     existed: bool
     """The plan stood there already and was left as it is."""
     notes: tuple[str, ...] = ()
-    """What is to be said about it: where it was edited, or timed on another device."""
+    """What is to be said about it: what a training takes, what some fold does not see, where the plan was edited."""
 
 
 def plan_dataset(
@@ -93,35 +95,56 @@ def plan_dataset(
     recipe = load_recipe(request.recipe)
     source = None if request.source is None else _source(request, runs)
     folder = RunFolder.of(runs, path)
-    hardware = _hardware(request.device)
+    hardware = hardware_of(request.device)
     asked = _asked(request, recipe, source, dataset, hardware.kind)
+    shorter = half_hour_command(path, folder, asked)
     if not dry_run:
         folder.check_writable()
         if folder.plan.exists() and not overwrite:
-            standing, notes = renew_expected_memory(_standing_plan(folder, asked), hardware.machine)
-            notes += _timed_elsewhere(standing, hardware.device)
+            standing, renewed = _standing_plan(folder, asked)
+            standing, notes = renew_expected_memory(standing, hardware.machine)
+            notes += (
+                *renewed,
+                *timed_elsewhere(standing, hardware.device),
+                *length_notes(standing, hardware.device, shorter),
+            )
             return Planned(standing, folder, existed=True, notes=notes)
-    measure = None if request.budget_s is None else _measure(request.device)
     with progress.task("Reading the dataset") as update:
         fingerprint = extract_fingerprint(dataset, progress=counted(update))
+    folds = _folds(folder, fingerprint)
     if source is None:
         recipe = replace(recipe, memory_gb=_memory_gb(request, recipe, hardware))
-        plan = make_plan(fingerprint, recipe, machine=hardware.machine)
+        plan = _with_epochs(make_plan(fingerprint, recipe, machine=hardware.machine), request.epochs)
     else:
         plan = transfer_plan(source, fingerprint, recipe, machine=hardware.machine)
-    if request.budget_s is not None and measure is not None:
-        with progress.task("Measuring this machine") as update:
-            timed = _reporting(measure, [configuration.name for configuration in plan.configurations], update)
-            budget = Budget(request.budget_s, timed, hardware.device, hardware.machine)
-            plan = fit_plan_to_budget(plan, fingerprint, recipe, budget)
+    given = source is not None or request.epochs is not None or recipe.epochs != "auto"
+    plan = time_plan(plan, fingerprint, recipe, request.budget_s, request.device, length_given=given, progress=progress)
+    plan = with_fold_losses(plan, fingerprint, folds)
+    notes = (*_unseen(fingerprint, folds), *length_notes(plan, hardware.device, shorter))
     if not dry_run:
-        folds = _folds(folder, fingerprint)
         write_json(folder.fingerprint, fingerprint.to_json())
         write_folds(folder.splits, folds)
         write_json(folder.request, asked)
         # the plan last: where it stands, the rest stands too
         write_text(folder.plan, plan_to_toml(plan))
-    return Planned(plan, folder, existed=False)
+    return Planned(plan, folder, existed=False, notes=notes)
+
+
+def _with_epochs(plan: Plan, epochs: int | None) -> Plan:
+    """`plan` with so many epochs in every configuration, where the user names them."""
+    if epochs is None:
+        return plan
+    reasons = dict(plan.reasons)
+    for configuration in plan.configurations:
+        reasons[f"{configuration.name}.training.epochs"] = "--epochs says so"
+    configurations = tuple(replace(one, training=replace(one.training, epochs=epochs)) for one in plan.configurations)
+    return replace(plan, configurations=configurations, reasons=reasons)
+
+
+def _unseen(fingerprint: Fingerprint, folds: Sequence[Fold]) -> tuple[str, ...]:
+    """What no training case of some fold shows."""
+    classes = [name for name, _ in fingerprint.labels]
+    return unseen_in_folds(shown_by_cases(fingerprint), fingerprint.channels, classes, enumerate(folds))
 
 
 def _source(request: PlanRequest, runs: Path) -> Plan:
@@ -131,67 +154,20 @@ def _source(request: PlanRequest, runs: Path) -> Plan:
         PlanError: it is not there, or the request asks for what a moved plan brings along.
     """
     assert request.source is not None
-    for key in ("recipe", "memory_gb", "budget_s"):
+    for key in ("recipe", "memory_gb", "budget_s", "epochs"):
         if getattr(request, key) != getattr(PlanRequest(), key):
             found = f"{SAID[key]} beside --from: a moved plan keeps the network, patch, batch and schedule it has"
             remedy = f"leave {SAID[key]} out"
-            remedy += "; `autospine train` takes a --budget of its own" if key == "budget_s" else ""
+            remedy += f"; `autospine train` takes {SAID[key]} of its own" if key in ("budget_s", "epochs") else ""
             raise PlanError(f"--from {request.source}", found, f"--from without {SAID[key]}", remedy)
     return find_plan(request.source, runs)
 
 
-@dataclass(frozen=True)
-class _Hardware:
-    """What a plan has to know of the device."""
-
-    device: str
-    """What it is called in plans."""
-    kind: str
-    """`cpu` or `cuda`."""
-    memory_gb: float
-    """Memory to plan for, 10^9 bytes."""
-    machine: Machine
-    """How it computes a training step."""
-
-
-def _hardware(name: str) -> _Hardware:
-    """The device called `name`.
-
-    A GPU's memory is planned for whole. A CPU shares its own with all else that runs: it is planned for as the
-    reference's device, or as what the machine has where that is less.
-
-    Raises:
-        DeviceError: there is no such device.
-    """
-    from autospine.networks.device import describe_device, device_memory_gb, resolve_device, step_machine
-
-    device = resolve_device(name)
-    total = device_memory_gb(device)
-    if total is None:
-        total = rules.DEFAULT_GB
-    elif device.type != "cuda":
-        total = min(total, rules.DEFAULT_GB)
-    # no recipe plans for less than 1 GB, whatever the device has
-    return _Hardware(describe_device(device), device.type, max(total, 1.0), step_machine(device))
-
-
-def _memory_gb(request: PlanRequest, recipe: Recipe, hardware: _Hardware) -> float:
+def _memory_gb(request: PlanRequest, recipe: Recipe, hardware: Hardware) -> float:
     """Memory to plan for: what the user says, what the recipe says, or what the device has."""
     if request.memory_gb is not None:
         return request.memory_gb
     return hardware.memory_gb if recipe.memory_gb == "auto" else recipe.memory_gb
-
-
-def _timed_elsewhere(plan: Plan, device: str) -> tuple[str, ...]:
-    """A sentence per device other than `device` on which steps of `plan` were timed."""
-    timed: dict[str, list[str]] = {}
-    for configuration in plan.configurations:
-        if configuration.expected is not None and configuration.expected.device not in (None, device):
-            timed.setdefault(str(configuration.expected.device), []).append(configuration.name)
-    return tuple(
-        f"{', '.join(names)}: timed on {other}, this is {device}; --overwrite plans for it"
-        for other, names in timed.items()
-    )
 
 
 def _folds(folder: RunFolder, fingerprint: Fingerprint) -> tuple[Fold, ...]:
@@ -224,34 +200,6 @@ def _ties(fingerprint: Fingerprint) -> tuple[dict[str, str], dict[str, str], dic
     return {case.case: case.subject for case in cases}, {case.case: case.digest for case in cases}, present
 
 
-def _measure(device: str) -> Measure:
-    from autospine.networks.device import resolve_device
-    from autospine.training.throughput import seconds_per_step
-
-    resolved = resolve_device(device)
-    return lambda configuration, bounds: seconds_per_step(configuration, resolved, bounds_s=bounds)
-
-
-def _reporting(measure: Measure, names: Sequence[str], update: Callable[[str, float], None]) -> Measure:
-    """`measure` that shows what it found; how many candidates of each configuration will be tried is not known."""
-    tried: Counter[str] = Counter()
-    reached = 0.0
-
-    def measured(configuration: Configuration, bounds: tuple[float, float]) -> float:
-        nonlocal reached
-        seconds = measure(configuration, bounds)
-        name, features = configuration.name, configuration.network.features
-        tried[name] += 1
-        patch = "x".join(map(str, configuration.patch))
-        # what goes first is measured again when all have been looked at
-        reached = max(reached, (names.index(name) + tried[name] / (tried[name] + 1)) / len(names))
-        found = f"{seconds:.3g} s a step" if isfinite(seconds) else "the device's memory is too small"
-        update(f"{name}: {features[0]} features, {patch}: {found}", reached)
-        return seconds
-
-    return measured
-
-
 def _asked(request: PlanRequest, recipe: Recipe, source: Plan | None, dataset: Dataset, device: str) -> dict[str, Any]:
     """Everything a plan answers: the request, the content of recipe and moved plan, the state of the data set's files.
 
@@ -275,8 +223,11 @@ def _asked(request: PlanRequest, recipe: Recipe, source: Plan | None, dataset: D
     return {**wanted.pop("reading"), **wanted, **known, "device": device}
 
 
-def _standing_plan(folder: RunFolder, asked: dict[str, Any]) -> Plan:
-    """The plan that stands in `folder`, where it answers the same request; its numbers may have been edited by hand."""
+def _standing_plan(folder: RunFolder, asked: dict[str, Any]) -> tuple[Plan, tuple[str, ...]]:
+    """The plan that stands in `folder`, where it answers the same request, and what is to be said of it.
+
+    Its numbers may have been edited by hand, and so may the folds: the losses of the folds are renewed in the file.
+    """
     plan = folder.read_plan()
     standing = folder.read_request()
     if standing is None:
@@ -288,4 +239,16 @@ def _standing_plan(folder: RunFolder, asked: dict[str, Any]) -> Plan:
         raise PlanError(str(folder.plan), found, "the same request as before", remedy)
     if not folder.splits.exists():
         write_folds(folder.splits, make_folds(*_ties(folder.read_fingerprint())))
-    return plan
+    folds = read_folds(folder.splits)
+    if not folder.fingerprint.exists():
+        if not needs_renewal(plan, folds):
+            return plan, (f"{folder.fingerprint} is not there: what some fold does not see is not known",)
+        found = "is not there: the losses of the folds cannot be worked out without it"
+        raise PlanError(str(folder.fingerprint), found, "the file that plan wrote", "run plan with --overwrite")
+    fingerprint = folder.read_fingerprint()
+    subjects, digests, _ = _ties(fingerprint)
+    check_folds(folds, subjects, group_cases(subjects, digests), str(folder.splits))
+    renewed, notes = renew_fold_losses(plan, fingerprint, folds)
+    if renewed != plan:
+        write_text(folder.plan, losses_to_toml(renewed, folder.plan.read_text(encoding="utf-8-sig")))
+    return renewed, (*notes, *_unseen(fingerprint, folds))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ from autospine.data.folds import Fold
 from autospine.data.layouts.naming import subject_names
 from autospine.errors import PlanError
 from autospine.planning.fingerprint import Fingerprint
+from autospine.planning.unseen import Shown
+from autospine.preprocessing.store import Store
 from autospine.workflow.runs import RECORD, read_record
 
 
@@ -30,6 +33,15 @@ def trained_images(dataset: str, split: Fold, fingerprint: Fingerprint | None) -
         case = cases.get(name)
         known = {} if case is None else {"subject": case.subject, "digest": case.digest}
         found.append({"dataset": dataset, "case": name, **known, "masks": True})
+    return found
+
+
+def shown_by_store(store: Store, cases: Sequence[str], channels: int) -> dict[str, Shown]:
+    """What each of the prepared `cases` shows of so many channels, where no fingerprint says it."""
+    found = {}
+    for name in cases:
+        case = store.open(name)
+        found[name] = Shown(frozenset(range(channels)) - frozenset(case.properties.missing), frozenset(case.locations))
     return found
 
 

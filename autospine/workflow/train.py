@@ -12,13 +12,15 @@ from autospine.data.folds import Fold, check_folds, group_cases, read_folds
 from autospine.data.structure import Reading
 from autospine.errors import PlanError
 from autospine.planning.fingerprint import Fingerprint
-from autospine.planning.loss import fold_loss
+from autospine.planning.fold_loss import fold_loss
 from autospine.planning.memory import training_memory_gb
 from autospine.planning.model import WEIGHTS, ModelCard, read_model, write_model, write_previous
 from autospine.planning.plan import Plan
+from autospine.planning.unseen import shown_by_cases, unseen_in_folds
 from autospine.planning.validate import check_memory, renew_expected_memory
 from autospine.preprocessing.store import Store
 from autospine.workflow.cascade import find_out_of_fold, segment_out_of_fold
+from autospine.workflow.command import half_hour_command, plan_command
 from autospine.workflow.expectation import Comparison, compare_expected, describe_comparisons
 from autospine.workflow.plan import PlanRequest
 from autospine.workflow.prepared import ensure_prepared
@@ -26,7 +28,8 @@ from autospine.workflow.progress import Progress, Silent
 from autospine.workflow.record import write_record
 from autospine.workflow.request import enough_memory, plan_first, requested
 from autospine.workflow.runs import RunFolder, read_record, remove_training
-from autospine.workflow.seen import check_unseen, seen_images, trained_images
+from autospine.workflow.seen import check_unseen, seen_images, shown_by_store, trained_images
+from autospine.workflow.timing import training_notes
 from autospine.workflow.validate import segmentation_writer, validate_fold
 
 if TYPE_CHECKING:
@@ -81,6 +84,7 @@ def train_folds(
     """
     run = ensure_planned(dataset, runs, request, progress or Silent())
     numbers = fold_numbers(folds, dataset, runs)
+    _check_losses(dataset, run, request, numbers)
     if request.init is not None and len(numbers) > 1:
         _check_unseen_by_all(request.init, run, numbers)
     for place, number in enumerate(numbers):
@@ -89,7 +93,7 @@ def train_folds(
 
 
 def ensure_planned(dataset: Path, runs: Path, request: TrainRequest, progress: Progress) -> RunFolder:
-    """The run folder of `dataset`, planned as `autospine plan` does that is given the same reading, device and budget.
+    """The run folder of `dataset`, planned as `autospine plan` does that is given the same reading, device and time.
 
     A plan that stands is kept; raises `PlanError` where it was made with another reading, else as `plan_dataset`.
     """
@@ -97,9 +101,19 @@ def ensure_planned(dataset: Path, runs: Path, request: TrainRequest, progress: P
     if run.plan.is_file():
         _check_reading(run, request.reading)
     else:
-        wanted = PlanRequest(budget_s=request.budget_s, device=request.device, reading=request.reading)
+        wanted = PlanRequest(
+            budget_s=request.budget_s, device=request.device, reading=request.reading, epochs=request.epochs
+        )
         plan_first(dataset, runs, wanted, progress)
     return run
+
+
+def _check_losses(dataset: Path, run: RunFolder, request: TrainRequest, numbers: Sequence[int]) -> None:
+    """Raise `PlanError` where the plan does not say by which loss one of the folds is trained, before the first is."""
+    configuration, folds = run.read_plan().configuration(request.configuration), read_folds(run.splits)
+    command = plan_command(dataset, run, run.read_request())
+    for number in numbers:
+        fold_loss(configuration, number, folds[number], str(run.plan), command)
 
 
 def _check_unseen_by_all(init: Path, run: RunFolder, numbers: Sequence[int]) -> None:
@@ -181,12 +195,14 @@ def _train_fold(
     from autospine.training.loop import fit, training_identity
     from autospine.training.workers import default_workers
 
-    machine, name = step_machine(device), describe_device(device)
+    machine, device_name = step_machine(device), describe_device(device)
     # what was expected of other numbers than the plan's own is no measure of this training
     plan, edits = renew_expected_memory(run.read_plan(), machine)
-    configuration = requested(plan, request.configuration, request.budget_s, request.epochs)
+    planned = requested(plan, request.configuration, request.budget_s, request.epochs)
     folds = read_folds(run.splits)
     split = folds[fold]
+    command = plan_command(dataset, run, run.read_request())
+    configuration = replace(planned, loss=fold_loss(planned, fold, split, str(run.plan), command))
     run.check_writable()
     folder = run.fold(configuration.name, fold)
     source = None
@@ -195,18 +211,18 @@ def _train_fold(
         source = find_out_of_fold(dataset, run, plan, configuration, folds, cases)
     begins = request.overwrite or read_record(folder) is None
     if begins:
-        check_memory(configuration, device_memory_gb(device), name, str(run.plan), machine)
+        check_memory(configuration, device_memory_gb(device), device_name, str(run.plan), machine)
 
-    card = ModelCard.from_plan(plan, configuration)
+    card = ModelCard.from_plan(plan, planned)
     # a machine that got the prepared cases alone may be without the fingerprint
     fingerprint = run.read_fingerprint() if run.fingerprint.is_file() else None
-    if fingerprint is not None:
-        configuration = replace(configuration, loss=fold_loss(configuration, fingerprint, split.train))
     store = ensure_prepared(dataset, run, plan, configuration, progress)
     _check_split(run, split, store, fingerprint)
-    if fingerprint is not None:
-        for name in _never_seen(fingerprint, split):
-            progress.note(f"No training case of fold {fold} has {name}: its network will not know what that shows")
+    if fingerprint is None:
+        unknown = "whether a person or an image stands on both sides of"
+        progress.note(f"{run.fingerprint} is not there: {unknown} fold {fold} cannot be checked")
+    for note in _never_seen(plan, fold, split, store, fingerprint):
+        progress.note(note)
     previous = None if source is None else source.stage
     initial = None if request.init is None else read_initial(request.init)
     seen = trained_images(plan.dataset, split, fingerprint)
@@ -237,7 +253,10 @@ def _train_fold(
         for note in edits:
             if note.startswith(f"{configuration.name} "):
                 progress.note(note)
-        progress.note(f"Training {configuration.name}, fold {fold}, on {name}")
+        progress.note(f"Training {configuration.name}, fold {fold}, on {device_name}")
+        shorter = half_hour_command(dataset, run, run.read_request())
+        for note in training_notes(configuration, device, shorter, progress):
+            progress.note(note)
         with progress.task(f"Training {configuration.name} fold {fold}") as update:
             result = fit(
                 configuration,
@@ -255,7 +274,7 @@ def _train_fold(
             )
         kept = configuration.training == plan.configuration(configuration.name).training
         memory_gb = training_memory_gb(configuration, machine)
-        comparisons = compare_expected(configuration.expected, memory_gb, result, name, same_schedule=kept)
+        comparisons = compare_expected(configuration.expected, memory_gb, result, device_name, same_schedule=kept)
         if comparisons:
             progress.note(f"The plan's expectation: {describe_comparisons(comparisons)}")
         (folder / METRICS).unlink(missing_ok=True)
@@ -314,14 +333,13 @@ def _check_split(run: RunFolder, split: Fold, store: Store, fingerprint: Fingerp
     check_folds((split,), store.names, groups, str(run.splits))
 
 
-def _never_seen(fingerprint: Fingerprint, split: Fold) -> list[str]:
-    """Channels that no training case of the fold has."""
-    cases = [case for case in fingerprint.cases if case.case in split.train]
-    return [
-        name
-        for index, name in enumerate(fingerprint.channels)
-        if cases and all(index in case.missing for case in cases)
-    ]
+def _never_seen(plan: Plan, number: int, split: Fold, store: Store, fingerprint: Fingerprint | None) -> tuple[str, ...]:
+    """A sentence for each channel and class that no training case of the fold has."""
+    if fingerprint is not None:
+        shown = shown_by_cases(fingerprint)
+    else:
+        shown = shown_by_store(store, split.train, len(plan.channels))
+    return unseen_in_folds(shown, plan.channels, [name for name, _ in plan.labels], [(number, split)])
 
 
 def fold_numbers(text: str, dataset: Path, runs: Path) -> tuple[int, ...]:

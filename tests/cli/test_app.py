@@ -105,6 +105,17 @@ def test_what_stands_is_never_taken_for_another_training(toy_dataset: Path, toy_
     assert splits.is_file()
 
 
+def test_plan_takes_epochs_and_says_how_long_a_training_is(toy_dataset: Path, toy_recipe: Path, tmp_path: Path) -> None:
+    options = ("--recipe", toy_recipe, "--runs", tmp_path / "runs", "--device", "cpu")
+    planned = call("plan", toy_dataset, "--epochs", 3, *options)
+    assert planned.exit_code == 0, planned.output
+    said = " ".join(planned.output.split())
+    assert "A training of 3d_fullres: 3 epochs, 12 steps: about" in said
+    assert "a step on CPU" in said and "12 steps; about" in said
+    refused(call("plan", toy_dataset, *options), "--epochs")
+    assert call("plan", toy_dataset, "--epochs", 3, "--budget", "1m", *options).exit_code == 2
+
+
 def test_dry_run_writes_nothing(toy_dataset: Path, tmp_path: Path) -> None:
     result = call("plan", toy_dataset, "--runs", tmp_path / "runs", "--dry-run")
     assert result.exit_code == 0, result.output

@@ -180,3 +180,27 @@ def test_sides_that_cannot_be(make_fingerprint: Callable[..., Fingerprint], pair
     flat = make_plan(sided(make_fingerprint, ("right_ES", "left_ES")), Recipe()).configuration("2d")
     with pytest.raises(PlanError, match=r"sides\.pairs"):
         replace(flat, sides=SidesPlan(1, pairs))
+
+
+@pytest.mark.parametrize(
+    ("shape", "spacing_mm", "name", "rotation_deg", "said"),
+    [
+        ((64, 64, 64), (1.0, 1.0, 1.0), "3d_fullres", 30.0, "about every axis of a volume"),
+        ((16, 128, 128), (4.0, 1.0, 1.0), "3d_fullres", 180.0, "a full turn shows nothing else"),
+        ((16, 128, 128), (4.0, 1.0, 1.0), "2d", 180.0, "a full turn shows nothing else"),
+        ((16, 192, 96), (4.0, 1.0, 1.0), "2d", 15.0, "more than 1.5 times longer than wide"),
+    ],
+)
+def test_mirrored_along_every_axis_the_reason_says_how_far_the_plan_turns(
+    make_fingerprint: Callable[..., Fingerprint],
+    shape: tuple[int, int, int],
+    spacing_mm: tuple[float, float, float],
+    name: str,
+    rotation_deg: float,
+    said: str,
+) -> None:
+    plan = make_plan(make_fingerprint([shape] * 4, [spacing_mm] * 4), Recipe(mirror="all"))
+    assert plan.configuration(name).training.rotation_deg == rotation_deg
+    reason = plan.reasons[f"{name}.training.rotation_deg"]
+    assert said in reason
+    assert ("full turn" in reason) == (rotation_deg == 180.0)

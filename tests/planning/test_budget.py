@@ -374,3 +374,8 @@ def test_what_gave_up_less_goes_first(lumbar: Fingerprint) -> None:
         assert why in chosen[1]
         assert default_within_budget((flat, lesser), replace(Recipe(), default="3d_fullres")) is None
     assert default_within_budget((coarse,), Recipe()) is None
+    # half as wide it goes first where it gets steps enough for that
+    half = replace(full, network=replace(full.network, features=(16, 32, 64, 128, 256, 256)))
+    assert default_within_budget((flat, half), Recipe()) is None
+    chosen = default_within_budget((flat, replace(half, expected=ExpectedPlan(1.0, "cpu", 0.1, 3999))), Recipe())
+    assert chosen is not None and "width of 16 instead of 32" in chosen[1]

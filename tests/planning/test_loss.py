@@ -6,8 +6,6 @@ import pytest
 
 from autospine.errors import PlanError
 from autospine.planning.fingerprint import Fingerprint
-from autospine.planning.loss import fold_loss
-from autospine.planning.plan import Configuration
 from autospine.planning.plan_file import plan_from_toml, plan_to_toml
 from autospine.planning.planner import make_plan
 from autospine.planning.recipe import Recipe
@@ -21,50 +19,16 @@ def uneven(lumbar: Fingerprint) -> Fingerprint:
     return replace(lumbar, cases=tuple(cases))
 
 
-@pytest.mark.parametrize("name", ["2d", "3d_fullres"])
-def test_a_fold_weighs_by_its_own_training_cases(uneven: Fingerprint, name: str) -> None:
-    configuration = make_plan(uneven, Recipe(size_ratio=10.0)).configuration(name)
-    names = [case.case for case in uneven.cases]
-    assert configuration.loss.class_weights == (1, 1, 1, 1, 1, 4)
-    assert fold_loss(configuration, uneven, names) == configuration.loss
-    assert fold_loss(configuration, uneven, names[1:]).class_weights == (1, 1, 1, 1, 1, 4)
-    assert fold_loss(configuration, uneven, names[:1]).class_weights == (1, 1, 1, 1, 1, 2)
-    assert fold_loss(configuration, uneven, names[:2]).class_weights == pytest.approx((1, 1, 1, 1, 1, 6.4**0.5))
-
-
-def test_edited_losses_do_what_they_say(uneven: Fingerprint) -> None:
-    adaptive = make_plan(uneven, Recipe(loss="dice_size_adaptive_ce")).configuration()
-    plain = make_plan(uneven, Recipe(loss="dice_ce")).configuration()
-    fold = [case.case for case in uneven.cases]
-    ones, own = (1.0,) * 6, (1.0, 1.0, 1.0, 1.0, 1.0, 3.0)
-    assert fold_loss(plain, uneven, fold) == plain.loss
-
-    def weights(before: Configuration, **changes: object) -> tuple[float, ...]:
-        return fold_loss(replace(before, loss=replace(before.loss, **changes)), uneven, fold).class_weights
-
-    # another kind, or another exponent with the weights put back: worked out from the sizes
-    assert weights(plain, kind="dice_size_adaptive_ce") == adaptive.loss.class_weights
-    assert weights(adaptive, alpha=1.0, weight_cap=2.0, class_weights=ones) == (1.0, 1.0, 1.0, 1.0, 1.0, 2.0)
-    # weights of one's own stand beside the plain kind, and are refused where sizes decide
-    assert weights(plain, class_weights=own) == own
-    for changes in ({"class_weights": own}, {"alpha": 1.0}):
-        with pytest.raises(PlanError, match="class_weights") as fault:
-            weights(adaptive, **changes)
-        assert 'kind = "dice_ce"' in fault.value.remedy
-
-
-def test_sizes_blended_with_the_batch_are_those_of_the_fold(uneven: Fingerprint) -> None:
+def test_sizes_blended_with_the_batch_take_the_place_of_weights(uneven: Fingerprint) -> None:
     """The usual sizes go with the plan, so that a step can hold its batch against them."""
     wanted = Recipe(loss="dice_size_adaptive_ce", size_source="batch")
     plan = make_plan(uneven, wanted)
-    configuration, names = plan.configuration("3d_fullres"), [case.case for case in uneven.cases]
+    configuration = plan.configuration("3d_fullres")
     assert configuration.loss.usual_sizes == pytest.approx((400, 400, 400, 400, 25))
-    assert fold_loss(configuration, uneven, names[:1]).usual_sizes == pytest.approx((400, 400, 400, 400, 100))
+    assert configuration.loss.class_weights == (1.0,) * 6
+    assert "see usual_sizes" in plan.reasons["3d_fullres.loss.class_weights"]
     assert plan_from_toml(plan_to_toml(plan)) == plan
     assert "geometric mean" in plan.reasons["3d_fullres.loss.usual_sizes"]
-    own = replace(configuration, loss=replace(configuration.loss, usual_sizes=(1.0, 2.0, 3.0, 4.0, 5.0)))
-    with pytest.raises(PlanError, match=r"usual_sizes[\s\S]*put these back"):
-        fold_loss(own, uneven, names)
     # without the weights there is nothing to blend
     assert make_plan(uneven, Recipe(loss="dice_ce", size_source="batch")).configuration().loss.usual_sizes is None
     for sizes in ((1.0,), (), (1.0, -1.0, 1.0, 1.0, 1.0), (1.0, float("inf"), 1.0, 1.0, 1.0)):
@@ -85,12 +49,10 @@ def grown(lumbar: Fingerprint) -> Fingerprint:
     return replace(lumbar, cases=tuple(cases))
 
 
-@pytest.mark.parametrize(("name", "largest", "of_first"), [("3d_fullres", 400.0, 900.0), ("2d", 40.0, 90.0)])
-def test_by_component_a_plan_says_from_which_size_one_weighs_1(
-    grown: Fingerprint, name: str, largest: float, of_first: float
-) -> None:
+@pytest.mark.parametrize(("name", "largest"), [("3d_fullres", 400.0), ("2d", 40.0)])
+def test_by_component_a_plan_says_from_which_size_one_weighs_1(grown: Fingerprint, name: str, largest: float) -> None:
     plan = make_plan(grown, LESIONS)
-    configuration, names = plan.configuration(name), [case.case for case in grown.cases]
+    configuration = plan.configuration(name)
     loss = configuration.loss
     assert loss.largest_size == pytest.approx(largest)
     assert (loss.class_weights, loss.usual_sizes) == ((1.0,) * 6, None)
@@ -98,12 +60,6 @@ def test_by_component_a_plan_says_from_which_size_one_weighs_1(
     assert plan_from_toml(plan_to_toml(plan)) == plan
     assert "usual size of L5" in plan.reasons[f"{name}.loss.largest_size"]
     assert "lesion" in plan.reasons[f"{name}.training.foreground_unit"]
-    # a fold takes it from its own cases
-    assert fold_loss(configuration, grown, names) == loss
-    assert fold_loss(configuration, grown, names[:1]).largest_size == pytest.approx(of_first)
-    edited = replace(configuration, loss=replace(loss, largest_size=largest + 1))
-    with pytest.raises(PlanError, match=r"largest_size[\s\S]*put these back"):
-        fold_loss(edited, grown, names)
 
 
 def test_a_loss_by_component_is_nothing_else_besides(grown: Fingerprint) -> None:

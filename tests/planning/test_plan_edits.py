@@ -248,7 +248,7 @@ def test_a_configuration_has_one_of_the_five_names(text: str) -> None:
 
 def test_a_plan_of_another_format_says_to_plan_again(text: str) -> None:
     with pytest.raises(PlanError) as caught:
-        plan_from_toml(edit(text, ("schema = 4", "schema = 3")), FILE)
+        plan_from_toml(edit(text, ("schema = 5", "schema = 3")), FILE)
     assert caught.value.where == f"{FILE}, key schema"
     assert caught.value.remedy == "plan the dataset again with `autospine plan DATASET --overwrite`"
 

@@ -40,6 +40,7 @@ def test_every_decision_has_its_reason(lumbar: Fingerprint) -> None:
         "presence",
         "loss.usual_sizes",
         "loss.largest_size",
+        "loss.folds",
         "regions",
         *(f"expected.{key}" for key in EXPECTED),
     )

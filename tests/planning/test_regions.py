@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from autospine.data.folds import Fold
 from autospine.errors import PlanError
 from autospine.planning.anatomy import read_anatomy
 from autospine.planning.fingerprint import Fingerprint
-from autospine.planning.loss import fold_loss
+from autospine.planning.fold_loss import resolve_loss
 from autospine.planning.model import ModelCard
 from autospine.planning.parts import RegionsPlan
 from autospine.planning.plan import Configuration, Plan
@@ -66,7 +67,9 @@ def test_the_loss_goes_by_the_size_of_the_regions(regional: Fingerprint) -> None
     plan = make_plan(regional, wanted)
     configuration = plan.configuration("3d_fullres")
     assert configuration.loss.class_weights == pytest.approx((1.0, 2.5**0.5), rel=1e-3)
-    assert fold_loss(configuration, regional, [regional.cases[0].case]).class_weights == pytest.approx((1.0, 2.5**0.5))
+    folds = resolve_loss(configuration, regional, [Fold((regional.cases[0].case,), ())]).folds
+    assert folds is not None and folds.weights is not None
+    assert folds.weights[0] == pytest.approx((1.0, 2.5**0.5))
 
 
 def test_regions_that_overlap_have_no_components(regional: Fingerprint, lumbar: Fingerprint) -> None:

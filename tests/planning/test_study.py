@@ -8,8 +8,9 @@ from math import prod
 
 import pytest
 
+from autospine.data.folds import Fold
 from autospine.errors import PlanError
-from autospine.planning.loss import fold_loss
+from autospine.planning.fold_loss import fold_loss
 from autospine.planning.memory import Machine
 from autospine.planning.parts import IntensityPlan, PresencePlan
 from autospine.planning.plan import Configuration, Plan
@@ -29,6 +30,7 @@ from autospine.planning.study import (
 from tests.planning.conftest import build
 
 Make = Callable[..., Configuration]
+FOLDS = (Fold(("case_000",), ("case_001",)), Fold(("case_001",), ("case_000",)))
 
 
 def test_arms_of_an_ablation_differ_in_bottleneck_and_loss_alone(make_configuration: Make) -> None:
@@ -101,7 +103,7 @@ def arm_plan_of(base: Configuration, other: Configuration) -> Plan:
         default=base.name,
     )
     arm = replace(ablation_arms(base, ("base",))[0], configuration=other)
-    made = arm_plan(plan, arm, build([(16, 32, 24)], [(1.0, 1.0, 1.0)], ("L1", "L2", "L3")), Machine())
+    made = arm_plan(plan, arm, build([(16, 32, 24)], [(1.0, 1.0, 1.0)], ("L1", "L2", "L3")), Machine(), FOLDS)
     assert plan_from_toml(plan_to_toml(made)) == made
     return made
 
@@ -206,7 +208,7 @@ def test_arms_of_sequences(several: Plan) -> None:
     assert [arm.configuration.optional_channels for arm in arms] == [(), (), (0, 1), (1,)]
     assert arms[1].configuration.normalisation == ("ct",)
     fewer = build([(16, 32, 24)], [(1.0, 1.0, 1.0)], ("L1", "L2", "L3"), channels=("T1", "STIR"))
-    made = arm_plan(several, arms[2], fewer, Machine())
+    made = arm_plan(several, arms[2], fewer, Machine(), FOLDS)
     assert made.fingerprint_hash == fewer.hash()
     assert made.channels == ("T1", "STIR") and [one.mean for one in made.intensities] == [101.0, 102.0]
     assert plan_from_toml(plan_to_toml(made)) == made
@@ -216,16 +218,21 @@ def test_an_arm_on_fewer_cases_weighs_by_their_sizes(several: Plan) -> None:
     """A case without the arm's sequences is not in its data, and the sizes in a plan must be those of its data."""
     whole = build([(16, 32, 24)] * 2, [(1.0, 1.0, 1.0)] * 2, ("L1", "L2", "L3"), voxels=(900, 400, 100))
     base = several.configuration()
-    by_class = replace(base, loss=replace(base.loss, kind="dice_size_adaptive_ce", class_weights=(1.0, 2.0, 3.0, 4.0)))
+    by_class = replace(base, loss=replace(base.loss, kind="dice_size_adaptive_ce"))
     sized = replace(base, loss=replace(base.loss, kind="dice_size_adaptive_ce", largest_size=123.0))
     for configuration in (by_class, sized):
         (arm,) = sequence_arms(several, configuration, ("T1",))
-        loss = arm_plan(several, arm, whole, Machine()).configuration().loss
-        fold_loss(arm_plan(several, arm, whole, Machine()).configuration(), whole, ["case_000"])  # raises no PlanError
+        made = arm_plan(several, arm, whole, Machine(), FOLDS).configuration()
+        loss = made.loss
+        fold_loss(made, 0, FOLDS[0])  # raises no PlanError
         if configuration is sized:
             assert loss.largest_size == 90.0  # 900 voxels on 10 slices
         else:
             assert loss.class_weights == (1.0, 1.0, 1.5, 3.0)  # roots of 900/900, 900/400, 900/100
+    own = replace(base, loss=replace(base.loss, kind="dice_size_adaptive_ce", class_weights=(1.0, 2.0, 3.0, 4.0)))
+    (arm,) = sequence_arms(several, own, ("T1",))
+    made = arm_plan(several, arm, whole, Machine(), FOLDS).configuration()
+    assert fold_loss(made, 0, FOLDS[0]).class_weights == (1.0, 2.0, 3.0, 4.0)
 
 
 def test_sequences_are_each_and_all_where_none_is_named(several: Plan) -> None:

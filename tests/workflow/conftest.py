@@ -13,6 +13,7 @@ from autospine.data.folds import Fold, write_folds
 from autospine.planning.plan import Configuration, Plan
 from autospine.planning.plan_file import plan_to_toml
 from autospine.preprocessing import store
+from autospine.workflow import timing
 from autospine.workflow import train as workflow_train
 from autospine.workflow.progress import Silent
 from autospine.workflow.runs import RunFolder
@@ -38,6 +39,12 @@ class Noting(Silent):
 
     def note(self, text: str) -> None:
         self.notes.append(text)
+
+
+@pytest.fixture
+def steady(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine on which a step of any configuration takes a hundredth of a second."""
+    monkeypatch.setattr(timing, "_measure", lambda device: lambda configuration, bounds: 0.01)
 
 
 @pytest.fixture

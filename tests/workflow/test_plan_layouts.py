@@ -53,13 +53,15 @@ def compare(tmp_path: Path, content: Content, names: list[str]) -> None:
         assert other[2] == first[2], name
 
 
-def test_every_layout_gives_the_same_plan(tmp_path: Path) -> None:
+def test_every_layout_gives_the_same_plan(tmp_path: Path, steady: None) -> None:
     content = Content({f"sub-{seed:02d}": drawn(seed) for seed in range(1, 7)}, {"L5": 1, "L4": 4})
     compare(tmp_path, content, list(LAID_OUT))
 
 
 @pytest.mark.slow
-def test_a_real_dataset_gives_the_same_plan_in_every_layout(tmp_path: Path, real_data: Callable[[str], Path]) -> None:
+def test_a_real_dataset_gives_the_same_plan_in_every_layout(
+    tmp_path: Path, real_data: Callable[[str], Path], steady: None
+) -> None:
     dataset = open_dataset(real_data("lumbar-water"))
     cases = {}
     for case in dataset.cases:

@@ -17,7 +17,7 @@ from autospine.workflow.plan import PlanRequest, plan_dataset
 
 
 @pytest.fixture
-def planned_gb(monkeypatch: pytest.MonkeyPatch, toy_dataset: Path, tmp_path: Path):  # type: ignore[no-untyped-def]
+def planned_gb(monkeypatch: pytest.MonkeyPatch, toy_dataset: Path, tmp_path: Path, steady: None):  # type: ignore[no-untyped-def]
     """A function from (kind of device, its GB, request, lines of the recipe) to (GB, machine) of the planner."""
     seen: list[tuple[float | str, object]] = []
     make_plan = workflow.make_plan

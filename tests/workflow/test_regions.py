@@ -8,11 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from autospine.data.dataset import open_dataset
 from autospine.data.structure import Label, Reading, Region
 from autospine.data.volume import read_volume
 from autospine.evaluation.folders import evaluate_folders
+from autospine.planning.model import WEIGHTS
 from autospine.workflow.plan import PlanRequest, plan_dataset
 from autospine.workflow.predict import PredictRequest, predict_paths
 from autospine.workflow.train import TrainRequest, train_folds
@@ -52,8 +55,14 @@ def test_regions_from_end_to_end(regional: Path, toy_recipe: Path, tmp_path: Pat
     assert again.classes == ("both", "lower")
     assert again.mean() == pytest.approx(trained.metrics["mean"]["dice"], abs=1e-6)
 
-    made = predict_paths(regional / "imagesTr", tmp_path / "out", runs, PredictRequest(device="cpu"))
-    values = {int(value) for path in made.files for value in np.unique(read_volume(path).array)}
-    assert values & {1, 3} and values <= {0, 1, 3}  # empty ones would say nothing about the values
+    predict_paths(regional / "imagesTr", tmp_path / "out", runs, PredictRequest(device="cpu"))
     first = read_volume(tmp_path / "out" / f"{names[0]}.nii.gz").array
     np.testing.assert_array_equal(first, read_volume(trained.folder / "validation" / f"{names[0]}.nii.gz").array)
+
+    # the wide region alone is written as its own value, the narrow one over it, and neither as background
+    for number, (wide, narrow, value) in enumerate(((1.0, -1.0, 1), (1.0, 1.0, 3), (-1.0, 1.0, 3), (-1.0, -1.0, 0))):
+        weights = {name: torch.zeros_like(tensor) for name, tensor in load_file(trained.folder / WEIGHTS).items()}
+        weights["heads.0.bias"] = torch.tensor([wide, narrow])
+        save_file(weights, trained.folder / WEIGHTS)
+        made = predict_paths(regional / "imagesTr", tmp_path / str(number), runs, PredictRequest(device="cpu"))
+        assert {int(found) for path in made.files for found in np.unique(read_volume(path).array)} == {value}

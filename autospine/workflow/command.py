@@ -1,0 +1,63 @@
+"""The `autospine plan` that a plan answers, as a user types it: what messages tell people to do has to work."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from autospine.planning.recipe import recipe_folder
+from autospine.workflow.runs import RunFolder
+
+RUNS = "runs"
+"""Where runs are kept unless `--runs` says otherwise."""
+OPTIONS = {
+    "recipe": "--recipe",
+    "memory_gb": "--memory",
+    "source": "--from",
+    "subjects": "--subjects",
+    "layout": "--layout",
+    "masks": "--masks",
+    "channels": "--channels",
+    "epochs": "--epochs",
+    "budget_s": "--budget",
+    "device": "--device",
+}
+"""Options by the key of a request, in the order in which they are shown."""
+
+
+def plan_command(dataset: Path, run: RunFolder, request: Mapping[str, Any] | None) -> str:
+    """The command that shows the plan of `request`, and renews what of it has to be; None: a request of no options."""
+    words = ["autospine", "plan", str(dataset)]
+    asked = request or {}
+    for key, option in OPTIONS.items():
+        value = asked.get(key)
+        if value is not None and (key, value) not in (("recipe", "default"), ("device", "auto")):
+            words += [option, _typed(key, value)]
+    if asked.get("allow_missing"):
+        words.append("--allow-missing")
+    if str(run.root.parent) != RUNS:
+        words += ["--runs", str(run.root.parent)]
+    return shlex.join(words)
+
+
+def half_hour_command(dataset: Path, run: RunFolder, request: Mapping[str, Any] | None) -> str:
+    """The command that plans anew what can be trained in half an hour, by the same recipe and reading."""
+    kept = {key: value for key, value in (request or {}).items() if key not in ("epochs", "budget_s", "source")}
+    return f"{plan_command(dataset, run, {**kept, 'budget_s': 1800.0})} --overwrite"
+
+
+def _typed(key: str, value: Any) -> str:
+    match key:
+        case "recipe":
+            shipped = (recipe_folder() / f"{value}.toml").is_file()
+            return str(value) if shipped else f"{value}.toml"  # of a file its name is kept, not where it lay
+        case "memory_gb":
+            return f"{value:g}GB"
+        case "budget_s":
+            return f"{value / 60:g}m" if value % 60 == 0 else f"{value:g}s"
+        case "source":
+            return "PLAN"  # only what it held is kept, not where it lay
+        case _:
+            return str(value)

@@ -1,0 +1,182 @@
+"""What a training step takes on the device at hand: plans are fitted to that, and trainings say how long they are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from math import inf, isfinite
+from typing import TYPE_CHECKING
+
+from autospine.planning import rules
+from autospine.planning.budget import BRIEFLY, Budget, Measure, fit_plan_to_budget
+from autospine.planning.default_time import DEFAULT_S, fit_plan_to_default_time
+from autospine.planning.duration import describe_length, training_seconds, warn_of_length
+from autospine.planning.expected import expect
+from autospine.planning.fingerprint import Fingerprint
+from autospine.planning.memory import Machine, training_memory_gb
+from autospine.planning.plan import Configuration, Plan
+from autospine.planning.recipe import Recipe
+from autospine.workflow.progress import Progress
+
+if TYPE_CHECKING:
+    import torch
+
+
+TIMED_STEPS = 1000
+"""Steps of a training from which it is worth a moment to say beforehand how long they take; our own figure."""
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What a plan has to know of the device."""
+
+    device: str
+    """What it is called in plans."""
+    kind: str
+    """`cpu` or `cuda`."""
+    memory_gb: float
+    """Memory to plan for, 10^9 bytes."""
+    total_gb: float
+    """All that it has, 10^9 bytes; infinite where nobody says."""
+    machine: Machine
+    """How it computes a training step."""
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether torch can compute on it at this moment."""
+        import torch
+
+        return self.kind != "cuda" or torch.cuda.is_available()
+
+
+def hardware_of(name: str) -> Hardware:
+    """The device called `name`.
+
+    A GPU's memory is planned for whole. A CPU shares its own with all else that runs: it is planned for as the
+    reference's device, or as what the machine has where that is less.
+
+    Raises:
+        DeviceError: there is no such device.
+    """
+    from autospine.networks.device import describe_device, device_memory_gb, resolve_device, step_machine
+
+    device = resolve_device(name)
+    known = device_memory_gb(device)
+    total = rules.DEFAULT_GB if known is None else known
+    if device.type != "cuda":
+        total = min(total, rules.DEFAULT_GB)
+    # no recipe plans for less than 1 GB, whatever the device has
+    memory = max(total, 1.0)
+    return Hardware(describe_device(device), device.type, memory, inf if known is None else known, step_machine(device))
+
+
+def time_plan(
+    plan: Plan,
+    fingerprint: Fingerprint,
+    recipe: Recipe,
+    budget_s: float | None,
+    device: str,
+    *,
+    length_given: bool,
+    progress: Progress,
+) -> Plan:
+    """`plan` fitted to the time that there is, or with what a step of its default configuration takes on `device`.
+
+    Without a budget a CPU is planned for the default time, unless the length of a training is given otherwise.
+    """
+    hardware, measure = hardware_of(device), _measure(device)
+    names = [configuration.name for configuration in plan.configurations]
+    with progress.task("Measuring this machine") as update:
+        if budget_s is None and (length_given or hardware.kind != "cpu"):
+            return _with_step_timed(plan, hardware, _reporting(measure, [plan.default], update))
+        timed = _reporting(measure, names, update)
+        budget = Budget(budget_s or DEFAULT_S, timed, hardware.device, hardware.machine)
+        fit = fit_plan_to_default_time if budget_s is None else fit_plan_to_budget
+        return fit(plan, fingerprint, recipe, budget)
+
+
+def _with_step_timed(plan: Plan, hardware: Hardware, measure: Measure) -> Plan:
+    """`plan` with what a step of its default configuration takes by a first look, where the memory holds it."""
+    configuration = plan.configuration()
+    too_large = training_memory_gb(configuration, hardware.machine) > hardware.total_gb
+    if too_large or not hardware.is_usable:
+        return plan
+    seconds = measure(configuration, BRIEFLY)
+    if not isfinite(seconds):
+        return plan
+    timed = expect(configuration, hardware.machine, device=hardware.device, seconds_per_step=round(seconds, 4))
+    return plan.with_configuration(replace(configuration, expected=timed), plan.reasons)
+
+
+def length_notes(plan: Plan, device: str, command: str) -> tuple[str, ...]:
+    """What a training of the default configuration takes on `device`; and where that is very long, a warning.
+
+    That names the `command` that plans for less.
+    """
+    configuration = plan.configuration()
+    said = f"A training of {configuration.name}: {describe_length(configuration, device)}"
+    warning = warn_of_length(configuration, device, command)
+    return (said, warning) if warning else (said,)
+
+
+def training_notes(
+    configuration: Configuration, device: torch.device, command: str, progress: Progress
+) -> tuple[str, ...]:
+    """How long a training of `configuration` on `device` will take, told before it begins, and a warning if very long.
+
+    The warning names the `command` that plans for less. Where the plan does not say what a step takes there (it was
+    made on another device, or edited), one is timed, unless there are so few that they will show it themselves.
+    """
+    from autospine.networks.device import describe_device
+    from autospine.training.throughput import seconds_per_step
+
+    name = describe_device(device)
+    if training_seconds(configuration, name) is None and configuration.training.steps >= TIMED_STEPS:
+        with progress.task("Timing a training step"):
+            seconds = seconds_per_step(configuration, device, bounds_s=BRIEFLY)
+        if isfinite(seconds):
+            timed = expect(configuration, Machine(), device=name, seconds_per_step=seconds)
+            configuration = replace(configuration, expected=timed)
+    warning = warn_of_length(configuration, name, command)
+    return (describe_length(configuration, name), *([warning] if warning else []))
+
+
+def timed_elsewhere(plan: Plan, device: str) -> tuple[str, ...]:
+    """A sentence per device other than `device` on which steps of `plan` were timed."""
+    timed: dict[str, list[str]] = {}
+    for configuration in plan.configurations:
+        if configuration.expected is not None and configuration.expected.device not in (None, device):
+            timed.setdefault(str(configuration.expected.device), []).append(configuration.name)
+    return tuple(
+        f"{', '.join(names)}: timed on {other}, this is {device}; --overwrite plans for it"
+        for other, names in timed.items()
+    )
+
+
+def _measure(device: str) -> Measure:
+    from autospine.networks.device import resolve_device
+    from autospine.training.throughput import seconds_per_step
+
+    resolved = resolve_device(device)
+    return lambda configuration, bounds: seconds_per_step(configuration, resolved, bounds_s=bounds)
+
+
+def _reporting(measure: Measure, names: Sequence[str], update: Callable[[str, float], None]) -> Measure:
+    """`measure` that shows what it found; how many candidates of each configuration will be tried is not known."""
+    tried: Counter[str] = Counter()
+    reached = 0.0
+
+    def measured(configuration: Configuration, bounds: tuple[float, float]) -> float:
+        nonlocal reached
+        seconds = measure(configuration, bounds)
+        name, features = configuration.name, configuration.network.features
+        tried[name] += 1
+        patch = "x".join(map(str, configuration.patch))
+        # what goes first is measured again when all have been looked at
+        reached = max(reached, (names.index(name) + tried[name] / (tried[name] + 1)) / len(names))
+        found = f"{seconds:.3g} s a step" if isfinite(seconds) else "the device's memory is too small"
+        update(f"{name}: {features[0]} features, {patch}: {found}", reached)
+        return seconds
+
+    return measured
