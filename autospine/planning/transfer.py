@@ -15,6 +15,14 @@ import numpy as np
 from autospine.errors import PlanError
 from autospine.planning import rules
 from autospine.planning.anatomy import AXIS_NAMES, planned_levels, planned_sides, read_anatomy, read_patch_view
+from autospine.planning.anatomy_reasons import (
+    level_reasons,
+    mirror_reason,
+    output_reason,
+    region_reasons,
+    shift_reason,
+    side_reasons,
+)
 from autospine.planning.decisions import LEFT_OUT, decisions
 from autospine.planning.expected import expect
 from autospine.planning.fingerprint import Fingerprint
@@ -25,18 +33,7 @@ from autospine.planning.parts import LossPlan, PresencePlan
 from autospine.planning.plan import Configuration, Plan, entering_channels
 from autospine.planning.planner import planned_intensities
 from autospine.planning.presence import planned_presence, presence_reasons
-from autospine.planning.reasons import (
-    BY_BATCH,
-    BY_COMPONENT,
-    MADE_FOR,
-    PLAIN,
-    level_reasons,
-    mirror_reason,
-    output_reason,
-    region_reasons,
-    shift_reason,
-    side_reasons,
-)
+from autospine.planning.reasons import BY_BATCH, BY_COMPONENT, MADE_FOR, PLAIN
 from autospine.planning.recipe import Recipe
 from autospine.planning.training import plan_training
 
