@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 
 from autospine.errors import DeviceError
+from autospine.machine import total_bytes
 from autospine.planning.memory import Machine
-from autospine.preprocessing.memory import total_bytes
 
 _CPU_INFO = Path("/proc/cpuinfo")
 
