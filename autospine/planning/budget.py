@@ -7,6 +7,7 @@ module imports no torch.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil, inf, isfinite, prod
@@ -47,6 +48,8 @@ SURE = 1.25
 """Factor between what a step takes and what it is allowed from which on a first look tells enough."""
 HOPELESS = 2.0
 """How many times longer than allowed a step would take, by its work, for it not to be tried."""
+LOOKS = 3
+"""Looks at a step that seems slower than it can be; our own figure."""
 OVERHEAD_S = 0.3
 """Seconds from which a step takes the time of its work: below, overhead and the building of batches may decide. Our own
 figure."""
@@ -70,7 +73,9 @@ class Budget:
     device: str = ""
     """What the device is called in the plan."""
     machine: Machine = Machine()
-    """How it computes a step."""
+    """How it computes a step, as far as that is known before any is timed."""
+    timed_on: Callable[[Configuration], tuple[str, Machine]] | None = None
+    """The same two of a configuration that was timed, by its precision; None: those above."""
 
     def steps(self, seconds_per_step: float) -> int:
         """Training steps that fit."""
@@ -85,57 +90,88 @@ class Budget:
 class Measurements:
     """What was measured: most rungs at a glance, those of the configuration to train first well.
 
-    2D and 2.5D networks differ in the channels that enter alone and are glanced at once.
+    Another process may take the machine for a second: a look says at most how long a step takes. One that contradicts
+    what is known of the work, or an earlier look, is taken again later, and the least counts. 2D and 2.5D networks
+    differ in the channels that enter alone and are glanced at once.
     """
 
     budget: Budget
-    _seconds: dict[object, float] = field(default_factory=dict)
+    _glanced: dict[object, float] = field(default_factory=dict)
     """By what the time of a step depends on."""
     _own: dict[Configuration, float] = field(default_factory=dict)
     """Of these very configurations."""
     _precise: dict[Configuration, float] = field(default_factory=dict)
     """Those that no first look ended."""
+    _confirmed: set[Configuration] = field(default_factory=set)
+    """Those of `_own` that were looked at again, at another time."""
+    _looks: Counter[object] = field(default_factory=Counter)
+    """At each key of `_glanced`."""
 
-    def glance(self, rung: Rung) -> float:
-        """Seconds that a step takes, precise where they are near what it is allowed."""
+    def glance(self, rung: Rung, believable: float = inf) -> float:
+        """Seconds that a step takes, precise where they are near what it is allowed.
+
+        More than is `believable` they are only if several looks say so.
+        """
         configuration, allowed = rung.configuration, self.budget.allowed(rung)
         network = replace(configuration.network, in_channels=1)
         key = (network, configuration.patch, configuration.batch, configuration.previous)
-        if key not in self._seconds:
-            bounds = (allowed / SURE, allowed * SURE)
+        bounds = (allowed / SURE, allowed * SURE)
+        while key not in self._glanced or (believable < self._glanced[key] < inf and self._looks[key] < LOOKS):
+            self._looks[key] += 1
             seconds = self.budget.seconds_per_step(configuration, bounds)
-            self._seconds[key] = self._own[configuration] = seconds
+            self._glanced[key] = min(seconds, self._glanced.get(key, inf))
+            self._own[configuration] = min(seconds, self._own.get(configuration, inf))
             if bounds[0] <= seconds <= bounds[1]:
-                self._precise[configuration] = seconds
-        return self._seconds[key]
+                self._precise[configuration] = min(seconds, self._precise.get(configuration, inf))
+        return self._glanced[key]
 
     def own(self, rung: Rung) -> float:
         """Seconds that a step takes, of this very configuration, at a glance."""
-        return self._known(rung, self._own, BRIEFLY)
+        configuration, glanced = rung.configuration, self.glance(rung)
+        if configuration not in self._own and isfinite(glanced):
+            self._own[configuration] = self._least(configuration, BRIEFLY, SURE * glanced)
+        return self._precise.get(configuration, self._own.get(configuration, inf))
+
+    def confirmed(self, rung: Rung) -> float:
+        """Seconds that a step takes, where one more look, better some time after the first, says the same."""
+        configuration, known = rung.configuration, self.own(rung)
+        if isfinite(known) and configuration not in self._confirmed:
+            again = self._least(configuration, BRIEFLY, SURE * known)
+            self._confirmed.add(configuration)
+            if again * SURE < known:  # the machine was busy when that was measured
+                self._precise.pop(configuration, None)
+            self._own[configuration] = min(again, known)
+        return self._precise.get(configuration, self._own.get(configuration, inf))
 
     def precise(self, rung: Rung) -> float:
-        """Seconds that a step takes."""
-        return self._known(rung, self._precise, PRECISELY)
+        """Seconds that a step takes, measured well."""
+        configuration, seconds = rung.configuration, self.confirmed(rung)
+        if isfinite(seconds) and configuration not in self._precise:
+            self._precise[configuration] = self._least(configuration, PRECISELY, SURE * seconds)
+        return self._precise.get(configuration, inf)
 
-    def _known(self, rung: Rung, known: dict[Configuration, float], bounds: tuple[float, float]) -> float:
-        if not isfinite(self.glance(rung)):
-            return inf
-        if rung.configuration not in known:
-            known[rung.configuration] = self.budget.seconds_per_step(rung.configuration, bounds)
-        return known[rung.configuration]
+    def _least(self, configuration: Configuration, bounds: tuple[float, float], believable: float) -> float:
+        """The least of several measurements, of one where that is `believable` or finds too little memory."""
+        least = inf
+        for _ in range(LOOKS):
+            least = min(least, self.budget.seconds_per_step(configuration, bounds))
+            if least <= believable or not isfinite(least):
+                break
+        return least
 
 
 def fit_plan_to_budget(plan: Plan, fingerprint: Fingerprint, recipe: Recipe, budget: Budget) -> Plan:
     """`plan` with every configuration narrowed until it fits the budget, and the one to train first chosen anew.
 
-    What is to be trained first is timed well, the others at a glance.
+    What is to be trained first is timed well, the others at a glance and, when all have been, at another.
     """
     measurements = Measurements(budget)
 
     def fit(name: str, measured: Callable[[Rung], float]) -> tuple[Configuration, dict[str, str]]:
         return fit_to_budget(fingerprint, recipe, plan.configuration(name), plan.reasons, measurements, measured)
 
-    fits = {one.name: fit(one.name, measurements.own) for one in plan.configurations}
+    for measured in (measurements.own, measurements.confirmed):
+        fits = {one.name: fit(one.name, measured) for one in plan.configurations}
     timed: set[str] = set()
     while True:
         better = default_within_budget([fitted for fitted, _ in fits.values()], recipe)
@@ -185,28 +221,44 @@ def _with_training(configuration: Configuration, values: Mapping[str, Any]) -> C
 def _richest(rungs: Sequence[Rung], measurements: Measurements, measured: Callable[[Rung], float]) -> Rung:
     """The first of `rungs` (the most work first) that fits.
 
-    Climbs from the narrowest, by leaps: a step of more work takes at most so many times longer (wide networks use a
-    machine better, and a GPU's narrow step is all overhead), so the richest rung that fits by that scale surely does.
-    Then one above it is tried at a time, until one does not fit or its work alone says that it would not.
+    Where the rung that was climbed to turns out to be faster than at a glance, the machine was busy just then, and what
+    was left untried above it is tried after all.
     """
     allowed = [measurements.budget.allowed(rung) for rung in rungs]
-    place, top = len(rungs) - 1, 0
-    seconds = measurements.glance(rungs[place])
+    place, seconds = len(rungs) - 1, measurements.glance(rungs[-1])
+    for _ in range(LOOKS):
+        place, seconds = _climb(rungs, place, seconds, measurements, allowed)
+        glanced, seconds = seconds, min(seconds, measured(rungs[place]))
+        if not seconds * SURE < glanced:
+            break
+    # a glance, or that of 2d, may have flattered it
+    while place < len(rungs) - 1 and measured(rungs[place]) > allowed[place]:
+        place += 1
+    return rungs[place]
+
+
+def _climb(
+    rungs: Sequence[Rung], place: int, seconds: float, measurements: Measurements, allowed: Sequence[float]
+) -> tuple[int, float]:
+    """The place of the first of `rungs` that fits, at or before `place`, whose step takes `seconds`; and its seconds.
+
+    Climbs by leaps: a step of more work takes at most so many times longer (wide networks use a machine better, and a
+    GPU's narrow step is all overhead), so the richest rung that fits by that scale surely does. Then one above it is
+    tried at a time, until one does not fit or its work alone says that it would not.
+    """
+    top = 0
     while place > top and isfinite(seconds):
         scaled = [seconds * rung.work / rungs[place].work for rung in rungs]
         sure = [at for at in range(top, place) if scaled[at] <= allowed[at]]
         higher = min(sure, default=place - 1)
         if seconds > OVERHEAD_S and scaled[higher] > HOPELESS * allowed[higher]:
             break
-        looked = measurements.glance(rungs[higher])
+        looked = measurements.glance(rungs[higher], max(allowed[higher], SURE * scaled[higher]))
         if looked <= allowed[higher]:
             place, seconds = higher, looked
         else:
             top = higher + 1
-    # a glance, or that of 2d, may have flattered it
-    while place < len(rungs) - 1 and measured(rungs[place]) > allowed[place]:
-        place += 1
-    return rungs[place]
+    return place, seconds
 
 
 def default_within_budget(configurations: Sequence[Configuration], recipe: Recipe) -> tuple[str, str] | None:
@@ -270,10 +322,13 @@ def _schedule(
     if "view" in rung.what:
         training = replace(training, foreground_jitter=max(old.foreground_jitter, JITTER))
     configuration = replace(rung.configuration, training=training)
+    device, machine = budget.device, budget.machine
+    if budget.timed_on is not None and isfinite(seconds):
+        device, machine = budget.timed_on(configuration)
     expected = expect(
         configuration,
-        budget.machine,
-        device=budget.device or None,
+        machine,
+        device=device or None,
         seconds_per_step=round(seconds, 4) if isfinite(seconds) else None,
         steps=steps if isfinite(seconds) else None,
     )

@@ -99,7 +99,7 @@ def plan_dataset(
         folder.check_writable()
         if folder.plan.exists() and not overwrite:
             standing, notes = renew_expected_memory(_standing_plan(folder, asked), hardware.machine)
-            notes += _timed_elsewhere(standing, hardware.device)
+            notes += _timed_elsewhere(standing, hardware)
             return Planned(standing, folder, existed=True, notes=notes)
     measure = None if request.budget_s is None else _measure(request.device)
     with progress.task("Reading the dataset") as update:
@@ -112,7 +112,7 @@ def plan_dataset(
     if request.budget_s is not None and measure is not None:
         with progress.task("Measuring this machine") as update:
             timed = _reporting(measure, [configuration.name for configuration in plan.configurations], update)
-            budget = Budget(request.budget_s, timed, hardware.device, hardware.machine)
+            budget = Budget(request.budget_s, timed, hardware.device, hardware.machine, _timed_on(request.device))
             plan = fit_plan_to_budget(plan, fingerprint, recipe, budget)
     if not dry_run:
         folds = _folds(folder, fingerprint)
@@ -146,6 +146,8 @@ class _Hardware:
 
     device: str
     """What it is called in plans."""
+    names: tuple[str, ...]
+    """All that it may be called there, by the precision in which a network was timed."""
     kind: str
     """`cpu` or `cuda`."""
     memory_gb: float
@@ -163,16 +165,17 @@ def _hardware(name: str) -> _Hardware:
     Raises:
         DeviceError: there is no such device.
     """
-    from autospine.networks.device import describe_device, device_memory_gb, resolve_device, step_machine
+    from autospine.networks import device as devices
 
-    device = resolve_device(name)
-    total = device_memory_gb(device)
+    device = devices.resolve_device(name)
+    total = devices.device_memory_gb(device)
     if total is None:
         total = rules.DEFAULT_GB
     elif device.type != "cuda":
         total = min(total, rules.DEFAULT_GB)
     # no recipe plans for less than 1 GB, whatever the device has
-    return _Hardware(describe_device(device), device.type, max(total, 1.0), step_machine(device))
+    called, names = devices.describe_device(device), tuple(devices.device_names(device))
+    return _Hardware(called, names, device.type, max(total, 1.0), devices.step_machine(device))
 
 
 def _memory_gb(request: PlanRequest, recipe: Recipe, hardware: _Hardware) -> float:
@@ -182,14 +185,14 @@ def _memory_gb(request: PlanRequest, recipe: Recipe, hardware: _Hardware) -> flo
     return hardware.memory_gb if recipe.memory_gb == "auto" else recipe.memory_gb
 
 
-def _timed_elsewhere(plan: Plan, device: str) -> tuple[str, ...]:
-    """A sentence per device other than `device` on which steps of `plan` were timed."""
+def _timed_elsewhere(plan: Plan, here: _Hardware) -> tuple[str, ...]:
+    """A sentence per device other than the one `here` on which steps of `plan` were timed."""
     timed: dict[str, list[str]] = {}
     for configuration in plan.configurations:
-        if configuration.expected is not None and configuration.expected.device not in (None, device):
+        if configuration.expected is not None and configuration.expected.device not in (None, *here.names):
             timed.setdefault(str(configuration.expected.device), []).append(configuration.name)
     return tuple(
-        f"{', '.join(names)}: timed on {other}, this is {device}; --overwrite plans for it"
+        f"{', '.join(names)}: timed on {other}, this is {here.device}; --overwrite plans for it"
         for other, names in timed.items()
     )
 
@@ -230,6 +233,20 @@ def _measure(device: str) -> Measure:
 
     resolved = resolve_device(device)
     return lambda configuration, bounds: seconds_per_step(configuration, resolved, bounds_s=bounds)
+
+
+def _timed_on(device: str) -> Callable[[Configuration], tuple[str, Machine]]:
+    """A function from a configuration that `_measure` has timed to what this device was called and computed then."""
+    from autospine.networks.device import describe_device, resolve_device, step_machine
+    from autospine.networks.precision import choose_precision
+
+    resolved = resolve_device(device)
+
+    def timed_on(configuration: Configuration) -> tuple[str, Machine]:
+        precision = choose_precision(configuration, resolved, training=True).precision
+        return describe_device(resolved, precision), step_machine(resolved, precision)
+
+    return timed_on
 
 
 def _reporting(measure: Measure, names: Sequence[str], update: Callable[[str, float], None]) -> Measure:
