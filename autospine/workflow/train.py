@@ -20,6 +20,7 @@ from autospine.planning.validate import check_memory, renew_expected_memory
 from autospine.preprocessing.store import Store
 from autospine.workflow.cascade import find_out_of_fold, segment_out_of_fold
 from autospine.workflow.expectation import Comparison, compare_expected, describe_comparisons
+from autospine.workflow.pace import replan_command, watch_pace
 from autospine.workflow.plan import PlanRequest
 from autospine.workflow.prepared import ensure_prepared
 from autospine.workflow.progress import Progress, Silent
@@ -176,14 +177,15 @@ def _train_fold(
     import torch
 
     from autospine.networks.build import build_network
-    from autospine.networks.device import describe_device, device_memory_gb, step_machine
+    from autospine.networks.device import describe_choice, describe_device, device_memory_gb, step_machine
+    from autospine.networks.precision import Choice
     from autospine.training.initial import check_fits, read_initial
     from autospine.training.loop import fit, training_identity
+    from autospine.training.precision import training_precision
     from autospine.training.workers import default_workers
 
-    machine, name = step_machine(device), describe_device(device)
     # what was expected of other numbers than the plan's own is no measure of this training
-    plan, edits = renew_expected_memory(run.read_plan(), machine)
+    plan, edits = renew_expected_memory(run.read_plan(), step_machine(device))
     configuration = requested(plan, request.configuration, request.budget_s, request.epochs)
     folds = read_folds(run.splits)
     split = folds[fold]
@@ -194,6 +196,9 @@ def _train_fold(
         cases = (*split.train, *split.validation)
         source = find_out_of_fold(dataset, run, plan, configuration, folds, cases)
     begins = request.overwrite or read_record(folder) is None
+    standing = None if request.overwrite else folder
+    choice = training_precision(configuration, standing, device) if begins else Choice("float32")
+    machine, name = step_machine(device, choice.precision), describe_device(device, choice.precision)
     if begins:
         check_memory(configuration, device_memory_gb(device), name, str(run.plan), machine)
 
@@ -205,8 +210,8 @@ def _train_fold(
     store = ensure_prepared(dataset, run, plan, configuration, progress)
     _check_split(run, split, store, fingerprint)
     if fingerprint is not None:
-        for name in _never_seen(fingerprint, split):
-            progress.note(f"No training case of fold {fold} has {name}: its network will not know what that shows")
+        for channel in _never_seen(fingerprint, split):
+            progress.note(f"No training case of fold {fold} has {channel}: its network will not know what that shows")
     previous = None if source is None else source.stage
     initial = None if request.init is None else read_initial(request.init)
     seen = trained_images(plan.dataset, split, fingerprint)
@@ -237,8 +242,15 @@ def _train_fold(
         for note in edits:
             if note.startswith(f"{configuration.name} "):
                 progress.note(note)
-        progress.note(f"Training {configuration.name}, fold {fold}, on {name}")
+        progress.note(f"Training {configuration.name}, fold {fold}, on {describe_choice(device, choice)}")
+        again = replan_command(run, dataset, configuration.training)
+        pace = watch_pace(configuration.expected, configuration.training, name, again, progress.note)
         with progress.task(f"Training {configuration.name} fold {fold}") as update:
+
+            def on_step(state: FitProgress) -> None:
+                update(_step_text(state), state.progress)
+                pace(state)
+
             result = fit(
                 configuration,
                 store,
@@ -249,8 +261,9 @@ def _train_fold(
                 workers=request.workers if request.workers is not None else default_workers(device),
                 previous=previous,
                 initial=initial,
+                precision=choice.precision,
                 on_start=lambda taken: progress.note(_start_text(request.init, taken)),
-                on_step=lambda state: update(_step_text(state), state.progress),
+                on_step=on_step,
                 on_epoch=_drawing(folder),
             )
         kept = configuration.training == plan.configuration(configuration.name).training
