@@ -83,12 +83,17 @@ def pinned(precision: Precision) -> Iterator[None]:
         _pinned.reset(before)
 
 
+def pinned_precision() -> Precision | None:
+    """The precision of the innermost `pinned` block around; None outside of one."""
+    return _pinned.get()
+
+
 def choose_precision(configuration: Configuration, device: torch.device, *, training: bool) -> Choice:
     """The precision in which the network of `configuration` is faster on `device`, in training or in prediction.
 
     What was found is kept as long as the process lives, so that all that it does with a network agrees.
     """
-    fixed = _pinned.get()
+    fixed = pinned_precision()
     if fixed is not None:
         return Choice(fixed)
     if device.type == "cuda":

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from autospine.networks.device import device_names
-from autospine.networks.precision import Choice, as_precision, choose_precision, has_bfloat16_units
+from autospine.networks.precision import Choice, as_precision, choose_precision, has_bfloat16_units, pinned_precision
 from autospine.planning.plan import Configuration
 from autospine.training.checkpoint import recorded_precision
 
@@ -16,9 +16,9 @@ def training_precision(configuration: Configuration, folder: Path | None, device
     """The precision of the training that stands in `folder`, else the one its plan was timed in here, else the faster.
 
     A training that was stopped ends with the weights it would have had, and all folds of a plan compute alike.
-    `folder` is None where a training begins anew, whatever stands there.
+    `folder` is None where a training begins anew, whatever stands there. A `pinned` precision goes before all of this.
     """
-    if device.type == "cuda":  # one precision each: nothing is to be chosen
+    if device.type == "cuda" or pinned_precision() is not None:  # there is nothing to choose
         return choose_precision(configuration, device, training=True)
     begun = None if folder is None else as_precision(recorded_precision(folder))
     if begun is not None:

@@ -18,7 +18,7 @@ from autospine.inference.predictor import predict_logits
 from autospine.networks import precision as networks
 from autospine.networks.build import build_network
 from autospine.networks.device import describe_device
-from autospine.networks.precision import Choice, Precision, has_bfloat16_units
+from autospine.networks.precision import Choice, Precision, has_bfloat16_units, pinned
 from autospine.planning.model import WEIGHTS
 from autospine.planning.parts import ExpectedPlan
 from autospine.planning.plan import Configuration
@@ -106,6 +106,8 @@ def test_what_decides_a_precision(
         train(quick, small_store, tmp_path, on_step=stop_at(2))
     assert training_precision(here, tmp_path, CPU) == Choice("bfloat16", because="as it was begun")
     assert training_precision(here, None, CPU).precision == "float32"  # begins anew, whatever stands there
+    with pinned("float32"):
+        assert training_precision(elsewhere, tmp_path, CPU) == Choice("float32")
 
 
 def test_a_plan_timed_in_bfloat16_means_a_processor_with_units(
