@@ -7,23 +7,21 @@ module imports no torch.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from math import ceil, inf, isfinite, prod
+from dataclasses import replace
+from math import ceil, isfinite, prod
 from typing import Any
 
 from autospine.planning.expected import expect
 from autospine.planning.fingerprint import Fingerprint
 from autospine.planning.ladder import Rung, ladder
-from autospine.planning.memory import Machine, training_memory_gb
+from autospine.planning.measurements import LOOKS, SURE, Budget, Measurements
+from autospine.planning.memory import training_memory_gb
 from autospine.planning.plan import Configuration, Plan
 from autospine.planning.planner import planned_memory_gb
 from autospine.planning.reasons import numbers
 from autospine.planning.recipe import Recipe
 
-STEP_SHARE = 0.9
-"""Share of the budget that goes into steps; the rest is start-up, validation batches and checkpoints."""
 EPOCHS = 30
 """Epochs in a budget: a validation and a point of the history for each thirtieth of the time."""
 STEPS_PER_EPOCH = 20
@@ -44,120 +42,11 @@ VIEW_LOST = 0.7
 """Share of 2D's view in plane under which 3D has lost it; padding to the poolings alone makes a tenth of difference."""
 VOLUME_STEPS = 1000
 """Steps under which 3D does not go before a 2D that gets more; our own figure, as for its rungs of full resolution."""
-SURE = 1.25
-"""Factor between what a step takes and what it is allowed from which on a first look tells enough."""
 HOPELESS = 2.0
 """How many times longer than allowed a step would take, by its work, for it not to be tried."""
-LOOKS = 3
-"""Looks at a step that seems slower than it can be; our own figure."""
 OVERHEAD_S = 0.3
 """Seconds from which a step takes the time of its work: below, overhead and the building of batches may decide. Our own
 figure."""
-PRECISELY = (0.0, inf)
-"""Bounds of a measurement that no first look ends."""
-BRIEFLY = (0.0, 0.0)
-"""Bounds of a measurement that a first look ends."""
-
-Measure = Callable[[Configuration, tuple[float, float]], float]
-"""Seconds of a training step on the device; a first look is enough where it takes less or more than the two bounds
-(seconds). Infinite where the device's memory is too small."""
-
-
-@dataclass(frozen=True)
-class Budget:
-    """The time there is, and the machine that has it."""
-
-    seconds: float
-    """Seconds that a training may take."""
-    seconds_per_step: Measure
-    device: str = ""
-    """What the device is called in the plan."""
-    machine: Machine = Machine()
-    """How it computes a step, as far as that is known before any is timed."""
-    timed_on: Callable[[Configuration], tuple[str, Machine]] | None = None
-    """The same two of a configuration that was timed, by its precision; None: those above."""
-
-    def steps(self, seconds_per_step: float) -> int:
-        """Training steps that fit."""
-        return int(self.seconds * STEP_SHARE / seconds_per_step)
-
-    def allowed(self, rung: Rung) -> float:
-        """Seconds that a step of `rung` may take for it to be worth training."""
-        return self.seconds * STEP_SHARE / rung.least_steps
-
-
-@dataclass(frozen=True)
-class Measurements:
-    """What was measured: most rungs at a glance, those of the configuration to train first well.
-
-    Another process may take the machine for a second: a look says at most how long a step takes. One that contradicts
-    what is known of the work, or an earlier look, is taken again later, and the least counts. 2D and 2.5D networks
-    differ in the channels that enter alone and are glanced at once.
-    """
-
-    budget: Budget
-    _glanced: dict[object, float] = field(default_factory=dict)
-    """By what the time of a step depends on."""
-    _own: dict[Configuration, float] = field(default_factory=dict)
-    """Of these very configurations."""
-    _precise: dict[Configuration, float] = field(default_factory=dict)
-    """Those that no first look ended."""
-    _confirmed: set[Configuration] = field(default_factory=set)
-    """Those of `_own` that were looked at again, at another time."""
-    _looks: Counter[object] = field(default_factory=Counter)
-    """At each key of `_glanced`."""
-
-    def glance(self, rung: Rung, believable: float = inf) -> float:
-        """Seconds that a step takes, precise where they are near what it is allowed.
-
-        More than is `believable` they are only if several looks say so.
-        """
-        configuration, allowed = rung.configuration, self.budget.allowed(rung)
-        network = replace(configuration.network, in_channels=1)
-        key = (network, configuration.patch, configuration.batch, configuration.previous)
-        bounds = (allowed / SURE, allowed * SURE)
-        while key not in self._glanced or (believable < self._glanced[key] < inf and self._looks[key] < LOOKS):
-            self._looks[key] += 1
-            seconds = self.budget.seconds_per_step(configuration, bounds)
-            self._glanced[key] = min(seconds, self._glanced.get(key, inf))
-            self._own[configuration] = min(seconds, self._own.get(configuration, inf))
-            if bounds[0] <= seconds <= bounds[1]:
-                self._precise[configuration] = min(seconds, self._precise.get(configuration, inf))
-        return self._glanced[key]
-
-    def own(self, rung: Rung) -> float:
-        """Seconds that a step takes, of this very configuration, at a glance."""
-        configuration, glanced = rung.configuration, self.glance(rung)
-        if configuration not in self._own and isfinite(glanced):
-            self._own[configuration] = self._least(configuration, BRIEFLY, SURE * glanced)
-        return self._precise.get(configuration, self._own.get(configuration, inf))
-
-    def confirmed(self, rung: Rung) -> float:
-        """Seconds that a step takes, where one more look, better some time after the first, says the same."""
-        configuration, known = rung.configuration, self.own(rung)
-        if isfinite(known) and configuration not in self._confirmed:
-            again = self._least(configuration, BRIEFLY, SURE * known)
-            self._confirmed.add(configuration)
-            if again * SURE < known:  # the machine was busy when that was measured
-                self._precise.pop(configuration, None)
-            self._own[configuration] = min(again, known)
-        return self._precise.get(configuration, self._own.get(configuration, inf))
-
-    def precise(self, rung: Rung) -> float:
-        """Seconds that a step takes, measured well."""
-        configuration, seconds = rung.configuration, self.confirmed(rung)
-        if isfinite(seconds) and configuration not in self._precise:
-            self._precise[configuration] = self._least(configuration, PRECISELY, SURE * seconds)
-        return self._precise.get(configuration, inf)
-
-    def _least(self, configuration: Configuration, bounds: tuple[float, float], believable: float) -> float:
-        """The least of several measurements, of one where that is `believable` or finds too little memory."""
-        least = inf
-        for _ in range(LOOKS):
-            least = min(least, self.budget.seconds_per_step(configuration, bounds))
-            if least <= believable or not isfinite(least):
-                break
-        return least
 
 
 def fit_plan_to_budget(plan: Plan, fingerprint: Fingerprint, recipe: Recipe, budget: Budget) -> Plan:
@@ -166,9 +55,11 @@ def fit_plan_to_budget(plan: Plan, fingerprint: Fingerprint, recipe: Recipe, bud
     What is to be trained first is timed well, the others at a glance and, when all have been, at another.
     """
     measurements = Measurements(budget)
+    rungs = {one.name: _rungs(fingerprint, recipe, one, plan.reasons, budget) for one in plan.configurations}
 
     def fit(name: str, measured: Callable[[Rung], float]) -> tuple[Configuration, dict[str, str]]:
-        return fit_to_budget(fingerprint, recipe, plan.configuration(name), plan.reasons, measurements, measured)
+        chosen = _richest(rungs[name], measurements, measured)
+        return _schedule(recipe, chosen, plan.reasons, budget, measured(chosen), plan.configuration(name))
 
     for measured in (measurements.own, measurements.confirmed):
         fits = {one.name: fit(one.name, measured) for one in plan.configurations}
@@ -203,14 +94,21 @@ def fit_to_budget(
     this configuration renewed.
     """
     budget = measurements.budget
+    chosen = _richest(_rungs(fingerprint, recipe, configuration, reasons, budget), measurements, measured)
+    return _schedule(recipe, chosen, reasons, budget, measured(chosen), configuration)
+
+
+def _rungs(
+    fingerprint: Fingerprint, recipe: Recipe, configuration: Configuration, reasons: Mapping[str, str], budget: Budget
+) -> Sequence[Rung]:
+    """`configuration` as it is and the rungs of its ladder, the most work first; those that fit the memory, if any."""
     unchanged = Rung((), configuration, dict(reasons), FULL_STEPS)
     rungs = [unchanged, *ladder(fingerprint, recipe, configuration, budget.machine)]
     if recipe.optimiser == "auto":  # what is timed is what will most likely be trained
         rungs = [replace(rung, configuration=_with_training(rung.configuration, SHORT)) for rung in rungs]
     limit = planned_memory_gb(recipe)
     fitting = [rung for rung in rungs if training_memory_gb(rung.configuration, budget.machine) <= limit]
-    chosen = _richest(fitting or rungs[-1:], measurements, measured)
-    return _schedule(recipe, chosen, reasons, budget, measured(chosen), configuration)
+    return fitting or rungs[-1:]
 
 
 def _with_training(configuration: Configuration, values: Mapping[str, Any]) -> Configuration:

@@ -16,8 +16,9 @@ from autospine.data.folds import Fold, check_folds, group_cases, make_folds, rea
 from autospine.data.structure import Dataset, Reading
 from autospine.errors import DataError, PlanError
 from autospine.planning import rules
-from autospine.planning.budget import Budget, Measure, fit_plan_to_budget
+from autospine.planning.budget import fit_plan_to_budget
 from autospine.planning.fingerprint import Fingerprint, extract_fingerprint
+from autospine.planning.measurements import Budget, Measure
 from autospine.planning.memory import Machine
 from autospine.planning.plan import Configuration, Plan
 from autospine.planning.plan_file import plan_to_toml

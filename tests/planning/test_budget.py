@@ -5,20 +5,11 @@ from math import isfinite, prod
 
 import pytest
 
-from autospine.planning.budget import (
-    BRIEFLY,
-    PRECISELY,
-    SURE,
-    Budget,
-    Measure,
-    Measurements,
-    default_within_budget,
-    fit_plan_to_budget,
-    fit_to_budget,
-)
+from autospine.planning.budget import default_within_budget, fit_plan_to_budget, fit_to_budget
 from autospine.planning.cost import multiply_adds
 from autospine.planning.fingerprint import Fingerprint
 from autospine.planning.ladder import ladder
+from autospine.planning.measurements import BRIEFLY, PRECISELY, SURE, Budget, Measure, Measurements
 from autospine.planning.memory import Machine, training_memory_gb
 from autospine.planning.parts import ExpectedPlan
 from autospine.planning.plan import Configuration
