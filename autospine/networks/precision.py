@@ -8,7 +8,7 @@ where oneDNN is told to do without those units, so that float32 and bfloat16 tak
 
 The first pass of each, which compiles, is not among them. One thread computes, and what counts is its own time on the
 processor, so that other processes have no say: by the clock, and with all threads, the same network was found 0.6 to
-2.2 times as fast in bfloat16 beside two busy processes, in this way 1.8 to 1.9 times (two cores, torch 2.13).
+2.2 times as fast in bfloat16 beside the work of others, in this way 1.8 to 1.9 times (two cores, torch 2.13).
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from functools import cache
 from math import prod
 from pathlib import Path
 from typing import Literal, get_args
@@ -39,16 +38,22 @@ WORTH = 1.1
 which wait for each other as long in either precision, gain less than one."""
 LOOKS, LOOKS_S = (2, 6), 0.4
 """Looks at each precision, at least and at most; after the least no more are begun once all have taken so long."""
+CLEAR = 1.3
+"""Factor between what is found and `WORTH` from which the first look tells enough."""
 HOPELESS, HOPELESS_S = 4.0, 0.3
-"""A first pass in bfloat16 that takes so many times longer, and so long, is emulated: no more is looked at."""
-MOST_WORK = 1e9
+"""A first pass that takes so many times longer than in the other precision, and so long, is enough: in bfloat16 it is
+emulated, in float32 without a fast kernel (of few channels in 3D)."""
+MOST_WORK = 3e8
 """Multiply-adds of a forward pass up to which a network is looked at on its own patch and batch, else on smaller ones:
-about a tenth of a second for forward and backward on one core."""
-LEAST_EDGE = 4
+some hundredths of a second for forward and backward on one core, and a tenth for the first pass."""
+LEAST_EDGE = 3
 """Voxels of the coarsest stage below which no axis of a patch is made smaller: its layers would be all overhead."""
 _CPU_INFO = Path("/proc/cpuinfo")
 _UNITS = {"avx512_bf16", "amx_bf16", "bf16"}
 """What Linux calls units that multiply bfloat16: Intel's and AMD's, and Arm's."""
+_BOTH: tuple[Precision, Precision] = ("float32", "bfloat16")
+_found: dict[tuple[NetworkPlan, bool], Choice] = {}
+"""What was measured in this process, by network and whether in training."""
 _pinned: ContextVar[Precision | None] = ContextVar("precision", default=None)
 
 
@@ -91,7 +96,8 @@ def pinned_precision() -> Precision | None:
 def choose_precision(configuration: Configuration, device: torch.device, *, training: bool) -> Choice:
     """The precision in which the network of `configuration` is faster on `device`, in training or in prediction.
 
-    What was found is kept as long as the process lives, so that all that it does with a network agrees.
+    What was found is kept as long as the process lives, whatever the patch, the batch and the channels that enter: it
+    is a matter of the channels between the layers. So all that a process does with a network agrees.
     """
     fixed = pinned_precision()
     if fixed is not None:
@@ -104,7 +110,10 @@ def choose_precision(configuration: Configuration, device: torch.device, *, trai
     total = total_bytes()
     if total is not None and 2e9 * training_memory_gb(small, Machine("float32", torch.get_num_threads())) > total:
         return Choice("bfloat16", because="the smaller of two, as too large to be timed")
-    return _measured(small.network, small.patch, small.batch, training)
+    network = replace(small.network, in_channels=1)
+    if (network, training) not in _found:
+        _found[network, training] = _measured(network, small.patch, small.batch, training)
+    return _found[network, training]
 
 
 def gpu_precision(device: torch.device) -> Precision:
@@ -137,22 +146,21 @@ def has_bfloat16_units() -> bool:
 def faster(seconds_in: Callable[[Precision], float]) -> Choice:
     """float32, or bfloat16 where that is faster by `WORTH`, by a function that runs a pass and gives its seconds."""
     first = {precision: seconds_in(precision) for precision in _BOTH}
-    if first["bfloat16"] > max(HOPELESS_S, HOPELESS * first["float32"]):
-        return Choice("float32", first["float32"] / first["bfloat16"])
+    speed = first["float32"] / first["bfloat16"]
+    if max(first.values()) > max(HOPELESS_S, HOPELESS * min(first.values())):
+        return Choice("bfloat16" if speed > 1 else "float32", speed)
     looks: dict[Precision, list[float]] = {precision: [] for precision in _BOTH}
     for look in range(LOOKS[1]):
         if look >= LOOKS[0] and sum(map(sum, looks.values())) > LOOKS_S:
             break
         for precision in _BOTH:
             looks[precision].append(seconds_in(precision))
-    speed = min(looks["float32"]) / min(looks["bfloat16"])
+        speed = min(looks["float32"]) / min(looks["bfloat16"])
+        if not WORTH / CLEAR < speed < WORTH * CLEAR:
+            break
     return Choice("bfloat16" if speed >= WORTH else "float32", speed)
 
 
-_BOTH: tuple[Precision, Precision] = ("float32", "bfloat16")
-
-
-@cache
 def _measured(plan: NetworkPlan, patch: tuple[int, ...], batch: int, training: bool) -> Choice:
     """What `faster` finds of this network on a CPU."""
     device = torch.device("cpu")
@@ -192,20 +200,16 @@ def _one_thread() -> Iterator[None]:
 def _smaller(configuration: Configuration) -> Configuration:
     """`configuration` with a patch and batch of little work.
 
-    The batch goes first, then the longest axis is halved, as long as the network can still be built on it. Which
-    precision is faster is a matter of the channels of the layers and hardly of their size.
+    The batch goes first, then the longest axis is halved again and again, about: the network has to fit on it.
     """
     network, patch, batch = configuration.network, configuration.patch, configuration.batch
     steps = tuple(prod(strides) for strides in zip(*network.strides, strict=True))
     batch = max(1, min(batch, int(MOST_WORK // multiply_adds(network, patch, 1))))
     while multiply_adds(network, patch, batch) > MOST_WORK:
-        halved = [
-            axis
-            for axis, (edge, step) in enumerate(zip(patch, steps, strict=True))
-            if edge % (2 * step) == 0 and edge // step >= 2 * LEAST_EDGE
-        ]
-        if not halved:
+        long = [axis for axis, edge in enumerate(patch) if edge // steps[axis] > LEAST_EDGE]
+        if not long:
             break
-        longest = max(halved, key=lambda axis: patch[axis])
-        patch = tuple(edge // 2 if axis == longest else edge for axis, edge in enumerate(patch))
+        longest = max(long, key=lambda axis: patch[axis])
+        halved = max(LEAST_EDGE, patch[longest] // steps[longest] // 2) * steps[longest]
+        patch = tuple(halved if axis == longest else edge for axis, edge in enumerate(patch))
     return replace(configuration, patch=patch, batch=batch)

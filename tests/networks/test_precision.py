@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +21,7 @@ Make = Callable[..., Configuration]
 
 
 @pytest.fixture
-def measured(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Configuration]]:
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[Configuration]:
     """A processor with units, whose every network is twice as fast in bfloat16; what was measured."""
     seen: list[Configuration] = []
 
@@ -31,9 +31,8 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Configuration]]:
 
     monkeypatch.setattr(precision, "has_bfloat16_units", lambda: True)
     monkeypatch.setattr(precision, "faster", look)
-    precision._measured.cache_clear()
-    yield seen
-    precision._measured.cache_clear()
+    monkeypatch.setattr(precision, "_found", {})
+    return seen
 
 
 def passes(**seconds: list[float]) -> Callable[[Precision], float]:
@@ -44,14 +43,16 @@ def passes(**seconds: list[float]) -> Callable[[Precision], float]:
 @pytest.mark.parametrize(
     ("float32", "bfloat16", "choice"),
     [
-        ([0.9, 0.2], [0.9, 0.1], Choice("bfloat16", 2.0)),
-        ([0.9, 0.1], [0.9, 0.2], Choice("float32", 0.5)),
+        # a first pass compiles and does not count; a first look that is clear ends it, whatever would come
+        ([0.9, 0.2, 9.0], [0.9, 0.1], Choice("bfloat16", 2.0)),
+        ([0.9, 0.1], [0.9, 0.2, 0.001], Choice("float32", 0.5)),
         # so close that the next look may say otherwise
         ([0.9, 0.105], [0.9, 0.1], Choice("float32", 1.05)),
-        # a first pass compiles; the least of the others counts, and one that was disturbed does not
-        ([0.1, 0.2], [0.4, 0.7, 0.1, 0.1], Choice("bfloat16", 2.0)),
-        ([0.1, 0.7, 0.1, 0.1], [0.4, 0.2], Choice("float32", 0.5)),
-        # emulated: nothing more is looked at, whatever would come
+        # the least counts, and a look that was disturbed does not
+        ([0.9, 0.12, 0.12], [0.9, 0.13, 0.1], Choice("bfloat16", 1.2)),
+        ([0.9, 0.13, 0.1], [0.9, 0.1, 0.1], Choice("float32", 1.0)),
+        # without a kernel of its own in one of them: nothing more is looked at
+        ([1.0, 0.001], [0.2, 9.0], Choice("bfloat16", 5.0)),
         ([0.1, 9.0], [0.5, 0.001], Choice("float32", 0.2)),
     ],
 )
@@ -69,7 +70,7 @@ def test_looks_take_turns_and_end() -> None:
         return 0.05
 
     faster(seconds_in)
-    # a first pass each, then 0.1 s a turn until 0.4 s are over
+    # a first pass each, then 0.1 s a turn until more than 0.4 s are over: neither is clearly faster
     assert asked == ["float32", "bfloat16"] * 6
 
 
@@ -85,8 +86,12 @@ def test_a_network_is_measured_once(make_configuration: Make, measured: list[Con
     for one in (configuration, spaced, configuration):
         assert choose_precision(one, CPU, training=True) == Choice("bfloat16", 2.0)
     assert len(measured) == 1
+    # the patch and the batch do not matter
+    choose_precision(replace(configuration, batch=4, patch=(8, 8, 8)), CPU, training=True)
+    assert len(measured) == 1
     choose_precision(configuration, CPU, training=False)
-    choose_precision(replace(configuration, batch=4), CPU, training=True)
+    narrower = replace(configuration.network, features=(4, 8))
+    choose_precision(replace(configuration, network=narrower), CPU, training=True)
     assert len(measured) == 3
 
 
@@ -108,7 +113,7 @@ def test_measuring_leaves_no_trace(make_configuration: Make, training: bool) -> 
     torch.manual_seed(3)
     threads = torch.get_num_threads()
     with torch.inference_mode():
-        found = precision._measured.__wrapped__(network, patch, batch, training)
+        found = precision._measured(network, patch, batch, training)
         assert torch.is_inference_mode_enabled() and not torch.is_grad_enabled()
     assert found.speed is not None and found.speed > 0
     assert torch.equal(torch.rand(4), expected)
@@ -118,17 +123,16 @@ def test_measuring_leaves_no_trace(make_configuration: Make, training: bool) -> 
 def test_a_large_network_is_looked_at_on_a_part_of_its_patch(make_configuration: Make) -> None:
     base = make_configuration()
     network = replace(base.network, features=(32, 64))
-    # 27 x 32 x 33 + 27 x 32 x 96 + ... a voxel: a batch of 1 and 64 x 32 x 32 are the first below the limit
     large = replace(base, network=network, patch=(64, 128, 96), batch=4)
     small = precision._smaller(large)
     assert small.batch == 1
     work = [precision.multiply_adds(network, patch, 1) for patch in (small.patch, large.patch)]
     assert work[0] <= precision.MOST_WORK < 2.0 * work[0] and work[0] < work[1]
-    assert all(edge % 2 == 0 and 2 * LEAST <= edge for edge in small.patch)
+    assert all(edge % 2 == 0 and 2 * precision.LEAST_EDGE <= edge for edge in small.patch)
+    # strides of 2: 7 voxels of the coarser stage become 3, and fewer they do not
+    odd = precision._smaller(replace(large, patch=(14, 4000, 6)))
+    assert odd.patch[0] in (6, 14) and odd.patch[2] == 6 and odd.patch[1] % 2 == 0
     assert precision._smaller(base) == base  # 8 x 16 x 16: small enough
-
-
-LEAST = precision.LEAST_EDGE
 
 
 @pytest.mark.parametrize(

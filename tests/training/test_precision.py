@@ -65,6 +65,7 @@ def faster(monkeypatch: pytest.MonkeyPatch) -> Callable[[Precision], None]:
     def set_faster(precision: Precision) -> None:
         for place in (networks, trainings):
             monkeypatch.setattr(place, "has_bfloat16_units", lambda: True)
+        monkeypatch.setattr(networks, "_found", {})
         monkeypatch.setattr(networks, "_measured", lambda *_: Choice(precision, 2.0))
 
     return set_faster
