@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from autospine.machine import let_threads_sleep
+
 if TYPE_CHECKING:
     from autospine.data.dataset import open_dataset
     from autospine.data.geometry import Volume
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from autospine.planning.planner import make_plan
 
 __version__ = "0.1.0"
+
+let_threads_sleep()  # here, as no part of the package is imported before it, torch is not either
 
 __all__ = [
     "Fingerprint",

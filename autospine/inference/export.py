@@ -12,6 +12,7 @@ from autospine.data.geometry import Volume, canonical_orientation, restore, to_c
 from autospine.errors import DataError
 from autospine.inference.ensemble import Model
 from autospine.inference.predictor import predict_logits
+from autospine.networks.precision import Precision
 from autospine.planning.model import ModelCard
 from autospine.preprocessing.prepare import PreparedCase, prepare_case, restore_labels
 from autospine.preprocessing.previous import onto_next_grid
@@ -26,6 +27,7 @@ def segment(
     mirror: bool = True,
     previous: Model | None = None,
     missing: tuple[int, ...] = (),
+    precision: Precision | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Volume:
     """Labels (1, Z, Y, X) with the values of the training set, on the grid and with the header of `volume`.
@@ -38,6 +40,7 @@ def segment(
         mirror: average over the plan's mirrorings.
         previous: the model that a cascade starts from; it segments the volume first.
         missing: channels, from 0, that the case lacks; they are 0 in `volume`.
+        precision: in which the networks compute; None: the faster one, for each model.
         progress: called with (tiles done, tiles in all), for each model.
 
     Raises:
@@ -72,6 +75,7 @@ def segment(
             mirror=mirror,
             previous=labels,
             missing=missing,
+            precision=precision,
             progress=progress,
         )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 
 from autospine.inference.levels import agree_on_levels
 from autospine.inference.window import blending_window, tile_starts
-from autospine.networks.device import autocast
+from autospine.networks.precision import Choice, Precision, autocast, choose_precision
 from autospine.planning.plan import Configuration
 
 SLICES_PER_BATCH = {"cpu": 4, "cuda": 32}
@@ -39,6 +40,7 @@ def predict_logits(
     mirror: bool = True,
     previous: npt.NDArray[np.uint8] | None = None,
     missing: Collection[int] = (),
+    precision: Precision | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> npt.NDArray[np.float32]:
     """Mean logits of `networks` over all tiles and mirrorings, in which pieces agree on their levels (see `levels`).
@@ -51,6 +53,7 @@ def predict_logits(
         mirror: average over all combinations of the plan's mirror axes.
         previous: the previous stage's class indices (a0, a1, a2), where the configuration takes them.
         missing: image channels, from 0, that the case lacks; they are 0 in `image`.
+        precision: in which the networks compute; None: the faster one on this device.
         progress: called with (tiles done, tiles in all).
 
     Returns:
@@ -58,6 +61,7 @@ def predict_logits(
     """
     if (previous is None) != (configuration.previous is None):
         raise ValueError(f"{configuration.name} takes {configuration.previous} as its previous stage")
+    precision = precision or prediction_precision(configuration, device).precision
     flat = configuration.network.dimension == 2
     patch = (1, *configuration.patch) if flat else configuration.patch
     zeros: dict[str, Any] = {"mode": "constant", "kwargs": {"constant_values": 0}}
@@ -75,13 +79,11 @@ def predict_logits(
     weight = torch.zeros(shape, dtype=torch.float32)
 
     tiles = list(_tiles(shape, patch, configuration.overlap))
-    together = SLICES_PER_BATCH[device.type] if flat else 1
-    if device.type == "cuda":
-        together = min(together, 2 * configuration.batch)
+    together = _tiles_together(configuration, device)
     for first in range(0, len(tiles), together):
         group = tiles[first : first + together]
         batch = torch.stack([_network_input(volume, there, earlier, tile, configuration) for tile in group]).to(device)
-        logits = _mean_logits(networks, batch, axes, device, configuration)
+        logits = _mean_logits(networks, batch, axes, device, configuration, precision)
         logits = logits[:, :, None] if flat else logits
         for tile, values in zip(group, logits * window, strict=True):
             total[(slice(None), *tile)] += values.cpu()
@@ -90,6 +92,20 @@ def predict_logits(
     total /= weight
     cropped: npt.NDArray[np.float32] = total.numpy()[(slice(None), *back[1:])]
     return cropped if configuration.levels is None else agree_on_levels(cropped, configuration.levels)
+
+
+def prediction_precision(configuration: Configuration, device: torch.device) -> Choice:
+    """The precision in which networks of `configuration` predict faster on `device`."""
+    together = replace(configuration, batch=_tiles_together(configuration, device))
+    return choose_precision(together, device, training=False)
+
+
+def _tiles_together(configuration: Configuration, device: torch.device) -> int:
+    """Tiles that go through a network at once."""
+    if configuration.network.dimension == 3:
+        return 1
+    most = SLICES_PER_BATCH[device.type]
+    return min(most, 2 * configuration.batch) if device.type == "cuda" else most
 
 
 def _tiles(shape: tuple[int, ...], patch: tuple[int, ...], overlap: float) -> Iterator[Tile]:
@@ -128,6 +144,7 @@ def _mean_logits(
     axes: tuple[int, ...],
     device: torch.device,
     configuration: Configuration,
+    precision: Precision,
 ) -> Tensor:
     """(N, in_channels, *patch) -> (N, K, *patch) float32, averaged over networks and mirrorings.
 
@@ -146,7 +163,7 @@ def _mean_logits(
         flipped = inputs.flip(flip) if flip else inputs
         flipped = flipped[:, entering] if turned else flipped
         for network in networks:
-            with autocast(device):
+            with autocast(device, precision):
                 logits = network(flipped)[0].float()
             logits = logits.flip(flip) if flip else logits
             logits = logits[:, swapped] if turned else logits

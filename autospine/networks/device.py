@@ -1,21 +1,13 @@
-"""Where a network runs and in which precision.
-
-One place decides what `auto` means, refuses a device that is not there, and knows which processors gain
-from bfloat16: a CPU without AVX512-BF16 or AMX only emulates it and would be slower than in float32.
-"""
+"""Where a network runs: what `auto` means, which device is not there, and what a device is called and has."""
 
 from __future__ import annotations
-
-from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 
 import torch
 
 from autospine.errors import DeviceError
+from autospine.machine import total_bytes
+from autospine.networks.precision import Choice, Precision, gpu_precision
 from autospine.planning.memory import Machine
-from autospine.preprocessing.memory import total_bytes
-
-_CPU_INFO = Path("/proc/cpuinfo")
 
 
 def resolve_device(name: str = "auto") -> torch.device:
@@ -40,23 +32,15 @@ def resolve_device(name: str = "auto") -> torch.device:
     return device
 
 
-def autocast_dtype(device: torch.device) -> torch.dtype | None:
-    """The half precision that pays on `device`; None where float32 is the faster."""
+def step_machine(device: torch.device, precision: Precision = "float32") -> Machine:
+    """How `device` computes a training step, as the estimate of memory has to know it.
+
+    A GPU's precision is its own. A CPU computes in `precision`; float32, which takes more, is what is planned for as
+    long as no network is there to be timed.
+    """
     if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-    return torch.bfloat16 if _cpu_has_bf16() else None
-
-
-def step_machine(device: torch.device) -> Machine:
-    """How `device` computes a training step, as the estimate of memory has to know it."""
-    threads = 1 if device.type == "cuda" else torch.get_num_threads()
-    return Machine("float32" if autocast_dtype(device) is None else "half", threads)
-
-
-def autocast(device: torch.device) -> AbstractContextManager[object]:
-    """A context in which the forward pass runs in the precision of `autocast_dtype`."""
-    dtype = autocast_dtype(device)
-    return nullcontext() if dtype is None else torch.autocast(device.type, dtype=dtype)
+        return Machine("half", 1)
+    return Machine("float32" if precision == "float32" else "bfloat16", torch.get_num_threads())
 
 
 def device_memory_gb(device: torch.device) -> float | None:
@@ -72,18 +56,22 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
-def describe_device(device: torch.device) -> str:
-    """A line for logs and `run.toml`: the device, the cores that torch uses or its name, and the precision."""
-    precision = str(autocast_dtype(device) or torch.float32).removeprefix("torch.")
+def describe_device(device: torch.device, precision: Precision = "float32") -> str:
+    """A line for plans and `run.toml`: a GPU's name and precision, or a CPU's cores that torch uses and `precision`."""
     if device.type == "cuda":
-        return f"{torch.cuda.get_device_name(device)}, {precision}"
+        return f"{torch.cuda.get_device_name(device)}, {gpu_precision(device)}"
     return f"CPU, {torch.get_num_threads()} cores, {precision}"
 
 
-def _cpu_has_bf16() -> bool:
-    """Whether the processor multiplies bfloat16 in hardware (Linux tells; elsewhere: no)."""
-    try:
-        flags = _CPU_INFO.read_text()
-    except OSError:
-        return False
-    return "avx512_bf16" in flags or "amx_bf16" in flags
+def describe_choice(device: torch.device, choice: Choice) -> str:
+    """What `describe_device` says, and why it is in this precision where there was another."""
+    name = describe_device(device, choice.precision)
+    return name if device.type == "cuda" else name.replace(choice.precision, str(choice))
+
+
+def device_names(device: torch.device) -> dict[str, Precision]:
+    """What `describe_device` may call `device`, with the precision that each name says."""
+    if device.type == "cuda":
+        return {describe_device(device): gpu_precision(device)}
+    precisions: tuple[Precision, ...] = ("float32", "bfloat16")
+    return {describe_device(device, precision): precision for precision in precisions}

@@ -8,21 +8,20 @@ module imports no torch.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from math import ceil, inf, isfinite, prod
+from dataclasses import replace
+from math import ceil, isfinite, prod
 from typing import Any
 
 from autospine.planning.expected import expect
 from autospine.planning.fingerprint import Fingerprint
 from autospine.planning.ladder import Rung, ladder
-from autospine.planning.memory import Machine, training_memory_gb
+from autospine.planning.measurements import LOOKS, SURE, Budget, Measurements
+from autospine.planning.memory import training_memory_gb
 from autospine.planning.plan import Configuration, Plan
 from autospine.planning.planner import planned_memory_gb
 from autospine.planning.reasons import numbers
 from autospine.planning.recipe import Recipe
 
-STEP_SHARE = 0.9
-"""Share of the budget that goes into steps; the rest is start-up, validation batches and checkpoints."""
 EPOCHS = 30
 """Epochs in a budget: a validation and a point of the history for each thirtieth of the time."""
 STEPS_PER_EPOCH = 20
@@ -47,99 +46,27 @@ NARROW_WIDTH, NARROW_STEPS = 16, 4000
 """Width and steps from which 3D has lost nothing to a wider 2D: the width of its rungs at full resolution, and twice
 the steps that they ask for. Our own figures: small volumes are not to go slice by slice because a machine was busy for
 a moment."""
-SURE = 1.25
-"""Factor between what a step takes and what it is allowed from which on a first look tells enough."""
 HOPELESS = 2.0
 """How many times longer than allowed a step would take, by its work, for it not to be tried."""
 OVERHEAD_S = 0.3
 """Seconds from which a step takes the time of its work: below, overhead and the building of batches may decide. Our own
 figure."""
-PRECISELY = (0.0, inf)
-"""Bounds of a measurement that no first look ends."""
-BRIEFLY = (0.0, 0.0)
-"""Bounds of a measurement that a first look ends."""
-
-Measure = Callable[[Configuration, tuple[float, float]], float]
-"""Seconds of a training step on the device; a first look is enough where it takes less or more than the two bounds
-(seconds). Infinite where the device's memory is too small."""
-
-
-@dataclass(frozen=True)
-class Budget:
-    """The time there is, and the machine that has it."""
-
-    seconds: float
-    """Seconds that a training may take."""
-    seconds_per_step: Measure
-    device: str = ""
-    """What the device is called in the plan."""
-    machine: Machine = Machine()
-    """How it computes a step."""
-
-    def steps(self, seconds_per_step: float) -> int:
-        """Training steps that fit."""
-        return int(self.seconds * STEP_SHARE / seconds_per_step)
-
-    def allowed(self, rung: Rung) -> float:
-        """Seconds that a step of `rung` may take for it to be worth training."""
-        return self.seconds * STEP_SHARE / rung.least_steps
-
-
-@dataclass(frozen=True)
-class Measurements:
-    """What was measured: most rungs at a glance, those of the configuration to train first well.
-
-    2D and 2.5D networks differ in the channels that enter alone and are glanced at once.
-    """
-
-    budget: Budget
-    _seconds: dict[object, float] = field(default_factory=dict)
-    """By what the time of a step depends on."""
-    _own: dict[Configuration, float] = field(default_factory=dict)
-    """Of these very configurations."""
-    _precise: dict[Configuration, float] = field(default_factory=dict)
-    """Those that no first look ended."""
-
-    def glance(self, rung: Rung) -> float:
-        """Seconds that a step takes, precise where they are near what it is allowed."""
-        configuration, allowed = rung.configuration, self.budget.allowed(rung)
-        network = replace(configuration.network, in_channels=1)
-        key = (network, configuration.patch, configuration.batch, configuration.previous)
-        if key not in self._seconds:
-            bounds = (allowed / SURE, allowed * SURE)
-            seconds = self.budget.seconds_per_step(configuration, bounds)
-            self._seconds[key] = self._own[configuration] = seconds
-            if bounds[0] <= seconds <= bounds[1]:
-                self._precise[configuration] = seconds
-        return self._seconds[key]
-
-    def own(self, rung: Rung) -> float:
-        """Seconds that a step takes, of this very configuration, at a glance."""
-        return self._known(rung, self._own, BRIEFLY)
-
-    def precise(self, rung: Rung) -> float:
-        """Seconds that a step takes."""
-        return self._known(rung, self._precise, PRECISELY)
-
-    def _known(self, rung: Rung, known: dict[Configuration, float], bounds: tuple[float, float]) -> float:
-        if not isfinite(self.glance(rung)):
-            return inf
-        if rung.configuration not in known:
-            known[rung.configuration] = self.budget.seconds_per_step(rung.configuration, bounds)
-        return known[rung.configuration]
 
 
 def fit_plan_to_budget(plan: Plan, fingerprint: Fingerprint, recipe: Recipe, budget: Budget) -> Plan:
     """`plan` with every configuration narrowed until it fits the budget, and the one to train first chosen anew.
 
-    What is to be trained first is timed well, the others at a glance.
+    What is to be trained first is timed well, the others at a glance and, when all have been, at another.
     """
     measurements = Measurements(budget)
+    rungs = {one.name: _rungs(fingerprint, recipe, one, plan.reasons, budget) for one in plan.configurations}
 
     def fit(name: str, measured: Callable[[Rung], float]) -> tuple[Configuration, dict[str, str]]:
-        return fit_to_budget(fingerprint, recipe, plan.configuration(name), plan.reasons, measurements, measured)
+        chosen = _richest(rungs[name], measurements, measured)
+        return _schedule(recipe, chosen, plan.reasons, budget, measured(chosen), plan.configuration(name))
 
-    fits = {one.name: fit(one.name, measurements.own) for one in plan.configurations}
+    for measured in (measurements.own, measurements.confirmed):
+        fits = {one.name: fit(one.name, measured) for one in plan.configurations}
     timed: set[str] = set()
     while True:
         better = default_within_budget([fitted for fitted, _ in fits.values()], recipe)
@@ -171,14 +98,21 @@ def fit_to_budget(
     this configuration renewed.
     """
     budget = measurements.budget
+    chosen = _richest(_rungs(fingerprint, recipe, configuration, reasons, budget), measurements, measured)
+    return _schedule(recipe, chosen, reasons, budget, measured(chosen), configuration)
+
+
+def _rungs(
+    fingerprint: Fingerprint, recipe: Recipe, configuration: Configuration, reasons: Mapping[str, str], budget: Budget
+) -> Sequence[Rung]:
+    """`configuration` as it is and the rungs of its ladder, the most work first; those that fit the memory, if any."""
     unchanged = Rung((), configuration, dict(reasons), FULL_STEPS)
     rungs = [unchanged, *ladder(fingerprint, recipe, configuration, budget.machine)]
     if recipe.optimiser == "auto":  # what is timed is what will most likely be trained
         rungs = [replace(rung, configuration=_with_training(rung.configuration, SHORT)) for rung in rungs]
     limit = planned_memory_gb(recipe)
     fitting = [rung for rung in rungs if training_memory_gb(rung.configuration, budget.machine) <= limit]
-    chosen = _richest(fitting or rungs[-1:], measurements, measured)
-    return _schedule(recipe, chosen, reasons, budget, measured(chosen), configuration)
+    return fitting or rungs[-1:]
 
 
 def _with_training(configuration: Configuration, values: Mapping[str, Any]) -> Configuration:
@@ -189,28 +123,44 @@ def _with_training(configuration: Configuration, values: Mapping[str, Any]) -> C
 def _richest(rungs: Sequence[Rung], measurements: Measurements, measured: Callable[[Rung], float]) -> Rung:
     """The first of `rungs` (the most work first) that fits.
 
-    Climbs from the narrowest, by leaps: a step of more work takes at most so many times longer (wide networks use a
-    machine better, and a GPU's narrow step is all overhead), so the richest rung that fits by that scale surely does.
-    Then one above it is tried at a time, until one does not fit or its work alone says that it would not.
+    Where the rung that was climbed to turns out to be faster than at a glance, the machine was busy just then, and what
+    was left untried above it is tried after all.
     """
     allowed = [measurements.budget.allowed(rung) for rung in rungs]
-    place, top = len(rungs) - 1, 0
-    seconds = measurements.glance(rungs[place])
+    place, seconds = len(rungs) - 1, measurements.glance(rungs[-1])
+    for _ in range(LOOKS):
+        place, seconds = _climb(rungs, place, seconds, measurements, allowed)
+        glanced, seconds = seconds, min(seconds, measured(rungs[place]))
+        if not seconds * SURE < glanced:
+            break
+    # a glance, or that of 2d, may have flattered it
+    while place < len(rungs) - 1 and measured(rungs[place]) > allowed[place]:
+        place += 1
+    return rungs[place]
+
+
+def _climb(
+    rungs: Sequence[Rung], place: int, seconds: float, measurements: Measurements, allowed: Sequence[float]
+) -> tuple[int, float]:
+    """The place of the first of `rungs` that fits, at or before `place`, whose step takes `seconds`; and its seconds.
+
+    Climbs by leaps: a step of more work takes at most so many times longer (wide networks use a machine better, and a
+    GPU's narrow step is all overhead), so the richest rung that fits by that scale surely does. Then one above it is
+    tried at a time, until one does not fit or its work alone says that it would not.
+    """
+    top = 0
     while place > top and isfinite(seconds):
         scaled = [seconds * rung.work / rungs[place].work for rung in rungs]
         sure = [at for at in range(top, place) if scaled[at] <= allowed[at]]
         higher = min(sure, default=place - 1)
         if seconds > OVERHEAD_S and scaled[higher] > HOPELESS * allowed[higher]:
             break
-        looked = measurements.glance(rungs[higher])
+        looked = measurements.glance(rungs[higher], max(allowed[higher], SURE * scaled[higher]))
         if looked <= allowed[higher]:
             place, seconds = higher, looked
         else:
             top = higher + 1
-    # a glance, or that of 2d, may have flattered it
-    while place < len(rungs) - 1 and measured(rungs[place]) > allowed[place]:
-        place += 1
-    return rungs[place]
+    return place, seconds
 
 
 def default_within_budget(configurations: Sequence[Configuration], recipe: Recipe) -> tuple[str, str] | None:
@@ -275,10 +225,11 @@ def _schedule(
     if "view" in rung.what:
         training = replace(training, foreground_jitter=max(old.foreground_jitter, JITTER))
     configuration = replace(rung.configuration, training=training)
+    device, machine = budget.computed_on(configuration, timed=isfinite(seconds))
     expected = expect(
         configuration,
-        budget.machine,
-        device=budget.device or None,
+        machine,
+        device=device or None,
         seconds_per_step=round(seconds, 4) if isfinite(seconds) else None,
         steps=steps if isfinite(seconds) else None,
     )

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from autospine.planning.budget import Budget, fit_plan_to_budget
+from autospine.planning.budget import fit_plan_to_budget
 from autospine.planning.duration import spoken
 from autospine.planning.expected import expect
 from autospine.planning.fingerprint import Fingerprint
+from autospine.planning.measurements import Budget
 from autospine.planning.plan import Configuration, Plan
 from autospine.planning.recipe import Recipe
 
@@ -41,10 +42,11 @@ def fit_plan_to_default_time(plan: Plan, fingerprint: Fingerprint, recipe: Recip
 def _in_epochs(configuration: Configuration, budget: Budget) -> Configuration:
     """The configuration without a clock; what was measured of it stays."""
     before = configuration.expected
+    timed = before is not None and before.seconds_per_step is not None
     free = replace(configuration, training=replace(configuration.training, budget_s=None))
     expected = expect(
         free,
-        budget.machine,
+        budget.computed_on(configuration, timed=timed)[1],
         device=None if before is None else before.device,
         seconds_per_step=None if before is None else before.seconds_per_step,
     )

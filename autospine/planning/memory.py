@@ -15,14 +15,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from math import prod
+from math import ceil, prod
 from typing import Literal
 
 from autospine.planning.cost import stage_sizes
 from autospine.planning.msff import branch_channels, branch_kernel, branch_rates, control_channels
 from autospine.planning.plan import Configuration
 
-Precision = Literal["float32", "half"]
+Precision = Literal["float32", "bfloat16", "half"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Machine:
     """How a device computes a step: decides the memory it takes."""
 
     precision: Precision = "half"
-    """`half` on a GPU, which the rules' memory sizes mean; `float32` on most CPUs."""
+    """`half` on a GPU, which the rules' memory sizes mean; `float32` or `bfloat16` on a CPU."""
     threads: int = 1
     """Threads of a CPU that compute a step, 1 on a GPU."""
 
@@ -43,6 +43,8 @@ _STATES = {"sgd": 1, "adamw": 2}
 """Copies of the weights in the optimiser: the momentum; the first and the second moment."""
 _WEIGHT_COPIES = 4
 """Weight gradients that each thread of oneDNN's matrix-product convolution holds (seen with torch 2.13 on AVX2)."""
+_BLOCK = 16
+"""Channels in a block of oneDNN's bfloat16 layout with AVX-512 (seen with torch 2.13)."""
 
 
 def training_memory_gb(configuration: Configuration, machine: Machine = Machine("float32")) -> float:
@@ -51,9 +53,12 @@ def training_memory_gb(configuration: Configuration, machine: Machine = Machine(
     `float32` is a step on a CPU: oneDNN copies what enters and leaves a convolution into its own layout, and each
     thread takes room of its own for the weight gradient of a 3D convolution. It is measured.
 
+    `bfloat16` is one under autocast on a CPU with AVX-512: activations of 2 bytes, the weights in both precisions, the
+    loss in float32, copies in blocks of channels, and for weight gradients the transposed maps of a patch. Measured.
+
     `half` is a step under autocast on a GPU: activations of 2 bytes and no such copies, the weights and the loss in
     float32. It comes from the same walk but has not been measured on a GPU yet; cuDNN's workspaces, the allocator's
-    rounding and the CUDA context come on top. Nor has it on a CPU with bfloat16 units, where oneDNN's copies do.
+    rounding and the CUDA context come on top.
 
     The step is one of a running training: optimiser states exist. Python, the libraries and the data workers are not
     counted.
@@ -72,7 +77,8 @@ class _Step:
         """Walk through the whole step."""
         self.plan = configuration.network
         self.threads = machine.threads
-        self.half = machine.precision == "half"
+        self.half = machine.precision != "float32"
+        self.cpu = machine.precision != "half"
         self.item = 2 if self.half else _FLOAT
         self.shapes = stage_sizes(configuration.patch, self.plan.strides)
         self.voxels = [configuration.batch * prod(shape) for shape in self.shapes]
@@ -95,7 +101,7 @@ class _Step:
         while self.back:
             self.back.pop()()
         # CPU: tensor after tensor, two temporaries each; CUDA: all at once, one each.
-        self.touch(_FLOAT * (self.parameters if self.half else 2 * self.largest))
+        self.touch(_FLOAT * (2 * self.largest if self.cpu else self.parameters))
         self.peak += self.parameters * _FLOAT * (1 + _STATES[configuration.training.optimiser])
 
     def size(self, stage: int, channels: int) -> int:
@@ -142,29 +148,64 @@ class _Step:
         moved = weights * self.item
         others = outside if bias else 0
         self.count(weights, others)
-        if self.half:
-            self.keep(moved)  # the weights in half precision
-        else:
-            self.touch(entering + moved + leaving)
-            self.touch(2 * leaving)
+        cast = moved if self.half else 0  # the weights in half precision
+        if self.half and self.cpu and image:
+            cast += entering
+        self.keep(cast)
+        into, out = self.copy(source, inside, image=image), self.copy(target, outside)
+        if self.cpu:
+            self.touch(into + moved + out + self.sums(target, outside, kernel))
+            self.touch(out + leaving)
         self.keep(leaving)
 
         def back() -> None:
             if not image:
-                if not self.half:
-                    self.touch(leaving + moved + entering)
-                    self.touch(2 * entering)
+                if self.cpu:
+                    self.touch(out + moved + into + self.sums(source, inside, kernel))
+                    self.touch(into + entering)
                 self.keep(entering)
-            self.touch(
-                moved if self.half else max(leaving + entering + moved, self.scratch(target, inside, kernel, moved))
-            )
+            if not self.cpu:
+                self.touch(moved)
+            elif self.half:
+                self.touch(self.half_gradient(source, inside, target, outside, kernel))
+            else:
+                self.touch(max(out + into + moved, self.scratch(target, inside, kernel, moved)))
             self.keep((weights + others) * _FLOAT)
-            if self.half:
-                self.drop(moved)
+            self.drop(cast)
             if not shared:
                 self.drop(leaving)
 
         self.back.append(back)
+
+    def copy(self, stage: int, channels: int, *, image: bool = False) -> int:
+        """Bytes of a map in oneDNN's layout, which in bfloat16 has whole blocks of channels; an image is read as is."""
+        if image or not self.half:
+            return self.size(stage, channels)
+        return self.size(stage, ceil(channels / _BLOCK) * _BLOCK)
+
+    def sums(self, stage: int, channels: int, kernel: tuple[int, ...]) -> int:
+        """Bytes in which each thread adds up a patch of what a 1 x 1 convolution in bfloat16 gives, in float32."""
+        if not self.half or prod(kernel) > 1:
+            return 0
+        return self.threads * prod(self.shapes[stage]) * ceil(channels / _BLOCK) * _BLOCK * _FLOAT
+
+    def half_gradient(self, source: int, inside: int, target: int, outside: int, kernel: tuple[int, ...]) -> int:
+        """Bytes for the weight gradient of a convolution in bfloat16, as oneDNN takes it with AVX-512.
+
+        Copies in its layout, and for each group of threads that share one the transposed maps of one patch, and the
+        gradient in float32. Threads first share the blocks of channels. Few channels are unfolded instead.
+        """
+        weights, patches = inside * outside * prod(kernel), self.voxels[0] // prod(self.shapes[0])
+        if inside < _BLOCK and outside < _BLOCK:
+            slices = self.shapes[target] if len(kernel) == 2 else self.shapes[target][1:]
+            return weights * self.item + prod(kernel) * inside * prod(slices) * self.item
+        out = self.copy(target, outside)
+        into = self.copy(source, inside) if inside >= _BLOCK else 0
+        copies = into + out + weights * self.item
+        if prod(kernel) == 1:
+            return copies
+        groups = max(1, self.threads // ceil(max(inside, outside) / _BLOCK))
+        return copies + groups * ((into + out) // patches + weights * _FLOAT)
 
     def scratch(self, target: int, inside: int, kernel: tuple[int, ...], moved: int) -> int:
         """Bytes for the weight gradient where oneDNN unfolds slices, as it does for 3D kernels without AVX-512."""
@@ -215,6 +256,12 @@ class _Step:
             if projected:
                 self.later(self.drop, 2 * average)  # kept for the projection, and its gradient
             self.later(self.keep, self.size(source, inside))
+            if self.half and self.cpu and self.plan.dimension == 3:
+                # Under autocast a CPU takes this mean in float32: what enters is kept so, and its gradient comes so.
+                wide = self.voxels[source] * inside * _FLOAT
+                self.keep(wide)
+                self.later(self.drop, wide)
+                self.later(self.touch, wide)
         if projected:
             self.conv(target, inside, target, outside, (1,) * len(kernel), bias=False, shared=single)
             self.norm(target, outside, shared=True)
@@ -288,8 +335,8 @@ class _Step:
         for stage in reversed(range(len(plan.features) - 1)):
             width, below = plan.features[stage], stage + 1
             size = self.size(stage, width)
-            if not self.half:
-                self.touch(3 * size)
+            if self.cpu:
+                self.touch(size + 2 * self.copy(stage, width))
             self.conv(below, plan.features[below], stage, width, plan.strides[below])
             self.later(self.keep, size)  # its part of the concatenation's gradient, copied out
             self.keep(2 * size)

@@ -39,6 +39,8 @@ class Checkpoint:
     """Steps in that sum."""
     identity: str
     """Hash of the configuration, data and fold that this training belongs to."""
+    precision: str | None = None
+    """In which the network computes; None in checkpoints that do not say."""
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
@@ -68,6 +70,18 @@ def load_checkpoint(folder: Path, identity: str, device: torch.device) -> Checkp
         found = "this checkpoint was made with another plan, fold, split or other data"
         raise PlanError(str(path), found, "the plan and data it was started with", remedy)
     return checkpoint
+
+
+def recorded_precision(folder: Path) -> str | None:
+    """The precision of the checkpoint of `folder`; None where there is none, or none that says or can be read.
+
+    Its tensors stay on disk. What is wrong with it is said by `load_checkpoint`.
+    """
+    try:
+        content = torch.load(folder / CHECKPOINT, map_location="cpu", weights_only=True, mmap=True)
+    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError):
+        return None
+    return content.get("precision") if isinstance(content, dict) else None
 
 
 def save_weights(folder: Path, network: torch.nn.Module) -> None:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from autospine.errors import AutospineError, Stopped
+from autospine.networks.precision import Precision
 from autospine.planning.parts import TrainingPlan
 from autospine.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, save_weights
 from autospine.training.interrupt import StopRequest
@@ -41,6 +42,10 @@ class FitProgress:
     """Mean training loss since the epoch began."""
     dice: float | None
     """Mean Dice over what is segmented after the last epoch."""
+    here_s: float = 0.0
+    """Seconds of this call alone, without what an interrupted one took before."""
+    seconds_per_step: float | None = None
+    """As `FitResult` has it, so far."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,8 @@ class FitResult:
     peak_memory_bytes: int | None
     """CUDA: the allocator's peak. CPU: by how much the process grew in this call; None where unknown or no step was
     made."""
+    precision: Precision = "float32"
+    """In which the network computed."""
 
 
 def run_epochs(
@@ -122,6 +129,7 @@ def run_epochs(
             summed,
             counted,
             identity,
+            stepper.precision,
         )
         save_checkpoint(folder, state)
 
@@ -147,7 +155,10 @@ def run_epochs(
                 if step - first > WARM_UP_STEPS:
                     in_steps += clock.seconds - began
                 dice = history[-1].mean_dice if history else None
-                on_step(FitProgress(schedule.progress(step, clock.seconds), step, clock.seconds, shown, dice))
+                timed = step - first - WARM_UP_STEPS
+                pace = in_steps / timed if timed > 0 else None
+                now = clock.seconds
+                on_step(FitProgress(schedule.progress(step, now), step, now, shown, dice, now - seconds, pace))
                 if schedule.progress(step, clock.seconds) >= 1:
                     break
                 if step % training.steps_per_epoch == 0:
@@ -179,4 +190,5 @@ def run_epochs(
     save()
     timed = step - first - WARM_UP_STEPS
     per_step = in_steps / timed if timed > 0 else None
-    return FitResult(step, clock.seconds, tuple(history), per_step, memory.peak_bytes() if step > first else None)
+    peak = memory.peak_bytes() if step > first else None
+    return FitResult(step, clock.seconds, tuple(history), per_step, peak, stepper.precision)

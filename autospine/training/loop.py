@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from autospine.data.files import json_digest
 from autospine.data.folds import Fold
 from autospine.losses.regions import Membership
-from autospine.networks.device import autocast
+from autospine.networks.precision import Precision, autocast
 from autospine.planning.plan import Configuration, configuration_to_dict
 from autospine.preprocessing.previous import PreviousStage
 from autospine.preprocessing.store import Store
@@ -24,6 +24,7 @@ from autospine.training.epochs import FitProgress, FitResult, run_epochs
 from autospine.training.initial import CarriedOver, InitialWeights, start_from
 from autospine.training.log import EpochRecord
 from autospine.training.peak import PeakMemory
+from autospine.training.precision import training_precision
 from autospine.training.sampler import IGNORE, PatchBatches, batches_from
 from autospine.training.step import Stepper
 
@@ -39,6 +40,7 @@ def fit(
     workers: int = 1,
     previous: PreviousStage | None = None,
     initial: InitialWeights | None = None,
+    precision: Precision | None = None,
     on_start: Callable[[CarriedOver], None] = lambda _: None,
     on_step: Callable[[FitProgress], None] = lambda _: None,
     on_epoch: Callable[[EpochRecord], None] = lambda _: None,
@@ -55,6 +57,7 @@ def fit(
         workers: processes that build batches; 0 builds them in this one.
         previous: the previous stage's segmentations of all these cases, where `configuration` takes them.
         initial: weights that encoder and bottleneck start from.
+        precision: in which the network computes; None: the one of `training_precision`.
         on_start: called with what was taken of them, where the training begins.
         on_step: called after every step.
         on_epoch: called after every epoch.
@@ -66,8 +69,9 @@ def fit(
     """
     memory = PeakMemory(device)  # before there is a network: its weights count
     training = configuration.training
+    precision = precision or training_precision(configuration, folder, device).precision
     torch.manual_seed(training.seed)
-    stepper = Stepper.of(configuration, device)
+    stepper = Stepper.of(configuration, device, precision)
     held_out = PatchBatches(
         store, fold.validation, configuration, augment=False, seed=training.seed + 1, previous=previous
     )
@@ -127,7 +131,7 @@ def _validate(
     losses: list[Tensor] = []
     counts: Tensor | None = None
     for image, target, *sizes in _tensors(batches, count, device):
-        with autocast(device):
+        with autocast(device, stepper.precision):
             outputs = stepper.network(image)
         losses.append(stepper.loss_of(outputs, target, *sizes))
         overlaps = overlaps_of(outputs[0], target)

@@ -25,11 +25,13 @@ from torch import Tensor, nn
 from autospine.data.files import json_digest
 from autospine.errors import PlanError
 from autospine.networks.build import build_network
+from autospine.networks.precision import Precision
 from autospine.planning.plan import Configuration, configuration_to_dict
 from autospine.preprocessing.store import Store
 from autospine.training.epochs import FitProgress, FitResult, run_epochs
 from autospine.training.log import EpochRecord
 from autospine.training.peak import PeakMemory
+from autospine.training.precision import training_precision
 from autospine.training.sampler import IGNORE, CaseSource, PatchBatches, batches_from
 from autospine.training.step import Stepper
 
@@ -127,14 +129,15 @@ def pretrain(
     *,
     device: torch.device,
     workers: int = 1,
+    precision: Precision | None = None,
     on_step: Callable[[FitProgress], None] = lambda _: None,
     on_epoch: Callable[[EpochRecord], None] = lambda _: None,
 ) -> FitResult:
     """Pretrain the network of `configuration` on the images `cases`, or go on where an earlier call stopped.
 
-    Optimiser, schedule, clipping and precision are those of its training. `folder` gets `training.ckpt`,
-    `model.safetensors` and `history.csv`; `workers` processes build batches; `on_step` and `on_epoch` are called after
-    every step and epoch.
+    Optimiser, schedule and clipping are those of its training, and so is the precision unless it is given. `folder`
+    gets `training.ckpt`, `model.safetensors` and `history.csv`; `workers` processes build batches; `on_step` and
+    `on_epoch` are called after every step and epoch.
 
     Raises:
         Stopped: Ctrl-C or a termination signal; the checkpoint is saved.
@@ -143,6 +146,7 @@ def pretrain(
     """
     memory = PeakMemory(device)  # before there is a network: its weights count
     training = configuration.training
+    precision = precision or training_precision(configuration, folder, device).precision
     torch.manual_seed(training.seed)
     told = replace(configuration.network, out_channels=configuration.scan_channels)
     network = build_network(told, configuration.patch).to(device)
@@ -153,7 +157,7 @@ def pretrain(
 
     return run_epochs(
         training,
-        Stepper.around(network, MaskedError(), training, device),
+        Stepper.around(network, MaskedError(), training, device, precision),
         batches,
         folder,
         identity=pretraining_identity(configuration, store, cases),

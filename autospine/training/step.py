@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from autospine.losses.build import build_loss
 from autospine.networks.build import build_network
-from autospine.networks.device import autocast, autocast_dtype
+from autospine.networks.precision import Precision, autocast, choose_precision
 from autospine.networks.unet import UNet
 from autospine.planning.parts import TrainingPlan
 from autospine.planning.plan import Configuration
@@ -29,20 +29,25 @@ class Stepper:
     scaler: torch.amp.GradScaler
     """Does nothing unless half precision needs it."""
     clip_norm: float
+    precision: Precision
+    """In which the network computes."""
 
     @classmethod
-    def of(cls, configuration: Configuration, device: torch.device) -> Stepper:
-        """As `configuration` plans it; the weights are torch's next random ones."""
+    def of(cls, configuration: Configuration, device: torch.device, precision: Precision | None = None) -> Stepper:
+        """As `configuration` plans it; the weights are torch's next random ones. Without `precision` in the faster."""
+        precision = precision or choose_precision(configuration, device, training=True).precision
         network = build_network(configuration.network, configuration.patch).to(device)
         loss_of = build_loss(configuration.loss, len(network.heads), configuration.regions)
-        return cls.around(network, loss_of, configuration.training, device)
+        return cls.around(network, loss_of, configuration.training, device, precision)
 
     @classmethod
-    def around(cls, network: UNet, loss_of: nn.Module, training: TrainingPlan, device: torch.device) -> Stepper:
+    def around(
+        cls, network: UNet, loss_of: nn.Module, training: TrainingPlan, device: torch.device, precision: Precision
+    ) -> Stepper:
         """With a `network` that is on `device`, and a loss of its outputs and the targets of a batch."""
         optimiser = build_optimiser(network, training)
-        scaler = torch.amp.GradScaler(device.type, enabled=autocast_dtype(device) is torch.float16)
-        return cls(network, loss_of.to(device), optimiser, scaler, training.clip_norm)
+        scaler = torch.amp.GradScaler(device.type, enabled=precision == "float16")
+        return cls(network, loss_of.to(device), optimiser, scaler, training.clip_norm, precision)
 
     def step(self, image: Tensor, *targets: Tensor) -> Tensor:
         """The loss, a scalar without gradient, of `image` (B, C, *patch) and what the loss takes, after an update.
@@ -50,7 +55,7 @@ class Stepper:
         The learning rate is the optimiser's; gradients are clipped at the norm `clip_norm`.
         """
         self.optimiser.zero_grad(set_to_none=True)
-        with autocast(image.device):
+        with autocast(image.device, self.precision):
             outputs = self.network(image)
         loss: Tensor = self.loss_of(outputs, *targets)
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]

@@ -25,7 +25,10 @@ from autospine.training.step import WARM_UP_STEPS, Stepper
 from autospine.training.workers import default_workers
 
 LEAST_STEPS, LEAST_SECONDS = 2, 2.0
-"""A measurement has at least so many steps and takes at least so long: a machine has its moods."""
+"""A first look has at least so many steps; a measurement takes at least so long: a machine has its moods."""
+LOOKS = 3
+"""Parts of a measurement, a step each at least; the quickest counts: others may take the machine for some of the time,
+and nobody makes it faster than it is."""
 LOOK_SECONDS = 0.3
 """So long with as many steps, or `LEAST_SECONDS` with a single one, takes a first look; its fastest step counts."""
 COLD_SECONDS = 0.5
@@ -61,7 +64,9 @@ def seconds_per_step(
     at_least_s: float = LEAST_SECONDS,
     bounds_s: tuple[float, float] = (0.0, math.inf),
 ) -> float:
-    """Median seconds of one training step of `configuration` on `device`, over at least `at_least_s` seconds.
+    """Seconds of one training step of `configuration` on `device`, in the precision that is faster there.
+
+    They are the median of the quickest of several looks, which take at least `at_least_s` seconds together.
 
     The first step does not count, on a GPU the whole warm-up, which may take seconds whatever the network. Ends early
     where a first look (`LOOK_SECONDS`, `COLD_SECONDS`) finds it under or over `bounds_s`. Infinite where the device's
@@ -85,7 +90,7 @@ def _measure(
     warm_up = 1 if device.type == "cpu" else WARM_UP_STEPS
 
     times: list[float] = []
-    while len(times) < warm_up + LEAST_STEPS or sum(times[warm_up:]) < at_least_s:
+    while len(times) < warm_up + LOOKS or sum(times[warm_up:]) < at_least_s:
         start = time.perf_counter()
         image, target, *sizes = (part.to(device, non_blocking=True) for part in next(batches))
         stepper.step(image, target, *sizes)
@@ -98,7 +103,7 @@ def _measure(
         fastest = min(looked or times)
         if (seen or cold) and not bounds_s[0] <= fastest <= bounds_s[1]:
             return fastest
-    return float(np.median(times[warm_up:]))
+    return min(float(np.median(look)) for look in np.array_split(times[warm_up:], LOOKS))
 
 
 def _batches(configuration: Configuration) -> PatchBatches:

@@ -6,7 +6,7 @@ import signal
 
 import torch
 
-from autospine.preprocessing.memory import available_cores
+from autospine.machine import available_cores
 
 MOST_WORKERS = 12
 """More do not keep a GPU any busier (nnU-Net's usual number)."""

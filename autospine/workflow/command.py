@@ -42,10 +42,15 @@ def plan_command(dataset: Path, run: RunFolder, request: Mapping[str, Any] | Non
     return shlex.join(words)
 
 
+def replan_command(dataset: Path, run: RunFolder, request: Mapping[str, Any] | None, budget_s: float | None) -> str:
+    """The command that plans anew by the same recipe and reading, for `budget_s` on this machine or the default time."""
+    kept = {key: value for key, value in (request or {}).items() if key not in ("epochs", "budget_s", "source")}
+    return f"{plan_command(dataset, run, {**kept, 'budget_s': budget_s})} --overwrite"
+
+
 def half_hour_command(dataset: Path, run: RunFolder, request: Mapping[str, Any] | None) -> str:
     """The command that plans anew what can be trained in half an hour, by the same recipe and reading."""
-    kept = {key: value for key, value in (request or {}).items() if key not in ("epochs", "budget_s", "source")}
-    return f"{plan_command(dataset, run, {**kept, 'budget_s': 1800.0})} --overwrite"
+    return replan_command(dataset, run, request, 1800.0)
 
 
 def _typed(key: str, value: Any) -> str:

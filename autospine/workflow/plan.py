@@ -105,8 +105,8 @@ def plan_dataset(
             standing, notes = renew_expected_memory(standing, hardware.machine)
             notes += (
                 *renewed,
-                *timed_elsewhere(standing, hardware.device),
-                *length_notes(standing, hardware.device, shorter),
+                *timed_elsewhere(standing, hardware),
+                *length_notes(standing, hardware, shorter),
             )
             return Planned(standing, folder, existed=True, notes=notes)
     with progress.task("Reading the dataset") as update:
@@ -120,7 +120,7 @@ def plan_dataset(
     given = source is not None or request.epochs is not None or recipe.epochs != "auto"
     plan = time_plan(plan, fingerprint, recipe, request.budget_s, request.device, length_given=given, progress=progress)
     plan = with_fold_losses(plan, fingerprint, folds)
-    notes = (*_unseen(fingerprint, folds), *length_notes(plan, hardware.device, shorter))
+    notes = (*_unseen(fingerprint, folds), *length_notes(plan, hardware, shorter))
     if not dry_run:
         write_json(folder.fingerprint, fingerprint.to_json())
         write_folds(folder.splits, folds)

@@ -77,7 +77,8 @@ def predict_paths(
     """
     from autospine.inference.ensemble import load_model, load_previous, previous_folder
     from autospine.inference.export import segment
-    from autospine.networks.device import resolve_device
+    from autospine.inference.predictor import prediction_precision
+    from autospine.networks.device import describe_choice, resolve_device
 
     progress = progress or Silent()
     device = resolve_device(request.device)
@@ -110,6 +111,10 @@ def predict_paths(
     )
     _refuse_to_harm(source, target, outputs, done, request.overwrite)
 
+    choice = prediction_precision(model.card.configuration, device)
+    computed = describe_choice(device, choice)
+    if choice.speed is not None and len(done) < len(cases):
+        progress.note(f"Predicting on {computed}")
     seconds: list[float] = []
     slices: list[int] = []
     for index, (name, images) in enumerate(cases):
@@ -135,7 +140,7 @@ def predict_paths(
             )
             if not single:  # the record first: the file itself is whole or not there
                 made[name] = stamps[name]
-                write_json(record, {"model": identity, "cases": made})
+                write_json(record, {"model": identity, "device": computed, "cases": made})
             write_volume(outputs[name], segmentation)
         seconds.append(time.monotonic() - start)
         grid = segmentation.geometry

@@ -94,7 +94,9 @@ def _pretrain(
     device: torch.device,
     progress: Progress,
 ) -> Pretrained:
-    from autospine.networks.device import describe_device, device_memory_gb, step_machine
+    from autospine.networks.device import describe_choice, describe_device, device_memory_gb, step_machine
+    from autospine.networks.precision import Choice
+    from autospine.training.precision import training_precision
     from autospine.training.pretrain import block_edges, pretrain, pretraining_identity
     from autospine.training.workers import default_workers
 
@@ -102,8 +104,7 @@ def _pretrain(
     found = _open_before_planning(paths, dataset, run)
     if not run.plan.is_file():
         plan_first(dataset, runs, PlanRequest(budget_s=request.budget_s, device=request.device), progress)
-    machine, name = step_machine(device), describe_device(device)
-    plan, _ = renew_expected_memory(run.read_plan(), machine)
+    plan, _ = renew_expected_memory(run.read_plan(), step_machine(device))
     configuration = requested(plan, request.configuration, request.budget_s, request.epochs)
     _check_configuration(configuration)
     block_edges(configuration)
@@ -111,7 +112,11 @@ def _pretrain(
     split = _split(run, fingerprint, request.fold)
     run.check_writable()
     folder = run.pretrained(configuration.name, request.fold)
-    if request.overwrite or read_record(folder) is None:
+    begins = request.overwrite or read_record(folder) is None
+    standing = None if request.overwrite else folder
+    choice = training_precision(configuration, standing, device) if begins else Choice("float32")
+    if begins:
+        machine, name = step_machine(device, choice.precision), describe_device(device, choice.precision)
         check_memory(configuration, device_memory_gb(device), name, str(run.plan), machine)
 
     with progress.task("Reading the images") as update:
@@ -130,7 +135,7 @@ def _pretrain(
         return done
     if request.overwrite:
         remove_training(folder)
-    progress.note(f"Pretraining {configuration.name} on {len(cases)} image(s), on {name}")
+    progress.note(f"Pretraining {configuration.name} on {len(cases)} image(s), on {describe_choice(device, choice)}")
     with progress.task(f"Pretraining {configuration.name}") as update:
         result = pretrain(
             configuration,
@@ -139,6 +144,7 @@ def _pretrain(
             folder,
             device=device,
             workers=request.workers if request.workers is not None else default_workers(device),
+            precision=choice.precision,
             on_step=lambda state: update(_step_text(state), state.progress),
         )
     sources = {

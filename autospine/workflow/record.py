@@ -45,7 +45,8 @@ def write_record(
     record["versions"] = {"python": platform.python_version(), "autospine": __version__} | {
         name: version(name) for name in ("torch", "numpy", "scipy", "batchgenerators")
     }
-    record["hardware"] = {"device": describe_device(device), "system": f"{platform.system()} {platform.machine()}"}
+    name = describe_device(device, result.precision)
+    record["hardware"] = {"device": name, "system": f"{platform.system()} {platform.machine()}"}
     took: dict[str, float | int] = {
         "steps": result.step,
         "seconds": round(result.seconds, 1),

@@ -9,11 +9,12 @@ from math import inf, isfinite
 from typing import TYPE_CHECKING
 
 from autospine.planning import rules
-from autospine.planning.budget import BRIEFLY, Budget, Measure, fit_plan_to_budget
+from autospine.planning.budget import fit_plan_to_budget
 from autospine.planning.default_time import DEFAULT_S, fit_plan_to_default_time
 from autospine.planning.duration import describe_length, training_seconds, warn_of_length
 from autospine.planning.expected import expect
 from autospine.planning.fingerprint import Fingerprint
+from autospine.planning.measurements import BRIEFLY, Budget, Measure
 from autospine.planning.memory import Machine, training_memory_gb
 from autospine.planning.plan import Configuration, Plan
 from autospine.planning.recipe import Recipe
@@ -32,7 +33,9 @@ class Hardware:
     """What a plan has to know of the device."""
 
     device: str
-    """What it is called in plans."""
+    """What it is called in messages."""
+    names: tuple[str, ...]
+    """All that it may be called in plans, by the precision in which a network was timed."""
     kind: str
     """`cpu` or `cuda`."""
     memory_gb: float
@@ -59,7 +62,13 @@ def hardware_of(name: str) -> Hardware:
     Raises:
         DeviceError: there is no such device.
     """
-    from autospine.networks.device import describe_device, device_memory_gb, resolve_device, step_machine
+    from autospine.networks.device import (
+        describe_device,
+        device_memory_gb,
+        device_names,
+        resolve_device,
+        step_machine,
+    )
 
     device = resolve_device(name)
     known = device_memory_gb(device)
@@ -68,7 +77,8 @@ def hardware_of(name: str) -> Hardware:
         total = min(total, rules.DEFAULT_GB)
     # no recipe plans for less than 1 GB, whatever the device has
     memory = max(total, 1.0)
-    return Hardware(describe_device(device), device.type, memory, inf if known is None else known, step_machine(device))
+    names, total_gb = tuple(device_names(device)), inf if known is None else known
+    return Hardware(describe_device(device), names, device.type, memory, total_gb, step_machine(device))
 
 
 def time_plan(
@@ -89,14 +99,14 @@ def time_plan(
     names = [configuration.name for configuration in plan.configurations]
     with progress.task("Measuring this machine") as update:
         if budget_s is None and (length_given or hardware.kind != "cpu"):
-            return _with_step_timed(plan, hardware, _reporting(measure, [plan.default], update))
+            return _with_step_timed(plan, hardware, device, _reporting(measure, [plan.default], update))
         timed = _reporting(measure, names, update)
-        budget = Budget(budget_s or DEFAULT_S, timed, hardware.device, hardware.machine)
+        budget = Budget(budget_s or DEFAULT_S, timed, hardware.device, hardware.machine, _timed_on(device))
         fit = fit_plan_to_default_time if budget_s is None else fit_plan_to_budget
         return fit(plan, fingerprint, recipe, budget)
 
 
-def _with_step_timed(plan: Plan, hardware: Hardware, measure: Measure) -> Plan:
+def _with_step_timed(plan: Plan, hardware: Hardware, device: str, measure: Measure) -> Plan:
     """`plan` with what a step of its default configuration takes by a first look, where the memory holds it."""
     configuration = plan.configuration()
     too_large = training_memory_gb(configuration, hardware.machine) > hardware.total_gb
@@ -105,33 +115,38 @@ def _with_step_timed(plan: Plan, hardware: Hardware, measure: Measure) -> Plan:
     seconds = measure(configuration, BRIEFLY)
     if not isfinite(seconds):
         return plan
-    timed = expect(configuration, hardware.machine, device=hardware.device, seconds_per_step=round(seconds, 4))
+    called, machine = _timed_on(device)(configuration)
+    timed = expect(configuration, machine, device=called, seconds_per_step=round(seconds, 4))
     return plan.with_configuration(replace(configuration, expected=timed), plan.reasons)
 
 
-def length_notes(plan: Plan, device: str, command: str) -> tuple[str, ...]:
-    """What a training of the default configuration takes on `device`; and where that is very long, a warning.
+def length_notes(plan: Plan, hardware: Hardware, command: str) -> tuple[str, ...]:
+    """What a training of the default configuration takes here; and where that is very long, a warning.
 
     That names the `command` that plans for less.
     """
     configuration = plan.configuration()
+    expected = configuration.expected
+    # a plan that was timed here says in which precision
+    timed_here = expected is not None and expected.device in hardware.names
+    device = str(expected.device) if expected is not None and timed_here else hardware.device
     said = f"A training of {configuration.name}: {describe_length(configuration, device)}"
     warning = warn_of_length(configuration, device, command)
     return (said, warning) if warning else (said,)
 
 
 def training_notes(
-    configuration: Configuration, device: torch.device, command: str, progress: Progress
+    configuration: Configuration, device: torch.device, name: str, command: str, progress: Progress
 ) -> tuple[str, ...]:
     """How long a training of `configuration` on `device` will take, told before it begins, and a warning if very long.
+
+    `name` is what the device is called in the precision of the training.
 
     The warning names the `command` that plans for less. Where the plan does not say what a step takes there (it was
     made on another device, or edited), one is timed, unless there are so few that they will show it themselves.
     """
-    from autospine.networks.device import describe_device
     from autospine.training.throughput import seconds_per_step
 
-    name = describe_device(device)
     if training_seconds(configuration, name) is None and configuration.training.steps >= TIMED_STEPS:
         with progress.task("Timing a training step"):
             seconds = seconds_per_step(configuration, device, bounds_s=BRIEFLY)
@@ -142,14 +157,14 @@ def training_notes(
     return (describe_length(configuration, name), *([warning] if warning else []))
 
 
-def timed_elsewhere(plan: Plan, device: str) -> tuple[str, ...]:
-    """A sentence per device other than `device` on which steps of `plan` were timed."""
+def timed_elsewhere(plan: Plan, here: Hardware) -> tuple[str, ...]:
+    """A sentence per device other than the one `here` on which steps of `plan` were timed."""
     timed: dict[str, list[str]] = {}
     for configuration in plan.configurations:
-        if configuration.expected is not None and configuration.expected.device not in (None, device):
+        if configuration.expected is not None and configuration.expected.device not in (None, *here.names):
             timed.setdefault(str(configuration.expected.device), []).append(configuration.name)
     return tuple(
-        f"{', '.join(names)}: timed on {other}, this is {device}; --overwrite plans for it"
+        f"{', '.join(names)}: timed on {other}, this is {here.device}; --overwrite plans for it"
         for other, names in timed.items()
     )
 
@@ -160,6 +175,20 @@ def _measure(device: str) -> Measure:
 
     resolved = resolve_device(device)
     return lambda configuration, bounds: seconds_per_step(configuration, resolved, bounds_s=bounds)
+
+
+def _timed_on(device: str) -> Callable[[Configuration], tuple[str, Machine]]:
+    """A function from a configuration that `_measure` has timed to what this device was called and computed then."""
+    from autospine.networks.device import describe_device, resolve_device, step_machine
+    from autospine.networks.precision import choose_precision
+
+    resolved = resolve_device(device)
+
+    def timed_on(configuration: Configuration) -> tuple[str, Machine]:
+        precision = choose_precision(configuration, resolved, training=True).precision
+        return describe_device(resolved, precision), step_machine(resolved, precision)
+
+    return timed_on
 
 
 def _reporting(measure: Measure, names: Sequence[str], update: Callable[[str, float], None]) -> Measure:

@@ -20,8 +20,9 @@ from autospine.planning.unseen import shown_by_cases, unseen_in_folds
 from autospine.planning.validate import check_memory, renew_expected_memory
 from autospine.preprocessing.store import Store
 from autospine.workflow.cascade import find_out_of_fold, segment_out_of_fold
-from autospine.workflow.command import half_hour_command, plan_command
+from autospine.workflow.command import half_hour_command, plan_command, replan_command
 from autospine.workflow.expectation import Comparison, compare_expected, describe_comparisons
+from autospine.workflow.pace import watch_pace
 from autospine.workflow.plan import PlanRequest
 from autospine.workflow.prepared import ensure_prepared
 from autospine.workflow.progress import Progress, Silent
@@ -190,14 +191,15 @@ def _train_fold(
     import torch
 
     from autospine.networks.build import build_network
-    from autospine.networks.device import describe_device, device_memory_gb, step_machine
+    from autospine.networks.device import describe_choice, describe_device, device_memory_gb, step_machine
+    from autospine.networks.precision import Choice
     from autospine.training.initial import check_fits, read_initial
     from autospine.training.loop import fit, training_identity
+    from autospine.training.precision import training_precision
     from autospine.training.workers import default_workers
 
-    machine, device_name = step_machine(device), describe_device(device)
     # what was expected of other numbers than the plan's own is no measure of this training
-    plan, edits = renew_expected_memory(run.read_plan(), machine)
+    plan, edits = renew_expected_memory(run.read_plan(), step_machine(device))
     planned = requested(plan, request.configuration, request.budget_s, request.epochs)
     folds = read_folds(run.splits)
     split = folds[fold]
@@ -210,6 +212,9 @@ def _train_fold(
         cases = (*split.train, *split.validation)
         source = find_out_of_fold(dataset, run, plan, configuration, folds, cases)
     begins = request.overwrite or read_record(folder) is None
+    standing = None if request.overwrite else folder
+    choice = training_precision(configuration, standing, device) if begins else Choice("float32")
+    machine, device_name = step_machine(device, choice.precision), describe_device(device, choice.precision)
     if begins:
         check_memory(configuration, device_memory_gb(device), device_name, str(run.plan), machine)
 
@@ -253,11 +258,18 @@ def _train_fold(
         for note in edits:
             if note.startswith(f"{configuration.name} "):
                 progress.note(note)
-        progress.note(f"Training {configuration.name}, fold {fold}, on {device_name}")
+        progress.note(f"Training {configuration.name}, fold {fold}, on {describe_choice(device, choice)}")
         shorter = half_hour_command(dataset, run, run.read_request())
-        for note in training_notes(configuration, device, shorter, progress):
+        for note in training_notes(configuration, device, device_name, shorter, progress):
             progress.note(note)
+        again = replan_command(dataset, run, run.read_request(), configuration.training.budget_s)
+        pace = watch_pace(configuration.expected, configuration.training, device_name, again, progress.note)
         with progress.task(f"Training {configuration.name} fold {fold}") as update:
+
+            def on_step(state: FitProgress) -> None:
+                update(_step_text(state), state.progress)
+                pace(state)
+
             result = fit(
                 configuration,
                 store,
@@ -268,8 +280,9 @@ def _train_fold(
                 workers=request.workers if request.workers is not None else default_workers(device),
                 previous=previous,
                 initial=initial,
+                precision=choice.precision,
                 on_start=lambda taken: progress.note(_start_text(request.init, taken)),
-                on_step=lambda state: update(_step_text(state), state.progress),
+                on_step=on_step,
                 on_epoch=_drawing(folder),
             )
         kept = configuration.training == plan.configuration(configuration.name).training

@@ -23,7 +23,7 @@ from statistics import median
 import torch
 from torch import Tensor
 
-from autospine.networks.device import autocast
+from autospine.networks.precision import autocast
 from autospine.planning.cost import stage_sizes
 from autospine.planning.parts import LossPlan
 from autospine.planning.plan import Configuration
@@ -57,7 +57,7 @@ class Variant:
     def fuse(self) -> None:
         module, optimiser, features = self.stepper.network.msff, self.fusing, self.features
         optimiser.zero_grad(set_to_none=True)
-        with autocast(features.device):
+        with autocast(features.device, self.stepper.precision):
             fused = module(features.detach().requires_grad_())
         fused.float().sum().backward()
         torch.nn.utils.clip_grad_norm_(module.parameters(), self.stepper.clip_norm)
@@ -130,7 +130,7 @@ def variant(plan: Configuration, device: torch.device) -> Variant:
         target[block], sizes[block] = value, 2500.0 / 4 ** min(value, 5)
     parts = (image, target, sizes) if plan.loss.largest_size is not None else (image, target)
     on_device = tuple(part.to(device) for part in parts)
-    with torch.no_grad(), autocast(device):
+    with torch.no_grad(), autocast(device, stepper.precision):
         outputs = stepper.network(on_device[0])
     shape = stage_sizes(plan.patch, plan.network.strides)[-1]
     features = torch.randn(plan.batch, plan.network.features[-1], *shape, device=device)

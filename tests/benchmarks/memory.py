@@ -2,6 +2,7 @@
 
     OMP_NUM_THREADS=1 python tests/benchmarks/memory.py                 # every plan below, a Markdown table
     OMP_NUM_THREADS=1 python tests/benchmarks/memory.py --only residual # those with the word in their name
+    OMP_NUM_THREADS=1 python tests/benchmarks/memory.py --precision bfloat16
     python tests/benchmarks/memory.py --device cuda                     # on a GPU, under autocast
 
 Each plan is built and trained for two steps on random patches with the planned loss and optimiser, by the step that
@@ -17,13 +18,14 @@ import gc
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from autospine.losses.dice import IGNORE
 from autospine.networks.device import step_machine
+from autospine.networks.precision import Precision, gpu_precision
 from autospine.planning.memory import training_memory_gb
 from autospine.planning.parts import Bottleneck, Encoder, LossPlan, NetworkPlan, Optimiser, ResamplingPlan, TrainingPlan
 from autospine.planning.plan import Configuration
@@ -147,9 +149,11 @@ PLANS: tuple[tuple[str, int, Configuration], ...] = (
 )
 
 
-def repeated_step(configuration: Configuration, device: torch.device) -> Callable[[], None]:
+def repeated_step(
+    configuration: Configuration, device: torch.device, precision: Precision = "float32"
+) -> Callable[[], None]:
     """A function that makes one training step on a random batch; network, loss and optimiser live in it."""
-    stepper = Stepper.of(configuration, device)
+    stepper = Stepper.of(configuration, device, precision)
 
     def step() -> None:
         size = (configuration.batch, *configuration.patch)
@@ -191,11 +195,13 @@ def peak_bytes(prepare: Callable[[], Callable[[], None]], device: torch.device) 
     return int(max(peak, alive))
 
 
-def compare(configuration: Configuration, device: torch.device, threads: int = 1) -> tuple[float, float]:
+def compare(
+    configuration: Configuration, device: torch.device, threads: int = 1, precision: Precision = "float32"
+) -> tuple[float, float]:
     """Estimated and measured peak of a training step in GB (10^9 bytes)."""
     torch.manual_seed(0)
-    measured = peak_bytes(lambda: repeated_step(configuration, device), device) / 1e9
-    machine = replace(step_machine(device), threads=threads)
+    measured = peak_bytes(lambda: repeated_step(configuration, device, precision), device) / 1e9
+    machine = replace(step_machine(device, precision), threads=threads)
     return training_memory_gb(configuration, machine), measured
 
 
@@ -203,9 +209,11 @@ def main() -> None:
     """Print the table row by row."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", default="float32", choices=get_args(Precision), help="on a CPU")
     parser.add_argument("--only", default="", help="measure only plans with this in their name")
     arguments = parser.parse_args()
     device = torch.device(arguments.device)
+    precision = arguments.precision if device.type == "cpu" else gpu_precision(device)
     print("| plan | patch | batch | features | classes | optimiser | estimate GB | measured GB | error | seconds |")
     print("|---|---|---|---|---|---|---|---|---|---|", flush=True)
     errors: list[float] = []
@@ -214,7 +222,7 @@ def main() -> None:
             continue
         torch.set_num_threads(threads)
         started = time.perf_counter()
-        expected, measured = compare(configuration, device, threads)
+        expected, measured = compare(configuration, device, threads, precision)
         seconds = time.perf_counter() - started
         errors.append(expected / measured - 1)
         features = configuration.network.features

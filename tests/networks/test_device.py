@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from autospine.networks import device
-from autospine.networks.device import device_memory_gb, step_machine
+from autospine.networks.device import describe_choice, device_memory_gb, device_names, step_machine
+from autospine.networks.precision import Choice, Precision
 from autospine.planning.memory import Machine
 
 
@@ -25,16 +26,36 @@ def test_memory_of_a_cpu_is_the_machines(
 
 
 @pytest.mark.parametrize(
-    ("kind", "dtype", "machine"),
+    ("kind", "precision", "machine"),
     [
-        ("cpu", None, Machine("float32", threads=16)),
-        ("cpu", torch.bfloat16, Machine("half", threads=16)),
-        ("cuda", torch.float16, Machine("half", threads=1)),
+        ("cpu", "float32", Machine("float32", threads=16)),
+        ("cpu", "bfloat16", Machine("bfloat16", threads=16)),
+        ("cuda", "float16", Machine("half", threads=1)),
     ],
 )
-def test_a_step_has_the_precision_of_autocast_and_the_threads_of_a_cpu(
-    monkeypatch: pytest.MonkeyPatch, kind: str, dtype: torch.dtype | None, machine: Machine
+def test_a_step_has_its_precision_and_the_threads_of_a_cpu(
+    monkeypatch: pytest.MonkeyPatch, kind: str, precision: Precision, machine: Machine
 ) -> None:
-    monkeypatch.setattr(device, "autocast_dtype", lambda asked: dtype)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 16)
-    assert step_machine(torch.device(kind)) == machine
+    assert step_machine(torch.device(kind), precision) == machine
+
+
+def test_a_cpu_is_planned_for_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 16)
+    assert step_machine(torch.device("cpu")) == Machine("float32", threads=16)
+
+
+def test_a_cpu_is_called_by_its_threads_and_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 16)
+    cpu = torch.device("cpu")
+    assert device_names(cpu) == {"CPU, 16 cores, float32": "float32", "CPU, 16 cores, bfloat16": "bfloat16"}
+    assert describe_choice(cpu, Choice("float32")) == "CPU, 16 cores, float32"
+    assert describe_choice(cpu, Choice("bfloat16", 1.62)) == (
+        "CPU, 16 cores, bfloat16, 1.6 times as fast as float32 on a core here"
+    )
+    assert describe_choice(cpu, Choice("float32", 0.4)) == (
+        "CPU, 16 cores, float32: bfloat16 is 0.4 times as fast on a core here"
+    )
+    assert describe_choice(cpu, Choice("bfloat16", because="as it was begun")) == (
+        "CPU, 16 cores, bfloat16, as it was begun"
+    )

@@ -5,20 +5,11 @@ from math import isfinite, prod
 
 import pytest
 
-from autospine.planning.budget import (
-    BRIEFLY,
-    PRECISELY,
-    SURE,
-    Budget,
-    Measure,
-    Measurements,
-    default_within_budget,
-    fit_plan_to_budget,
-    fit_to_budget,
-)
+from autospine.planning.budget import default_within_budget, fit_plan_to_budget, fit_to_budget
 from autospine.planning.cost import multiply_adds
 from autospine.planning.fingerprint import Fingerprint
 from autospine.planning.ladder import ladder
+from autospine.planning.measurements import BRIEFLY, PRECISELY, SURE, Budget, Measure, Measurements
 from autospine.planning.memory import Machine, training_memory_gb
 from autospine.planning.parts import ExpectedPlan
 from autospine.planning.plan import Configuration
@@ -145,7 +136,7 @@ def test_what_is_trained_first_is_measured_well_and_the_others_at_a_glance(
     flat, between = plan.configuration("2d"), plan.configuration("2.5d")
     assert flat.batch == between.batch and flat.network == replace(between.network, in_channels=1)
     # 2.5d is 2d but for what enters: which of its rungs fit is known
-    assert [bounds for rung, bounds in seen if rung.name == "2.5d"] == [BRIEFLY]
+    assert [bounds for rung, bounds in seen if rung.name == "2.5d"] == [BRIEFLY, BRIEFLY]
 
 
 def test_what_goes_first_is_held_against_its_own_measurement(lumbar: Fingerprint) -> None:
@@ -247,13 +238,50 @@ def test_what_adamw_remembers_has_to_fit_too(lumbar: Fingerprint) -> None:
     assert same_as(fitted) != same_as(configuration)
 
 
+class BusyClock(Clock):
+    """A machine that another process takes from one look on, for some of them: every step is `slower` times as long."""
+
+    def __init__(self, multiply_adds_per_second: float, busy: range, slower: float) -> None:
+        super().__init__(multiply_adds_per_second)
+        self.busy = busy
+        self.slower = slower
+
+    def __call__(self, configuration: Configuration, bounds: tuple[float, float] = PRECISELY) -> float:
+        seconds = super().__call__(configuration, bounds)
+        return seconds * self.slower if len(self.asked) - 1 in self.busy else seconds
+
+
+@pytest.mark.parametrize(("minutes", "looks", "slower"), [(5, 1, 25.0), (5, 2, 1.5), (30, 2, 4.0), (120, 1, 1.5)])
+def test_a_busy_moment_changes_no_plan(lumbar: Fingerprint, minutes: int, looks: int, slower: float) -> None:
+    plan = make_plan(lumbar, Recipe())
+    quiet = Clock(3e10)
+    expected = fit_plan_to_budget(plan, lumbar, Recipe(), Budget(60.0 * minutes, quiet))
+    for first in range(len(quiet.asked)):
+        clock = BusyClock(3e10, range(first, first + looks), slower)
+        fitted = fit_plan_to_budget(plan, lumbar, Recipe(), Budget(60.0 * minutes, clock))
+        assert fitted.default == expected.default
+        for name in (configuration.name for configuration in plan.configurations):
+            one, other = fitted.configuration(name), expected.configuration(name)
+            assert same_as(one) == same_as(other), (first, name)
+            assert one.expected is not None and other.expected is not None
+            assert one.expected.steps == other.expected.steps, (first, name)
+        assert len(clock.asked) <= len(quiet.asked) + 6
+
+
+def test_a_machine_that_stays_busy_is_believed(lumbar: Fingerprint) -> None:
+    fitted, _ = fit(lumbar, BusyClock(12e10, range(1000), 4.0), 1800.0)
+    quiet, _ = fit(lumbar, Clock(3e10), 1800.0)
+    assert same_as(fitted) == same_as(quiet) and fitted.expected == quiet.expected
+
+
 def test_a_rung_whose_work_says_that_it_is_hopeless_is_not_tried(lumbar: Fingerprint) -> None:
     narrowest, _ = rungs_of(lumbar)[-1]
     work = multiply_adds(narrowest.network, narrowest.patch, narrowest.batch)
     clock = Clock(3 * work)  # the narrowest takes a second, of the 1.2 there are
     fitted, _ = fit(lumbar, clock, 1.2 / 0.9)
     assert (fitted.patch, fitted.batch) == (narrowest.patch, narrowest.batch)
-    assert [same_as(asked) for asked in clock.asked] == [same_as(narrowest)]
+    assert [same_as(asked) for asked in clock.asked] == [same_as(narrowest)] * 2
+    assert clock.bounds[1] == BRIEFLY  # what was measured is looked at once more, at another time
 
 
 @pytest.mark.parametrize("overhead_s", [0.002, 0.02])

@@ -19,9 +19,10 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from autospine.errors import PlanError
-from autospine.planning.budget import PRECISELY, Budget, fit_plan_to_budget
+from autospine.planning.budget import fit_plan_to_budget
 from autospine.planning.cost import multiply_adds
 from autospine.planning.fingerprint import Fingerprint
+from autospine.planning.measurements import PRECISELY, Budget
 from autospine.planning.memory import Machine
 from autospine.planning.plan import Configuration, Plan
 from autospine.planning.plan_file import plan_from_toml, plan_to_toml

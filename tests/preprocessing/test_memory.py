@@ -12,7 +12,7 @@ from autospine.data.geometry import Geometry, Volume
 from autospine.data.volume import write_volume
 from autospine.planning.plan import Configuration
 from autospine.preprocessing import memory
-from autospine.preprocessing.memory import bounded_workers, case_bytes, free_bytes, total_bytes
+from autospine.preprocessing.memory import bounded_workers, case_bytes
 
 Make = Callable[..., Configuration]
 
@@ -51,28 +51,3 @@ def test_workers_are_bounded(image: Path, make_configuration: Make, monkeypatch:
     assert bounded_workers(cases, configuration) == 3
     monkeypatch.setattr(memory, "free_bytes", lambda: 0)
     assert bounded_workers(cases, configuration) == 1
-
-
-def test_free_memory_respects_a_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
-    unbounded = free_bytes()
-    assert unbounded > 0
-    (tmp_path / "memory.current").write_text("1000\n")
-    (tmp_path / "memory.max").write_text("max\n")
-    assert free_bytes() > 1000
-    (tmp_path / "memory.max").write_text("5000\n")
-    assert free_bytes() == 4000
-
-
-def test_all_memory_respects_a_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
-    machine = total_bytes()
-    assert machine is not None and machine > free_bytes() * 0.5
-    (tmp_path / "memory.max").write_text("1000000000\n")
-    assert total_bytes() == 1_000_000_000
-    (tmp_path / "memory.max").write_text("max\n")
-    assert total_bytes() == machine
-    monkeypatch.delattr(memory.os, "sysconf")
-    assert total_bytes() is None
-    (tmp_path / "memory.max").write_text("2000000000\n")
-    assert total_bytes() == 2_000_000_000

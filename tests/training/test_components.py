@@ -193,7 +193,7 @@ def test_a_step_learns_by_the_sizes_of_its_batch(small_store: Store, quick: Conf
     batches = PatchBatches(Measured(small_store), CASES, configuration, augment=False, seed=1)
     image, target, sizes = (torch.from_numpy(part) for part in batches[0])
     torch.manual_seed(0)
-    stepper = Stepper.of(configuration, CPU)
+    stepper = Stepper.of(configuration, CPU, "float32")
     with torch.no_grad():
         outputs = stepper.network.train()(image)
     loss = stepper.step(image, target, sizes)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from autospine.networks.precision import pinned
 from autospine.planning.plan import Configuration
 from autospine.training import throughput
 from autospine.training.throughput import seconds_per_step
@@ -38,13 +39,31 @@ def test_every_configuration_can_be_timed(make_configuration: Callable[..., Conf
     assert 0 < seconds_per_step(configuration, CPU, at_least_s=0.0) < 5
 
 
-def test_the_median_leaves_the_warm_up_out(
+@pytest.fixture(autouse=True)
+def float32() -> Iterator[None]:
+    """Nothing but the steps reads the clock."""
+    with pinned("float32"):
+        yield
+
+
+def test_the_quickest_look_counts_by_its_median_and_the_warm_up_does_not(
     make_configuration: Callable[..., Configuration], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # a first step of 9 s, then 1, 3 and 2 s
-    moments = iter([0, 9, 10, 11, 20, 23, 30, 32])
-    monkeypatch.setattr(throughput.time, "perf_counter", lambda: float(next(moments)))
-    assert seconds_per_step(make_configuration(), CPU, at_least_s=5.0) == 2.0
+    # a first step of 0.5 s, then three looks of three steps with the medians 5, 2 and 3 s
+    took = iter([0.5, 5.0, 7.0, 4.0, 1.0, 2.0, 9.0, 3.0, 4.0, 3.0, 100.0])
+    monkeypatch.setattr(throughput.time, "perf_counter", clock_of(took))
+    assert seconds_per_step(make_configuration(), CPU, at_least_s=38.0) == 2.0
+    assert list(took) == [100.0]
+
+
+@pytest.mark.parametrize("begins", [0, 1, 12, 38])
+def test_a_busy_second_is_not_taken_for_the_machine(
+    make_configuration: Callable[..., Configuration], monkeypatch: pytest.MonkeyPatch, begins: int
+) -> None:
+    """Steps of 0.05 s take half a second, for a second, wherever it begins."""
+    took = iter([0.05] * begins + [0.5, 0.5] + [0.05] * 200)
+    monkeypatch.setattr(throughput.time, "perf_counter", clock_of(took))
+    assert seconds_per_step(make_configuration(), CPU) == pytest.approx(0.05)
 
 
 @pytest.mark.parametrize(("bounds", "found"), [((3.0, 6.0), 0.25), ((0.1, 0.2), 0.25), ((0.2, 0.8), 0.3125)])
@@ -85,8 +104,8 @@ def test_one_step_of_seconds_is_a_look(
     bounds: tuple[float, float],
     found: float,
 ) -> None:
-    """The very first, unless it is too near to what is asked."""
-    monkeypatch.setattr(throughput.time, "perf_counter", clock_of(iter([8.0, 5.0, 5.0])))
+    """The very first, unless it is too near to what is asked; then there are three of one step each."""
+    monkeypatch.setattr(throughput.time, "perf_counter", clock_of(iter([8.0, 5.0, 5.0, 5.0])))
     assert seconds_per_step(make_configuration(), CPU, bounds_s=bounds) == pytest.approx(found)
 
 

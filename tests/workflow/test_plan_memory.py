@@ -33,8 +33,8 @@ def planned_gb(monkeypatch: pytest.MonkeyPatch, toy_dataset: Path, tmp_path: Pat
         monkeypatch.setattr(device, "resolve_device", lambda name: torch.device(kind))
         monkeypatch.setattr(device, "device_memory_gb", lambda asked: total)
         monkeypatch.setattr(torch, "get_num_threads", lambda: 16)
-        monkeypatch.setattr(device, "autocast_dtype", lambda asked: None if asked.type == "cpu" else torch.float16)
-        monkeypatch.setattr(device, "describe_device", lambda asked: kind)
+        monkeypatch.setattr(device, "describe_device", lambda asked, precision="float32": kind)
+        monkeypatch.setattr(device, "gpu_precision", lambda asked: "bfloat16")
         plan_dataset(toy_dataset, tmp_path / "runs", PlanRequest(str(recipe), memory_gb), dry_run=True)
         return seen[-1]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 
 from autospine.errors import PlanError
 from autospine.networks.device import describe_device
+from autospine.networks.precision import pinned
 from autospine.planning.plan import Configuration
 from autospine.workflow import timing
 from autospine.workflow.plan import PlanRequest, plan_dataset
@@ -31,9 +33,19 @@ def clock(monkeypatch: pytest.MonkeyPatch, seconds: float) -> list[Configuration
     return timed
 
 
+@pytest.fixture(autouse=True)
+def in_float32() -> Iterator[None]:
+    """What devices are called here says the precision, which would be measured."""
+    with pinned("float32"):
+        yield
+
+
+DEVICE = describe_device(torch.device("cpu"), "float32")
+
+
 def test_a_cpu_is_planned_for_half_an_hour(toy_dataset: Path, tmp_path: Path, steady: None) -> None:
     planned = plan_dataset(toy_dataset, tmp_path, CPU)
-    device = describe_device(torch.device("cpu"))
+    device = DEVICE
     for configuration in planned.plan.configurations:
         training, expected = configuration.training, configuration.expected
         assert training.budget_s is None and expected is not None
@@ -89,7 +101,8 @@ def test_on_a_gpu_one_step_is_timed_and_nothing_narrowed(
 ) -> None:
     timed = clock(monkeypatch, 0.16)
     real = timing.hardware_of("cpu")
-    gpu = timing.Hardware("NVIDIA H100, bfloat16", "cuda", 80.0, 80.0, real.machine)
+    gpu = timing.Hardware("NVIDIA H100, bfloat16", ("NVIDIA H100, bfloat16",), "cuda", 80.0, 80.0, real.machine)
+    monkeypatch.setattr(timing, "_timed_on", lambda device: lambda configuration: (gpu.device, gpu.machine))
     monkeypatch.setattr(timing, "hardware_of", lambda name: gpu)
     monkeypatch.setattr("autospine.workflow.plan.hardware_of", lambda name: gpu)
     monkeypatch.setattr(timing.Hardware, "is_usable", True)
@@ -112,7 +125,7 @@ def test_train_says_beforehand_how_long_it_will_take(
     toy_dataset: Path, toy_recipe: Path, tmp_path: Path, steady: None
 ) -> None:
     run = plan_dataset(toy_dataset, tmp_path, PlanRequest(str(toy_recipe), device="cpu")).folder
-    device, progress = describe_device(torch.device("cpu")), Noting()
+    device, progress = DEVICE, Noting()
     train_fold(toy_dataset, 0, tmp_path, TrainRequest(device="cpu", workers=0), progress=progress)
     # 2 x (4 + 1 / 3) x 0.01 s
     place = progress.notes.index(f"Training 3d_fullres, fold 0, on {device}")
@@ -136,7 +149,7 @@ def test_an_edited_plan_of_many_steps_is_timed_before_it_is_trained(
     run.plan.write_text(text)
     plan, progress = run.read_plan(), Noting()
     # 1000 x (4 + 1 / 3) x 30 s are 36 h
-    notes = timing.training_notes(plan.configuration("2d"), torch.device("cpu"), "plan for less", progress)
+    notes = timing.training_notes(plan.configuration("2d"), torch.device("cpu"), DEVICE, "plan for less", progress)
     assert "1000 epochs, 4000 steps: about 36 h on CPU" in notes[0]
     assert "`plan for less`" in notes[1]
 

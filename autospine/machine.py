@@ -1,0 +1,71 @@
+"""What the machine has and how its threads wait; no torch here, and what is set here is set before torch is loaded.
+
+torch computes a step with one OpenMP thread a core, and they meet at a barrier after each piece of work. By default
+one that is early turns in a loop there, as if its core were its alone. Beside another busy process no core is: the loop
+keeps away the very thread that all wait for, and a step of 0.1 s takes seconds (docs/benchmarks/busy.md).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import MutableMapping
+from contextlib import suppress
+from pathlib import Path
+
+WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+"""Environment variables by which a user says how threads wait: OpenMP's own, GNU's and Intel's (or LLVM's)."""
+SPINS = "1000"
+"""Turns at a barrier until a thread of GNU's OpenMP sleeps, some microseconds; what GNU itself takes where threads are
+more than cores. Its default is 300 000. Fewer cost an idle machine more, as a sleeper has to be woken."""
+BLOCK_MS = "0"
+"""Milliseconds that a thread of Intel's OpenMP turns, instead of 200."""
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def let_threads_sleep(environment: MutableMapping[str, str] = os.environ) -> None:
+    """Have OpenMP's threads sleep soon where they wait, unless the user has said how they are to.
+
+    An OpenMP library reads this once, when it is loaded: it has to be called before `import torch`, and whoever has
+    imported torch already keeps what they have. Processes that are started later inherit it.
+    """
+    if not any(name in environment for name in WAITING):
+        environment["GOMP_SPINCOUNT"] = SPINS
+        environment["KMP_BLOCKTIME"] = BLOCK_MS
+
+
+def free_bytes() -> int:
+    """Memory that can be had now without swapping; a container's own limit counts."""
+    free = 4_000_000_000  # where the system does not say: enough for one or two cases
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration, ValueError):
+        try:
+            free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        except (AttributeError, OSError, ValueError):
+            pass
+    try:
+        limit, used = ((_CGROUP / name).read_text(encoding="ascii") for name in ("memory.max", "memory.current"))
+        free = min(free, max(0, int(limit) - int(used)))
+    except (OSError, ValueError):
+        pass
+    return free
+
+
+def total_bytes() -> int | None:
+    """All memory of this machine, or a container's share of it where that is less; None where no one says."""
+    total: int | None = None
+    with suppress(AttributeError, OSError, ValueError):
+        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    with suppress(OSError, ValueError):  # "max" is no number: no limit
+        limit = int((_CGROUP / "memory.max").read_text(encoding="ascii"))
+        total = limit if total is None else min(total, limit)
+    return total
+
+
+def available_cores() -> int:
+    """Cores this process may run on."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1

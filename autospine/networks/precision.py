@@ -1,0 +1,215 @@
+"""In which precision a network computes: the one in which it is faster on this device, and on a CPU that is measured.
+
+A GPU takes its half precision. A processor with bfloat16 units may still be slower in bfloat16, for small networks or
+where oneDNN is told to do without those units, so that float32 and bfloat16 take turns on the network itself:
+
+    seconds   float32  0.45  0.21  0.20      least 0.20
+              bfloat16 0.15  0.11  0.12      least 0.11    ->    bfloat16, 1.8 times as fast
+
+The first pass of each, which compiles, is not among them. One thread computes, and what counts is its own time on the
+processor, so that other processes have no say: by the clock, and with all threads, the same network was found 0.6 to
+2.2 times as fast in bfloat16 beside the work of others, in this way 1.8 to 1.9 times (two cores, torch 2.13).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from math import prod
+from pathlib import Path
+from typing import Literal, get_args
+
+import torch
+
+from autospine.machine import total_bytes
+from autospine.networks.build import build_network
+from autospine.planning.cost import multiply_adds
+from autospine.planning.memory import Machine, training_memory_gb
+from autospine.planning.parts import NetworkPlan
+from autospine.planning.plan import Configuration
+
+Precision = Literal["float32", "bfloat16", "float16"]
+
+WORTH = 1.1
+"""Times as fast as float32 from which bfloat16 is taken. Below, the next look may say otherwise, and several threads,
+which wait for each other as long in either precision, gain less than one."""
+LOOKS, LOOKS_S = (2, 6), 0.4
+"""Looks at each precision, at least and at most; after the least no more are begun once all have taken so long."""
+CLEAR = 1.3
+"""Factor between what is found and `WORTH` from which the first look tells enough."""
+HOPELESS, HOPELESS_S = 4.0, 0.3
+"""A first pass that takes so many times longer than in the other precision, and so long, is enough: in bfloat16 it is
+emulated, in float32 without a fast kernel (of few channels in 3D)."""
+MOST_WORK = 3e8
+"""Multiply-adds of a forward pass up to which a network is looked at on its own patch and batch, else on smaller ones:
+some hundredths of a second for forward and backward on one core, and a tenth for the first pass."""
+LEAST_EDGE = 3
+"""Voxels of the coarsest stage below which no axis of a patch is made smaller: its layers would be all overhead."""
+_CPU_INFO = Path("/proc/cpuinfo")
+_UNITS = {"avx512_bf16", "amx_bf16", "bf16"}
+"""What Linux calls units that multiply bfloat16: Intel's and AMD's, and Arm's."""
+_BOTH: tuple[Precision, Precision] = ("float32", "bfloat16")
+_found: dict[tuple[NetworkPlan, bool], Choice] = {}
+"""What was measured in this process, by network and whether in training."""
+_pinned: ContextVar[Precision | None] = ContextVar("precision", default=None)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A precision, and what speaks for it."""
+
+    precision: Precision
+    speed: float | None = None
+    """How many times as fast as in float32 a core is in bfloat16 here; None where nothing was measured."""
+    because: str = ""
+    """What else decided, as a clause; empty where nothing else did."""
+
+    def __str__(self) -> str:
+        """As a message says it."""
+        if self.because:
+            return f"{self.precision}, {self.because}"
+        if self.speed is None:
+            return self.precision
+        if self.precision == "bfloat16":
+            return f"bfloat16, {self.speed:.2g} times as fast as float32 on a core here"
+        return f"float32: bfloat16 is {self.speed:.2g} times as fast on a core here"
+
+
+@contextmanager
+def pinned(precision: Precision) -> Iterator[None]:
+    """A block in which every network computes in `precision`, whatever is faster."""
+    before = _pinned.set(precision)
+    try:
+        yield
+    finally:
+        _pinned.reset(before)
+
+
+def pinned_precision() -> Precision | None:
+    """The precision of the innermost `pinned` block around; None outside of one."""
+    return _pinned.get()
+
+
+def choose_precision(configuration: Configuration, device: torch.device, *, training: bool) -> Choice:
+    """The precision in which the network of `configuration` is faster on `device`, in training or in prediction.
+
+    What was found is kept as long as the process lives, whatever the patch, the batch and the channels that enter: it
+    is a matter of the channels between the layers. So all that a process does with a network agrees.
+    """
+    fixed = pinned_precision()
+    if fixed is not None:
+        return Choice(fixed)
+    if device.type == "cuda":
+        return Choice(gpu_precision(device))
+    if not has_bfloat16_units():
+        return Choice("float32")
+    small = _smaller(configuration)
+    total = total_bytes()
+    if total is not None and 2e9 * training_memory_gb(small, Machine("float32", torch.get_num_threads())) > total:
+        return Choice("bfloat16", because="the smaller of two, as too large to be timed")
+    network = replace(small.network, in_channels=1)
+    if (network, training) not in _found:
+        _found[network, training] = _measured(network, small.patch, small.batch, training)
+    return _found[network, training]
+
+
+def gpu_precision(device: torch.device) -> Precision:
+    """The half precision of a GPU: bfloat16 where it has units for it."""
+    with torch.cuda.device(device):
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
+
+
+def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
+    """A context in which a forward pass on `device` runs in `precision`."""
+    if precision == "float32":
+        return nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16 if precision == "bfloat16" else torch.float16)
+
+
+def as_precision(text: object) -> Precision | None:
+    """What a file holds, where it is a precision."""
+    return next((known for known in get_args(Precision) if known == text), None)
+
+
+def has_bfloat16_units() -> bool:
+    """Whether the processor multiplies bfloat16 in hardware (Linux tells; elsewhere: no)."""
+    try:
+        words = _CPU_INFO.read_text(encoding="utf-8", errors="replace").split()
+    except OSError:
+        return False
+    return not _UNITS.isdisjoint(words)
+
+
+def faster(seconds_in: Callable[[Precision], float]) -> Choice:
+    """float32, or bfloat16 where that is faster by `WORTH`, by a function that runs a pass and gives its seconds."""
+    first = {precision: seconds_in(precision) for precision in _BOTH}
+    speed = first["float32"] / first["bfloat16"]
+    if max(first.values()) > max(HOPELESS_S, HOPELESS * min(first.values())):
+        return Choice("bfloat16" if speed > 1 else "float32", speed)
+    looks: dict[Precision, list[float]] = {precision: [] for precision in _BOTH}
+    for look in range(LOOKS[1]):
+        if look >= LOOKS[0] and sum(map(sum, looks.values())) > LOOKS_S:
+            break
+        for precision in _BOTH:
+            looks[precision].append(seconds_in(precision))
+        speed = min(looks["float32"]) / min(looks["bfloat16"])
+        if not WORTH / CLEAR < speed < WORTH * CLEAR:
+            break
+    return Choice("bfloat16" if speed >= WORTH else "float32", speed)
+
+
+def _measured(plan: NetworkPlan, patch: tuple[int, ...], batch: int, training: bool) -> Choice:
+    """What `faster` finds of this network on a CPU."""
+    device = torch.device("cpu")
+    # neither the training's random numbers nor the gradients that somebody has switched off are touched
+    with (
+        _one_thread(),
+        torch.random.fork_rng(devices=[]),
+        torch.inference_mode(False),
+        torch.set_grad_enabled(training),
+    ):
+        network = build_network(plan, patch).train(training)
+        image = torch.randn(batch, plan.in_channels, *patch)
+
+        def seconds_in(precision: Precision) -> float:
+            start = time.thread_time()
+            with autocast(device, precision):
+                outputs = network(image)
+            if training:
+                torch.stack([output.float().square().mean() for output in outputs]).sum().backward()  # type: ignore[no-untyped-call]
+                network.zero_grad(set_to_none=True)
+            return time.thread_time() - start
+
+        return faster(seconds_in)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """A block in which torch computes in the thread that asks it to, forward and back."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _smaller(configuration: Configuration) -> Configuration:
+    """`configuration` with a patch and batch of little work.
+
+    The batch goes first, then the longest axis is halved again and again, about: the network has to fit on it.
+    """
+    network, patch, batch = configuration.network, configuration.patch, configuration.batch
+    steps = tuple(prod(strides) for strides in zip(*network.strides, strict=True))
+    batch = max(1, min(batch, int(MOST_WORK // multiply_adds(network, patch, 1))))
+    while multiply_adds(network, patch, batch) > MOST_WORK:
+        long = [axis for axis, edge in enumerate(patch) if edge // steps[axis] > LEAST_EDGE]
+        if not long:
+            break
+        longest = max(long, key=lambda axis: patch[axis])
+        halved = max(LEAST_EDGE, patch[longest] // steps[longest] // 2) * steps[longest]
+        patch = tuple(halved if axis == longest else edge for axis, edge in enumerate(patch))
+    return replace(configuration, patch=patch, batch=batch)

@@ -1,0 +1,30 @@
+"""In which precision a training computes: once chosen, it stays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from autospine.networks.device import device_names
+from autospine.networks.precision import Choice, as_precision, choose_precision, has_bfloat16_units, pinned_precision
+from autospine.planning.plan import Configuration
+from autospine.training.checkpoint import recorded_precision
+
+
+def training_precision(configuration: Configuration, folder: Path | None, device: torch.device) -> Choice:
+    """The precision of the training that stands in `folder`, else the one its plan was timed in here, else the faster.
+
+    A training that was stopped ends with the weights it would have had, and all folds of a plan compute alike.
+    `folder` is None where a training begins anew, whatever stands there. A `pinned` precision goes before all of this.
+    """
+    if device.type == "cuda" or pinned_precision() is not None:  # there is nothing to choose
+        return choose_precision(configuration, device, training=True)
+    begun = None if folder is None else as_precision(recorded_precision(folder))
+    if begun is not None:
+        return Choice(begun, because="as it was begun")
+    expected = configuration.expected
+    timed = None if expected is None else device_names(device).get(expected.device or "")
+    if timed == "float32" or (timed == "bfloat16" and has_bfloat16_units()):
+        return Choice(timed, because="as the plan was timed")
+    return choose_precision(configuration, device, training=True)

@@ -1,0 +1,58 @@
+"""Whether a training keeps the pace that its plan was made for: said once, early, while planning anew still pays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from autospine.planning.parts import ExpectedPlan, TrainingPlan
+
+if TYPE_CHECKING:
+    from autospine.training.epochs import FitProgress
+
+AFTER_S, AFTER_SHARE = 60.0, 0.05
+"""The pace is judged after a minute of this call's training, or after this share of a budget where that is less."""
+FAR = 1.5
+"""Times as long, or as short, as expected from which a step is far from the plan's; a machine's moods stay below."""
+
+
+def watch_pace(
+    expected: ExpectedPlan | None, training: TrainingPlan, device: str, command: str, note: Callable[[str], None]
+) -> Callable[[FitProgress], None]:
+    """A function for after each step that notes once where the training is far from the pace its plan expects.
+
+    `command` plans anew. On another `device` than the one that the plan was timed on nothing is expected.
+    """
+    if expected is None or expected.seconds_per_step is None or expected.device != device:
+        return lambda state: None
+    planned_s = expected.seconds_per_step
+    after_s = AFTER_S if training.budget_s is None else min(AFTER_S, AFTER_SHARE * training.budget_s)
+    judged = False
+
+    def judge(state: FitProgress) -> None:
+        nonlocal judged
+        if judged or state.seconds_per_step is None or state.here_s < after_s:
+            return
+        judged = True
+        times = state.seconds_per_step / planned_s
+        if times > FAR:
+            note(_slow_text(state, planned_s, times, training, command))
+        elif times < 1 / FAR:
+            found = f"A step takes {state.seconds_per_step:.3g} s where the plan expects {planned_s:.3g} s"
+            note(f"{found}: this machine could train a richer plan in that time. To plan anew: {command}")
+
+    return judge
+
+
+def _slow_text(state: FitProgress, planned_s: float, times: float, training: TrainingPlan, command: str) -> str:
+    assert state.seconds_per_step is not None
+    text = f"A step takes {state.seconds_per_step:.3g} s, {times:.1f} times as long as the plan expects "
+    text += f"({planned_s:.3g} s)"
+    if training.budget_s is not None:
+        left = max(0.0, training.budget_s - state.seconds)
+        steps, meant = state.step + left / state.seconds_per_step, training.budget_s / planned_s
+        text += f": about {steps:.0f} steps in this time instead of {meant:.0f}"
+    return (
+        f"{text}. Something else may be using this machine; if that is to stay, stop here (Ctrl-C), plan anew with "
+        f"`{command}` and train with --overwrite"
+    )
