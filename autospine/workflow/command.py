@@ -43,7 +43,7 @@ def plan_command(dataset: Path, run: RunFolder, request: Mapping[str, Any] | Non
 
 
 def replan_command(dataset: Path, run: RunFolder, request: Mapping[str, Any] | None, budget_s: float | None) -> str:
-    """The command that plans anew by the same recipe and reading, for `budget_s` on this machine or the default time."""
+    """The command that plans anew by the same recipe and reading, for `budget_s` here, or for the default time."""
     kept = {key: value for key, value in (request or {}).items() if key not in ("epochs", "budget_s", "source")}
     return f"{plan_command(dataset, run, {**kept, 'budget_s': budget_s})} --overwrite"
 
