@@ -131,12 +131,14 @@ class TimeLeft:
 
 def show_error(error: AutospineError) -> None:
     """One panel: where, what was found, what was expected, what to do."""
-    body = escape(error.found)
+    # a title is cut where it is too long, and the end of a path is what tells files apart
+    fits = len(error.where) <= errors.width - 8
+    body = escape(error.found) if fits else f"{escape(error.where)}\n{escape(error.found)}"
     if error.expected:
         body += f"\n[bold]Expected:[/bold] {escape(error.expected)}"
     if error.remedy:
         body += f"\n[bold]What to do:[/bold] {escape(error.remedy)}"
-    errors.print(Panel(body, title=escape(error.where), title_align="left", border_style="red"))
+    errors.print(Panel(body, title=escape(error.where) if fits else None, title_align="left", border_style="red"))
 
 
 def show_description(description: Description) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from autospine.data.dicom_files import dicom_files
 from autospine.data.layouts.folders import MASKS
 from autospine.data.layouts.masks import beginnings, masks_beside, surely_mask
-from autospine.data.layouts.naming import CHANNEL, listed, named_images, refuse_twins, unread_files
+from autospine.data.layouts.naming import CHANNEL, PREVIEW, listed, named_images, refuse_twins, unread_files
 from autospine.data.volume import stem, suffix_of
 from autospine.errors import DataError
 
@@ -21,8 +21,6 @@ PREDICTED = "prediction.json"
 """In a folder of segmentations: which model made which file of which images."""
 _OWN = frozenset({PREDICTED, "plan.toml", "model.json"})
 """Files of ours that say that a folder, and what lies below it, holds results and no images."""
-PREVIEW = ".png"
-"""Format of pictures that programs put beside the volumes that they show."""
 _DEEPEST = 6
 
 
@@ -44,7 +42,7 @@ def images_to_segment(folder: Path, tell: Callable[[str], None]) -> list[Path]:
         tell(f"masks by their names, left aside: {listed(aside)}")
     if previews:
         tell(f"previews of other images, left aside: {listed([file.name for file in previews])}")
-    for note in unread_files(folder):
+    for note in unread_files(folder, previews=False):
         tell(note)
     return [file for file in files if stem(file) not in masks]
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from autospine.data.dataset import read_case
 from autospine.data.findings import Finding
 from autospine.data.structure import Case, Dataset, LoadedCase, in_a_class
+from autospine.data.structures import is_structures, structure_files
 from autospine.data.survey import Note, compare_cases, note_case
 from autospine.data.volume import header_remarks
 from autospine.errors import DataError
@@ -131,6 +132,12 @@ def _doubts(dataset: Dataset, loaded: LoadedCase) -> list[Finding]:
         if index not in case.missing and channel.min() == channel.max():
             found = f"every voxel of channel {name!r} has the value {float(channel.min()):g}"
             findings.append(Finding("warning", case.name, images, found, "an image", "export it again"))
+    if case.label is not None and case.label.is_dir() and is_structures(case.label):
+        absent = sorted({label.name for label in dataset.labels} - structure_files(case.label).keys())
+        if absent:
+            found = f"no file for {', '.join(absent)}: taken for background"
+            remedy = "if it was not annotated, leave the case out or name the structure no label"
+            findings.append(Finding("warning", case.name, str(case.label), found, "a file for each structure", remedy))
     if loaded.label is None:
         findings.append(Finding("warning", case.name, images, "no mask", "", "it is left out of training"))
     elif not in_a_class(loaded.label).any():

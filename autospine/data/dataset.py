@@ -21,9 +21,6 @@ from autospine.data.geometry import (
     Volume,
     canonical_orientation,
     orient,
-    orient_geometry,
-    restore,
-    same_grid,
     to_canonical,
 )
 from autospine.data.integrity import non_finite
@@ -31,7 +28,7 @@ from autospine.data.layouts import find_layout
 from autospine.data.layouts.naming import channels_text, subjects_of
 from autospine.data.mask_files import labels_of_masks, mask_volume, read_mask, values_by_name
 from autospine.data.mask_values import counted_values
-from autospine.data.placing import place
+from autospine.data.placing import onto_axes, place
 from autospine.data.structure import IGNORED, Case, Dataset, Label, LoadedCase, Reading, dataset_name
 from autospine.data.volume import read_volume
 from autospine.errors import DataError
@@ -219,30 +216,14 @@ def _read_mask(grid: Geometry | None, reference: Path, path: Path, dataset: Data
     if grid is not None and mask.cropped:
         mask = replace(mask, values=place(mask.values, mask.geometry, grid, path, reference.name), geometry=grid)
     elif grid is not None:
-        mask = replace(mask, values=_onto(mask_volume(mask), grid, reference, path).array[0], geometry=grid)
+        mask = replace(mask, values=onto_axes(mask_volume(mask), grid, path, reference).array[0], geometry=grid)
     return values_by_name(mask, classes, path)
 
 
 def _read_onto(grid: Geometry | None, reference: Path, path: Path) -> Volume:
     """The volume of `path` with its axes as in `grid`, the grid of file `reference`; `DataError` on another grid."""
     volume = read_volume(path)
-    return volume if grid is None else _onto(volume, grid, reference, path)
-
-
-def _onto(volume: Volume, grid: Geometry, reference: Path, path: Path) -> Volume:
-    """As `_read_onto`, of a volume that was read from `path`."""
-    if same_grid(volume.geometry, grid) is None:
-        return volume
-    own, wanted = canonical_orientation(volume.geometry), canonical_orientation(grid)
-    differs = same_grid(orient_geometry(volume.geometry, own), orient_geometry(grid, wanted))
-    if differs is not None:
-        raise DataError(
-            str(path),
-            f"not on the grid of {reference.name}: {differs}",
-            "the same voxels in space",
-            "resample it onto that image, or export both again from the same series",
-        )
-    return Volume(restore(orient(volume.array, own), wanted), grid)
+    return volume if grid is None else onto_axes(volume, grid, path, reference)
 
 
 def _as_float32(array: npt.NDArray[Any], path: Path) -> npt.NDArray[np.float32]:

@@ -15,6 +15,7 @@ from autospine.data.affine import from_affine, split_shape, to_affine
 from autospine.data.geometry import Geometry
 from autospine.data.integrity import check_claim, read_exactly, unpacked, unreadable, voxels_of
 from autospine.data.itk import nibabel
+from autospine.data.nifti import contradictions
 from autospine.errors import DataError, OutputError
 
 MGH = (".mgz", ".mgh")
@@ -66,8 +67,11 @@ def read(path: Path) -> tuple[npt.NDArray[Any], Geometry]:
 
 def remarks(path: Path) -> tuple[str, ...]:
     """What the header of a readable file leaves open."""
-    if path.suffix.lower() in MGH or hasattr(_load(path).header, "get_qform"):
+    if path.suffix.lower() in MGH:
         return ()
+    header = _load(path).header
+    if hasattr(header, "get_qform"):  # a NIfTI pair
+        return contradictions(header, read_header(path)[0].shape[::-1])
     return ("Analyze says neither where it lies nor which side is left: both are a mere convention (nibabel's)",)
 
 
@@ -101,7 +105,7 @@ def _load(path: Path) -> Any:
     """The image of two files as nibabel opens it, its voxels not yet read."""
     voxels_of(path, path.with_suffix(".img").name)
     try:
-        return nibabel().load(path)
+        return nibabel().load(path, mmap=False)
     except Exception as fault:  # what is no such file fails anywhere in the parser
         raise unreadable(path, fault) from fault
 
@@ -113,6 +117,8 @@ def _grid(path: Path, header: Any, affine: npt.NDArray[np.float64]) -> tuple[Geo
         zooms = header.get_zooms()
     except Exception as fault:
         raise unreadable(path, fault) from fault
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
     spatial, channels = split_shape(path, shape)
     if np.issubdtype(kind, np.complexfloating) or not np.issubdtype(kind, np.number):
         raise DataError(str(path), f"voxels of the type {kind}", "real numbers", "save them as integers or floats")

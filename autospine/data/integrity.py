@@ -151,6 +151,7 @@ def read_exactly(path: Path, stream: IO[bytes], start: int, size: int) -> bytear
     Raises `DataError` where there are fewer, or the file cannot hold them; memory is taken after that is known.
     """
     check_claim(path, size)
+    check_claim(path, start)
     held, view = 0, memoryview(content := bytearray(size))
     try:
         stream.seek(start)

@@ -77,7 +77,12 @@ def read(path: Path) -> tuple[npt.NDArray[Any], Geometry]:
 def remarks(path: Path) -> tuple[str, ...]:
     """What the header of a readable file says twice and differently, or not at all."""
     header = read_header(path)
-    fields, shape = header.fields, header.geometry.shape[::-1]
+    return contradictions(header.fields, header.geometry.shape[::-1])
+
+
+def contradictions(fields: Any, shape: tuple[int, int, int]) -> tuple[str, ...]:
+    """As `remarks`, of nibabel's header of a grid of (X, Y, Z) `shape`."""
+    fields = _mended(fields)
     sform, qform = int(fields["sform_code"]), int(fields["qform_code"])
     said = []
     if max(sform, qform) <= 0:
@@ -95,7 +100,7 @@ def remarks(path: Path) -> tuple[str, ...]:
             codes = f"sform (code {sform}, {_FORMS.get(sform, '?')}) and qform (code {qform}, {_FORMS.get(qform, '?')})"
             said.append(f"{codes} {apart}: the sform counts")
     if sform > 0:
-        matrix, sizes = fields.get_sform(), np.abs(np.asarray(fields["pixdim"][1:4], np.float64))
+        matrix, sizes = fields.get_sform(), np.asarray(fields["pixdim"][1:4], np.float64)
         held = np.linalg.norm(matrix[:3, :3], axis=0)
         resized = matrix @ np.diag([*(sizes / np.where(held > 0, held, 1)), 1.0])
         far = farthest_mm(matrix, resized, shape)
@@ -106,6 +111,15 @@ def remarks(path: Path) -> tuple[str, ...]:
     if unit is not None:
         said.append(f"its unit of length is the {unit}: its numbers are taken as millimetres, as nibabel does")
     return tuple(said)
+
+
+def _mended(fields: Any) -> Any:
+    """The header as nibabel mends it: voxel sizes of either sign are lengths, a sign of 0 (of the third axis) is 1."""
+    mended = fields.copy()
+    mended["pixdim"][1:4] = np.abs(mended["pixdim"][1:4])
+    if mended["pixdim"][0] not in (-1, 1):
+        mended["pixdim"][0] = 1
+    return mended
 
 
 def write(path: Path, array: npt.NDArray[Any], geometry: Geometry, packed: bool) -> None:
@@ -155,9 +169,11 @@ def _header(path: Path, stream: IO[bytes]) -> Header:
     try:
         fields = made(block[: made.sizeof_hdr], check=False)
         shape = tuple(int(edge) for edge in fields.get_data_shape())
+        while len(shape) > 3 and shape[-1] == 1:
+            shape = shape[:-1]
         kind, start = fields.get_data_dtype(), int(fields["vox_offset"])
     except (library.spatialimages.HeaderDataError, KeyError, ValueError, OverflowError) as fault:
-        raise unusable(path, f"its header holds {fault}") from fault
+        raise unusable(path, f"its header cannot be understood ({fault})") from fault
     if len(shape) == 5 and int(fields["intent_code"]) == _VECTOR and shape[3] == 1:
         spatial, channels = split_shape(path, shape[: 2 if shape[2] == 1 else 3])[0], shape[4]
     else:
@@ -173,6 +189,7 @@ def _header(path: Path, stream: IO[bytes]) -> Header:
 
 def _grid(path: Path, fields: Any, shape: tuple[int, ...]) -> Geometry:
     """The grid by the form that counts."""
+    block, fields = fields.binaryblock, _mended(fields)
     try:
         if int(fields["sform_code"]) > 0:
             affine, said = fields.get_sform(), "sform"
@@ -184,7 +201,7 @@ def _grid(path: Path, fields: Any, shape: tuple[int, ...]) -> Geometry:
         raise unusable(path, str(fault)) from fault
     along = fields.get_dim_info()[2] if len(shape) == 3 else None  # of x, y, z
     stated = None if along is None else 2 - along
-    return from_affine(path, affine, shape, said, fields["pixdim"][1:4], stated, fields.binaryblock)
+    return from_affine(path, affine, shape, said, fields["pixdim"][1:4], stated, block)
 
 
 def _as_channels(path: Path, values: npt.NDArray[Any], header: Header) -> npt.NDArray[Any]:

@@ -18,18 +18,47 @@ import numpy.typing as npt
 
 from autospine.data.geometry import (
     Geometry,
+    Volume,
     canonical_orientation,
     orient,
     orient_geometry,
     restore,
     same_grid,
 )
+from autospine.data.volume import header_remarks, suffix_of
 from autospine.errors import DataError
 
 _FARTHEST = 1e6
 """Voxels between two grids beyond which a number in a header is wrong."""
 _LARGEST = 1 << 31
 _REMEDY = "segment that image itself, or export the segmentation on its grid"
+
+
+def onto_axes(volume: Volume, grid: Geometry, path: Path, reference: Path) -> Volume:
+    """The volume of `path` with its axes as in `grid`, the grid of `reference`, whichever way they run in the file.
+
+    Raises:
+        DataError: its voxels lie elsewhere.
+    """
+    if same_grid(volume.geometry, grid) is None:
+        return volume
+    own, wanted = canonical_orientation(volume.geometry), canonical_orientation(grid)
+    differs = same_grid(orient_geometry(volume.geometry, own), orient_geometry(grid, wanted))
+    if differs is None:
+        return Volume(restore(orient(volume.array, own), wanted), grid)
+    said = [f"{file.name}: {said}" for file in (path, reference) for said in _header_remarks(file)]
+    found = "; ".join([f"not on the grid of {reference.name}: {differs}", *said])
+    remedy = "export both again from the same series. Where it was drawn on this very image and its header has lost "
+    remedy += "the place, copy the image's header; resample it only if it really lies there"
+    raise DataError(str(path), found, "the same voxels in space", remedy)
+
+
+def _header_remarks(path: Path) -> tuple[str, ...]:
+    """What the header of a file contradicts itself in; nothing for what is no file of an image."""
+    try:
+        return header_remarks(path) if suffix_of(path) else ()
+    except DataError:
+        return ()
 
 
 def place(values: npt.NDArray[Any], own: Geometry, grid: Geometry, path: Path, of: str) -> npt.NDArray[Any]:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autospine.data import dicom, freesurfer, nifti
-from autospine.data.affine import ROUNDING_DEGREES, usable_grid
+from autospine.data.affine import usable_grid
 from autospine.data.dicom_files import is_dicom
 from autospine.data.disguises import disguised
 from autospine.data.files import atomic_path, check_name, read_json
@@ -78,7 +78,7 @@ def header_remarks(path: Path) -> tuple[str, ...]:
     skew, suffix = read_geometry(path).skew_degrees, suffix_of(path)
     said = nifti.remarks(path) if suffix in nifti.SUFFIXES else ()
     said += freesurfer.remarks(path) if suffix in freesurfer.SUFFIXES else ()
-    if skew > max(_SAID_DEGREES, ROUNDING_DEGREES):
+    if skew > _SAID_DEGREES:
         said += (f"its axes are {skew:.2g} degrees from right angles: the nearest orthogonal ones are taken",)
     return said
 
@@ -149,6 +149,9 @@ def write_volume(path: Path, volume: Volume) -> None:
         raise OutputError(str(path), "not a format that can be written", written)
     check_name(path, OutputError)
     geometry = volume.geometry
+    if suffix == ".png" and geometry.shape[0] > 1:
+        found = f"a PNG file holds one slice, and this is {geometry.shape[0]}"
+        raise OutputError(str(path), found, "a format for volumes", "choose .nii.gz")
     if volume.array.ndim != 4 or volume.array.shape[1:] != geometry.shape:
         raise ValueError(f"array of shape {volume.array.shape} on a grid of {geometry.shape}")
     array = _smallest(volume.array)
@@ -165,11 +168,15 @@ def _write_by_itk(path: Path, temporary: Path, array: npt.NDArray[Any], volume: 
     """Write an array (C, Z, Y, X) on the grid of `volume`, with its fields where the format has a place for them."""
     geometry = volume.geometry
     array = array[0] if len(array) == 1 else np.moveaxis(array, 0, -1)
-    size = geometry.dimension
+    direction = np.asarray(geometry.direction).reshape(3, 3)
+    # a slice that lies oblique in space has its place in a volume alone
+    upright = np.allclose(direction[2, :2], 0, atol=1e-6) or suffix_of(path) in _PICTURES
+    size = geometry.dimension if upright else 3
     image = sitk().GetImageFromArray(array[0] if size == 2 else array, isVector=len(volume.array) > 1)
     image.SetSpacing(geometry.spacing_mm[::-1][:size])
     image.SetOrigin(geometry.origin_mm[:size])
-    image.SetDirection(np.asarray(geometry.direction).reshape(3, 3)[:size, :size].ravel().tolist())
+    if suffix_of(path) not in _PICTURES:
+        image.SetDirection(direction[:size, :size].ravel().tolist())
     for key, value in volume.metadata if suffix_of(path) in _KEY_VALUE else ():
         image.SetMetaData(key, value)
     try:

@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from autospine.data.description import IGNORE, Declared
-from autospine.data.geometry import Geometry, same_grid
+from autospine.data.geometry import Geometry, Volume
 from autospine.data.mask_files import BACKGROUND, Mask, read_mask, values_by_name
 from autospine.data.mask_values import counted_values
-from autospine.data.placing import covering, place
+from autospine.data.placing import covering, onto_axes, place
 from autospine.errors import DataError
 from autospine.evaluation.score import Labels, ScoredCase
 
@@ -82,8 +82,8 @@ class MaskPairs:
                 continue
             try:
                 grid = _common_grid(prediction, prediction_path, reference, reference_path)
-                predicted = self._on(grid, prediction, prediction_path, reference_path.name)
-                expected = self._on(grid, reference, reference_path, prediction_path.name)
+                predicted = self._on(grid, prediction, prediction_path, reference_path)
+                expected = self._on(grid, reference, reference_path, prediction_path)
             except DataError as fault:
                 self._problems.append(f"{fault.where}: {fault.found}")
                 continue
@@ -153,14 +153,17 @@ class MaskPairs:
             self._rounded.append(path)
         return mask
 
-    def _on(self, grid: Geometry, mask: Mask, path: Path, of: str) -> npt.NDArray[np.integer[Any]]:
+    def _on(self, grid: Geometry, mask: Mask, path: Path, of: Path) -> npt.NDArray[np.integer[Any]]:
         """The values of the classes in a mask, on `grid`."""
         if self._named and not mask.segments and mask.values.any():
             raise DataError(str(path), f"its values say nothing, since the references go by names: {_DECLARE}")
         if not self._named and mask.segments and not self._values:
             raise DataError(str(path), f"it names its structures, and the references do not: {_DECLARE}")
         values = values_by_name(mask, self._values, path)
-        return place(values, mask.geometry, grid, path, of) if mask.cropped else values
+        if mask.cropped:
+            return place(values, mask.geometry, grid, path, of.name)
+        laid: npt.NDArray[np.integer[Any]] = onto_axes(Volume(values[None], mask.geometry), grid, path, of).array[0]
+        return laid
 
     def _look(self, which: str, values: npt.NDArray[np.integer[Any]], path: Path) -> None:
         """Keep in mind what a mask holds that is no class."""
@@ -181,17 +184,14 @@ _DECLARE = "say which value is which structure in a labels.json beside the refer
 
 
 def _common_grid(prediction: Mask, prediction_path: Path, reference: Mask, reference_path: Path) -> Geometry:
-    """The grid that both masks are compared on; `DataError` where they lie on different ones.
+    """The grid that both masks are compared on: that of one which is not cropped, the reference's before the other's.
 
-    A mask that may be cropped is laid on the grid of the other.
+    Raises `DataError` where both are cropped, and not on the same voxels.
     """
     if prediction.cropped and reference.cropped:
         return covering(reference.geometry, prediction.geometry, prediction_path, reference_path.name)
     if reference.cropped:
         return prediction.geometry
-    differs = None if prediction.cropped else same_grid(reference.geometry, prediction.geometry)
-    if differs is not None:
-        raise DataError(str(prediction_path), f"not on the grid of {reference_path}: {differs}")
     return reference.geometry
 
 

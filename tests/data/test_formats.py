@@ -111,6 +111,31 @@ def test_dots_per_inch_are_no_voxel_size(tmp_path: Path, suffix: str) -> None:
     assert read_geometry(path).spacing_mm == (999.0, 0.5, 0.25)
 
 
+@pytest.mark.parametrize("suffix", [".mha", ".nrrd", ".nii.gz"])
+def test_a_slice_that_lies_oblique_in_space(tmp_path: Path, suffix: str) -> None:
+    """x runs to the back and y to the head: the upper left of its matrix alone is no direction."""
+    sagittal = Geometry((1, 4, 5), (1.0, 1.5, 0.7), (3.0, 4.0, 5.0), (0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0), 2)
+    write_volume(tmp_path / f"a{suffix}", Volume(np.arange(20, dtype=np.uint8).reshape(1, 1, 4, 5), sagittal))
+    back = read_volume(tmp_path / f"a{suffix}")
+    assert same_grid(back.geometry, sagittal, 1e-4) is None
+    np.testing.assert_array_equal(back.array.ravel(), np.arange(20))
+
+
+def test_a_png_file_holds_one_slice(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="holds one slice, and this is 3"):
+        write_volume(tmp_path / "a.png", Volume(ARRAY.astype(np.uint8), GRID))
+
+
+def test_a_pair_that_says_two_things(tmp_path: Path) -> None:
+    path = by_nibabel(tmp_path / "a.hdr")
+    image = nibabel.load(path)
+    moved = image.affine.copy()
+    moved[0, 3] += 30
+    image.set_qform(moved, 1)
+    image.to_filename(tmp_path / "b.hdr")
+    assert "30 mm apart" in header_remarks(tmp_path / "b.hdr")[0]
+
+
 @pytest.mark.parametrize("suffix", [".mha", ".nrrd"])
 def test_skewed_axes_of_other_formats(tmp_path: Path, suffix: str) -> None:
     path = by_itk(tmp_path / f"a{suffix}")

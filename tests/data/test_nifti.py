@@ -252,7 +252,6 @@ def test_headers_that_place_nothing(tmp_path: Path) -> None:
         header((0, 1), sform=np.zeros((3, 4))),
         header((0, 1), sform=flat),
         header((1, 0), pixdim=(0.0, 0.0, 0.0)),
-        header((1, 0), pixdim=(-1.0, 1.0, 1.0)),
         header((1, 0), quaternion=(0.9, 0.9, 0.9)),
         header((0, 0), pixdim=(1.0, float("nan"), 1.0)),
     ):
@@ -260,6 +259,38 @@ def test_headers_that_place_nothing(tmp_path: Path) -> None:
             read_volume(stored(tmp_path / "a.nii", head))
     with pytest.raises(DataError, match="its sform makes voxels of 0 x 1.5 x 0.7 mm"):
         read_geometry(stored(tmp_path / "a.nii", header((0, 1), sform=flat)))
+
+
+@pytest.mark.parametrize("codes", [(0, 0), (1, 0), (0, 1)])
+@pytest.mark.parametrize("sizes", [(-0.7, 1.5, 4.0), (0.7, -1.5, -4.0)])
+def test_sizes_of_either_sign_are_lengths(tmp_path: Path, codes: tuple[int, int], sizes: tuple[float, ...]) -> None:
+    path = stored(tmp_path / "a.nii", header(codes, pixdim=sizes))
+    np.testing.assert_allclose(centres(path), lps_corners(nibabel.load(path).affine), atol=1e-4)
+    assert centres(path) == pytest.approx(centres(stored(tmp_path / "b.nii", header(codes))), abs=1e-4)
+
+
+def test_a_sign_of_zero_is_one(tmp_path: Path) -> None:
+    content = bytearray(header((1, 0)))
+    struct.pack_into("<f", content, 76, 0.0)
+    path = stored(tmp_path / "a.nii", bytes(content))
+    np.testing.assert_allclose(centres(path), lps_corners(nibabel.load(path).affine), atol=1e-4)
+    write_volume(tmp_path / "b.nii", Volume(np.ones((1, 3, 4, 5), np.uint8), read_geometry(path)))
+    assert (tmp_path / "b.nii").read_bytes()[76:108] == path.read_bytes()[76:108]
+
+
+def test_trailing_axes_of_one_voxel(tmp_path: Path) -> None:
+    content = bytearray(header())
+    struct.pack_into("<8h", content, 40, 6, *SHAPE, 1, 1, 1, 1)
+    read = read_volume(stored(tmp_path / "a.nii", bytes(content)))
+    assert read.array.shape == (1, 3, 4, 5)
+
+
+def test_an_offset_beyond_the_file(tmp_path: Path) -> None:
+    content = bytearray(header())
+    for offset in (1e30, 1e6, float("nan")):
+        struct.pack_into("<f", content, 108, offset)
+        with pytest.raises(DataError, match=r"a\.nii"):
+            read_volume(stored(tmp_path / "a.nii", bytes(content)))
 
 
 def test_a_slice_whose_header_says_nothing_of_its_thickness(tmp_path: Path) -> None:

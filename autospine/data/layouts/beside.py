@@ -5,6 +5,7 @@ The masks may lie in a folder `derivatives...` of it, where SPINEPS puts those o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from autospine.data.layouts.bids import DERIVATIVES
@@ -34,13 +35,19 @@ def read(root: Path, reading: Reading) -> Contents:
     cases = tuple(
         Case(
             name,
-            expected_files(root, name, groups.get(name, {}), len(channels), ending, False),
+            expected_files(root, _image_name(name, groups, masks), groups.get(name, {}), len(channels), ending, False),
             paired.get(name),
             "",
         )
         for name in sorted(groups.keys() | paired.keys())
     )
     return described_beside(root, Contents(channels, None, cases, unread_files(root)))
+
+
+def _image_name(name: str, groups: Mapping[str, object], masks: Mapping[str, Path]) -> str:
+    """What the image of a case is called; of a mask without one, what stands before the word that masks have."""
+    alone = name in masks and name not in groups
+    return next(beginnings(name), f"{name}_image") if alone else name
 
 
 def _apart(root: Path) -> tuple[dict[str, Path], list[Path]]:

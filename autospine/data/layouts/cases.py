@@ -9,10 +9,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from autospine.data.dicom_files import dicom_files
 from autospine.data.layouts.contents import LABELS, Contents, described_beside
 from autospine.data.layouts.folders import IMAGES, MASKS
 from autospine.data.layouts.masks import choose_kind, is_mask_word, masks_among, says_mask
-from autospine.data.layouts.naming import image_files, unread_files
+from autospine.data.layouts.naming import PREVIEW, image_files, unread_files
 from autospine.data.structure import Case, Reading
 from autospine.data.structures import is_structures, structure_files
 from autospine.data.volume import stem, suffix_of
@@ -85,7 +86,11 @@ def _folders(root: Path) -> Iterator[Path]:
 
 def _roles(folder: Path) -> dict[str, Path]:
     """What each file of a case is called, without the name of the case before it."""
-    found = {_role(folder, stem(path)): path for path in image_files(folder, None)}
+    files = image_files(folder, None)
+    volumes = [path for path in files if suffix_of(path) != PREVIEW]
+    if volumes or (files and dicom_files(folder)):  # beside volumes a picture is a preview
+        files = volumes
+    found = {_role(folder, stem(path)): path for path in files}
     for entry in _folders(folder):
         if says_mask(entry.name) and is_structures(entry):
             found.setdefault(entry.name, entry)

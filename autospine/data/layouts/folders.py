@@ -21,6 +21,7 @@ from autospine.data.layouts.naming import (
 )
 from autospine.data.mask_files import mask_stem
 from autospine.data.structure import Case, Reading
+from autospine.data.structures import is_structures
 from autospine.data.volume import stem, suffix_of
 from autospine.errors import DataError
 
@@ -74,6 +75,9 @@ def pair_folders(
             raise DataError(str(folder), "no such folder", "a folder of images and one of masks", _REMEDY)
     called = mask_stem if strict else stem  # names that are taken at their word bear no `.seg`
     found = {called(path): path for path in image_files(masks, suffix)}
+    if not strict:  # a case's mask may be a folder of one file per structure
+        entries = sorted(entry for entry in masks.iterdir() if not entry.name.startswith("."))
+        found |= {entry.name: entry for entry in entries if entry.name not in found and is_structures(entry)}
     # In a plain folder an image and a mask of one name belong together, whatever digits that name ends in.
     whole = {begin for name in found for begin in (name, *beginnings(name))}
     files = image_files(images, suffix)

@@ -28,6 +28,8 @@ _SUBJECT = re.compile(
     rf"|(.+?)(?:[-_](?i:{_SEQUENCES}))+"
 )
 """A BIDS name, one that ends in the number of a session (`p07_visit2`, `p07Ses2`), or in sequences (`p07_t2_SPACE`)."""
+PREVIEW = ".png"
+"""Format of pictures that programs put beside the volumes that they show."""
 UNREAD = (
     *(".img", ".mat", ".npy", ".npz", ".par", ".rec", ".mnc", ".minc", ".vtk", ".vti", ".h5", ".hdf5", ".pt", ".zarr"),
     *(".dcm.gz", ".nii.bz2", ".nii.xz", ".jpg", ".jpeg", ".bmp", ".gif", ".webp"),
@@ -38,6 +40,8 @@ UNREAD = (
 def image_files(folder: Path, suffix: str | None) -> list[Path]:
     """Images of a folder by name, as `named_images`; raises `DataError` where two files have one name."""
     files = named_images(folder, suffix)
+    previews = set(_previews(files))
+    files = [file for file in files if file not in previews]
     refuse_twins(files)
     return files
 
@@ -57,6 +61,12 @@ def named_images(folder: Path, suffix: str | None) -> list[Path]:
     return [entry for entry in names if suffix is None or suffix_of(entry) == suffix]
 
 
+def _previews(files: Sequence[Path]) -> list[Path]:
+    """Pictures of files beside them: `a.png` where there is an `a.nii.gz`."""
+    others = {stem(file) for file in files if suffix_of(file) != PREVIEW}
+    return [file for file in files if suffix_of(file) == PREVIEW and stem(file) in others]
+
+
 def refuse_twins(files: Sequence[Path]) -> None:
     """Raise `DataError` where two files of a folder have one name but for their suffixes."""
     stems: dict[str, Path] = {}
@@ -71,14 +81,15 @@ def refuse_twins(files: Sequence[Path]) -> None:
         stems[stem(file)] = file
 
 
-def unread_files(folder: Path) -> tuple[str, ...]:
-    """A note where images lie in `folder` whose format is not read."""
+def unread_files(folder: Path, *, previews: bool = True) -> tuple[str, ...]:
+    """Notes where images lie in `folder` whose format is not read or, with `previews`, pictures of others."""
     entries = {entry.name for entry in folder.iterdir()}
     # of Analyze's two files the header is the image's name
     names = sorted(name for name in entries if is_unread(name) and f"{name[:-4]}.hdr" not in entries)
-    return (
-        (f"files of formats that are not read, left aside: {listed(names)} (convert them to NIfTI)",) if names else ()
-    )
+    notes = [f"files of formats that are not read, left aside: {listed(names)} (convert them to NIfTI)"] * bool(names)
+    pictures = [file.name for file in _previews(named_images(folder, None))] if previews else []
+    notes += [f"previews of other images, left aside: {listed(pictures)}"] * bool(pictures)
+    return tuple(notes)
 
 
 def unread_below(root: Path) -> list[str]:
