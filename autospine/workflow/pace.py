@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from autospine.planning.parts import ExpectedPlan, TrainingPlan
+from autospine.workflow.progress import Update
 
 if TYPE_CHECKING:
     from autospine.training.epochs import FitProgress
@@ -56,3 +57,15 @@ def _slow_text(state: FitProgress, planned_s: float, times: float, training: Tra
         f"{text}. Something else may be using this machine; if that is to stay, stop here (Ctrl-C), plan anew with "
         f"`{command}` and train with --overwrite"
     )
+
+
+def shown(update: Update, then: Callable[[FitProgress], None]) -> Callable[[FitProgress], None]:
+    """A function for after each step that shows how far the training is, and does what is to be done `then`."""
+
+    def on_step(state: FitProgress) -> None:
+        loss = "" if state.loss is None else f", loss {state.loss:.3f}"
+        dice = "" if state.dice is None else f", Dice {state.dice:.3f}"
+        update(f"step {state.step}{loss}{dice}", state.progress)
+        then(state)
+
+    return on_step

@@ -22,7 +22,7 @@ from autospine.preprocessing.store import Store
 from autospine.workflow.cascade import find_out_of_fold, segment_out_of_fold
 from autospine.workflow.command import half_hour_command, plan_command, replan_command
 from autospine.workflow.expectation import Comparison, compare_expected, describe_comparisons
-from autospine.workflow.pace import watch_pace
+from autospine.workflow.pace import shown, watch_pace
 from autospine.workflow.plan import PlanRequest
 from autospine.workflow.prepared import ensure_prepared
 from autospine.workflow.progress import Progress, Silent
@@ -36,7 +36,7 @@ from autospine.workflow.validate import segmentation_writer, validate_fold
 if TYPE_CHECKING:
     import torch
 
-    from autospine.training.epochs import FitProgress, FitResult
+    from autospine.training.epochs import FitResult
     from autospine.training.initial import CarriedOver
     from autospine.training.log import EpochRecord
 
@@ -265,11 +265,6 @@ def _train_fold(
         again = replan_command(dataset, run, run.read_request(), configuration.training.budget_s)
         pace = watch_pace(configuration.expected, configuration.training, device_name, again, progress.note)
         with progress.task(f"Training {configuration.name} fold {fold}") as update:
-
-            def on_step(state: FitProgress) -> None:
-                update(_step_text(state), state.progress)
-                pace(state)
-
             result = fit(
                 configuration,
                 store,
@@ -282,7 +277,7 @@ def _train_fold(
                 initial=initial,
                 precision=choice.precision,
                 on_start=lambda taken: progress.note(_start_text(request.init, taken)),
-                on_step=on_step,
+                on_step=shown(update, pace),
                 on_epoch=_drawing(folder),
             )
         kept = configuration.training == plan.configuration(configuration.name).training
@@ -369,12 +364,6 @@ def fold_numbers(text: str, dataset: Path, runs: Path) -> tuple[int, ...]:
     if not text.isdigit() or int(text) >= count:
         raise PlanError(f"FOLD {text}", "no such fold", f"a number from 0 to {count - 1}, or all", "choose one of them")
     return (int(text),)
-
-
-def _step_text(state: FitProgress) -> str:
-    loss = "" if state.loss is None else f", loss {state.loss:.3f}"
-    dice = "" if state.dice is None else f", Dice {state.dice:.3f}"
-    return f"step {state.step}{loss}{dice}"
 
 
 def _drawing(folder: Path) -> Callable[[EpochRecord], None]:

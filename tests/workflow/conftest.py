@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import pytest
 
 from autospine.data.files import write_text
 from autospine.data.folds import Fold, write_folds
+from autospine.networks.precision import pinned
 from autospine.planning.plan import Configuration, Plan
 from autospine.planning.plan_file import plan_to_toml
 from autospine.preprocessing import store
@@ -39,6 +40,13 @@ class Noting(Silent):
 
     def note(self, text: str) -> None:
         self.notes.append(text)
+
+
+@pytest.fixture(autouse=True)
+def float32() -> Iterator[None]:
+    """These tests say what a device is called, and small networks are as fast in one precision as in the other."""
+    with pinned("float32"):
+        yield
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,6 @@ import torch
 
 from autospine.errors import PlanError
 from autospine.networks.device import describe_device
-from autospine.networks.precision import pinned
 from autospine.planning.plan import Configuration
 from autospine.workflow import timing
 from autospine.workflow.plan import PlanRequest, plan_dataset
@@ -31,13 +29,6 @@ def clock(monkeypatch: pytest.MonkeyPatch, seconds: float) -> list[Configuration
 
     monkeypatch.setattr(timing, "_measure", lambda device: measure)
     return timed
-
-
-@pytest.fixture(autouse=True)
-def in_float32() -> Iterator[None]:
-    """What devices are called here says the precision, which would be measured."""
-    with pinned("float32"):
-        yield
 
 
 DEVICE = describe_device(torch.device("cpu"), "float32")
