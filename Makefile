@@ -1,9 +1,10 @@
 # make demo   install what is needed and run the demonstration
-# make test   install what is needed and run the tests        (PYTEST_FLAGS="-n 2" spreads them over two processes)
+# make test   install what is needed and run the tests        (PYTEST_FLAGS="-n 0" runs them in one process)
 # make check  everything that is checked without running      (style, types, layers, documentation)
 
 PYTHON ?= python3
-PYTEST_FLAGS ?=
+# A process of one thread each on every core: the arrays of the tests are too small for threads.
+PYTEST_FLAGS ?= -n auto
 VENV := .venv
 BIN := $(VENV)/bin
 RUN_STAMP := $(VENV)/.installed
