@@ -250,10 +250,7 @@ def _schedule(
     renewed[f"{name}.training.steps_per_epoch"] = f"an epoch is about 1/{EPOCHS} of the budget"
     renewed[f"{name}.training.validation_steps"] = "about a tenth of an epoch's steps, to spend the time on training"
     if few:
-        text = f"a short schedule ({steps} steps, the reference has 250 000): AdamW gets further than SGD in it, with "
-        text += "rate, decay and warm-up of its own in the place of the recipe's (docs/benchmarks/budget.md)"
-        for key in SHORT:
-            renewed[f"{name}.training.{key}"] = text
+        renewed |= {f"{name}.training.{key}": short_reason(steps) for key in SHORT}
     elif steps < FEW_STEPS and training.optimiser == "sgd":
         renewed[f"{name}.training.optimiser"] = (
             f"the recipe {recipe.name} names it; in {steps} steps it may not get beyond the background, "
@@ -278,3 +275,9 @@ def _schedule(
 
 def _duration(seconds: float) -> str:
     return f"{seconds / 60:.3g} min" if seconds >= 60 else f"{seconds:.3g} s"
+
+
+def short_reason(steps: int) -> str:
+    """Why a schedule of so few steps takes `SHORT`."""
+    text = f"a short schedule ({steps} steps, the reference has 250 000): AdamW gets further than SGD in it, with "
+    return text + "rate, decay and warm-up of its own in the place of the recipe's (docs/benchmarks/budget.md)"

@@ -42,12 +42,14 @@ def fit_plan_to_default_time(plan: Plan, fingerprint: Fingerprint, recipe: Recip
 def _in_epochs(configuration: Configuration, budget: Budget) -> Configuration:
     """The configuration without a clock; what was measured of it stays."""
     before = configuration.expected
-    timed = before is not None and before.seconds_per_step is not None
+    if before is None or before.seconds_per_step is None:
+        return configuration  # nobody knows how many epochs fit: the clock stays
     free = replace(configuration, training=replace(configuration.training, budget_s=None))
     expected = expect(
         free,
-        budget.computed_on(configuration, timed=timed)[1],
-        device=None if before is None else before.device,
-        seconds_per_step=None if before is None else before.seconds_per_step,
+        budget.computed_on(configuration, timed=True)[1],
+        device=before.device,
+        seconds_per_step=before.seconds_per_step,
+        steps=free.training.steps,
     )
     return replace(free, expected=expected)

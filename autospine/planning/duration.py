@@ -44,12 +44,13 @@ def describe_length(configuration: Configuration, device: str) -> str:
     return f"{steps}: about {spoken(seconds)} on {device}"
 
 
-def warn_of_length(configuration: Configuration, device: str, command: str) -> str:
-    """A sentence where a training on a CPU takes over a day, with the `command` that plans for a time; else nothing."""
+def warn_of_length(configuration: Configuration, device: str, command: str | None) -> str:
+    """A sentence where a training on a CPU takes over a day; else nothing.
+
+    It names the `command` that plans for a time, where there is one.
+    """
     seconds = training_seconds(configuration, device)
     if seconds is None or seconds <= LONG_S or not device.startswith("CPU"):
         return ""
-    return (
-        f"{configuration.name} would train for about {spoken(seconds)} on this CPU: `{command}` plans what it can "
-        "train in half an hour"
-    )
+    text = f"{configuration.name} would train for about {spoken(seconds)} on this CPU"
+    return f"{text}: `{command}` plans what it can train in half an hour" if command else f"{text}: --budget ends it"

@@ -2,7 +2,7 @@
 
 A `Plan` is what `autospine plan` writes and what preparation, training and prediction read; none of them
 looks at the recipe or the fingerprint again. It is frozen, checked when it is made, and goes to TOML and
-back without loss. Axes: `axis_order` permutes the canonical image axes (Z, Y, X) so that the coarsest
+back without loss. Axes: `axis_order` permutes the canonical image axes (Z, Y, X) so that the slices'
 stands first; every other tuple of a configuration is in that *planned* order.
 """
 

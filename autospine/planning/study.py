@@ -279,7 +279,9 @@ def arm_plan(plan: Plan, arm: Arm, fingerprint: Fingerprint, machine: Machine, f
     else:
         loss, _ = renew_loss(one, fingerprint, folds)
     one = replace(one, loss=loss)
-    one = replace(one, expected=expect(one, machine))
+    # arms compute in the precision of the plan, wherever and one by one they are trained
+    timed_on = None if plan.configuration().expected is None else plan.configuration().expected.device
+    one = replace(one, expected=expect(one, machine, device=timed_on))
     channels = arm.channels or plan.channels
     return replace(
         plan,

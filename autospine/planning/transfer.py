@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from autospine.data.slices import slice_axis
 from autospine.errors import PlanError
 from autospine.planning import rules
 from autospine.planning.anatomy import AXIS_NAMES, planned_levels, planned_sides, read_anatomy, read_patch_view
@@ -138,7 +139,8 @@ def _same_axes(configuration: Configuration, grid: Grid) -> str:
     first, spacing = configuration.axis_order[0], configuration.spacing_mm
     if grid.axis_order[0] == first:
         return f"the slices of these data run {AXIS_NAMES[first]} as well"
-    if grid.across.why not in ("flat", "few") and max(grid.spacing_mm) < ALIKE * min(grid.spacing_mm):
+    told = slice_axis(grid.median_shape, grid.spacing_mm).why in ("flat", "few")
+    if not told and max(grid.spacing_mm) < ALIKE * min(grid.spacing_mm):
         return f"no axis of these data is {ALIKE:g} times coarser than another"
     if not grid.flat and len(spacing) == 3 and max(spacing) < ALIKE * min(spacing):
         return f"no axis of the plan is {ALIKE:g} times coarser than another"

@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from autospine.planning.default_time import DEFAULT_S
 from autospine.planning.recipe import recipe_folder
 from autospine.workflow.runs import RunFolder
 
 RUNS = "runs"
 """Where runs are kept unless `--runs` says otherwise."""
+RECIPE_FILE = "recipe_file"
+"""Key of a request: where the recipe lay, if it was a file."""
 OPTIONS = {
     "recipe": "--recipe",
     "memory_gb": "--memory",
@@ -33,6 +36,8 @@ def plan_command(dataset: Path, run: RunFolder, request: Mapping[str, Any] | Non
     asked = request or {}
     for key, option in OPTIONS.items():
         value = asked.get(key)
+        if key == "recipe" and asked.get(RECIPE_FILE):
+            value = asked[RECIPE_FILE]
         if value is not None and (key, value) not in (("recipe", "default"), ("device", "auto")):
             words += [option, _typed(key, value)]
     if asked.get("allow_missing"):
@@ -42,22 +47,29 @@ def plan_command(dataset: Path, run: RunFolder, request: Mapping[str, Any] | Non
     return shlex.join(words)
 
 
-def replan_command(dataset: Path, run: RunFolder, request: Mapping[str, Any] | None, budget_s: float | None) -> str:
-    """The command that plans anew by the same recipe and reading, for `budget_s` here, or for the default time."""
+def replan_command(
+    dataset: Path, run: RunFolder, request: Mapping[str, Any] | None, budget_s: float | None
+) -> str | None:
+    """The command that plans anew by the same recipe and reading, for `budget_s` here, or for the default time.
+
+    None where there is none: a plan that was moved from other data, or that no command has made (a study's).
+    """
+    if request is None or request.get("source") is not None:
+        return None
     kept = {key: value for key, value in (request or {}).items() if key not in ("epochs", "budget_s", "source")}
     return f"{plan_command(dataset, run, {**kept, 'budget_s': budget_s})} --overwrite"
 
 
-def half_hour_command(dataset: Path, run: RunFolder, request: Mapping[str, Any] | None) -> str:
-    """The command that plans anew what can be trained in half an hour, by the same recipe and reading."""
-    return replan_command(dataset, run, request, 1800.0)
+def half_hour_command(dataset: Path, run: RunFolder, request: Mapping[str, Any] | None) -> str | None:
+    """The command that plans anew what can be trained in the default time, or None as for `replan_command`."""
+    return replan_command(dataset, run, request, DEFAULT_S)
 
 
 def _typed(key: str, value: Any) -> str:
     match key:
         case "recipe":
-            shipped = (recipe_folder() / f"{value}.toml").is_file()
-            return str(value) if shipped else f"{value}.toml"  # of a file its name is kept, not where it lay
+            known = (recipe_folder() / f"{value}.toml").is_file() or str(value).endswith(".toml")
+            return str(value) if known else f"{value}.toml"
         case "memory_gb":
             return f"{value:g}GB"
         case "budget_s":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from autospine.planning.duration import spoken
 from autospine.planning.parts import ExpectedPlan, TrainingPlan
 from autospine.workflow.progress import Update
 
@@ -18,11 +19,12 @@ FAR = 1.5
 
 
 def watch_pace(
-    expected: ExpectedPlan | None, training: TrainingPlan, device: str, command: str, note: Callable[[str], None]
+    expected: ExpectedPlan | None, training: TrainingPlan, device: str, command: str | None, note: Callable[[str], None]
 ) -> Callable[[FitProgress], None]:
     """A function for after each step that notes once where the training is far from the pace its plan expects.
 
-    `command` plans anew. On another `device` than the one that the plan was timed on nothing is expected.
+    `command` plans anew, where that can be done. On another `device` than the one that the plan was timed on nothing is
+    expected. A plan that was not fitted to a time (`expected.steps` is None) is no poorer on a machine that is faster.
     """
     if expected is None or expected.seconds_per_step is None or expected.device != device:
         return lambda state: None
@@ -37,26 +39,32 @@ def watch_pace(
         judged = True
         times = state.seconds_per_step / planned_s
         if times > FAR:
-            note(_slow_text(state, planned_s, times, training, command))
-        elif times < 1 / FAR:
+            note(_slow_text(state, expected, times, training, command if expected.steps is not None else None))
+        elif times < 1 / FAR and expected.steps is not None and command is not None:
             found = f"A step takes {state.seconds_per_step:.3g} s where the plan expects {planned_s:.3g} s"
             note(f"{found}: this machine could train a richer plan in that time. To plan anew: {command}")
 
     return judge
 
 
-def _slow_text(state: FitProgress, planned_s: float, times: float, training: TrainingPlan, command: str) -> str:
-    assert state.seconds_per_step is not None
+def _slow_text(
+    state: FitProgress, expected: ExpectedPlan, times: float, training: TrainingPlan, command: str | None
+) -> str:
+    planned_s = expected.seconds_per_step
+    assert state.seconds_per_step is not None and planned_s is not None
     text = f"A step takes {state.seconds_per_step:.3g} s, {times:.1f} times as long as the plan expects "
     text += f"({planned_s:.3g} s)"
     if training.budget_s is not None:
         left = max(0.0, training.budget_s - state.seconds)
-        steps, meant = state.step + left / state.seconds_per_step, training.budget_s / planned_s
+        steps, meant = state.step + left / state.seconds_per_step, expected.steps or training.budget_s / planned_s
         text += f": about {steps:.0f} steps in this time instead of {meant:.0f}"
-    return (
-        f"{text}. Something else may be using this machine; if that is to stay, stop here (Ctrl-C), plan anew with "
-        f"`{command}` and train with --overwrite"
-    )
+    else:
+        left = (training.steps - state.step) * state.seconds_per_step
+        text += f": about {spoken(left)} to go instead of {spoken(left / times)}"
+    text += ". Something else may be using this machine"
+    if command is None:
+        return text
+    return f"{text}; if that is to stay, stop here (Ctrl-C), plan anew with `{command}` and train with --overwrite"
 
 
 def shown(update: Update, then: Callable[[FitProgress], None]) -> Callable[[FitProgress], None]:

@@ -13,6 +13,7 @@ from autospine.data.files import write_json, write_text
 from autospine.data.folds import Fold, check_folds, group_cases, make_folds, read_folds, write_folds
 from autospine.data.structure import Dataset, Reading
 from autospine.errors import DataError, PlanError
+from autospine.planning.budget import FEW_STEPS, SHORT, short_reason
 from autospine.planning.fingerprint import Fingerprint, extract_fingerprint
 from autospine.planning.fold_loss import needs_renewal, renew_fold_losses, with_fold_losses
 from autospine.planning.plan import Plan
@@ -22,7 +23,7 @@ from autospine.planning.recipe import Recipe, load_recipe
 from autospine.planning.transfer import transfer_plan
 from autospine.planning.unseen import shown_by_cases, unseen_in_folds
 from autospine.planning.validate import renew_expected_memory
-from autospine.workflow.command import half_hour_command
+from autospine.workflow.command import RECIPE_FILE, half_hour_command
 from autospine.workflow.documents import find_plan
 from autospine.workflow.progress import Progress, Silent, counted
 from autospine.workflow.runs import RunFolder
@@ -114,7 +115,7 @@ def plan_dataset(
     folds = _folds(folder, fingerprint)
     if source is None:
         recipe = replace(recipe, memory_gb=_memory_gb(request, recipe, hardware))
-        plan = _with_epochs(make_plan(fingerprint, recipe, machine=hardware.machine), request.epochs)
+        plan = _with_epochs(make_plan(fingerprint, recipe, machine=hardware.machine), recipe, request.epochs)
     else:
         plan = transfer_plan(source, fingerprint, recipe, machine=hardware.machine)
     given = source is not None or request.epochs is not None or recipe.epochs != "auto"
@@ -130,15 +131,20 @@ def plan_dataset(
     return Planned(plan, folder, existed=False, notes=notes)
 
 
-def _with_epochs(plan: Plan, epochs: int | None) -> Plan:
-    """`plan` with so many epochs in every configuration, where the user names them."""
+def _with_epochs(plan: Plan, recipe: Recipe, epochs: int | None) -> Plan:
+    """`plan` with so many epochs in every configuration, where the user names them, and an optimiser for as many."""
     if epochs is None:
         return plan
-    reasons = dict(plan.reasons)
+    reasons, configurations = dict(plan.reasons), []
     for configuration in plan.configurations:
-        reasons[f"{configuration.name}.training.epochs"] = "--epochs says so"
-    configurations = tuple(replace(one, training=replace(one.training, epochs=epochs)) for one in plan.configurations)
-    return replace(plan, configurations=configurations, reasons=reasons)
+        training = replace(configuration.training, epochs=epochs)
+        begins = f"{configuration.name}.training"
+        reasons[f"{begins}.epochs"] = "--epochs says so"
+        if recipe.optimiser == "auto" and training.steps < FEW_STEPS:
+            training = replace(training, **SHORT)
+            reasons |= {f"{begins}.{key}": short_reason(training.steps) for key in SHORT}
+        configurations.append(replace(configuration, training=training))
+    return replace(plan, configurations=tuple(configurations), reasons=reasons)
 
 
 def _unseen(fingerprint: Fingerprint, folds: Sequence[Fold]) -> tuple[str, ...]:
@@ -217,7 +223,9 @@ def _asked(request: PlanRequest, recipe: Recipe, source: Plan | None, dataset: D
                 files.update(repr((case.name, case.subject, file and file.name, stamp)).encode())
     choices = hashlib.sha256(repr(recipe).encode()).hexdigest()
     moved = None if source is None else hashlib.sha256(plan_to_toml(source).encode()).hexdigest()
+    file = Path(request.recipe).resolve()
     known = {"recipe": recipe.name, "recipe_choices": choices, "source": moved, "files": files.hexdigest()}
+    known[RECIPE_FILE] = str(file) if file.is_file() else None
     # what stands for a device: `auto` is another on another machine, and the same as its own name on this one
     wanted = asdict(request)
     return {**wanted.pop("reading"), **wanted, **known, "device": device}
@@ -232,7 +240,9 @@ def _standing_plan(folder: RunFolder, asked: dict[str, Any]) -> tuple[Plan, tupl
     standing = folder.read_request()
     if standing is None:
         standing = asked
-    different = [SAID.get(key, f"--{key}") for key in asked if standing.get(key) != asked[key]]
+    # where a recipe lies says nothing; what it holds is compared
+    compared = [key for key in asked if key != RECIPE_FILE]
+    different = [SAID.get(key, f"--{key}") for key in compared if standing.get(key) != asked[key]]
     if different:
         found = f"a plan stands here that was made with another {', '.join(different)}"
         remedy = "run plan with --overwrite to replace it, with --explain to see it, or give another --runs"

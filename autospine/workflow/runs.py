@@ -103,7 +103,16 @@ class RunFolder:
         if not self.plan.is_file():
             found = "this dataset has not been planned"
             raise PlanError(str(self.plan), found, remedy="run `autospine plan DATASET` first, with the same --runs")
-        return read_plan_file(self.plan)
+        try:
+            return read_plan_file(self.plan)
+        except PlanError as error:
+            request = self.read_request()
+            if not error.where.endswith("key schema") or request is None:
+                raise
+            from autospine.workflow.command import plan_command  # which names run folders
+
+            command = f"{plan_command(Path('DATASET'), self, request)} --overwrite"
+            raise PlanError(error.where, error.found, error.expected, f"plan again with `{command}`") from error
 
     def read_fingerprint(self) -> Fingerprint:
         """The fingerprint that the plan was made from; `PlanError` where it is missing or damaged."""

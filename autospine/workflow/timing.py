@@ -120,10 +120,10 @@ def _with_step_timed(plan: Plan, hardware: Hardware, device: str, measure: Measu
     return plan.with_configuration(replace(configuration, expected=timed), plan.reasons)
 
 
-def length_notes(plan: Plan, hardware: Hardware, command: str) -> tuple[str, ...]:
+def length_notes(plan: Plan, hardware: Hardware, command: str | None) -> tuple[str, ...]:
     """What a training of the default configuration takes here; and where that is very long, a warning.
 
-    That names the `command` that plans for less.
+    That names the `command` that plans for less, where there is one.
     """
     configuration = plan.configuration()
     expected = configuration.expected
@@ -136,14 +136,13 @@ def length_notes(plan: Plan, hardware: Hardware, command: str) -> tuple[str, ...
 
 
 def training_notes(
-    configuration: Configuration, device: torch.device, name: str, command: str, progress: Progress
+    configuration: Configuration, device: torch.device, name: str, command: str | None, progress: Progress
 ) -> tuple[str, ...]:
     """How long a training of `configuration` on `device` will take, told before it begins, and a warning if very long.
 
-    `name` is what the device is called in the precision of the training.
-
-    The warning names the `command` that plans for less. Where the plan does not say what a step takes there (it was
-    made on another device, or edited), one is timed, unless there are so few that they will show it themselves.
+    `name` is what the device is called in the precision of the training. The warning names the `command` that plans for
+    less, where there is one. Where the plan does not say what a step takes there (it was made on another device, or
+    edited), one is timed, unless there are so few that they will show it themselves.
     """
     from autospine.training.throughput import seconds_per_step
 

@@ -12,7 +12,7 @@ from autospine.data.folds import Fold
 from autospine.errors import PlanError
 from autospine.planning.fold_loss import fold_loss
 from autospine.planning.memory import Machine
-from autospine.planning.parts import IntensityPlan, PresencePlan
+from autospine.planning.parts import ExpectedPlan, IntensityPlan, PresencePlan
 from autospine.planning.plan import Configuration, Plan
 from autospine.planning.plan_file import plan_from_toml, plan_to_toml
 from autospine.planning.study import (
@@ -106,6 +106,16 @@ def arm_plan_of(base: Configuration, other: Configuration) -> Plan:
     made = arm_plan(plan, arm, build([(16, 32, 24)], [(1.0, 1.0, 1.0)], ("L1", "L2", "L3")), Machine(), FOLDS)
     assert plan_from_toml(plan_to_toml(made)) == made
     return made
+
+
+def test_arms_compute_as_the_plan_was_timed(make_configuration: Make) -> None:
+    """Arms and folds may be trained one by one: each would measure the precision anew."""
+    base = make_configuration()
+    timed = replace(base, expected=ExpectedPlan(1.0, "CPU, 2 cores, bfloat16", 0.1))
+    for arm in ablation_arms(base, ("base", "msff")):
+        expected = arm_plan_of(timed, arm.configuration).configuration().expected
+        assert expected is not None
+        assert (expected.device, expected.seconds_per_step) == ("CPU, 2 cores, bfloat16", None)
 
 
 def test_a_step_of_each_arm_sees_as_many_voxels(make_configuration: Make, make_plan: Callable[..., Plan]) -> None:

@@ -148,6 +148,17 @@ def test_data_that_lie_another_way_are_refused(source: Plan, make_fingerprint) -
     assert "without --from" in caught.value.remedy
 
 
+@pytest.mark.parametrize("stated", [None, 0])
+def test_a_slab_is_not_cut_into_strips_by_a_plan_of_other_slices(  # type: ignore[no-untyped-def]
+    source: Plan, make_fingerprint, stated: int | None
+) -> None:
+    """Nearly cubic voxels, 21 slices: whether their axis is told by the header or by its few voxels."""
+    slab = make_fingerprint([(21, 320, 256)] * 4, [(0.9, 0.94, 0.94)] * 4)
+    slab = replace(slab, cases=tuple(replace(case, slice_axis=stated) for case in slab.cases))
+    with pytest.raises(PlanError, match="its patches would lie across it"):
+        transfer_plan(source, slab, Recipe())
+
+
 def test_axes_that_cannot_be_told_apart_keep_the_order_of_the_plan(source: Plan, make_fingerprint) -> None:  # type: ignore[no-untyped-def]
     # nearly isotropic: Z happens to be the coarsest by a tenth
     even = make_fingerprint([(180, 200, 90)] * 4, [(1.1, 1.0, 1.0)] * 4)

@@ -121,6 +121,18 @@ def test_a_plan_timed_in_bfloat16_means_a_processor_with_units(
         assert training_precision(timed, None, CPU).precision == precision
 
 
+@pytest.mark.parametrize(("begun", "units"), [("float16", True), ("bfloat16", False)])
+def test_what_a_gpu_began_goes_on_as_this_processor_computes(
+    quick: Configuration, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun: str, units: bool
+) -> None:
+    """In float16, or in bfloat16 without units for it, a step would take ten times as long."""
+    monkeypatch.setattr(trainings, "recorded_precision", lambda folder: begun)
+    monkeypatch.setattr(trainings, "choose_precision", lambda *_, **__: Choice("float32"))
+    for place in (networks, trainings):
+        monkeypatch.setattr(place, "has_bfloat16_units", lambda: units)
+    assert training_precision(quick, tmp_path, CPU) == Choice("float32")
+
+
 @pytest.mark.parametrize("content", [None, b"not a checkpoint"])
 def test_without_a_checkpoint_that_says_it_no_precision_is_recorded(tmp_path: Path, content: bytes | None) -> None:
     if content is not None:

@@ -34,7 +34,8 @@ def test_the_command_has_the_options_that_were_asked() -> None:
 
 
 def test_half_an_hour_takes_the_place_of_the_time_that_was_asked() -> None:
-    asked = {"recipe": "lumbar", "epochs": 1000, "budget_s": None, "layout": "bids", "source": "0123"}
+    asked = {"recipe": "lumbar", "epochs": 1000, "budget_s": None, "layout": "bids"}
     assert half_hour_command(Path("spines"), HERE, asked) == (
         "autospine plan spines --recipe lumbar --layout bids --budget 30m --overwrite"
     )
+    assert half_hour_command(Path("spines"), HERE, {**asked, "source": "0123"}) is None

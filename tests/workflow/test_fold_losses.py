@@ -129,7 +129,7 @@ def test_edited_folds_are_renewed_by_plan_and_not_trained_before(
     write_json(run.splits, own)
     with pytest.raises(PlanError, match="fold 0 trains on other cases") as fault:
         list(train_folds(uneven, "all", runs, QUICK))
-    assert f"`autospine plan {uneven} --recipe adaptive.toml --device cpu --runs {runs}`" in fault.value.remedy
+    assert f"`autospine plan {uneven} --recipe {adaptive.recipe} --device cpu --runs {runs}`" in fault.value.remedy
     assert not trained_by
     before = run.plan.read_text()
     notes = plan_dataset(uneven, runs, adaptive).notes

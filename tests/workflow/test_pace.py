@@ -11,6 +11,7 @@ import torch
 
 from autospine.data.files import write_text
 from autospine.networks.device import describe_device
+from autospine.planning.duration import spoken
 from autospine.planning.parts import ExpectedPlan
 from autospine.planning.plan import Configuration
 from autospine.planning.plan_file import plan_to_toml
@@ -39,18 +40,18 @@ def states(step_s: float, until_s: float, before_s: float = 0.0) -> Iterator[Fit
 def told(make_configuration: Make, budget_s: float | None, found: Iterator[FitProgress], **more: object) -> list[str]:
     notes: list[str] = []
     training = replace(make_configuration().training, budget_s=budget_s)
-    asked = {"expected": EXPECTED, "device": DEVICE, **more}
-    watch = watch_pace(asked["expected"], training, asked["device"], "COMMAND", notes.append)  # type: ignore[arg-type]
+    asked = {"expected": EXPECTED, "device": DEVICE, "command": "COMMAND", **more}
+    watch = watch_pace(asked["expected"], training, asked["device"], asked["command"], notes.append)  # type: ignore[arg-type]
     for state in found:
         watch(state)
     return notes
 
 
 def test_a_slow_training_says_so_once(make_configuration: Make) -> None:
-    # 150 steps by then; 1740 s are left for 4350 more, where 1800 s were to be 18000
+    # 150 steps by then; 1740 s are left for 4350 more, where the plan has 16200
     assert told(make_configuration, 1800.0, states(0.4, 200.0)) == [
         "A step takes 0.4 s, 4.0 times as long as the plan expects (0.1 s): about 4500 steps in this time instead of "
-        "18000. Something else may be using this machine; if that is to stay, stop here (Ctrl-C), plan anew with "
+        "16200. Something else may be using this machine; if that is to stay, stop here (Ctrl-C), plan anew with "
         "`COMMAND` and train with --overwrite"
     ]
 
@@ -60,6 +61,24 @@ def test_a_fast_training_says_so(make_configuration: Make) -> None:
         "A step takes 0.05 s where the plan expects 0.1 s: this machine could train a richer plan in that time. "
         "To plan anew: COMMAND"
     ]
+
+
+def test_a_plan_that_no_time_was_asked_for_is_not_planned_anew_for_its_pace(make_configuration: Make) -> None:
+    unfitted = {"expected": replace(EXPECTED, steps=None)}
+    assert told(make_configuration, None, states(0.05, 200.0), **unfitted) == []
+    steps = make_configuration().training.steps
+    # 150 steps by then, each of 0.4 s where 0.1 s were expected
+    left = spoken((steps - 150) * 0.4), spoken((steps - 150) * 0.1)
+    assert told(make_configuration, None, states(0.4, 200.0), **unfitted) == [
+        "A step takes 0.4 s, 4.0 times as long as the plan expects (0.1 s): "
+        f"about {left[0]} to go instead of {left[1]}. Something else may be using this machine"
+    ]
+
+
+def test_where_nothing_plans_anew_no_command_is_named(make_configuration: Make) -> None:
+    (slow,) = told(make_configuration, 1800.0, states(0.4, 200.0), command=None)
+    assert slow.endswith("Something else may be using this machine")
+    assert told(make_configuration, 1800.0, states(0.05, 200.0), command=None) == []
 
 
 @pytest.mark.parametrize("step_s", [0.07, 0.1, 0.14])
@@ -93,7 +112,15 @@ def test_without_an_expectation_for_this_device_nothing_is_said(
 @pytest.mark.parametrize(
     ("budget_s", "request_json", "words"),
     [
-        (1800.0, None, "autospine plan 'my data' --budget 30m --runs {runs} --overwrite"),
+        (1800.0, {}, "autospine plan 'my data' --budget 30m --runs {runs} --overwrite"),
+        (
+            1800.0,
+            {"recipe": "mine", "recipe_file": "/r/mine.toml"},
+            "autospine plan 'my data' --recipe /r/mine.toml --budget 30m --runs {runs} --overwrite",
+        ),
+        # what was moved from other data, or made by no command, is planned anew by none
+        (1800.0, {"source": "0123"}, None),
+        (1800.0, None, None),
         (
             90.0,
             {"recipe": "lumbar", "memory_gb": 8.0, "device": "cpu", "subjects": "(s-[0-9]+)", "allow_missing": True},
@@ -104,10 +131,11 @@ def test_without_an_expectation_for_this_device_nothing_is_said(
     ],
 )
 def test_the_command_asks_as_the_plan_was_asked(
-    tmp_path: Path, budget_s: float | None, request_json: dict[str, object] | None, words: str
+    tmp_path: Path, budget_s: float | None, request_json: dict[str, object] | None, words: str | None
 ) -> None:
     run = RunFolder(tmp_path / "my data")
-    assert replan_command(Path("my data"), run, request_json, budget_s) == words.format(runs=tmp_path)
+    expected = None if words is None else words.format(runs=tmp_path)
+    assert replan_command(Path("my data"), run, request_json, budget_s) == expected
 
 
 def test_train_notes_the_pace(
@@ -143,4 +171,4 @@ def test_train_notes_the_pace(
     train_fold(toy_dataset, 0, tmp_path / "runs", TrainRequest("2d", device="cpu", workers=0), progress=progress)
     (note,) = [note for note in progress.notes if note.startswith("A step takes ")]
     assert "20.0 times as long as the plan expects (0.5 s)" in note
-    assert f"--recipe {toy_recipe.stem}.toml --device cpu --runs {tmp_path / 'runs'} --overwrite`" in note
+    assert f"--recipe {toy_recipe} --device cpu --runs {tmp_path / 'runs'} --overwrite`" in note

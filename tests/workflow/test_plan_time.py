@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,7 @@ def test_a_cpu_is_planned_for_half_an_hour(toy_dataset: Path, tmp_path: Path, st
     for configuration in planned.plan.configurations:
         training, expected = configuration.training, configuration.expected
         assert training.budget_s is None and expected is not None
-        assert (expected.device, expected.seconds_per_step, expected.steps) == (device, 0.01, None)
+        assert (expected.device, expected.seconds_per_step, expected.steps) == (device, 0.01, training.steps)
         # nine tenths of 1800 s, in steps of 0.01 s, up to a whole epoch
         assert 162_000 <= training.steps < 162_000 + training.steps_per_epoch
         reason = planned.plan.reasons[f"{configuration.name}.training.epochs"]
@@ -51,6 +52,26 @@ def test_a_cpu_is_planned_for_half_an_hour(toy_dataset: Path, tmp_path: Path, st
     assert said.startswith("A training of 3d_fullres: 30 epochs, 162000 steps: about 27 min on CPU")
     # the plan that stands says it again
     assert plan_dataset(toy_dataset, tmp_path, CPU).notes == (said,)
+
+
+def test_without_a_measurement_the_clock_stays(
+    toy_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How many epochs fit is not known where no step could be timed."""
+    clock(monkeypatch, inf)
+    for configuration in plan_dataset(toy_dataset, tmp_path, CPU).plan.configurations:
+        assert configuration.training.budget_s == 1800.0
+
+
+def test_a_plan_of_an_earlier_format_is_made_again_as_it_was_asked(
+    toy_dataset: Path, tmp_path: Path, steady: None
+) -> None:
+    run = plan_dataset(toy_dataset, tmp_path, PlanRequest(device="cpu", epochs=3, memory_gb=4.0)).folder
+    run.plan.write_text(run.plan.read_text().replace("schema = 5", "schema = 4"))
+    with pytest.raises(PlanError, match="key schema") as fault:
+        run.read_plan()
+    command = f"autospine plan DATASET --memory 4GB --epochs 3 --device cpu --runs {tmp_path} --overwrite"
+    assert fault.value.remedy == f"plan again with `{command}`"
 
 
 def test_a_cpu_that_is_too_slow_for_the_rules_gets_a_narrower_network(
@@ -69,7 +90,13 @@ def test_epochs_take_the_place_of_the_time(toy_dataset: Path, tmp_path: Path, mo
     planned = plan_dataset(toy_dataset, tmp_path, wanted)
     assert [one.training.epochs for one in planned.plan.configurations] == [1000] * 3
     assert planned.plan.reasons["2d.training.epochs"] == "--epochs says so"
-    assert [one.name for one in timed] == ["3d_fullres"]  # a step of what is trained first
+    assert planned.plan.configuration("2d").training.optimiser == "sgd"
+    few = plan_dataset(toy_dataset, tmp_path / "few", PlanRequest(device="cpu", epochs=6)).plan
+    assert few.configuration("2d").training.optimiser == "adamw"
+    assert "a short schedule (1500 steps" in few.reasons["2d.training.optimiser"]
+    assert {one.name for one in timed} == {"3d_fullres"} and len(
+        timed
+    ) == 2  # a step of what is trained first, each time
     length, warning = planned.notes
     assert length.startswith("A training of 3d_fullres: 1000 epochs, 250000 steps: about 12 days on CPU")
     command = f"autospine plan {toy_dataset} --budget 30m --device cpu --runs {tmp_path} --overwrite"
