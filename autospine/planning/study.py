@@ -280,8 +280,8 @@ def arm_plan(plan: Plan, arm: Arm, fingerprint: Fingerprint, machine: Machine, f
         loss, _ = renew_loss(one, fingerprint, folds)
     one = replace(one, loss=loss)
     # arms compute in the precision of the plan, wherever and one by one they are trained
-    timed_on = None if plan.configuration().expected is None else plan.configuration().expected.device
-    one = replace(one, expected=expect(one, machine, device=timed_on))
+    before = plan.configuration().expected
+    one = replace(one, expected=expect(one, machine, device=None if before is None else before.device))
     channels = arm.channels or plan.channels
     return replace(
         plan,
