@@ -23,6 +23,7 @@ from autospine.training.log import EpochRecord, write_history
 from autospine.training.peak import PeakMemory
 from autospine.training.schedule import Clock, Schedule
 from autospine.training.step import WARM_UP_STEPS, Stepper
+from autospine.training.threads import ThreadTrials, given_threads
 
 CHECKPOINT_EVERY_S = 120.0
 """Seconds between checkpoints: what a kill can lose."""
@@ -46,6 +47,8 @@ class FitProgress:
     """Seconds of this call alone, without what an interrupted one took before."""
     seconds_per_step: float | None = None
     """As `FitResult` has it, so far."""
+    threads: int | None = None
+    """With which a step is computed at this time, trials of other numbers aside; None: not known."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +139,8 @@ def run_epochs(
     clock = Clock(seconds)
     saved_at = clock.seconds
     first, in_steps = step, 0.0
-    with StopRequest() as stop:
+    with StopRequest() as stop, given_threads() as most:
+        trials = ThreadTrials(most, active=device.type == "cpu" and training.budget_s is not None)
         while schedule.progress(step, clock.seconds) < 1:
             network.train()
             shown: float | None = None
@@ -146,7 +150,9 @@ def run_epochs(
                 for group in optimiser.param_groups:
                     group["lr"] = rate
                 image, *targets = (part.to(device, non_blocking=True) for part in next(batches))
+                trials.before_step()
                 loss = stepper.step(image, *targets)
+                trials.after_step()
                 step += 1
                 summed, counted = summed + loss, counted + 1
 
@@ -158,7 +164,8 @@ def run_epochs(
                 timed = step - first - WARM_UP_STEPS
                 pace = in_steps / timed if timed > 0 else None
                 now = clock.seconds
-                on_step(FitProgress(schedule.progress(step, now), step, now, shown, dice, now - seconds, pace))
+                done = schedule.progress(step, now)
+                on_step(FitProgress(done, step, now, shown, dice, now - seconds, pace, trials.threads))
                 if schedule.progress(step, clock.seconds) >= 1:
                     break
                 if step % training.steps_per_epoch == 0:

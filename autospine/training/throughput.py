@@ -22,6 +22,7 @@ from autospine.preprocessing.prepare import CaseProperties, class_locations
 from autospine.preprocessing.store import StoredCase
 from autospine.training.sampler import PatchBatches, batches_from, planned_patch
 from autospine.training.step import WARM_UP_STEPS, Stepper
+from autospine.training.threads import given_threads, thread_counts
 from autospine.training.workers import default_workers
 
 LEAST_STEPS, LEAST_SECONDS = 2, 2.0
@@ -63,17 +64,21 @@ def seconds_per_step(
     *,
     at_least_s: float = LEAST_SECONDS,
     bounds_s: tuple[float, float] = (0.0, math.inf),
+    by_clock: bool = False,
 ) -> float:
     """Seconds of one training step of `configuration` on `device`, in the precision that is faster there.
 
-    They are the median of the quickest of several looks, which take at least `at_least_s` seconds together.
+    They are the median of the quickest of several looks, which take at least `at_least_s` seconds together. A training
+    that goes `by_clock` chooses its threads as it runs (`threads`), and so do the looks.
 
     The first step does not count, on a GPU the whole warm-up, which may take seconds whatever the network. Ends early
     where a first look (`LOOK_SECONDS`, `COLD_SECONDS`) finds it under or over `bounds_s`. Infinite where the device's
     memory is too small.
     """
     try:
-        return _measure(configuration, device, at_least_s, bounds_s)
+        with given_threads() as most:
+            counts = thread_counts(most) if by_clock and device.type == "cpu" else (most,)
+            return _measure(configuration, device, at_least_s, bounds_s, counts)
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
@@ -82,7 +87,11 @@ def seconds_per_step(
 
 
 def _measure(
-    configuration: Configuration, device: torch.device, at_least_s: float, bounds_s: tuple[float, float]
+    configuration: Configuration,
+    device: torch.device,
+    at_least_s: float,
+    bounds_s: tuple[float, float],
+    counts: tuple[int, ...],
 ) -> float:
     pin = device.type == "cuda"
     batches = iter(batches_from(_batches(configuration), 0, default_workers(device), pin))
@@ -90,7 +99,8 @@ def _measure(
     warm_up = 1 if device.type == "cpu" else WARM_UP_STEPS
 
     times: list[float] = []
-    while len(times) < warm_up + LOOKS or sum(times[warm_up:]) < at_least_s:
+    while len(times) < warm_up + LOOKS * len(counts) or sum(times[warm_up:]) < at_least_s:
+        torch.set_num_threads(counts[(len(times) - warm_up) % len(counts)])
         start = time.perf_counter()
         image, target, *sizes = (part.to(device, non_blocking=True) for part in next(batches))
         stepper.step(image, target, *sizes)
@@ -101,9 +111,11 @@ def _measure(
         seen = sum(looked) >= (LOOK_SECONDS if len(looked) >= LEAST_STEPS else LEAST_SECONDS)
         cold = device.type == "cpu" and not looked and times[0] >= COLD_SECONDS
         fastest = min(looked or times)
+        seen = seen and len(looked) >= len(counts)
         if (seen or cold) and not bounds_s[0] <= fastest <= bounds_s[1]:
             return fastest
-    return min(float(np.median(look)) for look in np.array_split(times[warm_up:], LOOKS))
+    found = (times[warm_up + place :: len(counts)] for place in range(len(counts)))
+    return min(float(np.median(look)) for own in found for look in np.array_split(own, LOOKS))
 
 
 def _batches(configuration: Configuration) -> PatchBatches:

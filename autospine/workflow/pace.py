@@ -62,18 +62,35 @@ def _slow_text(
         left = (training.steps - state.step) * state.seconds_per_step
         text += f": about {spoken(left)} to go instead of {spoken(left / times)}"
     text += ". Something else may be using this machine"
+    if training.budget_s is None and (state.threads or 1) > 1:  # by the clock, threads are chosen as it runs
+        text += "; beside that one thread may be faster (OMP_NUM_THREADS=1 before the command)"
     if command is None:
         return text
     return f"{text}; if that is to stay, stop here (Ctrl-C), plan anew with `{command}` and train with --overwrite"
 
 
-def shown(update: Update, then: Callable[[FitProgress], None]) -> Callable[[FitProgress], None]:
+def watch_threads(note: Callable[[str], None]) -> Callable[[FitProgress], None]:
+    """A function for after each step that notes where steps go over to another number of threads."""
+    before: int | None = None
+
+    def watch(state: FitProgress) -> None:
+        nonlocal before
+        if before is not None and state.threads is not None and state.threads != before:
+            many = f"{state.threads} thread{'s' * (state.threads != 1)} instead of {before}"
+            note(f"Steps are computed by {many}: faster now, beside what else this machine does")
+        before = state.threads
+
+    return watch
+
+
+def shown(update: Update, *then: Callable[[FitProgress], None]) -> Callable[[FitProgress], None]:
     """A function for after each step that shows how far the training is, and does what is to be done `then`."""
 
     def on_step(state: FitProgress) -> None:
         loss = "" if state.loss is None else f", loss {state.loss:.3f}"
         dice = "" if state.dice is None else f", Dice {state.dice:.3f}"
         update(f"step {state.step}{loss}{dice}", state.progress)
-        then(state)
+        for one in then:
+            one(state)
 
     return on_step

@@ -95,7 +95,7 @@ def time_plan(
 
     Without a budget a CPU is planned for the default time, unless the length of a training is given otherwise.
     """
-    hardware, measure = hardware_of(device), _measure(device)
+    hardware, measure = hardware_of(device), _measure(device, by_clock=budget_s is not None)
     names = [configuration.name for configuration in plan.configurations]
     with progress.task("Measuring this machine") as update:
         if budget_s is None and (length_given or hardware.kind != "cpu"):
@@ -168,12 +168,12 @@ def timed_elsewhere(plan: Plan, here: Hardware) -> tuple[str, ...]:
     )
 
 
-def _measure(device: str) -> Measure:
+def _measure(device: str, *, by_clock: bool) -> Measure:
     from autospine.networks.device import resolve_device
     from autospine.training.throughput import seconds_per_step
 
     resolved = resolve_device(device)
-    return lambda configuration, bounds: seconds_per_step(configuration, resolved, bounds_s=bounds)
+    return lambda configuration, bounds: seconds_per_step(configuration, resolved, bounds_s=bounds, by_clock=by_clock)
 
 
 def _timed_on(device: str) -> Callable[[Configuration], tuple[str, Machine]]:

@@ -22,7 +22,7 @@ from autospine.preprocessing.store import Store
 from autospine.workflow.cascade import find_out_of_fold, segment_out_of_fold
 from autospine.workflow.command import half_hour_command, plan_command, replan_command
 from autospine.workflow.expectation import Comparison, compare_expected, describe_comparisons
-from autospine.workflow.pace import shown, watch_pace
+from autospine.workflow.pace import shown, watch_pace, watch_threads
 from autospine.workflow.plan import PlanRequest
 from autospine.workflow.prepared import ensure_prepared
 from autospine.workflow.progress import Progress, Silent
@@ -277,7 +277,7 @@ def _train_fold(
                 initial=initial,
                 precision=choice.precision,
                 on_start=lambda taken: progress.note(_start_text(request.init, taken)),
-                on_step=shown(update, pace),
+                on_step=shown(update, pace, watch_threads(progress.note)),
                 on_epoch=_drawing(folder),
             )
         kept = configuration.training == plan.configuration(configuration.name).training

@@ -28,7 +28,7 @@ def clock(monkeypatch: pytest.MonkeyPatch, seconds: float) -> list[Configuration
         timed.append(configuration)
         return seconds
 
-    monkeypatch.setattr(timing, "_measure", lambda device: measure)
+    monkeypatch.setattr(timing, "_measure", lambda device, **_: measure)
     return timed
 
 
