@@ -62,7 +62,7 @@ class ThreadTrials:
             return
         now = time.monotonic()
         if self._next_at is None:
-            self._next_at = now + EVERY_S / 5  # the first steps are none to judge by
+            self._next_at = now + EVERY_S / 20  # the first steps are none to judge by
         if not self._trying and now >= self._next_at:
             # taking turns, so that a moment of somebody else's work does not fall on one of them alone
             self._trying = [count for _ in range(TRIED_STEPS) for count in self._counts]
