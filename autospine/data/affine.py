@@ -124,7 +124,9 @@ def farthest_mm(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64], sh
 
 
 def split_shape(path: Path, shape: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
-    """Sizes of the two or three axes in space, and the channels, which are the fourth."""
+    """Sizes of the two or three axes in space, and the channels, which are the fourth; trailing 1s say nothing."""
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
     if min(shape, default=0) < 1:
         raise unusable(path, f"{times(shape)} voxels")
     if len(shape) not in (2, 3, 4):

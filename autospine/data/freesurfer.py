@@ -117,8 +117,6 @@ def _grid(path: Path, header: Any, affine: npt.NDArray[np.float64]) -> tuple[Geo
         zooms = header.get_zooms()
     except Exception as fault:
         raise unreadable(path, fault) from fault
-    while len(shape) > 3 and shape[-1] == 1:
-        shape = shape[:-1]
     spatial, channels = split_shape(path, shape)
     if np.issubdtype(kind, np.complexfloating) or not np.issubdtype(kind, np.number):
         raise DataError(str(path), f"voxels of the type {kind}", "real numbers", "save them as integers or floats")

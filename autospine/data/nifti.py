@@ -74,10 +74,9 @@ def read(path: Path) -> tuple[npt.NDArray[Any], Geometry]:
     return _as_channels(path, np.frombuffer(stored, header.kind), header), header.geometry
 
 
-def remarks(path: Path) -> tuple[str, ...]:
-    """What the header of a readable file says twice and differently, or not at all."""
-    header = read_header(path)
-    return contradictions(header.fields, header.geometry.shape[::-1])
+def remarks(geometry: Geometry) -> tuple[str, ...]:
+    """What the header of the file that has this grid says twice and differently, or not at all."""
+    return contradictions(_fields_of(geometry.nifti_header), geometry.shape[::-1])
 
 
 def contradictions(fields: Any, shape: tuple[int, int, int]) -> tuple[str, ...]:
@@ -169,8 +168,6 @@ def _header(path: Path, stream: IO[bytes]) -> Header:
     try:
         fields = made(block[: made.sizeof_hdr], check=False)
         shape = tuple(int(edge) for edge in fields.get_data_shape())
-        while len(shape) > 3 and shape[-1] == 1:
-            shape = shape[:-1]
         kind, start = fields.get_data_dtype(), int(fields["vox_offset"])
     except (library.spatialimages.HeaderDataError, KeyError, ValueError, OverflowError) as fault:
         raise unusable(path, f"its header cannot be understood ({fault})") from fault
@@ -219,16 +216,20 @@ def _as_channels(path: Path, values: npt.NDArray[Any], header: Header) -> npt.ND
     return np.ascontiguousarray(np.moveaxis(apart, -1, 1).reshape(header.channels, *header.geometry.shape))
 
 
+def _fields_of(block: bytes) -> Any:
+    """Nibabel's header of these bytes, NIfTI-1 or -2 by their number."""
+    library = nibabel()
+    made = library.Nifti1Header if len(block) == library.Nifti1Header.sizeof_hdr else library.Nifti2Header
+    return made(block, check=False)
+
+
 def _fields_for(geometry: Geometry) -> Any:
     """The header of the image of `geometry`; a new one where there is none, or that says another place."""
-    library = nibabel()
-    block = geometry.nifti_header
-    if block:
-        made = library.Nifti1Header if len(block) == library.Nifti1Header.sizeof_hdr else library.Nifti2Header
-        fields = made(block, check=False)
+    if geometry.nifti_header:
+        fields = _fields_of(geometry.nifti_header)
         if _grid(Path("header"), fields, geometry.shape[::-1][: geometry.dimension]) == geometry:
             return fields
-    fields = library.Nifti1Header()
+    fields = nibabel().Nifti1Header()
     fields.set_data_shape(geometry.shape[::-1])
     affine = to_affine(geometry)
     fields.set_qform(affine, code=1)

@@ -75,11 +75,12 @@ def header_remarks(path: Path) -> tuple[str, ...]:
     path = Path(path)
     if is_series(path):
         return ()
-    skew, suffix = read_geometry(path).skew_degrees, suffix_of(path)
-    said = nifti.remarks(path) if suffix in nifti.SUFFIXES else ()
+    geometry, suffix = read_geometry(path), suffix_of(path)
+    said = nifti.remarks(geometry) if suffix in nifti.SUFFIXES else ()
     said += freesurfer.remarks(path) if suffix in freesurfer.SUFFIXES else ()
-    if skew > _SAID_DEGREES:
-        said += (f"its axes are {skew:.2g} degrees from right angles: the nearest orthogonal ones are taken",)
+    if geometry.skew_degrees > _SAID_DEGREES:
+        skew = f"its axes are {geometry.skew_degrees:.2g} degrees from right angles"
+        said += (f"{skew}: the nearest orthogonal ones are taken",)
     return said
 
 

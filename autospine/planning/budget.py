@@ -59,11 +59,9 @@ def fit_plan_to_budget(plan: Plan, fingerprint: Fingerprint, recipe: Recipe, bud
     What is to be trained first is timed well, the others at a glance and, when all have been, at another.
     """
     measurements = Measurements(budget)
-    rungs = {one.name: _rungs(fingerprint, recipe, one, plan.reasons, budget) for one in plan.configurations}
 
     def fit(name: str, measured: Callable[[Rung], float]) -> tuple[Configuration, dict[str, str]]:
-        chosen = _richest(rungs[name], measurements, measured)
-        return _schedule(recipe, chosen, plan.reasons, budget, measured(chosen), plan.configuration(name))
+        return fit_to_budget(fingerprint, recipe, plan.configuration(name), plan.reasons, measurements, measured)
 
     for measured in (measurements.own, measurements.confirmed):
         fits = {one.name: fit(one.name, measured) for one in plan.configurations}

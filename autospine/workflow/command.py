@@ -56,7 +56,7 @@ def replan_command(
     """
     if request is None or request.get("source") is not None:
         return None
-    kept = {key: value for key, value in (request or {}).items() if key not in ("epochs", "budget_s", "source")}
+    kept = {key: value for key, value in request.items() if key not in ("epochs", "budget_s", "source")}
     return f"{plan_command(dataset, run, {**kept, 'budget_s': budget_s})} --overwrite"
 
 
