@@ -105,15 +105,18 @@ class Fault:
 def draw_faults(count: int, seed: int, kinds: Sequence[Kind]) -> list[Fault]:
     """`count` faults: every kind and command in turn, moments at random."""
     rng = random.Random(seed)
-    commands = list(COMMANDS)
-    pairs = [(kind, command) for kind in kinds for command in commands]
-    drawn: list[tuple[Kind, str]] = []
+    drawn: list[Fault] = []
+    next_kinds, next_commands = list[Kind](), list[str]()
     while len(drawn) < count:
-        drawn += rng.sample(pairs, len(pairs))
-    return [
-        Fault(number, kind, command, rng.uniform(0.02, 1.0), rng.randrange(1000))
-        for number, (kind, command) in enumerate(drawn[:count])
-    ]
+        next_kinds = next_kinds or rng.sample(kinds, len(kinds))
+        next_commands = next_commands or rng.sample(list(COMMANDS), len(COMMANDS))
+        kind = next_kinds.pop()
+        # a prediction starts no process
+        fitting = [name for name in next_commands if kind != "worker" or not name.startswith("predict")]
+        command = fitting[0] if fitting else "train"
+        next_commands = [name for name in next_commands if name != command]
+        drawn.append(Fault(len(drawn), kind, command, rng.uniform(0.02, 1.0), rng.randrange(1000)))
+    return drawn
 
 
 class Stage:
