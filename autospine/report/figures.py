@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import colorsys
 import csv
+import logging
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -292,16 +295,32 @@ def _add_legend(figure: Figure, labels: Labels) -> None:
 
 def new_figure(width_inch: float, height_inch: float) -> Figure:
     """An empty figure on an Agg canvas."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    with _without_advice():
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width_inch, height_inch), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
+@contextmanager
+def _without_advice() -> Iterator[None]:
+    """A block in which matplotlib is silent: it has much to say on a home that it cannot write to, and goes on."""
+    logger = logging.getLogger("matplotlib")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
 def save_figure(figure: Figure, path: Path) -> None:
     """Writes the figure whole or not at all."""
-    with atomic_path(path) as temporary, warnings.catch_warnings():
+    drawn = BytesIO()  # apart from the disk: what fails here is no fault of that
+    with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # names in scripts that the font has not: boxes
-        figure.savefig(temporary)
+        figure.savefig(drawn, format=path.suffix[1:].lower() or None)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(drawn.getvalue())

@@ -47,6 +47,52 @@ def test_a_failed_write_is_an_output_error(tmp_path: Path) -> None:
     assert names(tmp_path) == ["folder"]
 
 
+def test_a_fault_of_the_disk_that_a_library_hides(tmp_path: Path) -> None:
+    """torch raises an error of its own after that of the disk; what has no such cause is a fault of ours."""
+    with pytest.raises(OutputError, match="a: cannot be written .No space left.*free on its disk"):
+        with atomic_path(tmp_path / "a"):
+            try:
+                raise OSError(28, "No space left on device")
+            except OSError:
+                raise RuntimeError("unexpected pos 576 vs 534")  # noqa: B904
+    with pytest.raises(RuntimeError, match="unexpected pos"), atomic_path(tmp_path / "a"):
+        raise RuntimeError("unexpected pos 576 vs 534")
+    assert names(tmp_path) == []
+
+
+def test_a_file_that_is_not_whole_is_not_there(tmp_path: Path) -> None:
+    write_text(tmp_path / "a", "old")
+    with pytest.raises(OutputError, match="cut off"):
+        with atomic_path(tmp_path / "a", whole=lambda written: written.stat().st_size == 5) as temporary:
+            temporary.write_text("four")
+    assert names(tmp_path) == ["a"] and (tmp_path / "a").read_text() == "old"
+
+
+def test_a_writer_that_renames_in_its_turn(tmp_path: Path) -> None:
+    """Its private file gets the mode that files have here."""
+    before = os.umask(0o022)
+    try:
+        with atomic_path(tmp_path / "a") as temporary:
+            private = tmp_path / "private"
+            private.touch(0o600)
+            private.rename(temporary)
+    finally:
+        os.umask(before)
+    assert names(tmp_path) == ["a"] and (tmp_path / "a").stat().st_mode & 0o777 == 0o644
+
+
+def test_links_are_written_through(tmp_path: Path) -> None:
+    """A link to a file on another disk stays one, and so does a link to nothing yet."""
+    (tmp_path / "scratch").mkdir()
+    write_text(tmp_path / "scratch" / "a", "old")
+    (tmp_path / "a").symlink_to(Path("scratch") / "a")
+    (tmp_path / "b").symlink_to(tmp_path / "scratch" / "new" / "b")
+    for name in ("a", "b"):
+        write_text(tmp_path / name, "new")
+        assert (tmp_path / name).is_symlink() and (tmp_path / name).read_text() == "new"
+    assert names(tmp_path / "scratch") == ["a", "new"] and names(tmp_path / "scratch" / "new") == ["b"]
+
+
 def test_json_comes_back(tmp_path: Path) -> None:
     content = {"Wirbelkörper": [1, 2.5, None, True]}
     write_json(tmp_path / "a.json", content)
