@@ -21,7 +21,7 @@ from autospine.data.volume import read_volume, write_volume
 from autospine.errors import OutputError
 from autospine.preprocessing.arrays import write_array, write_arrays
 from autospine.preprocessing.previous import write_segmentation
-from autospine.report.figures import new_figure, save_figure
+from autospine.report.canvas import new_figure, save_figure
 from autospine.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, save_weights
 
 resource = pytest.importorskip("resource")

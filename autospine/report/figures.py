@@ -1,30 +1,25 @@
 """Pictures: the course of a training, and image, reference and prediction side by side.
 
-Drawn with matplotlib's object interface on the Agg canvas, so that no window system and no global state is
-touched; matplotlib is imported when a picture is drawn, not before. Files are written whole or not at all.
+They are drawn on a `canvas`, which loads matplotlib and writes files.
 """
 
 from __future__ import annotations
 
 import colorsys
 import csv
-import logging
 import math
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from autospine.data.files import atomic_path
 from autospine.data.slices import slice_axis
 from autospine.data.structure import in_a_class
 from autospine.errors import DataError
+from autospine.report.canvas import new_figure, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -291,36 +286,3 @@ def _add_legend(figure: Figure, labels: Labels) -> None:
     if labels:
         handles = [Patch(color=class_colour(index), label=name) for index, (name, _) in enumerate(labels)]
         figure.legend(handles=handles, loc="outside right center", frameon=False, fontsize=9)
-
-
-def new_figure(width_inch: float, height_inch: float) -> Figure:
-    """An empty figure on an Agg canvas."""
-    with _without_advice():
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width_inch, height_inch), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-@contextmanager
-def _without_advice() -> Iterator[None]:
-    """A block in which matplotlib is silent: it has much to say on a home that it cannot write to, and goes on."""
-    logger = logging.getLogger("matplotlib")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-
-
-def save_figure(figure: Figure, path: Path) -> None:
-    """Writes the figure whole or not at all."""
-    drawn = BytesIO()  # apart from the disk: what fails here is no fault of that
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # names in scripts that the font has not: boxes
-        figure.savefig(drawn, format=path.suffix[1:].lower() or None)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(drawn.getvalue())
