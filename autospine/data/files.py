@@ -55,6 +55,8 @@ def atomic_path(path: Path, whole: Callable[[Path], bool] | None = None) -> Iter
     try:
         target = Path(os.path.realpath(path)) if path.is_symlink() else path
         target.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists() and not target.is_file():  # a pipe or a device would be replaced
+            raise OSError(errno.EEXIST, "what has this name is no file")
         with temporary_beside(target) as (temporary, descriptor):
             yield temporary
             _settle(temporary, descriptor)

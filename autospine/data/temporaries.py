@@ -24,7 +24,7 @@ from pathlib import Path
 if sys.platform != "win32":
     import fcntl
 
-_TEMPORARY = re.compile(r"\.tmp-(?:([0-9a-f]{8})-)?[0-9a-f]{8,12}-")
+_TEMPORARY = re.compile(r"\.tmp-(?:([0-9a-f]{8})-[0-9a-f]{8}|[0-9a-f]{12})-")
 """The name, and of which system; earlier versions did not write that, and held no lock."""
 _KEPT = 56
 """Characters of the wanted name: a name has 255 bytes at most, and a character up to four."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,12 @@ from autospine.data.files import atomic_path, is_whole_archive
 def write_array(path: Path, array: npt.NDArray[Any]) -> None:
     """Write `array` as the `.npy` file `path`; `OutputError` where that fails."""
     with atomic_path(path, whole=_is_whole) as temporary:
-        np.save(temporary, np.ascontiguousarray(array), allow_pickle=False)
+        try:
+            np.save(temporary, np.ascontiguousarray(array), allow_pickle=False)
+        except OSError as fault:
+            if fault.errno is None:  # numpy has counted less than it gave, and says the numbers alone
+                raise OSError(errno.ENOSPC, "not all of it could be written") from fault
+            raise
 
 
 def write_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
