@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from typer.testing import CliRunner
 
 from autospine.cli.app import app
-from autospine.data.files import read_json, write_text
+from autospine.data.files import read_json, write_json, write_text
 from autospine.errors import PlanError
 from autospine.inference.ensemble import load_model
 from autospine.networks.build import build_network
@@ -23,6 +24,9 @@ from autospine.planning.model import ModelCard, read_model, weights_digest, writ
 from autospine.planning.plan import Plan
 from autospine.planning.plan_file import plan_to_toml, read_plan_file
 from autospine.planning.recipe import load_recipe
+from autospine.preprocessing.arrays import write_array, write_arrays
+from autospine.preprocessing.previous import PreviousStage
+from autospine.preprocessing.store import Store, begin_store
 from autospine.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, save_weights
 from autospine.training.initial import read_initial
 
@@ -57,11 +61,20 @@ def model(make_plan: Callable[..., Plan]) -> Iterator[Path]:
     save_weights(folder / "fold_0", build_network(card.configuration.network, card.configuration.patch))
     save_checkpoint(folder / "fold_0", Checkpoint({}, {}, {}, 1, 1.0, (), torch.zeros(()), 0, "a training"))
     write_text(folder / "plan.toml", plan_to_toml(plan))
+    begin_store(folder / "store", {"key": "a key", "cases": {"a": True}})
+    write_json(folder / "store" / "a.properties.json", {"key": "a key"})
+    write_arrays(folder / "store" / "a.locations.npz", {"1": np.zeros((1, 3), np.int32)})
+    for part in ("image", "label", "reference"):
+        write_array(folder / "store" / f"a.{part}.npy", np.zeros((2, 2, 2), np.uint8))
     try:
         yield folder
     finally:
         folder.chmod(0o755)
         shutil.rmtree(place)
+
+
+def previous(path: Path) -> object:
+    return PreviousStage({"a": path}, "a key").open("a", (2, 2, 2))
 
 
 READERS: dict[str, tuple[str, Callable[[Path], object]]] = {
@@ -72,6 +85,8 @@ READERS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "json": ("model.json", lambda folder: read_json(folder / "model.json", PlanError)),
     "checkpoint": ("fold_0/training.ckpt", lambda folder: load_checkpoint(folder / "fold_0", "a training", CPU)),
     "plan": ("plan.toml", lambda folder: read_plan_file(folder / "plan.toml")),
+    "prepared case": ("store/a.reference.npy", lambda folder: Store(folder / "store").open("a")),
+    "previous stage": ("store/a.label.npy", lambda folder: previous(folder / "store" / "a.label.npy")),
     "recipe": ("plan.toml", lambda folder: load_recipe(str(folder / "plan.toml"))),
 }
 

@@ -192,7 +192,8 @@ def _write_by_itk(path: Path, temporary: Path, image: Any) -> None:
     try:
         sitk().WriteImage(image, str(temporary), useCompression=True)
     except RuntimeError as fault:
-        error = unwritable(path, OSError(reason(fault)))
+        said = RuntimeError(str(fault).replace(str(temporary), path.name))
+        error = unwritable(path, OSError(reason(said)))
         raise OutputError(error.where, error.found, remedy=f"{error.remedy}; or choose .nii.gz") from fault
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from autospine.data.files import unreadable
 from autospine.errors import PlanError
 from autospine.planning.parts import RegionsPlan, ResamplingPlan
 from autospine.preprocessing.arrays import write_array
@@ -42,6 +43,8 @@ class PreviousStage:
         remedy = "delete the folder of this file and run the training again: it is made anew"
         try:
             labels: npt.NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
+        except PermissionError as fault:
+            raise unreadable(path, fault, PlanError) from fault
         except (OSError, ValueError, EOFError) as fault:
             found = f"the previous stage's segmentation of {name} is missing or damaged ({fault})"
             raise PlanError(str(path), found, "a whole file", remedy) from fault

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from autospine.data.files import json_digest, read_json, write_json
+from autospine.data.files import json_digest, read_json, unreadable, write_json
 from autospine.errors import DataError, OutputError, PlanError
 from autospine.planning.parts import IntensityPlan
 from autospine.planning.plan import Configuration, Plan
@@ -122,6 +122,8 @@ class Store:
             if isinstance(fault, OSError) and fault.errno in (errno.EMFILE, errno.ENFILE):
                 remedy = "allow more open files (`ulimit -n 4096` in this shell), or use fewer --workers"
                 raise OutputError(str(self.root), "too many files are open in this process", remedy=remedy) from fault
+            if isinstance(fault, PermissionError):
+                raise unreadable(Path(fault.filename or image), fault, PlanError) from fault
             found = f"the prepared case {name!r} is missing or damaged ({fault})"
             raise PlanError(str(self.root), found, "whole files", _REMEDY) from fault
 
