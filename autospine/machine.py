@@ -8,9 +8,12 @@ keeps away the very thread that all wait for, and a step of 0.1 s takes seconds 
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import MutableMapping
 from contextlib import suppress
 from pathlib import Path
+
+from autospine.errors import OutputError
 
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 """Environment variables by which a user says how threads wait: OpenMP's own, GNU's and Intel's (or LLVM's)."""
@@ -19,6 +22,8 @@ SPINS = "1000"
 more than cores. Its default is 300 000. Fewer cost an idle machine more, as a sleeper has to be woken."""
 BLOCK_MS = "0"
 """Milliseconds that a thread of Intel's OpenMP turns, instead of 200."""
+_SHARED_MEMORY = "/dev/shm"
+"""A container whose disk is read-only has it all the same."""
 _CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -31,6 +36,27 @@ def let_threads_sleep(environment: MutableMapping[str, str] = os.environ) -> Non
     if not any(name in environment for name in WAITING):
         environment["GOMP_SPINCOUNT"] = SPINS
         environment["KMP_BLOCKTIME"] = BLOCK_MS
+
+
+def find_temporary_folder(environment: MutableMapping[str, str] = os.environ) -> None:
+    """Have temporary files lie in shared memory where none of the usual folders takes one.
+
+    torch and matplotlib want a folder for them while they are imported, and a container may have none: its disk is
+    read-only, or full. Processes that are started later inherit it.
+
+    Raises:
+        OutputError: shared memory takes none either.
+    """
+    try:
+        tempfile.gettempdir()
+        return
+    except FileNotFoundError:
+        environment["TMPDIR"] = _SHARED_MEMORY
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError as fault:
+        found = "no folder takes temporary files: each is read-only or full"
+        raise OutputError("TMPDIR", found, "one that does", "set TMPDIR to a folder that you may write to") from fault
 
 
 def free_bytes() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, ParamSpec
@@ -11,6 +12,7 @@ import typer
 
 from autospine.cli.duration import parse_duration
 from autospine.errors import AutospineError, Stopped
+from autospine.machine import find_temporary_folder
 
 P = ParamSpec("P")
 
@@ -46,11 +48,20 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
+            find_temporary_folder()
             command(*args, **kwargs)
         except AutospineError as error:
             from autospine.cli.show import show_error
 
             show_error(error)
+            raise typer.Exit(1) from None
+        except PermissionError as fault:  # of a folder above a file that is looked for
+            if fault.filename is None:
+                raise
+            from autospine.cli.show import show_error
+            from autospine.data.files import unreadable
+
+            show_error(unreadable(Path(os.fsdecode(fault.filename)), fault))
             raise typer.Exit(1) from None
         except (Stopped, KeyboardInterrupt) as stop:
             typer.echo(f"Stopped. {stop}".strip(), err=True)

@@ -1,26 +1,33 @@
 """Files that are either whole or not there.
 
-Everything is written to a temporary name in the folder it belongs to and renamed when complete, so a run that is
-stopped leaves no half-written file. The temporary name starts with a dot and ends in the wanted name, which keeps
-the suffixes that writers choose their format by: `case.nii.gz` is written as `.tmp-5f3a...-case.nii.gz`.
+Everything is written to a temporary file in the folder it belongs to (`temporaries`), brought to the disk, looked at
+where its writer does not tell of a full disk, and renamed: a run that is stopped, killed or out of room leaves no
+half-written file, and what stood there before stays.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import re
-import uuid
-from collections.abc import Iterator
+import shutil
+import stat
+import zipfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from autospine.data.temporaries import temporary_beside
 from autospine.errors import AutospineError, DataError, OutputError
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_REMEDY = "choose a folder that you may write to and that has space left"
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_OF_THE_DISK = (*_NO_ROOM, errno.EFBIG, errno.EROFS, errno.EIO)
+_ANOTHER_FOLDER = "choose a folder that you may write to and that has space left"
+_MAKE_ROOM = "make room on its disk, or choose another folder, and run the same command again"
 
 
 def json_digest(content: object) -> str:
@@ -29,34 +36,111 @@ def json_digest(content: object) -> str:
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that becomes `path` when the block ends well.
+def atomic_path(path: Path, whole: Callable[[Path], bool] | None = None) -> Iterator[Path]:
+    """A temporary path that becomes `path` when the block ends well; a symbolic link is written through.
 
     The folder is made where it is missing. When the block raises, the temporary file is removed and an earlier
-    `path` stays as it was. An `OSError` of the folder, of the block or of the renaming becomes an `OutputError`.
+    `path` stays as it was. The file has the mode of the umask, whatever the writer gave it.
+
+    Args:
+        path: the file to write.
+        whole: whether a file that was written has all that was put into it; for writers that go on in silence where
+            the disk is full. None: the block raises then, as Python's own files do.
+
+    Raises:
+        OutputError: an `OSError` of the folder, of the block or of the renaming, what a library raises after an
+            `OSError` of the disk, or a file that is not `whole`.
     """
     path = Path(path)
-    # writers know their suffixes in lower case alone: OUT.NII.GZ is a file as well
-    temporary = path.with_name(f".tmp-{uuid.uuid4().hex[:12]}-{path.name.lower()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        _flush(temporary)
-        os.replace(temporary, path)
+        target = Path(os.path.realpath(path)) if path.is_symlink() else path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists() and not target.is_file():  # a pipe or a device would be replaced
+            raise OSError(errno.EEXIST, "what has this name is no file")
+        with temporary_beside(target) as (temporary, descriptor):
+            yield temporary
+            _settle(temporary, descriptor)
+            if whole is not None and not whole(temporary):
+                raise OSError(errno.ENOSPC, "it was cut off while it was written")
+            os.replace(temporary, target)
+        _flush_folder(target.parent)
     except OSError as error:
-        raise OutputError(str(path), f"cannot be written ({error.strerror or error})", remedy=_REMEDY) from error
-    finally:
+        raise unwritable(path, error) from error
+    except AutospineError:
+        raise
+    except Exception as error:  # torch and others hide the fault of the disk behind one of their own
+        fault = _fault_of_the_disk(error)
+        if fault is None:
+            raise
+        raise unwritable(path, fault) from error
+
+
+def unwritable(path: Path, fault: OSError) -> OutputError:
+    """The error of a `path` that cannot be written, with the room on its disk."""
+    # libraries that count what they have written give no number of the system's
+    remedy = _MAKE_ROOM if fault.errno in (*_NO_ROOM, None) else _ANOTHER_FOLDER
+    if fault.errno == errno.EFBIG:
+        remedy = "have the limit of a file's size raised (`ulimit -f` shows it), or choose another folder"
+    return OutputError(str(path), f"cannot be written ({fault.strerror or fault}){_room(path)}", remedy=remedy)
+
+
+def _room(path: Path) -> str:
+    """What is free on the disk of `path`, as the end of a sentence; empty where nobody says."""
+    for folder in Path(os.path.realpath(path)).parents:
         with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+            free = float(shutil.disk_usage(folder).free)
+            break
+    else:
+        return ""
+    unit = "bytes"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if free < 1000:
+            break
+        free, unit = free / 1000, larger
+    return f"; {free:.3g} {unit} are free on its disk"
 
 
-def _flush(path: Path) -> None:
-    """Bring the file to the disk: a name must not survive a power cut that its content did not."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _fault_of_the_disk(error: BaseException | None) -> OSError | None:
+    """The `OSError` of a disk that `error` was raised after, None where there is none."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _settle(path: Path, descriptor: int) -> None:
+    """Bring the file to the disk: a name must not survive a power cut that its content did not.
+
+    A writer may have put a file of its own in the place of the one that was made: that gets the mode of the first.
+    """
+    os.fsync(descriptor)
+    made, found = os.fstat(descriptor), path.stat()
+    if not os.path.samestat(made, found):
+        with path.open("rb+") as file:
+            os.fsync(file.fileno())
+        path.chmod(stat.S_IMODE(made.st_mode))
+
+
+def _flush_folder(folder: Path) -> None:
+    """Bring the name to the disk, where the system can."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def is_whole_archive(path: Path) -> bool:
+    """Whether a ZIP file, as torch and numpy write, has its end: the list of what is in it."""
+    return zipfile.is_zipfile(path)
+
+
+def unreadable(path: Path, fault: OSError, error: type[AutospineError] = DataError) -> AutospineError:
+    """The `error` of a file that is there and cannot be read: that says nothing of what is in it."""
+    remedy = "have its owner give you the right to read it" if isinstance(fault, PermissionError) else ""
+    return error(str(path), f"cannot be read ({fault.strerror or fault})", remedy=remedy)
 
 
 def check_name(path: Path, error: type[AutospineError] = DataError) -> None:
@@ -95,7 +179,7 @@ def read_json(path: Path, error: type[AutospineError] = DataError) -> Any:
     except FileNotFoundError as fault:
         raise error(str(path), "no such file") from fault
     except OSError as fault:
-        raise error(str(path), f"cannot be read ({fault.strerror or fault})") from fault
+        raise unreadable(path, fault, error) from fault
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as fault:
         raise error(
             str(path), f"not a JSON file ({fault})", "text in JSON", "correct the file or restore it"

@@ -26,6 +26,15 @@ def fresh_processes() -> SpawnContext:
     return _FreshContext()
 
 
+def can_share_work() -> bool:
+    """Whether processes can take turns here: their semaphores lie in shared memory, which may be read-only."""
+    try:
+        multiprocessing.get_context("spawn" if sys.platform == "win32" else "fork").Lock()
+    except (ImportError, OSError):
+        return False
+    return True
+
+
 def forks_by_default() -> bool:
     """Whether the standard library's processes are forked here, and so import nothing."""
     return multiprocessing.get_start_method() == "fork"

@@ -18,10 +18,11 @@ from autospine.data import dicom, freesurfer, nifti
 from autospine.data.affine import usable_grid
 from autospine.data.dicom_files import is_dicom
 from autospine.data.disguises import disguised
-from autospine.data.files import atomic_path, check_name, read_json
+from autospine.data.files import atomic_path, check_name, read_json, unreadable, unwritable
 from autospine.data.geometry import Geometry, Volume, times
 from autospine.data.integrity import check_whole, detached_voxels, non_finite
 from autospine.data.itk import reason, sitk
+from autospine.data.written import is_written
 from autospine.errors import DataError, OutputError
 
 WRITTEN_AS = {
@@ -96,7 +97,7 @@ def _read_header(path: Path) -> tuple[Geometry, int]:
         if suffix in freesurfer.SUFFIXES:
             return freesurfer.read_header(path)
     except OSError as fault:
-        raise DataError(str(path), f"cannot be read ({fault.strerror or fault})") from fault
+        raise unreadable(path, fault) from fault
     reader = _open(path)
     return _geometry(path, reader), _channels(reader)
 
@@ -156,17 +157,20 @@ def write_volume(path: Path, volume: Volume) -> None:
     if volume.array.ndim != 4 or volume.array.shape[1:] != geometry.shape:
         raise ValueError(f"array of shape {volume.array.shape} on a grid of {geometry.shape}")
     array = _smallest(volume.array)
-    with atomic_path(path) as temporary:
-        if suffix in nifti.SUFFIXES:
+    if suffix in nifti.SUFFIXES:
+        with atomic_path(path) as temporary:
             nifti.write(temporary, array, geometry, packed=suffix == ".nii.gz")
-        elif suffix in freesurfer.MGH:
+    elif suffix in freesurfer.MGH:
+        with atomic_path(path) as temporary:
             freesurfer.write(temporary, array, geometry)
-        else:
-            _write_by_itk(path, temporary, array, volume)
+    else:
+        image = _itk_image(path, array, volume)
+        with atomic_path(path, whole=lambda written: is_written(written, image)) as temporary:
+            _write_by_itk(path, temporary, image)
 
 
-def _write_by_itk(path: Path, temporary: Path, array: npt.NDArray[Any], volume: Volume) -> None:
-    """Write an array (C, Z, Y, X) on the grid of `volume`, with its fields where the format has a place for them."""
+def _itk_image(path: Path, array: npt.NDArray[Any], volume: Volume) -> Any:
+    """An array (C, Z, Y, X) on the grid of `volume`, with its fields where the format has a place for them."""
     geometry = volume.geometry
     array = array[0] if len(array) == 1 else np.moveaxis(array, 0, -1)
     direction = np.asarray(geometry.direction).reshape(3, 3)
@@ -180,12 +184,17 @@ def _write_by_itk(path: Path, temporary: Path, array: npt.NDArray[Any], volume: 
         image.SetDirection(direction[:size, :size].ravel().tolist())
     for key, value in volume.metadata if suffix_of(path) in _KEY_VALUE else ():
         image.SetMetaData(key, value)
+    return image
+
+
+def _write_by_itk(path: Path, temporary: Path, image: Any) -> None:
+    """Write what is to become `path`; ITK says in the same words that a disk is full and that a format is too small."""
     try:
         sitk().WriteImage(image, str(temporary), useCompression=True)
     except RuntimeError as fault:
-        raise OutputError(
-            str(path), f"cannot be written ({reason(fault)})", remedy="choose another folder or .nii.gz"
-        ) from fault
+        said = RuntimeError(str(fault).replace(str(temporary), path.name))
+        error = unwritable(path, OSError(reason(said)))
+        raise OutputError(error.where, error.found, remedy=f"{error.remedy}; or choose .nii.gz") from fault
 
 
 def _known_suffix(path: Path) -> str:
@@ -213,7 +222,7 @@ def _open(path: Path) -> Any:
     try:
         detached_voxels(path)  # before ITK opens what a header names
     except OSError as fault:
-        raise DataError(str(path), f"cannot be read ({fault.strerror or fault})") from fault
+        raise unreadable(path, fault) from fault
     reader = sitk().ImageFileReader()
     if suffix_of(path) in (".mha", ".mhd"):  # which ITK does not know by a suffix in upper case
         reader.SetImageIO("MetaImageIO")

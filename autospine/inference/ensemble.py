@@ -7,9 +7,10 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch import nn
 
+from autospine.data.files import unreadable
 from autospine.errors import PlanError
 from autospine.networks.build import build_network
 from autospine.planning.model import MODEL, PREVIOUS, WEIGHTS, ModelCard, read_model, read_previous, weights_digest
@@ -97,8 +98,12 @@ def _check_trained_on(folder: Path, model: Model, there: Path) -> None:
 def _load_network(path: Path, card: ModelCard, device: torch.device) -> nn.Module:
     network = build_network(card.configuration.network, card.configuration.patch)
     try:
-        network.load_state_dict(load_file(path))
-    except (SafetensorError, RuntimeError, OSError) as error:
+        content = path.read_bytes()
+    except OSError as error:
+        raise unreadable(path, error, PlanError) from error
+    try:
+        network.load_state_dict(load(content))
+    except (SafetensorError, RuntimeError) as error:
         found = f"these weights do not fit model.json ({str(error).splitlines()[0]})"
         raise PlanError(
             str(path), found, "the weights that were trained with it", "copy the model folder whole"

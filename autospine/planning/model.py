@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from autospine.data.files import read_json, write_json
+from autospine.data.files import read_json, unreadable, write_json
 from autospine.errors import PlanError
 from autospine.planning.parts import IntensityPlan
 from autospine.planning.plan import Configuration, Plan, configuration_from_dict, configuration_to_dict
@@ -91,9 +91,13 @@ def read_model(folder: Path) -> ModelCard:
     """
     path = folder / MODEL
     remedy = "give --model the folder runs/<dataset>/<configuration> of a finished training"
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except OSError as error:  # a folder that may not be searched
+        raise unreadable(path, error, PlanError) from error
+    if not there:
         raise PlanError(str(path), "no such file", "a model folder with model.json", remedy)
-    content = read_json(path)
+    content = read_json(path, PlanError)
     where = str(path)
     try:
         if content["schema"] != SCHEMA:
@@ -112,9 +116,13 @@ def read_model(folder: Path) -> ModelCard:
 
 
 def weights_digest(folder: Path, fold: int | str) -> str:
-    """SHA-256 of the weights of a trained fold in the model folder `folder`."""
-    with (folder / f"fold_{fold}" / WEIGHTS).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """SHA-256 of the weights of a trained fold in the model folder `folder`; `PlanError` where they cannot be read."""
+    path = folder / f"fold_{fold}" / WEIGHTS
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise unreadable(path, error, PlanError) from error
 
 
 def write_previous(fold_folder: Path, digests: Mapping[int, str]) -> None:

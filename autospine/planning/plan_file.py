@@ -15,6 +15,7 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import Comment, Table
 
+from autospine.data.files import unreadable
 from autospine.errors import PlanError
 from autospine.planning.convert import REMEDY, REPLAN, raise_faults, read_table, single_faults, to_table
 from autospine.planning.parts import IntensityPlan
@@ -108,7 +109,11 @@ def read_plan_file(path: Path) -> Plan:
     """
     try:
         text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a mark
-    except (OSError, UnicodeDecodeError) as error:
+    except FileNotFoundError as error:
+        raise PlanError(str(path), "no such file", "a plan file") from error
+    except OSError as error:
+        raise unreadable(path, error, PlanError) from error
+    except UnicodeDecodeError as error:
         found = f"cannot be read as text in UTF-8 ({error})"
         raise PlanError(str(path), found, remedy="save it as UTF-8, or plan again with --overwrite") from error
     return plan_from_toml(text, str(path))

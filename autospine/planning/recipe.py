@@ -13,6 +13,7 @@ from typing import Any, Literal
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
+from autospine.data.files import unreadable
 from autospine.errors import PlanError
 from autospine.planning.convert import Checks, raise_faults, read_table, to_table, unknown_keys
 from autospine.planning.parts import Bottleneck, Encoder, LossKind, Optimiser, SizeSource, Unit
@@ -157,7 +158,9 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
         raise PlanError(str(name_or_path), "no such recipe", expected, "give --recipe one of these")
     try:
         table: dict[str, Any] = tomlkit.parse(path.read_text(encoding="utf-8-sig")).unwrap()
-    except (TOMLKitError, ValueError, OSError) as error:
+    except OSError as error:
+        raise unreadable(path, error, PlanError) from None
+    except (TOMLKitError, ValueError) as error:
         raise PlanError(str(path), f"not readable as TOML: {error}", "a recipe like plans/default.toml") from None
     known = [item.name for item in fields(Recipe) if item.name != "name"]
     faults = unknown_keys(table.keys() & {"name"}, known, str(path))  # a recipe is called as its file

@@ -15,13 +15,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from autospine.data.files import atomic_path, json_digest, write_json
+from autospine.data.files import json_digest, write_json
 from autospine.data.structure import Case, Dataset
 from autospine.errors import DataError
 from autospine.planning.parts import IntensityPlan
 from autospine.planning.plan import Configuration, Plan
+from autospine.preprocessing.arrays import write_array
 from autospine.preprocessing.jobs import Progress, run_jobs
 from autospine.preprocessing.memory import bounded_workers
 from autospine.preprocessing.prepare import prepare_case
@@ -131,6 +130,5 @@ def _build(job: _Job) -> None:
         array, None, loaded.geometry.spacing_mm, job.configuration, job.intensities, name, source.missing
     )
     image, *_, properties = case_files(job.root, name)
-    with atomic_path(image) as temporary:
-        np.save(temporary, np.ascontiguousarray(prepared.image), allow_pickle=False)
+    write_array(image, prepared.image)
     write_json(properties, {"key": job.key, **prepared.properties.to_json()})

@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from autospine.data.processes import fresh_processes
+from autospine.data.processes import can_share_work, fresh_processes
 from autospine.data.structure import Case
 from autospine.errors import AutospineError, DataError
 
@@ -36,13 +36,15 @@ J = TypeVar("J", bound=Job)
 def run_jobs(build: Callable[[J], None], jobs: Sequence[J], workers: int, done: int, progress: Progress | None) -> None:
     """Call `build` for every one of `jobs`, in this process or, where `workers` are more than one, in so many.
 
-    `progress` counts on from the cases that were `done` before.
+    Where processes cannot share work, this one does it all. `progress` counts on from the cases that were `done`
+    before.
 
     Raises:
         DataError: a process was ended from outside, or memory ran out; or what `build` raises, with the case's name.
     """
     workers, total = min(workers, len(jobs)), done + len(jobs)
-    with closing(_run_here(build, jobs) if workers <= 1 else _run_in_processes(build, jobs, workers)) as names:
+    here = workers <= 1 or not can_share_work()
+    with closing(_run_here(build, jobs) if here else _run_in_processes(build, jobs, workers)) as names:
         for name in names:
             done += 1
             if progress is not None:

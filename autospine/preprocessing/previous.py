@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from autospine.data.files import atomic_path
+from autospine.data.files import unreadable
 from autospine.errors import PlanError
 from autospine.planning.parts import RegionsPlan, ResamplingPlan
+from autospine.preprocessing.arrays import write_array
 from autospine.preprocessing.prepare import CaseProperties, classes_on_grid
 
 
@@ -42,6 +43,8 @@ class PreviousStage:
         remedy = "delete the folder of this file and run the training again: it is made anew"
         try:
             labels: npt.NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
+        except PermissionError as fault:
+            raise unreadable(path, fault, PlanError) from fault
         except (OSError, ValueError, EOFError) as fault:
             found = f"the previous stage's segmentation of {name} is missing or damaged ({fault})"
             raise PlanError(str(path), found, "a whole file", remedy) from fault
@@ -87,5 +90,4 @@ def one_hot(labels: npt.NDArray[Any], classes: int) -> npt.NDArray[np.float32]:
 
 def write_segmentation(path: Path, labels: npt.NDArray[np.uint8]) -> None:
     """Write class indices (a0, a1, a2) as `path`, whole or not at all."""
-    with atomic_path(path) as temporary:
-        np.save(temporary, np.ascontiguousarray(labels), allow_pickle=False)
+    write_array(path, labels)

@@ -25,10 +25,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from autospine.data.files import atomic_path, json_digest, read_json, write_json
+from autospine.data.files import json_digest, read_json, unreadable, write_json
 from autospine.errors import DataError, OutputError, PlanError
 from autospine.planning.parts import IntensityPlan
 from autospine.planning.plan import Configuration, Plan
+from autospine.preprocessing.arrays import write_array, write_arrays
 from autospine.preprocessing.components import measure_components
 from autospine.preprocessing.jobs import Progress, run_jobs
 from autospine.preprocessing.memory import bounded_workers
@@ -121,6 +122,8 @@ class Store:
             if isinstance(fault, OSError) and fault.errno in (errno.EMFILE, errno.ENFILE):
                 remedy = "allow more open files (`ulimit -n 4096` in this shell), or use fewer --workers"
                 raise OutputError(str(self.root), "too many files are open in this process", remedy=remedy) from fault
+            if isinstance(fault, PermissionError):
+                raise unreadable(Path(fault.filename or image), fault, PlanError) from fault
             found = f"the prepared case {name!r} is missing or damaged ({fault})"
             raise PlanError(str(self.root), found, "whole files", _REMEDY) from fault
 
@@ -289,11 +292,9 @@ def _build(job: _Job) -> None:
     else:
         voxels = class_locations(prepared.label, classes, _SEED)
     for path, array in written:
-        with atomic_path(path) as temporary:
-            np.save(temporary, np.ascontiguousarray(array), allow_pickle=False)
+        write_array(path, array)
     places |= {str(value): kept for value, kept in voxels.items()}
-    with atomic_path(locations) as temporary:
-        np.savez(temporary, **places)  # type: ignore[arg-type]
+    write_arrays(locations, places)
     write_json(properties, {"key": job.key, **prepared.properties.to_json()})
 
 

@@ -1,7 +1,6 @@
 """Pictures: the course of a training, and image, reference and prediction side by side.
 
-Drawn with matplotlib's object interface on the Agg canvas, so that no window system and no global state is
-touched; matplotlib is imported when a picture is drawn, not before. Files are written whole or not at all.
+They are drawn on a `canvas`, which loads matplotlib and writes files.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 import colorsys
 import csv
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from autospine.data.files import atomic_path
 from autospine.data.slices import slice_axis
 from autospine.data.structure import in_a_class
 from autospine.errors import DataError
+from autospine.report.canvas import new_figure, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -288,20 +286,3 @@ def _add_legend(figure: Figure, labels: Labels) -> None:
     if labels:
         handles = [Patch(color=class_colour(index), label=name) for index, (name, _) in enumerate(labels)]
         figure.legend(handles=handles, loc="outside right center", frameon=False, fontsize=9)
-
-
-def new_figure(width_inch: float, height_inch: float) -> Figure:
-    """An empty figure on an Agg canvas."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width_inch, height_inch), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def save_figure(figure: Figure, path: Path) -> None:
-    """Writes the figure whole or not at all."""
-    with atomic_path(path) as temporary, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # names in scripts that the font has not: boxes
-        figure.savefig(temporary)

@@ -24,7 +24,7 @@ from autospine.evaluation.comparison import (
     mean_over_classes,
 )
 from autospine.evaluation.metrics import EMPTY_RULE, METRICS
-from autospine.report.figures import new_figure, save_figure
+from autospine.report.canvas import new_figure, save_figure
 
 RIGHTLY = "Where one arm finds a class that is not there, the arms that rightly find nothing count 1 beside its 0."
 SHOWN = ("dice", "sensitivity", "specificity", "precision", "hd95_mm")

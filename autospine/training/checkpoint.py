@@ -8,15 +8,17 @@ running any code that they might hold.
 from __future__ import annotations
 
 import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
-from autospine.data.files import atomic_path
-from autospine.errors import PlanError
+from autospine.data.files import atomic_path, is_whole_archive, unreadable
+from autospine.errors import OutputError, PlanError
 from autospine.planning.model import WEIGHTS
 from autospine.training.log import EpochRecord
 
@@ -44,10 +46,15 @@ class Checkpoint:
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
-    """Write `training.ckpt` in `folder`, replacing the one before it only when whole."""
+    """Write `training.ckpt` in `folder`, replacing the one before it only when whole.
+
+    Raises:
+        OutputError: it cannot be written; says what the same command goes on from.
+    """
     content = {**vars(checkpoint), "history": [record.to_dict() for record in checkpoint.history]}
-    with atomic_path(folder / CHECKPOINT) as temporary:
-        torch.save(content, temporary)
+    with _saying_what_stands(folder), atomic_path(folder / CHECKPOINT, whole=is_whole_archive) as temporary:
+        with temporary.open("wb") as file:  # torch's own files do not say why they cannot be written
+            torch.save(content, file)
 
 
 def load_checkpoint(folder: Path, identity: str, device: torch.device) -> Checkpoint | None:
@@ -57,11 +64,16 @@ def load_checkpoint(folder: Path, identity: str, device: torch.device) -> Checkp
         PlanError: it cannot be read, or belongs to another plan, fold or dataset.
     """
     path = folder / CHECKPOINT
-    if not path.exists():
-        return None
     remedy = "delete its folder, or give --overwrite, to start anew"
     try:
-        content = torch.load(path, map_location=device, weights_only=True)
+        file = path.open("rb")
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise unreadable(path, error, PlanError) from error
+    try:
+        with file:
+            content = torch.load(file, map_location=device, weights_only=True)
         history = tuple(EpochRecord.from_dict(record) for record in content.pop("history"))
         checkpoint = Checkpoint(**content, history=history)
     except (OSError, RuntimeError, EOFError, KeyError, TypeError, ValueError, pickle.UnpicklingError) as error:
@@ -75,17 +87,38 @@ def load_checkpoint(folder: Path, identity: str, device: torch.device) -> Checkp
 def recorded_precision(folder: Path) -> str | None:
     """The precision of the checkpoint of `folder`; None where there is none, or none that says or can be read.
 
-    Its tensors stay on disk. What is wrong with it is said by `load_checkpoint`.
+    What is wrong with it is said by `load_checkpoint`.
     """
-    try:
-        content = torch.load(folder / CHECKPOINT, map_location="cpu", weights_only=True, mmap=True)
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError):
-        return None
-    return content.get("precision") if isinstance(content, dict) else None
+    recorded: str | None = _read_lightly(folder).get("precision")
+    return recorded
 
 
 def save_weights(folder: Path, network: torch.nn.Module) -> None:
-    """Write `model.safetensors` in `folder`."""
+    """Write `model.safetensors` in `folder`; raises as `save_checkpoint` does."""
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    with atomic_path(folder / WEIGHTS) as temporary:
-        save_file(weights, temporary)
+    content = save(weights)  # the library's own files are private, whatever the umask
+    with _saying_what_stands(folder), atomic_path(folder / WEIGHTS) as temporary:
+        temporary.write_bytes(content)
+
+
+@contextmanager
+def _saying_what_stands(folder: Path) -> Iterator[None]:
+    """A block of writing whose `OutputError` says what the checkpoint in `folder` has kept of the training."""
+    try:
+        yield
+    except OutputError as error:
+        step = _read_lightly(folder).get("step")
+        if step is None:
+            kept = "there is no checkpoint yet, so the same command begins this training anew"
+        else:
+            kept = f"the last checkpoint, of step {step}, is whole, and the same command goes on from it"
+        raise OutputError(error.where, error.found, error.expected, f"{error.remedy}: {kept}") from error
+
+
+def _read_lightly(folder: Path) -> dict[str, Any]:
+    """What the checkpoint of `folder` holds, its tensors left on disk; empty where there is none that can be read."""
+    try:
+        content = torch.load(folder / CHECKPOINT, map_location="cpu", weights_only=True, mmap=True)
+    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError):
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor, nn
 
+from autospine.data.files import unreadable
 from autospine.errors import PlanError
 from autospine.planning.model import WEIGHTS
 
@@ -58,8 +59,11 @@ def read_initial(path: Path) -> InitialWeights:
     file = weights_file(path)
     try:
         content = file.read_bytes()
+    except OSError as fault:
+        raise unreadable(file, fault, PlanError) from fault
+    try:
         tensors = load(content)
-    except (OSError, SafetensorError) as fault:
+    except SafetensorError as fault:
         raise PlanError(str(file), f"cannot be read as weights ({fault})", _FORM) from fault
     if not any(name.startswith(PARTS) for name in tensors):
         raise PlanError(str(file), "no encoder in these weights", _FORM)

@@ -28,7 +28,7 @@ from acvl_utils.cropping_and_padding.bounding_boxes import crop_and_pad_nd
 from scipy import ndimage
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from autospine.data.processes import forks_by_default, fresh_processes
+from autospine.data.processes import can_share_work, forks_by_default, fresh_processes
 from autospine.planning.plan import Configuration
 from autospine.preprocessing.previous import one_hot
 from autospine.preprocessing.store import StoredCase
@@ -323,10 +323,14 @@ class Batches(Protocol[B]):
 def batches_from(dataset: Batches[B], first: int, workers: int, pin: bool) -> DataLoader[B]:
     """An endless loader of batches from step `first` on; `workers` processes build them ahead.
 
+    Where processes cannot share work, this one builds them.
+
     Raises:
         PlanError: a case of `dataset`, or its segmentation by the previous stage, is missing or damaged.
     """
     dataset.check_cases()
+    if not can_share_work():
+        workers = 0
     return DataLoader(
         cast(Dataset[B], dataset),
         batch_size=None,
