@@ -26,6 +26,7 @@ from autospine.planning.parts import (
     SidesPlan,
 )
 from autospine.planning.plan import Configuration, Plan
+from autospine.planning.plan_file import plan_to_toml, read_plan_file
 
 ODD: tuple[Any, ...] = (
     None, "", "x" * 10**6, "../../etc", "a\0b", True, 0, -1, 1, 10**9, 10**30, 1e308, float("nan"), float("inf"),
@@ -205,3 +206,36 @@ def test_what_may_not_be_read_is_not_called_missing(
             patched.setattr(Path, name, forbidden)
             with pytest.raises(PlanError, match=r"cannot be read \(Permission denied\)"):
                 read_model(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "found"),
+    [
+        ("batch = 2", f"batch = 0x{'f' * 10_000}", "a number of thousands of digits"),
+        ("batch = 2", f"batch = {'9' * 10_000}", "not readable as TOML"),
+        ("batch = 2", f"batch = {'[' * 5000}{']' * 5000}", "not readable as TOML"),
+        ("schema = 5", f"schema = 0x{'f' * 10_000}", "a number of thousands of digits"),
+        ("batch = 2", f"batch = '{'x' * 10**5}'", "a whole number"),
+        ("L2 = 2", "L2 = 2147483648", "values of at most 2147483647"),
+    ],
+    ids=["hexadecimal", "digits", "deep", "schema", "long", "label"],
+)
+def test_a_plan_is_refused_in_a_message_too(
+    make_plan: Callable[..., Plan], tmp_path: Path, old: str, new: str, found: str
+) -> None:
+    text = plan_to_toml(make_plan())
+    assert old in text
+    (tmp_path / "plan.toml").write_text(text.replace(old, new))
+    with pytest.raises(PlanError, match=found) as error:
+        read_plan_file(tmp_path / "plan.toml")
+    assert len(str(error.value)) < SHORT
+
+
+def test_what_is_no_plan_is_not_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "plan.toml")
+    with pytest.raises(PlanError, match="not a file"):
+        read_plan_file(tmp_path / "plan.toml")
+    with (tmp_path / "large.toml").open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(PlanError, match="more than 16 MiB"):
+        read_plan_file(tmp_path / "large.toml")
