@@ -44,22 +44,21 @@ def check_tile(configuration: Configuration, device: torch.device) -> None:
 
 
 def check_case(configuration: Configuration, channels: int, shape: Sequence[int], patch: Sequence[int]) -> None:
-    """Nothing; raises `PlanError` where a prepared case of `shape` (a0, a1, a2) cannot be held, or has too many tiles.
+    """Nothing; raises `DataError` where a prepared case of `shape` (a0, a1, a2) cannot be held, or has too many tiles.
 
     `patch` has three edges, that of a slice being 1.
     """
     padded = [max(size, edge) for size, edge in zip(shape, patch, strict=True)]
-    where = f"configuration {configuration.name}"
+    where = f"an image of {_times(shape)} voxels, {configuration.name}"
     # image, logits, and how much each voxel counts
     needed, most = prod(padded) * _FLOAT * (channels + configuration.network.out_channels + 1), total_bytes()
     if most is not None and needed > most:
-        takes = f"an image of {_times(padded)} voxels takes {needed / 1e9:.3g} GB or more"
-        found = f"{takes}, this machine has {most / 1e9:.3g} GB"
-        raise PlanError(where, found, "an image that fits the memory", _REMEDY)
+        takes = f"at least as large as a patch, {_times(padded)} voxels, it takes {needed / 1e9:.3g} GB or more"
+        raise DataError(where, f"{takes}; this machine has {most / 1e9:.3g} GB", "what fits the memory", _REMEDY)
     tiles = prod(len(tile_starts(size, edge, configuration.overlap)) for size, edge in zip(padded, patch, strict=True))
     if tiles > MOST_TILES:
         found = f"{tiles} tiles of {_times(patch)} voxels that overlap by {configuration.overlap:g}"
-        raise PlanError(where, found, f"at most {MOST_TILES} for an image", "let tiles overlap less, with --overlap")
+        raise DataError(where, found, f"at most {MOST_TILES}", "let tiles overlap less, with --overlap")
 
 
 def check_spacing(

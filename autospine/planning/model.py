@@ -15,7 +15,7 @@ from pathlib import Path
 
 from autospine.data.files import read_json, write_json
 from autospine.errors import PlanError
-from autospine.planning.convert import Checks, from_table, shown
+from autospine.planning.convert import MOST_BYTES, Checks, from_table, shown
 from autospine.planning.parts import IntensityPlan
 from autospine.planning.plan import (
     LONGEST_NAME,
@@ -32,8 +32,6 @@ WEIGHTS = "model.safetensors"
 PREVIOUS = "previous.json"
 """In a cascade's `fold_<k>`: fold of the previous stage -> SHA-256 of its weights, which it was trained on."""
 SCHEMA = 3
-MOST_BYTES = 1 << 26
-"""Of the files beside the weights: the largest, of hundreds of classes and folds, have some 10^6."""
 
 
 @dataclass(frozen=True)

@@ -36,8 +36,8 @@ ConfigurationName = Literal["2d", "2.5d", "3d_fullres", "3d_lowres", "3d_cascade
 CONFIGURATIONS: tuple[str, ...] = get_args(ConfigurationName)
 VOLUMES = tuple(name for name in CONFIGURATIONS if name.startswith("3d"))
 """The configurations of 3D networks."""
-MOST_PATCH_VOXELS = 2**27
-"""Voxels of a patch, 512 x 512 x 512: eight times the largest that is planned, with feature maps to fill any GPU."""
+MOST_PATCH_VOXELS = 2**26
+"""Voxels of a patch, 8192 x 8192 or 406 x 406 x 406: four times the largest start of `topology.START_VOXELS` (ours)."""
 MOST_CLASSES = 254
 """Labels beside the background: a class index is uint8, of which 255 stands for what is not annotated."""
 LARGEST_LABEL = 2**31 - 1

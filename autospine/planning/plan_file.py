@@ -17,12 +17,18 @@ from tomlkit.items import Comment, Table
 
 from autospine.data.files import read_text
 from autospine.errors import PlanError
-from autospine.planning.convert import REMEDY, REPLAN, raise_faults, read_table, shown, single_faults, to_table
+from autospine.planning.convert import (
+    MOST_BYTES,
+    REMEDY,
+    REPLAN,
+    raise_faults,
+    read_table,
+    shown,
+    single_faults,
+    to_table,
+)
 from autospine.planning.parts import IntensityPlan
 from autospine.planning.plan import SCHEMA, Configuration, Plan
-
-MOST_BYTES = 1 << 24
-"""Of a plan's file: the largest, of hundreds of classes and folds, have some 10^6."""
 
 
 def plan_to_toml(plan: Plan) -> str:

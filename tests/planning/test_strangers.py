@@ -7,16 +7,20 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from autospine.errors import PlanError
 from autospine.networks.weights import network_shapes
 from autospine.planning.convert import to_table
 from autospine.planning.model import MODEL, SCHEMA, ModelCard, read_model
 from autospine.planning.parts import (
+    MOST_STAGES,
     ExpectedPlan,
     FoldLosses,
     LevelsPlan,
@@ -25,8 +29,9 @@ from autospine.planning.parts import (
     RegionsPlan,
     SidesPlan,
 )
-from autospine.planning.plan import Configuration, Plan
+from autospine.planning.plan import MOST_PATCH_VOXELS, Configuration, Plan
 from autospine.planning.plan_file import plan_to_toml, read_plan_file
+from autospine.planning.topology import initial_patch, topology
 
 ODD: tuple[Any, ...] = (
     None, "", "x" * 10**6, "../../etc", "a\0b", True, 0, -1, 1, 10**9, 10**30, 1e308, float("nan"), float("inf"),
@@ -160,12 +165,23 @@ def test_labels_fit_a_mask_and_the_network(
 
 def test_a_patch_and_a_network_have_limits(make_configuration: Callable[..., Configuration]) -> None:
     base = make_configuration()
-    with pytest.raises(PlanError, match="at most 134217728 voxels together"):
+    with pytest.raises(PlanError, match="at most 67108864 voxels together"):
         replace(base, patch=(1024, 1024, 1024))
-    assert replace(base, patch=(512, 512, 512)).patch == (512, 512, 512)
+    assert replace(base, patch=(400, 400, 400)).patch == (400, 400, 400)
     ones = ((1, 1, 1),) * 65
     with pytest.raises(PlanError, match="at most 64 stages"):
         NetworkPlan(3, 1, 4, (8,) * 65, ones, ones, (1,) * 65)
+
+
+@given(
+    st.lists(st.tuples(st.floats(0.05, 20), st.integers(1, 8192)), min_size=2, max_size=3),
+)
+def test_no_patch_that_is_planned_is_beyond_the_limits(axes: list[tuple[float, int]]) -> None:
+    """Where memory is no concern: a patch starts as large as this, and only shrinks."""
+    spacing_mm, median = zip(*axes, strict=True)
+    net = topology(spacing_mm, initial_patch(spacing_mm, median))
+    assert prod(net.patch) <= MOST_PATCH_VOXELS
+    assert len(net.strides) <= MOST_STAGES
 
 
 def test_what_is_no_card_is_not_opened(cards: list[dict[str, Any]], tmp_path: Path) -> None:
@@ -186,7 +202,7 @@ def test_what_is_no_card_is_not_opened(cards: list[dict[str, Any]], tmp_path: Pa
     path.unlink()
     with path.open("wb") as file:
         file.truncate(1 << 40)  # all zeros, of which nothing lies on the disk
-    with pytest.raises(PlanError, match="more than 64 MiB"):
+    with pytest.raises(PlanError, match="more than 8 MiB"):
         read_model(tmp_path)
     path.unlink()
     with pytest.raises(PlanError, match="not a model card"):
@@ -237,5 +253,5 @@ def test_what_is_no_plan_is_not_opened(tmp_path: Path) -> None:
         read_plan_file(tmp_path / "plan.toml")
     with (tmp_path / "large.toml").open("wb") as file:
         file.truncate(1 << 40)
-    with pytest.raises(PlanError, match="more than 16 MiB"):
+    with pytest.raises(PlanError, match="more than 8 MiB"):
         read_plan_file(tmp_path / "large.toml")

@@ -69,8 +69,8 @@ def test_a_sound_one_predicts(model: Path) -> None:
     [
         (lambda card: card["configuration"].update(previous="../../etc"), "configuration.previous"),
         (lambda card: card["configuration"].update(name="../../x"), "configuration.name"),
-        (lambda card: card["configuration"].update(patch=[1024] * 3), "at most 134217728 voxels together"),
-        (lambda card: card["configuration"].update(patch=[512] * 3), "patch of 512 x 512 x 512 voxels takes"),
+        (lambda card: card["configuration"].update(patch=[1024] * 3), "at most 67108864 voxels together"),
+        (lambda card: card["configuration"].update(patch=[400] * 3), "patch of 400 x 400 x 400 voxels takes"),
         (lambda card: card["configuration"].update(spacing_mm=[0.05] * 3), "would make 4.61e+07 voxels of this image"),
         (lambda card: card["configuration"].update(spacing_mm=[0.01] * 3), "voxels of this image"),
         (lambda card: card["configuration"]["network"].update(features=[4096, 4096]), "these weights do not fit"),
@@ -85,7 +85,7 @@ def test_a_sound_one_predicts(model: Path) -> None:
     ],
 )
 def test_a_card_that_is_not_sound(model: Path, monkeypatch: pytest.MonkeyPatch, edit: Edit, said: str) -> None:
-    monkeypatch.setattr("autospine.inference.room.device_memory_gb", lambda _: 6.0)
+    monkeypatch.setattr("autospine.inference.room.device_memory_gb", lambda _: 3.0)
     edit_card(model, edit)
     code, text = predict(model)
     assert code == 1 and said in text, text
