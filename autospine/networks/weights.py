@@ -26,6 +26,8 @@ from autospine.planning.parts import NetworkPlan
 Shape = tuple[int, ...]
 TYPES = ("F32", "F16", "BF16")
 """Types of numbers, as a header names them, that float32 holds exactly."""
+MOST_HEADER_BYTES = 1 << 24
+"""Of the table at the beginning of a file, which has about 100 for each tensor, and a network has hundreds (ours)."""
 _LISTED = 3
 _EXPECTED = f"a {WEIGHTS} that autospine wrote"
 _REMEDY = "copy the model folder whole, or ask for it again where it came from"
@@ -41,7 +43,10 @@ def read_shapes(path: Path) -> dict[str, Shape]:
     try:
         if not path.is_file():
             raise PlanError(str(path), "no such file" if not path.exists() else "not a file", _EXPECTED, _REMEDY)
-        path.open("rb").close()  # what keeps it from being read, in the system's own words
+        with path.open("rb") as content:  # what keeps it from being read is said in the system's own words
+            header = int.from_bytes(content.read(8), "little")
+        if header > MOST_HEADER_BYTES:
+            raise ValueError(f"its header would have {header} bytes")
         with safe_open(path, framework="pt") as file:
             for name in file.keys():  # noqa: SIM118  (a handle, not a table)
                 part = file.get_slice(name)

@@ -115,8 +115,9 @@ def tensor(shape: list[int], start: int, end: int) -> dict[str, object]:
         header({"a": tensor([2], 0, 8)}) + bytes(4),
         header({"a": tensor([2], 8, 0)}) + bytes(8),
         struct.pack("<Q", 200_000) + b"[" * 200_000,
+        header({f"tensor {number:050}": tensor([0], 0, 0) for number in range(150_000)}),
     ],
-    ids=["empty", "text", "header 2^63", "shape 10^12", "shape 2^64", "overlap", "cut", "backwards", "deep"],
+    ids=["empty", "text", "header 2^63", "shape 10^12", "shape 2^64", "overlap", "cut", "backwards", "deep", "many"],
 )
 def test_headers_that_lie(plan: Configuration, file: Path, content: bytes) -> None:
     file.write_bytes(content)

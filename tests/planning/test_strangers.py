@@ -202,7 +202,7 @@ def test_what_is_no_card_is_not_opened(cards: list[dict[str, Any]], tmp_path: Pa
     path.unlink()
     with path.open("wb") as file:
         file.truncate(1 << 40)  # all zeros, of which nothing lies on the disk
-    with pytest.raises(PlanError, match="more than 8 MiB"):
+    with pytest.raises(PlanError, match="more than 4 MiB"):
         read_model(tmp_path)
     path.unlink()
     with pytest.raises(PlanError, match="not a model card"):
@@ -253,5 +253,5 @@ def test_what_is_no_plan_is_not_opened(tmp_path: Path) -> None:
         read_plan_file(tmp_path / "plan.toml")
     with (tmp_path / "large.toml").open("wb") as file:
         file.truncate(1 << 40)
-    with pytest.raises(PlanError, match="more than 8 MiB"):
+    with pytest.raises(PlanError, match="more than 4 MiB"):
         read_plan_file(tmp_path / "large.toml")
