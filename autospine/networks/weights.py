@@ -48,7 +48,7 @@ def read_shapes(path: Path) -> dict[str, Shape]:
         if header > MOST_HEADER_BYTES:
             raise ValueError(f"its header would have {header} bytes")
         with safe_open(path, framework="pt") as file:
-            for name in file.keys():  # noqa: SIM118  (a handle, not a table)
+            for name in file.keys():
                 part = file.get_slice(name)
                 if part.get_dtype() not in TYPES:
                     found = f"{name[:200]} is stored as {part.get_dtype()}"
@@ -57,7 +57,7 @@ def read_shapes(path: Path) -> dict[str, Shape]:
     except OSError as error:
         raise _unreadable(path, error) from error
     except (SafetensorError, ValueError, RuntimeError) as error:
-        found = f"cannot be read as weights ({str(error).splitlines()[0][:200]})"
+        found = f"cannot be read as weights ({str(error)[:200]})"
         raise PlanError(str(path), found, _EXPECTED, _REMEDY) from error
     return shapes
 

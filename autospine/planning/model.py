@@ -127,9 +127,13 @@ def weights_digest(folder: Path, fold: int | str) -> str:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """SHA-256 of a file; raises `PlanError` where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        found = f"cannot be read ({error.strerror or error})"
+        raise PlanError(str(path), found, "a file that may be read", "check its permissions") from error
 
 
 def write_previous(fold_folder: Path, digests: Mapping[int, str]) -> None:

@@ -112,5 +112,7 @@ def test_what_a_cascade_was_trained_on_comes_back(tmp_path: Path) -> None:
 def test_the_digest_of_weights_by_hand(tmp_path: Path) -> None:
     (tmp_path / "fold_1").mkdir()
     (tmp_path / "fold_1" / "model.safetensors").write_bytes(b"abc")
+    with pytest.raises(PlanError, match=r"fold_2/model\.safetensors: cannot be read \(No such file"):
+        weights_digest(tmp_path, 2)
     # the first test vector of FIPS 180-2
     assert weights_digest(tmp_path, 1).startswith("ba7816bf8f01cfea414140de5dae2223")
