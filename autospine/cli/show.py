@@ -336,13 +336,18 @@ def show_scores(content: Mapping[str, Any]) -> None:
     """The content of a metrics.json: mean of each class as a table, and the mean over the classes."""
     metrics = list(content["mean"])
     table = Table(title="Mean over cases", title_justify="left")
-    table.add_column("class")
+    table.add_column("class", overflow="fold")  # a name that is cut may be that of another class
     for metric in metrics:
-        table.add_column(metric, justify="right")
-    for name, values in content["classes"].items():
-        table.add_row(escape(name), *(_score(values.get(metric)) for metric in metrics))
+        table.add_column(metric, justify="right", overflow="fold")
+    classes = content["classes"]
+    for name, values in classes.items():
+        counts = values.get("cases", {})
+        cells = (_counted(values.get(metric), counts.get(metric), counts.get("dice"), "cases") for metric in metrics)
+        table.add_row(escape(name), *cells)
     table.add_section()
-    table.add_row("mean", *(_score(content["mean"][metric]) for metric in metrics), style="bold")
+    held = {metric: sum(values.get(metric) is not None for values in classes.values()) for metric in metrics}
+    means = (_counted(content["mean"][metric], held[metric], held.get("dice"), "classes") for metric in metrics)
+    table.add_row("mean", *means, style="bold")
     console.print(table)
     if "lesions" in content:
         console.print(_lesions(content["lesions"]))
@@ -364,6 +369,12 @@ def _lesions(counts: Mapping[str, Any]) -> Table:
         rates = (_score(one["sensitivity"]), _score(one["precision"]))
         table.add_row(escape(name), whole, str(one["false"]), *rates, *parts)
     return table
+
+
+def _counted(value: object, count: int | None, of: int | None, what: str) -> str:
+    """`0.912`, or `0.912 (3 of 5 cases)` where a mean is over fewer than have a Dice; `-` for what has none at all."""
+    fewer = count is not None and of is not None and count < of
+    return f"{_score(value)} ({count} of {of} {what})" if fewer else _score(value)
 
 
 def _score(value: object) -> str:

@@ -15,6 +15,7 @@ import re
 import shutil
 import stat
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -28,6 +29,8 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _OF_THE_DISK = (*_NO_ROOM, errno.EFBIG, errno.EROFS, errno.EIO)
 _ANOTHER_FOLDER = "choose a folder that you may write to and that has space left"
 _MAKE_ROOM = "make room on its disk, or choose another folder, and run the same command again"
+MOST_BYTES = 1 << 29
+"""Of a text file that is read: a description of 100 000 cases has some 10^8 (ours)."""
 
 
 def json_digest(content: object) -> str:
@@ -171,16 +174,52 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
-def read_json(path: Path, error: type[AutospineError] = DataError) -> Any:
-    """The content of a JSON file; what cannot be read raises `error` naming the file."""
-    path = Path(path)
+def read_json(path: Path, error: type[AutospineError] = DataError, most_bytes: int = MOST_BYTES) -> Any:
+    """The content of a JSON file of at most `most_bytes`; what cannot be read raises `error` naming the file.
+
+    A key that stands twice in a table is refused: which of the two was meant, nobody knows.
+    """
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError as fault:
-        raise error(str(path), "no such file") from fault
-    except OSError as fault:
-        raise unreadable(path, fault, error) from fault
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as fault:
+        return json.loads(read_text(path, error, most_bytes), object_pairs_hook=_table)
+    except (ValueError, RecursionError) as fault:
         raise error(
             str(path), f"not a JSON file ({fault})", "text in JSON", "correct the file or restore it"
         ) from fault
+
+
+def read_text(path: Path, error: type[AutospineError] = DataError, most_bytes: int = MOST_BYTES) -> str:
+    """The text of a file in UTF-8, with or without the mark that some editors begin a file with.
+
+    What is no file, as a folder or a pipe, is not opened, and no more than `most_bytes` is read. Raises `error` naming
+    the file.
+    """
+    path = Path(path)
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise error(str(path), "cannot be read (not a file)", "a file with text", "check the path")
+        with path.open("rb") as file:
+            content = file.read(most_bytes + 1)
+    except (FileNotFoundError, NotADirectoryError) as fault:
+        raise error(str(path), "no such file") from fault
+    except OSError as fault:
+        raise unreadable(path, fault, error) from fault
+    except ValueError as fault:  # a name with a zero byte in it
+        raise error(str(path), f"cannot be read ({fault})") from fault
+    if len(content) > most_bytes:
+        found = f"more than {most_bytes >> 20} MiB"
+        raise error(
+            str(path), found, f"a text file of at most {most_bytes >> 20} MiB", "check that it is the right file"
+        )
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as fault:
+        raise error(str(path), f"not text in UTF-8 ({fault})", "text in UTF-8", "save it as UTF-8") from fault
+
+
+def _table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The keys and values of a JSON table; ValueError where a key stands there twice."""
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(f"the key {twice[:100]!r} stands twice in a table")
+    return table

@@ -21,6 +21,7 @@ from autospine.data.mask_values import counted_values
 from autospine.data.placing import covering, onto_axes, place
 from autospine.errors import DataError
 from autospine.evaluation.score import Labels, ScoredCase
+from autospine.evaluation.value_sets import Overlaps, likely_cause
 
 _LISTED = 4
 
@@ -66,11 +67,13 @@ class MaskPairs:
             self._values[IGNORE] = self.ignored
         self.labels: Labels = labels
         """What is scored."""
-        self._known = {0, self.ignored}
+        self._known: set[int] = {0} if self.ignored is None else {0, self.ignored}
         for _, value in labels:
             self._known.update(value if isinstance(value, tuple) else (value,))
         self._strange: dict[str, dict[int, list[Path]]] = {"predictions": {}, "references": {}}
-        self._met = False
+        self._predicted: set[int] = set()
+        """All values above 0 in the predictions, without those that are not annotated."""
+        self._overlaps = Overlaps({value: name for name, value in labels if isinstance(value, int)})
         self._rounded: list[Path] = []
 
     def read(self) -> Iterator[ScoredCase]:
@@ -90,6 +93,7 @@ class MaskPairs:
             self._look("references", expected, reference_path)
             self._look("predictions", predicted, prediction_path)
             if not self._problems:
+                self._overlaps.add(predicted, expected)
                 yield case, predicted, expected, grid.spacing_mm
             self._progress(case, done, len(self._pairs))
 
@@ -101,8 +105,10 @@ class MaskPairs:
         if not self.labels:
             where = str(self._pairs[0][2].parent)
             raise DataError(where, "no reference holds a label above 0", "references with what is to be found", "")
-        if self._strange["predictions"] and not self._met:
+        if self._strange["predictions"] and not self._predicted & self._known:
+            cause = self._cause()
             found = f"values in the predictions that are no class: {_told(self._strange['predictions'])}"
+            found += f"; {cause}" if cause else ""
             remedy = "give the predictions the values of the references, or name both in labels.json beside these"
             raise DataError(str(self._pairs[0][1].parent), found, said, remedy)
 
@@ -113,6 +119,12 @@ class MaskPairs:
             for which, held in self._strange.items()
             if held
         ]
+        exchanged, cause = self._overlaps.exchanged(), self._cause()
+        if cause:
+            values = ", ".join(map(str, sorted(self._predicted)))
+            notes.append(f"the predictions hold {values}: {cause}")
+        if exchanged:
+            notes.append(f"values may mean other classes in the predictions: {exchanged}")
         if self._rounded:
             listed = _listed([f"{path.parent.name}/{path.name}" for path in self._rounded])
             notes.append(f"values within rounding of whole numbers, taken for these, in {listed}")
@@ -170,7 +182,12 @@ class MaskPairs:
         held = counted_values(values).keys() - {0, self.ignored}
         for value in sorted(held - self._known):
             self._strange[which].setdefault(value, []).append(path)
-        self._met = self._met or (which == "predictions" and bool(held & self._known))
+        if which == "predictions":
+            self._predicted |= held
+
+    def _cause(self) -> str:
+        """What would make the values of the predictions those of the classes; empty where they are, or nothing does."""
+        return likely_cause(self._predicted, self._known - {0, self.ignored}) if self._strange["predictions"] else ""
 
     def _said(self) -> str:
         """The classes with their values."""

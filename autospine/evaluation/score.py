@@ -50,6 +50,11 @@ class Scores:
         index = self.classes.index(name)
         return _mean(float(getattr(case.metrics[index], metric)) for case in self.cases)
 
+    def class_cases(self, name: str, metric: str = "dice") -> int:
+        """Cases that have a number for `metric` of class `name`; for `dice`, those that show it on either side."""
+        index = self.classes.index(name)
+        return sum(not math.isnan(getattr(case.metrics[index], metric)) for case in self.cases)
+
     def mean(self, metric: str = "dice") -> float:
         """Mean over the classes of the per-class means over cases; NaN if no class has one.
 
@@ -67,7 +72,10 @@ class Scores:
             "rule": EMPTY_RULE,
             "mean": {metric: _json_number(self.mean(metric)) for metric in METRICS},
             "classes": {
-                name: {metric: _json_number(self.class_mean(name, metric)) for metric in METRICS}
+                name: {
+                    **{metric: _json_number(self.class_mean(name, metric)) for metric in METRICS},
+                    "cases": {metric: self.class_cases(name, metric) for metric in METRICS},
+                }
                 for name in self.classes
             },
             "cases": [

@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load
 from torch import nn
 
-from autospine.data.files import unreadable
 from autospine.errors import PlanError
-from autospine.networks.build import build_network
+from autospine.inference.room import check_tile
+from autospine.networks.weights import load_network
 from autospine.planning.model import MODEL, PREVIOUS, WEIGHTS, ModelCard, read_model, read_previous, weights_digest
 
 
@@ -36,9 +34,11 @@ def load_model(folder: Path, device: torch.device, folds: tuple[str, ...] | None
     """The networks of `folds` (None: all that are trained) of a model folder, on `device`.
 
     Raises:
-        PlanError: no card, no trained fold, a fold that is not there, or weights that do not fit the card.
+        PlanError: no card or a faulty one, no trained fold, a fold that is not there, weights that cannot be read, do
+            not fit the card or hold what is no number, or a patch that the device cannot hold.
     """
     card = read_model(folder)
+    check_tile(card.configuration, device)
     there = trained_folds(folder)
     if not there:
         remedy = "run train to its end first"
@@ -96,16 +96,4 @@ def _check_trained_on(folder: Path, model: Model, there: Path) -> None:
 
 
 def _load_network(path: Path, card: ModelCard, device: torch.device) -> nn.Module:
-    network = build_network(card.configuration.network, card.configuration.patch)
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise unreadable(path, error, PlanError) from error
-    try:
-        network.load_state_dict(load(content))
-    except (SafetensorError, RuntimeError) as error:
-        found = f"these weights do not fit model.json ({str(error).splitlines()[0]})"
-        raise PlanError(
-            str(path), found, "the weights that were trained with it", "copy the model folder whole"
-        ) from error
-    return network.to(device).eval()
+    return load_network(path, card.configuration.network, card.configuration.patch).to(device)

@@ -8,10 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from autospine.data.box import nonzero_box
 from autospine.data.geometry import Volume, canonical_orientation, restore, to_canonical
 from autospine.errors import DataError
 from autospine.inference.ensemble import Model
 from autospine.inference.predictor import predict_logits
+from autospine.inference.room import check_spacing
 from autospine.networks.precision import Precision
 from autospine.planning.model import ModelCard
 from autospine.preprocessing.prepare import PreparedCase, prepare_case, restore_labels
@@ -44,7 +46,9 @@ def segment(
         progress: called with (tiles done, tiles in all), for each model.
 
     Raises:
-        DataError: another number of channels than the model takes, or one missing that it needs.
+        DataError: another number of channels than the model takes, or one missing that it needs; or the image is so
+            much coarser than the model that it would become huge.
+        PlanError: as `predict_logits` does.
     """
     channels = model.card.channels
     if volume.array.shape[0] != len(channels):
@@ -58,9 +62,11 @@ def segment(
         raise DataError(name, f"no {', '.join(needed)}", "every channel that the model was not trained to do without")
     canonical = to_canonical(volume)
     image = canonical.array.astype(np.float32, copy=False)
+    shape = [span.stop - span.start for span in nonzero_box(image)]
 
     def prepared_for(card: ModelCard) -> PreparedCase:
         spacing_mm = canonical.geometry.spacing_mm
+        check_spacing(card.configuration, shape, spacing_mm, len(image), name)
         return prepare_case(image, None, spacing_mm, card.configuration, card.intensities, name, missing)
 
     def logits_of(

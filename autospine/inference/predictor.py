@@ -18,7 +18,9 @@ import torch
 from acvl_utils.cropping_and_padding.padding import pad_nd_image
 from torch import Tensor, nn
 
+from autospine.errors import PlanError
 from autospine.inference.levels import agree_on_levels
+from autospine.inference.room import check_case
 from autospine.inference.window import blending_window, tile_starts
 from autospine.networks.precision import Choice, Precision, autocast, choose_precision
 from autospine.planning.plan import Configuration
@@ -58,12 +60,16 @@ def predict_logits(
 
     Returns:
         (K, a0, a1, a2) float32, K = background + classes.
+
+    Raises:
+        PlanError: the machine has no room for the case (see `room`), or what comes out is not finite.
     """
     if (previous is None) != (configuration.previous is None):
         raise ValueError(f"{configuration.name} takes {configuration.previous} as its previous stage")
     precision = precision or prediction_precision(configuration, device).precision
     flat = configuration.network.dimension == 2
     patch = (1, *configuration.patch) if flat else configuration.patch
+    check_case(configuration, len(image), image.shape[1:], patch)
     zeros: dict[str, Any] = {"mode": "constant", "kwargs": {"constant_values": 0}}
     padded, back = pad_nd_image(image, patch, return_slicer=True, **zeros)
     axes = configuration.training.mirror_axes if mirror else ()
@@ -90,6 +96,10 @@ def predict_logits(
             weight[tile] += window.cpu()
         progress(min(first + together, len(tiles)), len(tiles))
     total /= weight
+    if not all(torch.isfinite(end) for end in torch.aminmax(total)):
+        found = "NaN or infinite numbers in the output of the network"
+        remedy = "use other weights; where large numbers overflow in float16 alone, predict with --device cpu"
+        raise PlanError(f"configuration {configuration.name}", found, "finite numbers", remedy)
     cropped: npt.NDArray[np.float32] = total.numpy()[(slice(None), *back[1:])]
     return cropped if configuration.levels is None else agree_on_levels(cropped, configuration.levels)
 

@@ -133,6 +133,8 @@ def initialise(module: nn.Module) -> None:
     """He-normal weights for the leaky ReLU and zero biases in every convolution of `module`, in its order."""
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d | nn.ConvTranspose3d):
+            if layer.weight.is_meta:  # shapes alone: nothing to draw, and torch would load its compiler for it
+                continue
             nn.init.kaiming_normal_(layer.weight, a=SLOPE)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)

@@ -9,8 +9,10 @@ from __future__ import annotations
 import difflib
 import sys
 import types
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from functools import cache
+from itertools import islice
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from autospine.errors import PlanError
@@ -18,6 +20,14 @@ from autospine.planning.ranges import beyond_ranges
 
 T = TypeVar("T")
 REMEDY = "correct this key"
+MOST_BYTES = 1 << 22
+"""Of the file of a plan or a model: the largest, of hundreds of classes and folds, have some 10^6 (ours)."""
+MOST_ITEMS = 10_000
+"""Entries of a list: more than any data set has channels, labels or folds (ours)."""
+MOST_FAULTS = 20
+"""Faults that are told of one list or table; what follows is more of the same."""
+MOST_SHOWN = 500
+"""Characters that are shown of a value."""
 REPLAN = "correct this key, or write the file anew with `autospine plan DATASET --overwrite`"
 """The remedy for files that `autospine plan` wrote."""
 
@@ -113,7 +123,7 @@ def read_table(
         faults.append(_fault(where, path, table, "a table of keys"))
         return None
     before = len(faults)
-    hints = get_type_hints(cls)
+    hints = _hints(cls)  # type: ignore[arg-type]
     known = [field.name for field in fields(cls)]  # type: ignore[arg-type]
     place = f"{where}, key {path}" if path else where
     unknown = unknown_keys(table, [*known, *also], place)
@@ -164,26 +174,48 @@ def raise_faults(where: str, faults: Sequence[PlanError], remedy: str = REMEDY) 
 def _listed(faults: Sequence[PlanError], where: str = "") -> str:
     """A line for each fault, without the place `where` that all of them share."""
     lines = [f"{len(faults)} faults:"]
-    for fault in faults:
+    for fault in faults[:MOST_FAULTS]:
         place = fault.where.removeprefix(where).removeprefix(", ")
         lines.append(f"{f'{place}: ' if place else ''}{fault.found}; expected: {fault.expected}")
+    if len(faults) > MOST_FAULTS:
+        lines.append(f"and {len(faults) - MOST_FAULTS} more")
     return "\n".join(lines)
 
 
 def unknown_keys(keys: Iterable[str], known: Sequence[str], where: str) -> list[PlanError]:
-    """A fault for each key that is not known, naming the nearest right one."""
+    """A fault for each key that is not known, naming the nearest right one; of very many the first."""
     found = []
-    for key in keys:
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
-            expected = f"perhaps `{near[0]}`" if near else f"one of {', '.join(known)}"
-            found.append(PlanError(where, f"there is no key `{key}`", expected, "rename or remove the key"))
+    for key in islice((key for key in keys if key not in known), MOST_FAULTS + 1):
+        named = key[:MOST_SHOWN]
+        near = difflib.get_close_matches(named, known, n=1, cutoff=0.6)
+        expected = f"perhaps `{near[0]}`" if near else f"one of {', '.join(known)}"
+        found.append(PlanError(where, f"there is no key `{named}`", expected, "rename or remove the key"))
     return found
 
 
+def shown(value: object) -> str:
+    """A value as it stands in a file, cut where it is long; tuples are shown as lists."""
+    if isinstance(value, list | tuple):
+        value = value[: MOST_SHOWN + 1]
+    elif isinstance(value, dict):
+        value = dict(islice(value.items(), MOST_SHOWN + 1))
+    try:
+        text = repr(to_table(value))
+    except ValueError:  # Python does not write out what has thousands of digits
+        return "a number of thousands of digits"
+    except RecursionError:
+        return "lists or tables inside each other, hundreds of levels deep"
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
+
+
 def _fault(where: str, path: str, found: object, expected: str) -> PlanError:
-    # tuples are shown as lists, as they stand in the file
-    return PlanError(f"{where}, key {path}" if path else where, f"found {to_table(found)!r}", expected, REMEDY)
+    return PlanError(f"{where}, key {path}" if path else where, f"found {shown(found)}", expected, REMEDY)
+
+
+@cache
+def _hints(cls: Hashable) -> dict[str, Any]:
+    """The annotations of a class, which take longer to work out than a table to read."""
+    return get_type_hints(cls)
 
 
 def _admits_none(hint: Any) -> bool:
@@ -221,11 +253,18 @@ def _convert(hint: Any, value: Any, where: str, path: str, faults: list[PlanErro
     if origin is tuple:
         if not isinstance(value, list | tuple):
             return refuse("a list")
+        if len(value) > MOST_ITEMS:
+            return refuse(f"a list of at most {MOST_ITEMS} values")
         kinds = [inner[0]] * len(value) if len(inner) == 2 and inner[1] is Ellipsis else list(inner)
         if len(value) != len(kinds):
             return refuse(f"a list of {len(kinds)} values")
-        pairs = enumerate(zip(kinds, value, strict=True))
-        return tuple(_convert(kind, item, where, f"{path}[{index}]", faults) for index, (kind, item) in pairs)
+        items: list[Any] = []
+        before = len(faults)
+        for index, (kind, item) in enumerate(zip(kinds, value, strict=True)):
+            items.append(_convert(kind, item, where, f"{path}[{index}]", faults))
+            if len(faults) > before + MOST_FAULTS:
+                break
+        return tuple(items)
     if is_dataclass(hint) and isinstance(hint, type):
         return read_table(hint, value, where, path, faults)
     if hint is bool:
@@ -246,6 +285,6 @@ def _convert(hint: Any, value: Any, where: str, path: str, faults: list[PlanErro
 
 def _options(value: object, options: Sequence[object]) -> str:
     """What may stand there, the nearest first to be named."""
-    near = difflib.get_close_matches(str(value), [str(option) for option in options], n=1, cutoff=0.6)
+    near = difflib.get_close_matches(shown(value).strip("'"), [str(option) for option in options], n=1, cutoff=0.6)
     listed = "one of " + ", ".join(repr(option) for option in options)
     return f"{listed}; perhaps {near[0]!r}" if near else listed

@@ -15,8 +15,16 @@ from pathlib import Path
 
 from autospine.data.files import read_json, unreadable, write_json
 from autospine.errors import PlanError
+from autospine.planning.convert import MOST_BYTES, Checks, from_table, shown
 from autospine.planning.parts import IntensityPlan
-from autospine.planning.plan import Configuration, Plan, configuration_from_dict, configuration_to_dict
+from autospine.planning.plan import (
+    LONGEST_NAME,
+    Configuration,
+    Plan,
+    check_fit,
+    check_names,
+    configuration_to_dict,
+)
 
 MODEL = "model.json"
 WEIGHTS = "model.safetensors"
@@ -39,6 +47,13 @@ class ModelCard:
     intensities: tuple[IntensityPlan, ...]
     """One per channel."""
     configuration: Configuration
+
+    def __post_init__(self) -> None:
+        """Check that the configuration fits the channels and labels, as a plan's do."""
+        with Checks() as check:
+            check_names(check, self.channels, self.labels, self.intensities)
+            check(len(self.dataset) <= LONGEST_NAME, "dataset", self.dataset, f"at most {LONGEST_NAME} letters")
+            check_fit(check, "configuration", self.configuration, self.channels, self.labels)
 
     def takes_weights_of(self, other: ModelCard) -> bool:
         """Whether weights trained under `other` mean the same here.
@@ -84,40 +99,35 @@ def write_model(folder: Path, card: ModelCard) -> None:
 
 
 def read_model(folder: Path) -> ModelCard:
-    """The card of a model folder.
+    """The card of a model folder, of which every value is within what a plan may hold.
 
     Raises:
-        PlanError: no such folder or card, or one that this version cannot read.
+        PlanError: no such folder or card, one that this version cannot read, or values that are impossible or do not
+            belong together; all of these are listed.
     """
     path = folder / MODEL
     remedy = "give --model the folder runs/<dataset>/<configuration> of a finished training"
     try:
-        there = path.is_file()
-    except OSError as error:  # a folder that may not be searched
-        raise unreadable(path, error, PlanError) from error
-    if not there:
-        raise PlanError(str(path), "no such file", "a model folder with model.json", remedy)
-    content = read_json(path, PlanError)
+        content = read_json(path, PlanError, MOST_BYTES)
+    except PlanError as error:
+        expected = error.expected or "a model folder with model.json"
+        raise PlanError(error.where, error.found, expected, error.remedy or remedy) from error
     where = str(path)
-    try:
-        if content["schema"] != SCHEMA:
-            raise PlanError(where, f"schema {content['schema']}", f"schema {SCHEMA}", "use the version that wrote it")
-        return ModelCard(
-            str(content["dataset"]),
-            tuple(str(name) for name in content["channels"]),
-            tuple((str(name), int(value)) for name, value in content["labels"]),
-            tuple(
-                IntensityPlan(**{key: float(number) for key, number in one.items()}) for one in content["intensities"]
-            ),
-            configuration_from_dict(content["configuration"], where),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise PlanError(where, f"not a model card ({error!r})", "the file that train wrote", remedy) from error
+    if not isinstance(content, dict):
+        raise PlanError(where, "not a model card", "the file that train wrote", remedy)
+    schema = content.pop("schema", None)
+    if schema != SCHEMA:
+        raise PlanError(where, f"schema {shown(schema)}", f"schema {SCHEMA}", "use the version that wrote it")
+    return from_table(ModelCard, content, where, "copy the model folder again, or ask who gave it")
 
 
 def weights_digest(folder: Path, fold: int | str) -> str:
     """SHA-256 of the weights of a trained fold in the model folder `folder`; `PlanError` where they cannot be read."""
-    path = folder / f"fold_{fold}" / WEIGHTS
+    return file_digest(folder / f"fold_{fold}" / WEIGHTS)
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file; raises `PlanError` where it cannot be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -140,7 +150,7 @@ def read_previous(fold_folder: Path) -> dict[str, str]:
     if not path.is_file():
         found = "no such file: nobody knows which weights this fold was trained on"
         raise PlanError(str(path), found, "the file that train wrote", remedy)
-    content = read_json(path, PlanError)
+    content = read_json(path, PlanError, MOST_BYTES)
     if not isinstance(content, dict) or not all(isinstance(digest, str) for digest in content.values()):
         raise PlanError(str(path), "not a table of folds", "the file that train wrote", remedy)
     return content

@@ -20,6 +20,8 @@ Unit = Literal["class", "component"]
 """What has a size, and what a patch is forced onto: a whole class, or each of its connected components (lesions)."""
 Normalisation = Literal["zscore", "ct"]
 Optimiser = Literal["sgd", "adamw"]
+MOST_STAGES = 64
+"""Stages of a network: an edge of 8192 voxels is halved 10 times, perhaps one axis after the other (ours)."""
 WIDEST_KERNEL = 15
 """Largest kernel edge in voxels: such a 3D kernel has 125 times the weights of the planner's 3, and in a deep stage of
 4 to 8 voxels it sees little but padding. What is wider is a slip of the pen that would ask for all memory (ours)."""
@@ -60,6 +62,7 @@ class NetworkPlan:
             check(self.in_channels > 0, "in_channels", self.in_channels, "at least 1")
             check(self.out_channels > 0, "out_channels", self.out_channels, "at least 1")
             if check(stages > 0, "features", self.features, "a width per stage"):
+                check(stages <= MOST_STAGES, "features", self.features, f"at most {MOST_STAGES} stages")
                 self._check_stages(check, stages)
 
     def _check_stages(self, check: Checks, stages: int) -> None:

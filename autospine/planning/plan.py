@@ -14,7 +14,7 @@ from math import prod
 from typing import Any, Literal, get_args
 
 from autospine.errors import PlanError
-from autospine.planning.convert import Checks, from_table, to_table
+from autospine.planning.convert import Checks, to_table
 from autospine.planning.parts import (
     ExpectedPlan,
     IntensityPlan,
@@ -36,6 +36,14 @@ ConfigurationName = Literal["2d", "2.5d", "3d_fullres", "3d_lowres", "3d_cascade
 CONFIGURATIONS: tuple[str, ...] = get_args(ConfigurationName)
 VOLUMES = tuple(name for name in CONFIGURATIONS if name.startswith("3d"))
 """The configurations of 3D networks."""
+MOST_PATCH_VOXELS = 2**26
+"""Voxels of a patch, 8192 x 8192 or 406 x 406 x 406: four times the largest start of `topology.START_VOXELS` (ours)."""
+MOST_CLASSES = 254
+"""Labels beside the background: a class index is uint8, of which 255 stands for what is not annotated."""
+LARGEST_LABEL = 2**31 - 1
+"""Largest value of a label: what a mask is read up to."""
+LONGEST_NAME = 1000
+"""Letters in the name of a channel or label (ours)."""
 MOST_NEIGHBOURS = 50
 """Most slices on either side of the one that is segmented (ours)."""
 
@@ -140,6 +148,8 @@ class Configuration:
             for name in ("spacing_mm", "median_shape", "patch"):
                 values = getattr(self, name)
                 check(len(values) == size and min(values) > 0, name, values, f"{size} numbers above 0")
+            voxels = prod(self.patch)
+            check(voxels <= MOST_PATCH_VOXELS, "patch", self.patch, f"at most {MOST_PATCH_VOXELS} voxels together")
             if len(self.patch) == size:
                 divisors = [prod(stride[axis] for stride in network.strides) for axis in range(size)]
                 divides = all(edge % divisor == 0 for edge, divisor in zip(self.patch, divisors, strict=True))
@@ -164,6 +174,7 @@ class Configuration:
             whole = sizes is None or len(sizes) == targets
             check(whole, "loss.usual_sizes", sizes, f"{targets}, one for each class or region that is segmented")
             last = self.classes
+            check(last <= MOST_CLASSES, "network.out_channels", network.out_channels, f"at most {MOST_CLASSES} classes")
             if self.regions is None:
                 check(last > 0, "network.out_channels", network.out_channels, "background and at least one class")
             else:
@@ -202,6 +213,47 @@ def entering_channels(channels: int, neighbours: int, presence: PresencePlan | N
     return channels * (2 * neighbours + 1) + (0 if presence is None else len(presence.channels)) + classes
 
 
+def check_names(
+    check: Checks,
+    channels: Sequence[str],
+    labels: Sequence[tuple[str, int]],
+    intensities: Sequence[IntensityPlan],
+) -> None:
+    """Note what is wrong with the channels, labels and intensities of a plan or a model."""
+    check(len(channels) > 0, "channels", channels, "at least one channel")
+    check(len(intensities) == len(channels), "intensities", len(intensities), "one per channel")
+    values = dict(labels)
+    distinct = 0 < len(values) == len(labels) == len(set(values.values()))
+    check(distinct, "labels", labels, "distinct names and values, at least one")
+    check(min(values.values(), default=1) >= 1, "labels", labels, "values of at least 1; 0 is the background")
+    largest = max(values.values(), default=1)
+    check(largest <= LARGEST_LABEL, "labels", labels, f"values of at most {LARGEST_LABEL}, what a mask can hold")
+    check(len(labels) <= MOST_CLASSES, "labels", len(labels), f"at most {MOST_CLASSES} labels")
+    for key, names in (("channels", channels), ("labels", tuple(values))):
+        check(max(map(len, names), default=0) <= LONGEST_NAME, key, names, f"names of at most {LONGEST_NAME} letters")
+
+
+def check_fit(
+    check: Checks,
+    where: str,
+    configuration: Configuration,
+    channels: Sequence[str],
+    labels: Sequence[tuple[str, int]],
+) -> None:
+    """Note, at keys that begin with `where`, what of a configuration belongs to other channels or labels."""
+    normalised, count, classes = configuration.normalisation, len(channels), len(labels)
+    check(len(normalised) == count, f"{where}.normalisation", normalised, f"{count}, one per channel")
+    if configuration.regions is None:
+        key, found = f"{where}.network.out_channels", configuration.network.out_channels
+        check(found == classes + 1, key, found, f"{classes + 1}: background and labels")
+    else:
+        key, found = f"{where}.regions.classes", configuration.classes
+        check(found == classes, key, found, f"classes up to {classes}, the last label")
+        names = configuration.regions.names
+        longest = f"names of at most {LONGEST_NAME} letters"
+        check(max(map(len, names)) <= LONGEST_NAME, f"{where}.regions.names", names, longest)
+
+
 @dataclass(frozen=True)
 class Plan:
     """Everything that was decided for a dataset, and why."""
@@ -228,33 +280,19 @@ class Plan:
     def __post_init__(self) -> None:
         """Check the names and that every configuration fits the channels and labels."""
         names = [configuration.name for configuration in self.configurations]
-        labels = dict(self.labels)
         with Checks() as check:
             check(self.schema == SCHEMA, "schema", self.schema, f"{SCHEMA}, the format this version writes")
             check(bool(self.dataset), "dataset", self.dataset, "the name of the dataset's folder")
-            check(len(self.channels) > 0, "channels", self.channels, "at least one channel")
-            check(len(self.intensities) == len(self.channels), "intensities", len(self.intensities), "one per channel")
-            distinct = 0 < len(labels) == len(self.labels) == len(set(labels.values()))
-            check(distinct, "labels", self.labels, "distinct names and values, at least one")
-            lowest = min(labels.values(), default=1)
-            check(lowest >= 1, "labels", self.labels, "values of at least 1; 0 is the background")
+            check_names(check, self.channels, self.labels, self.intensities)
             check(bool(names) and len(set(names)) == len(names), "configurations", names, "distinct names")
             check(self.default in names, "default", self.default, f"one of {', '.join(names)}")
             for configuration in self.configurations:
-                network, where = configuration.network, f"configurations.{configuration.name}"
-                normalised, count = configuration.normalisation, len(self.channels)
-                check(len(normalised) == count, f"{where}.normalisation", normalised, f"{count}, one per channel")
+                where = f"configurations.{configuration.name}"
+                check_fit(check, where, configuration, self.channels, self.labels)
                 key, previous = f"{where}.previous", configuration.previous
                 if check(previous is None or previous in names, key, previous, f"one of {', '.join(names)}"):
                     first = previous is None or self.configuration(previous).previous is None
                     check(first, key, previous, "a configuration that has no previous one itself")
-                classes = len(self.labels)
-                if configuration.regions is None:
-                    key, found = f"{where}.network.out_channels", network.out_channels
-                    check(found == classes + 1, key, found, f"{classes + 1}: background and labels")
-                else:
-                    key, found = f"{where}.regions.classes", configuration.classes
-                    check(found == classes, key, found, f"classes up to {classes}, the last label")
 
     def configuration(self, name: str | None = None) -> Configuration:
         """The configuration called `name`, or the default one; PlanError where there is none of that name."""
@@ -276,8 +314,3 @@ def configuration_to_dict(configuration: Configuration) -> dict[str, Any]:
     """Plain dicts, lists and scalars of a configuration, for JSON."""
     table: dict[str, Any] = to_table(configuration)
     return table
-
-
-def configuration_from_dict(table: object, where: str = "configuration") -> Configuration:
-    """The configuration that `configuration_to_dict` wrote; PlanError naming `where` and the key otherwise."""
-    return from_table(Configuration, table, where)

@@ -7,17 +7,26 @@ plan, floats come back exactly, and the reasons come back from their comments.
 from __future__ import annotations
 
 import re
+import tomllib
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 import tomlkit
-from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import Comment, Table
 
-from autospine.data.files import unreadable
+from autospine.data.files import read_text
 from autospine.errors import PlanError
-from autospine.planning.convert import REMEDY, REPLAN, raise_faults, read_table, single_faults, to_table
+from autospine.planning.convert import (
+    MOST_BYTES,
+    REMEDY,
+    REPLAN,
+    raise_faults,
+    read_table,
+    shown,
+    single_faults,
+    to_table,
+)
 from autospine.planning.parts import IntensityPlan
 from autospine.planning.plan import SCHEMA, Configuration, Plan
 
@@ -72,20 +81,19 @@ def plan_from_toml(text: str, where: str = "plan.toml") -> Plan:
     types and impossible values; several faults are listed in one error.
     """
     try:
-        document = tomlkit.parse(text)
-        table: dict[str, Any] = document.unwrap()
-    except (TOMLKitError, ValueError) as error:
+        table: dict[str, Any] = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
         remedy = REPLAN.replace("this key", "this line")
         raise PlanError(where, f"not readable as TOML: {error}", "a plan written by `autospine plan`", remedy) from None
     schema = table.get("schema")
     if schema != SCHEMA:
         remedy = "plan the dataset again with `autospine plan DATASET --overwrite`"
         expected = f"{SCHEMA}, the format this version reads"
-        raise PlanError(f"{where}, key schema", f"found {schema!r}", expected, remedy)
+        raise PlanError(f"{where}, key schema", f"found {shown(schema)}", expected, remedy)
     faults: list[PlanError] = []
     rest = table.get("reasons", {})
     if not isinstance(rest, dict) or not all(isinstance(reason, str) for reason in rest.values()):
-        faults.append(PlanError(f"{where}, key reasons", f"found {rest!r}", "a table of sentences", REMEDY))
+        faults.append(PlanError(f"{where}, key reasons", f"found {shown(rest)}", "a table of sentences", REMEDY))
     labels = _labels(table["labels"], where, faults) if "labels" in table else {}
     head = read_table(_PlanNumbers, table | labels, where, "", faults, also=("configurations", "reasons"))
     configurations = _configurations(table.get("configurations"), where, faults)
@@ -93,7 +101,8 @@ def plan_from_toml(text: str, where: str = "plan.toml") -> Plan:
     assert head is not None
     values = {item.name: getattr(head, item.name) for item in fields(head)}
     try:
-        return Plan(**values, configurations=configurations, reasons={**_reasons(document), **rest})
+        # comments are read of a sound file alone: it takes a hundred times as long
+        return Plan(**values, configurations=configurations, reasons={**_reasons(tomlkit.parse(text)), **rest})
     except PlanError as error:
         single = single_faults(error)
         found = [PlanError(f"{where}, key {fault.where}", fault.found, fault.expected, REMEDY) for fault in single]
@@ -107,26 +116,17 @@ def read_plan_file(path: Path) -> Plan:
     Raises:
         PlanError: there is no such file, it is not text, or not a valid plan.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a mark
-    except FileNotFoundError as error:
-        raise PlanError(str(path), "no such file", "a plan file") from error
-    except OSError as error:
-        raise unreadable(path, error, PlanError) from error
-    except UnicodeDecodeError as error:
-        found = f"cannot be read as text in UTF-8 ({error})"
-        raise PlanError(str(path), found, remedy="save it as UTF-8, or plan again with --overwrite") from error
-    return plan_from_toml(text, str(path))
+    return plan_from_toml(read_text(path, PlanError, MOST_BYTES), str(path))
 
 
 def _labels(table: object, where: str, faults: list[PlanError]) -> dict[str, list[list[object]]]:
     """The table of labels as the pairs that a plan holds."""
     if not isinstance(table, dict):
-        faults.append(PlanError(f"{where}, key labels", f"found {table!r}", "a table of names and values", REMEDY))
+        faults.append(PlanError(f"{where}, key labels", f"found {shown(table)}", "a table of names and values", REMEDY))
         return {"labels": []}
     whole = {name: value for name, value in table.items() if isinstance(value, int) and not isinstance(value, bool)}
     for name in (name for name in table if name not in whole):
-        found, expected = f"found {table[name]!r}", "the label's value on disk, a whole number"
+        found, expected = f"found {shown(table[name])}", "the label's value on disk, a whole number"
         faults.append(PlanError(f"{where}, key labels.{name}", found, expected, REMEDY))
     return {"labels": [[name, value] for name, value in whole.items()]}
 
@@ -135,7 +135,7 @@ def _configurations(table: object, where: str, faults: list[PlanError]) -> tuple
     """The configurations that have no fault; those of the others go to `faults`."""
     if not isinstance(table, dict):
         expected = "a table for each configuration, such as [configurations.2d]"
-        faults.append(PlanError(f"{where}, key configurations", f"found {table!r}", expected, REMEDY))
+        faults.append(PlanError(f"{where}, key configurations", f"found {shown(table)}", expected, REMEDY))
         return ()
     found = []
     for name, inner in table.items():

@@ -6,16 +6,14 @@ Recipes are TOML files with one commented line per key, shipped in `plans/`; `lo
 
 from __future__ import annotations
 
+import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-import tomlkit
-from tomlkit.exceptions import TOMLKitError
-
-from autospine.data.files import unreadable
+from autospine.data.files import read_text
 from autospine.errors import PlanError
-from autospine.planning.convert import Checks, raise_faults, read_table, to_table, unknown_keys
+from autospine.planning.convert import MOST_BYTES, Checks, raise_faults, read_table, to_table, unknown_keys
 from autospine.planning.parts import Bottleneck, Encoder, LossKind, Optimiser, SizeSource, Unit
 from autospine.planning.plan import MOST_NEIGHBOURS, ConfigurationName
 
@@ -157,10 +155,8 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
         expected = f"a recipe ({names}) or the path of a .toml file"
         raise PlanError(str(name_or_path), "no such recipe", expected, "give --recipe one of these")
     try:
-        table: dict[str, Any] = tomlkit.parse(path.read_text(encoding="utf-8-sig")).unwrap()
-    except OSError as error:
-        raise unreadable(path, error, PlanError) from None
-    except (TOMLKitError, ValueError) as error:
+        table: dict[str, Any] = tomllib.loads(read_text(path, PlanError, MOST_BYTES))
+    except (ValueError, RecursionError) as error:
         raise PlanError(str(path), f"not readable as TOML: {error}", "a recipe like plans/default.toml") from None
     known = [item.name for item in fields(Recipe) if item.name != "name"]
     faults = unknown_keys(table.keys() & {"name"}, known, str(path))  # a recipe is called as its file

@@ -7,19 +7,16 @@ name and shape agree. An encoder of which less than nine tenths do is another ne
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load
-from torch import Tensor, nn
+from torch import nn
 
-from autospine.data.files import unreadable
 from autospine.errors import PlanError
-from autospine.planning.model import WEIGHTS
+from autospine.networks.weights import read_shapes, read_tensors
+from autospine.planning.model import WEIGHTS, file_digest
 
 LEAST = 0.9
 """Share of the encoder's weights that must carry over."""
@@ -37,7 +34,8 @@ class InitialWeights:
     path: Path
     digest: str
     """SHA-256 of the file: part of a training's identity."""
-    tensors: Mapping[str, Tensor]
+    shapes: Mapping[str, tuple[int, ...]]
+    """Name -> shape of each tensor in it."""
 
 
 @dataclass(frozen=True)
@@ -57,27 +55,23 @@ def read_initial(path: Path) -> InitialWeights:
         PlanError: there are none, several, or the file is not what autospine writes.
     """
     file = weights_file(path)
-    try:
-        content = file.read_bytes()
-    except OSError as fault:
-        raise unreadable(file, fault, PlanError) from fault
-    try:
-        tensors = load(content)
-    except SafetensorError as fault:
-        raise PlanError(str(file), f"cannot be read as weights ({fault})", _FORM) from fault
-    if not any(name.startswith(PARTS) for name in tensors):
+    shapes = read_shapes(file)
+    if not any(name.startswith(PARTS) for name in shapes):
         raise PlanError(str(file), "no encoder in these weights", _FORM)
-    return InitialWeights(file, hashlib.sha256(content).hexdigest(), tensors)
+    return InitialWeights(file, file_digest(file), shapes)
 
 
 def weights_file(path: Path) -> Path:
     """The file that `path` names; raises `PlanError` as `read_initial` does, but looks into none."""
-    if path.is_file():
-        return path
-    if not path.exists():
-        raise PlanError(str(path), "no such file or folder", _FORM)
-    if (path / WEIGHTS).is_file():
-        return path / WEIGHTS
+    try:
+        if path.is_file():
+            return path
+        if not path.exists():
+            raise PlanError(str(path), "no such file or folder", _FORM)
+        if (path / WEIGHTS).is_file():
+            return path / WEIGHTS
+    except OSError as fault:
+        raise PlanError(str(path), f"cannot be read ({fault.strerror or fault})", _FORM) from fault
     found = sorted(path.glob(f"fold_*/{WEIGHTS}"))
     if len(found) != 1:
         folds = ", ".join(file.parent.name for file in found) or "none"
@@ -87,11 +81,19 @@ def weights_file(path: Path) -> Path:
 
 @torch.no_grad()
 def start_from(network: nn.Module, initial: InitialWeights) -> CarriedOver:
-    """Copy what carries over into `network`, in place; raises as `check_fits` does, before anything is changed."""
+    """Copy what carries over into `network`, in place; raises as `check_fits` does, before anything is changed.
+
+    Raises `PlanError` too where the file is another one than `read_initial` has seen.
+    """
     taken, names = _compare(network, initial)
+    tensors = dict(read_tensors(initial.path, names))
+    if file_digest(initial.path) != initial.digest:
+        raise PlanError(
+            str(initial.path), "these weights were changed just now", "one file", "start the training again"
+        )
     own = network.state_dict()
-    for name in names:
-        own[name].copy_(initial.tensors[name])
+    for name, tensor in tensors.items():
+        own[name].copy_(tensor)
     return taken
 
 
@@ -99,9 +101,11 @@ def check_fits(network: nn.Module, initial: InitialWeights) -> None:
     """Nothing; `network` may be one without memory, on torch's device `meta`.
 
     Raises:
-        PlanError: less than `LEAST` of its encoder would carry over.
+        PlanError: less than `LEAST` of its encoder would carry over, or what would holds NaN or infinite numbers.
     """
-    _compare(network, initial)
+    _, names = _compare(network, initial)
+    for _ in read_tensors(initial.path, names):
+        pass
 
 
 def _compare(network: nn.Module, initial: InitialWeights) -> tuple[CarriedOver, set[str]]:
@@ -109,7 +113,7 @@ def _compare(network: nn.Module, initial: InitialWeights) -> tuple[CarriedOver, 
     own = {name: tensor for name, tensor in network.state_dict().items() if name.startswith(PARTS)}
     # weights without the module start it fresh, as an ablation does: it begins as the identity
     for module in MODULES:
-        if not any(name.startswith(module) for name in initial.tensors):
+        if not any(name.startswith(module) for name in initial.shapes):
             own = {name: tensor for name, tensor in own.items() if not name.startswith(module)}
     fitting = {name for name, tensor in own.items() if _shape(initial, name) == tuple(tensor.shape)}
     share = sum(own[name].numel() for name in fitting) / sum(tensor.numel() for tensor in own.values())
@@ -130,8 +134,7 @@ def _compare(network: nn.Module, initial: InitialWeights) -> tuple[CarriedOver, 
 
 
 def _shape(initial: InitialWeights, name: str) -> tuple[int, ...]:
-    tensor = initial.tensors.get(name)
-    return () if tensor is None else tuple(tensor.shape)
+    return initial.shapes.get(name, ())
 
 
 def _listed(shape: Sequence[int]) -> str:

@@ -188,11 +188,9 @@ def _train_fold(
     device: torch.device,
     progress: Progress,
 ) -> Trained:
-    import torch
-
-    from autospine.networks.build import build_network
     from autospine.networks.device import describe_choice, describe_device, device_memory_gb, step_machine
     from autospine.networks.precision import Choice
+    from autospine.networks.weights import network_shapes
     from autospine.training.initial import check_fits, read_initial
     from autospine.training.loop import fit, training_identity
     from autospine.training.precision import training_precision
@@ -235,8 +233,8 @@ def _train_fold(
     if initial is not None:
         for note in check_unseen(initial.path.parent, plan.dataset, split, fingerprint):
             progress.note(note)
-        with torch.device("meta"):  # shapes alone: nothing of an earlier training is gone before they are known to fit
-            check_fits(build_network(configuration.network, configuration.patch), initial)
+        # nothing of an earlier training is gone before these are known to fit
+        check_fits(network_shapes(configuration.network, configuration.patch), initial)
     identity = training_identity(configuration, store, split, previous, initial)
     trained = not request.overwrite and _is_trained(folder, identity)
     if source is not None and not (trained and (folder / METRICS).exists()):

@@ -66,8 +66,10 @@ def test_json_has_the_schema_and_no_nan() -> None:
     assert content["mean"]["dice"] == 1.0
     assert content["classes"]["L1"] == {
         "dice": 1.0, "iou": 1.0, "precision": 1.0, "sensitivity": 1.0, "specificity": 1.0, "hd95_mm": 0.0,
+        "cases": dict.fromkeys(("dice", "iou", "precision", "sensitivity", "specificity", "hd95_mm"), 1),
     }  # fmt: skip
     assert content["classes"]["L2"]["dice"] is None
+    assert content["classes"]["L2"]["cases"]["dice"] == 0
     assert content["cases"][0]["case"] == "a"
     assert content["cases"][0]["classes"]["L1"]["reference_voxels"] == 2
     assert "absent" in content["rule"]

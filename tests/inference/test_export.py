@@ -24,10 +24,11 @@ from autospine.inference.export import segment
 from autospine.inference.predictor import predict_logits
 from autospine.networks.build import build_network
 from autospine.planning.model import WEIGHTS, ModelCard, weights_digest, write_model, write_previous
-from autospine.planning.parts import PresencePlan, RegionsPlan
+from autospine.planning.parts import IntensityPlan, PresencePlan, RegionsPlan
 from autospine.planning.plan import Configuration
 
 CPU = torch.device("cpu")
+INTENSITIES = (IntensityPlan(100.0, 20.0, 10.0, 200.0),)
 ORIENTATIONS = [
     (order, signs) for order in itertools.permutations(range(3)) for signs in itertools.product((1, -1), repeat=3)
 ]
@@ -43,7 +44,7 @@ class Threshold(nn.Module):
 @pytest.fixture
 def model(make_configuration: Callable[..., Configuration]) -> Model:
     configuration = make_configuration(spacing_mm=(1.5, 2.0, 2.5), axis_order=(2, 0, 1))
-    card = ModelCard("toy", ("T2",), (("bright", 7), ("dark", 300), ("never", 4)), (), configuration)
+    card = ModelCard("toy", ("T2",), (("bright", 7), ("dark", 300), ("never", 4)), INTENSITIES, configuration)
     return Model(card, (Threshold(),), ("0",))
 
 
@@ -156,7 +157,7 @@ def test_a_missing_channel_is_told_to_every_stage(model: Model) -> None:
     base = model.card.configuration
     network = replace(base.network, in_channels=3)
     both = {"normalisation": ("zscore",) * 2, "network": network, "presence": PresencePlan((1,), 0.25)}
-    card = replace(model.card, channels=("T2", "T1"), configuration=replace(base, **both))
+    card = replace(model.card, channels=("T2", "T1"), intensities=2 * INTENSITIES, configuration=replace(base, **both))
     flagged = Model(card, (Flagged(),), ("0",))
     image = np.random.default_rng(0).normal(10, 1, (2, 13, 9, 15)).astype(np.float32)
     whole = Volume(image, stored(image[0], *ORIENTATIONS[0], np.eye(3))[0].geometry)
@@ -210,7 +211,7 @@ def test_the_previous_stage_is_found_beside_the_cascade(
 ) -> None:
     base = make_configuration()
     labels = (("upper", 1), ("middle", 2), ("lower", 3))
-    first = ModelCard("toy", ("T2",), labels, (), replace(base, name="3d_lowres", spacing_mm=(2.0, 2.0, 2.0)))
+    first = ModelCard("toy", ("T2",), labels, INTENSITIES, replace(base, name="3d_lowres", spacing_mm=(2.0, 2.0, 2.0)))
     network = replace(base.network, in_channels=4)
     second = replace(base, name="3d_cascade_fullres", previous="3d_lowres", network=network)
     card = replace(first, configuration=second)
@@ -245,7 +246,7 @@ def test_a_cascade_takes_the_weights_that_it_was_trained_on_alone(
 ) -> None:
     base, folder, there = make_configuration(), tmp_path / "3d_cascade_fullres", tmp_path / "3d_lowres"
     labels = (("upper", 1), ("middle", 2), ("lower", 3))
-    first = ModelCard("toy", ("T2",), labels, (), replace(base, name="3d_lowres"))
+    first = ModelCard("toy", ("T2",), labels, INTENSITIES, replace(base, name="3d_lowres"))
     network = replace(base.network, in_channels=4)
     second = replace(base, name="3d_cascade_fullres", previous="3d_lowres", network=network)
     write_model(there, first)

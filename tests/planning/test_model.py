@@ -18,8 +18,10 @@ from autospine.planning.model import (
     write_model,
     write_previous,
 )
-from autospine.planning.parts import ExpectedPlan
+from autospine.planning.parts import ExpectedPlan, IntensityPlan
 from autospine.planning.plan import Configuration, Plan
+
+INTENSITY = IntensityPlan(100.0, 20.0, 10.0, 200.0)
 
 
 def test_weights_are_taken_whatever_the_schedule_and_what_it_takes(
@@ -59,8 +61,11 @@ def test_slices_and_stages_that_enter_differ_in_meaning(make_configuration: Call
     single = replace(flat, normalisation=("zscore",) * 3, network=replace(flat.network, in_channels=3))
     neighbourly = replace(flat, name="2.5d", neighbours=1, network=single.network)
     one, other = (
-        ModelCard("toy", ("T2",), (("L1", 1),), (), each)
-        for each in (single, replace(neighbourly, normalisation=("zscore",)))
+        ModelCard("toy", channels, (("L1", 1), ("L2", 2), ("L3", 3)), (INTENSITY,) * len(channels), each)
+        for channels, each in (
+            (("a", "b", "c"), single),
+            (("a",), replace(neighbourly, normalisation=("zscore",))),
+        )
     )
     assert not one.takes_weights_of(other)
 
@@ -107,5 +112,7 @@ def test_what_a_cascade_was_trained_on_comes_back(tmp_path: Path) -> None:
 def test_the_digest_of_weights_by_hand(tmp_path: Path) -> None:
     (tmp_path / "fold_1").mkdir()
     (tmp_path / "fold_1" / "model.safetensors").write_bytes(b"abc")
+    with pytest.raises(PlanError, match=r"fold_2/model\.safetensors: cannot be read \(No such file"):
+        weights_digest(tmp_path, 2)
     # the first test vector of FIPS 180-2
     assert weights_digest(tmp_path, 1).startswith("ba7816bf8f01cfea414140de5dae2223")

@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 from autospine.errors import PlanError
+from autospine.planning.convert import from_table
 from autospine.planning.fingerprint import Fingerprint
-from autospine.planning.plan import Plan, configuration_from_dict, configuration_to_dict
+from autospine.planning.plan import Configuration, Plan, configuration_to_dict
 from autospine.planning.plan_file import plan_from_toml, plan_to_toml
 from autospine.planning.planner import make_plan
 from autospine.planning.recipe import Recipe
@@ -96,6 +97,7 @@ def test_a_plan_without_tables_is_refused() -> None:
 
 def test_configurations_survive_json(plan: Plan) -> None:
     for configuration in plan.configurations:
-        assert configuration_from_dict(json.loads(json.dumps(configuration_to_dict(configuration)))) == configuration
+        table = json.loads(json.dumps(configuration_to_dict(configuration)))
+        assert from_table(Configuration, table, "model.json") == configuration
     with pytest.raises(PlanError, match="model.json"):
-        configuration_from_dict([1, 2], "model.json")
+        from_table(Configuration, [1, 2], "model.json")

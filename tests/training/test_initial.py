@@ -13,11 +13,12 @@ from safetensors.torch import load_file, save_file
 from autospine.data.folds import Fold
 from autospine.errors import PlanError
 from autospine.networks.build import build_network
+from autospine.networks.weights import network_shapes
 from autospine.planning.model import WEIGHTS
 from autospine.planning.plan import Configuration
 from autospine.preprocessing.store import Store
 from autospine.training.checkpoint import save_weights
-from autospine.training.initial import CarriedOver, read_initial, start_from
+from autospine.training.initial import CarriedOver, check_fits, read_initial, start_from
 from autospine.training.loop import fit, training_identity
 
 CPU = torch.device("cpu")
@@ -121,3 +122,46 @@ def saved(path: Path) -> Path:
     path.parent.mkdir(exist_ok=True)
     save_file({"backbone.weight": torch.zeros(2)}, path)
     return path
+
+
+def spoil(folder: Path, name: str) -> None:
+    """Weights of `folder` with a tensor of what is no number."""
+    tensors = {key: tensor.clone() for key, tensor in load_file(folder / WEIGHTS).items()}
+    tensors[name] *= float("nan")
+    (folder / WEIGHTS).unlink()
+    save_file(tensors, folder / WEIGHTS)
+
+
+def test_numbers_that_are_none_do_not_carry_over(quick: Configuration, tmp_path: Path) -> None:
+    """The shapes alone of a network are enough to say so, before anything of an earlier training is removed."""
+    save_weights(tmp_path, network(quick, 1))
+    shapes = network_shapes(quick.network, quick.patch)
+    spoil(tmp_path, "heads.0.bias")  # heads start fresh, whatever these are
+    check_fits(shapes, read_initial(tmp_path))
+    spoil(tmp_path, "encoder.1.0.conv.weight")
+    fresh, untouched = network(quick, 2), network(quick, 2)
+    for start, into in ((check_fits, shapes), (start_from, fresh)):
+        with pytest.raises(PlanError, match=r"encoder\.1\.0\.conv\.weight holds 864 of 864 numbers"):
+            start(into, read_initial(tmp_path))
+    assert all(torch.equal(tensor, untouched.state_dict()[key]) for key, tensor in fresh.state_dict().items())
+
+
+def test_weights_that_change_meanwhile_are_not_taken(quick: Configuration, tmp_path: Path) -> None:
+    save_weights(tmp_path, network(quick, 1))
+    initial = read_initial(tmp_path)
+    save_weights(tmp_path, network(quick, 3))
+    with pytest.raises(PlanError, match="changed just now"):
+        start_from(network(quick, 2), initial)
+
+
+def test_what_may_not_be_read_is_said(quick: Configuration, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_weights(tmp_path, network(quick, 1))
+
+    def forbidden(path: Path, *rest: object, **more: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    for name in ("is_file", "open"):
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, name, forbidden)
+            with pytest.raises(PlanError, match=r"cannot be read \(Permission denied\)"):
+                read_initial(tmp_path)

@@ -1,0 +1,87 @@
+"""Whether a prediction has room here: refused before anything is allocated, where it could only fail or never end.
+
+    tile     input, feature maps of the finest stage, output         at most what the device has
+    case     image, logits and weights, padded to the patch          at most what the machine has
+    grid     voxels at the model's spacing, and tiles on them        at most what ends within days
+
+All are lower bounds of what is really taken: nothing is refused that could have been done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+import torch
+
+from autospine.errors import DataError, PlanError
+from autospine.inference.window import tile_starts
+from autospine.machine import total_bytes
+from autospine.networks.device import device_memory_gb
+from autospine.planning.plan import Configuration
+
+MOST_TILES = 10**6
+"""Of a case: at a hundred a second, hours. A patch of 16 voxels in a volume of 512 has some 250 000 (ours)."""
+FINER, FINER_VOXELS = 1000.0, 2**24
+"""Times as many voxels as a case has, and voxels, beyond which no prediction begins: ten times finer along each axis
+is another kind of image, or a header whose spacing is in another unit (ours)."""
+_FLOAT, _HALF, _DOUBLE = 4, 2, 8
+"""Bytes of a number; images are interpolated in double precision, a channel at a time."""
+_REMEDY = "use a machine with more memory, or a model with a smaller patch"
+
+
+def check_tile(configuration: Configuration, device: torch.device) -> None:
+    """Nothing; raises `PlanError` where a single patch cannot go through the network on `device`."""
+    network, voxels = configuration.network, prod(configuration.patch)
+    joined = network.features[0] * (2 if len(network.features) > 1 else 1)  # what is upsampled stands beside the skip
+    needed = voxels * (_FLOAT * (network.in_channels + network.out_channels) + _HALF * joined) / 1e9
+    most = device_memory_gb(device)
+    if most is not None and needed > most:
+        found = (
+            f"a patch of {_times(configuration.patch)} voxels takes {needed:.3g} GB or more, {device} has {most:.3g} GB"
+        )
+        raise PlanError(f"configuration {configuration.name}", found, "a patch that fits the device", _REMEDY)
+
+
+def check_case(configuration: Configuration, channels: int, shape: Sequence[int], patch: Sequence[int]) -> None:
+    """Nothing; raises `DataError` where a prepared case of `shape` (a0, a1, a2) cannot be held, or has too many tiles.
+
+    `patch` has three edges, that of a slice being 1.
+    """
+    padded = [max(size, edge) for size, edge in zip(shape, patch, strict=True)]
+    where = f"an image of {_times(shape)} voxels, {configuration.name}"
+    # image, logits, and how much each voxel counts
+    needed, most = prod(padded) * _FLOAT * (channels + configuration.network.out_channels + 1), total_bytes()
+    if most is not None and needed > most:
+        takes = f"at least as large as a patch, {_times(padded)} voxels, it takes {needed / 1e9:.3g} GB or more"
+        raise DataError(where, f"{takes}; this machine has {most / 1e9:.3g} GB", "what fits the memory", _REMEDY)
+    tiles = prod(len(tile_starts(size, edge, configuration.overlap)) for size, edge in zip(padded, patch, strict=True))
+    if tiles > MOST_TILES:
+        found = f"{tiles} tiles of {_times(patch)} voxels that overlap by {configuration.overlap:g}"
+        raise DataError(where, found, f"at most {MOST_TILES}", "let tiles overlap less, with --overlap")
+
+
+def check_spacing(
+    configuration: Configuration, shape: Sequence[int], spacing_mm: Sequence[float], channels: int, name: str
+) -> None:
+    """Nothing; raises `DataError` where the model's spacing would make a huge image of the case `name`.
+
+    `shape` and `spacing_mm` of the case, cropped to what is not zero, are along canonical (Z, Y, X).
+    """
+    planned = [spacing_mm[axis] for axis in configuration.axis_order][-len(configuration.spacing_mm) :]
+    finer = prod(own / wanted for own, wanted in zip(planned, configuration.spacing_mm, strict=True))
+    voxels, most = prod(shape) * finer, total_bytes()
+    needed = voxels * (_FLOAT * channels + _DOUBLE)
+    wanted = f"{' x '.join(f'{value:g}' for value in configuration.spacing_mm)} mm"
+    made = f"the model's spacing of {wanted} would make {voxels:.3g} voxels of this image"
+    remedy = "check the voxel size in the image's header, or use another model"
+    if finer > FINER and voxels > FINER_VOXELS:
+        expected = f"an image as fine as those that the model was trained on, with at least 1/{FINER:g} of the voxels"
+        raise DataError(name, f"{made}, {finer:.3g} times what it has", expected, remedy)
+    if most is not None and needed > most:
+        found = f"{made}, which take {needed / 1e9:.3g} GB or more; this machine has {most / 1e9:.3g} GB"
+        raise DataError(name, found, "an image that fits the memory", remedy)
+
+
+def _times(edges: Sequence[int]) -> str:
+    return " x ".join(map(str, edges))

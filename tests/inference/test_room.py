@@ -1,0 +1,122 @@
+"""A prediction that could only fail or never end is refused before it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from autospine.data.geometry import Geometry, Volume
+from autospine.errors import DataError, PlanError
+from autospine.inference.ensemble import Model
+from autospine.inference.export import segment
+from autospine.inference.predictor import predict_logits
+from autospine.inference.room import check_case, check_spacing, check_tile
+from autospine.planning.model import ModelCard
+from autospine.planning.parts import IntensityPlan
+from autospine.planning.plan import Configuration
+
+CPU = torch.device("cpu")
+Make = Callable[..., Configuration]
+
+
+def test_a_patch_has_to_fit_the_device(make_configuration: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By hand: 400 x 400 x 400 voxels x (4 bytes x (1 + 4 channels) + 2 bytes x 2 x 8 feature maps) = 3.33 GB."""
+    large = make_configuration(patch=(400, 400, 400))
+    for device_gb in (3.4, None):
+        monkeypatch.setattr("autospine.inference.room.device_memory_gb", lambda _, device_gb=device_gb: device_gb)
+        check_tile(large, CPU)
+    monkeypatch.setattr("autospine.inference.room.device_memory_gb", lambda _: 3.3)
+    with pytest.raises(PlanError, match=r"400 x 400 x 400 voxels takes 3\.33 GB or more, cpu has 3\.3 GB"):
+        check_tile(large, CPU)
+
+
+def test_an_image_has_to_fit_the_machine_padded_to_the_patch(
+    make_configuration: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By hand: 256 x 256 x 256 voxels x 4 bytes x (1 channel + 4 outputs + 1) = 403 MB for an image of 24 voxels."""
+    large = make_configuration(patch=(256, 256, 256))
+    monkeypatch.setattr("autospine.inference.room.total_bytes", lambda: 402 * 10**6)
+    with pytest.raises(DataError, match=r"256 x 256 x 256 voxels, it takes 0\.403 GB or more"):
+        predict_logits([nn.Identity()], np.zeros((1, 24, 24, 24), np.float32), large, device=CPU, precision="float32")
+    monkeypatch.setattr("autospine.inference.room.total_bytes", lambda: 403 * 10**6)
+    check_case(large, 1, (24, 24, 24), large.patch)
+
+
+def test_tiles_have_to_end(make_configuration: Make) -> None:
+    """A step of a voxel: 101 x 101 x 101 tiles of 100 voxels in a volume of 200."""
+    slow = make_configuration(patch=(100, 100, 100), overlap=0.999)
+    with pytest.raises(DataError, match="1030301 tiles of 100 x 100 x 100 voxels that overlap by 0.999"):
+        check_case(slow, 1, (200, 200, 200), slow.patch)
+    check_case(slow, 1, (200, 200, 197), slow.patch)
+    flat = make_configuration(spacing_mm=(1.0, 1.0))
+    check_case(flat, 1, (400, 400, 400), (1, *flat.patch))
+
+
+def test_a_spacing_that_makes_an_image_huge_is_refused(
+    make_configuration: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fine = make_configuration(spacing_mm=(0.05, 0.05, 0.05))
+    with pytest.raises(DataError, match=r"spacing of 0\.05 x 0\.05 x 0\.05 mm would make 1\.11e\+08 voxels"):
+        check_spacing(fine, (16, 24, 24), (1.5, 1.0, 1.0), 1, "a")
+    check_spacing(fine, (160, 24, 24), (0.5, 0.4, 0.5), 1, "a")  # a scan of a mouse, 800 times as many voxels
+    check_spacing(make_configuration(), (20, 512, 512), (10.0, 2.0, 2.0), 1, "a")  # thick slices, 40 times
+    # slices keep their own spacing, whatever it is
+    flat = make_configuration(spacing_mm=(0.1, 0.1), axis_order=(1, 0, 2))
+    check_spacing(flat, (240, 160, 240), (0.1, 300.0, 0.1), 1, "a")
+    with pytest.raises(DataError, match=r"2\.5e\+03 times what it has"):
+        check_spacing(flat, (240, 160, 240), (5.0, 0.1, 5.0), 1, "a")
+    # by hand: 100 x 100 x 100 voxels at half the spacing, two channels in float32 and one in float64 at a time
+    half = make_configuration(spacing_mm=(0.5, 0.5, 0.5))
+    monkeypatch.setattr("autospine.inference.room.total_bytes", lambda: 128 * 10**6)
+    check_spacing(half, (100, 100, 100), (1.0, 1.0, 1.0), 2, "a")
+    monkeypatch.setattr("autospine.inference.room.total_bytes", lambda: 127 * 10**6)
+    with pytest.raises(DataError, match=r"8e\+06 voxels of this image, which take 0\.128 GB or more"):
+        check_spacing(half, (100, 100, 100), (1.0, 1.0, 1.0), 2, "a")
+
+
+def test_an_image_that_would_become_huge_is_not_prepared(make_configuration: Make) -> None:
+    """An empty border does not count: what is prepared is cropped to what is not zero."""
+    fine = make_configuration(spacing_mm=(0.05, 0.05, 0.05))
+    card = ModelCard("toy", ("T2",), (("a", 1), ("b", 2), ("c", 3)), (IntensityPlan(0.0, 1.0, 0.0, 1.0),), fine)
+    image = np.zeros((1, 64, 64, 64), np.float32)
+    image[:, 20:24, 20:24, 20:24] = 1
+    grid = Geometry((64, 64, 64), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
+    wide = replace(fine, patch=(80, 80, 80))
+    segment(Model(replace(card, configuration=wide), (Flat(),), ("0",)), Volume(image, grid), "a", device=CPU)
+    image[:] = 1
+    with pytest.raises(DataError, match=r"2\.1e\+09 voxels of this image"):
+        segment(Model(card, (Flat(),), ("0",)), Volume(image, grid), "a", device=CPU)
+
+
+class Flat(nn.Module):
+    """Background everywhere."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor]:
+        return (torch.cat([x * 0 + 1, x, x, x], 1),)
+
+
+class Overflowing(nn.Module):
+    """Finite weights, and an output that is not."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor]:
+        return (torch.cat([x, x, x, torch.full_like(x, 3e38) * 10], 1),)
+
+
+def test_an_output_that_is_no_number_is_no_empty_mask(make_configuration: Make) -> None:
+    for network in (Overflowing(), Hollow()):
+        with pytest.raises(PlanError, match="NaN or infinite numbers in the output of the network"):
+            predict_logits([network], np.zeros((1, 8, 16, 16), np.float32), make_configuration(), device=CPU)
+
+
+class Hollow(nn.Module):
+    """NaN in a single voxel of a single class."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor]:
+        logits = torch.cat([x, x, x, x], 1)
+        logits[0, 2, 3, 4, 5] = float("nan")
+        return (logits,)
