@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -82,19 +83,21 @@ def segment(
     def first_labels(stage: Model, target: PreparedCase) -> npt.NDArray[np.uint8]:
         """What `stage` says on the grid of `target`; its own image is let go of with the return."""
         case, configuration = prepared_for(stage.card), stage.card.configuration
-        logits, shape = logits_of(stage, case), target.image.shape[1:]
-        how = configuration.resampling, configuration.regions
-        return onto_next_grid(logits, case.properties, target.properties, shape, *how)
+        shape, how = target.image.shape[1:], (configuration.resampling, configuration.regions)
+        return onto_next_grid(logits_of(stage, case), case.properties, target.properties, shape, *how)
 
     prepared = prepared_for(model.card)
     labels = None if previous is None else first_labels(previous, prepared)
+    geometry, metadata = volume.geometry, volume.metadata
+    del volume, canonical, image  # as large as the logits of a class or more, and of no more use
     indices = restore_labels(logits_of(model, prepared, labels), prepared.properties, model.card.configuration)
-    on_file_axes = restore(label_values(indices, model.card), canonical_orientation(volume.geometry))
-    return Volume(on_file_axes[None], volume.geometry, volume.metadata)
+    on_file_axes = restore(label_values(indices, model.card), canonical_orientation(geometry))
+    return Volume(on_file_axes[None], geometry, metadata)
 
 
-def label_values(indices: npt.NDArray[np.uint8], card: ModelCard) -> npt.NDArray[np.int64]:
-    """Class indices 0..K -> the label values of the training set, 0 for background."""
+def label_values(indices: npt.NDArray[np.uint8], card: ModelCard) -> npt.NDArray[np.integer[Any]]:
+    """Class indices 0..K -> the label values of the training set, 0 for background, in the smallest type for them."""
     values = np.array([0, *(value for _, value in card.labels)], np.int64)
-    mapped: npt.NDArray[np.int64] = values[indices]
+    small = np.result_type(*(np.min_scalar_type(int(value)) for value in values))
+    mapped: npt.NDArray[np.integer[Any]] = values.astype(small)[indices]
     return mapped

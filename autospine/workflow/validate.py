@@ -57,15 +57,15 @@ def validate_fold(
         for index, name in enumerate(split.validation):
             case = store.open(name)
             earlier = None if previous is None else previous.open(name, case.label.shape)
-            logits = predict_logits(
-                model.networks,
-                case.image,
+            missing = case.properties.missing
+            # without a name the logits are let go of at once: two cases' would be held together
+            labels = restore_labels(
+                predict_logits(
+                    model.networks, case.image, configuration, device=device, previous=earlier, missing=missing
+                ),
+                case.properties,
                 configuration,
-                device=device,
-                previous=earlier,
-                missing=case.properties.missing,
             )
-            labels = restore_labels(logits, case.properties, configuration)
             write(name, labels)
             yield name, labels, np.asarray(case.reference), case.properties.canonical_spacing_mm
             update(name, index + 1, len(split.validation))
