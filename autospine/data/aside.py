@@ -13,7 +13,15 @@ from pathlib import Path
 from autospine.data.dicom_files import dicom_files
 from autospine.data.layouts.folders import MASKS
 from autospine.data.layouts.masks import beginnings, masks_beside, surely_mask
-from autospine.data.layouts.naming import CHANNEL, PREVIEW, listed, named_images, refuse_twins, unread_files
+from autospine.data.layouts.naming import (
+    CHANNEL,
+    PREVIEW,
+    listed,
+    named_images,
+    raise_fault,
+    refuse_twins,
+    unread_files,
+)
 from autospine.data.volume import stem, suffix_of
 from autospine.errors import DataError
 
@@ -24,9 +32,14 @@ _OWN = frozenset({PREDICTED, "plan.toml", "model.json"})
 _DEEPEST = 6
 
 
-def images_to_segment(folder: Path, tell: Callable[[str], None]) -> list[Path]:
-    """The images in `folder` itself; what of the other files looks like one goes to `tell`."""
-    files = named_images(folder, None)
+def images_to_segment(
+    folder: Path, tell: Callable[[str], None], report: Callable[[DataError], None] = raise_fault
+) -> list[Path]:
+    """The images in `folder` itself; what of the other files looks like one goes to `tell`.
+
+    Files that cannot be told apart, or not be read for their names alone, go to `report`.
+    """
+    files = named_images(folder, None, report)
     shown = {stem(file) for file in files if suffix_of(file) != PREVIEW}
     shown |= {match["case"] for name in shown if (match := CHANNEL.fullmatch(name))}
     previews = [
@@ -35,7 +48,7 @@ def images_to_segment(folder: Path, tell: Callable[[str], None]) -> list[Path]:
         if suffix_of(file) == PREVIEW and any(name in shown for name in (stem(file), *beginnings(stem(file))))
     ]
     files = [file for file in files if file not in previews]
-    refuse_twins(files)
+    files = refuse_twins(files, report)
     masks = masks_beside({stem(file) for file in files})
     aside = [file.name for file in files if stem(file) in masks]
     if aside:

@@ -13,8 +13,10 @@ from autospine.data.geometry import Volume, canonical_orientation, restore, to_c
 from autospine.errors import DataError
 from autospine.inference.ensemble import Model
 from autospine.inference.predictor import predict_logits
+from autospine.machine import total_bytes
 from autospine.networks.precision import Precision
 from autospine.planning.model import ModelCard
+from autospine.planning.prediction_memory import check_scores_fit
 from autospine.preprocessing.prepare import PreparedCase, prepare_case, restore_labels
 from autospine.preprocessing.previous import onto_next_grid
 
@@ -45,7 +47,8 @@ def segment(
         progress: called with (tiles done, tiles in all), for each model.
 
     Raises:
-        DataError: another number of channels than the model takes, or one missing that it needs.
+        DataError: another number of channels than the model takes, one missing that it needs, or a grid so large that
+            the scores of its voxels alone are more than the memory of this machine.
     """
     channels = model.card.channels
     if volume.array.shape[0] != len(channels):
@@ -57,17 +60,20 @@ def segment(
     needed = [channels[index] for index in missing if any(index not in stage.optional_channels for stage in stages)]
     if needed:
         raise DataError(name, f"no {', '.join(needed)}", "every channel that the model was not trained to do without")
+    geometry, metadata = volume.geometry, volume.metadata
     canonical = to_canonical(volume)
-    image = canonical.array.astype(np.float32, copy=False)
-
-    def prepared_for(card: ModelCard) -> PreparedCase:
-        spacing_mm = canonical.geometry.spacing_mm
-        return prepare_case(image, None, spacing_mm, card.configuration, card.intensities, name, missing)
+    image, spacing_mm = canonical.array.astype(np.float32, copy=False), canonical.geometry.spacing_mm
+    prepared, *first = [
+        prepare_case(image, None, spacing_mm, stage.configuration, stage.intensities, name, missing)
+        for stage in (model.card, *([] if previous is None else [previous.card]))
+    ]
+    del volume, canonical, image  # as large as the logits of a class or more, and of no more use
 
     def logits_of(
         stage: Model, case: PreparedCase, labels: npt.NDArray[np.uint8] | None = None
     ) -> npt.NDArray[np.float32]:
         configuration = stage.card.configuration
+        check_scores_fit(name, configuration, case.image.shape[1:], total_bytes())
         return predict_logits(
             stage.networks,
             case.image,
@@ -80,16 +86,14 @@ def segment(
             progress=progress,
         )
 
-    def first_labels(stage: Model, target: PreparedCase) -> npt.NDArray[np.uint8]:
-        """What `stage` says on the grid of `target`; its own image is let go of with the return."""
-        case, configuration = prepared_for(stage.card), stage.card.configuration
-        shape, how = target.image.shape[1:], (configuration.resampling, configuration.regions)
-        return onto_next_grid(logits_of(stage, case), case.properties, target.properties, shape, *how)
+    def first_labels(stage: Model, case: PreparedCase) -> npt.NDArray[np.uint8]:
+        """What `stage` says on the grid of the next one; its own image is let go of with the return."""
+        configuration = stage.card.configuration
+        how = configuration.resampling, configuration.regions
+        shape = prepared.image.shape[1:]
+        return onto_next_grid(logits_of(stage, case), case.properties, prepared.properties, shape, *how)
 
-    prepared = prepared_for(model.card)
-    labels = None if previous is None else first_labels(previous, prepared)
-    geometry, metadata = volume.geometry, volume.metadata
-    del volume, canonical, image  # as large as the logits of a class or more, and of no more use
+    labels = None if previous is None else first_labels(previous, first.pop())
     indices = restore_labels(logits_of(model, prepared, labels), prepared.properties, model.card.configuration)
     on_file_axes = restore(label_values(indices, model.card), canonical_orientation(geometry))
     return Volume(on_file_axes[None], geometry, metadata)

@@ -244,9 +244,7 @@ def positive_on_grid(
         return _interpolated_winner(logit[None], labels, target, above=0.0)
 
     above = (logit > 0).view(np.uint8)
-    return (
-        _in_plane_then_slices(above, shape, spacing_from, spacing_to, plan, plan.order_probability, interpolated) > 0
-    )
+    return _in_plane_then_slices(above, shape, spacing_from, spacing_to, plan, plan.order_probability, interpolated) > 0
 
 
 def _in_plane_then_slices(
