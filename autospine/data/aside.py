@@ -66,7 +66,7 @@ def refuse_mixture(root: Path, files: Sequence[Path], folders: Sequence[Path], t
     `files` are the images in `root` itself. Of those below it masks are no images, and what lies in a case's folder
     around its series is a copy; a case that has image files alone would be left out.
     """
-    below = list(image_files_below(root))
+    below = list(image_files_below(root, tell))
     if not folders:
         if files and below:
             tell(f"images in folders below, left aside: {listed([_shown(root, file) for file in below])}")
@@ -94,18 +94,27 @@ def refuse_mixture(root: Path, files: Sequence[Path], folders: Sequence[Path], t
         tell(f"neither DICOM nor an image by their names and places, left aside: {listed(aside)}")
 
 
-def image_files_below(root: Path) -> Iterator[Path]:
-    """What has an image's name in folders below `root`, but for hidden folders and what autospine has made."""
+def image_files_below(root: Path, tell: Callable[[str], None] = lambda note: None) -> Iterator[Path]:
+    """What has an image's name in folders below `root`, but for hidden folders and what autospine has made.
+
+    Folders that lie too deep to be looked into go to `tell`.
+    """
+    deeper: list[str] = []
     for place, folders, names in os.walk(root):
         folder = Path(place)
         if folder != root and _OWN & set(names):
             folders.clear()
             continue
         deep = len(folder.relative_to(root).parts)
-        folders[:] = sorted(name for name in folders if not name.startswith(".")) if deep < _DEEPEST else []
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        if deep >= _DEEPEST:
+            deeper += [_shown(root, folder / name) for name in folders]
+            folders.clear()
         if folder != root:
             named = sorted(name for name in names if not name.startswith(".") and suffix_of(Path(name)))
             yield from (folder / name for name in named)
+    if deeper:
+        tell(f"folders more than {_DEEPEST} levels down, not looked into: {listed(deeper)}")
 
 
 def _shown(root: Path, file: Path) -> str:
