@@ -13,7 +13,15 @@ from pathlib import Path
 from autospine.data.dicom_files import dicom_files
 from autospine.data.layouts.folders import MASKS
 from autospine.data.layouts.masks import beginnings, masks_beside, surely_mask
-from autospine.data.layouts.naming import CHANNEL, PREVIEW, listed, named_images, refuse_twins, unread_files
+from autospine.data.layouts.naming import (
+    CHANNEL,
+    PREVIEW,
+    listed,
+    named_images,
+    raise_fault,
+    refuse_twins,
+    unread_files,
+)
 from autospine.data.volume import stem, suffix_of
 from autospine.errors import DataError
 
@@ -24,9 +32,14 @@ _OWN = frozenset({PREDICTED, "plan.toml", "model.json"})
 _DEEPEST = 6
 
 
-def images_to_segment(folder: Path, tell: Callable[[str], None]) -> list[Path]:
-    """The images in `folder` itself; what of the other files looks like one goes to `tell`."""
-    files = named_images(folder, None)
+def images_to_segment(
+    folder: Path, tell: Callable[[str], None], report: Callable[[DataError], None] = raise_fault
+) -> list[Path]:
+    """The images in `folder` itself; what of the other files looks like one goes to `tell`.
+
+    Files that cannot be told apart, or not be read for their names alone, go to `report`.
+    """
+    files = named_images(folder, None, report)
     shown = {stem(file) for file in files if suffix_of(file) != PREVIEW}
     shown |= {match["case"] for name in shown if (match := CHANNEL.fullmatch(name))}
     previews = [
@@ -35,7 +48,7 @@ def images_to_segment(folder: Path, tell: Callable[[str], None]) -> list[Path]:
         if suffix_of(file) == PREVIEW and any(name in shown for name in (stem(file), *beginnings(stem(file))))
     ]
     files = [file for file in files if file not in previews]
-    refuse_twins(files)
+    files = refuse_twins(files, report)
     masks = masks_beside({stem(file) for file in files})
     aside = [file.name for file in files if stem(file) in masks]
     if aside:
@@ -53,7 +66,7 @@ def refuse_mixture(root: Path, files: Sequence[Path], folders: Sequence[Path], t
     `files` are the images in `root` itself. Of those below it masks are no images, and what lies in a case's folder
     around its series is a copy; a case that has image files alone would be left out.
     """
-    below = list(image_files_below(root))
+    below = list(image_files_below(root, tell))
     if not folders:
         if files and below:
             tell(f"images in folders below, left aside: {listed([_shown(root, file) for file in below])}")
@@ -81,18 +94,27 @@ def refuse_mixture(root: Path, files: Sequence[Path], folders: Sequence[Path], t
         tell(f"neither DICOM nor an image by their names and places, left aside: {listed(aside)}")
 
 
-def image_files_below(root: Path) -> Iterator[Path]:
-    """What has an image's name in folders below `root`, but for hidden folders and what autospine has made."""
+def image_files_below(root: Path, tell: Callable[[str], None] = lambda note: None) -> Iterator[Path]:
+    """What has an image's name in folders below `root`, but for hidden folders and what autospine has made.
+
+    Folders that lie too deep to be looked into go to `tell`.
+    """
+    deeper: list[str] = []
     for place, folders, names in os.walk(root):
         folder = Path(place)
         if folder != root and _OWN & set(names):
             folders.clear()
             continue
         deep = len(folder.relative_to(root).parts)
-        folders[:] = sorted(name for name in folders if not name.startswith(".")) if deep < _DEEPEST else []
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        if deep >= _DEEPEST:
+            deeper += [_shown(root, folder / name) for name in folders]
+            folders.clear()
         if folder != root:
             named = sorted(name for name in names if not name.startswith(".") and suffix_of(Path(name)))
             yield from (folder / name for name in named)
+    if deeper:
+        tell(f"folders more than {_DEEPEST} levels down, not looked into: {listed(deeper)}")
 
 
 def _shown(root: Path, file: Path) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from autospine.data.aside import image_files_below, images_to_segment, refuse_mixture
 from autospine.data.dicom import holds_images
-from autospine.data.dicom_files import series_folders
+from autospine.data.dicom_files import dicom_files, series_folders
+from autospine.data.integrity import detached_voxels
 from autospine.data.layouts.naming import (
     CHANNEL,
     channels_in,
@@ -17,6 +20,7 @@ from autospine.data.layouts.naming import (
     listed,
     no_images_note,
     numbered_cases,
+    raise_fault,
     unread_below,
 )
 from autospine.data.volume import IMAGE_SUFFIXES, is_series, read_channels, stem, suffix_of
@@ -29,6 +33,7 @@ def find_inputs(
     optional: Collection[int] = (),
     *,
     tell: Callable[[str], None] = lambda note: None,
+    report: Callable[[DataError], None] = raise_fault,
 ) -> list[tuple[str, tuple[Path | None, ...]]]:
     """Cases to predict in a folder, or the one case of a file: (name, its files in channel order), by name.
 
@@ -38,14 +43,20 @@ def find_inputs(
     Files are `<case>_0000.ext`, `<case>_0001.ext`, ... or, for one channel, RGB or 4D, `<case>.ext`. A single file that
     is a channel brings the other channels beside it. DICOM is the folder of a series, a folder of such folders, and for
     several channels a folder per case that holds a series for each, in a folder called like it. What is left aside in a
-    folder (masks, previews, reports) goes to `tell`, a line for each kind.
+    folder (masks, previews, reports) goes to `tell`, a line for each kind. What is wrong with one case (other channels
+    than `channels`, a header that cannot be read, a name that is no case's alone) goes to `report`; where that returns,
+    the case is left out and the others come back.
 
     Raises:
-        DataError: nothing to predict, a case with other channels than `channels`, or DICOM files and others in one
-            folder, of which nobody knows which are meant.
+        DataError: nothing to predict, or DICOM files and others in one folder, of which nobody knows which are meant.
     """
-    path = Path(path)
-    count = len(channels)
+    path, count = Path(path), len(channels)
+    faults: list[DataError] = []
+
+    def count_fault(fault: DataError) -> None:
+        faults.append(fault)
+        report(fault)
+
     if path.is_file():
         if is_series(path):
             # 1.2.840.99.7 is a whole name, of which the last number is no suffix
@@ -60,12 +71,12 @@ def find_inputs(
         numbered = match is not None and (beside is not None or match["channel"] == "0000")
         groups = {match["case"] if match and numbered else stem(path): beside or {0: path}}
     elif path.is_dir():
-        files = images_to_segment(path, tell)
+        files = images_to_segment(path, tell, count_fault)
         folders = list(series_folders(path))
         refuse_mixture(path, files, folders, tell)
         if folders:
-            return _series_inputs(path, folders, channels, optional, tell)
-        groups = _grouped(files, count, optional)
+            return _series_inputs(path, folders, channels, optional, tell, report)
+        groups = _without(faults, _grouped(files, count, optional), count)
         numbers = {stem(file) for file in files} & numbered_cases(files) if count == 1 else set()
         if numbers:
             tell(
@@ -73,30 +84,46 @@ def find_inputs(
             )
     else:
         raise DataError(str(path), "no such file or folder", "an image or a folder of images")
-    if not groups:
+    if not groups and not faults:
         raise _no_images(path)
     found: list[tuple[str, tuple[Path | None, ...]]] = []
     for name, files_of in sorted(groups.items()):
-        alone = len(files_of) == 1 and 0 in files_of
-        held = read_channels(files_of[0]) if alone else len(files_of)
-        # what is numbered as the first channel may be that alone, where the others may be missing
-        first = alone and CHANNEL.fullmatch(stem(files_of[0])) is not None and stem(files_of[0]).endswith("_0000")
-        whole = alone and (held == count or not (optional and first))
-        lacking = set(range(count)) - files_of.keys()
-        if (held != count) if whole else (bool(files_of.keys() - set(range(count))) or not lacking <= set(optional)):
-            remedy = "give " + ", ".join(
-                f"{name}_{index:04d}{suffix_of(min(files_of.values()))}" for index in range(count)
-            )
-            if count == 1 and len(files_of) > 1:
-                remedy += "; where each number is a case, rename the files so that no name ends in four digits"
-            raise DataError(
-                name,
-                f"{channels_text(held)} ({', '.join(files_of[key].name for key in sorted(files_of))})",
-                _wanted(channels, optional),
-                remedy,
-            )
-        found.append((name, (files_of[0],) if whole else tuple(files_of.get(index) for index in range(count))))
+        try:
+            found.append((name, _channel_files(name, files_of, channels, optional)))
+        except DataError as fault:
+            report(fault)
     return found
+
+
+def _without(faults: Sequence[DataError], groups: dict[str, dict[int, Path]], count: int) -> dict[str, dict[int, Path]]:
+    """`groups` without the cases of files with `faults`; a channel that cannot be taken is none that a case lacks."""
+    names = {stem(Path(fault.where)) for fault in faults}
+    names |= {match["case"] for name in names if count > 1 and (match := CHANNEL.fullmatch(name))}
+    return {name: files for name, files in groups.items() if name not in names}
+
+
+def _channel_files(
+    name: str, files_of: dict[int, Path], channels: Sequence[str], optional: Collection[int]
+) -> tuple[Path | None, ...]:
+    """The files of a case in the order of `channels`; `DataError` where they are others."""
+    count = len(channels)
+    alone = len(files_of) == 1 and 0 in files_of
+    held = read_channels(files_of[0]) if alone else len(files_of)
+    # what is numbered as the first channel may be that alone, where the others may be missing
+    first = alone and CHANNEL.fullmatch(stem(files_of[0])) is not None and stem(files_of[0]).endswith("_0000")
+    whole = alone and (held == count or not (optional and first))
+    lacking = set(range(count)) - files_of.keys()
+    if (held != count) if whole else (bool(files_of.keys() - set(range(count))) or not lacking <= set(optional)):
+        remedy = "give " + ", ".join(f"{name}_{index:04d}{suffix_of(min(files_of.values()))}" for index in range(count))
+        if count == 1 and len(files_of) > 1:
+            remedy += "; where each number is a case, rename the files so that no name ends in four digits"
+        raise DataError(
+            name,
+            f"{channels_text(held)} ({', '.join(files_of[key].name for key in sorted(files_of))})",
+            _wanted(channels, optional),
+            remedy,
+        )
+    return (files_of[0],) if whole else tuple(files_of.get(index) for index in range(count))
 
 
 def _no_images(path: Path) -> DataError:
@@ -138,9 +165,11 @@ def _series_inputs(
     channels: Sequence[str],
     optional: Collection[int],
     tell: Callable[[str], None],
+    report: Callable[[DataError], None],
 ) -> list[tuple[str, tuple[Path | None, ...]]]:
     """DICOM cases in the `folders` at or below a folder."""
-    others = [folder for folder in folders if not holds_images(folder)]
+    # a folder in which a file is damaged may hold images: reading its case says what is wrong
+    others = [folder for folder in folders if not _may_hold_images(folder)]
     folders = [folder for folder in folders if folder not in others]
     if not folders:
         raise DataError(str(path), "DICOM objects that are no images", "DICOM series", "give the folder of the images")
@@ -160,11 +189,61 @@ def _series_inputs(
         called = {folder.name: folder for folder in held}
         fits = needed <= set(called) <= set(channels) if len(channels) > 1 else True
         if len(called) != len(held) or len(held) > len(channels) or not fits:
-            raise DataError(
-                name,
-                f"{channels_text(len(held))} ({', '.join(sorted(called))})",
-                _wanted(channels, optional),
-                "give a folder per case, with a folder per channel that is called like it",
+            report(
+                DataError(
+                    name,
+                    f"{channels_text(len(held))} ({', '.join(sorted(called))})",
+                    _wanted(channels, optional),
+                    "give a folder per case, with a folder per channel that is called like it",
+                )
             )
+            continue
         found.append((name, tuple(called.get(channel) for channel in channels) if len(channels) > 1 else (held[0],)))
     return found
+
+
+def _may_hold_images(folder: Path) -> bool:
+    """Whether a DICOM object in `folder` is an image, or cannot be read."""
+    try:
+        return holds_images(folder)
+    except DataError:
+        return True
+
+
+def images_digest(images: Sequence[Path | None]) -> str:
+    """SHA-256 of all that a case's image is read from, whatever its files are called and wherever they lie.
+
+    Raises:
+        DataError: a file cannot be read, or the one that a header names is not there.
+    """
+    digest = hashlib.sha256()
+    for path in images:
+        if path is None:
+            digest.update(b"none;")
+            continue
+        try:
+            if path.is_dir():  # a DICOM series: its slices stand in the order of their positions
+                parts = sorted(file_digest(file) for file in dicom_files(path))
+            else:
+                parts = [file_digest(file) for file in _read_with(path)]
+        except OSError as fault:
+            raise DataError(str(path), f"cannot be read ({fault.strerror or fault})") from fault
+        digest.update(f"{','.join(parts)};".encode())
+    return digest.hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read_with(path: Path) -> list[Path]:
+    """An image file and those beside it that it is read with: detached voxels, the voxel size of a picture."""
+    suffix = suffix_of(path)
+    beside = [detached_voxels(path)]
+    if suffix == ".hdr":
+        beside = [path.with_suffix(".img")]
+    elif suffix in (".png", ".tif", ".tiff"):
+        beside = [path.with_name(f"{name}.json") for name in (stem(path), re.sub(r"_\d{4}$", "", stem(path)))]
+    return [path, *(file for file in beside if file is not None and file.is_file())]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from autospine.data.description import ORDER, SIDES, Declared, declared
 from autospine.data.files import read_json
+from autospine.data.layouts.dicom_tree import dicom_among
 from autospine.data.layouts.masks import says_mask
 from autospine.data.mask_files import mask_stem
 from autospine.data.structures import is_structures
@@ -88,7 +89,13 @@ def evaluate_folders(
             "for every reference one readable mask of the same name on the same grid",
             "correct these files; predict missing cases again, on the images the references belong to",
         )
-    return replace(scores, notes=masks.notes())
+    return replace(scores, notes=(*masks.notes(), *_dicom_notes(prediction_folder, reference_folder)))
+
+
+def _dicom_notes(*folders: Path) -> tuple[str, ...]:
+    """Notes where DICOM files lie among the masks of a folder: a mask in DICOM is none that is scored."""
+    held = ((folder, dicom_among(folder)) for folder in dict.fromkeys(folders) if folder.is_dir())
+    return tuple(f"{said}, left aside: {folder}" for folder, said in held if said)
 
 
 def _mask_files(path: Path) -> dict[str, list[Path]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -46,8 +47,8 @@ def segment(
         progress: called with (tiles done, tiles in all), for each model.
 
     Raises:
-        DataError: another number of channels than the model takes, or one missing that it needs; or the image is so
-            much coarser than the model that it would become huge.
+        DataError: another number of channels than the model takes, one missing that it needs, or an image that there
+            is no room for (see `room`).
         PlanError: as `predict_logits` does.
     """
     channels = model.card.channels
@@ -60,14 +61,17 @@ def segment(
     needed = [channels[index] for index in missing if any(index not in stage.optional_channels for stage in stages)]
     if needed:
         raise DataError(name, f"no {', '.join(needed)}", "every channel that the model was not trained to do without")
+    geometry, metadata = volume.geometry, volume.metadata
     canonical = to_canonical(volume)
-    image = canonical.array.astype(np.float32, copy=False)
+    image, spacing_mm = canonical.array.astype(np.float32, copy=False), canonical.geometry.spacing_mm
     shape = [span.stop - span.start for span in nonzero_box(image)]
-
-    def prepared_for(card: ModelCard) -> PreparedCase:
-        spacing_mm = canonical.geometry.spacing_mm
+    cards = (model.card, *([] if previous is None else [previous.card]))
+    for card in cards:
         check_spacing(card.configuration, shape, spacing_mm, len(image), name)
-        return prepare_case(image, None, spacing_mm, card.configuration, card.intensities, name, missing)
+    prepared, *first = [
+        prepare_case(image, None, spacing_mm, card.configuration, card.intensities, name, missing) for card in cards
+    ]
+    del volume, canonical, image  # as large as the logits of a class or more, and of no more use
 
     def logits_of(
         stage: Model, case: PreparedCase, labels: npt.NDArray[np.uint8] | None = None
@@ -85,22 +89,22 @@ def segment(
             progress=progress,
         )
 
-    def first_labels(stage: Model, target: PreparedCase) -> npt.NDArray[np.uint8]:
-        """What `stage` says on the grid of `target`; its own image is let go of with the return."""
-        case, configuration = prepared_for(stage.card), stage.card.configuration
-        logits, shape = logits_of(stage, case), target.image.shape[1:]
+    def first_labels(stage: Model, case: PreparedCase) -> npt.NDArray[np.uint8]:
+        """What `stage` says on the grid of the next one; its own image is let go of with the return."""
+        configuration = stage.card.configuration
         how = configuration.resampling, configuration.regions
-        return onto_next_grid(logits, case.properties, target.properties, shape, *how)
+        shape = prepared.image.shape[1:]
+        return onto_next_grid(logits_of(stage, case), case.properties, prepared.properties, shape, *how)
 
-    prepared = prepared_for(model.card)
-    labels = None if previous is None else first_labels(previous, prepared)
+    labels = None if previous is None else first_labels(previous, first.pop())
     indices = restore_labels(logits_of(model, prepared, labels), prepared.properties, model.card.configuration)
-    on_file_axes = restore(label_values(indices, model.card), canonical_orientation(volume.geometry))
-    return Volume(on_file_axes[None], volume.geometry, volume.metadata)
+    on_file_axes = restore(label_values(indices, model.card), canonical_orientation(geometry))
+    return Volume(on_file_axes[None], geometry, metadata)
 
 
-def label_values(indices: npt.NDArray[np.uint8], card: ModelCard) -> npt.NDArray[np.int64]:
-    """Class indices 0..K -> the label values of the training set, 0 for background."""
+def label_values(indices: npt.NDArray[np.uint8], card: ModelCard) -> npt.NDArray[np.integer[Any]]:
+    """Class indices 0..K -> the label values of the training set, 0 for background, in the smallest type for them."""
     values = np.array([0, *(value for _, value in card.labels)], np.int64)
-    mapped: npt.NDArray[np.int64] = values[indices]
+    small = np.result_type(*(np.min_scalar_type(int(value)) for value in values))
+    mapped: npt.NDArray[np.integer[Any]] = values.astype(small)[indices]
     return mapped

@@ -74,6 +74,7 @@ def predict_logits(
     padded, back = pad_nd_image(image, patch, return_slicer=True, **zeros)
     axes = configuration.training.mirror_axes if mirror else ()
     shape = padded.shape[1:]
+    inner = back[1:]
     # a case of the store is mapped read-only, which torch does not take
     volume = torch.from_numpy(np.require(padded, np.float32, ["C", "W"]))
     earlier = None
@@ -81,8 +82,9 @@ def predict_logits(
         earlier = torch.from_numpy(np.require(pad_nd_image(previous, patch, **zeros), np.uint8, ["C", "W"]))
     there = torch.tensor([channel not in missing for channel in configuration.optional_channels], dtype=torch.float32)
     window = torch.from_numpy(blending_window(patch)).to(device)
-    total = torch.zeros((configuration.network.out_channels, *shape), dtype=torch.float32)
-    weight = torch.zeros(shape, dtype=torch.float32)
+    # of the case alone: what was put around it would have to be cut off, and a cut copies all classes once more
+    total = torch.zeros((configuration.network.out_channels, *image.shape[1:]), dtype=torch.float32)
+    weight = torch.zeros(image.shape[1:], dtype=torch.float32)
 
     tiles = list(_tiles(shape, patch, configuration.overlap))
     together = _tiles_together(configuration, device)
@@ -92,16 +94,17 @@ def predict_logits(
         logits = _mean_logits(networks, batch, axes, device, configuration, precision)
         logits = logits[:, :, None] if flat else logits
         for tile, values in zip(group, logits * window, strict=True):
-            total[(slice(None), *tile)] += values.cpu()
-            weight[tile] += window.cpu()
+            place, part = _within(tile, inner)
+            total[(slice(None), *place)] += values.cpu()[(slice(None), *part)]
+            weight[place] += window.cpu()[part]
         progress(min(first + together, len(tiles)), len(tiles))
     total /= weight
     if not all(torch.isfinite(end) for end in torch.aminmax(total)):
         found = "NaN or infinite numbers in the output of the network"
         remedy = "use other weights; where large numbers overflow in float16 alone, predict with --device cpu"
         raise PlanError(f"configuration {configuration.name}", found, "finite numbers", remedy)
-    cropped: npt.NDArray[np.float32] = total.numpy()[(slice(None), *back[1:])]
-    return cropped if configuration.levels is None else agree_on_levels(cropped, configuration.levels)
+    logits_of_case: npt.NDArray[np.float32] = total.numpy()
+    return logits_of_case if configuration.levels is None else agree_on_levels(logits_of_case, configuration.levels)
 
 
 def prediction_precision(configuration: Configuration, device: torch.device) -> Choice:
@@ -123,6 +126,17 @@ def _tiles(shape: tuple[int, ...], patch: tuple[int, ...], overlap: float) -> It
     starts = [tile_starts(size, edge, overlap) for size, edge in zip(shape, patch, strict=True)]
     for z, y, x in itertools.product(*starts):
         yield slice(z, z + patch[0]), slice(y, y + patch[1]), slice(x, x + patch[2])
+
+
+def _within(tile: Tile, inner: Sequence[slice]) -> tuple[Tile, Tile]:
+    """Where a tile of the padded volume lies in the case, whose place in it is `inner`; and which part of it does."""
+    spans = [
+        (max(one.start, case.start), min(one.stop, case.stop), one.start, case.start)
+        for one, case in zip(tile, inner, strict=True)
+    ]
+    z, y, x = (slice(low - case, high - case) for low, high, _, case in spans)
+    a, b, c = (slice(low - start, high - start) for low, high, start, _ in spans)
+    return (z, y, x), (a, b, c)
 
 
 def _network_input(

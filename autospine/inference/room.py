@@ -1,7 +1,7 @@
 """Whether a prediction has room here: refused before anything is allocated, where it could only fail or never end.
 
     tile     input, feature maps of the finest stage, output         at most what the device has
-    case     image, logits and weights, padded to the patch          at most what the machine has
+    case     image padded to the patch, logits and weights           at most what the machine has
     grid     voxels at the model's spacing, and tiles on them        at most what ends within days
 
 All are lower bounds of what is really taken: nothing is refused that could have been done.
@@ -19,6 +19,7 @@ from autospine.inference.window import tile_starts
 from autospine.machine import total_bytes
 from autospine.networks.device import device_memory_gb
 from autospine.planning.plan import Configuration
+from autospine.planning.prediction_memory import scores_bytes
 
 MOST_TILES = 10**6
 """Of a case: at a hundred a second, hours. A patch of 16 voxels in a volume of 512 has some 250 000 (ours)."""
@@ -50,8 +51,7 @@ def check_case(configuration: Configuration, channels: int, shape: Sequence[int]
     """
     padded = [max(size, edge) for size, edge in zip(shape, patch, strict=True)]
     where = f"an image of {_times(shape)} voxels, {configuration.name}"
-    # image, logits, and how much each voxel counts
-    needed, most = prod(padded) * _FLOAT * (channels + configuration.network.out_channels + 1), total_bytes()
+    needed, most = _FLOAT * channels * prod(padded) + scores_bytes(configuration, prod(shape)), total_bytes()
     if most is not None and needed > most:
         takes = f"at least as large as a patch, {_times(padded)} voxels, it takes {needed / 1e9:.3g} GB or more"
         raise DataError(where, f"{takes}; this machine has {most / 1e9:.3g} GB", "what fits the memory", _REMEDY)

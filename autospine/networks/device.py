@@ -52,8 +52,10 @@ def device_memory_gb(device: torch.device) -> float | None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether torch found too little memory: it has an error of its own for a GPU, and a sentence for a CPU."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    """Whether memory was too little: torch has an error of its own for a GPU, and a sentence for a CPU."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return any(said in str(error) for said in ("can't allocate memory", "std::bad_alloc"))
 
 
 def describe_device(device: torch.device, precision: Precision = "float32") -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from math import prod
 from pathlib import Path
 
-from autospine.data.geometry import canonical_orientation, orient_geometry
+from autospine.data.geometry import Geometry, canonical_orientation, orient_geometry
 from autospine.errors import DataError
 from autospine.machine import available_cores, free_bytes
 from autospine.planning.plan import Configuration
@@ -36,10 +36,14 @@ def case_bytes(images: Sequence[Path], configuration: Configuration) -> int:
     except DataError:
         return 0  # the worker that reads it says what is wrong
     native, channels = prod(geometry.shape), len(configuration.normalisation)
-    spacing_mm = geometry.spacing_mm
+    prepared = prepared_voxels(geometry, configuration)
+    # float32 as read, cropped and normalised; two float64 intermediates of one channel; the float32 result
+    return int(12 * channels * native + 16 * max(native, prepared) + (4 * channels + 4) * prepared)
+
+
+def prepared_voxels(geometry: Geometry, configuration: Configuration) -> float:
+    """Voxels that an image on this grid has at the planned spacing, before it is cropped to what is not black."""
     # a 2D configuration keeps the slices as they are
     lying = orient_geometry(geometry, canonical_orientation(geometry))
     kept_mm = lying.spacing_mm[configuration.axis_order[0]] if len(configuration.spacing_mm) == 2 else 1.0
-    prepared = native * prod(spacing_mm) / (prod(configuration.spacing_mm) * kept_mm)
-    # float32 as read, cropped and normalised; two float64 intermediates of one channel; the float32 result
-    return int(12 * channels * native + 16 * max(native, prepared) + (4 * channels + 4) * prepared)
+    return prod(geometry.shape) * prod(geometry.spacing_mm) / (prod(configuration.spacing_mm) * kept_mm)

@@ -20,7 +20,13 @@ from autospine.data.structure import IGNORED, in_a_class
 from autospine.planning.parts import IntensityPlan, RegionsPlan, ResamplingPlan
 from autospine.planning.plan import Configuration
 from autospine.preprocessing.normalise import nonzero_mask, normalise
-from autospine.preprocessing.resample import argmax_on_grid, resample_image, resample_label, resampled_shape
+from autospine.preprocessing.resample import (
+    argmax_on_grid,
+    positive_on_grid,
+    resample_image,
+    resample_label,
+    resampled_shape,
+)
 
 T = TypeVar("T")
 
@@ -173,8 +179,7 @@ def classes_on_grid(
         return argmax_on_grid(logits, shape, spacing_from, spacing_to, resampling)
     labels = np.zeros(tuple(shape), np.uint8)
     for logit, value in zip(logits, regions.written, strict=True):
-        against = np.stack((np.zeros_like(logit), logit))  # a yes wins where it is above 0
-        labels[argmax_on_grid(against, shape, spacing_from, spacing_to, resampling) > 0] = value
+        labels[positive_on_grid(logit, shape, spacing_from, spacing_to, resampling)] = value
     return labels
 
 

@@ -147,13 +147,16 @@ def _neighbours(old: int, new: int) -> tuple[tuple[Index, Floats], tuple[Index, 
 
 
 Corner = tuple[Index, tuple[Floats, ...]]
-"""One neighbour of some voxels: its flat index on the old grid, and its weight on each axis that changes."""
+"""One neighbour of some voxels: its place in memory on the old grid, and its weight on each axis that changes."""
 
 
-def _interfaces(labels: npt.NDArray[np.uint8], result: npt.NDArray[np.uint8]) -> Iterator[tuple[Index, list[Corner]]]:
+def _interfaces(
+    labels: npt.NDArray[np.uint8], result: npt.NDArray[np.uint8], steps: Shape
+) -> Iterator[tuple[Index, list[Corner]]]:
     """Fill the certain voxels of `result` from `labels`; yield the others in blocks, for the caller to fill.
 
-    A block is the voxels' flat index into `result` and their two, four or eight neighbours, in scipy's order.
+    A block is the voxels' flat index into `result` and their two, four or eight neighbours, in scipy's order. `steps`
+    are how far apart neighbours are in memory on each axis of what the caller interpolates, in elements.
     """
     moving = [axis for axis in range(3) if labels.shape[axis] != result.shape[axis]]
     low = high = labels
@@ -178,7 +181,7 @@ def _interfaces(labels: npt.NDArray[np.uint8], result: npt.NDArray[np.uint8]) ->
             corners: list[Corner] = []
             for corner in product(*sides):
                 z, y, x = (index[at[axis]] for axis, (index, _) in enumerate(corner))
-                flat = (z * labels.shape[1] + y) * labels.shape[2] + x
+                flat = z * steps[0] + y * steps[1] + x * steps[2]
                 corners.append((flat, tuple(corner[axis][1][at[axis]] for axis in moving)))
             yield block, corners
 
@@ -216,17 +219,32 @@ def argmax_on_grid(
     by slab. Memory beyond the logits stays at a few bytes per voxel, however many classes there are. The lower class
     wins a tie. `order_probability` is 1 or 0; another raises `PlanError`.
     """
-    flat = np.ascontiguousarray(logits).reshape(len(logits), -1)
     winners = np.empty(logits.shape[1:], np.uint8)
     for row in range(len(winners)):
         winners[row] = logits[:, row].argmax(axis=0)
 
     def interpolated_winner(labels: npt.NDArray[np.uint8], target: Shape) -> npt.NDArray[np.uint8]:
-        return _interpolated_winner(flat, labels, target)
+        return _interpolated_winner(logits, labels, target)
 
     return _in_plane_then_slices(
         winners, shape, spacing_from, spacing_to, plan, plan.order_probability, interpolated_winner
     )
+
+
+def positive_on_grid(
+    logit: npt.NDArray[Any],
+    shape: Sequence[int],
+    spacing_from: Sequence[float],
+    spacing_to: Sequence[float],
+    plan: ResamplingPlan,
+) -> npt.NDArray[np.bool_]:
+    """Where `logit` (z, y, x), interpolated as `argmax_on_grid` does, is above 0 on the grid `shape` (Z, Y, X)."""
+
+    def interpolated(labels: npt.NDArray[np.uint8], target: Shape) -> npt.NDArray[np.uint8]:
+        return _interpolated_winner(logit[None], labels, target, above=0.0)
+
+    above = (logit > 0).view(np.uint8)
+    return _in_plane_then_slices(above, shape, spacing_from, spacing_to, plan, plan.order_probability, interpolated) > 0
 
 
 def _in_plane_then_slices(
@@ -258,8 +276,8 @@ def _in_plane_then_slices(
 def _half_rule(label: npt.NDArray[np.uint8], new_shape: Shape) -> npt.NDArray[np.uint8]:
     """The highest class whose interpolated indicator is at least 0.5, else 0."""
     result = np.empty(new_shape, np.uint8)
-    flat_result, source = result.reshape(-1), np.ascontiguousarray(label).reshape(-1)
-    for block, corners in _interfaces(label, result):
+    flat_result, (source, steps) = result.reshape(-1), _in_memory(label)
+    for block, corners in _interfaces(label, result, steps):
         values = [source[flat] for flat, _ in corners]
         shares = [_weighted(1.0, weights) for _, weights in corners]
         best = np.zeros(len(block), np.uint8)
@@ -274,14 +292,18 @@ def _half_rule(label: npt.NDArray[np.uint8], new_shape: Shape) -> npt.NDArray[np
 
 
 def _interpolated_winner(
-    logits: npt.NDArray[Any], winners: npt.NDArray[np.uint8], new_shape: Shape
+    logits: npt.NDArray[Any], winners: npt.NDArray[np.uint8], new_shape: Shape, above: float = -np.inf
 ) -> npt.NDArray[np.uint8]:
-    """The class with the largest interpolated value; `logits` (K, voxels) lie over the grid of `winners`."""
+    """The class with the largest interpolated value; `logits` (K, z, y, x) lie over the grid of `winners`.
+
+    Where all classes but a first one have logits, that one has the value `above` everywhere.
+    """
     result = np.empty(new_shape, np.uint8)
-    flat_result = result.reshape(-1)
-    for block, corners in _interfaces(winners, result):
-        best, largest = np.zeros(len(block), np.uint8), np.full(len(block), -np.inf)
-        for index, channel in enumerate(logits):
+    flat_result, first = result.reshape(-1), 0 if above == -np.inf else 1
+    lines = [_in_memory(channel) for channel in logits]
+    for block, corners in _interfaces(winners, result, lines[0][1]):
+        best, largest = np.zeros(len(block), np.uint8), np.full(len(block), above)
+        for index, (channel, _) in enumerate(lines, first):
             total = np.zeros(len(block))
             for flat, weights in corners:
                 total += _weighted(channel[flat].astype(np.float64), weights)
@@ -290,6 +312,19 @@ def _interpolated_winner(
             np.copyto(largest, total, where=larger)
         flat_result[block] = best
     return result
+
+
+def _in_memory(array: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], Shape]:
+    """The elements of `array` (Z, Y, X) as they lie in memory, without a copy, and how far apart neighbours are there.
+
+    Logits of many classes are the largest thing that a prediction holds, and turned axes are no reason to hold them
+    twice.
+    """
+    if any(stride < 0 or stride % array.itemsize for stride in array.strides):
+        array = np.ascontiguousarray(array)
+    z, y, x = (stride // array.itemsize for stride in array.strides)
+    length = 1 + sum((size - 1) * step for size, step in zip(array.shape, (z, y, x), strict=True))
+    return np.lib.stride_tricks.as_strided(array, (length,), (array.itemsize,), writeable=False), (z, y, x)
 
 
 def _weighted(value: Floats | float, weights: tuple[Floats, ...]) -> Floats:

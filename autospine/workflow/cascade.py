@@ -138,11 +138,10 @@ def segment_out_of_fold(
                 if not files[name].is_file():
                     networks = networks or load_model(source.model, device, (str(fold),)).networks
                     case, target = first_store.open(name), store.open(name)
-                    logits = predict_logits(
-                        networks, case.image, configuration, device=device, missing=case.properties.missing
-                    )
+                    missing_here = case.properties.missing
+                    # without a name the logits are let go of at once: two cases' would be held together
                     labels = onto_next_grid(
-                        logits,
+                        predict_logits(networks, case.image, configuration, device=device, missing=missing_here),
                         case.properties,
                         target.properties,
                         target.label.shape,

@@ -93,6 +93,8 @@ def plan_dataset(
     """
     progress = progress or Silent()
     dataset = open_dataset(path, request.reading)
+    for note in dataset.notes:
+        progress.note(note)
     recipe = load_recipe(request.recipe)
     source = None if request.source is None else _source(request, runs)
     folder = RunFolder.of(runs, path)

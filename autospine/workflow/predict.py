@@ -1,32 +1,34 @@
-"""`autospine predict`: images in, segmentations on their own grids out."""
+"""`autospine predict`: images in, segmentations on their own grids out.
+
+A fault of one case is that case's: the others are segmented, and at the end all that could not be are named together.
+What would stop the next case as well, such as a full disk, stops the run. The same command makes what is not made yet.
+"""
 
 from __future__ import annotations
 
-import hashlib
+import errno
+import os
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from autospine.data.aside import PREDICTED
-from autospine.data.dataset import read_images
-from autospine.data.dicom_files import dicom_files
-from autospine.data.files import check_name, read_json, write_json
+from autospine.data.files import atomic_path, check_name
 from autospine.data.geometry import Volume
-from autospine.data.inputs import find_inputs
+from autospine.data.inputs import file_digest, find_inputs, images_digest
 from autospine.data.layouts.naming import is_unread
 from autospine.data.slices import slices_of
-from autospine.data.volume import IMAGE_SUFFIXES, WRITTEN_AS, header_remarks, suffix_of, write_volume
-from autospine.errors import DataError, OutputError
-from autospine.planning.model import MODEL, WEIGHTS, ModelCard
+from autospine.data.volume import IMAGE_SUFFIXES, WRITTEN_AS, suffix_of, write_volume
+from autospine.errors import AutospineError, DataError, OutputError
+from autospine.workflow.predicted import Account, Made, Target, check_writable, held, refuse_images
 from autospine.workflow.progress import Progress, Silent
 from autospine.workflow.runs import find_model
+from autospine.workflow.segmenting import Images, Segmenter, files_of, load_segmenter
 
-RECORD = PREDICTED
-"""In the output folder: which model made which file of which images, so that a second run goes on and mixes nothing."""
 WRITTEN = ".nii.gz"
 """Format of the segmentation of a DICOM series."""
+_STOPS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES)
+"""What the system says of a place that takes no other file either."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class PredictRequest:
     overlap: float | None = None
     """Share by which tiles overlap; None: the plan's."""
     overwrite: bool = False
-    """Replace files that stand in the output folder."""
+    """Replace segmentations that stand in the output folder; what is none is never replaced."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ class Prediction:
     slices: tuple[int, ...]
     """Per case made now: its slices."""
     model: Path
+    folds: tuple[str, ...]
+    """Those whose networks were averaged."""
 
 
 def predict_paths(
@@ -65,160 +69,187 @@ def predict_paths(
     """Segment one image or a folder of images.
 
     One image, a file or the folder of a DICOM series, is written to `target` where that ends in an image suffix;
-    otherwise `target` is a folder and each case keeps its name and file ending. Cases that the same model has written
-    there are left alone. What is left aside in `source` is noted.
+    otherwise `target` is a folder and each case keeps its name and file ending. What the same model has made there of
+    the same images is left alone. What is left aside in `source` is noted.
     A cascade starts from the segmentation of its previous stage, whose model stands beside it.
 
     Raises:
-        DataError: no images, a wrong number of channels, an unreadable file.
+        DataError: no images; or cases that could not be segmented, all together, once the others have been.
         PlanError: no model, or a broken one, or a cascade without its previous stage.
-        OutputError: a file in the way that this model did not write, or an unwritable folder.
+        OutputError: a file in the way that this model did not make, or a place that cannot be written to, or no longer.
         DeviceError: the device is not there.
     """
-    from autospine.inference.ensemble import load_model, load_previous, previous_folder
-    from autospine.inference.export import segment
-    from autospine.inference.predictor import prediction_precision
-    from autospine.networks.device import describe_choice, resolve_device
+    from autospine.networks.device import resolve_device
 
     progress = progress or Silent()
     device = resolve_device(request.device)
     folder = request.model or find_model(runs)
-    model = load_model(folder, device, request.folds)
-    first_folder, first = previous_folder(folder, model.card), load_previous(folder, model, device)
-    if request.overlap is not None:
-        model = replace(model, card=_overlapping(model.card, request.overlap))
-        first = None if first is None else replace(first, card=_overlapping(first.card, request.overlap))
-
-    channels = model.card.channels
-    # what every stage can do without
-    optional = set(model.card.configuration.optional_channels)
-    optional &= optional if first is None else set(first.card.configuration.optional_channels)
-    cases = find_inputs(source, channels, optional, tell=progress.note)
-    single = _is_file(target, source, cases)
-    outputs = {
-        name: target if single else target / f"{name}{WRITTEN_AS.get(suffix_of(_files(images)[0]), WRITTEN)}"
-        for name, images in cases
-    }
-    for path in outputs.values():
-        check_name(path, OutputError)
-    folders = (folder,) if first_folder is None else (folder, first_folder)
-    identity = _identity(folders, model.folds, request)
-    record = target / RECORD
-    made = {} if single else _made_before(record, identity)
-    stamps = {name: _stamp(images) for name, images in cases}
-    done = (
-        set() if request.overwrite else {n for n, path in outputs.items() if path.exists() and made.get(n) == stamps[n]}
+    segmenter = load_segmenter(folder, device, request.folds, request.mirror, request.overlap)
+    left_out: list[DataError] = []
+    cases = find_inputs(
+        source, segmenter.model.card.channels, segmenter.optional, tell=progress.note, report=left_out.append
     )
-    _refuse_to_harm(source, target, outputs, done, request.overwrite)
+    place = Target(target, _is_file(target, source, cases))
+    total = len(cases) + len(left_out)
+    faults: list[str] = []
+    for fault in left_out:
+        _leave_out(fault.where.removeprefix(f"{source}{os.sep}"), fault, faults, total, progress)
+    outputs = {}
+    for name, images in cases:
+        path = target if place.single else target / f"{name}{WRITTEN_AS.get(suffix_of(files_of(images)[0]), WRITTEN)}"
+        try:
+            check_name(path, OutputError)
+            outputs[name] = path
+        except OutputError as named:
+            _leave_out(name, named, faults, total, progress)
+    named_cases = [(name, images) for name, images in cases if name in outputs]
+    if not named_cases:
+        raise _failed(source, target, total, faults)
+    refuse_images(place, outputs, named_cases, source)
+    with held(place, progress.note):
+        account = Account.read(place, segmenter.identity)
+        seconds, slices = _segment_cases(segmenter, account, named_cases, outputs, request, faults, total, progress)
+    if faults:
+        raise _failed(source, target, total, faults)
+    return Prediction(tuple(outputs.values()), seconds, slices, folder, segmenter.model.folds)
 
-    choice = prediction_precision(model.card.configuration, device)
-    computed = describe_choice(device, choice)
-    if choice.speed is not None and len(done) < len(cases):
-        progress.note(f"Predicting on {computed}")
+
+def _segment_cases(
+    segmenter: Segmenter,
+    account: Account,
+    cases: Sequence[tuple[str, Images]],
+    outputs: dict[str, Path],
+    request: PredictRequest,
+    faults: list[str],
+    total: int,
+    progress: Progress,
+) -> tuple[tuple[float, ...], tuple[int, ...]]:
+    """Seconds and slices of each case made now; a line for each that could not be is added to `faults`."""
+    done = [] if request.overwrite else _find_done(account, cases, outputs, progress)
+    values = [value for _, value in segmenter.model.card.labels]
+    others = account.refuse_strangers(outputs, done, values, request.overwrite)
+    if others:
+        progress.note(f"{len(others)} segmentation(s) of another model stay in {account.target.path}: {others[0]}, ...")
+    if done:
+        progress.note(f"{len(done)} case(s) had been predicted before (--overwrite makes them anew)")
+    left = [case for case in cases if case[0] not in done]
+    computed = _tell_how(segmenter, progress) if left else ""
+    last = {"folder": str(segmenter.folder), "folds": list(segmenter.model.folds), "device": computed}
     seconds: list[float] = []
     slices: list[int] = []
-    for index, (name, images) in enumerate(cases):
-        if name in done:
-            continue
+    for index, (name, images) in enumerate(left, len(done) + 1):
         start = time.monotonic()
-        missing = tuple(index for index, path in enumerate(images) if path is None)
-        if missing:
-            progress.note(f"{name} is segmented without {', '.join(channels[index] for index in missing)}")
-        for path in _files(images):
-            for said in header_remarks(path):
-                progress.note(f"{name}: {path.name}: {said}")
-        with progress.task(f"{name} ({index + 1}/{len(cases)})") as update:
-            segmentation = segment(
-                model,
-                _read(images),
-                name,
-                device=device,
-                mirror=request.mirror,
-                previous=first,
-                missing=missing,
-                progress=lambda tiles, total, update=update: update(f"tile {tiles}/{total}", tiles / total),  # type: ignore[misc]
+        try:
+            digest = images_digest(images)
+            segmentation = segmenter.segment(name, images, f"{name} ({index}/{len(cases)})", progress)
+        except DataError as fault:
+            _leave_out(name, fault, faults, total, progress)
+            continue
+        try:
+            account = _write(account, name, outputs[name], segmentation, digest, last)
+        except OutputError as fault:
+            _stop_where_none_can_be_written(
+                account.target, segmentation, fault, len(done) + len(seconds), total, faults
             )
-            if not single:  # the record first: the file itself is whole or not there
-                made[name] = stamps[name]
-                write_json(record, {"model": identity, "device": computed, "cases": made})
-            write_volume(outputs[name], segmentation)
+            _leave_out(name, fault, faults, total, progress)
+            continue
         seconds.append(time.monotonic() - start)
-        grid = segmentation.geometry
-        slices.append(grid.shape[slices_of(grid)])
-    if len(seconds) < len(cases):
-        progress.note(f"{len(cases) - len(seconds)} case(s) had been predicted before (--overwrite makes them anew)")
-    return Prediction(tuple(outputs[name] for name, _ in cases), tuple(seconds), tuple(slices), folder)
+        slices.append(segmentation.geometry.shape[slices_of(segmentation.geometry)])
+    return tuple(seconds), tuple(slices)
+
+
+def _find_done(
+    account: Account, cases: Sequence[tuple[str, Images]], outputs: dict[str, Path], progress: Progress
+) -> list[str]:
+    """Cases whose segmentation by this very model stands there."""
+    done, changed = [], []
+    for name, images in cases:
+        made = account.made_here(outputs[name])
+        try:
+            if made is None or made.images != images_digest(images):
+                continue
+        except DataError:
+            continue  # it is named when it is its turn
+        done.append(name)
+        if file_digest(outputs[name]) != made.mask:
+            changed.append(outputs[name].name)
+    if changed:
+        progress.note(f"changed since they were predicted, left as they are: {', '.join(changed)}")
+    return done
+
+
+def _tell_how(segmenter: Segmenter, progress: Progress) -> str:
+    """What it computes on, said together with which folds are averaged."""
+    from autospine.inference.predictor import prediction_precision
+    from autospine.networks.device import describe_choice
+
+    progress.note(f"Segmenting with {segmenter.averaged} of {segmenter.folder}")
+    choice = prediction_precision(segmenter.model.card.configuration, segmenter.device)
+    computed = describe_choice(segmenter.device, choice)
+    if choice.speed is not None:
+        progress.note(f"Predicting on {computed}")
+    return computed
+
+
+def _write(
+    account: Account, name: str, path: Path, segmentation: Volume, images: str, last: Mapping[str, object]
+) -> Account:
+    """The account with this segmentation, once both are written: the record first, the file is whole or not there."""
+    account.refuse_newcomer(path)
+    with atomic_path(path) as temporary:
+        write_volume(temporary, segmentation)
+        account = account.with_case(name, Made(path.name, account.identity, images, file_digest(temporary)))
+        account.write(last)
+    return account.after(path)
+
+
+def _leave_out(name: str, fault: AutospineError, faults: list[str], total: int, progress: Progress) -> None:
+    """Note the fault of a case for the end; a fault of the only case is raised at once."""
+    if total == 1:
+        raise fault
+    # its text alone: the error itself holds on to the image that it was found in
+    faults.append(_line(name, fault))
+    progress.note(f"Left out: {faults[-1]}")
+
+
+def _line(name: str, fault: AutospineError) -> str:
+    """A fault of a case in one line."""
+    where = Path(fault.where).name
+    text = f"{name}: {fault.found}" if where in name else f"{name}: {where}: {fault.found}"
+    return f"{text}; expected {fault.expected}" if fault.expected else text
+
+
+def _failed(source: Path, target: Path, total: int, faults: Sequence[str]) -> DataError:
+    """The error that lists each case that could not be segmented."""
+    lines = "\n  ".join(faults)
+    found = f"{total - len(faults)} of {total} done, in {target}; {len(faults)} could not be segmented:\n  {lines}"
+    remedy = "correct these or take them away; the same command then tries what is not done"
+    return DataError(str(source), found, "images that fit the model", remedy)
+
+
+def _stop_where_none_can_be_written(
+    target: Target, segmentation: Volume, fault: OutputError, done: int, total: int, faults: Sequence[str]
+) -> None:
+    """Raise where the next segmentation could not be written either, and say what is done; else return."""
+    if getattr(fault.__cause__, "errno", None) not in _STOPS:
+        try:
+            check_writable(target.folder, segmentation.array.nbytes)
+            return
+        except OutputError:
+            pass
+    found = "\n  ".join([f"{fault.found}; {done} of {total} done", *faults])
+    remedy = f"{fault.remedy or 'make room'}; the same command then makes the rest"
+    raise OutputError(fault.where, found, fault.expected, remedy) from fault
 
 
 def _is_file(target: Path, source: Path, cases: Sequence[tuple[str, Sequence[Path | None]]]) -> bool:
     """Whether one segmentation is to be written to `target`, and not some into a folder of that name."""
     if target.is_dir() or not (suffix_of(target) or is_unread(target.name)):
         return False
-    one = source.is_file() or [_files(images) for _, images in cases] == [[source]]
+    one = source.is_file() or [files_of(images) for _, images in cases] == [[source]]
     if not one:
         found = f"a file for the segmentations of a folder ({len(cases)})"
         raise OutputError(str(target), found, "a folder", "give OUT a name without an image's suffix")
     if not suffix_of(target):
         raise OutputError(str(target), "not a format that can be written", ", ".join(IMAGE_SUFFIXES))
     return True
-
-
-def _files(images: Sequence[Path | None]) -> list[Path]:
-    """The files of a case, without what it lacks."""
-    return [path for path in images if path is not None]
-
-
-def _read(images: Sequence[Path | None]) -> Volume:
-    """All channel files of a case as one volume, in the orientation of the first."""
-
-    def refuse(fault: DataError) -> None:
-        raise fault
-
-    volume = read_images(images, refuse)
-    assert volume is not None  # None only after a fault, and a fault has been raised
-    return volume
-
-
-def _overlapping(card: ModelCard, overlap: float) -> ModelCard:
-    """`card` with tiles that overlap by this share."""
-    return replace(card, configuration=replace(card.configuration, overlap=overlap))
-
-
-def _identity(folders: tuple[Path, ...], folds: tuple[str, ...], request: PredictRequest) -> str:
-    """Hash of the weights and settings that decide what comes out; a cascade has two model folders."""
-    digest = hashlib.sha256(repr((folds, request.mirror, request.overlap)).encode())
-    for folder in folders:
-        digest.update((folder / MODEL).read_bytes())
-        for fold in folds:
-            digest.update((folder / f"fold_{fold}" / WEIGHTS).read_bytes())
-    return digest.hexdigest()
-
-
-def _stamp(images: Sequence[Path | None]) -> list[list[str | int]]:
-    """What tells whether a case's files are still the same: where they lie, their size and when they were written."""
-    # a folder is a DICOM series: the files in it
-    files = [file for path in _files(images) for file in (dicom_files(path) if path.is_dir() else [path])]
-    states = [(path.resolve(), path.stat()) for path in files]
-    return [[str(path), state.st_size, state.st_mtime_ns] for path, state in states]
-
-
-def _made_before(record: Path, identity: str) -> dict[str, Any]:
-    """Case -> stamp of the images, of what this very model has written here; empty for any other."""
-    if not record.is_file():
-        return {}
-    content = read_json(record, OutputError)
-    same = isinstance(content, dict) and content.get("model") == identity and isinstance(content.get("cases"), dict)
-    return dict(content["cases"]) if same else {}
-
-
-def _refuse_to_harm(source: Path, target: Path, outputs: dict[str, Path], done: set[str], overwrite: bool) -> None:
-    """Raise `OutputError` where a result would replace an image or what this model did not make of these images."""
-    images = source.parent if source.is_file() and target.is_dir() else source
-    if target.resolve() == images.resolve():
-        raise OutputError(str(target), "holds the images themselves", "another place", "choose another OUT")
-    strangers = [path for name, path in outputs.items() if path.exists() and name not in done]
-    if strangers and not overwrite:
-        found = (
-            f"{len(strangers)} file(s) that another model, other images or somebody made, such as {strangers[0].name}"
-        )
-        raise OutputError(str(strangers[0].parent), found, "free names", "choose another OUT, or use --overwrite")

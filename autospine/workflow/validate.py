@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from autospine.data.folds import Fold
 from autospine.data.structure import IGNORED, Reading
-from autospine.errors import DataError
+from autospine.errors import DataError, PlanError
 from autospine.evaluation.score import Scores, score_cases
 from autospine.planning.model import ModelCard
 from autospine.preprocessing.prepare import restore_labels
@@ -44,28 +44,36 @@ def validate_fold(
         device: where to predict.
         progress: told of each case.
         previous: of a cascade, the segmentations that it was trained from.
+
+    Raises:
+        PlanError: prepared files are missing or damaged, all that are, once the other cases have been predicted.
     """
     from autospine.inference.ensemble import load_model
     from autospine.inference.predictor import predict_logits
 
     model = load_model(folder, device, (str(fold),))
     configuration = model.card.configuration
+    damaged: list[PlanError] = []
 
     def predictions(
         update: Callable[[str, int, int], None],
     ) -> Iterator[tuple[str, npt.NDArray[np.uint8], npt.NDArray[np.uint8], tuple[float, float, float]]]:
         for index, name in enumerate(split.validation):
-            case = store.open(name)
-            earlier = None if previous is None else previous.open(name, case.label.shape)
-            logits = predict_logits(
-                model.networks,
-                case.image,
+            try:
+                case = store.open(name)
+                earlier = None if previous is None else previous.open(name, case.label.shape)
+            except PlanError as fault:
+                damaged.append(fault)
+                continue
+            missing = case.properties.missing
+            # without a name the logits are let go of at once: two cases' would be held together
+            labels = restore_labels(
+                predict_logits(
+                    model.networks, case.image, configuration, device=device, previous=earlier, missing=missing
+                ),
+                case.properties,
                 configuration,
-                device=device,
-                previous=earlier,
-                missing=case.properties.missing,
             )
-            labels = restore_labels(logits, case.properties, configuration)
             write(name, labels)
             yield name, labels, np.asarray(case.reference), case.properties.canonical_spacing_mm
             update(name, index + 1, len(split.validation))
@@ -73,7 +81,11 @@ def validate_fold(
     with progress.task("Predicting and scoring the validation cases") as update:
         # where a plan goes by lesions, its scores do too
         lesions = configuration.by_component
-        return score_cases(predictions(counted(update)), model.card.targets, IGNORED, lesions=lesions)
+        scores = score_cases(predictions(counted(update)), model.card.targets, IGNORED, lesions=lesions)
+    if damaged:
+        first, every = damaged[0], "\n  ".join(fault.found for fault in damaged)
+        raise PlanError(first.where, every, first.expected, first.remedy)
+    return scores
 
 
 def segmentation_writer(
@@ -102,7 +114,11 @@ def segmentation_writer(
         if name not in images:
             progress.note(f"{name} is no longer in {dataset}: scored, not written")
             return
-        geometry = read_geometry(images[name])
+        try:
+            geometry = read_geometry(images[name])
+        except DataError as fault:
+            progress.note(f"{images[name]} cannot be read any more ({fault.found}): {name} is scored, not written")
+            return
         array = restore(label_values(labels, card), canonical_orientation(geometry))
         write_volume(folder / f"{name}.nii.gz", Volume(array[None], geometry, ()))
 

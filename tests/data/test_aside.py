@@ -179,3 +179,14 @@ def test_images_to_learn_from_are_told_apart_as_well(tmp_path: Path) -> None:
     dataset = open_images(tmp_path, ONE, (), Reading()).dataset
     assert [case.name for case in dataset.cases] == ["vol_0000", "vol_0001"]
     assert dataset.notes[0] == "files of formats that are not read, left aside: c.mnc (convert them to NIfTI)"
+
+
+@pytest.mark.parametrize("kind", ["series", "files"])
+def test_what_lies_too_deep_is_told(tmp_path: Path, kind: str) -> None:
+    put(tmp_path, "a.nii.gz")
+    deep = tmp_path / "1" / "2" / "3" / "4" / "5" / "6" / "7"
+    if kind == "series":
+        write_series(deep, image(1).array[0], GRID)
+    else:
+        put(deep, "b.nii.gz")
+    assert cases(tmp_path) == (["a"], ["folders more than 6 levels down, not looked into: 1/2/3/4/5/6/7"])

@@ -729,3 +729,14 @@ def test_a_manifest_names_dicom_files_of_any_name(tmp_path: Path) -> None:
     np.testing.assert_array_equal(
         load_case(dataset, dataset.cases[0]).image.array[0, 0].max(), image(1).array[0, 0].max()
     )
+
+
+def test_dicom_among_the_files_of_a_described_set_is_told(tmp_path: Path) -> None:
+    put(tmp_path / "imagesTr", "a_0000.nii.gz", "b_0000.nii.gz")
+    put(tmp_path / "labelsTr", "a.nii.gz", "b.nii.gz", volume=mask(0, 1))
+    described = {"channel_names": {"0": "T2"}, "labels": {"background": 0, "x": 1}, "file_ending": ".nii.gz"}
+    (tmp_path / "dataset.json").write_text(json.dumps({**described, "numTraining": 2}))
+    assert open_dataset(tmp_path).notes == ()
+    for path in write_series(tmp_path / "imagesTr" / "c", image(1).array[0], GRID):
+        path.rename(path.with_suffix(""))  # without a suffix
+    assert open_dataset(tmp_path).notes == ("DICOM files in imagesTr/c/, left aside",)

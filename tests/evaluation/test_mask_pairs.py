@@ -171,3 +171,12 @@ def test_a_cropped_reference_outside_of_its_prediction_is_refused(tmp_path: Path
 
 def _rest(grid: Geometry) -> tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, ...]]:
     return grid.spacing_mm, grid.origin_mm, grid.direction
+
+
+def test_dicom_among_the_masks_is_told(tmp_path: Path) -> None:
+    for folder in ("pred", "ref"):
+        write(tmp_path / folder / "a.nii.gz", drawn())
+    assert not evaluate_folders(tmp_path / "pred", tmp_path / "ref").notes
+    (tmp_path / "ref" / "b.dcm").write_bytes(bytes(128) + b"DICM")
+    scores = evaluate_folders(tmp_path / "pred", tmp_path / "ref")
+    assert scores.notes == (f"DICOM files, left aside: {tmp_path / 'ref'}",)

@@ -16,7 +16,7 @@ from skimage.transform import resize
 from autospine.errors import PlanError
 from autospine.planning.parts import ResamplingPlan
 from autospine.preprocessing import resample
-from autospine.preprocessing.resample import argmax_on_grid, nearest_slices, resample_label
+from autospine.preprocessing.resample import argmax_on_grid, nearest_slices, positive_on_grid, resample_label
 
 PLAN = ResamplingPlan()
 FINE = (1.0, 1.0, 1.0)
@@ -192,3 +192,37 @@ def test_memory_does_not_grow_with_the_classes(monkeypatch: pytest.MonkeyPatch) 
     # the result, a slab's copies and indices, a block of interfaces
     bound = 2 * voxels + 12 * slab + 500 * block
     assert peak < bound < full_buffer / 8
+
+
+@pytest.mark.parametrize("axes", [(0, 1, 2, 3), (0, 3, 1, 2), (0, 2, 3, 1)])
+@pytest.mark.parametrize("cut", [slice(None), slice(2, -1)])
+def test_logits_that_are_turned_or_cut_are_not_copied(axes: tuple[int, ...], cut: slice) -> None:
+    whole = np.random.default_rng(3).normal(size=(12, 30, 32, 28)).astype(np.float32)
+    logits = whole.transpose(axes)[:, cut, cut, cut]
+    shape = tuple(int(size * 1.3) for size in logits.shape[1:])
+    expected = argmax_on_grid(np.ascontiguousarray(logits), shape, FINE, FINE, PLAN)
+    np.testing.assert_array_equal(argmax_on_grid(logits, shape, FINE, FINE, PLAN), expected)
+    tracemalloc.start()
+    try:
+        argmax_on_grid(logits, logits.shape[1:], FINE, FINE, PLAN)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < logits.nbytes / 2
+
+
+def test_flipped_logits_come_out_as_if_copied() -> None:
+    logits = np.random.default_rng(3).normal(size=(3, 6, 8, 7)).astype(np.float32)[:, ::-1, :, ::-1]
+    np.testing.assert_array_equal(
+        argmax_on_grid(logits, (8, 8, 9), FINE, FINE, PLAN),
+        argmax_on_grid(np.ascontiguousarray(logits), (8, 8, 9), FINE, FINE, PLAN),
+    )
+
+
+@pytest.mark.parametrize(("old", "new"), SHAPES)
+def test_what_is_above_zero_is_what_wins_against_zero(old: tuple[int, ...], new: tuple[int, ...]) -> None:
+    logit = np.random.default_rng(5).normal(size=old).astype(np.float32)
+    logit[:, :3] = 0  # no yes
+    against = np.stack((np.zeros_like(logit), logit))
+    found = positive_on_grid(logit, new, FINE, FINE, PLAN)
+    np.testing.assert_array_equal(found, argmax_on_grid(against, new, FINE, FINE, PLAN) > 0)

@@ -15,7 +15,7 @@ from autospine.data.layouts import beside, bids, cases, decathlon, dicom_tree, f
 from autospine.data.layouts.contents import Contents
 from autospine.data.layouts.naming import listed, unread_below
 from autospine.data.structure import Reading
-from autospine.data.volume import IMAGE_SUFFIXES
+from autospine.data.volume import IMAGE_SUFFIXES, suffix_of
 from autospine.errors import DataError
 
 
@@ -66,6 +66,8 @@ def find_layout(root: Path, asked: str | None) -> Layout:
             raise DataError(str(root), "a file", "a folder, or a table of files (.csv, .tsv)")
         return table
     fitting = {layout: said for layout in LAYOUTS if layout.described and (said := layout.evidence(root))}
+    if len(fitting) == 1:
+        return _telling_of_dicom(next(iter(fitting)))
     if not fitting:
         fitting = {layout: said for layout in LAYOUTS if not layout.described and (said := layout.evidence(root))}
         series = fitting.get(layout_called("dicom"))
@@ -87,6 +89,18 @@ def find_layout(root: Path, asked: str | None) -> Layout:
         remedy = "say which: " + " or ".join(f"--layout {layout.name}" for layout in fitting)
         raise DataError(str(root), f"{len(fitting)} readings fit: {found}", "one", remedy)
     return next(iter(fitting))
+
+
+def _telling_of_dicom(layout: Layout) -> Layout:
+    """The layout of a dataset that describes itself, which says where DICOM files lie that are none of its images."""
+
+    def read(root: Path, reading: Reading) -> Contents:
+        contents = layout.read(root, reading)
+        named = any(not suffix_of(path) for case in contents.cases for path in case.files)  # they are its images
+        series = None if named or layout.name == "manifest" else dicom_tree.dicom_among(root)  # a table says it all
+        return contents if series is None else replace(contents, notes=(*contents.notes, f"{series}, left aside"))
+
+    return layout._replace(read=read)
 
 
 def _noting(layout: Layout, note: str) -> Layout:

@@ -12,7 +12,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from autospine.data.dicom import Series, describe_series, holds_images
-from autospine.data.dicom_files import dicom_files, series_folders
+from autospine.data.dicom_files import dicom_files, is_dicom, series_folders
 from autospine.data.layouts.contents import Contents, described_beside
 from autospine.data.layouts.folders import IMAGES, MASKS
 from autospine.data.layouts.masks import Images, choose_kind, says_mask
@@ -24,6 +24,8 @@ from autospine.errors import DataError
 
 HERE = "DICOM files"
 """Evidence of DICOM files in the folder itself."""
+DIRECTORY = "DICOMDIR"
+"""Name of a table of contents, which is DICOM and no image."""
 
 
 def evidence(root: Path) -> str | None:
@@ -32,6 +34,22 @@ def evidence(root: Path) -> str | None:
     if found is None:
         return None
     return HERE if found == root else f"DICOM files in {found.relative_to(root).as_posix()}/"
+
+
+def dicom_among(root: Path) -> str | None:
+    """Where DICOM files lie at or below `root`, a folder of image files; None without any.
+
+    What has an image's name is not opened: there may be thousands, and they are what is read.
+    """
+    for place, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        others = (
+            Path(place) / name for name in sorted(names) if not name.startswith(".") and name.upper() != DIRECTORY
+        )
+        if any(not suffix_of(path) and is_dicom(path) for path in others):
+            inner = Path(place).relative_to(root).as_posix()
+            return HERE if inner == "." else f"{HERE} in {inner}/"
+    return None
 
 
 def read(root: Path, reading: Reading) -> Contents:

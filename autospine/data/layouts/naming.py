@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from pathlib import Path
 
 from autospine.data.files import check_name
@@ -46,19 +46,29 @@ def image_files(folder: Path, suffix: str | None) -> list[Path]:
     return files
 
 
-def named_images(folder: Path, suffix: str | None) -> list[Path]:
+def raise_fault(fault: DataError) -> None:
+    """Raise it: where a fault of one file is one of all."""
+    raise fault
+
+
+def named_images(folder: Path, suffix: str | None, report: Callable[[DataError], None] = raise_fault) -> list[Path]:
     """What has an image's name in a folder; hidden files (`._case.nii.gz` of macOS, temporary ones) are not images.
 
     What has an image's name and is none (a link to nothing, a folder) stays, so that reading it says what it is.
-    Raises `DataError` where an image could not be read for its name alone.
+    An image that could not be read for its name alone goes to `report`, and is left out where that returns.
     """
     try:
         names = sorted(entry for entry in folder.iterdir() if not entry.name.startswith(".") and suffix_of(entry))
     except OSError as fault:
         raise DataError(str(folder), f"cannot be read ({fault.strerror or fault})") from fault
+    named = []
     for entry in names:
-        check_name(entry)
-    return [entry for entry in names if suffix is None or suffix_of(entry) == suffix]
+        try:
+            check_name(entry)
+            named.append(entry)
+        except DataError as fault:
+            report(fault)
+    return [entry for entry in named if suffix is None or suffix_of(entry) == suffix]
 
 
 def _previews(files: Sequence[Path]) -> list[Path]:
@@ -67,18 +77,16 @@ def _previews(files: Sequence[Path]) -> list[Path]:
     return [file for file in files if suffix_of(file) == PREVIEW and stem(file) in others]
 
 
-def refuse_twins(files: Sequence[Path]) -> None:
-    """Raise `DataError` where two files of a folder have one name but for their suffixes."""
+def refuse_twins(files: Sequence[Path], report: Callable[[DataError], None] = raise_fault) -> list[Path]:
+    """`files` without those of a folder that have one name but for their suffixes, which go to `report`."""
     stems: dict[str, Path] = {}
+    twins = set()
     for file in files:
-        if stem(file) in stems:
-            raise DataError(
-                str(file),
-                f"the same name as {stems[stem(file)].name}",
-                "one file of each name",
-                "move one of them away",
-            )
-        stems[stem(file)] = file
+        first = stems.setdefault(stem(file), file)
+        if first is not file:
+            twins.add(stem(file))
+            report(DataError(str(file), f"the same name as {first.name}", "one file of each name", "move one away"))
+    return [file for file in files if stem(file) not in twins]
 
 
 def unread_files(folder: Path, *, previews: bool = True) -> tuple[str, ...]:

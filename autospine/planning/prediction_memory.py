@@ -1,0 +1,55 @@
+"""Memory that a prediction takes, from the shape of an image alone.
+
+Nearly all are the scores (logits), one float32 for each voxel and class of the prepared case, which are held until the
+tiles that overlap have been added up. The rest is the image, as it lies on disk and prepared:
+
+    512 x 512 x 100, 24 classes and background     26.2 million voxels x (25 scores + 1 weight) x 4 bytes = 2.7 GB
+                                                   image and some tiles at once                           + 0.5 GB
+"""
+
+from __future__ import annotations
+
+from math import prod
+
+from autospine.planning.plan import Configuration
+
+_FLOAT = 4
+_DOUBLE = 8
+_TILE_COPIES = 4
+"""Scores of the tiles that a network computes at once: as they leave it, in float32, summed, and times the window."""
+_TILES = {2: 4, 3: 1}
+"""Tiles at once on a CPU, by the network's dimensions."""
+_LEVELS = 32
+"""Bytes a voxel where pieces agree on their levels: a few maps of one class each."""
+_RESTORED = 8
+"""Bytes a voxel of the image's own grid on the way back: winners, interfaces and labels."""
+
+
+def prediction_bytes(configuration: Configuration, native: int, prepared: float) -> int:
+    """Bytes that predicting a case takes at its peak, beside the program and the network.
+
+    An upper bound of what is held of the case: an image that is partly black is cropped, which no header tells. What a
+    network computes between its layers is not counted.
+
+    Args:
+        configuration: of the network.
+        native: voxels of the image on disk.
+        prepared: voxels of the image at the planned spacing.
+    """
+    channels, classes = len(configuration.normalisation), configuration.network.out_channels
+    preparing = (2 * channels * _FLOAT + 2 * _DOUBLE) * native + channels * _FLOAT * prepared
+    scores = scores_bytes(configuration, prepared)
+    tiles = _TILES[configuration.network.dimension] * _TILE_COPIES * classes * _FLOAT * prod(configuration.patch)
+    levels = _LEVELS * prepared if configuration.levels is not None else 0
+    predicting = channels * _FLOAT * prepared + scores + max(tiles, levels)
+    restoring = channels * _FLOAT * prepared + scores + _RESTORED * native
+    return int(max(preparing, predicting, restoring))
+
+
+def scores_bytes(configuration: Configuration, prepared: float) -> float:
+    """Bytes of the scores of so many voxels and of the weights that they are divided by."""
+    return (configuration.network.out_channels + 1) * _FLOAT * prepared
+
+
+LARGE_REMEDY = "crop the image to what is to be segmented, or use a machine with more memory"
+"""What to do about an image that is too large."""

@@ -1,0 +1,159 @@
+"""One case after the other through a model: read, checked against the memory there is, segmented."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autospine.data.dataset import read_images
+from autospine.data.geometry import Volume
+from autospine.data.layouts.naming import raise_fault
+from autospine.data.volume import header_remarks, read_geometry
+from autospine.errors import DataError
+from autospine.machine import free_bytes
+from autospine.planning.model import MODEL, WEIGHTS, ModelCard
+from autospine.planning.prediction_memory import LARGE_REMEDY, prediction_bytes
+from autospine.preprocessing.memory import prepared_voxels
+from autospine.workflow.progress import Progress
+
+if TYPE_CHECKING:
+    import torch
+
+    from autospine.inference.ensemble import Model
+
+Images = tuple[Path | None, ...]
+"""The channel files of a case, None for a channel that it lacks."""
+
+
+@dataclass(frozen=True)
+class Segmenter:
+    """A trained model that is ready to segment."""
+
+    folder: Path
+    """The model folder."""
+    model: Model
+    first: Model | None
+    """What a cascade starts from."""
+    device: torch.device
+    mirror: bool
+    """Whether it averages over the plan's mirrorings."""
+    identity: str
+    """Hash of the weights and settings that decide what comes out."""
+
+    @property
+    def optional(self) -> Collection[int]:
+        """Channels, from 0, that every stage can do without."""
+        stages = [self.model] if self.first is None else [self.model, self.first]
+        return set.intersection(*(set(stage.card.configuration.optional_channels) for stage in stages))
+
+    @property
+    def averaged(self) -> str:
+        """Which folds' networks are averaged, for a message and the record."""
+        folds = self.model.folds
+        return f"fold {folds[0]} alone" if len(folds) == 1 else f"the average of folds {', '.join(folds)}"
+
+    def segment(self, name: str, images: Images, title: str, progress: Progress) -> Volume:
+        """The segmentation of a case, on the grid of its first image; `title` is shown while it takes.
+
+        Raises:
+            DataError: its files cannot be read or do not fit, or memory is too little for it.
+        """
+        from autospine.inference.export import segment
+        from autospine.networks.device import is_out_of_memory
+
+        channels = self.model.card.channels
+        missing = tuple(index for index, path in enumerate(images) if path is None)
+        if missing:
+            progress.note(f"{name} is segmented without {', '.join(channels[index] for index in missing)}")
+        for path in files_of(images):
+            for said in header_remarks(path):
+                progress.note(f"{name}: {path.name}: {said}")
+        needed, free = self._needed_bytes(images), free_bytes()
+        if needed > free:
+            progress.note(f"{name} needs up to {needed / 1e9:.1f} GB of memory, of which {free / 1e9:.1f} GB are free")
+        try:
+            with progress.task(title) as update:
+                return segment(
+                    self.model,
+                    _read(images),
+                    name,
+                    device=self.device,
+                    mirror=self.mirror,
+                    previous=self.first,
+                    missing=missing,
+                    progress=lambda tiles, total: update(f"tile {tiles}/{total}", tiles / total),
+                )
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+        # here and not there, where the error still holds all that had been computed
+        return self._refuse(name, needed)
+
+    def _refuse(self, name: str, needed: int) -> Volume:
+        """Raise the `DataError` of a case that memory was too little for."""
+        if self.device.type == "cuda":
+            import torch
+
+            torch.cuda.empty_cache()
+            remedy = f"use --device cpu, or end what else computes there; else {LARGE_REMEDY}"
+            raise DataError(name, f"too little memory on {self.device} or beside it", "", remedy)
+        found = f"too little memory: it needs up to {needed / 1e9:.1f} GB, and {free_bytes() / 1e9:.1f} GB are free"
+        raise DataError(name, found, "", f"end other programs; else {LARGE_REMEDY}")
+
+    def _needed_bytes(self, images: Images) -> int:
+        """An upper bound of the memory that a case takes, by the header of its first image."""
+        geometry = read_geometry(files_of(images)[0])
+        native = geometry.shape[0] * geometry.shape[1] * geometry.shape[2]
+        stages = [self.model] if self.first is None else [self.model, self.first]
+        plans = [stage.card.configuration for stage in stages]
+        return max(prediction_bytes(plan, native, prepared_voxels(geometry, plan)) for plan in plans)
+
+
+def load_segmenter(
+    folder: Path, device: torch.device, folds: tuple[str, ...] | None, mirror: bool, overlap: float | None
+) -> Segmenter:
+    """The model in `folder`, with the previous stage of a cascade, which stands beside it.
+
+    Args:
+        folder: model folder.
+        device: where to predict.
+        folds: to average; None: all that are trained.
+        mirror: average over the plan's mirrorings.
+        overlap: share by which tiles overlap; None: the plan's.
+
+    Raises:
+        PlanError: no model, or a broken one, or a cascade without its previous stage.
+    """
+    from autospine.inference.ensemble import load_model, load_previous, previous_folder
+
+    model = load_model(folder, device, folds)
+    there, first = previous_folder(folder, model.card), load_previous(folder, model, device)
+    if overlap is not None:
+        model = replace(model, card=_overlapping(model.card, overlap))
+        first = None if first is None else replace(first, card=_overlapping(first.card, overlap))
+    digest = hashlib.sha256(repr((model.folds, mirror, overlap)).encode())
+    for stage in (folder,) if there is None else (folder, there):
+        digest.update((stage / MODEL).read_bytes())
+        for fold in model.folds:
+            digest.update((stage / f"fold_{fold}" / WEIGHTS).read_bytes())
+    return Segmenter(folder, model, first, device, mirror, digest.hexdigest())
+
+
+def files_of(images: Sequence[Path | None]) -> list[Path]:
+    """The files of a case, without what it lacks."""
+    return [path for path in images if path is not None]
+
+
+def _read(images: Images) -> Volume:
+    """All channel files of a case as one volume, in the orientation of the first."""
+    volume = read_images(images, raise_fault)
+    assert volume is not None  # None only after a fault, and a fault has been raised
+    return volume
+
+
+def _overlapping(card: ModelCard, overlap: float) -> ModelCard:
+    """`card` with tiles that overlap by this share."""
+    return replace(card, configuration=replace(card.configuration, overlap=overlap))
