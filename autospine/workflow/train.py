@@ -56,7 +56,7 @@ class TrainRequest:
     """Epochs instead of the plan's; switches a budget off."""
     device: str = "auto"
     workers: int | None = None
-    """Processes that build batches; None: by the device and the cores."""
+    """Processes that build batches, and at most so many that prepare cases; None: by device, cores and memory."""
     overwrite: bool = False
     """Throw an earlier training of this fold away."""
     reading: Reading = Reading()
@@ -196,7 +196,7 @@ def _train_fold(
     from autospine.training.initial import check_fits, read_initial
     from autospine.training.loop import fit, training_identity
     from autospine.training.precision import training_precision
-    from autospine.training.workers import default_workers
+    from autospine.training.workers import fitting_workers
 
     # what was expected of other numbers than the plan's own is no measure of this training
     plan, edits = renew_expected_memory(run.read_plan(), step_machine(device))
@@ -221,7 +221,7 @@ def _train_fold(
     card = ModelCard.from_plan(plan, planned)
     # a machine that got the prepared cases alone may be without the fingerprint
     fingerprint = run.read_fingerprint() if run.fingerprint.is_file() else None
-    store = ensure_prepared(dataset, run, plan, configuration, progress)
+    store = ensure_prepared(dataset, run, plan, configuration, progress, request.workers)
     _check_split(run, split, store, fingerprint)
     if fingerprint is None:
         unknown = "whether a person or an image stands on both sides of"
@@ -242,7 +242,11 @@ def _train_fold(
     if source is not None and not (trained and (folder / METRICS).exists()):
         first = source.configuration
         segment_out_of_fold(
-            source, store, lambda: ensure_prepared(dataset, run, plan, first, progress), device, progress
+            source,
+            store,
+            lambda: ensure_prepared(dataset, run, plan, first, progress, request.workers),
+            device,
+            progress,
         )
     write = segmentation_writer(dataset, run.read_reading(), folder / "validation", card, progress)
     if trained:
@@ -262,6 +266,9 @@ def _train_fold(
         shorter = half_hour_command(dataset, run, run.read_request())
         for note in training_notes(configuration, device, device_name, shorter, progress):
             progress.note(note)
+        workers, fewer = fitting_workers(configuration, device, request.workers)
+        if fewer:
+            progress.note(fewer)
         again = replan_command(dataset, run, run.read_request(), configuration.training.budget_s)
         pace = watch_pace(configuration.expected, configuration.training, device_name, again, progress.note)
         with progress.task(f"Training {configuration.name} fold {fold}") as update:
@@ -272,7 +279,7 @@ def _train_fold(
                 folder,
                 classes=configuration.targets([name for name, _ in plan.labels]),
                 device=device,
-                workers=request.workers if request.workers is not None else default_workers(device),
+                workers=workers,
                 previous=previous,
                 initial=initial,
                 precision=choice.precision,
