@@ -33,14 +33,16 @@ _exchanging = threading.Lock()
 
 def fresh_processes() -> SpawnContext:
     """A context for pools and loaders; what is given to its processes must not be defined in the caller's script."""
+    _start_tracker()
     return _FreshContext()
 
 
 def loader_processes() -> BaseContext:
     """A context for a loader: forked where the standard library's processes are, which starts at once; else fresh."""
     if sys.platform != "win32" and multiprocessing.get_start_method() == "fork":
+        _start_tracker()
         return _ForkedContext()
-    return _FreshContext()
+    return fresh_processes()
 
 
 def may_start_processes() -> bool:
@@ -88,10 +90,6 @@ class _FreshProcess(SpawnProcess):
 
     @staticmethod
     def _Popen(process_obj: BaseProcess) -> Any:  # noqa: N802
-        if sys.platform != "win32":
-            from multiprocessing import resource_tracker
-
-            resource_tracker.ensure_running()  # unblocks signals where it has to be started
         with _without_script(), _signals_held():
             return _killable(SpawnProcess._Popen(process_obj))  # type: ignore[attr-defined,unused-ignore]
 
@@ -131,6 +129,18 @@ def _signals_held() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _start_tracker() -> None:
+    """Start Python's own process that clears semaphores away, which a SIGHUP of the group would end before its time.
+
+    It unblocks the other signals when it is started, so that this has to be done before they are held for a process.
+    """
+    if sys.platform != "win32":
+        from multiprocessing import resource_tracker
+
+        with _signals_held():
+            resource_tracker.ensure_running()
 
 
 @contextmanager

@@ -105,6 +105,7 @@ class WorkerBatches(Iterator[Sequence[Tensor]]):
 
     def __init__(self, batches: Batches, steps: Sampler[int], workers: int, pin: bool) -> None:
         """Start so many `workers`, which build the batches of `steps`; raises `DeviceError` where none can start."""
+        context = loader_processes()
         loader = DataLoader(
             _Shared(batches),
             batch_size=None,
@@ -114,11 +115,12 @@ class WorkerBatches(Iterator[Sequence[Tensor]]):
             worker_init_fn=initialise_worker,
             prefetch_factor=AHEAD,
             timeout=LOOK_S,
-            multiprocessing_context=loader_processes(),
+            multiprocessing_context=context,
         )
         others = set(multiprocessing.active_children())
         with _children_handler_kept():
             try:
+                context.Lock()  # where there is no room for one, torch would fail half-way and say so beside our words
                 self._loaded = iter(loader)
             except OSError as fault:  # no semaphores here, or no room for them in shared memory
                 raise DeviceError("workers", f"no processes can be started ({fault})", remedy=_REMEDY) from fault
