@@ -18,7 +18,7 @@ Progress = Callable[[str, int, int], None]
 """Called with a case's name, the cases that are done and their total."""
 WAITING_SAID_EVERY_S = 60.0
 """Seconds without a case that is done after which the cases under way are named."""
-ENDING_S = 120.0
+ENDING_S = 600.0
 """Seconds that the cases under way have to be done when the work is stopped or one has failed."""
 
 

@@ -94,8 +94,7 @@ def _measure(
     counts: tuple[int, ...],
 ) -> float:
     pin = device.type == "cuda"
-    workers, _ = fitting_workers(configuration, device)
-    batches = batches_from(_batches(configuration), 0, workers, pin)
+    batches = batches_from(_batches(configuration), 0, fitting_workers(configuration, device), pin)
     stepper = Stepper.of(configuration, device)
     warm_up = 1 if device.type == "cpu" else WARM_UP_STEPS
 

@@ -10,7 +10,7 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from math import prod
 from multiprocessing.process import BaseProcess
@@ -52,26 +52,31 @@ def default_workers(device: torch.device) -> int:
     return 1 if available_cores() > 2 else 0
 
 
-def fitting_workers(configuration: Configuration, device: torch.device, asked: int | None = None) -> tuple[int, str]:
-    """How many processes build the batches of `configuration`, and what is to be said where that is fewer than `asked`.
+def fitting_workers(
+    configuration: Configuration,
+    device: torch.device,
+    asked: int | None = None,
+    tell: Callable[[str], None] = lambda said: None,
+) -> int:
+    """How many processes build the batches of `configuration`; `tell` is told where and why they are fewer than usual.
 
-    None: as many as are usual on `device`. Batches come from them through shared memory, of which a container may have
-    64 MB, and only the main thread of a process that is not daemonic starts any.
+    As many as are `asked` for, or as are usual on `device`. Batches come from them through shared memory, of which a
+    container may have 64 MB, and only the main thread of a process that is not daemonic starts any.
     """
     wanted = default_workers(device) if asked is None else asked
     if not wanted:
-        return 0, ""
+        return 0
     if not may_start_processes():
-        where = "this thread or daemonic process may not start others"
-        return 0, f"Batches are built between the steps: {where}" if asked else ""
+        tell("Batches are built in this process: a thread or a daemonic process may start no others")
+        return 0
     free, needed = shared_bytes(), batch_bytes(configuration)
-    # the step computes one batch while the next is being moved
+    # beside those ahead there is the one that a step computes with, and the one that is being moved
     fitting = wanted if free is None else max(0, min(wanted, (free // needed - 2) // AHEAD))
-    if free is None or fitting == wanted:
-        return wanted, ""
-    instead = f"{fitting} process{'es' * (fitting != 1)}" if fitting else "this process, between the steps,"
-    found = f"shared memory ({_SHARED}) has room for {free / 1e6:.0f} MB, a batch takes {needed / 1e6:.0f} MB"
-    return fitting, f"Batches are built by {instead} instead of {wanted}: {found} (a container: --shm-size 8g)"
+    if free is not None and fitting < wanted:
+        instead = f"{fitting} process{'es' * (fitting != 1)}" if fitting else "this process"
+        found = f"shared memory ({_SHARED}) has room for {free / 1e6:.0f} MB, a batch takes {needed / 1e6:.0f} MB"
+        tell(f"Batches are built by {instead} instead of {wanted}: {found} (a container: --shm-size 8g)")
+    return fitting
 
 
 def batch_bytes(configuration: Configuration) -> int:

@@ -138,9 +138,6 @@ def _pretrain(
     if request.overwrite:
         remove_training(folder)
     progress.note(f"Pretraining {configuration.name} on {len(cases)} image(s), on {describe_choice(device, choice)}")
-    workers, fewer = fitting_workers(configuration, device, request.workers)
-    if fewer:
-        progress.note(fewer)
     with progress.task(f"Pretraining {configuration.name}") as update:
         result = pretrain(
             configuration,
@@ -148,7 +145,7 @@ def _pretrain(
             cases,
             folder,
             device=device,
-            workers=workers,
+            workers=fitting_workers(configuration, device, request.workers, progress.note),
             precision=choice.precision,
             on_step=lambda state: update(_step_text(state), state.progress),
         )

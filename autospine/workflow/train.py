@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -221,7 +222,8 @@ def _train_fold(
     card = ModelCard.from_plan(plan, planned)
     # a machine that got the prepared cases alone may be without the fingerprint
     fingerprint = run.read_fingerprint() if run.fingerprint.is_file() else None
-    store = ensure_prepared(dataset, run, plan, configuration, progress, request.workers)
+    prepare = partial(ensure_prepared, dataset, run, plan, progress=progress, workers=request.workers)
+    store = prepare(configuration)
     _check_split(run, split, store, fingerprint)
     if fingerprint is None:
         unknown = "whether a person or an image stands on both sides of"
@@ -240,14 +242,7 @@ def _train_fold(
     identity = training_identity(configuration, store, split, previous, initial)
     trained = not request.overwrite and _is_trained(folder, identity)
     if source is not None and not (trained and (folder / METRICS).exists()):
-        first = source.configuration
-        segment_out_of_fold(
-            source,
-            store,
-            lambda: ensure_prepared(dataset, run, plan, first, progress, request.workers),
-            device,
-            progress,
-        )
+        segment_out_of_fold(source, store, partial(prepare, source.configuration), device, progress)
     write = segmentation_writer(dataset, run.read_reading(), folder / "validation", card, progress)
     if trained:
         progress.note(f"{folder} is trained already (--overwrite trains it anew)")
@@ -266,9 +261,6 @@ def _train_fold(
         shorter = half_hour_command(dataset, run, run.read_request())
         for note in training_notes(configuration, device, device_name, shorter, progress):
             progress.note(note)
-        workers, fewer = fitting_workers(configuration, device, request.workers)
-        if fewer:
-            progress.note(fewer)
         again = replan_command(dataset, run, run.read_request(), configuration.training.budget_s)
         pace = watch_pace(configuration.expected, configuration.training, device_name, again, progress.note)
         with progress.task(f"Training {configuration.name} fold {fold}") as update:
@@ -279,7 +271,7 @@ def _train_fold(
                 folder,
                 classes=configuration.targets([name for name, _ in plan.labels]),
                 device=device,
-                workers=workers,
+                workers=fitting_workers(configuration, device, request.workers, progress.note),
                 previous=previous,
                 initial=initial,
                 precision=choice.precision,

@@ -20,6 +20,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from autospine.data.files import atomic_path
 from autospine.data.folds import Fold
 from autospine.errors import DeviceError, PlanError, Stopped
 from autospine.planning.plan import Configuration
@@ -27,6 +28,7 @@ from autospine.preprocessing.store import Store
 from autospine.training import workers as workers_module
 from autospine.training.checkpoint import CHECKPOINT
 from autospine.training.epochs import FitProgress, FitResult
+from autospine.training.interrupt import StopRequest
 from autospine.training.loop import fit
 from autospine.training.sampler import PatchBatches, batches_from
 from autospine.training.workers import WorkerBatches, batch_bytes, fitting_workers
@@ -159,10 +161,10 @@ def test_workers_are_as_many_as_shared_memory_has_room_for(
     assert needed == 2 * 8 * 16 * 16 * 4 * (1 + 3)
     for free, found in ((None, 4), (100 * needed, 4), (13 * needed, 3), (5 * needed, 1), (4 * needed, 0), (0, 0)):
         monkeypatch.setattr(workers_module, "shared_bytes", lambda free=free: free)
-        number, said = fitting_workers(quick, CPU, 4)
-        assert number == found
-        assert ("--shm-size" in said) == (found < 4)
-    assert fitting_workers(quick, CPU, 0) == (0, "")
+        said: list[str] = []
+        assert fitting_workers(quick, CPU, 4, said.append) == found
+        assert ["--shm-size" in note for note in said] == [True] * (found < 4)
+    assert fitting_workers(quick, CPU, 0) == 0
 
 
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no /dev/shm")
@@ -173,11 +175,11 @@ def test_the_room_in_shared_memory_is_that_of_the_system() -> None:
 
 
 def test_where_no_process_may_be_started_none_is(small_store: Store, quick: Configuration) -> None:
-    said: list[tuple[int, str]] = []
+    said: list[str] = []
     found: list[int] = []
 
     def work() -> None:
-        said.append(fitting_workers(quick, CPU, 2))
+        found.append(fitting_workers(quick, CPU, 2, said.append))
         batches = batches_from(PatchBatches(small_store, ("a",), quick, augment=True, seed=1), 0, 2, pin=False)
         next(batches)
         found.append(len(multiprocessing.active_children()))
@@ -185,9 +187,8 @@ def test_where_no_process_may_be_started_none_is(small_store: Store, quick: Conf
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    assert found == [0]
-    assert said[0][0] == 0
-    assert "between the steps" in said[0][1]
+    assert found == [0, 0]
+    assert "in this process" in said[0]
 
 
 SMALL = """
@@ -281,3 +282,16 @@ def test_a_terminal_that_closes_stops_a_training_unless_that_is_ignored(
         assert (tmp_path / "fold" / CHECKPOINT).is_file()
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_a_second_stop_leaves_no_half_written_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autospine.training.interrupt.SAME_STOP_S", 0.0)
+    (tmp_path / "whole").write_text("before")
+    with StopRequest() as stop, pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+        assert stop.requested
+        with atomic_path(tmp_path / "whole") as temporary:
+            temporary.write_text("half")
+            signal.raise_signal(signal.SIGTERM)
+    assert [path.name for path in tmp_path.iterdir()] == ["whole"]
+    assert (tmp_path / "whole").read_text() == "before"
