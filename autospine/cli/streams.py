@@ -17,6 +17,9 @@ from typing import TextIO
 
 from autospine.errors import OutputError
 
+STDOUT = 1
+"""The descriptor of standard output."""
+
 
 class SteadyFile(io.FileIO):
     """A descriptor to write to, whose faults nobody hears of but where output is `needed`."""
@@ -34,14 +37,25 @@ class SteadyFile(io.FileIO):
                 return len(data) if written is None else written  # None: a reader that does not keep up, and no waiting
             except OSError as error:
                 self.lost = error
+                self._tell(error)
         if self.needed:
             self.needed = False  # what is written on the way out is not to raise again
             if self.lost.errno == errno.EPIPE:
                 raise SystemExit(0)
-            reason = self.lost.strerror or str(self.lost)
-            remedy = "direct the output to a place that has room"
-            raise OutputError("standard output", f"cannot be written ({reason})", remedy=remedy)
+            found, remedy = f"cannot be written ({_reason(self.lost)})", "direct the output to a place that has room"
+            raise OutputError("standard output", found, remedy=remedy)
         return len(data)
+
+    def _tell(self, error: OSError) -> None:
+        """Say on standard error that words are lost; a reader who goes away knows it."""
+        if self.needed or self.fileno() != STDOUT or error.errno == errno.EPIPE or sys.stderr is None:
+            return
+        found = f"Standard output cannot be written ({_reason(error)})"
+        sys.stderr.write(f"{found}: the work goes on, and what it says is lost\n")
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)
 
 
 def steady_streams() -> None:

@@ -113,9 +113,9 @@ def _pool(workers: int, running: Collection[Future[None]]) -> Iterator[ProcessPo
     """
     try:
         pool = ProcessPoolExecutor(workers, mp_context=fresh_processes(), initializer=_initialise_worker)
-    except (OSError, ImportError) as fault:  # no semaphores here, or no room for them in shared memory
-        remedy = "give `--workers 0`: all is done in one process"
-        raise DataError("preparation", f"no processes can be started ({fault})", remedy=remedy) from fault
+    except (OSError, ImportError) as fault:
+        found = f"no processes can be started: shared memory has no semaphores for them ({fault})"
+        raise DataError("preparation", found, remedy="give `--workers 0`: all is done in one process") from fault
     try:
         yield pool
     finally:

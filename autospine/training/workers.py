@@ -74,7 +74,7 @@ def fitting_workers(
     fitting = wanted if free is None else max(0, min(wanted, (free // needed - 2) // AHEAD))
     if free is not None and fitting < wanted:
         instead = f"{fitting} process{'es' * (fitting != 1)}" if fitting else "this process"
-        found = f"shared memory ({_SHARED}) has room for {free / 1e6:.0f} MB, a batch takes {needed / 1e6:.0f} MB"
+        found = f"shared memory ({_SHARED}) has room for {free / 1e6:.3g} MB, a batch takes {needed / 1e6:.3g} MB"
         tell(f"Batches are built by {instead} instead of {wanted}: {found} (a container: --shm-size 8g)")
     return fitting
 
@@ -127,8 +127,9 @@ class WorkerBatches(Iterator[Sequence[Tensor]]):
             try:
                 context.Lock()  # where there is no room for one, torch would fail half-way and say so beside our words
                 self._loaded = iter(loader)
-            except OSError as fault:  # no semaphores here, or no room for them in shared memory
-                raise DeviceError("workers", f"no processes can be started ({fault})", remedy=_REMEDY) from fault
+            except OSError as fault:
+                found = f"no processes can be started: shared memory has no semaphores for them ({fault})"
+                raise DeviceError("workers", found, remedy=_REMEDY) from fault
         self._workers = [one for one in multiprocessing.active_children() if one not in others]
 
     def __next__(self) -> Sequence[Tensor]:
@@ -205,10 +206,10 @@ def _loss(worker: BaseProcess) -> DeviceError:
         why = ", most often because memory ran out"
     if by == "SIGBUS":
         free = shared_bytes()
-        room = "" if free is None else f" ({_SHARED} has {free / 1e6:.0f} MB left)"
+        room = "" if free is None else f" ({_SHARED} has {free / 1e6:.3g} MB left)"
         why = f", most often because shared memory is full{room} or a prepared case was cut short"
     found = f"a process that builds batches was ended ({by}){why}"
-    return DeviceError("workers", found, "processes that stay", _REMEDY)
+    return DeviceError("workers", found, remedy=_REMEDY)
 
 
 @contextmanager

@@ -142,7 +142,9 @@ def test_a_batch_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(DeviceError, match="no batch for"):
         next(batches)
     for process in multiprocessing.active_children():
-        process.terminate()  # kills: who ignores SIGTERM would be waited for
+        process.terminate()  # as pools and the exit of Python do, and then wait
+        process.join(60)
+        assert process.exitcode == -signal.SIGKILL
 
 
 def test_a_fault_of_ours_keeps_its_traceback(small_store: Store, quick: Configuration) -> None:
