@@ -349,6 +349,9 @@ def main() -> None:
         try:
             app()
         finally:
+            # an interrupt while a library compiles (a dataclass, a named tuple) has `python -m` end by SIGINT, whatever
+            # the exit code, unless something else is compiled later
+            exec("")
             if sys.stdout is not None:
                 sys.stdout.flush()
     except OutputError as error:  # outside a command: the help, or the last words of one

@@ -134,6 +134,28 @@ def test_a_signal_ends_other_commands_as_ctrl_c_does(
         wait_for(lambda: not group(process.pid))
 
 
+INTERRUPTED = """
+import autospine.cli.app as cli
+
+def command():
+    try:
+        exec("raise KeyboardInterrupt")
+    except KeyboardInterrupt:
+        raise SystemExit(130)
+
+cli.app = command
+cli.main()
+"""
+
+
+def test_an_interrupted_import_ends_with_the_same_code(tmp_path: Path) -> None:
+    """Libraries make dataclasses while they are imported; Python remembers an interrupt of that to its own end."""
+    (tmp_path / "interrupted.py").write_text(INTERRUPTED)
+    path = os.pathsep.join((str(tmp_path), os.environ.get("PYTHONPATH", "")))
+    words = [sys.executable, "-m", "interrupted"]
+    assert subprocess.run(words, env=os.environ | {"PYTHONPATH": path}, check=False).returncode == 130
+
+
 def is_whole(fold: Path) -> bool:
     names = ("model.safetensors", "history.csv", "progress.png", "run.toml", "metrics.json")
     return all((fold / name).is_file() for name in names)
