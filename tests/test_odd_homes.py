@@ -165,13 +165,13 @@ class Noted:
 
 def test_work_that_cannot_be_shared_is_done_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Processes take turns by semaphores in shared memory; where that is read-only, one process does it all."""
-    assert processes.can_share_work()
+    assert processes.may_start_processes()
 
     def refuse(*_: object) -> None:
         raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr("multiprocessing.context.BaseContext.Lock", refuse)
-    assert not processes.can_share_work()
+    assert not processes.may_start_processes()
     built: list[str] = []
     jobs = [Noted(Case(name, (), None, name), tmp_path) for name in ("a", "b")]
     run_jobs(lambda job: built.append(job.case.name), jobs, 2, 0, None)

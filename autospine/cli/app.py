@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import io
-import signal
 import sys
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Literal
 
 import typer
@@ -22,10 +19,14 @@ from autospine.cli.options import (
     Masks,
     Runs,
     Subjects,
+    Workers,
     reported,
 )
 from autospine.cli.size import parse_size
+from autospine.cli.streams import need_output, steady_streams
 from autospine.cli.study import study
+from autospine.errors import OutputError
+from autospine.training.interrupt import end_on_signals
 
 app = typer.Typer(
     help="Segment spine MRI: a folder of scans with masks becomes a trained, measured model.",
@@ -59,6 +60,7 @@ def check(
     opened = open_dataset(dataset, Reading(subjects, layout, masks, allow_missing, channels))
     with TerminalProgress().task("Reading the dataset") as update:
         findings = check_dataset(opened, progress=counted(update))
+    need_output()
     show_findings(findings)
     show_lines(opened.notes)
     problems = [finding for finding in findings if finding.severity == "error"]
@@ -84,7 +86,9 @@ def describe(
     from autospine.workflow.describe import describe_dataset
 
     reading = Reading(subjects, layout, masks, allow_missing, channels)
-    show_description(describe_dataset(dataset, runs, reading, progress=TerminalProgress()))
+    found = describe_dataset(dataset, runs, reading, progress=TerminalProgress())
+    need_output()
+    show_description(found)
 
 
 @app.command()
@@ -143,6 +147,7 @@ def plan(
     if diff is not None:
         if dataset is not None or explain or dry_run or overwrite or request != PlanRequest():
             raise typer.BadParameter("--diff compares two plans that stand: it takes no DATASET and no other option")
+        need_output()
         show_differences(compare_at(*diff, runs), diff)
         return
     if dataset is None:
@@ -153,11 +158,13 @@ def plan(
         if overwrite or request != PlanRequest():
             raise typer.BadParameter("--explain shows the plan that stands; with --dry-run it plans by these options")
         standing, notes = explained_plan(dataset, runs)
+        need_output()
         show_decisions(find_decisions(standing, key))
         for note in notes:
             console.print(note, markup=False)
         return
     planned = plan_dataset(dataset, runs, request, dry_run=dry_run, overwrite=overwrite, progress=TerminalProgress())
+    need_output(dry_run)
     if explain:
         show_decisions(find_decisions(planned.plan, key))
     else:
@@ -181,6 +188,7 @@ def recipes(
     from autospine.cli.show import show_recipes
     from autospine.planning.recipes import recipe_text, shipped_recipes
 
+    need_output()
     if name is None:
         show_recipes(shipped_recipes())
     else:
@@ -198,7 +206,7 @@ def train(
     budget: Budget = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs instead of the plan's.")] = None,
     device: Device = "auto",
-    workers: Annotated[int | None, typer.Option(min=0, help="Processes that build batches.")] = None,
+    workers: Workers = None,
     init: Annotated[
         Path | None, typer.Option(metavar="WEIGHTS", help="Start the encoder from a trained fold's weights.")
     ] = None,
@@ -245,7 +253,7 @@ def pretrain(
     budget: Budget = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs instead of the plan's.")] = None,
     device: Device = "auto",
-    workers: Annotated[int | None, typer.Option(min=0, help="Processes that build batches.")] = None,
+    workers: Workers = None,
     runs: Runs = Path("runs"),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Throw an earlier pretraining away.")] = False,
 ) -> None:
@@ -334,14 +342,20 @@ def demo(
 
 
 def main() -> None:
-    """Run the command line; a termination signal ends it as Ctrl-C does."""
+    """Run the command line; what asks it to stop ends it as Ctrl-C does, and what shows its words cannot hurt it."""
+    end_on_signals()
+    steady_streams()
+    try:
+        try:
+            app()
+        finally:
+            # an interrupt while a library compiles (a dataclass, a named tuple) has `python -m` end by SIGINT, whatever
+            # the exit code, unless something else is compiled later
+            exec("")
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except OutputError as error:  # outside a command: the help, or the last words of one
+        from autospine.cli.show import show_error
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, stop)
-    for stream in (sys.stdout, sys.stderr):
-        # a case's name in letters that the terminal or a log has not: escaped, it can be read and ends nothing
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-    app()
+        show_error(error)
+        raise SystemExit(1) from None

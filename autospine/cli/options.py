@@ -11,6 +11,7 @@ from typing import Annotated, ParamSpec
 import typer
 
 from autospine.cli.duration import parse_duration
+from autospine.cli.streams import need_output
 from autospine.errors import AutospineError, Stopped
 from autospine.machine import find_temporary_folder
 
@@ -41,12 +42,20 @@ Budget = Annotated[
     typer.Option(parser=parse_duration, metavar="TIME", help="Time that training may take, such as 30m or 2h."),
 ]
 
+Workers = Annotated[
+    int | None, typer.Option(min=0, help="Processes that prepare cases and build batches; 0: all in this one.")
+]
+
 
 def reported(command: Callable[P, None]) -> Callable[P, None]:
-    """`command` with the user's errors shown as one message and turned into exit codes."""
+    """`command` with the user's errors shown as one message and turned into exit codes.
+
+    What a command prints is not what it works for, unless it says so (`streams.need_output`).
+    """
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        need_output(False)
         try:
             find_temporary_folder()
             command(*args, **kwargs)

@@ -23,8 +23,10 @@ from autospine.cli.options import (
     Masks,
     Runs,
     Subjects,
+    Workers,
     reported,
 )
+from autospine.cli.streams import need_output
 
 if TYPE_CHECKING:
     from autospine.planning.study import StudyKind
@@ -48,7 +50,7 @@ class Shared:
     steps: Annotated[int | None, typer.Option(min=1, help="Steps of each training; the plan's if not given.")] = None
     budget: Budget = None
     device: Device = "auto"
-    workers: Annotated[int | None, typer.Option(min=0, help="Processes that build batches.")] = None
+    workers: Workers = None
     subjects: Subjects = None
     layout: LayoutName = None
     masks: Masks = None
@@ -181,6 +183,7 @@ def _run(
     progress = TerminalProgress()
     done = run_study(dataset, shared.runs, request, list_only=shared.commands, command=typed, progress=progress)
     if shared.commands:
+        need_output()
         for arm, fold in done.missing:
             typer.echo(only_command(typed, arm, fold))
     elif done.report is not None:

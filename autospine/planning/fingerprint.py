@@ -24,7 +24,7 @@ from autospine.data.box import nonzero_box
 from autospine.data.check import absent_channels, image_digest, inspect_case
 from autospine.data.findings import Finding
 from autospine.data.geometry import Geometry
-from autospine.data.processes import can_share_work, fresh_processes
+from autospine.data.processes import begin_worker, fresh_processes, may_start_processes
 from autospine.data.slices import slice_axis
 from autospine.data.structure import Case, Dataset, in_a_class
 from autospine.errors import DataError
@@ -179,10 +179,11 @@ def extract_fingerprint(
 def _measure_all(dataset: Dataset, cases: list[Case], count: int, workers: int) -> Iterator[_Measured]:
     """Results in the order of `cases`, from this process or from `workers` fresh ones."""
     measure = partial(_measure, dataset, count=count)
-    if workers <= 1 or len(cases) == 1 or not can_share_work():
+    if workers <= 1 or len(cases) == 1 or not may_start_processes():
         yield from map(measure, cases)
         return
-    with ProcessPoolExecutor(min(workers, len(cases)), mp_context=fresh_processes()) as pool:
+    context = fresh_processes()
+    with ProcessPoolExecutor(min(workers, len(cases)), mp_context=context, initializer=begin_worker) as pool:
         try:
             yield from pool.map(measure, cases)
         except BrokenProcessPool:

@@ -86,9 +86,8 @@ def prepare_images(
         for source in sources
         if not _is_whole(root, source.stored_name, key)
     ]
-    if workers is None:
-        workers = bounded_workers([job.case.files for job in jobs], configuration)
-    run_jobs(_build, jobs, workers, len(sources) - len(jobs), progress)
+    bound = bounded_workers([job.case.files for job in jobs], configuration)
+    run_jobs(_build, jobs, bound if workers is None else min(workers, bound), len(sources) - len(jobs), progress)
     return open_prepared(root, key)
 
 

@@ -191,8 +191,8 @@ def prepare_dataset(
     """The store in `root` with every labelled case of `dataset`; cases that are there already are kept.
 
     A store with another key is emptied first. With the `fingerprint` of the plan, a case that is no longer what that
-    was made from raises `DataError`. `workers` processes share the work (None: as many as there are cores
-    and free memory for); 1 stays in this process. A case that fails raises, with its name, once the cases under way
+    was made from raises `DataError`. At most `workers` processes share the work, and no more than there are cores and
+    free memory for; 0 or 1 stay in this process. A case that fails raises, with its name, once the cases under way
     are done; a later call goes on from there.
     """
     root = Path(root)
@@ -216,9 +216,8 @@ def prepare_dataset(
         )
         for case in missing
     ]
-    if workers is None:
-        workers = bounded_workers([case.files for case in missing], configuration)
-    run_jobs(_build, jobs, workers, len(cases) - len(missing), progress)
+    bound = bounded_workers([case.files for case in missing], configuration)
+    run_jobs(_build, jobs, bound if workers is None else min(workers, bound), len(cases) - len(missing), progress)
     return open_prepared(root, key)
 
 

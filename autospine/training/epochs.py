@@ -102,7 +102,8 @@ def run_epochs(
     Raises:
         Stopped: Ctrl-C or a termination signal; the checkpoint is saved.
         PlanError: the checkpoint is that of another training.
-        AutospineError: the loss is no longer finite.
+        DeviceError: a process that builds batches was ended, or gives none; the checkpoint is saved.
+        AutospineError: the loss is no longer finite, or what a batch raised; then the checkpoint is saved.
     """
     schedule = Schedule(training)
     network, optimiser, scaler = stepper.network, stepper.optimiser, stepper.scaler
@@ -149,7 +150,13 @@ def run_epochs(
                 rate = schedule.learning_rate(schedule.progress(step, clock.seconds))
                 for group in optimiser.param_groups:
                     group["lr"] = rate
-                image, *targets = (part.to(device, non_blocking=True) for part in next(batches))
+                try:
+                    batch = next(batches)
+                except AutospineError as fault:  # between two steps: what has been trained is whole
+                    if step > first:
+                        save()
+                    raise _kept(fault, step) from fault
+                image, *targets = (part.to(device, non_blocking=True) for part in batch)
                 trials.before_step()
                 loss = stepper.step(image, *targets)
                 trials.after_step()
@@ -199,3 +206,9 @@ def run_epochs(
     per_step = in_steps / timed if timed > 0 else None
     peak = memory.peak_bytes() if step > first else None
     return FitResult(step, clock.seconds, tuple(history), per_step, peak, stepper.precision)
+
+
+def _kept(fault: AutospineError, step: int) -> AutospineError:
+    """`fault`, which came instead of a batch, with what is there to go on from."""
+    kept = f"; the checkpoint of step {step} is saved, and the same command goes on from there" if step else ""
+    return type(fault)(fault.where, fault.found + kept, fault.expected, fault.remedy)

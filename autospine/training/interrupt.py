@@ -1,14 +1,44 @@
-"""Ctrl-C and termination signals as a request that the loop answers between two steps."""
+"""Ctrl-C, termination and a terminal that closes: a request that the loop answers between two steps, or the end.
+
+One stop often arrives as several signals: `timeout` and SLURM send one to the process and one to its group, a shell and
+the kernel each send one when a terminal closes. Those within a second of the first are the same stop.
+"""
 
 from __future__ import annotations
 
 import signal
 import threading
+import time
 from types import FrameType, TracebackType
+
+from autospine.data.processes import STOPPING
+
+SAME_STOP_S = 1.0
+"""For so long after a signal others belong to the same stop; who wants to stop at once asks a second time later."""
+
+_asked_at = -SAME_STOP_S
+
+
+def end_on_signals() -> None:
+    """Have each signal that asks to stop raise `KeyboardInterrupt` in the main thread, as Ctrl-C does.
+
+    What was ignored when the process began stays ignored: SIGHUP after `nohup`, Ctrl-C of a shell's background.
+    """
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if _is_another_stop():
+            raise KeyboardInterrupt
+
+    for number in STOPPING:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, stop)
 
 
 class StopRequest:
-    """While entered, SIGINT and SIGTERM set `requested`; a second one stops at once."""
+    """While entered, a signal that asks to stop sets `requested`; a second one, a second later, stops at once.
+
+    SIGHUP stays ignored where it is, as `nohup` has it.
+    """
 
     def __init__(self) -> None:
         """Nothing requested yet."""
@@ -18,8 +48,9 @@ class StopRequest:
     def __enter__(self) -> StopRequest:
         """Take over the signals (only the main thread can; elsewhere nothing changes)."""
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._request)
+            for number in STOPPING:
+                if number in (signal.SIGINT, signal.SIGTERM) or signal.getsignal(number) is not signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._request)
         return self
 
     def __exit__(
@@ -30,6 +61,16 @@ class StopRequest:
             signal.signal(number, handler)  # type: ignore[arg-type]
 
     def _request(self, number: int, frame: FrameType | None) -> None:
-        if self.requested:
+        if _is_another_stop() and self.requested:
             raise KeyboardInterrupt
         self.requested = True
+
+
+def _is_another_stop() -> bool:
+    """Whether a signal that has just arrived is a stop of its own."""
+    global _asked_at
+    now = time.monotonic()
+    if now - _asked_at < SAME_STOP_S:
+        return False
+    _asked_at = now
+    return True

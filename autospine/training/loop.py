@@ -80,7 +80,7 @@ def fit(
 
     def batches(first: int) -> Iterator[Sequence[Tensor]]:
         drawn = PatchBatches(store, fold.train, configuration, augment=True, seed=training.seed, previous=previous)
-        return iter(batches_from(drawn, first, workers, pin=device.type == "cuda"))
+        return batches_from(drawn, first, workers, pin=device.type == "cuda")
 
     def begin() -> None:
         if initial is not None:

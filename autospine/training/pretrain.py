@@ -153,7 +153,7 @@ def pretrain(
     drawn = MaskedBatches(store, cases, configuration, training.seed)
 
     def batches(first: int) -> Iterator[Sequence[Tensor]]:
-        return iter(batches_from(drawn, first, workers, pin=device.type == "cuda"))
+        return batches_from(drawn, first, workers, pin=device.type == "cuda")
 
     return run_epochs(
         training,

@@ -28,13 +28,13 @@ from acvl_utils.cropping_and_padding.bounding_boxes import crop_and_pad_nd
 from scipy import ndimage
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from autospine.data.processes import can_share_work, forks_by_default, fresh_processes
+from autospine.data.processes import may_start_processes
 from autospine.planning.plan import Configuration
 from autospine.preprocessing.previous import one_hot
 from autospine.preprocessing.store import StoredCase
 from autospine.training.augment import IntensityAugmentation, SpatialTransform, draw_transform, seeded
 from autospine.training.cascade import disturb
-from autospine.training.workers import initialise_worker
+from autospine.training.workers import WorkerBatches
 
 IGNORE = -1
 """Value of target voxels that no loss counts (outside the case)."""
@@ -101,10 +101,9 @@ class PatchBatches(Dataset[Batch]):
         self._open: dict[str, tuple[StoredCase, npt.NDArray[np.uint8] | None]] = {}
 
     def check_cases(self) -> None:
-        """Open every case once, unread: what cannot be opened raises its `PlanError` here.
+        """Open every case once, unread: what cannot be opened raises its `PlanError` before there is any work to lose.
 
-        A worker process could not: torch can raise no error there again that takes more than one argument. What was
-        opened is let go, since each process maps the cases for itself.
+        What was opened is let go, since each process maps the cases for itself.
         """
         for name in self.cases:
             self._open_case(name)
@@ -320,24 +319,16 @@ class Batches(Protocol[B]):
         """The batch of this step, arrays of which the first is the image."""
 
 
-def batches_from(dataset: Batches[B], first: int, workers: int, pin: bool) -> DataLoader[B]:
-    """An endless loader of batches from step `first` on; `workers` processes build them ahead.
+def batches_from(dataset: Batches[B], first: int, workers: int, pin: bool) -> Iterator[Any]:
+    """Batches without end from step `first` on, as tensors; `workers` processes build them ahead.
 
-    Where processes cannot share work, this one builds them.
+    There are none where this process may not start others. `next` raises as that of `WorkerBatches`.
 
     Raises:
         PlanError: a case of `dataset`, or its segmentation by the previous stage, is missing or damaged.
+        DeviceError: no processes can be started.
     """
     dataset.check_cases()
-    if not can_share_work():
-        workers = 0
-    return DataLoader(
-        cast(Dataset[B], dataset),
-        batch_size=None,
-        sampler=_Steps(first),
-        num_workers=workers,
-        pin_memory=pin,
-        worker_init_fn=initialise_worker,
-        prefetch_factor=3 if workers else None,
-        multiprocessing_context=fresh_processes() if workers and not forks_by_default() else None,
-    )
+    if workers and may_start_processes():
+        return WorkerBatches(dataset, _Steps(first), workers, pin)
+    return iter(DataLoader(cast(Dataset[B], dataset), batch_size=None, sampler=_Steps(first), pin_memory=pin))

@@ -23,7 +23,7 @@ from autospine.preprocessing.store import StoredCase
 from autospine.training.sampler import PatchBatches, batches_from, planned_patch
 from autospine.training.step import WARM_UP_STEPS, Stepper
 from autospine.training.threads import given_threads, thread_counts
-from autospine.training.workers import default_workers
+from autospine.training.workers import fitting_workers
 
 LEAST_STEPS, LEAST_SECONDS = 2, 2.0
 """A first look has at least so many steps; a measurement takes at least so long: a machine has its moods."""
@@ -94,7 +94,7 @@ def _measure(
     counts: tuple[int, ...],
 ) -> float:
     pin = device.type == "cuda"
-    batches = iter(batches_from(_batches(configuration), 0, default_workers(device), pin))
+    batches = batches_from(_batches(configuration), 0, fitting_workers(configuration, device), pin)
     stepper = Stepper.of(configuration, device)
     warm_up = 1 if device.type == "cpu" else WARM_UP_STEPS
 

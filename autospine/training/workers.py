@@ -1,15 +1,48 @@
-"""The processes that build batches: how many, and what each does first."""
+"""The processes that build batches: how many, what each does first, and what becomes of a training that loses one.
+
+What goes wrong in one of them arrives in the training's own process between two steps, where all is consistent and a
+checkpoint can be saved: an error of the data as itself, a process that was ended as a `DeviceError`.
+"""
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from math import prod
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any, Protocol, cast
 
 import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
 
+from autospine.data.processes import leave_signals_to_parent, loader_processes, may_start_processes
+from autospine.errors import AutospineError, DeviceError
 from autospine.machine import available_cores
+from autospine.planning.plan import Configuration
 
 MOST_WORKERS = 12
 """More do not keep a GPU any busier (nnU-Net's usual number)."""
+AHEAD = 3
+"""Batches that each process builds ahead."""
+LOOK_S = 5.0
+"""Seconds between two looks at the processes while a batch is waited for."""
+WAIT_LIMIT_S = 900.0
+"""Seconds without a batch after which none is expected any more; a slow network disk may take minutes for one."""
+_SHARED = Path("/dev/shm")
+_REMEDY = "give fewer `--workers` (0 needs least memory); a container may need more shared memory: `--shm-size 8g`"
+
+
+class Batches(Protocol):
+    """Batch `step` of a training."""
+
+    def __getitem__(self, step: int) -> Any:
+        """The batch of this step, arrays of which the first is the image."""
 
 
 def default_workers(device: torch.device) -> int:
@@ -19,8 +52,178 @@ def default_workers(device: torch.device) -> int:
     return 1 if available_cores() > 2 else 0
 
 
+def fitting_workers(
+    configuration: Configuration,
+    device: torch.device,
+    asked: int | None = None,
+    tell: Callable[[str], None] = lambda said: None,
+) -> int:
+    """How many processes build the batches of `configuration`; `tell` is told where and why they are fewer than usual.
+
+    As many as are `asked` for, or as are usual on `device`. Batches come from them through shared memory, of which a
+    container may have 64 MB, and only the main thread of a process that is not daemonic starts any.
+    """
+    wanted = default_workers(device) if asked is None else asked
+    if not wanted:
+        return 0
+    if not may_start_processes():
+        tell("Batches are built in this process: a thread or a daemonic process may start no others")
+        return 0
+    free, needed = shared_bytes(), batch_bytes(configuration)
+    # beside those ahead there is the one that a step computes with, and the one that is being moved
+    fitting = wanted if free is None else max(0, min(wanted, (free // needed - 2) // AHEAD))
+    if free is not None and fitting < wanted:
+        instead = f"{fitting} process{'es' * (fitting != 1)}" if fitting else "this process"
+        found = f"shared memory ({_SHARED}) has room for {free / 1e6:.3g} MB, a batch takes {needed / 1e6:.3g} MB"
+        tell(f"Batches are built by {instead} instead of {wanted}: {found} (a container: --shm-size 8g)")
+    return fitting
+
+
+def batch_bytes(configuration: Configuration) -> int:
+    """Bytes of one batch: the image in float32, and the target as classes and sizes or, in pretraining, as scans."""
+    per_voxel = 4 * (configuration.network.in_channels + max(3, configuration.scan_channels))
+    return per_voxel * configuration.batch * prod(configuration.patch)
+
+
+def shared_bytes() -> int | None:
+    """Shared memory that is free; None where it has no limit of its own."""
+    try:
+        room = os.statvfs(_SHARED)
+    except (AttributeError, OSError):
+        return None
+    return room.f_bavail * room.f_frsize
+
+
 def initialise_worker(_worker: int) -> None:
-    """One thread each, and Ctrl-C left to the training process, which stops its workers itself."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    """One thread each, and signals left to the training process, which stops its workers itself."""
+    leave_signals_to_parent()
     torch.set_num_threads(1)
+
+
+class WorkerBatches(Iterator[Sequence[Tensor]]):
+    """Batches without end, built ahead by processes; the next one, or an error that says what became of them.
+
+    Raises, in `next`:
+        AutospineError: what `batches` raised.
+        DeviceError: a process was ended, shared memory is full, or no batch came for `WAIT_LIMIT_S`.
+    """
+
+    def __init__(self, batches: Batches, steps: Sampler[int], workers: int, pin: bool) -> None:
+        """Start so many `workers`, which build the batches of `steps`; raises `DeviceError` where none can start."""
+        context = loader_processes()
+        loader = DataLoader(
+            _Shared(batches),
+            batch_size=None,
+            sampler=steps,
+            num_workers=workers,
+            pin_memory=pin,
+            worker_init_fn=initialise_worker,
+            prefetch_factor=AHEAD,
+            timeout=LOOK_S,
+            multiprocessing_context=context,
+        )
+        others = set(multiprocessing.active_children())
+        with _children_handler_kept():
+            try:
+                context.Lock()  # where there is no room for one, torch would fail half-way and say so beside our words
+                self._loaded = iter(loader)
+            except OSError as fault:
+                found = f"no processes can be started: shared memory has no semaphores for them ({fault})"
+                raise DeviceError("workers", found, remedy=_REMEDY) from fault
+        self._workers = [one for one in multiprocessing.active_children() if one not in others]
+
+    def __next__(self) -> Sequence[Tensor]:
+        """The next batch."""
+        began = time.monotonic()
+        while True:
+            try:
+                batch = next(self._loaded)
+            except (RuntimeError, OSError, EOFError) as error:
+                ended = self._ended(error)
+                if ended is not None:
+                    raise _loss(ended) from error
+                if not str(error).startswith("DataLoader timed out"):
+                    raise
+                if time.monotonic() - began > WAIT_LIMIT_S:
+                    found = f"no batch for {WAIT_LIMIT_S / 60:.0f} min, though the processes that build them run"
+                    remedy = "see whether the disk with the prepared cases answers"
+                    raise DeviceError("workers", found, remedy=remedy) from error
+                continue
+            if isinstance(batch, _Fault):
+                raise batch.error
+            return cast(Sequence[Tensor], batch)
+
+    def _ended(self, error: Exception) -> BaseProcess | None:
+        """A process that is no more; one whose end has only been felt gets a moment to be seen."""
+        deadline = time.monotonic() + (0 if str(error).startswith("DataLoader timed out") else 2)
+        while True:
+            for worker in self._workers:
+                if not worker.is_alive():
+                    return worker
+            if time.monotonic() > deadline:
+                return None
+            time.sleep(0.05)
+
+
+class _Fault:
+    """What was raised where a batch was built: torch raises no error again that takes more than one argument."""
+
+    def __init__(self, error: AutospineError) -> None:
+        self.error = error
+
+
+class _Shared(Dataset[Any]):
+    """Batches in shared memory, or what was raised where they are built.
+
+    A queue moves what it is given to shared memory in a thread of its own, and what that raises reaches nobody.
+    """
+
+    def __init__(self, batches: Batches) -> None:
+        self._batches = batches
+
+    def __getitem__(self, step: int) -> tuple[Tensor, ...] | _Fault:
+        try:
+            parts = self._batches[step]
+        except AutospineError as error:
+            return _Fault(error)
+        except MemoryError:
+            return _Fault(DeviceError("workers", "memory ran out while a batch was built", remedy=_REMEDY))
+        try:
+            return tuple(torch.from_numpy(part).share_memory_() for part in parts)  # type: ignore[no-untyped-call]
+        except (RuntimeError, OSError) as error:
+            return _Fault(DeviceError("workers", f"a batch found no shared memory ({error})", remedy=_REMEDY))
+
+
+def _loss(worker: BaseProcess) -> DeviceError:
+    """That a process was ended, by what, and why that most often is."""
+    code = worker.exitcode or 0
+    by, why = f"exit code {code}", ""
+    if code < 0:
+        by = f"signal {-code}"
+        with suppress(ValueError):
+            by = signal.Signals(-code).name
+    if by == "SIGKILL":
+        why = ", most often because memory ran out"
+    if by == "SIGBUS":
+        free = shared_bytes()
+        room = "" if free is None else f" ({_SHARED} has {free / 1e6:.3g} MB left)"
+        why = f", most often because shared memory is full{room} or a prepared case was cut short"
+    found = f"a process that builds batches was ended ({by}){why}"
+    return DeviceError("workers", found, remedy=_REMEDY)
+
+
+@contextmanager
+def _children_handler_kept() -> Iterator[None]:
+    """A block after which SIGCHLD is handled as before.
+
+    torch's handler raises wherever the main thread happens to be: in the middle of a step, that leaves weights of which
+    some have taken it and others have not. A process that has ended is seen where its batch is waited for.
+    """
+    if not hasattr(signal, "SIGCHLD"):
+        yield
+        return
+    before = signal.getsignal(signal.SIGCHLD)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL if before is None else before)

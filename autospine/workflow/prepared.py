@@ -11,11 +11,17 @@ from autospine.workflow.runs import RunFolder
 
 
 def ensure_prepared(
-    dataset: Path, run: RunFolder, plan: Plan, configuration: Configuration, progress: Progress
+    dataset: Path,
+    run: RunFolder,
+    plan: Plan,
+    configuration: Configuration,
+    progress: Progress,
+    workers: int | None = None,
 ) -> Store:
     """The store of `configuration`, prepared from `dataset` as far as it is not there yet.
 
-    Configurations that prepare alike share it, whichever is asked for first.
+    At most `workers` processes share that work (None: by cores and memory alone). Configurations that prepare alike
+    share the store, whichever is asked for first.
     """
     name, key = store_name(plan, configuration), stored_key(plan, configuration)
     places = run.stores(name, key)
@@ -32,6 +38,7 @@ def ensure_prepared(
             plan,
             configuration,
             places[-1],
+            workers=workers,
             fingerprint=run.read_fingerprint() if run.fingerprint.is_file() else None,
             progress=counted(update),
         )

@@ -45,7 +45,7 @@ class PretrainRequest:
     """Epochs instead of the plan's; switches a budget off."""
     device: str = "auto"
     workers: int | None = None
-    """Processes that build batches; None: by the device and the cores."""
+    """Processes that build batches, and at most so many that prepare images; None: by device, cores and memory."""
     overwrite: bool = False
     """Throw an earlier pretraining away."""
 
@@ -98,7 +98,7 @@ def _pretrain(
     from autospine.networks.precision import Choice
     from autospine.training.precision import training_precision
     from autospine.training.pretrain import block_edges, pretrain, pretraining_identity
-    from autospine.training.workers import default_workers
+    from autospine.training.workers import fitting_workers
 
     runs = run.root.parent
     found = _open_before_planning(paths, dataset, run)
@@ -126,7 +126,9 @@ def _pretrain(
     _tell(chosen, found, progress)
     with progress.task(f"Preparing {images_name(plan, configuration)}") as update:
         root = run.stores(images_name(plan, configuration), images_key(plan, configuration))[-1]
-        store = prepare_images(chosen.sources, plan, configuration, root, progress=counted(update))
+        store = prepare_images(
+            chosen.sources, plan, configuration, root, workers=request.workers, progress=counted(update)
+        )
     cases = tuple(sorted(source.stored_name for source in chosen.sources))
     identity = pretraining_identity(configuration, store, cases)
     done = Pretrained(folder, _next_command(dataset, runs, plan, configuration, request.fold, folder))
@@ -143,7 +145,7 @@ def _pretrain(
             cases,
             folder,
             device=device,
-            workers=request.workers if request.workers is not None else default_workers(device),
+            workers=fitting_workers(configuration, device, request.workers, progress.note),
             precision=choice.precision,
             on_step=lambda state: update(_step_text(state), state.progress),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +57,7 @@ class TrainRequest:
     """Epochs instead of the plan's; switches a budget off."""
     device: str = "auto"
     workers: int | None = None
-    """Processes that build batches; None: by the device and the cores."""
+    """Processes that build batches, and at most so many that prepare cases; None: by device, cores and memory."""
     overwrite: bool = False
     """Throw an earlier training of this fold away."""
     reading: Reading = Reading()
@@ -194,7 +195,7 @@ def _train_fold(
     from autospine.training.initial import check_fits, read_initial
     from autospine.training.loop import fit, training_identity
     from autospine.training.precision import training_precision
-    from autospine.training.workers import default_workers
+    from autospine.training.workers import fitting_workers
 
     # what was expected of other numbers than the plan's own is no measure of this training
     plan, edits = renew_expected_memory(run.read_plan(), step_machine(device))
@@ -219,7 +220,8 @@ def _train_fold(
     card = ModelCard.from_plan(plan, planned)
     # a machine that got the prepared cases alone may be without the fingerprint
     fingerprint = run.read_fingerprint() if run.fingerprint.is_file() else None
-    store = ensure_prepared(dataset, run, plan, configuration, progress)
+    prepare = partial(ensure_prepared, dataset, run, plan, progress=progress, workers=request.workers)
+    store = prepare(configuration)
     _check_split(run, split, store, fingerprint)
     if fingerprint is None:
         unknown = "whether a person or an image stands on both sides of"
@@ -238,10 +240,7 @@ def _train_fold(
     identity = training_identity(configuration, store, split, previous, initial)
     trained = not request.overwrite and _is_trained(folder, identity)
     if source is not None and not (trained and (folder / METRICS).exists()):
-        first = source.configuration
-        segment_out_of_fold(
-            source, store, lambda: ensure_prepared(dataset, run, plan, first, progress), device, progress
-        )
+        segment_out_of_fold(source, store, partial(prepare, source.configuration), device, progress)
     write = segmentation_writer(dataset, run.read_reading(), folder / "validation", card, progress)
     if trained:
         progress.note(f"{folder} is trained already (--overwrite trains it anew)")
@@ -270,7 +269,7 @@ def _train_fold(
                 folder,
                 classes=configuration.targets([name for name, _ in plan.labels]),
                 device=device,
-                workers=request.workers if request.workers is not None else default_workers(device),
+                workers=fitting_workers(configuration, device, request.workers, progress.note),
                 previous=previous,
                 initial=initial,
                 precision=choice.precision,

@@ -38,8 +38,8 @@ def test_a_patch_has_to_fit_the_device(make_configuration: Make, monkeypatch: py
 def test_an_image_has_to_fit_the_machine_padded_to_the_patch(
     make_configuration: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By hand, for an image of 24 voxels: 256 x 256 x 256 voxels x 4 bytes for its channel, and 24 x 24 x 24 x 4 x 5 for
-    four outputs and their weights: 67.39 MB."""
+    """By hand, for an image of 24 voxels: 256 x 256 x 256 x 4 bytes for its channel, padded to the patch, and
+    24 x 24 x 24 x 4 x 5 for four outputs and their weights, 67.39 MB."""
     large = make_configuration(patch=(256, 256, 256))
     monkeypatch.setattr("autospine.inference.room.total_bytes", lambda: 67_385_343)
     with pytest.raises(DataError, match=r"256 x 256 x 256 voxels, it takes 0\.0674 GB or more"):

@@ -389,3 +389,24 @@ def test_configurations_that_prepare_alike_share_the_first_ones_folder(
     # what only training reads changes nothing, what preparation reads does
     assert store_name(plan, replace(neighbourly, batch=7)) == "2d"
     assert store_name(plan, replace(neighbourly, use_mask=True)) == "2.5d"
+
+
+@pytest.mark.parametrize(("asked", "found"), [(None, 3), (0, 0), (2, 2), (12, 3)])
+def test_memory_and_whoever_asks_bound_the_processes(
+    dataset: Dataset,
+    tmp_path: Path,
+    make_configuration: MakeConfiguration,
+    make_plan: MakePlan,
+    monkeypatch: pytest.MonkeyPatch,
+    asked: int | None,
+    found: int,
+) -> None:
+    given: list[int] = []
+
+    def run(build: object, jobs: object, workers: int, *_: object) -> None:
+        given.append(workers)
+
+    monkeypatch.setattr(store_module, "bounded_workers", lambda *_: 3)
+    monkeypatch.setattr(store_module, "run_jobs", run)
+    prepare_dataset(dataset, make_plan(), make_configuration(), tmp_path / "s", workers=asked)
+    assert given == [found]

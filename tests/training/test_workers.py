@@ -1,0 +1,303 @@
+"""Processes that build batches: one that is lost, shared memory that is full, a place that may not start any."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from autospine.data.files import atomic_path
+from autospine.data.folds import Fold
+from autospine.errors import DeviceError, PlanError, Stopped
+from autospine.planning.plan import Configuration
+from autospine.preprocessing.store import Store
+from autospine.training import workers as workers_module
+from autospine.training.checkpoint import CHECKPOINT
+from autospine.training.epochs import FitProgress, FitResult
+from autospine.training.interrupt import StopRequest
+from autospine.training.loop import fit
+from autospine.training.sampler import PatchBatches, batches_from
+from autospine.training.workers import WorkerBatches, batch_bytes, fitting_workers
+
+CPU = torch.device("cpu")
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="signals and shared memory of Linux")
+
+
+def train(configuration: Configuration, store: Store, folder: Path, **more: object) -> FitResult:
+    folder.mkdir(exist_ok=True)
+    fold = Fold(("a", "b"), ("c",))
+    return fit(configuration, store, fold, folder, classes=("L1", "L2", "L3"), device=CPU, **more)  # type: ignore[arg-type]
+
+
+@LINUX
+@pytest.mark.parametrize(("number", "said"), [(signal.SIGKILL, "memory ran out"), (signal.SIGBUS, "/dev/shm")])
+def test_a_worker_that_is_killed_costs_nothing(
+    small_store: Store, quick: Configuration, tmp_path: Path, number: signal.Signals, said: str
+) -> None:
+    whole = replace(quick, training=replace(quick.training, epochs=20))
+    train(whole, small_store, tmp_path / "whole", workers=0)
+
+    def kill(state: FitProgress) -> None:
+        if state.step == 6:
+            for process in multiprocessing.active_children():
+                assert process.pid is not None
+                os.kill(process.pid, number)
+
+    with pytest.raises(DeviceError, match=said) as fault:
+        train(whole, small_store, tmp_path / "parts", workers=1, on_step=kill)
+    assert number.name in fault.value.found
+    assert "the same command goes on" in fault.value.found
+    for word in ("--workers", "shared memory", "--shm-size"):
+        assert word in fault.value.remedy
+    steps: list[int] = []
+    train(whole, small_store, tmp_path / "parts", workers=0, on_step=lambda state: steps.append(state.step))
+    # what had been built ahead is trained with, and nothing is lost of it
+    assert f"step {steps[0] - 1} is saved" in fault.value.found
+    assert 7 <= steps[0] <= 11
+    one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "parts"))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+@LINUX
+def test_a_worker_that_is_lost_does_not_raise_in_the_middle_of_a_step(small_store: Store, quick: Configuration) -> None:
+    before = signal.getsignal(signal.SIGCHLD)
+    batches = batches_from(PatchBatches(small_store, ("a",), quick, augment=True, seed=1), 0, 1, pin=False)
+    assert signal.getsignal(signal.SIGCHLD) is before
+    next(batches)
+    (worker,) = multiprocessing.active_children()
+    worker.kill()
+    worker.join()
+    signal.raise_signal(signal.SIGCHLD)
+    with pytest.raises(DeviceError, match="SIGKILL"):
+        while True:
+            next(batches)
+
+
+def test_workers_ignore_what_stops_a_group_of_processes(small_store: Store, quick: Configuration) -> None:
+    batches = batches_from(PatchBatches(small_store, ("a",), quick, augment=True, seed=1), 0, 2, pin=False)
+    children = multiprocessing.active_children()
+    assert len(children) == 2
+    for process in children:  # at once: they may not have begun
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+            os.kill(process.pid or 0, getattr(signal, name))
+    for _ in range(20):
+        next(batches)
+    assert all(process.is_alive() for process in children)
+
+
+class Failing:
+    """Batches of which the third is that of a damaged case."""
+
+    def check_cases(self) -> None:
+        pass
+
+    def __getitem__(self, step: int) -> Sequence[np.ndarray]:
+        if step == 2:
+            raise PlanError("runs/prepared", "the prepared case 'b' is damaged", "a whole one", "prepare it anew")
+        return (np.zeros((2, 2), np.float32),)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_fault_of_the_data_arrives_as_itself(workers: int) -> None:
+    batches = batches_from(Failing(), 0, workers, pin=False)
+    for _ in range(2):
+        next(batches)
+    with pytest.raises(PlanError) as fault:
+        next(batches)
+    assert str(fault.value) == str(
+        PlanError("runs/prepared", "the prepared case 'b' is damaged", "a whole one", "prepare it anew")
+    )
+
+
+class Hanging:
+    """Batches that never come."""
+
+    def check_cases(self) -> None:
+        pass
+
+    def __getitem__(self, step: int) -> Sequence[np.ndarray]:
+        time.sleep(3600)
+        return ()
+
+
+def test_a_batch_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers_module, "LOOK_S", 0.1)
+    monkeypatch.setattr(workers_module, "WAIT_LIMIT_S", 0.5)
+    batches = batches_from(Hanging(), 0, 1, pin=False)
+    assert isinstance(batches, WorkerBatches)
+    with pytest.raises(DeviceError, match="no batch for"):
+        next(batches)
+    for process in multiprocessing.active_children():
+        process.terminate()  # as pools and the exit of Python do, and then wait
+        process.join(60)
+        assert process.exitcode == -signal.SIGKILL
+
+
+def test_a_fault_of_ours_keeps_its_traceback(small_store: Store, quick: Configuration) -> None:
+    class Wrong(Failing):
+        def __getitem__(self, step: int) -> Sequence[np.ndarray]:
+            raise ZeroDivisionError("ours")
+
+    with pytest.raises(ZeroDivisionError, match="in __getitem__"):
+        next(batches_from(Wrong(), 0, 1, pin=False))
+
+
+def test_workers_are_as_many_as_shared_memory_has_room_for(
+    quick: Configuration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needed = batch_bytes(quick)
+    assert needed == 2 * 8 * 16 * 16 * 4 * (1 + 3)
+    for free, found in ((None, 4), (100 * needed, 4), (13 * needed, 3), (5 * needed, 1), (4 * needed, 0), (0, 0)):
+        monkeypatch.setattr(workers_module, "shared_bytes", lambda free=free: free)
+        said: list[str] = []
+        assert fitting_workers(quick, CPU, 4, said.append) == found
+        assert ["--shm-size" in note for note in said] == [True] * (found < 4)
+    assert fitting_workers(quick, CPU, 0) == 0
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no /dev/shm")
+def test_the_room_in_shared_memory_is_that_of_the_system() -> None:
+    free = workers_module.shared_bytes()
+    assert free is not None
+    assert free <= shutil.disk_usage("/dev/shm").total
+
+
+def test_where_no_process_may_be_started_none_is(small_store: Store, quick: Configuration) -> None:
+    said: list[str] = []
+    found: list[int] = []
+    before = multiprocessing.active_children()  # of other tests
+
+    def work() -> None:
+        found.append(fitting_workers(quick, CPU, 2, said.append))
+        batches = batches_from(PatchBatches(small_store, ("a",), quick, augment=True, seed=1), 0, 2, pin=False)
+        next(batches)
+        found.append(len(set(multiprocessing.active_children()) - set(before)))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert found == [0, 0]
+    assert "in this process" in said[0]
+
+
+SMALL = """
+import sys
+import numpy as np
+from autospine.errors import DeviceError
+from autospine.training.sampler import batches_from
+
+class Large:
+    def check_cases(self): pass
+    def __getitem__(self, step): return (np.ones(3_000_000, np.float32), np.ones(8, np.int64))
+
+try:
+    batches = batches_from(Large(), 0, 1, pin=False)
+    held = [next(batches) for _ in range(9)]
+except DeviceError as fault:
+    sys.exit(str(fault))
+"""
+
+
+@LINUX
+@pytest.mark.parametrize(("size", "full", "code"), [("8m", False, 1), ("16k", True, 0)])
+def test_full_shared_memory_ends_with_a_message_or_is_done_without(
+    tmp_path: Path, size: str, full: bool, code: int
+) -> None:
+    """Less than one batch; and less than the semaphores of a process, so that none is started."""
+    if os.geteuid() != 0 or shutil.which("unshare") is None:
+        pytest.skip("mounting needs root")
+    script = tmp_path / "small.py"
+    script.write_text(textwrap.dedent(SMALL))
+    mounted = f"mount -t tmpfs -o size={size} tmpfs /dev/shm"
+    if subprocess.run(["unshare", "-m", "sh", "-c", mounted], capture_output=True, check=False).returncode:
+        pytest.skip("this machine does not let root mount")
+    fill = "head -c 16384 /dev/zero > /dev/shm/full 2> /dev/null;" if full else ""
+    words = ["unshare", "-m", "sh", "-c", f"{mounted} && {fill} exec {sys.executable} {script}"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    if code:
+        assert "--workers" in done.stderr
+        assert "--shm-size" in done.stderr
+
+
+def test_what_cannot_be_batched_is_saved_before_it_ends_the_training(
+    small_store: Store, quick: Configuration, tmp_path: Path
+) -> None:
+    """A case that is damaged while a training runs: said with its name, and no step is lost."""
+    label = small_store.root / "b.label.npy"
+
+    def damage(state: FitProgress) -> None:
+        if state.step == 2:
+            (small_store.root / "b.image.npy").unlink()
+            label.unlink()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("autospine.training.sampler.MOST_OPEN", 1)
+        with pytest.raises(PlanError, match="'b'") as fault:
+            train(quick, small_store, tmp_path / "fold", workers=0, on_step=damage)
+    assert "the same command goes on" in fault.value.found
+    assert (tmp_path / "fold" / CHECKPOINT).is_file()
+
+
+def test_a_second_signal_of_the_same_stop_is_no_second_stop(
+    small_store: Store, quick: Configuration, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`timeout` sends one to the process and one to its group; a person asks again a second later."""
+
+    def twice(state: FitProgress) -> None:
+        if state.step == 2:
+            for name in ("SIGTERM", "SIGINT"):
+                signal.raise_signal(getattr(signal, name))
+
+    with pytest.raises(Stopped, match="2 steps"):
+        train(quick, small_store, tmp_path / "once", workers=0, on_step=twice)
+    assert (tmp_path / "once" / CHECKPOINT).is_file()
+    monkeypatch.setattr("autospine.training.interrupt.SAME_STOP_S", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        train(quick, small_store, tmp_path / "twice", workers=0, on_step=twice)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no SIGHUP")
+@pytest.mark.parametrize("ignored", [False, True])
+def test_a_terminal_that_closes_stops_a_training_unless_that_is_ignored(
+    small_store: Store, quick: Configuration, tmp_path: Path, ignored: bool
+) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
+    close: Callable[[FitProgress], None] = lambda state: signal.raise_signal(signal.SIGHUP)  # noqa: E731
+    try:
+        if ignored:
+            assert train(quick, small_store, tmp_path / "fold", workers=0, on_step=close).step == 12
+        else:
+            with pytest.raises(Stopped):
+                train(quick, small_store, tmp_path / "fold", workers=0, on_step=close)
+        assert (tmp_path / "fold" / CHECKPOINT).is_file()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_second_stop_leaves_no_half_written_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autospine.training.interrupt.SAME_STOP_S", 0.0)
+    (tmp_path / "whole").write_text("before")
+    with StopRequest() as stop, pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+        assert stop.requested
+        with atomic_path(tmp_path / "whole") as temporary:
+            temporary.write_text("half")
+            signal.raise_signal(signal.SIGTERM)
+    assert [path.name for path in tmp_path.iterdir()] == ["whole"]
+    assert (tmp_path / "whole").read_text() == "before"
