@@ -21,6 +21,8 @@ from autospine.planning.plan import Configuration, Plan, configuration_from_dict
 MODEL = "model.json"
 WEIGHTS = "model.safetensors"
 """Weights of a trained fold, in `fold_<k>` beside `model.json`."""
+BEST = "best.safetensors"
+"""Weights of a fold whose training has not ended: the best so far, with where they stand in the file's metadata."""
 PREVIOUS = "previous.json"
 """In a cascade's `fold_<k>`: fold of the previous stage -> SHA-256 of its weights, which it was trained on."""
 SCHEMA = 3
@@ -111,9 +113,15 @@ def read_model(folder: Path) -> ModelCard:
         raise PlanError(where, f"not a model card ({error!r})", "the file that train wrote", remedy) from error
 
 
+def fold_weights(folder: Path, fold: int | str) -> Path:
+    """The weights that a fold of the model folder `folder` predicts with: those of its end, else the best so far."""
+    place = folder / f"fold_{fold}"
+    return place / (WEIGHTS if (place / WEIGHTS).is_file() or not (place / BEST).is_file() else BEST)
+
+
 def weights_digest(folder: Path, fold: int | str) -> str:
-    """SHA-256 of the weights of a trained fold in the model folder `folder`."""
-    with (folder / f"fold_{fold}" / WEIGHTS).open("rb") as file:
+    """SHA-256 of the weights that a fold of the model folder `folder` predicts with."""
+    with fold_weights(folder, fold).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

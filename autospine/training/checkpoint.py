@@ -8,6 +8,7 @@ running any code that they might hold.
 from __future__ import annotations
 
 import pickle
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from safetensors.torch import save_file
 from autospine.data.files import atomic_path
 from autospine.errors import PlanError
 from autospine.planning.model import WEIGHTS
+from autospine.training.identity import Identity
 from autospine.training.log import EpochRecord
 
 CHECKPOINT = "training.ckpt"
@@ -38,9 +40,15 @@ class Checkpoint:
     counted: int
     """Steps in that sum."""
     identity: str
-    """Hash of the configuration, data and fold that this training belongs to."""
+    """Of the configuration, data and fold that this training belongs to: `Identity.exact`."""
     precision: str | None = None
     """In which the network computes; None in checkpoints that do not say."""
+    any_length: str | None = None
+    """The same, whatever its length: `Identity.any_length`; None in checkpoints that do not say."""
+
+    def is_of(self, identity: Identity) -> bool:
+        """Whether the training of `identity` can go on from here, if it is long enough."""
+        return self.identity == identity.exact or self.any_length == identity.any_length
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
@@ -50,8 +58,8 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         torch.save(content, temporary)
 
 
-def load_checkpoint(folder: Path, identity: str, device: torch.device) -> Checkpoint | None:
-    """The checkpoint of `folder`, or None where there is none.
+def load_checkpoint(folder: Path, identity: Identity, device: torch.device, *, mmap: bool = False) -> Checkpoint | None:
+    """The checkpoint of `folder`, or None where there is none; with `mmap` its tensors stay on disk until used.
 
     Raises:
         PlanError: it cannot be read, or belongs to another plan, fold or dataset.
@@ -61,12 +69,12 @@ def load_checkpoint(folder: Path, identity: str, device: torch.device) -> Checkp
         return None
     remedy = "delete its folder, or give --overwrite, to start anew"
     try:
-        content = torch.load(path, map_location=device, weights_only=True)
+        content = torch.load(path, map_location=device, weights_only=True, mmap=mmap)
         history = tuple(EpochRecord.from_dict(record) for record in content.pop("history"))
         checkpoint = Checkpoint(**content, history=history)
     except (OSError, RuntimeError, EOFError, KeyError, TypeError, ValueError, pickle.UnpicklingError) as error:
         raise PlanError(str(path), f"this checkpoint cannot be read ({error})", remedy=remedy) from error
-    if checkpoint.identity != identity:
+    if not checkpoint.is_of(identity):
         found = "this checkpoint was made with another plan, fold, split or other data"
         raise PlanError(str(path), found, "the plan and data it was started with", remedy)
     return checkpoint
@@ -86,6 +94,11 @@ def recorded_precision(folder: Path) -> str | None:
 
 def save_weights(folder: Path, network: torch.nn.Module) -> None:
     """Write `model.safetensors` in `folder`."""
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    with atomic_path(folder / WEIGHTS) as temporary:
-        save_file(weights, temporary)
+    write_weights(folder / WEIGHTS, network.state_dict())
+
+
+def write_weights(path: Path, weights: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None) -> None:
+    """Write `weights` as safetensors, with `metadata` in the file's header."""
+    kept = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    with atomic_path(path) as temporary:
+        save_file(kept, temporary, None if metadata is None else dict(metadata))

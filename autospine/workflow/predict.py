@@ -19,7 +19,7 @@ from autospine.data.layouts.naming import is_unread
 from autospine.data.slices import slices_of
 from autospine.data.volume import IMAGE_SUFFIXES, WRITTEN_AS, header_remarks, suffix_of, write_volume
 from autospine.errors import DataError, OutputError
-from autospine.planning.model import MODEL, WEIGHTS, ModelCard
+from autospine.planning.model import MODEL, ModelCard, fold_weights
 from autospine.workflow.progress import Progress, Silent
 from autospine.workflow.runs import find_model
 
@@ -85,6 +85,8 @@ def predict_paths(
     folder = request.model or find_model(runs)
     model = load_model(folder, device, request.folds)
     first_folder, first = previous_folder(folder, model.card), load_previous(folder, model, device)
+    for note in (*model.unfinished, *(() if first is None else first.unfinished)):
+        progress.note(note)
     if request.overlap is not None:
         model = replace(model, card=_overlapping(model.card, request.overlap))
         first = None if first is None else replace(first, card=_overlapping(first.card, request.overlap))
@@ -190,7 +192,7 @@ def _identity(folders: tuple[Path, ...], folds: tuple[str, ...], request: Predic
     for folder in folders:
         digest.update((folder / MODEL).read_bytes())
         for fold in folds:
-            digest.update((folder / f"fold_{fold}" / WEIGHTS).read_bytes())
+            digest.update(fold_weights(folder, fold).read_bytes())
     return digest.hexdigest()
 
 
