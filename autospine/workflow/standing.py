@@ -108,6 +108,18 @@ def _from(folder: Path, reached: Checkpoint, training: TrainingPlan) -> str:
     return f"{folder} goes on from epoch {reached.step / training.steps_per_epoch:.4g} to {training.epochs}"
 
 
+def check_model(model: Path, folder: Path, card: ModelCard, course: Course, replaces: Sequence[Path]) -> None:
+    """Nothing, where `begin_in_model` would not be refused: prepared cases of an earlier plan are in use till then.
+
+    Raises as that does.
+    """
+    with ExitStack() as held:
+        others = _replaced_beside(folder, course, replaces)
+        for other in others:
+            held.enter_context(training_alone(other))
+        _check_card(model, card, (folder, *others))
+
+
 def begin_in_model(
     model: Path,
     folder: Path,
@@ -125,8 +137,7 @@ def begin_in_model(
         PlanError: folds of another plan stand in `model` and are not replaced.
         OutputError: another process trains a fold that is replaced, or it cannot be removed.
     """
-    first = course == "begins" or not _is_begun_by(folder, replaces)
-    others = [other for other in replaces if other != folder] if first else []
+    others = _replaced_beside(folder, course, replaces)
     with ExitStack() as held:
         # two folds that start at once: the second sees what the first has begun
         held.enter_context(alone(model / ".model.lock", model, tell))
@@ -141,6 +152,12 @@ def begin_in_model(
                 remove_training(other)
         write_model(model, card)  # after that: a card must never describe weights that it does not belong to
         mark_begun(folder, replaces)
+
+
+def _replaced_beside(folder: Path, course: Course, replaces: Sequence[Path]) -> list[Path]:
+    """The folds that go with that in `folder`: all, unless a command that was stopped has removed them before."""
+    first = course == "begins" or not _is_begun_by(folder, replaces)
+    return [other for other in replaces if other != folder] if first else []
 
 
 def _check_card(model: Path, card: ModelCard, replaced: Sequence[Path]) -> bool:

@@ -29,7 +29,7 @@ from autospine.workflow.record import write_record
 from autospine.workflow.request import enough_memory, ensure_planned, fold_numbers, requested
 from autospine.workflow.runs import METRICS, VALIDATION, RunFolder, training_alone, withdraw_results
 from autospine.workflow.seen import check_unseen, seen_images, shown_by_store, trained_images
-from autospine.workflow.standing import begin_in_model, choose_course, settle
+from autospine.workflow.standing import begin_in_model, check_model, choose_course, settle
 from autospine.workflow.timing import training_notes
 from autospine.workflow.validate import segmentation_writer, validate_fold
 
@@ -147,8 +147,7 @@ def train_fold(
     device = resolve_device(request.device)
     run = RunFolder.of(runs, dataset)
     with enough_memory(device):
-        plan = run.read_plan()
-        name = plan.configuration(request.configuration).name
+        name = run.read_plan().configuration(request.configuration).name
         run.check_writable()
         folder = run.fold(name, fold)
         folders = [run.fold(name, number) for number in together or (fold,)]
@@ -202,6 +201,8 @@ def _train_fold(
         check_memory(configuration, device_memory_gb(device), device_name, str(run.plan), machine)
 
     card = ModelCard.from_plan(plan, planned)
+    if not trained:
+        check_model(model, folder, card, course, replaces)
     # a machine that got the prepared cases alone may be without the fingerprint
     fingerprint = run.read_fingerprint() if run.fingerprint.is_file() else None
     store = ensure_prepared(dataset, run, plan, configuration, progress)

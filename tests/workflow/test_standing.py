@@ -306,3 +306,32 @@ def test_two_folds_at_once_make_one_model(toy: Path, run: RunFolder) -> None:
     complaints = [process.communicate(timeout=300)[1] for process in both]
     assert [process.returncode for process in both] == [0, 0], complaints
     assert load_model(run.model("2d"), CPU).folds == ("0", "1")
+
+
+def test_another_plan_leaves_the_cases_alone_that_a_training_reads(toy: Path, run: RunFolder) -> None:
+    """It is refused before it prepares anything: prepared cases of one plan make way for those of another."""
+    learn(toy, run, "0", QUICK)
+    index = run.prepared("2d") / "store.json"
+    before, text = index.read_bytes(), run.plan.read_text()
+    run.plan.write_text(text.replace("spacing_mm = [1.5, 1.0]", "spacing_mm = [1.5, 1.25]"))
+    assert run.plan.read_text() != text
+    with pytest.raises(PlanError, match="fold_0 were trained with another plan"):
+        learn(toy, run, "1", QUICK)
+    with holding(run.model("2d") / ".fold_1.lock"), pytest.raises(OutputError, match="fold_1: in use"):
+        learn(toy, run, "all", ANEW)
+    assert index.read_bytes() == before
+    learn(toy, run, "all", ANEW)
+    assert index.read_bytes() != before
+
+
+def test_a_record_that_knows_no_other_length_is_that_of_its_own(toy: Path, run: RunFolder) -> None:
+    """As versions wrote it that did not tell the length from the rest."""
+    learn(toy, run, "0", QUICK)
+    before, record = written(run, 0), run.fold("2d", 0) / RECORD
+    lines = [line for line in record.read_text().splitlines() if not line.startswith("identity_any_length")]
+    record.write_text("\n".join(lines))
+    progress = Noting()
+    learn(toy, run, "0", QUICK, progress)
+    assert any("is trained already" in note for note in progress.notes) and written(run, 0) == before
+    with pytest.raises(PlanError, match="another plan"):
+        learn(toy, run, "0", replace(QUICK, epochs=5))
