@@ -152,8 +152,8 @@ def run_epochs(
     def pause() -> None:
         """Between two steps: keep what there is, where the user stops or it is time to."""
         if stop.requested or clock.seconds - saved_at > CHECKPOINT_EVERY_S:
-            best.write(network.state_dict(), step, history)  # before the checkpoint, which says more than it
             save()
+            best.write(network.state_dict(), step, history)  # after what matters more, where there is little room
         if stop.requested:
             raise Stopped(f"stopped after {step} steps; the same command goes on from there")
 

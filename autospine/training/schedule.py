@@ -34,10 +34,10 @@ class Schedule:
         if self.progress(step, seconds) < 1:
             return
         epochs = step / self.plan.steps_per_epoch
-        found = f"this training has come to {epochs:.4g} epochs in {seconds:.0f} s"
         asked = f"{self.plan.epochs} epochs" if self.plan.budget_s is None else f"{self.plan.budget_s:g} s"
+        found = f"this training has come to {epochs:.4g} epochs in {seconds:.0f} s, and {asked} are asked for"
         remedy = "ask for more with --epochs or --budget to go on with it, or train anew with --overwrite"
-        raise PlanError(where, found, f"less than the {asked} that are asked for", remedy)
+        raise PlanError(where, found, "more than it has come to", remedy)
 
     def learning_rate(self, progress: float) -> float:
         """Learning rate at `progress`."""
