@@ -7,7 +7,6 @@ for and is written last.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -103,10 +102,10 @@ def begin(arm: Arm, home: RunFolder, base: Base, device: torch.device, progress:
         except AutospineError:
             if not overwrite:
                 raise
-            with ExitStack() as held:
-                for lock in sorted(home.root.glob("*/.*.lock")):
-                    held.enter_context(alone(lock, home.root, None))
-                remove_training(home.root)
+            for lock in sorted(home.root.glob("*/.*.lock")):  # nobody trains in it
+                with alone(lock, home.root, None):
+                    pass
+            remove_training(home.root)
         _begin(arm, home, base, device, progress)
 
 
