@@ -1,4 +1,7 @@
-"""A model folder as networks in memory: `model.json` and one `model.safetensors` a fold."""
+"""A model folder as networks in memory: `model.json` and one `model.safetensors` a fold.
+
+A fold whose training was stopped has `best.safetensors` in its place, and serves where no fold that is done does.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from autospine.errors import PlanError
 from autospine.inference.room import check_tile
 from autospine.networks.weights import load_network
-from autospine.planning.model import MODEL, PREVIOUS, WEIGHTS, ModelCard, read_model, read_previous, weights_digest
+from autospine.planning.model import (
+    BEST,
+    MODEL,
+    PREVIOUS,
+    WEIGHTS,
+    ModelCard,
+    fold_weights,
+    read_model,
+    read_previous,
+    weights_digest,
+)
 
 
 @dataclass(frozen=True)
@@ -23,15 +37,24 @@ class Model:
     """One per fold, in evaluation mode."""
     folds: tuple[str, ...]
     """Names of the folds (`0`, `1`, ...) the networks come from."""
+    unfinished: tuple[str, ...] = ()
+    """A sentence for each of them that is not trained to its end."""
 
 
 def trained_folds(folder: Path) -> tuple[str, ...]:
-    """Folds of a model folder that have weights: they are written when the training has ended."""
-    return tuple(sorted(path.parent.name.removeprefix("fold_") for path in folder.glob(f"fold_*/{WEIGHTS}")))
+    """Folds of a model folder that have the weights of their end."""
+    return _folds_with(folder, WEIGHTS)
+
+
+def _folds_with(folder: Path, weights: str) -> tuple[str, ...]:
+    return tuple(sorted(path.parent.name.removeprefix("fold_") for path in folder.glob(f"fold_*/{weights}")))
 
 
 def load_model(folder: Path, device: torch.device, folds: tuple[str, ...] | None = None) -> Model:
-    """The networks of `folds` (None: all that are trained) of a model folder, on `device`.
+    """The networks of `folds` of a model folder, on `device`.
+
+    None: all folds that are trained to their end, or where none is, all that have been stopped. A fold that is named
+    and was stopped has the best weights so far.
 
     Raises:
         PlanError: no card or a faulty one, no trained fold, a fold that is not there, weights that cannot be read, do
@@ -39,16 +62,33 @@ def load_model(folder: Path, device: torch.device, folds: tuple[str, ...] | None
     """
     card = read_model(folder)
     check_tile(card.configuration, device)
-    there = trained_folds(folder)
+    ended, stopped = trained_folds(folder), _folds_with(folder, BEST)
+    there = tuple(sorted({*ended, *stopped}))
     if not there:
-        remedy = "run train to its end first"
+        remedy = "run train first; from its first checkpoint on, after two minutes, a fold can predict"
         raise PlanError(str(folder), "no fold of this model has been trained", f"fold_<k>/{WEIGHTS}", remedy)
-    wanted = there if folds is None else folds
+    wanted = ended or stopped if folds is None else folds
     missing = [fold for fold in wanted if fold not in there]
     if missing:
         found = f"no trained fold {', '.join(missing)}"
         raise PlanError(str(folder), found, f"one of {', '.join(there)}", "choose with --folds, or train it")
-    return Model(card, tuple(_load_network(folder / f"fold_{fold}" / WEIGHTS, card, device) for fold in wanted), wanted)
+    unfinished = tuple(_describe_unfinished(folder, fold) for fold in wanted if fold not in ended)
+    networks = tuple(_load_network(fold_weights(folder, fold), card, device) for fold in wanted)
+    return Model(card, networks, wanted, unfinished)
+
+
+def _describe_unfinished(folder: Path, fold: str) -> str:
+    """What is to be said of a fold whose training was stopped."""
+    try:
+        with safe_open(folder / f"fold_{fold}" / BEST, framework="pt") as file:
+            about = file.metadata() or {}
+    except (OSError, SafetensorError):
+        about = {}  # what is wrong with it is said where it is loaded
+    told = f"Fold {fold} of {folder.name} is not trained to its end"
+    if "moving_dice" not in about:
+        return f"{told}: newest weights so far, after {about.get('step', 'some')} steps"
+    whole = f" of {about['epochs']}" if "epochs" in about else ""
+    return f"{told}: best weights so far, of epoch {about.get('epoch')}{whole}"
 
 
 def previous_folder(folder: Path, card: ModelCard) -> Path | None:

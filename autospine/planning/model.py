@@ -29,6 +29,8 @@ from autospine.planning.plan import (
 MODEL = "model.json"
 WEIGHTS = "model.safetensors"
 """Weights of a trained fold, in `fold_<k>` beside `model.json`."""
+BEST = "best.safetensors"
+"""Weights of a fold whose training has not ended: the best so far, with where they stand in the file's metadata."""
 PREVIOUS = "previous.json"
 """In a cascade's `fold_<k>`: fold of the previous stage -> SHA-256 of its weights, which it was trained on."""
 SCHEMA = 3
@@ -121,9 +123,15 @@ def read_model(folder: Path) -> ModelCard:
     return from_table(ModelCard, content, where, "copy the model folder again, or ask who gave it")
 
 
+def fold_weights(folder: Path, fold: int | str) -> Path:
+    """The weights that a fold of the model folder `folder` predicts with: those of its end, else the best so far."""
+    place = folder / f"fold_{fold}"
+    return place / (WEIGHTS if (place / WEIGHTS).is_file() or not (place / BEST).is_file() else BEST)
+
+
 def weights_digest(folder: Path, fold: int | str) -> str:
-    """SHA-256 of the weights of a trained fold in the model folder `folder`; `PlanError` where they cannot be read."""
-    return file_digest(folder / f"fold_{fold}" / WEIGHTS)
+    """SHA-256 of the weights that a fold of the model folder `folder` predicts with; raises as `file_digest`."""
+    return file_digest(fold_weights(folder, fold))
 
 
 def file_digest(path: Path) -> str:

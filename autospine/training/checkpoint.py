@@ -8,7 +8,7 @@ running any code that they might hold.
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from safetensors.torch import save
 from autospine.data.files import atomic_path, is_whole_archive, unreadable
 from autospine.errors import OutputError, PlanError
 from autospine.planning.model import WEIGHTS
+from autospine.training.identity import Identity
 from autospine.training.log import EpochRecord
 
 CHECKPOINT = "training.ckpt"
@@ -40,9 +41,15 @@ class Checkpoint:
     counted: int
     """Steps in that sum."""
     identity: str
-    """Hash of the configuration, data and fold that this training belongs to."""
+    """Of the configuration, data and fold that this training belongs to: `Identity.exact`."""
     precision: str | None = None
     """In which the network computes; None in checkpoints that do not say."""
+    any_length: str | None = None
+    """The same, whatever its length: `Identity.any_length`; None in checkpoints that do not say."""
+
+    def is_of(self, identity: Identity) -> bool:
+        """Whether the training of `identity` can go on from here, if it is long enough."""
+        return self.identity == identity.exact or self.any_length == identity.any_length
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
@@ -52,13 +59,13 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         OutputError: it cannot be written; says what the same command goes on from.
     """
     content = {**vars(checkpoint), "history": [record.to_dict() for record in checkpoint.history]}
-    with _saying_what_stands(folder), atomic_path(folder / CHECKPOINT, whole=is_whole_archive) as temporary:
+    with saying_what_stands(folder), atomic_path(folder / CHECKPOINT, whole=is_whole_archive) as temporary:
         with temporary.open("wb") as file:  # torch's own files do not say why they cannot be written
             torch.save(content, file)
 
 
-def load_checkpoint(folder: Path, identity: str, device: torch.device) -> Checkpoint | None:
-    """The checkpoint of `folder`, or None where there is none.
+def load_checkpoint(folder: Path, identity: Identity, device: torch.device, *, mmap: bool = False) -> Checkpoint | None:
+    """The checkpoint of `folder`, or None where there is none; with `mmap` its tensors stay on disk until used.
 
     Raises:
         PlanError: it cannot be read, or belongs to another plan, fold or dataset.
@@ -66,19 +73,18 @@ def load_checkpoint(folder: Path, identity: str, device: torch.device) -> Checkp
     path = folder / CHECKPOINT
     remedy = "delete its folder, or give --overwrite, to start anew"
     try:
-        file = path.open("rb")
+        path.open("rb").close()  # torch has words of its own for what keeps it from reading
     except FileNotFoundError:
         return None
     except OSError as error:
         raise unreadable(path, error, PlanError) from error
     try:
-        with file:
-            content = torch.load(file, map_location=device, weights_only=True)
+        content = torch.load(path, map_location=device, weights_only=True, mmap=mmap)
         history = tuple(EpochRecord.from_dict(record) for record in content.pop("history"))
         checkpoint = Checkpoint(**content, history=history)
     except (OSError, RuntimeError, EOFError, KeyError, TypeError, ValueError, pickle.UnpicklingError) as error:
         raise PlanError(str(path), f"this checkpoint cannot be read ({error})", remedy=remedy) from error
-    if checkpoint.identity != identity:
+    if not checkpoint.is_of(identity):
         found = "this checkpoint was made with another plan, fold, split or other data"
         raise PlanError(str(path), found, "the plan and data it was started with", remedy)
     return checkpoint
@@ -95,14 +101,20 @@ def recorded_precision(folder: Path) -> str | None:
 
 def save_weights(folder: Path, network: torch.nn.Module) -> None:
     """Write `model.safetensors` in `folder`; raises as `save_checkpoint` does."""
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    content = save(weights)  # the library's own files are private, whatever the umask
-    with _saying_what_stands(folder), atomic_path(folder / WEIGHTS) as temporary:
+    write_weights(folder / WEIGHTS, network.state_dict())
+
+
+def write_weights(path: Path, weights: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None) -> None:
+    """Write `weights` as safetensors, with `metadata` in the file's header; raises as `save_checkpoint` does."""
+    kept = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    # the library's own files are private, whatever the umask
+    content = save(kept, None if metadata is None else dict(metadata))
+    with saying_what_stands(path.parent), atomic_path(path) as temporary:
         temporary.write_bytes(content)
 
 
 @contextmanager
-def _saying_what_stands(folder: Path) -> Iterator[None]:
+def saying_what_stands(folder: Path) -> Iterator[None]:
     """A block of writing whose `OutputError` says what the checkpoint in `folder` has kept of the training."""
     try:
         yield

@@ -17,7 +17,9 @@ from torch import Tensor
 from autospine.errors import AutospineError, Stopped
 from autospine.networks.precision import Precision
 from autospine.planning.parts import TrainingPlan
-from autospine.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, save_weights
+from autospine.training.best import BestWeights
+from autospine.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, save_weights, saying_what_stands
+from autospine.training.identity import Identity
 from autospine.training.interrupt import StopRequest
 from autospine.training.log import EpochRecord, write_history
 from autospine.training.peak import PeakMemory
@@ -74,7 +76,7 @@ def run_epochs(
     batches_from_step: Callable[[int], Iterator[Sequence[Tensor]]],
     folder: Path,
     *,
-    identity: str,
+    identity: Identity,
     classes: tuple[str, ...],
     device: torch.device,
     memory: PeakMemory,
@@ -82,6 +84,7 @@ def run_epochs(
     validate: Callable[[], tuple[float | None, tuple[float | None, ...]]],
     on_step: Callable[[FitProgress], None],
     on_epoch: Callable[[EpochRecord], None],
+    before_end: Callable[[], None],
 ) -> FitResult:
     """Train what `stepper` holds until the schedule ends, or go on where an earlier call stopped.
 
@@ -89,8 +92,8 @@ def run_epochs(
         training: the schedule; `budget_s` or `epochs` ends it.
         stepper: network, loss and optimiser, as they begin.
         batches_from_step: an endless iterator of batches from a step on: an image, then what its loss takes.
-        folder: where `training.ckpt`, `model.safetensors` and `history.csv` go.
-        identity: hash of what the training depends on; a checkpoint with another one is not continued.
+        folder: where `training.ckpt`, `history.csv`, `best.safetensors` and at the end `model.safetensors` go.
+        identity: what the training depends on; a checkpoint goes on where that differs in nothing but the length.
         classes: names of what `validate` gives the Dice of.
         device: where `stepper` is.
         memory: the watch over the memory, begun before there was a network.
@@ -98,10 +101,11 @@ def run_epochs(
         validate: loss and Dice after an epoch; None and nothing where nothing is held out.
         on_step: called after every step.
         on_epoch: called after every epoch.
+        before_end: called when all is learnt and kept, before `model.safetensors` is written or replaced.
 
     Raises:
         Stopped: Ctrl-C or a termination signal; the checkpoint is saved.
-        PlanError: the checkpoint is that of another training.
+        PlanError: the checkpoint is that of another training, or of one that is longer already.
         DeviceError: a process that builds batches was ended, or gives none; the checkpoint is saved.
         AutospineError: the loss is no longer finite, or what a batch raised; then the checkpoint is saved.
     """
@@ -109,8 +113,11 @@ def run_epochs(
     network, optimiser, scaler = stepper.network, stepper.optimiser, stepper.scaler
     step, history, seconds = 0, list[EpochRecord](), 0.0
     summed, counted = torch.zeros((), device=device), 0  # losses of the epoch under way
+    best = BestWeights(folder, training)
     resumed = load_checkpoint(folder, identity, device)
     if resumed is not None:
+        if resumed.identity != identity.exact:
+            schedule.check_goes_on(str(folder), resumed.step, resumed.seconds)
         network.load_state_dict(resumed.network)
         optimiser.load_state_dict(resumed.optimiser)
         if scaler.is_enabled():
@@ -118,11 +125,15 @@ def run_epochs(
         step, seconds, history = resumed.step, resumed.seconds, list(resumed.history)
         summed, counted = resumed.summed_loss, resumed.counted
     else:
+        best.remove()
         begin()
     del resumed  # a second copy of the weights
     batches = batches_from_step(step)
+    clock = Clock(seconds)
+    saved_at = clock.seconds
 
     def save() -> None:
+        nonlocal saved_at
         state = Checkpoint(
             network.state_dict(),
             optimiser.state_dict(),
@@ -132,13 +143,21 @@ def run_epochs(
             tuple(history),
             summed,
             counted,
-            identity,
+            identity.exact,
             stepper.precision,
+            identity.any_length,
         )
         save_checkpoint(folder, state)
+        saved_at = clock.seconds
 
-    clock = Clock(seconds)
-    saved_at = clock.seconds
+    def pause() -> None:
+        """Between two steps: keep what there is, where the user stops or it is time to."""
+        if stop.requested or clock.seconds - saved_at > CHECKPOINT_EVERY_S:
+            save()
+            best.write(network.state_dict(), step, history)  # after what matters more, where there is little room
+        if stop.requested:
+            raise Stopped(f"stopped after {step} steps; the same command goes on from there")
+
     first, in_steps = step, 0.0
     with StopRequest() as stop, given_threads() as most:
         trials = ThreadTrials(most, active=device.type == "cpu" and training.budget_s is not None)
@@ -176,13 +195,8 @@ def run_epochs(
                 if schedule.progress(step, clock.seconds) >= 1:
                     break
                 if step % training.steps_per_epoch == 0:
-                    continue  # stopped or saved here, the epoch would lose its line in the history
-                if stop.requested:
-                    save()
-                    raise Stopped(f"stopped after {step} steps; the same command goes on from there")
-                if clock.seconds - saved_at > CHECKPOINT_EVERY_S:
-                    save()
-                    saved_at = clock.seconds
+                    break  # stopped or saved here, the epoch would lose its line in the history
+                pause()
 
             train_loss = float(summed) / counted
             summed, counted = torch.zeros((), device=device), 0
@@ -194,14 +208,16 @@ def run_epochs(
             validation_loss, overlap = validate()
             record = EpochRecord(len(history), step, clock.seconds, rate, train_loss, validation_loss, overlap)
             history.append(record)
-            write_history(folder, history, classes)
-            on_epoch(record)
-            if stop.requested:
-                save()
-                raise Stopped(f"stopped after {step} steps; the same command goes on from there")
+            best.look(network.state_dict(), history)
+            with saying_what_stands(folder):
+                write_history(folder, history, classes)
+                on_epoch(record)
+            pause()
 
-    save_weights(folder, network)
     save()
+    before_end()
+    save_weights(folder, network)
+    best.remove()
     timed = step - first - WARM_UP_STEPS
     per_step = in_steps / timed if timed > 0 else None
     peak = memory.peak_bytes() if step > first else None

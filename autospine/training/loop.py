@@ -7,20 +7,19 @@ every training (`epochs.run_epochs`). It needs the store of prepared cases and t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from autospine.data.files import json_digest
 from autospine.data.folds import Fold
 from autospine.losses.regions import Membership
 from autospine.networks.precision import Precision, autocast
-from autospine.planning.plan import Configuration, configuration_to_dict
+from autospine.planning.plan import Configuration
 from autospine.preprocessing.previous import PreviousStage
 from autospine.preprocessing.store import Store
 from autospine.training.epochs import FitProgress, FitResult, run_epochs
+from autospine.training.identity import Identity
 from autospine.training.initial import CarriedOver, InitialWeights, start_from
 from autospine.training.log import EpochRecord
 from autospine.training.peak import PeakMemory
@@ -44,6 +43,7 @@ def fit(
     on_start: Callable[[CarriedOver], None] = lambda _: None,
     on_step: Callable[[FitProgress], None] = lambda _: None,
     on_epoch: Callable[[EpochRecord], None] = lambda _: None,
+    before_end: Callable[[], None] = lambda: None,
 ) -> FitResult:
     """Train `configuration` on the cases of `fold.train`, or go on where an earlier call stopped.
 
@@ -51,7 +51,7 @@ def fit(
         configuration: what to build and how to train it; `training.budget_s` or `training.epochs` ends it.
         store: prepared cases.
         fold: names of the training and validation cases; validation may be empty.
-        folder: where `training.ckpt`, `model.safetensors` and `history.csv` go.
+        folder: where `training.ckpt`, `history.csv`, `best.safetensors` and at the end `model.safetensors` go.
         classes: names of the classes without background, or of the regions, for `history.csv`.
         device: where to train.
         workers: processes that build batches; 0 builds them in this one.
@@ -61,10 +61,12 @@ def fit(
         on_start: called with what was taken of them, where the training begins.
         on_step: called after every step.
         on_epoch: called after every epoch.
+        before_end: called before the weights of the end are written, which may replace those of an earlier end.
 
     Raises:
         Stopped: Ctrl-C or a termination signal; the checkpoint is saved.
-        PlanError: the initial weights are those of another network.
+        PlanError: the initial weights are those of another network, or what stands in `folder` is another training, or
+            one that is longer already.
         AutospineError: the loss is no longer finite.
     """
     memory = PeakMemory(device)  # before there is a network: its weights count
@@ -91,7 +93,7 @@ def fit(
         stepper,
         batches,
         folder,
-        identity=training_identity(configuration, store, fold, previous, initial),
+        identity=training_identity(configuration, store.key, fold, previous, initial),
         classes=classes,
         device=device,
         memory=memory,
@@ -99,25 +101,22 @@ def fit(
         validate=lambda: _validate(stepper, overlaps_of, held_out, training.validation_steps, device),
         on_step=on_step,
         on_epoch=on_epoch,
+        before_end=before_end,
     )
 
 
 def training_identity(
     configuration: Configuration,
-    store: Store,
+    prepared: str,
     fold: Fold,
     previous: PreviousStage | None = None,
     initial: InitialWeights | None = None,
-) -> str:
-    """Hash of what a training depends on: a checkpoint of another one must not be continued.
-
-    What the plan expects it to take decides nothing and has no part in it, nor have the levels: predictions use them.
-    """
-    decisive = configuration_to_dict(replace(configuration, expected=None, levels=None))
-    content = [decisive, store.key, fold.train, fold.validation]
-    content += [previous.key] if previous is not None else []
-    content += [initial.digest] if initial is not None else []
-    return json_digest(content)
+) -> Identity:
+    """What a training depends on, `prepared` being the key of its cases: that of another must not be continued."""
+    further = [prepared, fold.train, fold.validation]
+    further += [previous.key] if previous is not None else []
+    further += [initial.digest] if initial is not None else []
+    return Identity.of(configuration, after=further)
 
 
 @torch.inference_mode()

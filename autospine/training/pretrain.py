@@ -22,13 +22,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from autospine.data.files import json_digest
 from autospine.errors import PlanError
 from autospine.networks.build import build_network
 from autospine.networks.precision import Precision
-from autospine.planning.plan import Configuration, configuration_to_dict
+from autospine.planning.plan import Configuration
 from autospine.preprocessing.store import Store
 from autospine.training.epochs import FitProgress, FitResult, run_epochs
+from autospine.training.identity import Identity
 from autospine.training.log import EpochRecord
 from autospine.training.peak import PeakMemory
 from autospine.training.precision import training_precision
@@ -132,16 +132,17 @@ def pretrain(
     precision: Precision | None = None,
     on_step: Callable[[FitProgress], None] = lambda _: None,
     on_epoch: Callable[[EpochRecord], None] = lambda _: None,
+    before_end: Callable[[], None] = lambda: None,
 ) -> FitResult:
     """Pretrain the network of `configuration` on the images `cases`, or go on where an earlier call stopped.
 
     Optimiser, schedule and clipping are those of its training, and so is the precision unless it is given. `folder`
     gets `training.ckpt`, `model.safetensors` and `history.csv`; `workers` processes build batches; `on_step` and
-    `on_epoch` are called after every step and epoch.
+    `on_epoch` are called after every step and epoch, `before_end` before the weights of the end are written.
 
     Raises:
         Stopped: Ctrl-C or a termination signal; the checkpoint is saved.
-        PlanError: the patch is a single block, or a checkpoint stands there that belongs to another pretraining.
+        PlanError: the patch is a single block, or another pretraining stands there, or a longer one.
         AutospineError: the loss is no longer finite.
     """
     memory = PeakMemory(device)  # before there is a network: its weights count
@@ -160,7 +161,7 @@ def pretrain(
         Stepper.around(network, MaskedError(), training, device, precision),
         batches,
         folder,
-        identity=pretraining_identity(configuration, store, cases),
+        identity=pretraining_identity(configuration, store.key, cases),
         classes=(),
         device=device,
         memory=memory,
@@ -168,13 +169,13 @@ def pretrain(
         validate=lambda: (None, ()),
         on_step=on_step,
         on_epoch=on_epoch,
+        before_end=before_end,
     )
 
 
-def pretraining_identity(configuration: Configuration, store: Store, cases: tuple[str, ...]) -> str:
-    """Hash of what a pretraining depends on: a checkpoint of another one must not be continued."""
-    decisive = configuration_to_dict(replace(configuration, expected=None, levels=None))
-    return json_digest(["pretrain", MASKED, EDGE, decisive, store.key, cases])
+def pretraining_identity(configuration: Configuration, prepared: str, cases: tuple[str, ...]) -> Identity:
+    """What a pretraining depends on, `prepared` being the key of its images: that of another must not be continued."""
+    return Identity.of(configuration, before=["pretrain", MASKED, EDGE], after=[prepared, cases])
 
 
 def _listed(sizes: Sequence[int]) -> str:

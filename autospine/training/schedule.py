@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
+from autospine.errors import PlanError
 from autospine.planning.parts import TrainingPlan
 
 NESTEROV = True
@@ -27,6 +28,16 @@ class Schedule:
         if self.plan.budget_s is not None:
             return min(seconds / self.plan.budget_s, 1.0)
         return min(step / self.plan.steps, 1.0)
+
+    def check_goes_on(self, where: str, step: int, seconds: float) -> None:
+        """Raise `PlanError` where a training that came to `step` and `seconds` is as long as this one, or longer."""
+        if self.progress(step, seconds) < 1:
+            return
+        epochs = step / self.plan.steps_per_epoch
+        asked = f"{self.plan.epochs} epochs" if self.plan.budget_s is None else f"{self.plan.budget_s:g} s"
+        found = f"this training has come to {epochs:.4g} epochs in {seconds:.0f} s, and {asked} are asked for"
+        remedy = "ask for more with --epochs or --budget to go on with it, or train anew with --overwrite"
+        raise PlanError(where, found, "more than it has come to", remedy)
 
     def learning_rate(self, progress: float) -> float:
         """Learning rate at `progress`."""

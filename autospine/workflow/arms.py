@@ -25,8 +25,7 @@ from autospine.planning.study import Arm, arm_plan
 from autospine.planning.validate import check_memory
 from autospine.training.pretrain import block_edges
 from autospine.workflow.progress import Progress, counted
-from autospine.workflow.runs import RunFolder, read_record, remove_training
-from autospine.workflow.train import METRICS
+from autospine.workflow.runs import METRICS, RunFolder, alone, read_record, remove_training
 
 STAMP = "arm.json"
 
@@ -94,15 +93,24 @@ def begin(arm: Arm, home: RunFolder, base: Base, device: torch.device, progress:
 
     Raises:
         PlanError: as `stands`.
-        OutputError: it cannot be written or replaced.
+        OutputError: it cannot be written, or replaced, for another process trains in it.
     """
-    try:
-        if stands(arm, home, base):
-            return
-    except AutospineError:
-        if not overwrite:
-            raise
-        remove_training(home.root)
+    with alone(home.root.with_name(f".{home.root.name}.lock"), home.root, progress.note):
+        try:
+            if stands(arm, home, base):
+                return
+        except AutospineError:
+            if not overwrite:
+                raise
+            for lock in sorted(home.root.glob("*/.*.lock")):  # nobody trains in it
+                with alone(lock, home.root, None):
+                    pass
+            remove_training(home.root)
+        _begin(arm, home, base, device, progress)
+
+
+def _begin(arm: Arm, home: RunFolder, base: Base, device: torch.device, progress: Progress) -> None:
+    """Write the run folder of an arm, what says that it stands last."""
     reading, fingerprint = base.run.read_reading(), base.run.read_fingerprint()
     if arm.channels and arm.channels != base.plan.channels:
         reading, fingerprint = _narrowed(arm, reading, fingerprint, base.dataset, progress)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from autospine.data.dataset import open_dataset
-from autospine.data.files import write_json, write_text
+from autospine.data.files import atomic_path, write_json, write_text
 from autospine.data.folds import Fold, check_folds, group_cases, make_folds, read_folds, write_folds
 from autospine.data.structure import Dataset, Reading
 from autospine.errors import DataError, PlanError
@@ -26,7 +27,7 @@ from autospine.planning.validate import renew_expected_memory
 from autospine.workflow.command import RECIPE_FILE, half_hour_command
 from autospine.workflow.documents import find_plan
 from autospine.workflow.progress import Progress, Silent, counted
-from autospine.workflow.runs import RunFolder
+from autospine.workflow.runs import RunFolder, planning_alone
 from autospine.workflow.timing import Hardware, hardware_of, length_notes, time_plan, timed_elsewhere
 
 SAID = {
@@ -81,9 +82,13 @@ def plan_dataset(
     *,
     dry_run: bool = False,
     overwrite: bool = False,
+    keep: bool = False,
     progress: Progress | None = None,
 ) -> Planned:
     """Read a dataset once, decide everything and write fingerprint, plan and folds.
+
+    One process plans a dataset at a time: another waits, and says so, then finds the plan that was made. With `keep` a
+    plan that stands is left as it is, whatever it answers.
 
     Raises:
         DataError: the dataset has errors; all of them are listed.
@@ -103,7 +108,10 @@ def plan_dataset(
     shorter = half_hour_command(path, folder, asked)
     if not dry_run:
         folder.check_writable()
-        if folder.plan.exists() and not overwrite:
+    with nullcontext() if dry_run else planning_alone(folder, progress.note):
+        if folder.plan.exists() and not dry_run and keep:
+            return Planned(folder.read_plan(), folder, existed=True)
+        if folder.plan.exists() and not dry_run and not overwrite:
             standing, renewed = _standing_plan(folder, asked)
             standing, notes = renew_expected_memory(standing, hardware.machine)
             notes += (
@@ -112,25 +120,44 @@ def plan_dataset(
                 *length_notes(standing, hardware, shorter),
             )
             return Planned(standing, folder, existed=True, notes=notes)
-    with progress.task("Reading the dataset") as update:
-        fingerprint = extract_fingerprint(dataset, progress=counted(update))
-    folds = _folds(folder, fingerprint)
-    if source is None:
-        recipe = replace(recipe, memory_gb=_memory_gb(request, recipe, hardware))
-        plan = _with_epochs(make_plan(fingerprint, recipe, machine=hardware.machine), recipe, request.epochs)
-    else:
-        plan = transfer_plan(source, fingerprint, recipe, machine=hardware.machine)
-    given = source is not None or request.epochs is not None or recipe.epochs != "auto"
-    plan = time_plan(plan, fingerprint, recipe, request.budget_s, request.device, length_given=given, progress=progress)
-    plan = with_fold_losses(plan, fingerprint, folds)
-    notes = (*_unseen(fingerprint, folds), *length_notes(plan, hardware, shorter))
-    if not dry_run:
-        write_json(folder.fingerprint, fingerprint.to_json())
-        write_folds(folder.splits, folds)
-        write_json(folder.request, asked)
-        # the plan last: where it stands, the rest stands too
-        write_text(folder.plan, plan_to_toml(plan))
-    return Planned(plan, folder, existed=False, notes=notes)
+        with progress.task("Reading the dataset") as update:
+            fingerprint = extract_fingerprint(dataset, progress=counted(update))
+        folds = _folds(folder, fingerprint)
+        if source is None:
+            recipe = replace(recipe, memory_gb=_memory_gb(request, recipe, hardware))
+            plan = _with_epochs(make_plan(fingerprint, recipe, machine=hardware.machine), recipe, request.epochs)
+        else:
+            plan = transfer_plan(source, fingerprint, recipe, machine=hardware.machine)
+        given = source is not None or request.epochs is not None or recipe.epochs != "auto"
+        plan = time_plan(
+            plan, fingerprint, recipe, request.budget_s, request.device, length_given=given, progress=progress
+        )
+        plan = with_fold_losses(plan, fingerprint, folds)
+        notes = (*_unseen(fingerprint, folds), *length_notes(plan, hardware, shorter))
+        if not dry_run:
+            _write(folder, plan, fingerprint, folds, asked)
+        return Planned(plan, folder, existed=False, notes=notes)
+
+
+def _write(
+    folder: RunFolder, plan: Plan, fingerprint: Fingerprint, folds: Sequence[Fold], asked: dict[str, Any]
+) -> None:
+    """Write all four files of a planning, none of which is ever beside those of another.
+
+    All are on the disk under temporary names before the first takes its place. The plan goes first and comes last:
+    where it stands, the rest stands too. The folds come before the fingerprint that they are compared with: stopped
+    between the two, folds that were made are seen to be those of these data when the planning is repeated.
+    """
+    with ExitStack() as renamed_last_first:
+        kept_plan, request, measured, splits = (
+            renamed_last_first.enter_context(atomic_path(path))
+            for path in (folder.plan, folder.request, folder.fingerprint, folder.splits)
+        )
+        write_text(kept_plan, plan_to_toml(plan))
+        write_json(request, asked)
+        write_json(measured, fingerprint.to_json())
+        write_folds(splits, folds)
+        folder.plan.unlink(missing_ok=True)
 
 
 def _with_epochs(plan: Plan, recipe: Recipe, epochs: int | None) -> Plan:

@@ -85,6 +85,8 @@ def predict_paths(
     device = resolve_device(request.device)
     folder = request.model or find_model(runs)
     segmenter = load_segmenter(folder, device, request.folds, request.mirror, request.overlap)
+    for note in segmenter.unfinished:
+        progress.note(note)
     left_out: list[DataError] = []
     cases = find_inputs(
         source, segmenter.model.card.channels, segmenter.optional, tell=progress.note, report=left_out.append

@@ -22,8 +22,9 @@ from autospine.workflow.images import Chosen, Found, choose_images, open_all
 from autospine.workflow.plan import PlanRequest
 from autospine.workflow.progress import Progress, Silent, counted
 from autospine.workflow.record import write_record
-from autospine.workflow.request import enough_memory, plan_first, requested
-from autospine.workflow.runs import RunFolder, read_record, remove_training
+from autospine.workflow.request import enough_memory, ensure_planned, requested
+from autospine.workflow.runs import RunFolder, remove_training, training_alone, withdraw_results
+from autospine.workflow.standing import choose_course, mark_begun, settle
 
 if TYPE_CHECKING:
     import torch
@@ -47,7 +48,7 @@ class PretrainRequest:
     workers: int | None = None
     """Processes that build batches, and at most so many that prepare images; None: by device, cores and memory."""
     overwrite: bool = False
-    """Throw an earlier pretraining away."""
+    """Throw an earlier pretraining away, once: what the same request began is gone on with."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +83,9 @@ def pretrain_images(
     from autospine.networks.device import resolve_device
 
     device = resolve_device(request.device)
+    run = RunFolder.of(runs, dataset)
     with enough_memory(device):
-        return _pretrain(paths, dataset, RunFolder.of(runs, dataset), request, device, progress or Silent())
+        return _pretrain(paths, dataset, run, request, device, progress or Silent())
 
 
 def _pretrain(
@@ -95,7 +97,6 @@ def _pretrain(
     progress: Progress,
 ) -> Pretrained:
     from autospine.networks.device import describe_choice, describe_device, device_memory_gb, step_machine
-    from autospine.networks.precision import Choice
     from autospine.training.precision import training_precision
     from autospine.training.pretrain import block_edges, pretrain, pretraining_identity
     from autospine.training.workers import fitting_workers
@@ -103,7 +104,7 @@ def _pretrain(
     runs = run.root.parent
     found = _open_before_planning(paths, dataset, run)
     if not run.plan.is_file():
-        plan_first(dataset, runs, PlanRequest(budget_s=request.budget_s, device=request.device), progress)
+        ensure_planned(dataset, runs, PlanRequest(budget_s=request.budget_s, device=request.device), progress)
     plan, _ = renew_expected_memory(run.read_plan(), step_machine(device))
     configuration = requested(plan, request.configuration, request.budget_s, request.epochs)
     _check_configuration(configuration)
@@ -112,53 +113,61 @@ def _pretrain(
     split = _split(run, fingerprint, request.fold)
     run.check_writable()
     folder = run.pretrained(configuration.name, request.fold)
-    begins = request.overwrite or read_record(folder) is None
-    standing = None if request.overwrite else folder
-    choice = training_precision(configuration, standing, device) if begins else Choice("float32")
-    if begins:
-        machine, name = step_machine(device, choice.precision), describe_device(device, choice.precision)
-        check_memory(configuration, device_memory_gb(device), name, str(run.plan), machine)
-
     with progress.task("Reading the images") as update:
         chosen = choose_images(
             found, fingerprint, request.fold, split, run.read_reading().subjects, run.digests, counted(update)
         )
     _tell(chosen, found, progress)
-    with progress.task(f"Preparing {images_name(plan, configuration)}") as update:
-        root = run.stores(images_name(plan, configuration), images_key(plan, configuration))[-1]
-        store = prepare_images(
-            chosen.sources, plan, configuration, root, workers=request.workers, progress=counted(update)
+    with training_alone(folder):
+        cases = tuple(sorted(source.stored_name for source in chosen.sources))
+        identity = pretraining_identity(configuration, images_key(plan, configuration), cases)
+        replaces = [folder] if request.overwrite else []
+        course = choose_course(folder, identity, configuration.training, replaces, progress.note)
+        done = Pretrained(folder, _next_command(dataset, runs, plan, configuration, request.fold, folder))
+        if course == "has ended":
+            said = "by this command" if request.overwrite else "already (--overwrite begins anew)"
+            progress.note(f"{folder} is pretrained {said}")
+            settle([folder], folder)
+            return done
+        choice = training_precision(configuration, folder if course == "goes on" else None, device)
+        machine, name = step_machine(device, choice.precision), describe_device(device, choice.precision)
+        check_memory(configuration, device_memory_gb(device), name, str(run.plan), machine)
+        with progress.task(f"Preparing {images_name(plan, configuration)}") as update:
+            root = run.stores(images_name(plan, configuration), images_key(plan, configuration))[-1]
+            store = prepare_images(
+                chosen.sources, plan, configuration, root, workers=request.workers, progress=counted(update)
+            )
+        if request.overwrite and course == "begins":
+            remove_training(folder)
+        mark_begun(folder, replaces)
+        progress.note(
+            f"Pretraining {configuration.name} on {len(cases)} image(s), on {describe_choice(device, choice)}"
         )
-    cases = tuple(sorted(source.stored_name for source in chosen.sources))
-    identity = pretraining_identity(configuration, store, cases)
-    done = Pretrained(folder, _next_command(dataset, runs, plan, configuration, request.fold, folder))
-    if not request.overwrite and _is_pretrained(folder, identity):
-        progress.note(f"{folder} is pretrained already (--overwrite begins anew)")
+        with progress.task(f"Pretraining {configuration.name}") as update:
+            result = pretrain(
+                configuration,
+                store,
+                cases,
+                folder,
+                device=device,
+                workers=fitting_workers(configuration, device, request.workers, progress.note),
+                precision=choice.precision,
+                on_step=lambda state: update(_step_text(state), state.progress),
+                before_end=lambda: withdraw_results(folder),
+            )
+        sources = {
+            "data": {"dataset": plan.dataset, "fingerprint": plan.fingerprint_hash, "prepared": store.key},
+        }
+        flags = {**vars(request), "images": [str(path) for path in paths], "dataset": dataset}
+        more = {
+            "images": [asdict(image) for image in chosen.seen],
+            "left_out": [{"image": image, "why": why} for image, why in chosen.left_out],
+        }
+        write_record(
+            folder, identity, flags, sources, device, result, {key: held for key, held in more.items() if held}
+        )
+        settle([folder], folder)
         return done
-    if request.overwrite:
-        remove_training(folder)
-    progress.note(f"Pretraining {configuration.name} on {len(cases)} image(s), on {describe_choice(device, choice)}")
-    with progress.task(f"Pretraining {configuration.name}") as update:
-        result = pretrain(
-            configuration,
-            store,
-            cases,
-            folder,
-            device=device,
-            workers=fitting_workers(configuration, device, request.workers, progress.note),
-            precision=choice.precision,
-            on_step=lambda state: update(_step_text(state), state.progress),
-        )
-    sources = {
-        "data": {"dataset": plan.dataset, "fingerprint": plan.fingerprint_hash, "prepared": store.key},
-    }
-    flags = {**vars(request), "images": [str(path) for path in paths], "dataset": dataset}
-    more = {
-        "images": [asdict(image) for image in chosen.seen],
-        "left_out": [{"image": image, "why": why} for image, why in chosen.left_out],
-    }
-    write_record(folder, identity, flags, sources, device, result, {key: held for key, held in more.items() if held})
-    return done
 
 
 def _open_before_planning(paths: Sequence[Path], dataset: Path, run: RunFolder) -> tuple[Found, ...]:
@@ -213,18 +222,6 @@ def _tell(chosen: Chosen, found: Sequence[Found], progress: Progress) -> None:
         by_reason.setdefault(why, []).append(image)
     for why, images in by_reason.items():
         progress.note(f"Left out: {', '.join(images)} ({why})")
-
-
-def _is_pretrained(folder: Path, identity: str) -> bool:
-    """Whether this very pretraining ran to its end in `folder`; `PlanError` where another one did."""
-    record = read_record(folder)
-    if record is None:
-        return False
-    if record.get("identity") != identity:
-        found = "another plan, other images or another time were pretrained with here"
-        remedy = "pretrain with --overwrite to replace it, or use another --runs"
-        raise PlanError(str(folder), found, "the same as now", remedy)
-    return True
 
 
 def _next_command(

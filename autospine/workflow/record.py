@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     import torch
 
     from autospine.training.epochs import FitResult
+    from autospine.training.identity import Identity
 
 
 def write_record(
     folder: Path,
-    identity: str,
+    identity: Identity,
     flags: Mapping[str, Any],
     sources: Mapping[str, Any],
     device: torch.device,
@@ -36,7 +37,8 @@ def write_record(
     from autospine.networks.device import describe_device
 
     record = tomlkit.document()
-    record["identity"] = identity
+    record["identity"] = identity.exact
+    record["identity_any_length"] = identity.any_length
     record["flags"] = {
         key: str(value) if isinstance(value, Path) else value for key, value in flags.items() if value is not None
     }

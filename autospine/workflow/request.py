@@ -4,25 +4,71 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autospine.errors import DeviceError
+from autospine.data.folds import read_folds
+from autospine.data.structure import Reading
+from autospine.errors import DeviceError, PlanError
 from autospine.planning.plan import Configuration, Plan
 from autospine.workflow.plan import PlanRequest, plan_dataset
 from autospine.workflow.progress import Progress
+from autospine.workflow.runs import RunFolder
 
 if TYPE_CHECKING:
     import torch
 
 
-def plan_first(dataset: Path, runs: Path, wanted: PlanRequest, progress: Progress) -> None:
-    """Plan `dataset` as `autospine plan` does that is asked the same; raises as `plan_dataset` does."""
-    progress.note("This dataset has not been planned: it is now, by the default recipe")
-    planned = plan_dataset(dataset, runs, wanted, progress=progress)
-    first, why = planned.plan.default, planned.plan.reasons.get("default", "")
-    progress.note(f"Written: {planned.folder.plan}, which says why. {first} goes first: {why}")
+def ensure_planned(dataset: Path, runs: Path, wanted: PlanRequest, progress: Progress) -> RunFolder:
+    """The run folder of `dataset`, planned as `autospine plan` does that is asked for `wanted`.
+
+    A plan that stands is kept, and so is one that another process is making. Raises `PlanError` where it was made with
+    another reading, else as `plan_dataset`.
+    """
+    run = RunFolder.of(runs, dataset)
+    if not run.plan.is_file():
+        progress.note("This dataset has not been planned: it is now, by the default recipe")
+        planned = plan_dataset(dataset, runs, wanted, keep=True, progress=progress)
+        if not planned.existed:
+            first, why = planned.plan.default, planned.plan.reasons.get("default", "")
+            progress.note(f"Written: {planned.folder.plan}, which says why. {first} goes first: {why}")
+            return run
+    _check_reading(run, wanted.reading)
+    return run
+
+
+def _check_reading(run: RunFolder, reading: Reading) -> None:
+    """How a dataset is read decides its cases and folds: those of a plan that stands are not replaced by a training.
+
+    Raises:
+        PlanError: the plan was made with another reading, or nobody knows with which.
+    """
+    asked = run.read_request()
+    for key, wanted in asdict(reading).items():
+        standing = None if asked is None else asked.get(key)
+        if wanted in (None, False, standing):
+            continue
+        option = f"--{key.replace('_', '-')}"
+        made = f"with {option} {standing}" if standing else f"without {option}"
+        found = "it is not known how the folds were made" if asked is None else f"the folds were made {made}"
+        remedy = f"leave {option} out, or run `autospine plan` with it and --overwrite"
+        raise PlanError(str(run.splits), found, option if wanted is True else f"{option} {wanted}", remedy)
+
+
+def fold_numbers(text: str, run: RunFolder) -> tuple[int, ...]:
+    """The folds that `text` names: `all`, or one number.
+
+    Raises:
+        PlanError: neither, or the dataset has no folds yet.
+    """
+    run.read_plan()
+    count = len(read_folds(run.splits))
+    if text == "all":
+        return tuple(range(count))
+    if not text.isdigit() or int(text) >= count:
+        raise PlanError(f"FOLD {text}", "no such fold", f"a number from 0 to {count - 1}, or all", "choose one of them")
+    return (int(text),)
 
 
 def requested(plan: Plan, name: str | None, budget_s: float | None, epochs: int | None) -> Configuration:

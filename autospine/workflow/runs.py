@@ -5,21 +5,29 @@ from __future__ import annotations
 import os
 import shutil
 import tomllib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from autospine.data.files import read_json
+from autospine.data.locks import locked
 from autospine.data.structure import Reading, dataset_name
 from autospine.errors import OutputError, PlanError
 from autospine.planning.fingerprint import Fingerprint
-from autospine.planning.model import WEIGHTS, read_model
+from autospine.planning.model import BEST, WEIGHTS, read_model
 from autospine.planning.plan import Plan
 from autospine.planning.plan_file import read_plan_file
 
 PREPARED = "prepared"
 RECORD = "run.toml"
 """In the folder of a fold: what it was trained with and what that took; where it stands, the training has ended."""
+
+METRICS = "metrics.json"
+"""In the folder of a fold: its validation cases scored; written last of all."""
+VALIDATION = "validation"
+"""Beside it: these cases segmented."""
 
 REMOVED = ".removed-"
 """Begins the name of a training's folder that is being removed."""
@@ -172,6 +180,46 @@ def read_record(folder: Path) -> dict[str, Any] | None:
         raise PlanError(str(path), f"cannot be read ({error})", "the file that train wrote", remedy) from error
 
 
+@contextmanager
+def planning_alone(run: RunFolder, tell: Callable[[str], None]) -> Iterator[None]:
+    """A block in which no other process plans in `run`, which need not be there; waits for one that does, and tells."""
+    with alone(run.root.with_name(f".{run.root.name}.lock"), run.root, tell):
+        yield
+
+
+@contextmanager
+def training_alone(folder: Path) -> Iterator[None]:
+    """A block in which no other process trains in `folder`; the lock lies beside it, since the folder may be removed.
+
+    Raises:
+        OutputError: another process does.
+    """
+    with alone(folder.with_name(f".{folder.name}.lock"), folder, None):
+        yield
+
+
+@contextmanager
+def alone(lock: Path, where: Path, tell: Callable[[str], None] | None) -> Iterator[None]:
+    """`locked`, with the lock's folder made where it is missing."""
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        found = f"cannot be written ({error.strerror or error})"
+        raise OutputError(str(lock.parent), found, "a folder that you may write to", "choose another --runs") from error
+    with locked(lock, where, tell):
+        yield
+
+
+def withdraw_results(folder: Path) -> None:
+    """Remove what tells of an earlier end of the training in `folder`, before its weights are replaced.
+
+    The record goes last: without it nothing is taken for trained, and with it all else can be made again.
+    """
+    (folder / METRICS).unlink(missing_ok=True)
+    remove_training(folder / VALIDATION)
+    (folder / RECORD).unlink(missing_ok=True)
+
+
 def remove_training(folder: Path) -> None:
     """Remove a training's folder; renamed first, so that an interrupted removal leaves no half of a training.
 
@@ -193,10 +241,13 @@ def remove_training(folder: Path) -> None:
 def find_model(runs: Path) -> Path:
     """The only model folder below `runs`; the previous stage of a cascade that stands there is a part of that.
 
+    Where no fold of any model is trained to its end, the only one of which a fold was stopped.
+
     Raises:
         PlanError: none stands there, or several.
     """
-    found = sorted({path.parents[1] for path in runs.glob(f"*/*/fold_*/{WEIGHTS}")})
+    ended, stopped = (sorted({path.parents[1] for path in runs.glob(f"*/*/fold_*/{name}")}) for name in (WEIGHTS, BEST))
+    found = ended or stopped
     if len(found) > 1:
         stages = {folder.parent / (read_model(folder).configuration.previous or "") for folder in found}
         found = [folder for folder in found if folder not in stages]

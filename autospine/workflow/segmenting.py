@@ -14,7 +14,7 @@ from autospine.data.layouts.naming import raise_fault
 from autospine.data.volume import header_remarks, read_geometry
 from autospine.errors import DataError
 from autospine.machine import free_bytes
-from autospine.planning.model import MODEL, WEIGHTS, ModelCard
+from autospine.planning.model import MODEL, ModelCard, fold_weights
 from autospine.planning.prediction_memory import LARGE_REMEDY, prediction_bytes
 from autospine.preprocessing.memory import prepared_voxels
 from autospine.workflow.progress import Progress
@@ -54,6 +54,11 @@ class Segmenter:
         """Which folds' networks are averaged, for a message and the record."""
         folds = self.model.folds
         return f"fold {folds[0]} alone" if len(folds) == 1 else f"the average of folds {', '.join(folds)}"
+
+    @property
+    def unfinished(self) -> tuple[str, ...]:
+        """A sentence for each fold that is not trained to its end."""
+        return self.model.unfinished + (() if self.first is None else self.first.unfinished)
 
     def segment(self, name: str, images: Images, title: str, progress: Progress) -> Volume:
         """The segmentation of a case, on the grid of its first image; `title` is shown while it takes.
@@ -138,7 +143,7 @@ def load_segmenter(
     for stage in (folder,) if there is None else (folder, there):
         digest.update((stage / MODEL).read_bytes())
         for fold in model.folds:
-            digest.update((stage / f"fold_{fold}" / WEIGHTS).read_bytes())
+            digest.update(fold_weights(stage, fold).read_bytes())
     return Segmenter(folder, model, first, device, mirror, digest.hexdigest())
 
 

@@ -38,8 +38,9 @@ from autospine.report.study import ArmRecord, StudyReport, verdict, write_study
 from autospine.workflow.arms import Base, begin, check_arms, check_split, is_done, stands
 from autospine.workflow.pretrain import PretrainRequest, pretrain_images
 from autospine.workflow.progress import Progress, Silent
-from autospine.workflow.runs import RunFolder, read_record
-from autospine.workflow.train import METRICS, TrainRequest, ensure_planned, train_fold
+from autospine.workflow.request import ensure_planned
+from autospine.workflow.runs import METRICS, RunFolder, read_record
+from autospine.workflow.train import TrainRequest, train_fold
 
 STUDIES = "studies"
 QUESTIONS: dict[StudyKind, tuple[str, str]] = {
@@ -179,7 +180,7 @@ def _planned(dataset: Path, runs: Path, request: TrainRequest, progress: Progres
             found = f"a plan that was made {'without a budget' if made_for is None else f'for {made_for:g} s'}"
             remedy = "leave --budget out; --steps says how long a training is"
             raise PlanError(str(run.plan), found, f"one made for {request.budget_s:g} s", remedy)
-    return ensure_planned(dataset, runs, request, progress)
+    return ensure_planned(dataset, runs, request.planning, progress)
 
 
 def _train(arm: Arm, fold: int, dataset: Path, home: RunFolder, request: TrainRequest, progress: Progress) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Any
 from autospine.data.files import read_json, write_json
 from autospine.data.folds import Fold, check_folds, group_cases, read_folds
 from autospine.data.structure import Reading
-from autospine.errors import PlanError
 from autospine.planning.fingerprint import Fingerprint
 from autospine.planning.fold_loss import fold_loss
 from autospine.planning.memory import training_memory_gb
-from autospine.planning.model import WEIGHTS, ModelCard, read_model, write_model, write_previous
+from autospine.planning.model import ModelCard, write_previous
 from autospine.planning.plan import Plan
 from autospine.planning.unseen import shown_by_cases, unseen_in_folds
 from autospine.planning.validate import check_memory, renew_expected_memory
-from autospine.preprocessing.store import Store
+from autospine.preprocessing.store import Store, stored_key
 from autospine.workflow.cascade import find_out_of_fold, segment_out_of_fold
 from autospine.workflow.command import half_hour_command, plan_command, replan_command
 from autospine.workflow.expectation import Comparison, compare_expected, describe_comparisons
@@ -28,9 +27,10 @@ from autospine.workflow.plan import PlanRequest
 from autospine.workflow.prepared import ensure_prepared
 from autospine.workflow.progress import Progress, Silent
 from autospine.workflow.record import write_record
-from autospine.workflow.request import enough_memory, plan_first, requested
-from autospine.workflow.runs import RunFolder, read_record, remove_training
+from autospine.workflow.request import enough_memory, ensure_planned, fold_numbers, requested
+from autospine.workflow.runs import METRICS, VALIDATION, RunFolder, training_alone, withdraw_results
 from autospine.workflow.seen import check_unseen, seen_images, shown_by_store, trained_images
+from autospine.workflow.standing import begin_in_model, check_model, choose_course, settle
 from autospine.workflow.timing import training_notes
 from autospine.workflow.validate import segmentation_writer, validate_fold
 
@@ -38,11 +38,9 @@ if TYPE_CHECKING:
     import torch
 
     from autospine.training.epochs import FitResult
+    from autospine.training.identity import Identity
     from autospine.training.initial import CarriedOver
     from autospine.training.log import EpochRecord
-
-
-METRICS = "metrics.json"
 
 
 @dataclass(frozen=True)
@@ -59,11 +57,16 @@ class TrainRequest:
     workers: int | None = None
     """Processes that build batches, and at most so many that prepare cases; None: by device, cores and memory."""
     overwrite: bool = False
-    """Throw an earlier training of this fold away."""
+    """Throw an earlier training of this fold away, once: what the same request began is gone on with."""
     reading: Reading = Reading()
     """How to read the dataset, where it has to be planned first; a plan that stands has its own."""
     init: Path | None = None
     """Weights that encoder and bottleneck start from: a file, or the folder of a trained fold or model."""
+
+    @property
+    def planning(self) -> PlanRequest:
+        """What is planned for where there is no plan."""
+        return PlanRequest(budget_s=self.budget_s, device=self.device, reading=self.reading, epochs=self.epochs)
 
 
 @dataclass(frozen=True)
@@ -82,32 +85,16 @@ def train_folds(
 
     A dataset without a plan is planned first, for the reading, the device and the time budget of `request`. With
     `request.overwrite` all folds named are thrown away before the first is trained: folds of an earlier plan would
-    else stand in the way of those of this one. Raises as `train_fold` and `plan_dataset` do.
+    else stand in the way of those of this one. Repeated after a stop, it keeps those that it has trained. Raises as
+    `train_fold` and `plan_dataset` do.
     """
-    run = ensure_planned(dataset, runs, request, progress or Silent())
-    numbers = fold_numbers(folds, dataset, runs)
+    run = ensure_planned(dataset, runs, request.planning, progress or Silent())
+    numbers = fold_numbers(folds, run)
     _check_losses(dataset, run, request, numbers)
     if request.init is not None and len(numbers) > 1:
         _check_unseen_by_all(request.init, run, numbers)
-    for place, number in enumerate(numbers):
-        later = numbers[1:] if place == 0 else ()
-        yield train_fold(dataset, number, runs, request, replaced_later=later, progress=progress)
-
-
-def ensure_planned(dataset: Path, runs: Path, request: TrainRequest, progress: Progress) -> RunFolder:
-    """The run folder of `dataset`, planned as `autospine plan` does that is given the same reading, device and time.
-
-    A plan that stands is kept; raises `PlanError` where it was made with another reading, else as `plan_dataset`.
-    """
-    run = RunFolder.of(runs, dataset)
-    if run.plan.is_file():
-        _check_reading(run, request.reading)
-    else:
-        wanted = PlanRequest(
-            budget_s=request.budget_s, device=request.device, reading=request.reading, epochs=request.epochs
-        )
-        plan_first(dataset, runs, wanted, progress)
-    return run
+    for number in numbers:
+        yield train_fold(dataset, number, runs, request, together=numbers, progress=progress)
 
 
 def _check_losses(dataset: Path, run: RunFolder, request: TrainRequest, numbers: Sequence[int]) -> None:
@@ -128,48 +115,32 @@ def _check_unseen_by_all(init: Path, run: RunFolder, numbers: Sequence[int]) -> 
         check_unseen(folder, dataset, folds[number], fingerprint)
 
 
-def _check_reading(run: RunFolder, reading: Reading) -> None:
-    """How a dataset is read decides its cases and folds: those of a plan that stands are not replaced by a training.
-
-    Raises:
-        PlanError: the plan was made with another reading, or nobody knows with which.
-    """
-    asked = run.read_request()
-    for key, wanted in asdict(reading).items():
-        standing = None if asked is None else asked.get(key)
-        if wanted in (None, False, standing):
-            continue
-        option = f"--{key.replace('_', '-')}"
-        made = f"with {option} {standing}" if standing else f"without {option}"
-        found = "it is not known how the folds were made" if asked is None else f"the folds were made {made}"
-        remedy = f"leave {option} out, or run `autospine plan` with it and --overwrite"
-        raise PlanError(str(run.splits), found, option if wanted is True else f"{option} {wanted}", remedy)
-
-
 def train_fold(
     dataset: Path,
     fold: int,
     runs: Path | RunFolder,
     request: TrainRequest,
     *,
-    replaced_later: tuple[int, ...] = (),
+    together: tuple[int, ...] = (),
     progress: Progress | None = None,
 ) -> Trained:
     """Train one fold, or go on with it, then predict and score its validation cases.
 
-    `runs` holds the run folder by the dataset's name, or is that folder.
+    `runs` holds the run folder by the dataset's name, or is that folder. `together` are the folds that one command
+    trains, in their order, where that is not this one alone.
 
     Preparation and validation come on top of a time budget, which is for training alone. The dataset's
     images are needed only where cases are not prepared yet. A cascade starts from the segmentations of its
-    previous stage, of which all folds must be trained. What `request.overwrite` replaces, this fold and
-    `replaced_later`, is removed once nothing can refuse the new training any more.
+    previous stage, of which all folds must be trained. What `request.overwrite` replaces, this fold and the others of
+    `together`, is removed once nothing can refuse the new training any more. A training of this fold that was stopped,
+    or that has ended and is to be longer, goes on.
 
     Raises:
         PlanError: no plan or configuration, or what stands here was trained with another plan, split, data or time,
             or a cascade whose previous stage is not trained.
         DataError: a case cannot be read, or the folds do not fit the data.
         DeviceError: the device is not there, or its memory is too small.
-        OutputError: the run folder cannot be written.
+        OutputError: the run folder cannot be written, or another process trains this fold.
         Stopped: the user stopped; the same call goes on.
     """
     from autospine.networks.device import resolve_device
@@ -177,7 +148,15 @@ def train_fold(
     device = resolve_device(request.device)
     run = RunFolder.of(runs, dataset)
     with enough_memory(device):
-        return _train_fold(dataset, fold, run, request, replaced_later, device, progress or Silent())
+        name = run.read_plan().configuration(request.configuration).name
+        run.check_writable()
+        folder = run.fold(name, fold)
+        folders = [run.fold(name, number) for number in together or (fold,)]
+        with training_alone(folder):
+            trained = _train_fold(dataset, fold, run, request, folders, device, progress or Silent())
+            if folder == folders[-1]:
+                settle(folders, folder)
+            return trained
 
 
 def _train_fold(
@@ -185,7 +164,7 @@ def _train_fold(
     fold: int,
     run: RunFolder,
     request: TrainRequest,
-    replaced_later: tuple[int, ...],
+    folders: Sequence[Path],
     device: torch.device,
     progress: Progress,
 ) -> Trained:
@@ -204,20 +183,25 @@ def _train_fold(
     split = folds[fold]
     command = plan_command(dataset, run, run.read_request())
     configuration = replace(planned, loss=fold_loss(planned, fold, split, str(run.plan), command))
-    run.check_writable()
-    folder = run.fold(configuration.name, fold)
+    folder, model = run.fold(configuration.name, fold), run.model(configuration.name)
     source = None
     if configuration.previous is not None:
         cases = (*split.train, *split.validation)
         source = find_out_of_fold(dataset, run, plan, configuration, folds, cases)
-    begins = request.overwrite or read_record(folder) is None
-    standing = None if request.overwrite else folder
-    choice = training_precision(configuration, standing, device) if begins else Choice("float32")
+    previous = None if source is None else source.stage
+    initial = None if request.init is None else read_initial(request.init)
+    identity = training_identity(configuration, stored_key(plan, configuration), split, previous, initial)
+    replaces = folders if request.overwrite else ()
+    course = choose_course(folder, identity, configuration.training, replaces, progress.note)
+    trained, standing = course == "has ended", folder if course == "goes on" else None
+    choice = Choice("float32") if trained else training_precision(configuration, standing, device)
     machine, device_name = step_machine(device, choice.precision), describe_device(device, choice.precision)
-    if begins:
+    if not trained:
         check_memory(configuration, device_memory_gb(device), device_name, str(run.plan), machine)
 
     card = ModelCard.from_plan(plan, planned)
+    if not trained:
+        check_model(model, folder, card, course, replaces)
     # a machine that got the prepared cases alone may be without the fingerprint
     fingerprint = run.read_fingerprint() if run.fingerprint.is_file() else None
     prepare = partial(ensure_prepared, dataset, run, plan, progress=progress, workers=request.workers)
@@ -228,8 +212,6 @@ def _train_fold(
         progress.note(f"{run.fingerprint} is not there: {unknown} fold {fold} cannot be checked")
     for note in _never_seen(plan, fold, split, store, fingerprint):
         progress.note(note)
-    previous = None if source is None else source.stage
-    initial = None if request.init is None else read_initial(request.init)
     seen = trained_images(plan.dataset, split, fingerprint)
     seen += [] if initial is None else seen_images(initial.path.parent)
     if initial is not None:
@@ -237,21 +219,16 @@ def _train_fold(
             progress.note(note)
         # nothing of an earlier training is gone before these are known to fit
         check_fits(network_shapes(configuration.network, configuration.patch), initial)
-    identity = training_identity(configuration, store, split, previous, initial)
-    trained = not request.overwrite and _is_trained(folder, identity)
     if source is not None and not (trained and (folder / METRICS).exists()):
         segment_out_of_fold(source, store, partial(prepare, source.configuration), device, progress)
-    write = segmentation_writer(dataset, run.read_reading(), folder / "validation", card, progress)
+    write = segmentation_writer(dataset, run.read_reading(), folder / VALIDATION, card, progress)
     if trained:
-        progress.note(f"{folder} is trained already (--overwrite trains it anew)")
+        said = "by this command" if request.overwrite else "already (--overwrite trains it anew)"
+        progress.note(f"{folder} is trained {said}")
     else:
-        replaced = (fold, *replaced_later) if request.overwrite else (fold,)
-        model = run.model(configuration.name)
-        _check_card(model, card, replaced)
-        if request.overwrite:
-            for number in replaced:
-                remove_training(run.fold(configuration.name, number))
-        write_model(model, card)  # last: a card must never describe weights that it does not belong to
+        begin_in_model(model, folder, card, course, replaces, progress.note)
+        if source is not None:
+            write_previous(folder, source.weights)
         for note in edits:
             if note.startswith(f"{configuration.name} "):
                 progress.note(note)
@@ -276,21 +253,19 @@ def _train_fold(
                 on_start=lambda taken: progress.note(_start_text(request.init, taken)),
                 on_step=shown(update, pace, watch_threads(progress.note)),
                 on_epoch=_drawing(folder),
+                before_end=lambda: withdraw_results(folder),
             )
         kept = configuration.training == plan.configuration(configuration.name).training
         memory_gb = training_memory_gb(configuration, machine)
         comparisons = compare_expected(configuration.expected, memory_gb, result, device_name, same_schedule=kept)
         if comparisons:
             progress.note(f"The plan's expectation: {describe_comparisons(comparisons)}")
-        (folder / METRICS).unlink(missing_ok=True)
-        if source is not None:
-            write_previous(folder, source.weights)
         _write_run_record(folder, plan, split, store, device, request, result, identity, comparisons, seen)
     if not split.validation:
         progress.note("This fold has no validation cases: nothing to score")
         return Trained(folder, None)
     if not (folder / METRICS).exists():
-        scores = validate_fold(run.model(configuration.name), fold, split, store, write, device, progress, previous)
+        scores = validate_fold(model, fold, split, store, write, device, progress, previous)
         write_json(folder / METRICS, scores.to_json())
     return Trained(folder, read_json(folder / METRICS))
 
@@ -299,34 +274,6 @@ def _start_text(path: Path | None, taken: CarriedOver) -> str:
     """What a training starts from."""
     fresh = f"; new: {'; '.join(taken.fresh)}" if taken.fresh else ""
     return f"Starts from {path}: {taken.share:.0%} of the encoder's weights{fresh}. Decoder and heads start fresh"
-
-
-def _is_trained(folder: Path, identity: str) -> bool:
-    """Whether this very training ran to its end in `folder`.
-
-    Raises:
-        PlanError: another one did.
-    """
-    record = read_record(folder)
-    if record is None:
-        return False
-    if record.get("identity") != identity:
-        found = (
-            "this fold was trained with another plan, split, --budget, --epochs, --init, previous stage or other data"
-        )
-        raise PlanError(
-            str(folder), found, "the same as now", "train with --overwrite to replace it, or use another --runs"
-        )
-    return True
-
-
-def _check_card(folder: Path, card: ModelCard, replaced: Collection[int]) -> None:
-    """Raise `PlanError` where `card` would change the meaning of folds that are trained and not `replaced`."""
-    standing = {path.parent.name for path in folder.glob(f"fold_*/{WEIGHTS}")}
-    others = sorted(standing - {f"fold_{fold}" for fold in replaced})
-    if others and not card.takes_weights_of(read_model(folder)):
-        found = f"{', '.join(others)} were trained with another plan"
-        raise PlanError(str(folder), found, "folds of one plan", "remove them, or use another --runs")
 
 
 def _check_split(run: RunFolder, split: Fold, store: Store, fingerprint: Fingerprint | None) -> None:
@@ -347,22 +294,6 @@ def _never_seen(plan: Plan, number: int, split: Fold, store: Store, fingerprint:
     return unseen_in_folds(shown, plan.channels, [name for name, _ in plan.labels], [(number, split)])
 
 
-def fold_numbers(text: str, dataset: Path, runs: Path) -> tuple[int, ...]:
-    """The folds that `text` names: `all`, or one number.
-
-    Raises:
-        PlanError: neither, or the dataset has no folds yet.
-    """
-    run = RunFolder.of(runs, dataset)
-    run.read_plan()
-    count = len(read_folds(run.splits))
-    if text == "all":
-        return tuple(range(count))
-    if not text.isdigit() or int(text) >= count:
-        raise PlanError(f"FOLD {text}", "no such fold", f"a number from 0 to {count - 1}, or all", "choose one of them")
-    return (int(text),)
-
-
 def _drawing(folder: Path) -> Callable[[EpochRecord], None]:
     """A function that redraws `progress.png` after an epoch."""
     from autospine.report.figures import plot_history
@@ -378,7 +309,7 @@ def _write_run_record(
     device: torch.device,
     request: TrainRequest,
     result: FitResult,
-    identity: str,
+    identity: Identity,
     comparisons: Sequence[Comparison],
     seen: Sequence[dict[str, Any]],
 ) -> None:

@@ -91,10 +91,12 @@ def test_what_stands_is_never_taken_for_another_training(toy_dataset: Path, toy_
     refused(call("plan", toy_dataset, "--recipe", toy_recipe, "--memory", 4, *options), "--memory")
     train = ("train", toy_dataset, 0, *options, "--device", "cpu")
     assert call(*train, "--epochs", 1).exit_code == 0
-    refused(call(*train), "--epochs", "--overwrite")
+    longer = call(*train, "--epochs", 2)
+    assert longer.exit_code == 0 and "goes on from epoch 1 to 2; the learning rate follows" in text(longer)
+    refused(call(*train, "--epochs", 1), "2epochs", "--epochs", "--overwrite")
     plan = tmp_path / "toy" / "plan.toml"
     plan.write_text(plan.read_text().replace("momentum = 0.99", "momentum = 0.9"))
-    refused(call(*train, "--epochs", 1), "anotherplan")
+    refused(call(*train, "--epochs", 3), "anotherplan")
     splits = tmp_path / "toy" / "splits.json"
     folds = json.loads(splits.read_text())
     folds[1]["train"] += folds[1]["val"]

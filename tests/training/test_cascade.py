@@ -137,7 +137,7 @@ def test_the_same_draw_gives_the_same_fault(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_training_is_that_of_its_previous_stage(small_store: Store, quick: Configuration) -> None:
     fold = Fold(("a", "b"), ("c",))
     one, other = PreviousStage({}, "1" * 64), PreviousStage({}, "2" * 64)
-    identities = {training_identity(quick, small_store, fold, previous) for previous in (None, one, other)}
+    identities = {training_identity(quick, small_store.key, fold, previous) for previous in (None, one, other)}
     assert len(identities) == 3
     timed = replace(quick, expected=ExpectedPlan(memory_gb=2.0))
-    assert training_identity(timed, small_store, fold) == training_identity(quick, small_store, fold)
+    assert training_identity(timed, small_store.key, fold) == training_identity(quick, small_store.key, fold)

@@ -88,7 +88,7 @@ def test_a_training_starts_from_them_once(small_store: Store, quick: Configurati
     fit(quick, small_store, FOLD, plain, classes=("x", "y", "z"), device=CPU, workers=0)
     ours, theirs = (load_file(path / WEIGHTS) for path in (folder, plain))
     assert not torch.equal(ours["encoder.0.0.conv.weight"], theirs["encoder.0.0.conv.weight"])
-    identities = {training_identity(quick, small_store, FOLD, initial=weights) for weights in (None, initial)}
+    identities = {training_identity(quick, small_store.key, FOLD, initial=weights) for weights in (None, initial)}
     assert len(identities) == 2
 
 

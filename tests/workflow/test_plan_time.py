@@ -14,6 +14,7 @@ from autospine.networks.device import describe_device
 from autospine.planning.plan import Configuration
 from autospine.workflow import timing
 from autospine.workflow.plan import PlanRequest, plan_dataset
+from autospine.workflow.request import ensure_planned
 from autospine.workflow.train import TrainRequest, train_fold
 from tests.workflow.conftest import Noting
 
@@ -172,11 +173,7 @@ def test_an_edited_plan_of_many_steps_is_timed_before_it_is_trained(
     assert "`plan for less`" in notes[1]
 
 
-def test_a_training_that_plans_first_plans_for_its_epochs(
-    toy_dataset: Path, tmp_path: Path, steady: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from autospine.workflow import train
-
-    run = train.ensure_planned(toy_dataset, tmp_path, TrainRequest(device="cpu", epochs=3), Noting())
+def test_a_training_that_plans_first_plans_for_its_epochs(toy_dataset: Path, tmp_path: Path, steady: None) -> None:
+    run = ensure_planned(toy_dataset, tmp_path, TrainRequest(device="cpu", epochs=3).planning, Noting())
     assert {one.training.epochs for one in run.read_plan().configurations} == {3}
     assert json.loads(run.request.read_text())["epochs"] == 3

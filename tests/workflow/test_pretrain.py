@@ -80,12 +80,15 @@ def test_a_folds_training_cases_are_used_and_its_validation_is_not(
     prepared = Store(run.prepared("images_3d_fullres"))
     assert len(prepared.names) == 4
     assert not prepared.open(prepared.names[0]).label.any()
-    # the same command is done, another one is refused unless it is to begin anew
+    # the same command is done, a longer one goes on, a shorter one is refused unless it is to begin anew
     _, notes = learn(toy_dataset, fold=1)
     assert any("pretrained already" in note for note in notes)
-    with pytest.raises(PlanError, match="--overwrite"):
-        learn(toy_dataset, fold=1, epochs=2)
-    learn(toy_dataset, fold=1, epochs=2, overwrite=True)
+    _, notes = learn(toy_dataset, fold=1, epochs=2)
+    assert any("goes on from epoch 1 to 2" in note for note in notes)
+    with pytest.raises(PlanError, match=r"(?s)has come to 2 epochs.*--overwrite"):
+        learn(toy_dataset, fold=1, epochs=1)
+    done, _ = learn(toy_dataset, fold=1, epochs=1, overwrite=True)
+    assert record(done)["result"]["steps"] == 2
 
 
 def test_copies_and_namesakes_of_what_is_left_out_are_left_out(learn: Learn, toy_dataset: Path, tmp_path: Path) -> None:

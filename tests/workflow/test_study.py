@@ -10,7 +10,7 @@ import pytest
 
 from autospine.data.folds import read_folds
 from autospine.data.structure import Reading
-from autospine.errors import PlanError
+from autospine.errors import OutputError, PlanError, Stopped
 from autospine.preprocessing import store
 from autospine.workflow import arms as workflow_arms
 from autospine.workflow import runs as workflow_runs
@@ -20,8 +20,10 @@ from autospine.workflow.plan import PlanRequest, plan_dataset
 from autospine.workflow.runs import RunFolder, read_record
 from autospine.workflow.study import StudyRequest, run_study
 from autospine.workflow.train import TrainRequest
+from tests.data.test_locks import holding
 from tests.workflow.conftest import Noting
 from tests.workflow.test_missing import several
+from tests.workflow.test_standing import Stopping
 
 __all__ = ["several"]
 QUICK = TrainRequest(device="cpu", workers=0)
@@ -137,6 +139,28 @@ def test_a_removal_that_was_killed_leaves_no_half(
     run_study(toy_dataset, runs, asked(folds=(0,), arms=("base",), steps=5))
     record = read_record(RunFolder(done.folder / "base").fold("2d", 0))
     assert record is not None and record["result"]["steps"] == 5
+
+
+def test_an_arm_that_is_trained_elsewhere_is_not_replaced(planned: RunFolder, toy_dataset: Path) -> None:
+    runs = planned.root.parent
+    done = run_study(toy_dataset, runs, asked(folds=(0,), arms=("base",)))
+    home = RunFolder(done.folder / "base")
+    with holding(home.model("2d") / ".fold_0.lock") as number:
+        with pytest.raises(OutputError, match=f"base: in use by process {number}"):
+            run_study(toy_dataset, runs, asked(folds=(0,), arms=("base",), steps=5, overwrite=True))
+    assert read_record(home.fold("2d", 0)) is not None
+    run_study(toy_dataset, runs, asked(folds=(0,), arms=("base",), steps=5, overwrite=True))
+
+
+def test_one_training_begun_anew_goes_on_where_it_was_stopped(planned: RunFolder, toy_dataset: Path) -> None:
+    runs = planned.root.parent
+    run_study(toy_dataset, runs, asked(folds=(0,), arms=("base",), steps=6))
+    one = asked(folds=(0,), arms=("base",), steps=6, only=("base", 0), overwrite=True)
+    with pytest.raises(Stopped):
+        run_study(toy_dataset, runs, one, progress=Stopping(0, 4))
+    progress = Noting()
+    run_study(toy_dataset, runs, one, progress=progress)
+    assert any("that was stopped after 4 steps" in note for note in progress.notes)
 
 
 def test_all_arms_are_checked_before_the_first_is_trained(

@@ -1,0 +1,32 @@
+"""What makes two trainings the same one: hashes of all that decides what they learn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from autospine.data.files import json_digest
+from autospine.planning.plan import Configuration, configuration_to_dict
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A training by what it depends on; one that is equal ends with the same weights, but for the clock and machine."""
+
+    exact: str
+    """SHA-256 of all of it."""
+    any_length: str
+    """SHA-256 of all of it but how long it lasts: where this alone is equal, one training can go on as the other."""
+
+    @staticmethod
+    def of(configuration: Configuration, before: Sequence[Any] = (), after: Sequence[Any] = ()) -> Identity:
+        """Of `configuration` and what else decides, as JSON can hold it, `before` and `after` it.
+
+        What the plan expects it to take decides nothing and has no part in it, nor have the levels: predictions use
+        them.
+        """
+        bare = replace(configuration, expected=None, levels=None)
+        ageless = replace(bare, training=replace(bare.training, epochs=1, budget_s=None))
+        exact, any_length = ([*before, configuration_to_dict(one), *after] for one in (bare, ageless))
+        return Identity(json_digest(exact), json_digest(["any length", *any_length]))
