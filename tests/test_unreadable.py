@@ -28,6 +28,7 @@ from autospine.preprocessing.arrays import write_array, write_arrays
 from autospine.preprocessing.previous import PreviousStage
 from autospine.preprocessing.store import Store, begin_store
 from autospine.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, save_weights
+from autospine.training.identity import Identity
 from autospine.training.initial import read_initial
 
 CPU = torch.device("cpu")
@@ -83,7 +84,10 @@ READERS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "digest of weights": ("fold_0/model.safetensors", lambda folder: weights_digest(folder, 0)),
     "card": ("model.json", read_model),
     "json": ("model.json", lambda folder: read_json(folder / "model.json", PlanError)),
-    "checkpoint": ("fold_0/training.ckpt", lambda folder: load_checkpoint(folder / "fold_0", "a training", CPU)),
+    "checkpoint": (
+        "fold_0/training.ckpt",
+        lambda folder: load_checkpoint(folder / "fold_0", Identity("a training", ""), CPU),
+    ),
     "plan": ("plan.toml", lambda folder: read_plan_file(folder / "plan.toml")),
     "prepared case": ("store/a.reference.npy", lambda folder: Store(folder / "store").open("a")),
     "previous stage": ("store/a.label.npy", lambda folder: previous(folder / "store" / "a.label.npy")),

@@ -23,6 +23,7 @@ from autospine.preprocessing.arrays import write_array, write_arrays
 from autospine.preprocessing.previous import write_segmentation
 from autospine.report.canvas import new_figure, save_figure
 from autospine.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, save_weights
+from autospine.training.identity import Identity
 
 resource = pytest.importorskip("resource")
 
@@ -191,7 +192,7 @@ def test_the_message_says_what_a_training_goes_on_from(tmp_path: Path) -> None:
     for write in (checkpoint, weights):
         with files_up_to(LIMIT), pytest.raises(OutputError, match="the last checkpoint, of step 7, is whole"):
             write(tmp_path / "training.ckpt", 8)
-    resumed = load_checkpoint(tmp_path, "a training", torch.device("cpu"))
+    resumed = load_checkpoint(tmp_path, Identity("a training", ""), torch.device("cpu"))
     assert resumed is not None and resumed.step == 7
     np.testing.assert_array_equal(resumed.network["weights"], noise(7))
 

@@ -188,7 +188,7 @@ def test_a_terminal_that_is_gone_does_not_end_a_training(toy_dataset: Path, plan
 
     ours, theirs = pty.openpty()
     with begun(
-        *train(toy_dataset, planned, "--epochs", 40), stdin=theirs, stdout=theirs, stderr=subprocess.PIPE
+        *train(toy_dataset, planned, "--epochs", 24), stdin=theirs, stdout=theirs, stderr=subprocess.PIPE
     ) as process:
         os.close(theirs)
         assert os.read(ours, 1)
