@@ -38,6 +38,15 @@ def json_digest(content: object) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
+def file_digest(path: Path, error: type[AutospineError] = DataError) -> str:
+    """SHA-256 of the content of a file; one that cannot be read raises `error`."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as fault:
+        raise unreadable(path, fault, error) from fault
+
+
 @contextmanager
 def atomic_path(path: Path, whole: Callable[[Path], bool] | None = None) -> Iterator[Path]:
     """A temporary path that becomes `path` when the block ends well; a symbolic link is written through.

@@ -14,9 +14,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from autospine.data.files import file_digest
 from autospine.errors import PlanError
 from autospine.networks.weights import read_shapes, read_tensors
-from autospine.planning.model import WEIGHTS, file_digest
+from autospine.planning.model import WEIGHTS
 
 LEAST = 0.9
 """Share of the encoder's weights that must carry over."""
@@ -58,7 +59,7 @@ def read_initial(path: Path) -> InitialWeights:
     shapes = read_shapes(file)
     if not any(name.startswith(PARTS) for name in shapes):
         raise PlanError(str(file), "no encoder in these weights", _FORM)
-    return InitialWeights(file, file_digest(file), shapes)
+    return InitialWeights(file, file_digest(file, PlanError), shapes)
 
 
 def weights_file(path: Path) -> Path:
@@ -87,7 +88,7 @@ def start_from(network: nn.Module, initial: InitialWeights) -> CarriedOver:
     """
     taken, names = _compare(network, initial)
     tensors = dict(read_tensors(initial.path, names))
-    if file_digest(initial.path) != initial.digest:
+    if file_digest(initial.path, PlanError) != initial.digest:
         raise PlanError(
             str(initial.path), "these weights were changed just now", "one file", "start the training again"
         )

@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from autospine.data.files import atomic_path, check_name
+from autospine.data.files import atomic_path, check_name, file_digest
 from autospine.data.geometry import Volume
-from autospine.data.inputs import file_digest, find_inputs, images_digest
+from autospine.data.inputs import find_inputs, images_digest
 from autospine.data.layouts.naming import is_unread
 from autospine.data.slices import slices_of
 from autospine.data.volume import IMAGE_SUFFIXES, WRITTEN_AS, suffix_of, write_volume
@@ -173,7 +173,7 @@ def _find_done(
         except DataError:
             continue  # it is named when it is its turn
         done.append(name)
-        if file_digest(outputs[name]) != made.mask:
+        if file_digest(outputs[name], OutputError) != made.mask:
             changed.append(outputs[name].name)
     if changed:
         progress.note(f"changed since they were predicted, left as they are: {', '.join(changed)}")
@@ -200,7 +200,8 @@ def _write(
     account.refuse_newcomer(path)
     with atomic_path(path) as temporary:
         write_volume(temporary, segmentation)
-        account = account.with_case(name, Made(path.name, account.identity, images, file_digest(temporary)))
+        mask = file_digest(temporary, OutputError)
+        account = account.with_case(name, Made(path.name, account.identity, images, mask))
         account.write(last)
     return account.after(path)
 

@@ -19,8 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from autospine.data.aside import PREDICTED
-from autospine.data.files import read_json, write_json
-from autospine.data.inputs import file_digest
+from autospine.data.files import file_digest, read_json, write_json
 from autospine.data.locks import locked
 from autospine.data.volume import read_volume
 from autospine.errors import DataError, OutputError
@@ -241,7 +240,7 @@ def _is_segmentation(path: Path, made: Made | None, values: Sequence[int]) -> bo
     """Whether a file is what was `made`, or holds whole numbers that all are of `values` or 0."""
     if path.is_symlink() or not path.is_file():
         return False
-    if made is not None and file_digest(path) == made.mask:
+    if made is not None and file_digest(path, OutputError) == made.mask:
         return True
     try:
         array = read_volume(path).array

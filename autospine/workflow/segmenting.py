@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autospine.data.dataset import read_images
+from autospine.data.files import file_digest
 from autospine.data.geometry import Volume
 from autospine.data.layouts.naming import raise_fault
 from autospine.data.volume import header_remarks, read_geometry
-from autospine.errors import DataError
+from autospine.errors import DataError, PlanError
 from autospine.machine import free_bytes
-from autospine.planning.model import MODEL, ModelCard, fold_weights
+from autospine.planning.model import MODEL, ModelCard, weights_digest
 from autospine.planning.prediction_memory import LARGE_REMEDY, prediction_bytes
 from autospine.preprocessing.memory import prepared_voxels
 from autospine.workflow.progress import Progress
@@ -141,9 +142,9 @@ def load_segmenter(
         first = None if first is None else replace(first, card=_overlapping(first.card, overlap))
     digest = hashlib.sha256(repr((model.folds, mirror, overlap)).encode())
     for stage in (folder,) if there is None else (folder, there):
-        digest.update((stage / MODEL).read_bytes())
+        digest.update(file_digest(stage / MODEL, PlanError).encode())
         for fold in model.folds:
-            digest.update(fold_weights(stage, fold).read_bytes())
+            digest.update(weights_digest(stage, fold).encode())
     return Segmenter(folder, model, first, device, mirror, digest.hexdigest())
 
 
