@@ -49,7 +49,3 @@ def prediction_bytes(configuration: Configuration, native: int, prepared: float)
 def scores_bytes(configuration: Configuration, prepared: float) -> float:
     """Bytes of the scores of so many voxels and of the weights that they are divided by."""
     return (configuration.network.out_channels + 1) * _FLOAT * prepared
-
-
-LARGE_REMEDY = "crop the image to what is to be segmented, or use a machine with more memory"
-"""What to do about an image that is too large."""

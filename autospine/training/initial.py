@@ -7,7 +7,7 @@ name and shape agree. An encoder of which less than nine tenths do is another ne
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from autospine.data.files import file_digest
+from autospine.data.geometry import times
 from autospine.errors import PlanError
 from autospine.networks.weights import read_shapes, read_tensors
 from autospine.planning.model import WEIGHTS
@@ -119,7 +120,7 @@ def _compare(network: nn.Module, initial: InitialWeights) -> tuple[CarriedOver, 
     fitting = {name for name, tensor in own.items() if _shape(initial, name) == tuple(tensor.shape)}
     share = sum(own[name].numel() for name in fitting) / sum(tensor.numel() for tensor in own.values())
     fresh = tuple(
-        f"{name} ({_listed(own[name].shape)} here, {_listed(_shape(initial, name)) or 'none'} there)"
+        f"{name} ({times(own[name].shape)} here, {times(_shape(initial, name)) or 'none'} there)"
         for name in own
         if name not in fitting
     )
@@ -136,7 +137,3 @@ def _compare(network: nn.Module, initial: InitialWeights) -> tuple[CarriedOver, 
 
 def _shape(initial: InitialWeights, name: str) -> tuple[int, ...]:
     return initial.shapes.get(name, ())
-
-
-def _listed(shape: Sequence[int]) -> str:
-    return " x ".join(map(str, shape))
