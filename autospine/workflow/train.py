@@ -196,11 +196,9 @@ def _train_fold(
     trained, standing = course == "has ended", folder if course == "goes on" else None
     choice = Choice("float32") if trained else training_precision(configuration, standing, device)
     machine, device_name = step_machine(device, choice.precision), describe_device(device, choice.precision)
-    if not trained:
-        check_memory(configuration, device_memory_gb(device), device_name, str(run.plan), machine)
-
     card = ModelCard.from_plan(plan, planned)
     if not trained:
+        check_memory(configuration, device_memory_gb(device), device_name, str(run.plan), machine)
         check_model(model, folder, card, course, replaces)
     # a machine that got the prepared cases alone may be without the fingerprint
     fingerprint = run.read_fingerprint() if run.fingerprint.is_file() else None
