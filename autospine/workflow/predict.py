@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from autospine.data.files import atomic_path, check_name, file_digest
+from autospine.data.files import NO_ROOM, atomic_path, check_name, file_digest
 from autospine.data.geometry import Volume
 from autospine.data.inputs import find_inputs, images_digest
 from autospine.data.layouts.naming import is_unread
@@ -27,7 +27,7 @@ from autospine.workflow.segmenting import Images, Segmenter, files_of, load_segm
 
 WRITTEN = ".nii.gz"
 """Format of the segmentation of a DICOM series."""
-_STOPS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES)
+_STOPS = (*NO_ROOM, errno.EROFS, errno.EIO, errno.EACCES)
 """What the system says of a place that takes no other file either."""
 
 
