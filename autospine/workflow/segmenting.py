@@ -15,9 +15,9 @@ from autospine.data.geometry import Volume
 from autospine.data.layouts.naming import raise_fault
 from autospine.data.volume import header_remarks, read_geometry
 from autospine.errors import DataError, PlanError
+from autospine.inference.memory import prediction_bytes
 from autospine.machine import free_bytes
 from autospine.planning.model import MODEL, ModelCard, weights_digest
-from autospine.planning.prediction_memory import prediction_bytes
 from autospine.preprocessing.memory import prepared_voxels
 from autospine.workflow.progress import Progress
 
