@@ -71,7 +71,7 @@ def fitting_workers(
     if not wanted:
         return 0
     if not may_start_processes():
-        tell("Batches are built in this process: a thread or a daemonic process may start no others")
+        tell("Batches are built in this process, which may start no others: a thread, a daemon or no shared memory")
         return 0
     free, needed = shared_bytes(), batch_bytes(configuration)
     # beside those ahead there is the one that a step computes with, and the one that is being moved
