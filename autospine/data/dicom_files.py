@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from autospine.data.files import unreadable
 from autospine.errors import DataError
 
 SUFFIX = ".dcm"
@@ -99,7 +100,7 @@ def dicom_files(folder: Path) -> list[Path]:
     try:
         entries = sorted(folder.iterdir())
     except OSError as fault:
-        raise DataError(str(folder), f"cannot be read ({fault.strerror or fault})") from fault
+        raise unreadable(folder, fault) from fault
     return [
         entry
         for entry in entries

@@ -25,8 +25,9 @@ from autospine.data.temporaries import temporary_beside
 from autospine.errors import AutospineError, DataError, OutputError
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-_OF_THE_DISK = (*_NO_ROOM, errno.EFBIG, errno.EROFS, errno.EIO)
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+"""What the system says of a full disk."""
+_OF_THE_DISK = (*NO_ROOM, errno.EFBIG, errno.EROFS, errno.EIO)
 _ANOTHER_FOLDER = "choose a folder that you may write to and that has space left"
 _MAKE_ROOM = "make room on its disk, or choose another folder, and run the same command again"
 MOST_BYTES = 1 << 29
@@ -36,6 +37,15 @@ MOST_BYTES = 1 << 29
 def json_digest(content: object) -> str:
     """SHA-256 of `content` as JSON: the same for the same values, whatever the order of the keys in a table."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def file_digest(path: Path, error: type[AutospineError] = DataError) -> str:
+    """SHA-256 of the content of a file; one that cannot be read raises `error`."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as fault:
+        raise unreadable(path, fault, error) from fault
 
 
 @contextmanager
@@ -81,7 +91,7 @@ def atomic_path(path: Path, whole: Callable[[Path], bool] | None = None) -> Iter
 def unwritable(path: Path, fault: OSError) -> OutputError:
     """The error of a `path` that cannot be written, with the room on its disk."""
     # libraries that count what they have written give no number of the system's
-    remedy = _MAKE_ROOM if fault.errno in (*_NO_ROOM, None) else _ANOTHER_FOLDER
+    remedy = _MAKE_ROOM if fault.errno in (*NO_ROOM, None) else _ANOTHER_FOLDER
     if fault.errno == errno.EFBIG:
         remedy = "have the limit of a file's size raised (`ulimit -f` shows it), or choose another folder"
     return OutputError(str(path), f"cannot be written ({fault.strerror or fault}){_room(path)}", remedy=remedy)

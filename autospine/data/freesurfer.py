@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from autospine.data.affine import from_affine, split_shape, to_affine
 from autospine.data.geometry import Geometry
-from autospine.data.integrity import check_claim, read_exactly, unpacked, unreadable, voxels_of
+from autospine.data.integrity import check_claim, not_an_image, read_exactly, unpacked, voxels_of
 from autospine.data.itk import nibabel
 from autospine.data.nifti import contradictions
 from autospine.errors import DataError, OutputError
@@ -60,7 +60,7 @@ def read(path: Path) -> tuple[npt.NDArray[Any], Geometry]:
         try:
             values = np.asanyarray(image.dataobj).ravel(order="F")
         except Exception as fault:  # cut off or damaged
-            raise unreadable(holder, fault) from fault
+            raise not_an_image(holder, fault) from fault
     values = values.astype(values.dtype.newbyteorder("="), copy=False)
     return np.ascontiguousarray(values.reshape(channels, *geometry.shape)), geometry
 
@@ -96,9 +96,9 @@ def _mgh_header(path: Path, stream: Any) -> tuple[Any, npt.NDArray[np.float64]]:
         header = nibabel().freesurfer.mghformat.MGHHeader.from_fileobj(stream)
         return header, header.get_affine()
     except (EOFError, zlib.error, gzip.BadGzipFile) as fault:
-        raise unreadable(path, fault) from fault
+        raise not_an_image(path, fault) from fault
     except Exception as fault:  # what is no such file fails anywhere in the parser
-        raise unreadable(path, fault) from fault
+        raise not_an_image(path, fault) from fault
 
 
 def _load(path: Path) -> Any:
@@ -107,7 +107,7 @@ def _load(path: Path) -> Any:
     try:
         return nibabel().load(path, mmap=False)
     except Exception as fault:  # what is no such file fails anywhere in the parser
-        raise unreadable(path, fault) from fault
+        raise not_an_image(path, fault) from fault
 
 
 def _grid(path: Path, header: Any, affine: npt.NDArray[np.float64]) -> tuple[Geometry, int]:
@@ -116,7 +116,7 @@ def _grid(path: Path, header: Any, affine: npt.NDArray[np.float64]) -> tuple[Geo
         shape, kind = tuple(int(edge) for edge in header.get_data_shape()), header.get_data_dtype()
         zooms = header.get_zooms()
     except Exception as fault:
-        raise unreadable(path, fault) from fault
+        raise not_an_image(path, fault) from fault
     spatial, channels = split_shape(path, shape)
     if np.issubdtype(kind, np.complexfloating) or not np.issubdtype(kind, np.number):
         raise DataError(str(path), f"voxels of the type {kind}", "real numbers", "save them as integers or floats")

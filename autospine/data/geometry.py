@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -155,7 +156,7 @@ def same_grid(a: Geometry, b: Geometry, tolerance_mm: float | None = None) -> st
     )
 
 
-def times(values: tuple[float, ...]) -> str:
+def times(values: Sequence[float]) -> str:
     """`(4.0, 1, 1)` -> `4 x 1 x 1`."""
     return " x ".join(f"{value:.4g}" if isinstance(value, float) else str(value) for value in values)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from autospine.data.aside import image_files_below, images_to_segment, refuse_mixture
 from autospine.data.dicom import holds_images
 from autospine.data.dicom_files import dicom_files, series_folders
+from autospine.data.files import file_digest, unreadable
 from autospine.data.integrity import detached_voxels
 from autospine.data.layouts.naming import (
     CHANNEL,
@@ -227,15 +228,9 @@ def images_digest(images: Sequence[Path | None]) -> str:
             else:
                 parts = [file_digest(file) for file in _read_with(path)]
         except OSError as fault:
-            raise DataError(str(path), f"cannot be read ({fault.strerror or fault})") from fault
+            raise unreadable(path, fault) from fault
         digest.update(f"{','.join(parts)};".encode())
     return digest.hexdigest()
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read_with(path: Path) -> list[Path]:

@@ -13,6 +13,7 @@ import zlib
 from pathlib import Path
 from typing import IO, cast
 
+from autospine.data.files import unreadable
 from autospine.errors import DataError
 
 _CHUNK = 1 << 20
@@ -51,7 +52,7 @@ def check_whole(path: Path, values: int, value_bytes: int) -> None:
             with path.open("rb") as file:
                 _check_meta(path, holder, file, values)
     except OSError as fault:
-        raise DataError(str(path), f"cannot be read ({fault.strerror or fault})") from fault
+        raise unreadable(path, fault) from fault
     check_claim(holder or path, values * value_bytes)
 
 
@@ -172,7 +173,7 @@ def damaged(path: Path, fault: Exception) -> DataError:
     return DataError(str(path), f"damaged or cut off ({_said(fault)})", "a whole file", "copy or export the file again")
 
 
-def unreadable(path: Path, fault: Exception) -> DataError:
+def not_an_image(path: Path, fault: Exception) -> DataError:
     """The error of a file that a library does not understand."""
     remedy = "copy or export the file again, or convert it"
     return DataError(str(path), f"cannot be read as an image ({_said(fault)})", "", remedy)

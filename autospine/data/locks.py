@@ -7,7 +7,6 @@ system that supports them; where a file system knows no locks, work goes on with
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shlex
@@ -20,6 +19,7 @@ from pathlib import Path
 
 import filelock
 
+from autospine.data.files import NO_ROOM, unwritable
 from autospine.errors import OutputError
 
 _POLL_S = 0.2
@@ -45,12 +45,9 @@ def locked(path: Path, where: Path, tell: Callable[[str], None] | None = None) -
     lock = filelock.FileLock(path, poll_interval=_POLL_S, thread_local=False, fallback_to_soft=False)
     try:
         _acquire(lock, path, where, tell)
-    except PermissionError as error:
-        found = f"cannot be written ({error.strerror or error})"
-        raise OutputError(str(path), found, remedy="choose a folder that you may write to") from error
     except (OSError, NotImplementedError) as error:
-        if getattr(error, "errno", None) in _FULL:
-            raise OutputError(str(path), f"cannot be written ({error})", remedy="make room on this disk") from error
+        if isinstance(error, OSError) and (isinstance(error, PermissionError) or error.errno in NO_ROOM):
+            raise unwritable(path, error) from error
         yield  # this file system knows no locks
         return
     try:
@@ -59,9 +56,6 @@ def locked(path: Path, where: Path, tell: Callable[[str], None] | None = None) -
         yield
     finally:
         lock.release()
-
-
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def _acquire(lock: filelock.BaseFileLock, path: Path, where: Path, tell: Callable[[str], None] | None) -> None:

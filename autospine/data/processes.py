@@ -1,9 +1,10 @@
-"""Processes that begin with a fresh interpreter, do not run the caller's script again, and end with their parent.
+"""Processes that do not run the caller's script again, and end with their parent.
 
 A forked process may hang on the locks of threads that torch or ITK have started. A spawned one is fresh, but first
 imports the script that was started: where that calls us without `if __name__ == "__main__"`, each process would begin
 all the work anew, and end with an error that says nothing of it. What our processes do is defined in our own modules:
-they need no script.
+they need no script. Loaders are forked all the same where Python's own processes are: they import nothing, so that they
+start at once.
 
 A signal that stops work goes to a whole group of processes (Ctrl-C in a terminal, SLURM, `timeout`, a container's end).
 The parent alone answers it: it may still need what its processes are about to give. So they are started with these

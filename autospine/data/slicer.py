@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from autospine.data.files import unreadable
 from autospine.data.mask_values import counted_values
 from autospine.errors import DataError
 
@@ -140,7 +141,7 @@ def _header(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             head = file.read(_LONGEST)
     except OSError as fault:
-        raise DataError(str(path), f"cannot be read ({fault.strerror or fault})") from fault
+        raise unreadable(path, fault) from fault
     end = re.search(rb"\r?\n\r?\n", head)
     if not head.startswith(b"NRRD") or end is None or not _NAMED.search(head[: end.start()]):
         return {}  # a plain mask, or what is wrong with it is said when its voxels are read

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from autospine.data.files import unreadable
 from autospine.data.geometry import Geometry, same_grid
 from autospine.data.mask_values import counted_values, whole_values
 from autospine.data.slicer import overlap
@@ -29,7 +30,7 @@ def structure_files(folder: Path) -> dict[str, Path]:
     try:
         entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith(".") and suffix_of(entry))
     except OSError as fault:
-        raise DataError(str(folder), f"cannot be read ({fault.strerror or fault})") from fault
+        raise unreadable(folder, fault) from fault
     named: dict[str, Path] = {}
     for path in entries:
         if stem(path) in named:

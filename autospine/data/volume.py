@@ -130,7 +130,7 @@ def read_volume(path: Path) -> Volume:
     try:
         image = reader.Execute()
     except (RuntimeError, MemoryError) as fault:
-        raise _unreadable(path, fault) from fault
+        raise _not_an_image(path, fault) from fault
     array = _finite(path, sitk().GetArrayFromImage(image))
     if int(reader.GetNumberOfComponents()) > 1:
         array = np.moveaxis(array, -1, 0)
@@ -230,7 +230,7 @@ def _open(path: Path) -> Any:
     try:
         reader.ReadImageInformation()
     except (RuntimeError, MemoryError) as fault:
-        raise _unreadable(path, fault) from fault
+        raise _not_an_image(path, fault) from fault
     if reader.GetDimension() not in (2, 3, 4) or (reader.GetDimension() == 4 and reader.GetNumberOfComponents() > 1):
         raise DataError(
             str(path),
@@ -304,7 +304,7 @@ def _smallest(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return array
 
 
-def _unreadable(path: Path, fault: Exception) -> DataError:
+def _not_an_image(path: Path, fault: Exception) -> DataError:
     """The error of a file that SimpleITK cannot read."""
     return DataError(
         str(path), f"cannot be read as an image ({reason(fault)})", "", "copy or export the file again, or convert it"

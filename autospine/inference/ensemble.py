@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from autospine.errors import PlanError
 from autospine.inference.room import check_tile
-from autospine.networks.weights import load_network
+from autospine.networks.weights import load_network, read_metadata
 from autospine.planning.model import (
     BEST,
     MODEL,
@@ -79,11 +78,7 @@ def load_model(folder: Path, device: torch.device, folds: tuple[str, ...] | None
 
 def _describe_unfinished(folder: Path, fold: str) -> str:
     """What is to be said of a fold whose training was stopped."""
-    try:
-        with safe_open(folder / f"fold_{fold}" / BEST, framework="pt") as file:
-            about = file.metadata() or {}
-    except (OSError, SafetensorError):
-        about = {}  # what is wrong with it is said where it is loaded
+    about = read_metadata(folder / f"fold_{fold}" / BEST)  # what is wrong with it is said where it is loaded
     told = f"Fold {fold} of {folder.name} is not trained to its end"
     if "moving_dice" not in about:
         return f"{told}: newest weights so far, after {about.get('step', 'some')} steps"

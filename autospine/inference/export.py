@@ -57,15 +57,16 @@ def segment(
         raise DataError(
             name, found, f"{len(channels)} ({', '.join(channels)})", "give the channels the model was trained on"
         )
-    stages = [model.card.configuration, *([] if previous is None else [previous.card.configuration])]
-    needed = [channels[index] for index in missing if any(index not in stage.optional_channels for stage in stages)]
+    cards = (model.card, *([] if previous is None else [previous.card]))
+    needed = [
+        channels[index] for index in missing if any(index not in card.configuration.optional_channels for card in cards)
+    ]
     if needed:
         raise DataError(name, f"no {', '.join(needed)}", "every channel that the model was not trained to do without")
     geometry, metadata = volume.geometry, volume.metadata
     canonical = to_canonical(volume)
     image, spacing_mm = canonical.array.astype(np.float32, copy=False), canonical.geometry.spacing_mm
     shape = [span.stop - span.start for span in nonzero_box(image)]
-    cards = (model.card, *([] if previous is None else [previous.card]))
     for card in cards:
         check_spacing(card.configuration, shape, spacing_mm, len(image), name)
     prepared, *first = [
@@ -76,11 +77,10 @@ def segment(
     def logits_of(
         stage: Model, case: PreparedCase, labels: npt.NDArray[np.uint8] | None = None
     ) -> npt.NDArray[np.float32]:
-        configuration = stage.card.configuration
         return predict_logits(
             stage.networks,
             case.image,
-            configuration,
+            stage.card.configuration,
             device=device,
             mirror=mirror,
             previous=labels,

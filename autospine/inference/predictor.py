@@ -20,14 +20,11 @@ from torch import Tensor, nn
 
 from autospine.errors import PlanError
 from autospine.inference.levels import agree_on_levels
+from autospine.inference.memory import tiles_together
 from autospine.inference.room import check_case
 from autospine.inference.window import blending_window, tile_starts
 from autospine.networks.precision import Choice, Precision, autocast, choose_precision
 from autospine.planning.plan import Configuration
-
-SLICES_PER_BATCH = {"cpu": 4, "cuda": 32}
-"""2D tiles that go through the network together at most: enough to keep the device busy. On a GPU no more than twice
-the planned batch, so that prediction fits where training did."""
 
 Tile = tuple[slice, slice, slice]
 
@@ -87,7 +84,7 @@ def predict_logits(
     weight = torch.zeros(image.shape[1:], dtype=torch.float32)
 
     tiles = list(_tiles(shape, patch, configuration.overlap))
-    together = _tiles_together(configuration, device)
+    together = tiles_together(configuration, device.type)
     for first in range(0, len(tiles), together):
         group = tiles[first : first + together]
         batch = torch.stack([_network_input(volume, there, earlier, tile, configuration) for tile in group]).to(device)
@@ -109,16 +106,8 @@ def predict_logits(
 
 def prediction_precision(configuration: Configuration, device: torch.device) -> Choice:
     """The precision in which networks of `configuration` predict faster on `device`."""
-    together = replace(configuration, batch=_tiles_together(configuration, device))
+    together = replace(configuration, batch=tiles_together(configuration, device.type))
     return choose_precision(together, device, training=False)
-
-
-def _tiles_together(configuration: Configuration, device: torch.device) -> int:
-    """Tiles that go through a network at once."""
-    if configuration.network.dimension == 3:
-        return 1
-    most = SLICES_PER_BATCH[device.type]
-    return min(most, 2 * configuration.batch) if device.type == "cuda" else most
 
 
 def _tiles(shape: tuple[int, ...], patch: tuple[int, ...], overlap: float) -> Iterator[Tile]:

@@ -14,12 +14,13 @@ from math import prod
 
 import torch
 
+from autospine.data.geometry import times
 from autospine.errors import DataError, PlanError
+from autospine.inference.memory import scores_bytes
 from autospine.inference.window import tile_starts
 from autospine.machine import total_bytes
 from autospine.networks.device import device_memory_gb
 from autospine.planning.plan import Configuration
-from autospine.planning.prediction_memory import scores_bytes
 
 MOST_TILES = 10**6
 """Of a case: at a hundred a second, hours. A patch of 16 voxels in a volume of 512 has some 250 000 (ours)."""
@@ -39,7 +40,7 @@ def check_tile(configuration: Configuration, device: torch.device) -> None:
     most = device_memory_gb(device)
     if most is not None and needed > most:
         found = (
-            f"a patch of {_times(configuration.patch)} voxels takes {needed:.3g} GB or more, {device} has {most:.3g} GB"
+            f"a patch of {times(configuration.patch)} voxels takes {needed:.3g} GB or more, {device} has {most:.3g} GB"
         )
         raise PlanError(f"configuration {configuration.name}", found, "a patch that fits the device", _REMEDY)
 
@@ -50,14 +51,14 @@ def check_case(configuration: Configuration, channels: int, shape: Sequence[int]
     `patch` has three edges, that of a slice being 1.
     """
     padded = [max(size, edge) for size, edge in zip(shape, patch, strict=True)]
-    where = f"an image of {_times(shape)} voxels, {configuration.name}"
+    where = f"an image of {times(shape)} voxels, {configuration.name}"
     needed, most = _FLOAT * channels * prod(padded) + scores_bytes(configuration, prod(shape)), total_bytes()
     if most is not None and needed > most:
-        takes = f"at least as large as a patch, {_times(padded)} voxels, it takes {needed / 1e9:.3g} GB or more"
+        takes = f"at least as large as a patch, {times(padded)} voxels, it takes {needed / 1e9:.3g} GB or more"
         raise DataError(where, f"{takes}; this machine has {most / 1e9:.3g} GB", "what fits the memory", _REMEDY)
     tiles = prod(len(tile_starts(size, edge, configuration.overlap)) for size, edge in zip(padded, patch, strict=True))
     if tiles > MOST_TILES:
-        found = f"{tiles} tiles of {_times(patch)} voxels that overlap by {configuration.overlap:g}"
+        found = f"{tiles} tiles of {times(patch)} voxels that overlap by {configuration.overlap:g}"
         raise DataError(where, found, f"at most {MOST_TILES}", "let tiles overlap less, with --overlap")
 
 
@@ -81,7 +82,3 @@ def check_spacing(
     if most is not None and needed > most:
         found = f"{made}, which take {needed / 1e9:.3g} GB or more; this machine has {most / 1e9:.3g} GB"
         raise DataError(name, found, "an image that fits the memory", remedy)
-
-
-def _times(edges: Sequence[int]) -> str:
-    return " x ".join(map(str, edges))

@@ -86,6 +86,15 @@ def read_tensors(path: Path, names: Collection[str]) -> Iterator[tuple[str, Tens
         raise PlanError(str(path), f"cannot be read as weights ({error})", _EXPECTED, _REMEDY) from error
 
 
+def read_metadata(path: Path) -> dict[str, str]:
+    """What the header of a file of weights says beside the tensors; empty where it says nothing or cannot be read."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return dict(file.metadata() or {})
+    except (OSError, SafetensorError):
+        return {}
+
+
 def network_shapes(plan: NetworkPlan, patch: tuple[int, ...]) -> UNet:
     """The planned network without memory: names and shapes of its weights, no numbers."""
     with torch.device("meta"):

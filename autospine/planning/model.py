@@ -8,12 +8,11 @@ A model folder moves as one piece; a cascade's needs that of its previous stage,
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from autospine.data.files import read_json, unreadable, write_json
+from autospine.data.files import file_digest, read_json, write_json
 from autospine.errors import PlanError
 from autospine.planning.convert import MOST_BYTES, Checks, from_table, shown
 from autospine.planning.parts import IntensityPlan
@@ -130,17 +129,8 @@ def fold_weights(folder: Path, fold: int | str) -> Path:
 
 
 def weights_digest(folder: Path, fold: int | str) -> str:
-    """SHA-256 of the weights that a fold of the model folder `folder` predicts with; raises as `file_digest`."""
-    return file_digest(fold_weights(folder, fold))
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file; raises `PlanError` where it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise unreadable(path, error, PlanError) from error
+    """SHA-256 of the weights that a fold of the model folder `folder` predicts with; `PlanError` if unreadable."""
+    return file_digest(fold_weights(folder, fold), PlanError)
 
 
 def write_previous(fold_folder: Path, digests: Mapping[int, str]) -> None:

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 
+from autospine.networks.weights import read_metadata
 from autospine.planning.model import BEST
 from autospine.planning.parts import TrainingPlan
 from autospine.training.checkpoint import write_weights
@@ -77,7 +77,6 @@ class BestWeights:
 def _written_dice(path: Path) -> float | None:
     """The moving Dice of the weights at `path`; None where there are none that say."""
     try:
-        with safe_open(path, framework="pt") as file:
-            return float((file.metadata() or {})["moving_dice"])
-    except (OSError, SafetensorError, KeyError, ValueError):
+        return float(read_metadata(path)["moving_dice"])
+    except (KeyError, ValueError):
         return None

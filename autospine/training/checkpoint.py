@@ -45,7 +45,7 @@ class Checkpoint:
     precision: str | None = None
     """In which the network computes; None in checkpoints that do not say."""
     any_length: str | None = None
-    """The same, whatever its length: `Identity.any_length`; None in checkpoints that do not say."""
+    """Identity but for the length: `Identity.any_length`; None in checkpoints that do not say."""
 
     def is_of(self, identity: Identity) -> bool:
         """Whether the training of `identity` can go on from here, if it is long enough."""

@@ -135,17 +135,17 @@ def run_epochs(
     def save() -> None:
         nonlocal saved_at
         state = Checkpoint(
-            network.state_dict(),
-            optimiser.state_dict(),
-            scaler.state_dict(),
-            step,
-            clock.seconds,
-            tuple(history),
-            summed,
-            counted,
-            identity.exact,
-            stepper.precision,
-            identity.any_length,
+            network=network.state_dict(),
+            optimiser=optimiser.state_dict(),
+            scaler=scaler.state_dict(),
+            step=step,
+            seconds=clock.seconds,
+            history=tuple(history),
+            summed_loss=summed,
+            counted=counted,
+            identity=identity.exact,
+            precision=stepper.precision,
+            any_length=identity.any_length,
         )
         save_checkpoint(folder, state)
         saved_at = clock.seconds

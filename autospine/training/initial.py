@@ -7,16 +7,18 @@ name and shape agree. An encoder of which less than nine tenths do is another ne
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import nn
 
+from autospine.data.files import file_digest
+from autospine.data.geometry import times
 from autospine.errors import PlanError
 from autospine.networks.weights import read_shapes, read_tensors
-from autospine.planning.model import WEIGHTS, file_digest
+from autospine.planning.model import WEIGHTS
 
 LEAST = 0.9
 """Share of the encoder's weights that must carry over."""
@@ -58,7 +60,7 @@ def read_initial(path: Path) -> InitialWeights:
     shapes = read_shapes(file)
     if not any(name.startswith(PARTS) for name in shapes):
         raise PlanError(str(file), "no encoder in these weights", _FORM)
-    return InitialWeights(file, file_digest(file), shapes)
+    return InitialWeights(file, file_digest(file, PlanError), shapes)
 
 
 def weights_file(path: Path) -> Path:
@@ -87,7 +89,7 @@ def start_from(network: nn.Module, initial: InitialWeights) -> CarriedOver:
     """
     taken, names = _compare(network, initial)
     tensors = dict(read_tensors(initial.path, names))
-    if file_digest(initial.path) != initial.digest:
+    if file_digest(initial.path, PlanError) != initial.digest:
         raise PlanError(
             str(initial.path), "these weights were changed just now", "one file", "start the training again"
         )
@@ -118,7 +120,7 @@ def _compare(network: nn.Module, initial: InitialWeights) -> tuple[CarriedOver, 
     fitting = {name for name, tensor in own.items() if _shape(initial, name) == tuple(tensor.shape)}
     share = sum(own[name].numel() for name in fitting) / sum(tensor.numel() for tensor in own.values())
     fresh = tuple(
-        f"{name} ({_listed(own[name].shape)} here, {_listed(_shape(initial, name)) or 'none'} there)"
+        f"{name} ({times(own[name].shape)} here, {times(_shape(initial, name)) or 'none'} there)"
         for name in own
         if name not in fitting
     )
@@ -135,7 +137,3 @@ def _compare(network: nn.Module, initial: InitialWeights) -> tuple[CarriedOver, 
 
 def _shape(initial: InitialWeights, name: str) -> tuple[int, ...]:
     return initial.shapes.get(name, ())
-
-
-def _listed(shape: Sequence[int]) -> str:
-    return " x ".join(map(str, shape))

@@ -24,8 +24,9 @@ from autospine.training.initial import CarriedOver, InitialWeights, start_from
 from autospine.training.log import EpochRecord
 from autospine.training.peak import PeakMemory
 from autospine.training.precision import training_precision
-from autospine.training.sampler import IGNORE, PatchBatches, batches_from
+from autospine.training.sampler import IGNORE, PatchBatches
 from autospine.training.step import Stepper
+from autospine.training.workers import batches_from
 
 
 def fit(

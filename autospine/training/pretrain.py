@@ -22,6 +22,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from autospine.data.geometry import times
 from autospine.errors import PlanError
 from autospine.networks.build import build_network
 from autospine.networks.precision import Precision
@@ -32,8 +33,9 @@ from autospine.training.identity import Identity
 from autospine.training.log import EpochRecord
 from autospine.training.peak import PeakMemory
 from autospine.training.precision import training_precision
-from autospine.training.sampler import IGNORE, CaseSource, PatchBatches, batches_from
+from autospine.training.sampler import IGNORE, CaseSource, PatchBatches
 from autospine.training.step import Stepper
+from autospine.training.workers import batches_from
 
 MASKED = 0.75
 """Share of the blocks that are masked (He et al. 2022, doi 10.1109/CVPR52688.2022.01553)."""
@@ -55,7 +57,7 @@ def block_edges(configuration: Configuration) -> tuple[int, ...]:
     sizes = zip(configuration.patch, configuration.spacing_mm, strict=True)
     edges = tuple(min(size, max(1, round(EDGE * finest / spacing))) for size, spacing in sizes)
     if edges == configuration.patch:
-        found = f"a patch of {_listed(configuration.patch)} voxels is a single block of the masks"
+        found = f"a patch of {times(configuration.patch)} voxels is a single block of the masks"
         remedy = "plan with more memory or time, or pretrain another configuration"
         raise PlanError(f"configurations.{configuration.name}.patch", found, "two blocks at least", remedy)
     return edges
@@ -176,7 +178,3 @@ def pretrain(
 def pretraining_identity(configuration: Configuration, prepared: str, cases: tuple[str, ...]) -> Identity:
     """What a pretraining depends on, `prepared` being the key of its images: that of another must not be continued."""
     return Identity.of(configuration, before=["pretrain", MASKED, EDGE], after=[prepared, cases])
-
-
-def _listed(sizes: Sequence[int]) -> str:
-    return " x ".join(map(str, sizes))

@@ -19,22 +19,20 @@ channel of the image, so that it is mirrored with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Protocol, TypeVar, cast
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 from acvl_utils.cropping_and_padding.bounding_boxes import crop_and_pad_nd
 from scipy import ndimage
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import Dataset
 
-from autospine.data.processes import may_start_processes
 from autospine.planning.plan import Configuration
 from autospine.preprocessing.previous import one_hot
 from autospine.preprocessing.store import StoredCase
 from autospine.training.augment import IntensityAugmentation, SpatialTransform, draw_transform, seeded
 from autospine.training.cascade import disturb
-from autospine.training.workers import WorkerBatches
 
 IGNORE = -1
 """Value of target voxels that no loss counts (outside the case)."""
@@ -50,7 +48,6 @@ Images = npt.NDArray[np.float32]
 Targets = npt.NDArray[np.int64]
 Batch = tuple[Images, Targets] | tuple[Images, Targets, npt.NDArray[np.float32]]
 """Image, target, and sizes where the loss goes by components."""
-B = TypeVar("B", covariant=True)
 
 
 class CaseSource(Protocol):
@@ -294,41 +291,3 @@ def _starts(
     out = np.maximum(slack - np.maximum(room, 0), 0)
     low, high = np.where(room >= 0, 0, room // 2), np.where(room >= 0, room, room // 2)
     return (low - out).astype(np.int64), (high + out).astype(np.int64)
-
-
-class _Steps(Sampler[int]):
-    """The step numbers from `first` on, without end."""
-
-    def __init__(self, first: int) -> None:
-        self._first = first
-
-    def __iter__(self) -> Iterator[int]:
-        step = self._first
-        while True:
-            yield step
-            step += 1
-
-
-class Batches(Protocol[B]):
-    """Batch `step` of a training, from cases that can be checked before it begins."""
-
-    def check_cases(self) -> None:
-        """Raise what a case that cannot be opened raises."""
-
-    def __getitem__(self, step: int) -> B:
-        """The batch of this step, arrays of which the first is the image."""
-
-
-def batches_from(dataset: Batches[B], first: int, workers: int, pin: bool) -> Iterator[Any]:
-    """Batches without end from step `first` on, as tensors; `workers` processes build them ahead.
-
-    There are none where this process may not start others. `next` raises as that of `WorkerBatches`.
-
-    Raises:
-        PlanError: a case of `dataset`, or its segmentation by the previous stage, is missing or damaged.
-        DeviceError: no processes can be started.
-    """
-    dataset.check_cases()
-    if workers and may_start_processes():
-        return WorkerBatches(dataset, _Steps(first), workers, pin)
-    return iter(DataLoader(cast(Dataset[B], dataset), batch_size=None, sampler=_Steps(first), pin_memory=pin))

@@ -20,10 +20,10 @@ from autospine.planning.plan import Configuration
 from autospine.preprocessing.components import measure_components
 from autospine.preprocessing.prepare import CaseProperties, class_locations
 from autospine.preprocessing.store import StoredCase
-from autospine.training.sampler import PatchBatches, batches_from, planned_patch
+from autospine.training.sampler import PatchBatches, planned_patch
 from autospine.training.step import WARM_UP_STEPS, Stepper
 from autospine.training.threads import given_threads, thread_counts
-from autospine.training.workers import fitting_workers
+from autospine.training.workers import batches_from, fitting_workers
 
 LEAST_STEPS, LEAST_SECONDS = 2, 2.0
 """A first look has at least so many steps; a measurement takes at least so long: a machine has its moods."""

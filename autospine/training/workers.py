@@ -12,6 +12,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import count
 from math import prod
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -39,7 +40,10 @@ _REMEDY = "give fewer `--workers` (0 needs least memory); a container may need m
 
 
 class Batches(Protocol):
-    """Batch `step` of a training."""
+    """Batch `step` of a training, from cases that can be checked before it begins."""
+
+    def check_cases(self) -> None:
+        """Raise what a case that cannot be opened raises."""
 
     def __getitem__(self, step: int) -> Any:
         """The batch of this step, arrays of which the first is the image."""
@@ -67,7 +71,7 @@ def fitting_workers(
     if not wanted:
         return 0
     if not may_start_processes():
-        tell("Batches are built in this process: a thread or a daemonic process may start no others")
+        tell("Batches are built in this process, which may start no others: a thread, a daemon or no shared memory")
         return 0
     free, needed = shared_bytes(), batch_bytes(configuration)
     # beside those ahead there is the one that a step computes with, and the one that is being moved
@@ -94,7 +98,32 @@ def shared_bytes() -> int | None:
     return room.f_bavail * room.f_frsize
 
 
-def initialise_worker(_worker: int) -> None:
+def batches_from(batches: Batches, first: int, workers: int, pin: bool) -> Iterator[Sequence[Tensor]]:
+    """Batches without end from step `first` on, as tensors; `workers` processes build them ahead.
+
+    There are none where this process may not start others. `next` raises as that of `WorkerBatches`.
+
+    Raises:
+        PlanError: a case of `batches`, or its segmentation by the previous stage, is missing or damaged.
+        DeviceError: no processes can be started.
+    """
+    batches.check_cases()
+    if workers and may_start_processes():
+        return WorkerBatches(batches, _Steps(first), workers, pin)
+    return iter(DataLoader(cast(Dataset[Any], batches), batch_size=None, sampler=_Steps(first), pin_memory=pin))
+
+
+class _Steps(Sampler[int]):
+    """The step numbers from `first` on, without end."""
+
+    def __init__(self, first: int) -> None:
+        self._first = first
+
+    def __iter__(self) -> Iterator[int]:
+        return count(self._first)
+
+
+def _initialise_worker(_worker: int) -> None:
     """One thread each, and signals left to the training process, which stops its workers itself."""
     leave_signals_to_parent()
     torch.set_num_threads(1)
@@ -117,7 +146,7 @@ class WorkerBatches(Iterator[Sequence[Tensor]]):
             sampler=steps,
             num_workers=workers,
             pin_memory=pin,
-            worker_init_fn=initialise_worker,
+            worker_init_fn=_initialise_worker,
             prefetch_factor=AHEAD,
             timeout=LOOK_S,
             multiprocessing_context=context,
@@ -139,10 +168,11 @@ class WorkerBatches(Iterator[Sequence[Tensor]]):
             try:
                 batch = next(self._loaded)
             except (RuntimeError, OSError, EOFError) as error:
-                ended = self._ended(error)
+                waited = str(error).startswith("DataLoader timed out")
+                ended = self._find_ended(0 if waited else 2)
                 if ended is not None:
-                    raise _loss(ended) from error
-                if not str(error).startswith("DataLoader timed out"):
+                    raise _describe_end(ended) from error
+                if not waited:
                     raise
                 if time.monotonic() - began > WAIT_LIMIT_S:
                     found = f"no batch for {WAIT_LIMIT_S / 60:.0f} min, though the processes that build them run"
@@ -153,9 +183,9 @@ class WorkerBatches(Iterator[Sequence[Tensor]]):
                 raise batch.error
             return cast(Sequence[Tensor], batch)
 
-    def _ended(self, error: Exception) -> BaseProcess | None:
-        """A process that is no more; one whose end has only been felt gets a moment to be seen."""
-        deadline = time.monotonic() + (0 if str(error).startswith("DataLoader timed out") else 2)
+    def _find_ended(self, seconds: float) -> BaseProcess | None:
+        """A process that is no more; it has so many seconds to end, since a pipe that breaks tells of it earlier."""
+        deadline = time.monotonic() + seconds
         while True:
             for worker in self._workers:
                 if not worker.is_alive():
@@ -194,8 +224,8 @@ class _Shared(Dataset[Any]):
             return _Fault(DeviceError("workers", f"a batch found no shared memory ({error})", remedy=_REMEDY))
 
 
-def _loss(worker: BaseProcess) -> DeviceError:
-    """That a process was ended, by what, and why that most often is."""
+def _describe_end(worker: BaseProcess) -> DeviceError:
+    """The error of a process that was ended: by what, and why that most often is."""
     code = worker.exitcode or 0
     by, why = f"exit code {code}", ""
     if code < 0:

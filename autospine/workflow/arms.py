@@ -25,7 +25,7 @@ from autospine.planning.study import Arm, arm_plan
 from autospine.planning.validate import check_memory
 from autospine.training.pretrain import block_edges
 from autospine.workflow.progress import Progress, counted
-from autospine.workflow.runs import METRICS, RunFolder, alone, read_record, remove_training
+from autospine.workflow.runs import METRICS, RunFolder, alone, planning_alone, read_record, remove_training
 
 STAMP = "arm.json"
 
@@ -95,7 +95,7 @@ def begin(arm: Arm, home: RunFolder, base: Base, device: torch.device, progress:
         PlanError: as `stands`.
         OutputError: it cannot be written, or replaced, for another process trains in it.
     """
-    with alone(home.root.with_name(f".{home.root.name}.lock"), home.root, progress.note):
+    with planning_alone(home, progress.note):
         try:
             if stands(arm, home, base):
                 return

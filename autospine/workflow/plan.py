@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from autospine.data.dataset import open_dataset
-from autospine.data.files import atomic_path, write_json, write_text
+from autospine.data.files import atomic_path, read_text, write_json, write_text
 from autospine.data.folds import Fold, check_folds, group_cases, make_folds, read_folds, write_folds
 from autospine.data.structure import Dataset, Reading
 from autospine.errors import DataError, PlanError
@@ -109,9 +109,10 @@ def plan_dataset(
     if not dry_run:
         folder.check_writable()
     with nullcontext() if dry_run else planning_alone(folder, progress.note):
-        if folder.plan.exists() and not dry_run and keep:
+        stands = folder.plan.exists() and not dry_run
+        if stands and keep:
             return Planned(folder.read_plan(), folder, existed=True)
-        if folder.plan.exists() and not dry_run and not overwrite:
+        if stands and not overwrite:
             standing, renewed = _standing_plan(folder, asked)
             standing, notes = renew_expected_memory(standing, hardware.machine)
             notes += (
@@ -289,5 +290,5 @@ def _standing_plan(folder: RunFolder, asked: dict[str, Any]) -> tuple[Plan, tupl
     check_folds(folds, subjects, group_cases(subjects, digests), str(folder.splits))
     renewed, notes = renew_fold_losses(plan, fingerprint, folds)
     if renewed != plan:
-        write_text(folder.plan, losses_to_toml(renewed, folder.plan.read_text(encoding="utf-8-sig")))
+        write_text(folder.plan, losses_to_toml(renewed, read_text(folder.plan, PlanError)))
     return renewed, (*notes, *_unseen(fingerprint, folds))

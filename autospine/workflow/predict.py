@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from autospine.data.files import atomic_path, check_name
+from autospine.data.files import NO_ROOM, atomic_path, check_name, file_digest
 from autospine.data.geometry import Volume
-from autospine.data.inputs import file_digest, find_inputs, images_digest
+from autospine.data.inputs import find_inputs, images_digest
 from autospine.data.layouts.naming import is_unread
 from autospine.data.slices import slices_of
 from autospine.data.volume import IMAGE_SUFFIXES, WRITTEN_AS, suffix_of, write_volume
@@ -27,7 +27,7 @@ from autospine.workflow.segmenting import Images, Segmenter, files_of, load_segm
 
 WRITTEN = ".nii.gz"
 """Format of the segmentation of a DICOM series."""
-_STOPS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES)
+_STOPS = (*NO_ROOM, errno.EROFS, errno.EIO, errno.EACCES)
 """What the system says of a place that takes no other file either."""
 
 
@@ -87,15 +87,14 @@ def predict_paths(
     segmenter = load_segmenter(folder, device, request.folds, request.mirror, request.overlap)
     for note in segmenter.unfinished:
         progress.note(note)
-    left_out: list[DataError] = []
+    faults: list[DataError] = []
     cases = find_inputs(
-        source, segmenter.model.card.channels, segmenter.optional, tell=progress.note, report=left_out.append
+        source, segmenter.model.card.channels, segmenter.optional, tell=progress.note, report=faults.append
     )
     place = Target(target, _is_file(target, source, cases))
-    total = len(cases) + len(left_out)
-    faults: list[str] = []
-    for fault in left_out:
-        _leave_out(fault.where.removeprefix(f"{source}{os.sep}"), fault, faults, total, progress)
+    left_out = _LeftOut(source, target, len(cases) + len(faults), progress)
+    for fault in faults:
+        left_out.add(fault.where.removeprefix(f"{source}{os.sep}"), fault)
     outputs = {}
     for name, images in cases:
         path = target if place.single else target / f"{name}{WRITTEN_AS.get(suffix_of(files_of(images)[0]), WRITTEN)}"
@@ -103,16 +102,18 @@ def predict_paths(
             check_name(path, OutputError)
             outputs[name] = path
         except OutputError as named:
-            _leave_out(name, named, faults, total, progress)
+            left_out.add(name, named)
     named_cases = [(name, images) for name, images in cases if name in outputs]
     if not named_cases:
-        raise _failed(source, target, total, faults)
+        raise left_out.error()
     refuse_images(place, outputs, named_cases, source)
     with held(place, progress.note):
         account = Account.read(place, segmenter.identity)
-        seconds, slices = _segment_cases(segmenter, account, named_cases, outputs, request, faults, total, progress)
-    if faults:
-        raise _failed(source, target, total, faults)
+        seconds, slices = _segment_cases(
+            segmenter, account, named_cases, outputs, left_out, progress, overwrite=request.overwrite
+        )
+    if left_out.lines:
+        raise left_out.error()
     return Prediction(tuple(outputs.values()), seconds, slices, folder, segmenter.model.folds)
 
 
@@ -121,15 +122,15 @@ def _segment_cases(
     account: Account,
     cases: Sequence[tuple[str, Images]],
     outputs: dict[str, Path],
-    request: PredictRequest,
-    faults: list[str],
-    total: int,
+    left_out: _LeftOut,
     progress: Progress,
+    *,
+    overwrite: bool,
 ) -> tuple[tuple[float, ...], tuple[int, ...]]:
-    """Seconds and slices of each case made now; a line for each that could not be is added to `faults`."""
-    done = [] if request.overwrite else _find_done(account, cases, outputs, progress)
+    """Seconds and slices of each case made now; those that could not be are `left_out`."""
+    done = [] if overwrite else _find_done(account, cases, outputs, progress)
     values = [value for _, value in segmenter.model.card.labels]
-    others = account.refuse_strangers(outputs, done, values, request.overwrite)
+    others = account.refuse_strangers(outputs, done, values, overwrite)
     if others:
         progress.note(f"{len(others)} segmentation(s) of another model stay in {account.target.path}: {others[0]}, ...")
     if done:
@@ -145,15 +146,13 @@ def _segment_cases(
             digest = images_digest(images)
             segmentation = segmenter.segment(name, images, f"{name} ({index}/{len(cases)})", progress)
         except DataError as fault:
-            _leave_out(name, fault, faults, total, progress)
+            left_out.add(name, fault)
             continue
         try:
             account = _write(account, name, outputs[name], segmentation, digest, last)
         except OutputError as fault:
-            _stop_where_none_can_be_written(
-                account.target, segmentation, fault, len(done) + len(seconds), total, faults
-            )
-            _leave_out(name, fault, faults, total, progress)
+            _stop_where_none_can_be_written(account.target, segmentation, fault, len(done) + len(seconds), left_out)
+            left_out.add(name, fault)
             continue
         seconds.append(time.monotonic() - start)
         slices.append(segmentation.geometry.shape[slices_of(segmentation.geometry)])
@@ -173,7 +172,7 @@ def _find_done(
         except DataError:
             continue  # it is named when it is its turn
         done.append(name)
-        if file_digest(outputs[name]) != made.mask:
+        if file_digest(outputs[name], OutputError) != made.mask:
             changed.append(outputs[name].name)
     if changed:
         progress.note(f"changed since they were predicted, left as they are: {', '.join(changed)}")
@@ -200,37 +199,42 @@ def _write(
     account.refuse_newcomer(path)
     with atomic_path(path) as temporary:
         write_volume(temporary, segmentation)
-        account = account.with_case(name, Made(path.name, account.identity, images, file_digest(temporary)))
+        mask = file_digest(temporary, OutputError)
+        account = account.with_case(name, Made(path.name, account.identity, images, mask))
         account.write(last)
     return account.after(path)
 
 
-def _leave_out(name: str, fault: AutospineError, faults: list[str], total: int, progress: Progress) -> None:
-    """Note the fault of a case for the end; a fault of the only case is raised at once."""
-    if total == 1:
-        raise fault
-    # its text alone: the error itself holds on to the image that it was found in
-    faults.append(_line(name, fault))
-    progress.note(f"Left out: {faults[-1]}")
+class _LeftOut:
+    """Cases that could not be segmented, a line for each, which are told together at the end."""
 
+    def __init__(self, source: Path, target: Path, total: int, progress: Progress) -> None:
+        """Of `total` cases in `source`, none yet."""
+        self.lines: list[str] = []
+        self.total = total
+        self._source, self._target, self._progress = source, target, progress
 
-def _line(name: str, fault: AutospineError) -> str:
-    """A fault of a case in one line."""
-    where = Path(fault.where).name
-    text = f"{name}: {fault.found}" if where in name else f"{name}: {where}: {fault.found}"
-    return f"{text}; expected {fault.expected}" if fault.expected else text
+    def add(self, name: str, fault: AutospineError) -> None:
+        """Note the fault of a case for the end; a fault of the only case is raised at once."""
+        if self.total == 1:
+            raise fault
+        where = Path(fault.where).name
+        text = f"{name}: {fault.found}" if where in name else f"{name}: {where}: {fault.found}"
+        # its text alone: the error itself holds on to the image that it was found in
+        self.lines.append(f"{text}; expected {fault.expected}" if fault.expected else text)
+        self._progress.note(f"Left out: {self.lines[-1]}")
 
-
-def _failed(source: Path, target: Path, total: int, faults: Sequence[str]) -> DataError:
-    """The error that lists each case that could not be segmented."""
-    lines = "\n  ".join(faults)
-    found = f"{total - len(faults)} of {total} done, in {target}; {len(faults)} could not be segmented:\n  {lines}"
-    remedy = "correct these or take them away; the same command then tries what is not done"
-    return DataError(str(source), found, "images that fit the model", remedy)
+    def error(self) -> DataError:
+        """The error that lists each of them."""
+        count, lines = len(self.lines), "\n  ".join(self.lines)
+        done = f"{self.total - count} of {self.total} done, in {self._target}"
+        found = f"{done}; {count} could not be segmented:\n  {lines}"
+        remedy = "correct these or take them away; the same command then tries what is not done"
+        return DataError(str(self._source), found, "images that fit the model", remedy)
 
 
 def _stop_where_none_can_be_written(
-    target: Target, segmentation: Volume, fault: OutputError, done: int, total: int, faults: Sequence[str]
+    target: Target, segmentation: Volume, fault: OutputError, done: int, left_out: _LeftOut
 ) -> None:
     """Raise where the next segmentation could not be written either, and say what is done; else return."""
     if getattr(fault.__cause__, "errno", None) not in _STOPS:
@@ -239,7 +243,7 @@ def _stop_where_none_can_be_written(
             return
         except OutputError:
             pass
-    found = "\n  ".join([f"{fault.found}; {done} of {total} done", *faults])
+    found = "\n  ".join([f"{fault.found}; {done} of {left_out.total} done", *left_out.lines])
     remedy = f"{fault.remedy or 'make room'}; the same command then makes the rest"
     raise OutputError(fault.where, found, fault.expected, remedy) from fault
 

@@ -10,7 +10,6 @@ is another. Whoever predicts into a place has it alone for as long as that takes
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
@@ -19,11 +18,12 @@ from pathlib import Path
 import numpy as np
 
 from autospine.data.aside import PREDICTED
-from autospine.data.files import read_json, write_json
-from autospine.data.inputs import file_digest
+from autospine.data.files import file_digest, read_json, write_json
 from autospine.data.locks import locked
+from autospine.data.temporaries import temporary_beside
 from autospine.data.volume import read_volume
 from autospine.errors import DataError, OutputError
+from autospine.workflow.segmenting import files_of
 
 LOCK = ".prediction.lock"
 _CHUNK = 1 << 20
@@ -95,10 +95,9 @@ def check_writable(folder: Path, size: int = 1) -> None:
     """Raise `OutputError` where a file of `size` bytes cannot be written to `folder`, which is made where missing."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".tmp-") as file:
+        with temporary_beside(folder / "room") as (temporary, _), temporary.open("wb") as file:
             for start in range(0, size, _CHUNK):
                 file.write(bytes(min(_CHUNK, size - start)))
-            file.flush()
     except (OSError, UnicodeError) as fault:
         found = f"cannot be written to ({getattr(fault, 'strerror', None) or fault})"
         remedy = "choose an OUT in a folder that you may write to and that has space left"
@@ -206,7 +205,7 @@ def refuse_images(
     target: Target, outputs: Mapping[str, Path], cases: Sequence[tuple[str, Sequence[Path | None]]], source: Path
 ) -> None:
     """Raise `OutputError` where `target` or a file in it is an image to segment, or it is a folder of theirs."""
-    files = [path for _, images in cases for path in images if path is not None]
+    files = [path for _, images in cases for path in files_of(images)]
     places = [source, *files]
     if not target.single:
         places += {path.parent for path in files if not path.is_dir()}
@@ -241,7 +240,7 @@ def _is_segmentation(path: Path, made: Made | None, values: Sequence[int]) -> bo
     """Whether a file is what was `made`, or holds whole numbers that all are of `values` or 0."""
     if path.is_symlink() or not path.is_file():
         return False
-    if made is not None and file_digest(path) == made.mask:
+    if made is not None and file_digest(path, OutputError) == made.mask:
         return True
     try:
         array = read_volume(path).array

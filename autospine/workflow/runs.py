@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from autospine.data.files import read_json
+from autospine.data.files import read_json, read_text
 from autospine.data.locks import locked
 from autospine.data.structure import Reading, dataset_name
 from autospine.errors import OutputError, PlanError
@@ -174,8 +174,8 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return tomllib.loads(read_text(path, PlanError))
+    except ValueError as error:
         remedy = "restore it, or give --overwrite to train anew"
         raise PlanError(str(path), f"cannot be read ({error})", "the file that train wrote", remedy) from error
 

@@ -1,4 +1,4 @@
-"""What weights have learnt from, by the record beside them: none of it may be what a fold is judged by."""
+"""What weights have learnt from, or are about to: none of it may be what a fold is judged by."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from autospine.data.folds import Fold
+from autospine.data.folds import Fold, check_folds, group_cases
 from autospine.data.layouts.naming import subject_names
 from autospine.errors import PlanError
 from autospine.planning.fingerprint import Fingerprint
-from autospine.planning.unseen import Shown
+from autospine.planning.plan import Plan
+from autospine.planning.unseen import Shown, shown_by_cases, unseen_in_folds
 from autospine.preprocessing.store import Store
-from autospine.workflow.runs import RECORD, read_record
+from autospine.workflow.progress import Progress
+from autospine.workflow.runs import RECORD, RunFolder, read_record
 
 
 def seen_images(folder: Path) -> list[dict[str, Any]]:
@@ -79,3 +81,54 @@ def check_unseen(folder: Path, dataset: str, split: Fold, fingerprint: Fingerpri
         return ()
     listed = ", ".join(sorted(namesakes)[:6])
     return (f"These weights were trained on {listed}, called like those whom this fold is judged by: the same people?",)
+
+
+def check_cases(
+    run: RunFolder,
+    plan: Plan,
+    fold: int,
+    split: Fold,
+    store: Store,
+    weights: Path | None,
+    progress: Progress,
+) -> list[dict[str, Any]]:
+    """The images that a training of the fold will have seen, as `seen_images` has them; notes what may be amiss.
+
+    Those count, too, that the weights in the folder `weights` have seen, which the training starts from.
+
+    Raises:
+        DataError: the fold, which the user may have edited, does not fit the prepared cases and subjects.
+        PlanError: these weights have seen what the fold is judged by.
+    """
+    # a machine that got the prepared cases alone may be without the fingerprint
+    fingerprint = run.read_fingerprint() if run.fingerprint.is_file() else None
+    _check_split(run, split, store, fingerprint)
+    if fingerprint is None:
+        unknown = "whether a person or an image stands on both sides of"
+        progress.note(f"{run.fingerprint} is not there: {unknown} fold {fold} cannot be checked")
+    for note in _never_seen(plan, fold, split, store, fingerprint):
+        progress.note(note)
+    seen = trained_images(plan.dataset, split, fingerprint)
+    if weights is not None:
+        seen += seen_images(weights)
+        for note in check_unseen(weights, plan.dataset, split, fingerprint):
+            progress.note(note)
+    return seen
+
+
+def _check_split(run: RunFolder, split: Fold, store: Store, fingerprint: Fingerprint | None) -> None:
+    """Raise `DataError` where a fold, which the user may have edited, does not fit the prepared cases and subjects."""
+    groups = {name: name for name in store.names}
+    if fingerprint is not None:
+        cases = fingerprint.cases
+        groups |= group_cases({case.case: case.subject for case in cases}, {case.case: case.digest for case in cases})
+    check_folds((split,), store.names, groups, str(run.splits))
+
+
+def _never_seen(plan: Plan, number: int, split: Fold, store: Store, fingerprint: Fingerprint | None) -> tuple[str, ...]:
+    """A sentence for each channel and class that no training case of the fold has."""
+    if fingerprint is not None:
+        shown = shown_by_cases(fingerprint)
+    else:
+        shown = shown_by_store(store, split.train, len(plan.channels))
+    return unseen_in_folds(shown, plan.channels, [name for name, _ in plan.labels], [(number, split)])

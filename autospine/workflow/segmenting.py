@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autospine.data.dataset import read_images
+from autospine.data.files import file_digest
 from autospine.data.geometry import Volume
 from autospine.data.layouts.naming import raise_fault
 from autospine.data.volume import header_remarks, read_geometry
-from autospine.errors import DataError
+from autospine.errors import DataError, PlanError
+from autospine.inference.memory import prediction_bytes
 from autospine.machine import free_bytes
-from autospine.planning.model import MODEL, ModelCard, fold_weights
-from autospine.planning.prediction_memory import LARGE_REMEDY, prediction_bytes
+from autospine.planning.model import MODEL, ModelCard, weights_digest
 from autospine.preprocessing.memory import prepared_voxels
 from autospine.workflow.progress import Progress
 
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 Images = tuple[Path | None, ...]
 """The channel files of a case, None for a channel that it lacks."""
+_LARGE_REMEDY = "crop the image to what is to be segmented, or use a machine with more memory"
+"""What to do about an image that is too large."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +48,14 @@ class Segmenter:
     """Hash of the weights and settings that decide what comes out."""
 
     @property
+    def stages(self) -> list[Model]:
+        """The model, and what a cascade starts from."""
+        return [self.model] if self.first is None else [self.model, self.first]
+
+    @property
     def optional(self) -> Collection[int]:
         """Channels, from 0, that every stage can do without."""
-        stages = [self.model] if self.first is None else [self.model, self.first]
-        return set.intersection(*(set(stage.card.configuration.optional_channels) for stage in stages))
+        return set.intersection(*(set(stage.card.configuration.optional_channels) for stage in self.stages))
 
     @property
     def averaged(self) -> str:
@@ -58,7 +66,7 @@ class Segmenter:
     @property
     def unfinished(self) -> tuple[str, ...]:
         """A sentence for each fold that is not trained to its end."""
-        return self.model.unfinished + (() if self.first is None else self.first.unfinished)
+        return tuple(said for stage in self.stages for said in stage.unfinished)
 
     def segment(self, name: str, images: Images, title: str, progress: Progress) -> Volume:
         """The segmentation of a case, on the grid of its first image; `title` is shown while it takes.
@@ -95,25 +103,24 @@ class Segmenter:
             if not is_out_of_memory(error):
                 raise
         # here and not there, where the error still holds all that had been computed
-        return self._refuse(name, needed)
+        raise self._too_large(name, needed)
 
-    def _refuse(self, name: str, needed: int) -> Volume:
-        """Raise the `DataError` of a case that memory was too little for."""
+    def _too_large(self, name: str, needed: int) -> DataError:
+        """The error of a case that memory was too little for; what a GPU holds for later is given back."""
         if self.device.type == "cuda":
             import torch
 
             torch.cuda.empty_cache()
-            remedy = f"use --device cpu, or end what else computes there; else {LARGE_REMEDY}"
-            raise DataError(name, f"too little memory on {self.device} or beside it", "", remedy)
+            remedy = f"use --device cpu, or end what else computes there; else {_LARGE_REMEDY}"
+            return DataError(name, f"too little memory on {self.device} or beside it", "", remedy)
         found = f"too little memory: it needs up to {needed / 1e9:.1f} GB, and {free_bytes() / 1e9:.1f} GB are free"
-        raise DataError(name, found, "", f"end other programs; else {LARGE_REMEDY}")
+        return DataError(name, found, "", f"end other programs; else {_LARGE_REMEDY}")
 
     def _needed_bytes(self, images: Images) -> int:
         """An upper bound of the memory that a case takes, by the header of its first image."""
         geometry = read_geometry(files_of(images)[0])
-        native = geometry.shape[0] * geometry.shape[1] * geometry.shape[2]
-        stages = [self.model] if self.first is None else [self.model, self.first]
-        plans = [stage.card.configuration for stage in stages]
+        native = prod(geometry.shape)
+        plans = [stage.card.configuration for stage in self.stages]
         return max(prediction_bytes(plan, native, prepared_voxels(geometry, plan)) for plan in plans)
 
 
@@ -141,9 +148,9 @@ def load_segmenter(
         first = None if first is None else replace(first, card=_overlapping(first.card, overlap))
     digest = hashlib.sha256(repr((model.folds, mirror, overlap)).encode())
     for stage in (folder,) if there is None else (folder, there):
-        digest.update((stage / MODEL).read_bytes())
+        digest.update(file_digest(stage / MODEL, PlanError).encode())
         for fold in model.folds:
-            digest.update(fold_weights(stage, fold).read_bytes())
+            digest.update(weights_digest(stage, fold).encode())
     return Segmenter(folder, model, first, device, mirror, digest.hexdigest())
 
 

@@ -49,6 +49,9 @@ def choose_course(
     Raises:
         PlanError: another training stands there, or one that is longer already, or nothing is left to go on from.
     """
+    from autospine.training.checkpoint import CHECKPOINT
+    from autospine.training.schedule import Schedule
+
     if replaces:
         return _choose_again(folder, identity, replaces, tell)
     record = read_record(folder)
@@ -64,12 +67,10 @@ def choose_course(
         return "begins"
     if reached is None:
         found = "this was trained for another --budget or --epochs, and its checkpoint is not there to go on from"
-        raise PlanError(str(folder), found, "training.ckpt", "train anew with --overwrite")
+        raise PlanError(str(folder), found, CHECKPOINT, "train anew with --overwrite")
     if reached.identity != identity.exact:
-        from autospine.training.schedule import Schedule
-
         Schedule(training).check_goes_on(str(folder), reached.step, reached.seconds)
-        tell(f"{_from(folder, reached, training)}; the learning rate follows the schedule of that length")
+        tell(f"{_describe_way(folder, reached, training)}; the learning rate follows the schedule of that length")
     return "goes on"
 
 
@@ -101,7 +102,7 @@ def _read_reached(folder: Path, identity: Identity) -> Checkpoint | None:
     return load_checkpoint(folder, identity, torch.device("cpu"), mmap=True)
 
 
-def _from(folder: Path, reached: Checkpoint, training: TrainingPlan) -> str:
+def _describe_way(folder: Path, reached: Checkpoint, training: TrainingPlan) -> str:
     """From where to where a training goes on."""
     if training.budget_s is not None:
         return f"{folder} goes on from {reached.seconds:.0f} s of training to {training.budget_s:g} s"
@@ -109,9 +110,9 @@ def _from(folder: Path, reached: Checkpoint, training: TrainingPlan) -> str:
 
 
 def check_model(model: Path, folder: Path, card: ModelCard, course: Course, replaces: Sequence[Path]) -> None:
-    """Nothing, where `begin_in_model` would not be refused: prepared cases of an earlier plan are in use till then.
+    """Nothing; raises as `begin_in_model` does, before cases are prepared.
 
-    Raises as that does.
+    Those of the plan that stands make way for them, and the folds that would be refused still need theirs.
     """
     with ExitStack() as held:
         others = _replaced_beside(folder, course, replaces)
@@ -166,7 +167,9 @@ def _check_card(model: Path, card: ModelCard, replaced: Sequence[Path]) -> bool:
     Raises:
         PlanError: it does not, and there are folds that are trained, or have begun, and not `replaced`.
     """
-    telling = (WEIGHTS, BEST, "training.ckpt", BEGUN)
+    from autospine.training.checkpoint import CHECKPOINT
+
+    telling = (WEIGHTS, BEST, CHECKPOINT, BEGUN)
     standing = {path.parent for name in telling for path in model.glob(f"fold_*/{name}")}
     others = sorted(folder.name for folder in standing - set(replaced))
     if not (model / MODEL).is_file() and not others:

@@ -9,14 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autospine.data.files import read_json, write_json
-from autospine.data.folds import Fold, check_folds, group_cases, read_folds
+from autospine.data.folds import Fold, read_folds
 from autospine.data.structure import Reading
-from autospine.planning.fingerprint import Fingerprint
 from autospine.planning.fold_loss import fold_loss
 from autospine.planning.memory import training_memory_gb
 from autospine.planning.model import ModelCard, write_previous
 from autospine.planning.plan import Plan
-from autospine.planning.unseen import shown_by_cases, unseen_in_folds
 from autospine.planning.validate import check_memory, renew_expected_memory
 from autospine.preprocessing.store import Store, stored_key
 from autospine.workflow.cascade import find_out_of_fold, segment_out_of_fold
@@ -29,7 +27,7 @@ from autospine.workflow.progress import Progress, Silent
 from autospine.workflow.record import write_record
 from autospine.workflow.request import enough_memory, ensure_planned, fold_numbers, requested
 from autospine.workflow.runs import METRICS, VALIDATION, RunFolder, training_alone, withdraw_results
-from autospine.workflow.seen import check_unseen, seen_images, shown_by_store, trained_images
+from autospine.workflow.seen import check_cases, check_unseen
 from autospine.workflow.standing import begin_in_model, check_model, choose_course, settle
 from autospine.workflow.timing import training_notes
 from autospine.workflow.validate import segmentation_writer, validate_fold
@@ -196,27 +194,14 @@ def _train_fold(
     trained, standing = course == "has ended", folder if course == "goes on" else None
     choice = Choice("float32") if trained else training_precision(configuration, standing, device)
     machine, device_name = step_machine(device, choice.precision), describe_device(device, choice.precision)
-    if not trained:
-        check_memory(configuration, device_memory_gb(device), device_name, str(run.plan), machine)
-
     card = ModelCard.from_plan(plan, planned)
     if not trained:
+        check_memory(configuration, device_memory_gb(device), device_name, str(run.plan), machine)
         check_model(model, folder, card, course, replaces)
-    # a machine that got the prepared cases alone may be without the fingerprint
-    fingerprint = run.read_fingerprint() if run.fingerprint.is_file() else None
     prepare = partial(ensure_prepared, dataset, run, plan, progress=progress, workers=request.workers)
     store = prepare(configuration)
-    _check_split(run, split, store, fingerprint)
-    if fingerprint is None:
-        unknown = "whether a person or an image stands on both sides of"
-        progress.note(f"{run.fingerprint} is not there: {unknown} fold {fold} cannot be checked")
-    for note in _never_seen(plan, fold, split, store, fingerprint):
-        progress.note(note)
-    seen = trained_images(plan.dataset, split, fingerprint)
-    seen += [] if initial is None else seen_images(initial.path.parent)
+    seen = check_cases(run, plan, fold, split, store, None if initial is None else initial.path.parent, progress)
     if initial is not None:
-        for note in check_unseen(initial.path.parent, plan.dataset, split, fingerprint):
-            progress.note(note)
         # nothing of an earlier training is gone before these are known to fit
         check_fits(network_shapes(configuration.network, configuration.patch), initial)
     if source is not None and not (trained and (folder / METRICS).exists()):
@@ -274,24 +259,6 @@ def _start_text(path: Path | None, taken: CarriedOver) -> str:
     """What a training starts from."""
     fresh = f"; new: {'; '.join(taken.fresh)}" if taken.fresh else ""
     return f"Starts from {path}: {taken.share:.0%} of the encoder's weights{fresh}. Decoder and heads start fresh"
-
-
-def _check_split(run: RunFolder, split: Fold, store: Store, fingerprint: Fingerprint | None) -> None:
-    """Raise `DataError` where a fold, which the user may have edited, does not fit the prepared cases and subjects."""
-    groups = {name: name for name in store.names}
-    if fingerprint is not None:
-        cases = fingerprint.cases
-        groups |= group_cases({case.case: case.subject for case in cases}, {case.case: case.digest for case in cases})
-    check_folds((split,), store.names, groups, str(run.splits))
-
-
-def _never_seen(plan: Plan, number: int, split: Fold, store: Store, fingerprint: Fingerprint | None) -> tuple[str, ...]:
-    """A sentence for each channel and class that no training case of the fold has."""
-    if fingerprint is not None:
-        shown = shown_by_cases(fingerprint)
-    else:
-        shown = shown_by_store(store, split.train, len(plan.channels))
-    return unseen_in_folds(shown, plan.channels, [name for name, _ in plan.labels], [(number, split)])
 
 
 def _drawing(folder: Path) -> Callable[[EpochRecord], None]:

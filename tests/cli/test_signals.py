@@ -7,8 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,29 +15,10 @@ import pytest
 from typer.testing import CliRunner
 
 from autospine.cli.app import app
+from tests.processes import group, wait_for
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="groups of processes and terminals of POSIX")
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="/proc and /dev/full")
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 90
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert condition()
-
-
-def group(number: int) -> set[int]:
-    """Processes of the group `number` that have not ended."""
-    found = set()
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            state, _, pgid = (folder / "stat").read_text().rpartition(")")[2].split()[:3]
-        except OSError:
-            continue
-        if int(pgid) == number and state != "Z":
-            found.add(int(folder.name))
-    return found
 
 
 @contextmanager

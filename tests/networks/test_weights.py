@@ -78,7 +78,7 @@ def test_shorter_numbers_are_taken_as_they_are(plan: Configuration, file: Path, 
         (lambda held: held.update(more=torch.zeros(2, 3)), r"more is 2 x 3 there and absent by model\.json"),
         (lambda held: held.update({"heads.0.bias": torch.zeros(5)}), r"heads\.0\.bias is 5 there and 4 by"),
         (lambda held: held.update({"heads.0.bias": torch.tensor(1.0)}), "is a single number there and 4 by"),
-        (lambda held: held.clear(), "and 27 more|and [0-9]+ more"),
+        (lambda held: held.clear(), r"and \d+ more"),
         (lambda held: held.update({"heads.0.bias": torch.zeros(4, dtype=torch.int64)}), "is stored as I64"),
         (lambda held: held.update({"heads.0.bias": torch.zeros(4).double()}), "is stored as F64"),
         (lambda held: held["heads.0.bias"].fill_(float("nan")), r"heads\.0\.bias holds 4 of 4 numbers that are NaN"),
@@ -143,7 +143,7 @@ def test_what_is_no_file_or_may_not_be_read(plan: Configuration, file: Path, mon
 
 
 def test_a_card_larger_than_the_weights_takes_no_memory(plan: Configuration, file: Path) -> None:
-    """4096 feature maps are 5 GB; what the refusal adds to the process is some megabytes."""
+    """8192 feature maps are 7 GB a convolution; what the refusal adds to the process is some megabytes."""
     network = replace(plan.network, features=(8192, 8192))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(PlanError, match=r"encoder\.0\.0\.conv\.weight is 8 x 1 x 3 x 3 x 3 there and 8192 x 1"):

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import group, wait_for
+
 POSIX = pytest.mark.skipif(os.name != "posix", reason="groups of processes")
 
 SLOW = '''
@@ -63,26 +65,6 @@ except KeyboardInterrupt:
 except AutospineError as fault:
     sys.exit(str(fault))
 """
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert condition()
-
-
-def group(number: int) -> set[int]:
-    """Processes of the group `number` that have not ended."""
-    found = set()
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            state, _, pgid = (folder / "stat").read_text().rpartition(")")[2].split()[:3]
-        except OSError:
-            continue
-        if int(pgid) == number and state != "Z":
-            found.add(int(folder.name))
-    return found
 
 
 @pytest.fixture

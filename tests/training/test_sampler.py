@@ -15,7 +15,8 @@ from autospine.preprocessing.prepare import CaseProperties
 from autospine.preprocessing.previous import PreviousStage
 from autospine.preprocessing.store import Store, StoredCase
 from autospine.training import sampler
-from autospine.training.sampler import IGNORE, PatchBatches, batches_from
+from autospine.training.sampler import IGNORE, PatchBatches
+from autospine.training.workers import batches_from
 
 CASES = ("a", "b", "c")
 

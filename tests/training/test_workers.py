@@ -30,8 +30,8 @@ from autospine.training.checkpoint import CHECKPOINT
 from autospine.training.epochs import FitProgress, FitResult
 from autospine.training.interrupt import StopRequest
 from autospine.training.loop import fit
-from autospine.training.sampler import PatchBatches, batches_from
-from autospine.training.workers import WorkerBatches, batch_bytes, fitting_workers
+from autospine.training.sampler import PatchBatches
+from autospine.training.workers import WorkerBatches, batch_bytes, batches_from, fitting_workers
 
 CPU = torch.device("cpu")
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="signals and shared memory of Linux")
@@ -198,7 +198,7 @@ SMALL = """
 import sys
 import numpy as np
 from autospine.errors import DeviceError
-from autospine.training.sampler import batches_from
+from autospine.training.workers import batches_from
 
 class Large:
     def check_cases(self): pass

@@ -22,12 +22,12 @@ from autospine.data.locks import locked
 from autospine.data.volume import read_volume, write_volume
 from autospine.errors import AutospineError, DataError, OutputError
 from autospine.inference import export
+from autospine.inference.memory import prediction_bytes
 from autospine.machine import total_bytes
 from autospine.networks.build import build_network
 from autospine.planning.model import WEIGHTS, ModelCard, write_model
 from autospine.planning.parts import IntensityPlan
 from autospine.planning.plan import Configuration
-from autospine.planning.prediction_memory import prediction_bytes
 from autospine.workflow import segmenting
 from autospine.workflow.predict import Prediction, PredictRequest, predict_paths
 from tests.workflow.conftest import Noting

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from pathlib import Path
 
-from autospine.data.files import check_name
+from autospine.data.files import check_name, unreadable
 from autospine.data.volume import read_channels, stem, suffix_of
 from autospine.errors import DataError
 
@@ -60,7 +60,7 @@ def named_images(folder: Path, suffix: str | None, report: Callable[[DataError],
     try:
         names = sorted(entry for entry in folder.iterdir() if not entry.name.startswith(".") and suffix_of(entry))
     except OSError as fault:
-        raise DataError(str(folder), f"cannot be read ({fault.strerror or fault})") from fault
+        raise unreadable(folder, fault) from fault
     named = []
     for entry in names:
         try:

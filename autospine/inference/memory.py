@@ -13,12 +13,13 @@ from math import prod
 
 from autospine.planning.plan import Configuration
 
+SLICES_PER_BATCH = {"cpu": 4, "cuda": 32}
+"""2D tiles that go through the network together at most: enough to keep the device busy. On a GPU no more than twice
+the planned batch, so that prediction fits where training did."""
 _FLOAT = 4
 _DOUBLE = 8
 _TILE_COPIES = 4
 """Scores of the tiles that a network computes at once: as they leave it, in float32, summed, and times the window."""
-_TILES = {2: 4, 3: 1}
-"""Tiles at once on a CPU, by the network's dimensions."""
 _LEVELS = 32
 """Bytes a voxel where pieces agree on their levels: a few maps of one class each."""
 _RESTORED = 8
@@ -39,7 +40,7 @@ def prediction_bytes(configuration: Configuration, native: int, prepared: float)
     channels, classes = len(configuration.normalisation), configuration.network.out_channels
     preparing = (2 * channels * _FLOAT + 2 * _DOUBLE) * native + channels * _FLOAT * prepared
     scores = scores_bytes(configuration, prepared)
-    tiles = _TILES[configuration.network.dimension] * _TILE_COPIES * classes * _FLOAT * prod(configuration.patch)
+    tiles = tiles_together(configuration, "cpu") * _TILE_COPIES * classes * _FLOAT * prod(configuration.patch)
     levels = _LEVELS * prepared if configuration.levels is not None else 0
     predicting = channels * _FLOAT * prepared + scores + max(tiles, levels)
     restoring = channels * _FLOAT * prepared + scores + _RESTORED * native
@@ -51,5 +52,9 @@ def scores_bytes(configuration: Configuration, prepared: float) -> float:
     return (configuration.network.out_channels + 1) * _FLOAT * prepared
 
 
-LARGE_REMEDY = "crop the image to what is to be segmented, or use a machine with more memory"
-"""What to do about an image that is too large."""
+def tiles_together(configuration: Configuration, device: str) -> int:
+    """Tiles that go through a network at once on a `device` of this type, `cpu` or `cuda`."""
+    if configuration.network.dimension == 3:
+        return 1
+    most = SLICES_PER_BATCH[device]
+    return min(most, 2 * configuration.batch) if device == "cuda" else most
