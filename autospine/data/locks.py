@@ -7,6 +7,8 @@ system that supports them; where a file system knows no locks, work goes on with
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
 import os
 import shlex
@@ -19,7 +21,7 @@ from pathlib import Path
 
 import filelock
 
-from autospine.data.files import NO_ROOM, unwritable
+from autospine.data.files import unwritable
 from autospine.errors import OutputError
 
 _POLL_S = 0.2
@@ -27,6 +29,10 @@ _LINGERS_S = 20.0
 """For so long the workers of a process that was killed may still hold what it held; torch has them look after their
 parent every five seconds."""
 _SAID_EVERY_S = 60.0
+_NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
+"""What a file system says that knows no locks."""
+_LONGEST_NAME = 255
+"""Bytes of a file's name."""
 
 
 @contextmanager
@@ -42,13 +48,15 @@ def locked(path: Path, where: Path, tell: Callable[[str], None] | None = None) -
     Raises:
         OutputError: another process holds it and `tell` is None, or its file cannot be made.
     """
+    if len(os.fsencode(path.name)) > _LONGEST_NAME:
+        path = path.with_name(f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:32]}.lock")
     lock = filelock.FileLock(path, poll_interval=_POLL_S, thread_local=False, fallback_to_soft=False)
     try:
         _acquire(lock, path, where, tell)
     except (OSError, NotImplementedError) as error:
-        if isinstance(error, OSError) and (isinstance(error, PermissionError) or error.errno in NO_ROOM):
+        if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
             raise unwritable(path, error) from error
-        yield  # this file system knows no locks
+        yield
         return
     try:
         with suppress(OSError):

@@ -98,3 +98,23 @@ def test_file_systems_without_locks_are_no_obstacle(tmp_path: Path, monkeypatch:
     with locked(tmp_path / ".lock", tmp_path):
         entered = True
     assert entered
+
+
+def test_a_name_as_long_as_a_name_can_be_has_a_lock(tmp_path: Path) -> None:
+    path = tmp_path / f".{'n' * 255}.lock"
+    with locked(path, tmp_path), pytest.raises(OutputError, match="in use"):
+        with locked(path, tmp_path):
+            pass
+
+
+def test_what_keeps_a_lock_from_being_made_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a process that has no more files to open: it must not go on as if it were alone."""
+    import filelock
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", refuse)
+    with pytest.raises(OutputError, match="Too many open files"):
+        with locked(tmp_path / ".lock", tmp_path):
+            pass
