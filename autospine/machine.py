@@ -75,7 +75,20 @@ def free_bytes() -> int:
         free = min(free, max(0, int(limit) - int(used)))
     except (OSError, ValueError):
         pass
-    return free
+    left = _address_space_left()
+    return free if left is None else min(free, left)
+
+
+def _address_space_left() -> int | None:
+    """What `ulimit -v`, which batch systems set, leaves to this process; None where it sets no limit."""
+    try:
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        taken = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+    except (ImportError, OSError, ValueError):
+        return None
+    return None if limit == resource.RLIM_INFINITY else max(0, limit - taken)
 
 
 def total_bytes() -> int | None:

@@ -62,3 +62,13 @@ def test_all_memory_respects_a_container(tmp_path: Path, monkeypatch: pytest.Mon
     assert total_bytes() is None
     (tmp_path / "memory.max").write_text("2000000000\n")
     assert total_bytes() == 2_000_000_000
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a limit of address space")
+def test_free_memory_respects_a_limit_of_address_space() -> None:
+    code = (
+        "import resource; from autospine.machine import free_bytes\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (600_000_000,) * 2); print(free_bytes())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 0 < int(done.stdout) < 600_000_000

@@ -345,8 +345,8 @@ def show_scores(content: Mapping[str, Any]) -> None:
         cells = (_counted(values.get(metric), counts.get(metric), counts.get("dice"), "cases") for metric in metrics)
         table.add_row(escape(name), *cells)
     table.add_section()
-    held = {metric: sum(values.get(metric) is not None for values in classes.values()) for metric in metrics}
-    means = (_counted(content["mean"][metric], held[metric], held.get("dice"), "classes") for metric in metrics)
+    held = {metric: sum(values.get("cases", {}).get(metric, 0) for values in classes.values()) for metric in metrics}
+    means = (_counted(content["mean"][metric], held[metric], held.get("dice"), "values") for metric in metrics)
     table.add_row("mean", *means, style="bold")
     console.print(table)
     if "lesions" in content:
@@ -372,7 +372,10 @@ def _lesions(counts: Mapping[str, Any]) -> Table:
 
 
 def _counted(value: object, count: int | None, of: int | None, what: str) -> str:
-    """`0.912`, or `0.912 (3 of 5 cases)` where a mean is over fewer than have a Dice; `-` for what has none at all."""
+    """`0.912`, or `0.912 (3 of 5 cases)` where a mean is over fewer than have a Dice; `-` for what has none at all.
+
+    Of a mean over classes, values of classes in cases are counted.
+    """
     fewer = count is not None and of is not None and count < of
     return f"{_score(value)} ({count} of {of} {what})" if fewer else _score(value)
 

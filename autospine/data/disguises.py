@@ -39,6 +39,9 @@ def disguised(path: Path) -> DataError | None:
         target = os.readlink(path)
         remedy = _ANNEX if "/annex/objects/" in target else "bring back what it points to"
         return DataError(str(path), f"no such file: a link to {target}, which is not there", "an image", remedy)
+    if path.exists() and not path.is_file():  # whoever opens a pipe waits for the other end
+        found = "a folder" if path.is_dir() else "a pipe or a device"
+        return DataError(str(path), f"{found}, not a file", "an image", "take it away, or rename it")
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD)

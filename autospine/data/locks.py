@@ -50,7 +50,7 @@ def locked(path: Path, where: Path, tell: Callable[[str], None] | None = None) -
     """
     if len(os.fsencode(path.name)) > _LONGEST_NAME:
         path = path.with_name(f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:32]}.lock")
-    lock = filelock.FileLock(path, poll_interval=_POLL_S, thread_local=False, fallback_to_soft=False)
+    lock = _lock_of(path)
     try:
         _acquire(lock, path, where, tell)
     except (OSError, NotImplementedError) as error:
@@ -64,6 +64,27 @@ def locked(path: Path, where: Path, tell: Callable[[str], None] | None = None) -
         yield
     finally:
         lock.release()
+
+
+def find_holder(path: Path) -> str | None:
+    """Which other process holds the lock of this `path`, as a message names it; None where nobody does."""
+    if not path.is_file():
+        return None
+    try:
+        with _lock_of(path).acquire(blocking=False):
+            return None
+    except filelock.Timeout:
+        holder = _read_holder(path)
+    except (OSError, NotImplementedError):
+        return None
+    here = holder.get("machine") == socket.gethostname() and holder.get("process") == os.getpid()
+    return None if here else _described(holder)
+
+
+def _lock_of(path: Path) -> filelock.BaseFileLock:
+    # whoever may write into the folder may take the lock, whatever the umask of who took it first: it holds nothing
+    mode = 0o666
+    return filelock.FileLock(path, mode=mode, poll_interval=_POLL_S, thread_local=False, fallback_to_soft=False)
 
 
 def _acquire(lock: filelock.BaseFileLock, path: Path, where: Path, tell: Callable[[str], None] | None) -> None:

@@ -67,10 +67,14 @@ class Scores:
         return _mean(float(getattr(metrics, metric)) for metrics in case.metrics)
 
     def to_json(self) -> dict[str, Any]:
-        """The content of metrics.json: rule, mean, classes, cases, lesions where counted, notes; NaN becomes None."""
+        """The content of metrics.json: rule, mean, classes, cases, lesions where counted, notes; NaN becomes None.
+
+        `mean_values` has how many values, of a class in a case, are behind each mean.
+        """
         content: dict[str, Any] = {
             "rule": EMPTY_RULE,
             "mean": {metric: _json_number(self.mean(metric)) for metric in METRICS},
+            "mean_values": {metric: sum(self.class_cases(name, metric) for name in self.classes) for metric in METRICS},
             "classes": {
                 name: {
                     **{metric: _json_number(self.class_mean(name, metric)) for metric in METRICS},

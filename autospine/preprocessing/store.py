@@ -118,6 +118,8 @@ class Store:
                 sizes=sizes,
                 offsets={int(value.removeprefix(_OFFSETS)): places for value, places in named.items()},
             )
+        except PlanError as fault:  # of the properties
+            raise PlanError(fault.where, fault.found, fault.expected, fault.remedy or _REMEDY) from fault
         except (OSError, ValueError, EOFError, KeyError, TypeError) as fault:
             if isinstance(fault, OSError) and fault.errno in (errno.EMFILE, errno.ENFILE):
                 remedy = "allow more open files (`ulimit -n 4096` in this shell), or use fewer --workers"

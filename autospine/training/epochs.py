@@ -164,7 +164,8 @@ def run_epochs(
         while schedule.progress(step, clock.seconds) < 1:
             network.train()
             shown: float | None = None
-            for _ in range(training.steps_per_epoch - step % training.steps_per_epoch):
+            left = training.steps_per_epoch - step % training.steps_per_epoch
+            for _ in range(0 if counted == training.steps_per_epoch else left):  # 0: its validation failed
                 began = clock.seconds
                 rate = schedule.learning_rate(schedule.progress(step, clock.seconds))
                 for group in optimiser.param_groups:
@@ -175,6 +176,9 @@ def run_epochs(
                     if step > first:
                         save()
                     raise _kept(fault, step) from fault
+                except Stopped:  # while it was waited for
+                    pause()
+                    raise
                 image, *targets = (part.to(device, non_blocking=True) for part in batch)
                 trials.before_step()
                 loss = stepper.step(image, *targets)
@@ -199,13 +203,18 @@ def run_epochs(
                 pause()
 
             train_loss = float(summed) / counted
-            summed, counted = torch.zeros((), device=device), 0
             if not math.isfinite(train_loss):
                 remedy = "lower training.learning_rate in plan.toml and start anew with --overwrite"
                 raise AutospineError(
                     str(folder), f"the loss became {train_loss} by step {step}", "a finite loss", remedy
                 )
-            validation_loss, overlap = validate()
+            rate = optimiser.param_groups[0]["lr"]
+            try:
+                validation_loss, overlap = validate()
+            except AutospineError as fault:
+                save()
+                raise _kept(fault, step) from fault
+            summed, counted = torch.zeros((), device=device), 0
             record = EpochRecord(len(history), step, clock.seconds, rate, train_loss, validation_loss, overlap)
             history.append(record)
             best.look(network.state_dict(), history)

@@ -17,12 +17,19 @@ SAME_STOP_S = 1.0
 """For so long after a signal others belong to the same stop; who wants to stop at once asks a second time later."""
 
 _asked_at = -SAME_STOP_S
+_entered: list[StopRequest] = []
+
+
+def stop_requested() -> bool:
+    """Whether a stop was asked for that a `StopRequest` around has still to answer; for what waits meanwhile."""
+    return any(request.requested for request in _entered)
 
 
 def end_on_signals() -> None:
     """Have each signal that asks to stop raise `KeyboardInterrupt` in the main thread, as Ctrl-C does.
 
-    What was ignored when the process began stays ignored: SIGHUP after `nohup`, Ctrl-C of a shell's background.
+    What was ignored when the process began stays ignored: SIGHUP after `nohup`, Ctrl-C of a shell's background. A
+    training takes Ctrl-C back (`StopRequest`), which costs it nothing.
     """
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -37,7 +44,8 @@ def end_on_signals() -> None:
 class StopRequest:
     """While entered, a signal that asks to stop sets `requested`; a second one, a second later, stops at once.
 
-    SIGHUP stays ignored where it is, as `nohup` has it.
+    SIGHUP stays ignored where it is, as `nohup` has it. SIGINT does not: a shell has its background ignore it, and who
+    sends it to this very process still wants it to stop.
     """
 
     def __init__(self) -> None:
@@ -47,6 +55,7 @@ class StopRequest:
 
     def __enter__(self) -> StopRequest:
         """Take over the signals (only the main thread can; elsewhere nothing changes)."""
+        _entered.append(self)
         if threading.current_thread() is threading.main_thread():
             for number in STOPPING:
                 if number in (signal.SIGINT, signal.SIGTERM) or signal.getsignal(number) is not signal.SIG_IGN:
@@ -57,6 +66,7 @@ class StopRequest:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Put the former handlers back."""
+        _entered.remove(self)
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
 

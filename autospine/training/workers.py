@@ -23,9 +23,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from autospine.data.processes import leave_signals_to_parent, loader_processes, may_start_processes
-from autospine.errors import AutospineError, DeviceError
+from autospine.errors import AutospineError, DeviceError, Stopped
 from autospine.machine import available_cores
 from autospine.planning.plan import Configuration
+from autospine.training.interrupt import stop_requested
 
 MOST_WORKERS = 12
 """More do not keep a GPU any busier (nnU-Net's usual number)."""
@@ -135,6 +136,7 @@ class WorkerBatches(Iterator[Sequence[Tensor]]):
     Raises, in `next`:
         AutospineError: what `batches` raised.
         DeviceError: a process was ended, shared memory is full, or no batch came for `WAIT_LIMIT_S`.
+        Stopped: a stop was asked for while it waited (see `interrupt`).
     """
 
     def __init__(self, batches: Batches, steps: Sampler[int], workers: int, pin: bool) -> None:
@@ -174,6 +176,8 @@ class WorkerBatches(Iterator[Sequence[Tensor]]):
                     raise _describe_end(ended) from error
                 if not waited:
                     raise
+                if stop_requested():
+                    raise Stopped from error
                 if time.monotonic() - began > WAIT_LIMIT_S:
                     found = f"no batch for {WAIT_LIMIT_S / 60:.0f} min, though the processes that build them run"
                     remedy = "see whether the disk with the prepared cases answers"

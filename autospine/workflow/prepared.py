@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
+from autospine.data.locks import find_holder
+from autospine.errors import OutputError, PlanError
 from autospine.planning.plan import Configuration, Plan
 from autospine.preprocessing.store import Store, find_store, prepare_dataset, store_name, stored_key
 from autospine.workflow.progress import Progress, counted
@@ -29,6 +32,8 @@ def ensure_prepared(
         store = find_store(place, key)
         if store is not None:
             return store
+    users = [other.name for other in plan.configurations if store_name(plan, other) == name]
+    check_unused(places[-1], key, run, [f"{user}/.fold_*.lock" for user in users])
     # read here alone: a machine that got the prepared cases needs no image library
     from autospine.data.dataset import open_dataset
 
@@ -42,3 +47,22 @@ def ensure_prepared(
             fingerprint=run.read_fingerprint() if run.fingerprint.is_file() else None,
             progress=counted(update),
         )
+
+
+def check_unused(place: Path, key: str, run: RunFolder, locks: Iterable[str]) -> None:
+    """Nothing; raises `OutputError` where another process trains on what is in `place`, which would make way for `key`.
+
+    `locks` are patterns below the run folder, of the locks of trainings that may use it.
+    """
+    try:
+        standing = Store(place).key
+    except PlanError:
+        return
+    if standing == key:
+        return
+    for pattern in locks:
+        for lock in sorted(run.root.glob(pattern)):
+            holder = find_holder(lock)
+            if holder is not None:
+                found = f"these cases were prepared for another plan, and are in use by {holder}"
+                raise OutputError(str(place), found, "one plan at a time", "wait until it has ended, or stop it")

@@ -20,6 +20,7 @@ from autospine.planning.validate import check_memory, renew_expected_memory
 from autospine.preprocessing.images import images_key, images_name, prepare_images
 from autospine.workflow.images import Chosen, Found, choose_images, open_all
 from autospine.workflow.plan import PlanRequest
+from autospine.workflow.prepared import check_unused
 from autospine.workflow.progress import Progress, Silent, counted
 from autospine.workflow.record import write_record
 from autospine.workflow.request import enough_memory, ensure_planned, requested
@@ -132,8 +133,12 @@ def _pretrain(
         choice = training_precision(configuration, folder if course == "goes on" else None, device)
         machine, name = step_machine(device, choice.precision), describe_device(device, choice.precision)
         check_memory(configuration, device_memory_gb(device), name, str(run.plan), machine)
+        key = images_key(plan, configuration)
+        root = run.stores(images_name(plan, configuration), key)[-1]
+        check_unused(
+            root, key, run, [f"pretrained/.{configuration.name}.lock", f"pretrained/.{configuration.name}_fold_*"]
+        )
         with progress.task(f"Preparing {images_name(plan, configuration)}") as update:
-            root = run.stores(images_name(plan, configuration), images_key(plan, configuration))[-1]
             store = prepare_images(
                 chosen.sources, plan, configuration, root, workers=request.workers, progress=counted(update)
             )

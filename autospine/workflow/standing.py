@@ -60,6 +60,10 @@ def choose_course(
             return "has ended"
         if record.get("identity_any_length") != identity.any_length:
             found = "this was trained with another plan, split, --init, previous stage, other images or other data"
+            if "identity_any_length" not in record:
+                found = (
+                    "an earlier version has trained this, for another time or epochs or by another plan or other data"
+                )
             remedy = "train with --overwrite to replace it, or use another --runs"
             raise PlanError(str(folder), found, "the same as now", remedy)
     reached = _read_reached(folder, identity)

@@ -38,7 +38,7 @@ def test_means_over_fewer_cases_say_so(rows: dict[str, list[str]]) -> None:
     assert rows["L2"][0] == "0.000" and rows["L2"][-1] == "- (0 of 2 cases)"
     assert rows["L3"][0] == "1.000" and rows["L3"][-1] == "0.000"
     assert rows["L4"] == ["-"] * 6
-    assert rows["mean"][0] == "0.500" and rows["mean"][-1] == "0.000 (2 of 3 classes)"
+    assert rows["mean"][0] == "0.500" and rows["mean"][-1] == "0.000 (2 of 5 values)"
 
 
 def test_scores_of_files_without_counts_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:

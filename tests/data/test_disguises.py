@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from pathlib import Path
 
 import numpy as np
@@ -48,3 +49,13 @@ def test_a_damaged_file_of_its_own_kind_is_no_other(tmp_path: Path, name: str) -
 
 def _flat() -> tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, ...], int]:
     return (1.0, 1.5, 0.75), (0.0, 0.0, 0.0), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0), 2
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.nii.gz")
+    with pytest.raises(DataError, match="a pipe or a device, not a file"):
+        read_volume(tmp_path / "a.nii.gz")
+    (tmp_path / "b.nii.gz").mkdir()
+    with pytest.raises(DataError, match="a folder, not a file|DICOM"):
+        read_volume(tmp_path / "b.nii.gz")

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from autospine.data.locks import locked
+from autospine.data.locks import find_holder, locked
 from autospine.errors import OutputError
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from autospine.data.locks import locked
+from autospine.data.locks import find_holder, locked
 with locked(Path(sys.argv[1]), Path("the folder")):
     print("held", flush=True)
     time.sleep(60)
@@ -30,6 +30,7 @@ with locked(Path(sys.argv[1]), Path("the folder")):
 @contextmanager
 def holding(path: Path) -> Iterator[int]:
     """A process that has the lock: its number."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None and process.stdout.readline() == "held\n"
         try:
@@ -118,3 +119,23 @@ def test_what_keeps_a_lock_from_being_made_is_said(tmp_path: Path, monkeypatch: 
     with pytest.raises(OutputError, match="Too many open files"):
         with locked(tmp_path / ".lock", tmp_path):
             pass
+
+
+def test_the_holder_is_found_by_whoever_does_not_want_the_lock(tmp_path: Path) -> None:
+    path = tmp_path / ".lock"
+    assert find_holder(path) is None and not path.exists()
+    with holding(path) as number:
+        assert f"process {number} " in (find_holder(path) or "")
+    with locked(path, tmp_path):
+        assert find_holder(path) is None  # this process
+    assert find_holder(path) is None
+
+
+def test_others_can_take_a_lock_whatever_the_umask_of_who_made_it(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        with locked(tmp_path / ".lock", tmp_path):
+            pass
+    finally:
+        os.umask(before)
+    assert (tmp_path / ".lock").stat().st_mode & 0o777 == 0o666

@@ -62,7 +62,8 @@ def test_means_by_hand() -> None:
 def test_json_has_the_schema_and_no_nan() -> None:
     scores = score_cases([("a", mask(L1=2), mask(L1=2), SPACING)], LABELS)
     content = json.loads(json.dumps(scores.to_json(), allow_nan=False))
-    assert list(content) == ["rule", "mean", "classes", "cases"]
+    assert list(content) == ["rule", "mean", "mean_values", "classes", "cases"]
+    assert content["mean_values"] == dict.fromkeys(content["mean"], 1)
     assert content["mean"]["dice"] == 1.0
     assert content["classes"]["L1"] == {
         "dice": 1.0, "iou": 1.0, "precision": 1.0, "sensitivity": 1.0, "specificity": 1.0, "hd95_mm": 0.0,

@@ -301,3 +301,49 @@ def test_a_second_stop_leaves_no_half_written_file(tmp_path: Path, monkeypatch: 
             signal.raise_signal(signal.SIGTERM)
     assert [path.name for path in tmp_path.iterdir()] == ["whole"]
     assert (tmp_path / "whole").read_text() == "before"
+
+
+@LINUX
+def test_a_stop_is_answered_while_a_batch_is_waited_for(
+    small_store: Store, quick: Configuration, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that answers no more: nothing is under way that a stop would have to wait for."""
+    built = PatchBatches.__getitem__
+
+    def build(batches: PatchBatches, step: int) -> object:
+        if step == 6:
+            time.sleep(3600)
+        return built(batches, step)
+
+    monkeypatch.setattr(workers_module, "LOOK_S", 0.3)
+    monkeypatch.setattr(PatchBatches, "__getitem__", build)  # forked workers have it too
+
+    def stop_soon(state: FitProgress) -> None:
+        if state.step == 6:
+            threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
+
+    long = replace(quick, training=replace(quick.training, epochs=50))
+    with pytest.raises(Stopped, match="stopped after 6 steps"):
+        train(long, small_store, tmp_path / "out", workers=1, on_step=stop_soon)
+    assert torch.load(tmp_path / "out" / CHECKPOINT, weights_only=True)["step"] == 6
+
+
+def test_a_fault_in_the_validation_costs_no_epoch(small_store: Store, quick: Configuration, tmp_path: Path) -> None:
+    """The epoch is saved as trained and not yet validated, and that is what is done first when it goes on."""
+    train(quick, small_store, tmp_path / "whole", workers=0)
+    properties = small_store.root / "c.properties.json"
+    content = properties.read_bytes()
+
+    def damage(state: FitProgress) -> None:
+        if state.step == 4:  # the end of the first epoch
+            properties.unlink()
+
+    with pytest.raises(PlanError, match="the checkpoint of step 4 is saved") as fault:
+        train(quick, small_store, tmp_path / "parts", workers=0, on_step=damage)
+    assert fault.value.remedy
+    properties.write_bytes(content)
+    train(quick, small_store, tmp_path / "parts", workers=0)
+    one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "parts"))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    histories = [(tmp_path / name / "history.csv").read_text().splitlines() for name in ("whole", "parts")]
+    assert [line.split(",")[:2] for line in histories[0]] == [line.split(",")[:2] for line in histories[1]]

@@ -324,6 +324,22 @@ def test_another_plan_leaves_the_cases_alone_that_a_training_reads(toy: Path, ru
     assert index.read_bytes() != before
 
 
+def test_cases_in_use_do_not_make_way_for_those_of_another_plan(toy: Path, run: RunFolder) -> None:
+    """2.5d prepares as 2d does, in the same place; what trains on that is another configuration."""
+    learn(toy, run, "0", QUICK)
+    index = run.prepared("2d") / "store.json"
+    before, text = index.read_bytes(), run.plan.read_text()
+    run.plan.write_text(text.replace("spacing_mm = [1.5, 1.0]", "spacing_mm = [1.5, 1.25]"))
+    neighbourly = replace(QUICK, configuration="2.5d")
+    with holding(run.model("2d") / ".fold_0.lock") as number:
+        with pytest.raises(OutputError, match=f"prepared for another plan, and are in use by process {number}"):
+            learn(toy, run, "0", neighbourly)
+        assert index.read_bytes() == before
+    with holding(run.root / "pretrained" / ".2d.lock"):  # which uses images of its own
+        learn(toy, run, "0", neighbourly)
+    assert index.read_bytes() != before
+
+
 def test_a_record_that_knows_no_other_length_is_that_of_its_own(toy: Path, run: RunFolder) -> None:
     """As versions wrote it that did not tell the length from the rest."""
     learn(toy, run, "0", QUICK)
