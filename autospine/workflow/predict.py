@@ -90,7 +90,7 @@ def predict_paths(
     Raises:
         DataError: no images; or cases that could not be segmented, all together, once the others have been.
         PlanError: no model, or a broken one, or a cascade without its previous stage.
-        OutputError: a file in the way that this model did not make, or a place that cannot be written to, or no longer.
+        OutputError: an OUT of another model's, or of nobody's that is known; a format or place that cannot be written.
         DeviceError: the device is not there.
     """
     from autospine.networks.device import resolve_device
