@@ -8,33 +8,25 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from safetensors.torch import load_file, save_file
 
-from autospine.data.files import file_digest
 from autospine.data.geometry import Volume
 from autospine.data.locks import locked
 from autospine.data.volume import read_volume, write_volume
-from autospine.errors import DataError, OutputError, PlanError
-from autospine.inference import ensemble, export
+from autospine.errors import DataError, OutputError
+from autospine.inference import export
 from autospine.inference.memory import prediction_bytes
 from autospine.machine import total_bytes
-from autospine.planning.model import BEST, MODEL, WEIGHTS, ModelCard, write_model
 from autospine.planning.plan import Configuration
 from autospine.workflow import segmenting
 from autospine.workflow.predict import PredictRequest, predict_paths
 from autospine.workflow.progress import Update
-from autospine.workflow.segmenting import load_segmenter
 from tests.workflow.predicting import GRID, MADE, Noting, cases, contents, made_model, predict, put_image, refused
 
 # One bad file is one bad file
@@ -141,76 +133,6 @@ def test_cases_are_counted_alike_in_titles_and_at_the_end(
     predict(images / "a.nii.gz", tmp_path / "a.nii.gz", model)
     assert "5 of 6 done" in refused(images, tmp_path / "out", model)
     assert titles == ["a (1/1)", *(f"{name} ({index}/6)" for index, name in enumerate("abcde", 2))]
-
-
-# Models that are trained meanwhile
-
-
-def test_what_is_recorded_is_the_model_that_was_loaded(
-    model: Path, images: Path, tmp_path: Path, configuration: Configuration, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A training ends while its best weights are read; its last ones are loaded, and their digest is kept."""
-    fold, real, last = model / "fold_0", ensemble.load_network, tmp_path / "last"
-    predict(images / "a.nii.gz", tmp_path / "expected" / "a.nii.gz", model)
-    (fold / WEIGHTS).rename(last)
-    best = made_model(tmp_path / "models" / "b", configuration, 1) / "fold_0" / WEIGHTS
-
-    def begin() -> None:
-        (fold / WEIGHTS).unlink(missing_ok=True)
-        shutil.copy(best, fold / BEST)
-
-    def ending(path: Path, *more: Any, before: bool) -> torch.nn.Module:
-        if path.name != BEST:
-            return real(path, *more)
-        network = None if before else real(path, *more)
-        shutil.copy(last, fold / WEIGHTS)
-        path.unlink()
-        return network or real(path, *more)
-
-    for before in (False, True):
-        begin()
-        monkeypatch.setattr(ensemble, "load_network", partial(ending, before=before))
-        out = tmp_path / f"{before}" / "a.nii.gz"
-        _, notes = predict(images / "a.nii.gz", out, model)
-        assert not any("not trained to its end" in note for note in notes)
-        assert contents(out.parent) == contents(tmp_path / "expected")
-
-    def changing(path: Path, *more: Any) -> torch.nn.Module:
-        network = real(path, *more)
-        save_file(load_file(path), path, {"time": str(time.monotonic_ns())})
-        return network
-
-    monkeypatch.setattr(ensemble, "load_network", changing)
-    with pytest.raises(PlanError, match="changed each time while it was read"):
-        load_segmenter(model, torch.device("cpu"), None, False, None)
-
-
-def test_a_card_that_is_written_meanwhile_is_read_again(
-    model: Path, monkeypatch: pytest.MonkeyPatch, configuration: Configuration
-) -> None:
-    real, cards = ensemble.read_model, [0.25, 0.75]
-    first = load_segmenter(model, torch.device("cpu"), None, False, None)
-
-    def renewed(folder: Path) -> ModelCard:
-        card = real(folder)
-        if cards:
-            write_model(folder, replace(card, configuration=replace(card.configuration, overlap=cards.pop())))
-        return card
-
-    monkeypatch.setattr(ensemble, "read_model", renewed)
-    segmenter = load_segmenter(model, torch.device("cpu"), None, False, None)
-    assert segmenter.model.card == real(model) and segmenter.model.card.configuration.overlap == 0.25
-    assert segmenter.model.digests[0] == file_digest(model / MODEL) and segmenter.identity != first.identity
-
-
-def test_copies_of_folds_are_no_folds_and_a_fold_counts_once(
-    images: Path, tmp_path: Path, configuration: Configuration
-) -> None:
-    model = made_model(tmp_path / "models" / "b", configuration, 1, ("0", "1"))
-    for name in ("fold_0 (copy)", "fold_0_old", "fold_"):
-        shutil.copytree(model / "fold_0", model / name)
-    assert predict(images / "a.nii.gz", tmp_path / "all.nii.gz", model)[0].folds == ("0", "1")
-    assert predict(images / "a.nii.gz", tmp_path / "0.nii.gz", model, folds=("0", "0"))[0].folds == ("0",)
 
 
 # Memory
