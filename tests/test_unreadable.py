@@ -16,8 +16,12 @@ import torch
 from typer.testing import CliRunner
 
 from autospine.cli.app import app
+from autospine.data.dataset import open_dataset
 from autospine.data.files import read_json, write_json, write_text
-from autospine.errors import PlanError
+from autospine.data.geometry import Volume
+from autospine.data.inputs import find_inputs
+from autospine.data.volume import write_volume
+from autospine.errors import DataError, PlanError
 from autospine.inference.ensemble import load_model
 from autospine.networks.build import build_network
 from autospine.planning.model import ModelCard, read_model, weights_digest, write_model
@@ -30,6 +34,9 @@ from autospine.preprocessing.store import Store, begin_store
 from autospine.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, save_weights
 from autospine.training.identity import Identity
 from autospine.training.initial import read_initial
+from tests.data.dicom_files import write_series
+from tests.data.layouts import LAID_OUT
+from tests.data.test_layouts import CONTENT, GRID
 
 CPU = torch.device("cpu")
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no such permissions there")
@@ -124,3 +131,45 @@ def test_a_command_shows_no_traceback(model: Path) -> None:
         done = CliRunner().invoke(app, words)
     assert done.exit_code == 1
     assert "cannot be read (Permission denied)" in " ".join(done.output.split())
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A folder where everybody may look, with a folder in it where only its owner may, as on the root of a disk."""
+    place = Path(tempfile.mkdtemp())
+    place.chmod(0o755)
+    (place / "data" / "lost+found").mkdir(parents=True)
+    (place / "data" / "lost+found").chmod(0o700)
+    try:
+        yield place / "data"
+    finally:
+        shutil.rmtree(place)
+
+
+PASSED_OVER = "folders that cannot be read, passed over: lost+found"
+
+
+@pytest.mark.parametrize("kind", ["file", "series"])
+def test_a_folder_below_the_images_is_passed_over_and_told(place: Path, kind: str) -> None:
+    array = np.ones((1, *GRID.shape), np.uint8)
+    if kind == "file":
+        write_volume(place / "a.nii.gz", Volume(array, GRID))
+    else:
+        write_series(place / "a", array[0], GRID)
+    said: list[str] = []
+    find_inputs(place, ("T2",))  # loads what it needs, which root may have where nobody else may look
+    with as_somebody():
+        found = find_inputs(place, ("T2",), tell=said.append)
+    assert [name for name, _ in found] == ["a"] and said == [PASSED_OVER]
+    place.chmod(0)
+    with as_somebody(), pytest.raises(DataError, match="cannot be read .Permission denied"):
+        find_inputs(place, ("T2",))
+
+
+@pytest.mark.parametrize("name", LAID_OUT)
+def test_a_folder_below_a_dataset_is_passed_over_and_told(place: Path, name: str) -> None:
+    root = LAID_OUT[name][1](place, CONTENT)
+    whole = open_dataset(root)
+    with as_somebody():
+        found = open_dataset(root)
+    assert found.cases == whole.cases and (PASSED_OVER in found.notes) == root.is_dir()  # a table names its files

@@ -281,7 +281,9 @@ def predict(
         float | None, typer.Option(min=0.0, max=0.9, help="Overlap of tiles; the plan's if not given.")
     ] = None,
     runs: Runs = Path("runs"),
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace segmentations that stand in OUT.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Make anew what autospine made in OUT and nobody has changed since.")
+    ] = False,
 ) -> None:
     """Segment images; the results lie on the images' own grids."""
     from autospine.cli.show import TerminalProgress, console

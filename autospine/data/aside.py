@@ -6,6 +6,7 @@ IM0001 ... IM0038  a.nii.gz     ->  a question: the DICOM series or the file?
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -30,6 +31,16 @@ PREDICTED = "prediction.json"
 _OWN = frozenset({PREDICTED, "plan.toml", "model.json"})
 """Files of ours that say that a folder, and what lies below it, holds results and no images."""
 _DEEPEST = 6
+_LONGEST_NAME = 255
+"""Bytes of a file's name."""
+
+
+def record_beside(path: Path) -> Path:
+    """Where a prediction into the single file `path` keeps account: hidden, since the folder may hold images."""
+    name = f".{path.name}.{PREDICTED}"
+    if len(os.fsencode(name)) > _LONGEST_NAME:
+        name = f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:32]}.{PREDICTED}"
+    return path.with_name(name)
 
 
 def images_to_segment(
@@ -49,6 +60,10 @@ def images_to_segment(
     ]
     files = [file for file in files if file not in previews]
     files = refuse_twins(files, report)
+    made = [file for file in files if record_beside(file).is_file()]
+    if made:
+        tell(f"segmentations that autospine made, left aside: {listed([file.name for file in made])}")
+    files = [file for file in files if file not in made]
     masks = masks_beside({stem(file) for file in files})
     aside = [file.name for file in files if stem(file) in masks]
     if aside:
@@ -112,7 +127,7 @@ def image_files_below(root: Path, tell: Callable[[str], None] = lambda note: Non
             folders.clear()
         if folder != root:
             named = sorted(name for name in names if not name.startswith(".") and suffix_of(Path(name)))
-            yield from (folder / name for name in named)
+            yield from (folder / name for name in named if record_beside(Path(name)).name not in names)
     if deeper:
         tell(f"folders more than {_DEEPEST} levels down, not looked into: {listed(deeper)}")
 

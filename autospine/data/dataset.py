@@ -25,7 +25,7 @@ from autospine.data.geometry import (
 )
 from autospine.data.integrity import non_finite
 from autospine.data.layouts import find_layout
-from autospine.data.layouts.naming import channels_text, subjects_of
+from autospine.data.layouts.naming import channels_text, closed_below, closed_note, subjects_of
 from autospine.data.mask_files import labels_of_masks, mask_volume, read_mask, values_by_name
 from autospine.data.mask_values import counted_values
 from autospine.data.placing import onto_axes, place
@@ -55,6 +55,8 @@ def open_dataset(root: Path, reading: Reading = Reading(), *, labelled: bool = T
         found = f"cases called {', '.join(map(repr, wrong[:6]))}"
         raise DataError(str(root), found, "names that files can bear", "rename them")
     held, channels, notes = contents.cases, contents.channels, contents.notes
+    if closed := closed_below(root):
+        notes += (closed_note(closed),)
     if reading.allow_missing:
         held = tuple(_without_absent(case) for case in held)
     if reading.channels is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -98,18 +98,38 @@ def is_image(header: Any) -> bool:
 def dicom_files(folder: Path) -> list[Path]:
     """The DICOM files that lie in `folder` itself, by name; hidden ones and a DICOMDIR are none."""
     try:
-        entries = sorted(folder.iterdir())
+        entries = [
+            entry
+            for entry in sorted(folder.iterdir())
+            if not entry.name.startswith(".") and entry.name.upper() != "DICOMDIR" and entry.is_file()
+        ]
     except OSError as fault:
         raise unreadable(folder, fault) from fault
-    return [
-        entry
-        for entry in entries
-        if not entry.name.startswith(".") and entry.name.upper() != "DICOMDIR" and entry.is_file() and is_dicom(entry)
-    ]
+    return [entry for entry in entries if is_dicom(entry)]
 
 
-def series_folders(root: Path, most: int = 6) -> Iterator[Path]:
-    """Folders at or below `root` that hold DICOM files, at most `most` levels down; links are followed once."""
+def slices_beside(path: Path) -> int:
+    """How many files of the series of a DICOM file lie in its folder, with itself; 0 where that cannot be told."""
+    wanted = _series_of(path)
+    try:
+        return sum(_series_of(file) == wanted for file in dicom_files(path.parent)) if wanted else 0
+    except DataError:  # a file may be read where its folder may not be listed
+        return 0
+
+
+def _series_of(path: Path) -> str:
+    """UID of the series that a file belongs to, empty where its header cannot be read."""
+    try:
+        return str(open_header(path, ["SeriesInstanceUID"]).get("SeriesInstanceUID") or "")
+    except Exception:  # whatever the parser stumbles over is told where the file is read
+        return ""
+
+
+def series_folders(root: Path, most: int = 6, tell: Callable[[str], None] = lambda note: None) -> Iterator[Path]:
+    """Folders at or below `root` that hold DICOM files, at most `most` levels down; links are followed once.
+
+    Folders below it that may not be read, such as `lost+found`, are passed over and go to `tell`, each as its path.
+    """
     seen: set[str] = set()
 
     def walk(folder: Path, left: int) -> Iterator[Path]:
@@ -117,7 +137,14 @@ def series_folders(root: Path, most: int = 6) -> Iterator[Path]:
         if place in seen:
             return
         seen.add(place)
-        if dicom_files(folder):
+        try:
+            held = dicom_files(folder)
+        except DataError:
+            if folder == root:
+                raise
+            tell(folder.relative_to(root).as_posix())
+            return
+        if held:
             yield folder
         if left:
             for entry in sorted(folder.iterdir()):

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from autospine.data.aside import image_files_below, images_to_segment, refuse_mixture
 from autospine.data.dicom import holds_images
-from autospine.data.dicom_files import dicom_files, series_folders
+from autospine.data.dicom_files import dicom_files, series_folders, slices_beside
 from autospine.data.files import file_digest, unreadable
 from autospine.data.integrity import detached_voxels
 from autospine.data.layouts.naming import (
     CHANNEL,
     channels_in,
     channels_text,
+    closed_note,
     group_files,
     image_files,
     listed,
@@ -60,6 +61,9 @@ def find_inputs(
 
     if path.is_file():
         if is_series(path):
+            slices = slices_beside(path)
+            if slices > 1:
+                tell(f"{path.name} is one slice of a series of {slices} in its folder: give the folder for all of them")
             # 1.2.840.99.7 is a whole name, of which the last number is no suffix
             return [(path.stem if path.suffix[1:].isalpha() else path.name, (path,))]
         if not suffix_of(path):
@@ -73,7 +77,10 @@ def find_inputs(
         groups = {match["case"] if match and numbered else stem(path): beside or {0: path}}
     elif path.is_dir():
         files = images_to_segment(path, tell, count_fault)
-        folders = list(series_folders(path))
+        closed: list[str] = []
+        folders = list(series_folders(path, tell=closed.append))
+        if closed:
+            tell(closed_note(closed))
         refuse_mixture(path, files, folders, tell)
         if folders:
             return _series_inputs(path, folders, channels, optional, tell, report)
@@ -176,17 +183,23 @@ def _series_inputs(
         raise DataError(str(path), "DICOM objects that are no images", "DICOM series", "give the folder of the images")
     if others:
         tell(no_images_note(path, others))
-    if folders == [path]:
-        cases = {path.resolve().name: folders}
-    else:
-        cases = {}
-        for folder in folders:
-            # a case of several channels is the folder that holds their folders
-            home = folder.parent if len(channels) > 1 and folder != path else folder
-            cases.setdefault("_".join(home.relative_to(path).parts) or path.resolve().name, []).append(folder)
+    cases: dict[str, list[Path]] = {}
+    homes: dict[str, set[Path]] = {}
+    for folder in folders:
+        # a case of several channels is the folder that holds their folders
+        home = (folder.parent if len(channels) > 1 and folder != path else folder).relative_to(path)
+        name = "_".join(home.parts) or path.resolve().name
+        cases.setdefault(name, []).append(folder)
+        homes.setdefault(name, set()).add(home)
     needed = {name for index, name in enumerate(channels) if index not in optional}
     found: list[tuple[str, tuple[Path | None, ...]]] = []
     for name, held in sorted(cases.items()):
+        if len(homes[name]) > 1:
+            places = listed([home.as_posix() for home in homes[name]])
+            report(
+                DataError(name, f"the name of {len(homes[name])} folders' cases ({places})", "one", "rename a folder")
+            )
+            continue
         called = {folder.name: folder for folder in held}
         fits = needed <= set(called) <= set(channels) if len(channels) > 1 else True
         if len(called) != len(held) or len(held) > len(channels) or not fits:

@@ -145,15 +145,8 @@ def write_volume(path: Path, volume: Volume) -> None:
     folder cannot be written or the format cannot hold the image.
     """
     path = Path(path)
-    suffix = suffix_of(path)
-    if WRITTEN_AS.get(suffix) != suffix:
-        written = ", ".join(key for key, value in WRITTEN_AS.items() if key == value)
-        raise OutputError(str(path), "not a format that can be written", written)
-    check_name(path, OutputError)
-    geometry = volume.geometry
-    if suffix == ".png" and geometry.shape[0] > 1:
-        found = f"a PNG file holds one slice, and this is {geometry.shape[0]}"
-        raise OutputError(str(path), found, "a format for volumes", "choose .nii.gz")
+    suffix, geometry = suffix_of(path), volume.geometry
+    check_format(path, geometry)
     if volume.array.ndim != 4 or volume.array.shape[1:] != geometry.shape:
         raise ValueError(f"array of shape {volume.array.shape} on a grid of {geometry.shape}")
     array = _smallest(volume.array)
@@ -167,6 +160,18 @@ def write_volume(path: Path, volume: Volume) -> None:
         image = _itk_image(path, array, volume)
         with atomic_path(path, whole=lambda written: is_written(written, image)) as temporary:
             _write_by_itk(path, temporary, image)
+
+
+def check_format(path: Path, geometry: Geometry | None = None) -> None:
+    """Raise `OutputError` where no image, or none on this grid, can be written under the name of `path`."""
+    suffix = suffix_of(path)
+    if WRITTEN_AS.get(suffix) != suffix:
+        written = ", ".join(key for key, value in WRITTEN_AS.items() if key == value)
+        raise OutputError(str(path), "not a format that can be written", written, "choose one of these")
+    check_name(path, OutputError)
+    if geometry is not None and suffix == ".png" and geometry.shape[0] > 1:
+        found = f"a PNG file holds one slice, and this is {geometry.shape[0]}"
+        raise OutputError(str(path), found, "a format for volumes", "choose .nii.gz")
 
 
 def _itk_image(path: Path, array: npt.NDArray[Any], volume: Volume) -> Any:

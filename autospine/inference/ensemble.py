@@ -1,16 +1,21 @@
 """A model folder as networks in memory: `model.json` and one `model.safetensors` a fold.
 
-A fold whose training was stopped has `best.safetensors` in its place, and serves where no fold that is done does.
+A fold whose training was stopped has `best.safetensors` in its place, and serves where no fold that is done does. A
+training may write both while they are read: the digests are those of what was read.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import nn
 
+from autospine.data.files import file_digest
 from autospine.errors import PlanError
 from autospine.inference.room import check_tile
 from autospine.networks.weights import load_network, read_metadata
@@ -23,8 +28,11 @@ from autospine.planning.model import (
     fold_weights,
     read_model,
     read_previous,
-    weights_digest,
 )
+
+_TRIES = 5
+"""How often files are read that change meanwhile: a training writes its best weights every two minutes (ours)."""
+Loaded = TypeVar("Loaded")
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,8 @@ class Model:
     """Names of the folds (`0`, `1`, ...) the networks come from."""
     unfinished: tuple[str, ...] = ()
     """A sentence for each of them that is not trained to its end."""
+    digests: tuple[str, ...] = ()
+    """SHA-256 of the files that it was read from: the card's, then each fold's weights'."""
 
 
 def trained_folds(folder: Path) -> tuple[str, ...]:
@@ -46,7 +56,8 @@ def trained_folds(folder: Path) -> tuple[str, ...]:
 
 
 def _folds_with(folder: Path, weights: str) -> tuple[str, ...]:
-    return tuple(sorted(path.parent.name.removeprefix("fold_") for path in folder.glob(f"fold_*/{weights}")))
+    names = (path.parent.name.removeprefix("fold_") for path in folder.glob(f"fold_*/{weights}"))
+    return tuple(sorted(name for name in names if name.isdecimal()))  # a copy, `fold_0_old`, is no fold of its own
 
 
 def load_model(folder: Path, device: torch.device, folds: tuple[str, ...] | None = None) -> Model:
@@ -57,29 +68,63 @@ def load_model(folder: Path, device: torch.device, folds: tuple[str, ...] | None
 
     Raises:
         PlanError: no card or a faulty one, no trained fold, a fold that is not there, weights that cannot be read, do
-            not fit the card or hold what is no number, or a patch that the device cannot hold.
+            not fit the card or hold what is no number, files that change all the time, or a patch too large for the
+            device.
     """
-    card = read_model(folder)
+    card, card_digest = _read_exactly(lambda: folder / MODEL, lambda path: read_model(folder))
     check_tile(card.configuration, device)
     ended, stopped = trained_folds(folder), _folds_with(folder, BEST)
     there = tuple(sorted({*ended, *stopped}))
     if not there:
         remedy = "run train first; from its first checkpoint on, after two minutes, a fold can predict"
         raise PlanError(str(folder), "no fold of this model has been trained", f"fold_<k>/{WEIGHTS}", remedy)
-    wanted = ended or stopped if folds is None else folds
+    wanted = ended or stopped if folds is None else tuple(dict.fromkeys(folds))
     missing = [fold for fold in wanted if fold not in there]
     if missing:
         found = f"no trained fold {', '.join(missing)}"
         raise PlanError(str(folder), found, f"one of {', '.join(there)}", "choose with --folds, or train it")
-    unfinished = tuple(_describe_unfinished(folder, fold) for fold in wanted if fold not in ended)
-    networks = tuple(_load_network(fold_weights(folder, fold), card, device) for fold in wanted)
-    return Model(card, networks, wanted, unfinished)
+    networks: list[nn.Module] = []
+    unfinished: list[str] = []
+    digests = [card_digest]
+    for fold in wanted:
+        (network, said), digest = _read_exactly(partial(fold_weights, folder, fold), partial(_load_network, card))
+        networks.append(network.to(device))
+        digests.append(digest)
+        unfinished += [said] if said else []
+    return Model(card, tuple(networks), wanted, tuple(unfinished), tuple(digests))
 
 
-def _describe_unfinished(folder: Path, fold: str) -> str:
-    """What is to be said of a fold whose training was stopped."""
-    about = read_metadata(folder / f"fold_{fold}" / BEST)  # what is wrong with it is said where it is loaded
-    told = f"Fold {fold} of {folder.name} is not trained to its end"
+def _read_exactly(find: Callable[[], Path], read: Callable[[Path], Loaded]) -> tuple[Loaded, str]:
+    """What `read` makes of the file that is to be found, and the SHA-256 of that very file.
+
+    Raises:
+        PlanError: what `read` raises, or another file is found there every time.
+    """
+    for _ in range(_TRIES):
+        path = find()
+        try:
+            digest = file_digest(path, PlanError) if path.is_file() else ""  # what is no file, `read` says best
+            loaded = read(path)
+            if (find(), file_digest(path, PlanError)) == (path, digest):
+                return loaded, digest
+        except PlanError:
+            if find() == path:
+                raise
+    remedy = "wait until the training that writes it has ended, or copy the model folder and use the copy"
+    raise PlanError(str(path), "changed each time while it was read", "a file that stays as it is", remedy)
+
+
+def _load_network(card: ModelCard, path: Path) -> tuple[nn.Module, str]:
+    """The network with the weights in `path`, and what is to be said where they are not those of its end."""
+    network = load_network(path, card.configuration.network, card.configuration.patch)
+    return network, _describe_unfinished(path) if path.name == BEST else ""
+
+
+def _describe_unfinished(path: Path) -> str:
+    """What is to be said of a fold whose training was stopped, with its best weights in `path`."""
+    about = read_metadata(path)
+    fold, model = path.parent.name.removeprefix("fold_"), path.parents[1].name
+    told = f"Fold {fold} of {model} is not trained to its end"
     if "moving_dice" not in about:
         return f"{told}: newest weights so far, after {about.get('step', 'some')} steps"
     whole = f" of {about['epochs']}" if "epochs" in about else ""
@@ -113,13 +158,12 @@ def load_previous(folder: Path, model: Model, device: torch.device) -> Model | N
     if (its.channels, its.labels, its.configuration.previous) != (mine.channels, mine.labels, None):
         found = f"another model than {name} was trained on: its channels, labels or stages differ"
         raise PlanError(str(there), found, f"the {there.name} of the same plan", "copy both model folders together")
-    _check_trained_on(folder, model, there)
+    _check_trained_on(folder, model, there, dict(zip(previous.folds, previous.digests[1:], strict=True)))
     return previous
 
 
-def _check_trained_on(folder: Path, model: Model, there: Path) -> None:
-    """Raise `PlanError` unless the cascade's folds were trained on the weights that stand in `there`."""
-    digests = {fold: weights_digest(there, fold) for fold in model.folds}
+def _check_trained_on(folder: Path, model: Model, there: Path, digests: dict[str, str]) -> None:
+    """Raise `PlanError` unless the cascade's folds were trained on the weights from `there`: fold -> digest."""
     for fold in model.folds:
         known = read_previous(folder / f"fold_{fold}")
         # a fold that validates none of the cascade's cases had no part in its training
@@ -128,7 +172,3 @@ def _check_trained_on(folder: Path, model: Model, there: Path) -> None:
             found = f"fold {fold} was trained on another {there.name} (fold(s) {', '.join(other)} have other weights)"
             remedy = "copy both model folders together, or train this fold again with --overwrite"
             raise PlanError(str(folder / f"fold_{fold}" / PREVIOUS), found, f"the weights in {there}", remedy)
-
-
-def _load_network(path: Path, card: ModelCard, device: torch.device) -> nn.Module:
-    return load_network(path, card.configuration.network, card.configuration.patch).to(device)

@@ -18,15 +18,29 @@ from autospine.data.geometry import Volume
 from autospine.data.inputs import find_inputs, images_digest
 from autospine.data.layouts.naming import is_unread
 from autospine.data.slices import slices_of
-from autospine.data.volume import IMAGE_SUFFIXES, WRITTEN_AS, suffix_of, write_volume
+from autospine.data.volume import WRITTEN_AS, check_format, read_geometry, suffix_of, write_volume
 from autospine.errors import AutospineError, DataError, OutputError
-from autospine.workflow.predicted import Account, Made, Target, check_writable, held, refuse_images
+from autospine.workflow.predicted import (
+    Account,
+    Made,
+    Standing,
+    Target,
+    check_writable,
+    held,
+    refuse_images,
+    refuse_newcomer,
+)
 from autospine.workflow.progress import Progress, Silent
 from autospine.workflow.runs import find_model
 from autospine.workflow.segmenting import Images, Segmenter, files_of, load_segmenter
 
 WRITTEN = ".nii.gz"
 """Format of the segmentation of a DICOM series."""
+_NO_FOLDERS = (
+    *(".dcm", ".dicom", ".ima", ".txt", ".csv", ".tsv", ".json", ".toml", ".yaml", ".yml", ".xml", ".html", ".md"),
+    *(".pdf", ".svg", ".log", ".zip", ".gz", ".bz2", ".xz", ".tar", ".7z"),
+)
+"""Endings of files of other kinds: nobody means a folder by them, as they may by `out.v2`."""
 _STOPS = (*NO_ROOM, errno.EROFS, errno.EIO, errno.EACCES)
 """What the system says of a place that takes no other file either."""
 
@@ -45,7 +59,7 @@ class PredictRequest:
     overlap: float | None = None
     """Share by which tiles overlap; None: the plan's."""
     overwrite: bool = False
-    """Replace segmentations that stand in the output folder; what is none is never replaced."""
+    """Replace segmentations of autospine's that nobody has changed since; nothing else is ever replaced."""
 
 
 @dataclass(frozen=True)
@@ -76,12 +90,13 @@ def predict_paths(
     Raises:
         DataError: no images; or cases that could not be segmented, all together, once the others have been.
         PlanError: no model, or a broken one, or a cascade without its previous stage.
-        OutputError: a file in the way that this model did not make, or a place that cannot be written to, or no longer.
+        OutputError: an OUT of another model's, or of nobody's that is known; a format or place that cannot be written.
         DeviceError: the device is not there.
     """
     from autospine.networks.device import resolve_device
 
     progress = progress or Silent()
+    single = _is_file(target)
     device = resolve_device(request.device)
     folder = request.model or find_model(runs)
     segmenter = load_segmenter(folder, device, request.folds, request.mirror, request.overlap)
@@ -91,7 +106,9 @@ def predict_paths(
     cases = find_inputs(
         source, segmenter.model.card.channels, segmenter.optional, tell=progress.note, report=faults.append
     )
-    place = Target(target, _is_file(target, source, cases))
+    place = Target(target, single)
+    if single:
+        _check_single(target, source, [files_of(images) for _, images in cases])
     left_out = _LeftOut(source, target, len(cases) + len(faults), progress)
     for fault in faults:
         left_out.add(fault.where.removeprefix(f"{source}{os.sep}"), fault)
@@ -128,28 +145,35 @@ def _segment_cases(
     overwrite: bool,
 ) -> tuple[tuple[float, ...], tuple[int, ...]]:
     """Seconds and slices of each case made now; those that could not be are `left_out`."""
-    done = [] if overwrite else _find_done(account, cases, outputs, progress)
-    values = [value for _, value in segmenter.model.card.labels]
-    others = account.refuse_strangers(outputs, done, values, overwrite)
+    others = account.refuse_others(outputs, overwrite)
     if others:
         progress.note(f"{len(others)} segmentation(s) of another model stay in {account.target.path}: {others[0]}, ...")
-    if done:
+    standing = _judge_all(account, cases, outputs, left_out, overwrite=overwrite)
+    changed = [outputs[name].name for name, one in standing.items() if one.changed]
+    if changed:
+        way = "move or delete them to have them made anew"
+        progress.note(f"changed since they were predicted, left as they are: {', '.join(changed)} ({way})")
+    done = [name for name, one in standing.items() if one.stays]
+    if done and not overwrite:
         progress.note(f"{len(done)} case(s) had been predicted before (--overwrite makes them anew)")
-    left = [case for case in cases if case[0] not in done]
+    left = [case for case in cases if case[0] in standing and case[0] not in done]
+    if left:
+        check_writable(account.target.folder)
     computed = _tell_how(segmenter, progress) if left else ""
     last = {"folder": str(segmenter.folder), "folds": list(segmenter.model.folds), "device": computed}
     seconds: list[float] = []
     slices: list[int] = []
-    for index, (name, images) in enumerate(left, len(done) + 1):
+    for name, images in left:
+        title = f"{name} ({len(done) + len(seconds) + len(left_out.lines) + 1}/{left_out.total})"
         start = time.monotonic()
         try:
             digest = images_digest(images)
-            segmentation = segmenter.segment(name, images, f"{name} ({index}/{len(cases)})", progress)
+            segmentation = segmenter.segment(name, images, title, progress)
         except DataError as fault:
             left_out.add(name, fault)
             continue
         try:
-            account = _write(account, name, outputs[name], segmentation, digest, last)
+            account = _write(account, name, outputs[name], segmentation, digest, standing[name], last)
         except OutputError as fault:
             _stop_where_none_can_be_written(account.target, segmentation, fault, len(done) + len(seconds), left_out)
             left_out.add(name, fault)
@@ -159,24 +183,22 @@ def _segment_cases(
     return tuple(seconds), tuple(slices)
 
 
-def _find_done(
-    account: Account, cases: Sequence[tuple[str, Images]], outputs: dict[str, Path], progress: Progress
-) -> list[str]:
-    """Cases whose segmentation by this very model stands there."""
-    done, changed = [], []
+def _judge_all(
+    account: Account,
+    cases: Sequence[tuple[str, Images]],
+    outputs: dict[str, Path],
+    left_out: _LeftOut,
+    *,
+    overwrite: bool,
+) -> dict[str, Standing]:
+    """Case -> what stands in its place; those whose place is not theirs are `left_out`."""
+    standing = {}
     for name, images in cases:
-        made = account.made_here(outputs[name])
         try:
-            if made is None or made.images != images_digest(images):
-                continue
-        except DataError:
-            continue  # it is named when it is its turn
-        done.append(name)
-        if file_digest(outputs[name], OutputError) != made.mask:
-            changed.append(outputs[name].name)
-    if changed:
-        progress.note(f"changed since they were predicted, left as they are: {', '.join(changed)}")
-    return done
+            standing[name] = account.judge(outputs[name], images, overwrite)
+        except (DataError, OutputError) as fault:
+            left_out.add(name, fault)
+    return standing
 
 
 def _tell_how(segmenter: Segmenter, progress: Progress) -> str:
@@ -193,16 +215,22 @@ def _tell_how(segmenter: Segmenter, progress: Progress) -> str:
 
 
 def _write(
-    account: Account, name: str, path: Path, segmentation: Volume, images: str, last: Mapping[str, object]
+    account: Account,
+    name: str,
+    path: Path,
+    segmentation: Volume,
+    images: str,
+    before: Standing,
+    last: Mapping[str, object],
 ) -> Account:
     """The account with this segmentation, once both are written: the record first, the file is whole or not there."""
-    account.refuse_newcomer(path)
     with atomic_path(path) as temporary:
         write_volume(temporary, segmentation)
         mask = file_digest(temporary, OutputError)
-        account = account.with_case(name, Made(path.name, account.identity, images, mask))
+        account = account.with_case(name, Made(path.name, account.identity, images, mask, before.digest))
+        refuse_newcomer(path, before)
         account.write(last)
-    return account.after(path)
+    return account
 
 
 class _LeftOut:
@@ -230,7 +258,7 @@ class _LeftOut:
         done = f"{self.total - count} of {self.total} done, in {self._target}"
         found = f"{done}; {count} could not be segmented:\n  {lines}"
         remedy = "correct these or take them away; the same command then tries what is not done"
-        return DataError(str(self._source), found, "images that fit the model", remedy)
+        return DataError(str(self._source), found, "images that fit the model, free places in OUT", remedy)
 
 
 def _stop_where_none_can_be_written(
@@ -248,14 +276,21 @@ def _stop_where_none_can_be_written(
     raise OutputError(fault.where, found, fault.expected, remedy) from fault
 
 
-def _is_file(target: Path, source: Path, cases: Sequence[tuple[str, Sequence[Path | None]]]) -> bool:
-    """Whether one segmentation is to be written to `target`, and not some into a folder of that name."""
-    if target.is_dir() or not (suffix_of(target) or is_unread(target.name)):
+def _is_file(target: Path) -> bool:
+    """Whether `target` is the name of one segmentation, and not of a folder; `OutputError` where it can be neither."""
+    if target.is_dir():
         return False
-    one = source.is_file() or [files_of(images) for _, images in cases] == [[source]]
-    if not one:
+    other = is_unread(target.name) or target.name.lower().endswith(_NO_FOLDERS)
+    if not suffix_of(target) and not other:
+        return False
+    check_format(target)
+    return True
+
+
+def _check_single(target: Path, source: Path, cases: Sequence[Sequence[Path]]) -> None:
+    """Raise `OutputError` unless the segmentation of these `cases`, by their files, can be the one file `target`."""
+    if not source.is_file() and list(cases) != [[source]]:
         found = f"a file for the segmentations of a folder ({len(cases)})"
         raise OutputError(str(target), found, "a folder", "give OUT a name without an image's suffix")
-    if not suffix_of(target):
-        raise OutputError(str(target), "not a format that can be written", ", ".join(IMAGE_SUFFIXES))
-    return True
+    for files in cases:
+        check_format(target, read_geometry(files[0]))

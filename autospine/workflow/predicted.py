@@ -4,7 +4,8 @@
     .seg.nii.gz.prediction.json     the same beside the single file seg.nii.gz, hidden: the folder may hold images
 
 Digests of contents say what was made of what: a copied or moved image is the same image, and one that has been changed
-is another. Whoever predicts into a place has it alone for as long as that takes.
+is another. What no record names is not autospine's, and what differs from its record was corrected by hand: neither is
+replaced. Whoever predicts into a place has it alone for as long as that takes.
 """
 
 from __future__ import annotations
@@ -15,14 +16,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
-from autospine.data.aside import PREDICTED
+from autospine.data.aside import PREDICTED, record_beside
 from autospine.data.files import file_digest, read_json, write_json
+from autospine.data.inputs import images_digest
+from autospine.data.layouts.naming import listed
 from autospine.data.locks import locked
 from autospine.data.temporaries import temporary_beside
-from autospine.data.volume import read_volume
-from autospine.errors import DataError, OutputError
+from autospine.errors import OutputError
 from autospine.workflow.segmenting import files_of
 
 LOCK = ".prediction.lock"
@@ -46,7 +46,7 @@ class Target:
     @property
     def record(self) -> Path:
         """The account of what was made."""
-        return self.path.with_name(f".{self.path.name}.{PREDICTED}") if self.single else self.path / PREDICTED
+        return record_beside(self.path) if self.single else self.path / PREDICTED
 
     @property
     def lock(self) -> Path:
@@ -66,16 +66,34 @@ class Made:
     """Digest of the images that it was made of."""
     mask: str
     """Digest of the file as it was written."""
+    replaced: str = ""
+    """Digest of the file that it takes the place of: a process that is killed in between leaves that."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What stands where a segmentation is to be written."""
+
+    digest: str = ""
+    """Of its content; empty where nothing stands there."""
+    stays: bool = False
+    changed: bool = False
+    """Whether it differs from what was written: somebody has corrected it."""
 
 
 @contextmanager
 def held(target: Target, tell: Callable[[str], None]) -> Iterator[None]:
     """A block in which this process alone writes to `target`; it waits for others, and `tell` says for whom.
 
+    A folder that is there and takes no file needs no lock: all may be done there already.
+
     Raises:
         OutputError: nothing can be written there.
     """
     there = target.folder.exists()
+    if target.folder.is_dir() and not os.access(target.folder, os.W_OK):
+        yield
+        return
     check_writable(target.folder)
     try:
         with locked(target.lock, target.path, tell):
@@ -113,21 +131,14 @@ class Account:
     """Of the model that predicts now."""
     made: Mapping[str, Made]
     """Case -> its segmentation."""
-    standing: frozenset[tuple[int, int]] = frozenset()
-    """Files that stood there at the beginning, as the file system numbers them: these may be replaced."""
 
     @staticmethod
     def read(target: Target, identity: str) -> Account:
         """The account of `target`, which has to be held; what its record says in no known way is left out."""
         content = read_json(target.record, OutputError) if target.record.is_file() else {}
         cases = content.get("cases") if isinstance(content, dict) else None
-        made = {
-            name: Made(**{key: str(value) for key, value in entry.items()})
-            for name, entry in (cases.items() if isinstance(cases, dict) else ())
-            if isinstance(entry, dict) and entry.keys() == Made.__dataclass_fields__.keys()
-        }
-        there = target.folder.iterdir()
-        return Account(target, identity, made, frozenset(number for path in there if (number := _number(path))))
+        entries = cases.items() if isinstance(cases, dict) else ()
+        return Account(target, identity, {name: made for name, entry in entries if (made := _read_entry(entry))})
 
     def write(self, last: Mapping[str, object]) -> None:
         """Write the record, with what is said of the `last` prediction: its folds, its device."""
@@ -139,66 +150,64 @@ class Account:
         others = {case: one for case, one in self.made.items() if one.file != new.file}
         return replace(self, made=others | {name: new})
 
-    def after(self, path: Path) -> Account:
-        """The account once `path` was written, which may not be replaced again."""
-        number = _number(path)
-        return self if number is None else replace(self, standing=self.standing - {number})
+    def judge(self, path: Path, images: Sequence[Path | None], overwrite: bool) -> Standing:
+        """What stands at `path`, where the segmentation of `images` is to be, and whether it stays.
 
-    def made_here(self, path: Path) -> Made | None:
-        """What this very model made as `path`, where that stands there."""
-        found = [one for one in self.made.values() if (one.file, one.model) == (path.name, self.identity)]
-        return found[0] if found and path.is_file() else None
-
-    def refuse_newcomer(self, path: Path) -> None:
-        """Raise `OutputError` where a file has got this name since the beginning, or under another spelling of it."""
-        number = _number(path)
-        if number is not None and number not in self.standing:
-            found = "a file of this name has been made meanwhile"
-            raise OutputError(str(path), found, "a free name", "move it away, or choose another OUT")
-
-    def refuse_strangers(
-        self, outputs: Mapping[str, Path], done: Sequence[str], values: Sequence[int], overwrite: bool
-    ) -> list[str]:
-        """Files of other models that stay beside `outputs`; raises `OutputError` where something would be harmed.
-
-        Without `overwrite` nothing is replaced that this model did not make of these images, and no other model's
-        segmentations get company. With it segmentations are replaced, and what is none never is.
-
-        Args:
-            outputs: case -> file that is to be written.
-            done: cases that stay as they are.
-            values: of the model's labels, by which a segmentation is known that no record names.
-            overwrite: whether files may be replaced.
+        Raises:
+            OutputError: it cannot be read, is not autospine's, or was made of what the images are no more.
+            DataError: the images cannot be read.
         """
-        folder, by_file = self.target.folder, {one.file: one for one in self.made.values()}
-        strangers = [path for name, path in outputs.items() if os.path.lexists(path) and name not in done]
-        if strangers and not overwrite:
-            named = f"such as {strangers[0].name}"
-            found = f"{len(strangers)} file(s) that another model, other images or somebody made, {named}"
-            raise OutputError(str(folder), found, "free names", "choose another OUT, or use --overwrite")
-        images = [path for path in strangers if not _is_segmentation(path, by_file.get(path.name), values)]
-        if images:
-            found = f"{len(images)} file(s) that are no segmentations by this model's labels, such as {images[0].name}"
-            remedy = "choose another OUT, or move them away: what may be an image is never replaced"
-            raise OutputError(str(folder), found, "segmentations or free names", remedy)
-        written = {path.name for path in outputs.values()}
-        stay = {
-            name: one for name, one in self.made.items() if one.file not in written and (folder / one.file).exists()
-        }
-        twins = sorted(stay[name].file for name in outputs.keys() & stay.keys())
-        if twins:
-            found = f"segmentations of the same cases in another format, such as {twins[0]}"
-            raise OutputError(str(folder), found, "one of each case", "choose another OUT, or move them away")
-        others = sorted(one.file for one in stay.values() if one.model != self.identity)
+        if not os.path.lexists(path):
+            return Standing()
+        made = next((one for one in self.made.values() if one.file == path.name), None)
+        if made is None:
+            found = f"{self.target.record.name} does not name it: somebody made it, or an earlier version"
+            raise OutputError(str(path), found, "a free name (move it away, or choose another OUT)")
+        digest = file_digest(path, OutputError)
+        changed = digest not in (made.mask, made.replaced)
+        if overwrite:
+            return Standing(digest, changed, changed)
+        if digest == made.replaced != made.mask:
+            found = "--overwrite had begun to replace it"
+        elif made.images != images_digest(images):
+            found = "made of another image, or its image changed since it was segmented"
+        else:
+            return Standing(digest, True, changed)
+        way = "move its mask, which was corrected, away" if changed else "move its mask away, or use --overwrite"
+        raise OutputError(str(path), found, f"a segmentation of this image ({way})")
+
+    def refuse_others(self, outputs: Mapping[str, Path], overwrite: bool) -> list[str]:
+        """Files of other models that stay beside `outputs`, which are case -> file that is to be written.
+
+        Raises:
+            OutputError: without `overwrite`, for any file of another model; for files that all are nobody's that is
+                known; for segmentations of the same cases in another format.
+        """
+        folder, record = self.target.folder, self.target.record.name
+        standing = [one for one in self.made.values() if os.path.lexists(folder / one.file)]
+        others = sorted(one.file for one in standing if one.model != self.identity)
         if others and not overwrite:
-            found = (
-                f"{len(others)} file(s) that another model, or this one by other settings, made, such as {others[0]}"
-            )
-            remedy = (
-                f"choose another OUT; with --overwrite they stay, and {self.target.record.name} says what made which"
-            )
-            raise OutputError(str(folder), found, "segmentations of one model", remedy)
-        return others
+            found = f"{len(others)} file(s) that another model, or this one by other settings, made, as {record} says"
+            remedy = "choose another OUT; with --overwrite those of other images stay"
+            raise OutputError(str(folder), f"{found}: {listed(others)}", "segmentations of one model", remedy)
+        known = {one.file for one in standing}
+        if all(path.name not in known and os.path.lexists(path) for path in outputs.values()):
+            found = f"{len(outputs)} file(s) that {record} does not name, such as {min(outputs.values()).name}"
+            remedy = "somebody made them, or an earlier version: move them away, or choose another OUT"
+            raise OutputError(str(folder), found, "free names, or segmentations that autospine made", remedy)
+        written = {path.name for path in outputs.values()}
+        twins = [one.file for name, one in self.made.items() if name in outputs and one.file in known - written]
+        if twins:
+            found = f"segmentations of the same cases in another format: {listed(twins)}"
+            raise OutputError(str(folder), found, "one of each case", "choose another OUT, or move them away")
+        return [name for name in others if name not in written]
+
+
+def refuse_newcomer(path: Path, before: Standing) -> None:
+    """Raise `OutputError` where other content has this name than before, or got it under another spelling."""
+    if (file_digest(path, OutputError) if os.path.lexists(path) else "") != before.digest:
+        found = "a file of this name has been made or changed meanwhile"
+        raise OutputError(str(path), found, "a free name", "move it away, or choose another OUT")
 
 
 def refuse_images(
@@ -236,14 +245,12 @@ def _same(one: Path, other: Path) -> bool:
         return one.resolve() == other.resolve()
 
 
-def _is_segmentation(path: Path, made: Made | None, values: Sequence[int]) -> bool:
-    """Whether a file is what was `made`, or holds whole numbers that all are of `values` or 0."""
-    if path.is_symlink() or not path.is_file():
-        return False
-    if made is not None and file_digest(path, OutputError) == made.mask:
-        return True
+def _read_entry(entry: object) -> Made | None:
+    """What a record says of a case; None where that is not as `Account.write` has it, or names a file elsewhere."""
+    if not isinstance(entry, dict) or not all(isinstance(value, str) for value in entry.values()):
+        return None
     try:
-        array = read_volume(path).array
-    except DataError:
-        return False
-    return len(array) == 1 and array.dtype.kind in "iub" and set(np.unique(array).tolist()) <= {0, *values}
+        made = Made(**entry)
+    except TypeError:
+        return None
+    return made if Path(made.file).name == made.file and made.file not in ("", "..") else None

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autospine.data.dataset import read_images
-from autospine.data.files import file_digest
 from autospine.data.geometry import Volume
 from autospine.data.layouts.naming import raise_fault
 from autospine.data.volume import header_remarks, read_geometry
-from autospine.errors import DataError, PlanError
+from autospine.errors import DataError
 from autospine.inference.memory import prediction_bytes
 from autospine.machine import free_bytes
-from autospine.planning.model import MODEL, ModelCard, weights_digest
+from autospine.planning.model import ModelCard
 from autospine.preprocessing.memory import prepared_voxels
 from autospine.workflow.progress import Progress
 
@@ -139,18 +138,17 @@ def load_segmenter(
     Raises:
         PlanError: no model, or a broken one, or a cascade without its previous stage.
     """
-    from autospine.inference.ensemble import load_model, load_previous, previous_folder
+    from autospine.inference.ensemble import load_model, load_previous
 
     model = load_model(folder, device, folds)
-    there, first = previous_folder(folder, model.card), load_previous(folder, model, device)
+    first = load_previous(folder, model, device)
     if overlap is not None:
         model = replace(model, card=_overlapping(model.card, overlap))
         first = None if first is None else replace(first, card=_overlapping(first.card, overlap))
     digest = hashlib.sha256(repr((model.folds, mirror, overlap)).encode())
-    for stage in (folder,) if there is None else (folder, there):
-        digest.update(file_digest(stage / MODEL, PlanError).encode())
-        for fold in model.folds:
-            digest.update(weights_digest(stage, fold).encode())
+    for stage in (model,) if first is None else (model, first):
+        for part in stage.digests:
+            digest.update(part.encode())
     return Segmenter(folder, model, first, device, mirror, digest.hexdigest())
 
 

@@ -183,9 +183,9 @@ def test_predict_leaves_files_of_others_alone(trained: Run, tmp_path: Path) -> N
     (tmp_path / "toy_00.nii.gz").write_bytes(b"mine")
     result = call("predict", trained.dataset / "imagesTr", tmp_path, "--runs", trained.runs, "--device", "cpu")
     assert result.exit_code == 1
-    assert "toy_00.nii.gz" in text(result)
+    assert "5 of 6 done" in text(result) and "prediction.json does not name it" in text(result)
     assert (tmp_path / "toy_00.nii.gz").read_bytes() == b"mine"
-    assert len(list(tmp_path.iterdir())) == 1
+    assert len(list(tmp_path.glob("toy_*.nii.gz"))) == 6
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -190,3 +191,36 @@ def test_what_lies_too_deep_is_told(tmp_path: Path, kind: str) -> None:
     else:
         put(deep, "b.nii.gz")
     assert cases(tmp_path) == (["a"], ["folders more than 6 levels down, not looked into: 1/2/3/4/5/6/7"])
+
+
+def test_one_slice_of_a_series_is_told(tmp_path: Path) -> None:
+    array = np.ones(GRID.shape, np.uint8)
+    write_series(tmp_path, array, GRID)
+    write_series(tmp_path, array[:1], replace(GRID, shape=(1, *GRID.shape[1:])), names=lambda index: "alone")
+    said: list[str] = []
+    assert find_inputs(tmp_path / "IM0000.dcm", ONE, tell=said.append)[0][0] == "IM0000"
+    assert said == [
+        f"IM0000.dcm is one slice of a series of {len(array)} in its folder: give the folder for all of them"
+    ]
+    said.clear()
+    assert find_inputs(tmp_path / "alone", ONE, tell=said.append) and not said
+
+
+@pytest.mark.parametrize("channels", [ONE, TWO])
+def test_folders_whose_cases_would_have_one_name_are_told(tmp_path: Path, channels: tuple[str, ...]) -> None:
+    array = np.ones(GRID.shape, np.uint8)
+    for home in ("a/b", "a_b", "c"):
+        for name in channels if len(channels) > 1 else ("",):
+            write_series(tmp_path / home / name, array, GRID)
+    faults: list[DataError] = []
+    assert [name for name, _ in find_inputs(tmp_path, channels, report=faults.append)] == ["c"]
+    assert [(one.where, one.found) for one in faults] == [("a_b", "the name of 2 folders' cases (a/b, a_b)")]
+
+
+def test_a_single_segmentation_beside_a_series_is_no_rival(tmp_path: Path) -> None:
+    write_series(tmp_path / "a", np.ones(GRID.shape, np.uint8), GRID)
+    put(tmp_path / "a", "result.nii.gz")
+    with pytest.raises(DataError, match="which are meant"):
+        find_inputs(tmp_path, ONE)
+    (tmp_path / "a" / ".result.nii.gz.prediction.json").write_text("{}")
+    assert [name for name, _ in find_inputs(tmp_path, ONE)] == ["a"]

@@ -16,8 +16,9 @@ from autospine.planning.plan_file import plan_to_toml
 from autospine.preprocessing import store
 from autospine.workflow import timing
 from autospine.workflow import train as workflow_train
-from autospine.workflow.progress import Silent
 from autospine.workflow.runs import RunFolder
+from tests.workflow.predicting import Noting as Noting
+from tests.workflow.predicting import made_model, put_image
 
 NAMES = tuple(f"toy_{number:02}" for number in range(6))
 LABELS = (("upper", 1), ("lower", 3))
@@ -30,16 +31,6 @@ def small(configuration: Configuration, inputs: int, **changes: object) -> Confi
     training = replace(configuration.training, epochs=1, steps_per_epoch=2, validation_steps=1)
     both = {"network": network, "loss": loss, "training": training, "axis_order": (1, 0, 2)}
     return replace(configuration, **(both | changes))
-
-
-class Noting(Silent):
-    """A silent progress that keeps its notes."""
-
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
 
 
 @pytest.fixture(autouse=True)
@@ -88,3 +79,21 @@ def run(
     write_text(folder.plan, plan_to_toml(plan))
     write_folds(folder.splits, toy_folds)
     return folder
+
+
+@pytest.fixture
+def configuration(make_configuration: Callable[..., Configuration]) -> Configuration:
+    return make_configuration(spacing_mm=(1.0, 1.0))
+
+
+@pytest.fixture
+def model(tmp_path: Path, configuration: Configuration) -> Path:
+    """A model of one channel that nobody trained."""
+    return made_model(tmp_path / "models" / "2d", configuration, 0)
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    for seed, name in enumerate("abcde"):
+        put_image(tmp_path / "in" / f"{name}.nii.gz", seed)
+    return tmp_path / "in"

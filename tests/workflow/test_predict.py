@@ -9,89 +9,25 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from safetensors.torch import save_file
 
-from autospine.data.geometry import Geometry, Volume
+from autospine.data.geometry import Volume
 from autospine.data.locks import locked
 from autospine.data.volume import read_volume, write_volume
-from autospine.errors import AutospineError, DataError, OutputError
+from autospine.errors import DataError, OutputError
 from autospine.inference import export
 from autospine.inference.memory import prediction_bytes
 from autospine.machine import total_bytes
-from autospine.networks.build import build_network
-from autospine.planning.model import WEIGHTS, ModelCard, write_model
-from autospine.planning.parts import IntensityPlan
 from autospine.planning.plan import Configuration
 from autospine.workflow import segmenting
-from autospine.workflow.predict import Prediction, PredictRequest, predict_paths
-from tests.workflow.conftest import Noting
-
-GRID = Geometry((5, 18, 17), (3.0, 1.0, 1.0), (1.0, 2.0, 3.0), (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
-MADE = ["prediction.json"]
-
-
-def put_image(path: Path, seed: int = 0, channels: int = 1) -> Path:
-    array = np.random.default_rng(seed).normal(100, 10, (channels, *GRID.shape)).astype(np.float32)
-    write_volume(path, Volume(array, GRID))
-    return path
-
-
-def made_model(folder: Path, configuration: Configuration, seed: int, folds: tuple[str, ...] = ("0",)) -> Path:
-    labels = (("upper", 1), ("middle", 2), ("lower", 3))
-    write_model(folder, ModelCard("toy", ("T2",), labels, (IntensityPlan(0.0, 1.0, 0.0, 1.0),), configuration))
-    torch.manual_seed(seed)
-    for fold in folds:
-        (folder / f"fold_{fold}").mkdir()
-        save_file(
-            build_network(configuration.network, configuration.patch).state_dict(), folder / f"fold_{fold}" / WEIGHTS
-        )
-    return folder
-
-
-@pytest.fixture
-def configuration(make_configuration: Callable[..., Configuration]) -> Configuration:
-    return make_configuration(spacing_mm=(1.0, 1.0))
-
-
-@pytest.fixture
-def model(tmp_path: Path, configuration: Configuration) -> Path:
-    """A model of one channel that nobody trained."""
-    return made_model(tmp_path / "models" / "2d", configuration, 0)
-
-
-@pytest.fixture
-def images(tmp_path: Path) -> Path:
-    for seed, name in enumerate("abcde"):
-        put_image(tmp_path / "in" / f"{name}.nii.gz", seed)
-    return tmp_path / "in"
-
-
-def predict(source: Path, target: Path, model: Path, **more: object) -> tuple[Prediction, list[str]]:
-    noting = Noting()
-    request = PredictRequest(model, device="cpu", mirror=False, **more)  # type: ignore[arg-type]
-    return predict_paths(source, target, model, request, progress=noting), noting.notes
-
-
-def refused(source: Path, target: Path, model: Path, **more: object) -> str:
-    with pytest.raises(AutospineError) as fault:
-        predict(source, target, model, **more)
-    return str(fault.value)
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
-
-
-def cases(record: Path) -> dict[str, dict[str, str]]:
-    content: dict[str, dict[str, str]] = json.loads(record.read_text())["cases"]
-    return content
-
+from autospine.workflow.predict import PredictRequest, predict_paths
+from autospine.workflow.progress import Update
+from tests.workflow.predicting import GRID, MADE, Noting, cases, contents, made_model, predict, put_image, refused
 
 # One bad file is one bad file
 
@@ -180,6 +116,23 @@ def test_a_fault_of_ours_keeps_its_traceback(
     monkeypatch.setattr(export, "segment", failing)
     with pytest.raises(RuntimeError, match="shapes do not match"):
         predict(images, tmp_path / "out", model)
+
+
+def test_cases_are_counted_alike_in_titles_and_at_the_end(
+    model: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    titles: list[str] = []
+    real = Noting.task
+
+    def told(self: Noting, title: str) -> AbstractContextManager[Update]:
+        titles.append(title)
+        return real(self, title)
+
+    monkeypatch.setattr(Noting, "task", told)
+    put_image(images / "two.nii.gz", channels=2)
+    predict(images / "a.nii.gz", tmp_path / "a.nii.gz", model)
+    assert "5 of 6 done" in refused(images, tmp_path / "out", model)
+    assert titles == ["a (1/1)", *(f"{name} ({index}/6)" for index, name in enumerate("abcde", 2))]
 
 
 # Memory
@@ -285,108 +238,6 @@ def test_which_folds_are_averaged_is_said_and_kept(images: Path, tmp_path: Path,
     assert f"Segmenting with fold 1 alone of {model}" in notes
 
 
-# Images are never replaced
-
-
-def test_an_image_is_never_replaced_whatever_the_names(model: Path, images: Path, tmp_path: Path) -> None:
-    root = tmp_path / "root"
-    shutil.copytree(images, root / "a")
-    shutil.copytree(images, root / "b")
-    (root / "link").symlink_to(root / "a")
-    linked = tmp_path / "linked"
-    linked.mkdir()
-    os.link(root / "a" / "c.nii.gz", linked / "c.nii.gz")
-    (linked / "d.nii.gz").symlink_to(root / "a" / "d.nii.gz")
-    before = {path: path.read_bytes() for path in root.rglob("*.nii.gz")}
-    for source, target, why in (
-        (root / "a", root / "b", "5 file(s) that are no segmentations"),
-        (root / "a", root / "link", "holds the images themselves"),
-        (root / "link", root / "a", "holds the images themselves"),
-        (root / "a" / "a.nii.gz", root / "b", "no segmentations"),
-        (root / "a" / "a.nii.gz", root / "b" / "c.nii.gz", "no segmentations"),
-        (root / "a" / "a.nii.gz", root / "link", "holds the images themselves"),
-        (root / "a" / "a.nii.gz", root / "link" / "a.nii.gz", "holds the images themselves"),
-        (root / "a", linked, "is one of the images"),
-    ):
-        assert why in refused(source, target, model, overwrite=True), (source, target)
-        refused(source, target, model)
-    assert {path: path.read_bytes() for path in root.rglob("*.nii.gz")} == before
-    # what lies elsewhere in the folders of the images is no harm
-    predict(root / "a", root / "a" / "out", model)
-    predict(root / "a" / "a.nii.gz", root / "a" / "a_seg.nii.gz", model)
-    predict(root / "a", root, model)
-    assert {path: path.read_bytes() for path in before} == before
-
-
-def test_overwrite_replaces_segmentations(model: Path, images: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    mask = np.zeros((1, *GRID.shape), np.uint8)
-    mask[0, 1, 2:5, 3:9] = 3
-    write_volume(out / "a.nii.gz", Volume(mask, GRID))  # somebody's
-    assert "1 file(s) that another model, other images or somebody made" in refused(images, out, model)
-    predict(images, out, model, overwrite=True)
-    again, _ = predict(images, out, model, overwrite=True)
-    assert len(again.seconds) == 5
-    # an image under the name of what was predicted
-    shutil.copy(images / "b.nii.gz", out / "a.nii.gz")
-    assert "no segmentations" in refused(images, out, model, overwrite=True)
-    assert (out / "a.nii.gz").read_bytes() == (images / "b.nii.gz").read_bytes()
-
-
-def test_what_was_corrected_by_hand_stays_and_is_told(model: Path, images: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    predict(images, out, model)
-    mask = np.full((1, *GRID.shape), 2, np.uint8)
-    write_volume(out / "b.nii.gz", Volume(mask, GRID))
-    done, notes = predict(images, out, model)
-    assert not done.seconds and "changed since they were predicted, left as they are: b.nii.gz" in notes
-    assert (read_volume(out / "b.nii.gz").array == 2).all()
-
-
-def test_a_file_that_appears_meanwhile_is_not_replaced(
-    model: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    out, real = tmp_path / "out", export.segment
-
-    def slow(what: object, volume: Volume, name: str, **more: object) -> Volume:
-        if name == "b":
-            (out / "b.nii.gz").write_bytes(b"mine")
-        return real(what, volume, name, **more)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(export, "segment", slow)
-    said = refused(images, out, model)
-    assert "4 of 5 done" in said and "b: b.nii.gz: a file of this name has been made meanwhile" in said
-    assert (out / "b.nii.gz").read_bytes() == b"mine"
-
-
-def test_images_are_known_by_their_content(model: Path, images: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    predict(images, out, model)
-    images.rename(tmp_path / "moved")
-    shutil.copytree(tmp_path / "moved", tmp_path / "copied", copy_function=shutil.copyfile)
-    (tmp_path / "moved" / "a.nii.gz").touch()
-    for source in (tmp_path / "moved", tmp_path / "copied"):
-        assert not predict(source, out, model)[0].seconds
-    state = (tmp_path / "copied" / "a.nii.gz").stat()
-    put_image(tmp_path / "copied" / "a.nii.gz", 77)
-    os.utime(tmp_path / "copied" / "a.nii.gz", ns=(state.st_atime_ns, state.st_mtime_ns))
-    assert "other images" in refused(tmp_path / "copied", out, model)
-
-
-def test_a_single_file_given_twice_is_recognised(model: Path, images: Path, tmp_path: Path) -> None:
-    out = tmp_path / "results" / "seg.nii.gz"
-    predict(images / "a.nii.gz", out, model)
-    shutil.copy(images / "a.nii.gz", tmp_path / "renamed.nii.gz")
-    for image in (images / "a.nii.gz", tmp_path / "renamed.nii.gz"):
-        done, notes = predict(image, out, model)
-        assert not done.seconds and done.files == (out,) and "1 case(s) had been predicted before" in " ".join(notes)
-    assert "other images" in refused(images / "b.nii.gz", out, model)
-    assert len(predict(images / "b.nii.gz", out, model, overwrite=True)[0].seconds) == 1
-    assert not predict(images / "b.nii.gz", out, model)[0].seconds
-    visible = [path.name for path in out.parent.iterdir() if not path.name.startswith(".")]
-    assert visible == ["seg.nii.gz"] and not list(out.parent.glob(".*.lock"))
-
-
 # Places that cannot be written
 
 
@@ -425,6 +276,42 @@ def test_a_place_that_cannot_be_written_is_noticed_first(
     for target in (disk, disk / "out", disk / "seg.nii.gz"):
         source = images / "a.nii.gz" if target.suffix else images
         assert "cannot be written to (Read-only file system)" in refused(source, target, model)
+
+
+def test_a_finished_folder_on_a_read_only_disk_is_finished(
+    model: Path, images: Path, small_disk: Callable[[str], Path]
+) -> None:
+    disk = small_disk("size=1m")
+    predict(images, disk / "out", model)
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    done, notes = predict(images, disk / "out", model)
+    assert not done.seconds and any(note.startswith("5 case(s) had been predicted before") for note in notes)
+    put_image(images / "f.nii.gz")
+    assert "cannot be written to (Read-only file system)" in refused(images, disk / "out", model)
+
+
+@pytest.mark.parametrize("name", ["x.mhd", "x.hdr", "x.img", "x.jpg", "x.txt", "x.dcm", "x.JSON", "x.gz", "x.png"])
+def test_a_name_that_no_segmentation_can_have_is_noticed_first(
+    model: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def never(*what: object, **more: object) -> Volume:
+        raise AssertionError("computed")
+
+    monkeypatch.setattr(export, "segment", never)
+    said = refused(images / "a.nii.gz", tmp_path / name, model)
+    if name == "x.png":
+        assert "a PNG file holds one slice, and this is 5" in said
+    else:
+        assert "not a format that can be written" in said
+        assert "Expected: .nii.gz, .nii, .mha, .nrrd, .png, .tif, .tiff, .mgz, .mgh\n" in said
+        assert "not a format that can be written" in refused(images, tmp_path / name, model)
+    assert not (tmp_path / name).exists()
+
+
+def test_a_folder_may_have_a_point_in_its_name(model: Path, images: Path, tmp_path: Path) -> None:
+    for name in ("out.v2", "2024.05.01"):
+        predict(images / "a.nii.gz", tmp_path / name, model)
+        assert (tmp_path / name / "a.nii.gz").is_file()
 
 
 def test_a_full_disk_stops_and_the_same_command_makes_the_rest(

@@ -13,7 +13,7 @@ from autospine.data.dicom_files import dicom_files
 from autospine.data.layouts.contents import LABELS, Contents, described_beside
 from autospine.data.layouts.folders import IMAGES, MASKS
 from autospine.data.layouts.masks import choose_kind, is_mask_word, masks_among, says_mask
-from autospine.data.layouts.naming import PREVIEW, image_files, unread_files
+from autospine.data.layouts.naming import PREVIEW, image_files, is_open, unread_files
 from autospine.data.structure import Case, Reading
 from autospine.data.structures import is_structures, structure_files
 from autospine.data.volume import stem, suffix_of
@@ -80,8 +80,9 @@ def _unnamed(contents: Contents) -> tuple[str, ...]:
 
 
 def _folders(root: Path) -> Iterator[Path]:
-    """The subfolders of `root` that are not hidden."""
-    return (entry for entry in sorted(root.iterdir()) if entry.is_dir() and not entry.name.startswith("."))
+    """The subfolders of `root` that are not hidden and may be read."""
+    entries = (entry for entry in sorted(root.iterdir()) if not entry.name.startswith("."))
+    return (entry for entry in entries if entry.is_dir() and is_open(entry))
 
 
 def _roles(folder: Path) -> dict[str, Path]:

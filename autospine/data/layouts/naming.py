@@ -109,6 +109,28 @@ def unread_below(root: Path) -> list[str]:
     return sorted(found)
 
 
+def closed_note(names: Collection[str]) -> str:
+    """What is said of folders that may not be read."""
+    return f"folders that cannot be read, passed over: {listed(names)}"
+
+
+def is_open(folder: Path) -> bool:
+    """Whether it may be read what a folder holds."""
+    try:
+        os.scandir(folder).close()
+    except OSError:
+        return False
+    return True
+
+
+def closed_below(root: Path) -> list[str]:
+    """Folders below `root` that may not be read, such as `lost+found`, relative to it; hidden ones are left aside."""
+    closed: list[str] = []
+    for _, folders, _ in os.walk(root, onerror=lambda fault: closed.append(fault.filename)):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+    return [Path(path).relative_to(root).as_posix() for path in closed if Path(path) != root]
+
+
 def is_unread(name: str) -> bool:
     """Whether a file of this name is an image in a format that is not read."""
     return not name.startswith(".") and name.lower().endswith(UNREAD) and not suffix_of(Path(name))
