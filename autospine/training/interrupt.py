@@ -6,6 +6,7 @@ the kernel each send one when a terminal closes. Those within a second of the fi
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -15,6 +16,9 @@ from autospine.data.processes import STOPPING
 
 SAME_STOP_S = 1.0
 """For so long after a signal others belong to the same stop; who wants to stop at once asks a second time later."""
+
+_AGAIN_S = 0.1
+_IMPORTS = "<frozen importlib._bootstrap>"
 
 _asked_at = -SAME_STOP_S
 _entered: list[StopRequest] = []
@@ -29,11 +33,14 @@ def end_on_signals() -> None:
     """Have each signal that asks to stop raise `KeyboardInterrupt` in the main thread, as Ctrl-C does.
 
     What was ignored when the process began stays ignored: SIGHUP after `nohup`, Ctrl-C of a shell's background. A
-    training takes Ctrl-C back (`StopRequest`), which costs it nothing.
+    training takes Ctrl-C back (`StopRequest`), which costs it nothing. While a module is imported it has to wait: what
+    is raised inside a library that is written in C++ ends the whole process with SIGABRT.
     """
 
     def stop(number: int, frame: FrameType | None) -> None:
-        if _is_another_stop():
+        if _is_in_import(frame):
+            threading.Timer(_AGAIN_S, os.kill, (os.getpid(), number)).start()
+        elif _is_another_stop():
             raise KeyboardInterrupt
 
     for number in STOPPING:
@@ -74,6 +81,15 @@ class StopRequest:
         if _is_another_stop() and self.requested:
             raise KeyboardInterrupt
         self.requested = True
+
+
+def _is_in_import(frame: FrameType | None) -> bool:
+    """Whether `frame` runs for an `import`, directly or not."""
+    while frame is not None:
+        if frame.f_code.co_filename == _IMPORTS:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _is_another_stop() -> bool:

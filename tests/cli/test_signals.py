@@ -142,6 +142,23 @@ def is_whole(fold: Path) -> bool:
 
 
 @LINUX
+def test_a_stop_waits_for_an_import_to_end(tmp_path: Path) -> None:
+    """In the middle of one, an interrupt may end the process with SIGABRT."""
+    (tmp_path / "slow.py").write_text(
+        "import os, signal, time\nos.kill(os.getpid(), signal.SIGTERM)\n"
+        "time.sleep(0.5)\nprint('imported', flush=True)\n"
+    )
+    code = (
+        "from autospine.training.interrupt import end_on_signals\nend_on_signals()\n"
+        "try:\n    import slow, time\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    print('stopped')"
+    )
+    path = os.pathsep.join((str(tmp_path), os.environ.get("PYTHONPATH", "")))
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(words, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, timeout=50)
+    assert done.stdout == "imported\nstopped\n", done.stderr
+
+
+@LINUX
 def test_a_log_on_a_full_disk_does_not_end_a_training(toy_dataset: Path, planned: Path, fold: Path) -> None:
     with open("/dev/full", "w") as full:
         with begun(*train(toy_dataset, planned), stdout=full, stderr=full) as process:
