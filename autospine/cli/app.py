@@ -361,3 +361,6 @@ def main() -> None:
 
         show_error(error)
         raise SystemExit(1) from None
+    except KeyboardInterrupt:  # before a command has begun
+        typer.echo("Stopped.", err=True)
+        raise SystemExit(130) from None

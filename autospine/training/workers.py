@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -16,6 +17,7 @@ from itertools import count
 from math import prod
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Protocol, cast
 
 import torch
@@ -127,7 +129,15 @@ class _Steps(Sampler[int]):
 def _initialise_worker(_worker: int) -> None:
     """One thread each, and signals left to the training process, which stops its workers itself."""
     leave_signals_to_parent()
+    sys.excepthook = _say_while_parent_lives
     torch.set_num_threads(1)
+
+
+def _say_while_parent_lives(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """What fails in a worker whose training was killed, as a batch that nobody takes, is nothing to speak of."""
+    parent = multiprocessing.parent_process()
+    if parent is None or parent.is_alive():
+        sys.__excepthook__(kind, error, trace)
 
 
 class WorkerBatches(Iterator[Sequence[Tensor]]):

@@ -159,6 +159,17 @@ def test_a_stop_waits_for_an_import_to_end(tmp_path: Path) -> None:
 
 
 @LINUX
+def test_a_stop_before_a_command_has_begun_ends_like_any_other() -> None:
+    code = (
+        "import os, signal, autospine.cli.app as app\n"
+        "app.app = lambda: os.kill(os.getpid(), signal.SIGTERM)\n"
+        "app.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50)
+    assert (done.returncode, done.stderr) == (130, "Stopped.\n")
+
+
+@LINUX
 def test_a_log_on_a_full_disk_does_not_end_a_training(toy_dataset: Path, planned: Path, fold: Path) -> None:
     with open("/dev/full", "w") as full:
         with begun(*train(toy_dataset, planned), stdout=full, stderr=full) as process:
