@@ -73,8 +73,8 @@ def shuffle_listings(patch: pytest.MonkeyPatch, draw: random.Random) -> None:
         patch.setattr(Path, method, shuffled(getattr(Path, method)))
     walk = os.walk
 
-    def walked(top: Any, *arguments: Any) -> Iterator[tuple[str, list[str], list[str]]]:
-        for folder, folders, names in walk(top, *arguments):
+    def walked(top: Any, *arguments: Any, **named: Any) -> Iterator[tuple[str, list[str], list[str]]]:
+        for folder, folders, names in walk(top, *arguments, **named):
             draw.shuffle(folders)
             draw.shuffle(names)
             yield folder, folders, names
