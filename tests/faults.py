@@ -77,9 +77,9 @@ epochs = 5
 steps_per_epoch = 8
 validation_steps = 1
 """
-ENDED = {0, 1, 130, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGHUP}
+ENDED = {0, 1, 130, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGHUP, -signal.SIGINT}
 """How a command may end that a fault has hit: done, with a message, stopped; or ended by what nobody can answer, as a
-signal in the moment before Python has begun to run the command."""
+signal in the moment before Python has begun to run the command, or after it has."""
 LEFT_S = 30.0
 """Seconds in which the processes of one that was killed have to find out."""
 LIMIT_S = 240.0
