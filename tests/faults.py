@@ -52,12 +52,16 @@ Kind = Literal["kill", "signal", "disk", "file", "worker", "pipe", "twice"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 LAUNCH = (
     "from pathlib import Path\n"
-    "from autospine.cli import main\n"
-    "from autospine.networks.precision import pinned\n"
+    "from autospine.cli import app as cli\n"
     "from autospine.planning import recipe\n"
     "recipe.recipe_folder = lambda: Path('recipes')\n"
-    "with pinned('float32'):\n"
-    "    main()\n"
+    "run = cli.app\n"
+    "def pinned_app():\n"
+    "    from autospine.networks.precision import pinned\n"
+    "    with pinned('float32'):\n"
+    "        run()\n"
+    "cli.app = pinned_app\n"
+    "cli.main()\n"
 )
 """The command line with a small recipe as its default one, in one precision: which is the faster for so small a network
 is a matter of the moment."""
