@@ -347,3 +347,16 @@ def test_a_fault_in_the_validation_costs_no_epoch(small_store: Store, quick: Con
     assert all(torch.equal(one[name], two[name]) for name in one)
     histories = [(tmp_path / name / "history.csv").read_text().splitlines() for name in ("whole", "parts")]
     assert [line.split(",")[:2] for line in histories[0]] == [line.split(",")[:2] for line in histories[1]]
+
+
+@pytest.mark.parametrize("alive", [True, False])
+def test_a_worker_has_nothing_to_say_once_its_training_is_gone(
+    alive: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Parent:
+        def is_alive(self) -> bool:
+            return alive
+
+    monkeypatch.setattr(multiprocessing, "parent_process", Parent)
+    workers_module._say_while_parent_lives(ValueError, ValueError("no reader"), None)
+    assert ("no reader" in capsys.readouterr().err) == alive
