@@ -447,7 +447,7 @@ def _make_data(home: Path) -> None:
 
 
 def _folder(command: str) -> str:
-    return command.replace(" ", "_").replace("-", "") if command not in ("plan", "train", "predict") else command
+    return command.replace(" ", "_")
 
 
 def main() -> int:

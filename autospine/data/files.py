@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from autospine.data.temporaries import temporary_beside
+from autospine.data.temporaries import is_temporary, temporary_beside
 from autospine.errors import AutospineError, DataError, OutputError
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -55,6 +55,9 @@ def atomic_path(path: Path, whole: Callable[[Path], bool] | None = None) -> Iter
     The folder is made where it is missing. When the block raises, the temporary file is removed and an earlier
     `path` stays as it was. The file has the mode of the umask, whatever the writer gave it.
 
+    Where `path` is the temporary path of a block around, it is itself what is written: it keeps the lock that tells
+    others that it is in use, and that block brings it to the disk and says what is wrong with it.
+
     Args:
         path: the file to write.
         whole: whether a file that was written has all that was put into it; for writers that go on in silence where
@@ -65,6 +68,11 @@ def atomic_path(path: Path, whole: Callable[[Path], bool] | None = None) -> Iter
             `OSError` of the disk, or a file that is not `whole`.
     """
     path = Path(path)
+    if is_temporary(path):
+        yield path
+        _check_whole(path, whole)
+        return
+    temporary = path
     try:
         target = Path(os.path.realpath(path)) if path.is_symlink() else path
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -73,19 +81,25 @@ def atomic_path(path: Path, whole: Callable[[Path], bool] | None = None) -> Iter
         with temporary_beside(target) as (temporary, descriptor):
             yield temporary
             _settle(temporary, descriptor)
-            if whole is not None and not whole(temporary):
-                raise OSError(errno.ENOSPC, "it was cut off while it was written")
+            _check_whole(temporary, whole)
             os.replace(temporary, target)
         _flush_folder(target.parent)
     except OSError as error:
         raise unwritable(path, error) from error
-    except AutospineError:
-        raise
+    except AutospineError as error:
+        if error.where != str(temporary):
+            raise
+        raise type(error)(str(path), error.found, error.expected, error.remedy) from error
     except Exception as error:  # torch and others hide the fault of the disk behind one of their own
         fault = _fault_of_the_disk(error)
         if fault is None:
             raise
         raise unwritable(path, fault) from error
+
+
+def _check_whole(written: Path, whole: Callable[[Path], bool] | None) -> None:
+    if whole is not None and not whole(written):
+        raise OSError(errno.ENOSPC, "it was cut off while it was written")
 
 
 def unwritable(path: Path, fault: OSError) -> OutputError:

@@ -30,6 +30,8 @@ _KEPT = 56
 """Characters of the wanted name: a name has 255 bytes at most, and a character up to four."""
 _ABANDONED_S = 24 * 3600.0
 _swept: set[Path] = set()
+_written: set[Path] = set()
+"""The temporary files of this process."""
 
 
 @contextmanager
@@ -46,12 +48,19 @@ def temporary_beside(target: Path) -> Iterator[tuple[Path, int]]:
         _swept.add(target.parent)
         remove_abandoned(target.parent)
     path, descriptor = _create(target)
+    _written.add(path)
     try:
         yield path, descriptor
     finally:
+        _written.discard(path)
         with suppress(OSError):
             path.unlink(missing_ok=True)
         os.close(descriptor)
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether `path` is one that this process has from `temporary_beside`, and has not left."""
+    return path in _written
 
 
 def remove_abandoned(folder: Path) -> None:

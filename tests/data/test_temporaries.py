@@ -15,8 +15,10 @@ from pathlib import Path
 import pytest
 
 from autospine.data import temporaries
-from autospine.data.files import write_text
+from autospine.data.files import atomic_path, write_json, write_text
 from autospine.data.temporaries import remove_abandoned, temporary_beside
+from autospine.data.volume import check_format
+from autospine.errors import OutputError
 
 WRITE = """
 import sys
@@ -134,3 +136,21 @@ def test_clearing_and_making_at_the_same_time(tmp_path: Path) -> None:
 def test_names_as_long_as_names_can_be(tmp_path: Path, name: str) -> None:
     write_text(tmp_path / name, "whole")
     assert names(tmp_path) == [name]
+
+
+def test_a_writer_within_another_keeps_the_lock(tmp_path: Path) -> None:
+    """Another process that writes here for the first time clears the folder of what nobody writes."""
+    code = "import sys; from pathlib import Path; from autospine.data.temporaries import remove_abandoned\n"
+    with atomic_path(tmp_path / "a.json") as temporary:
+        write_json(temporary, {"a": 1})
+        words = [sys.executable, "-c", f"{code}remove_abandoned(Path(sys.argv[1]))", str(tmp_path)]
+        subprocess.run(words, check=True)
+        assert [path.name for path in tmp_path.iterdir()] == [temporary.name]
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_fault_of_a_writer_within_another_names_the_file(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="not a format") as fault:
+        with atomic_path(tmp_path / "a.bin") as temporary:
+            check_format(temporary)
+    assert fault.value.where == str(tmp_path / "a.bin")
