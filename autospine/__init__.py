@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from autospine.data.dataset import open_dataset
     from autospine.data.geometry import Volume
     from autospine.data.volume import read_volume, write_volume
-    from autospine.planning.fingerprint import Fingerprint
-    from autospine.planning.plan import Plan
-    from autospine.planning.planner import make_plan
+    from autospine.planning.decide.planner import make_plan
+    from autospine.planning.document.plan import Plan
+    from autospine.planning.measured.fingerprint import Fingerprint
 
 __version__ = "0.1.0"
 
@@ -35,10 +35,10 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Fingerprint": "autospine.planning.fingerprint",
-    "Plan": "autospine.planning.plan",
+    "Fingerprint": "autospine.planning.measured.fingerprint",
+    "Plan": "autospine.planning.document.plan",
     "Volume": "autospine.data.geometry",
-    "make_plan": "autospine.planning.planner",
+    "make_plan": "autospine.planning.decide.planner",
     "open_dataset": "autospine.data.dataset",
     "read_volume": "autospine.data.volume",
     "write_volume": "autospine.data.volume",

@@ -15,8 +15,8 @@ from hypothesis import settings
 
 from autospine.data.geometry import Geometry, Volume
 from autospine.data.volume import write_volume
-from autospine.planning.parts import IntensityPlan, LossPlan, NetworkPlan, ResamplingPlan, TrainingPlan
-from autospine.planning.plan import Configuration, Plan
+from autospine.planning.document.parts import IntensityPlan, LossPlan, NetworkPlan, ResamplingPlan, TrainingPlan
+from autospine.planning.document.plan import Configuration, Plan
 
 # Read by torch and the BLAS when they are first imported, and by every process a test starts. The arrays of the tests
 # are small: more threads only wait for each other, the more so beside other test processes.

@@ -53,7 +53,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 LAUNCH = (
     "from pathlib import Path\n"
     "from autospine.cli import app as cli\n"
-    "from autospine.planning import recipe\n"
+    "from autospine.planning.document import recipe\n"
     "recipe.recipe_folder = lambda: Path('recipes')\n"
     "run = cli.app\n"
     "def pinned_app():\n"

@@ -13,10 +13,10 @@ import pytest
 import autospine
 
 PUBLIC = {
-    "Fingerprint": "autospine.planning.fingerprint",
-    "Plan": "autospine.planning.plan",
+    "Fingerprint": "autospine.planning.measured.fingerprint",
+    "Plan": "autospine.planning.document.plan",
     "Volume": "autospine.data.volume",
-    "make_plan": "autospine.planning.planner",
+    "make_plan": "autospine.planning.decide.planner",
     "open_dataset": "autospine.data.dataset",
     "read_volume": "autospine.data.volume",
     "write_volume": "autospine.data.volume",

@@ -24,10 +24,10 @@ from autospine.data.volume import write_volume
 from autospine.errors import DataError, PlanError
 from autospine.inference.ensemble import load_model
 from autospine.networks.build import build_network
-from autospine.planning.model import ModelCard, read_model, weights_digest, write_model
-from autospine.planning.plan import Plan
-from autospine.planning.plan_file import plan_to_toml, read_plan_file
-from autospine.planning.recipe import load_recipe
+from autospine.planning.document.model import ModelCard, read_model, weights_digest, write_model
+from autospine.planning.document.plan import Plan
+from autospine.planning.document.plan_file import plan_to_toml, read_plan_file
+from autospine.planning.document.recipe import load_recipe
 from autospine.preprocessing.arrays import write_array, write_arrays
 from autospine.preprocessing.previous import PreviousStage
 from autospine.preprocessing.store import Store, begin_store

@@ -136,7 +136,7 @@ def plan(
     """Read a dataset and decide everything, with reasons; or explain or compare plans that stand."""
     from autospine.cli.show import TerminalProgress, console, show_decisions, show_differences, show_plan
     from autospine.data.structure import Reading
-    from autospine.planning.decisions import find_decisions
+    from autospine.planning.document.decisions import find_decisions
     from autospine.workflow.documents import compare_at, explained_plan
     from autospine.workflow.plan import PlanRequest, plan_dataset
 
@@ -186,7 +186,7 @@ def recipes(
 ) -> None:
     """List the recipes that come with autospine, or show one."""
     from autospine.cli.show import show_recipes
-    from autospine.planning.recipes import recipe_text, shipped_recipes
+    from autospine.planning.document.recipes import recipe_text, shipped_recipes
 
     need_output()
     if name is None:
@@ -334,7 +334,7 @@ def demo(
 ) -> None:
     """Plan, train, predict and evaluate a synthetic spine, with every command shown."""
     from autospine.cli.show import TerminalProgress, console
-    from autospine.workflow.demo import run_demo
+    from autospine.phantom.demo import run_demo
 
     result = run_demo(folder, budget, seed, device, scenario, progress=TerminalProgress())
     console.print(

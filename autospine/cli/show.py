@@ -21,11 +21,11 @@ from autospine.errors import AutospineError
 if TYPE_CHECKING:
     from autospine.data.findings import Finding
     from autospine.data.structure import Dataset
-    from autospine.planning.compare import Difference
-    from autospine.planning.decisions import Decision
-    from autospine.planning.parts import ExpectedPlan
-    from autospine.planning.plan import Configuration, Plan
-    from autospine.planning.recipes import ShippedRecipe
+    from autospine.planning.document.compare import Difference
+    from autospine.planning.document.decisions import Decision
+    from autospine.planning.document.parts import ExpectedPlan
+    from autospine.planning.document.plan import Configuration, Plan
+    from autospine.planning.document.recipes import ShippedRecipe
     from autospine.workflow.describe import Description
     from autospine.workflow.progress import Update
 
@@ -223,7 +223,7 @@ def show_plan(plan: Plan) -> None:
 
 def _expected(configuration: Configuration, expected: ExpectedPlan) -> str:
     """`memory about 7.6 GB; 0.34 s a step on CPU, 2 cores; 4800 steps; about 28 min`, as far as it is known."""
-    from autospine.planning.duration import spoken, training_seconds
+    from autospine.planning.estimate.duration import spoken, training_seconds
 
     text = f"memory about {format_size(expected.memory_gb)}"
     if expected.seconds_per_step is not None:

@@ -29,7 +29,7 @@ from autospine.cli.options import (
 from autospine.cli.streams import need_output
 
 if TYPE_CHECKING:
-    from autospine.planning.study import StudyKind
+    from autospine.study.arms import StudyKind
 
 study = typer.Typer(
     help="Compare ways to train on one split: each arm and fold is a training of its own, resumable and shareable.",
@@ -157,8 +157,8 @@ def _run(
     """Parse what was typed, run the study, show how it came out."""
     from autospine.cli.show import TerminalProgress, console, show_lines
     from autospine.data.structure import Reading
-    from autospine.planning.study import PRETRAININGS
-    from autospine.workflow.study import StudyRequest, only_command, run_study
+    from autospine.study.arms import PRETRAININGS
+    from autospine.study.run import StudyRequest, only_command, run_study
     from autospine.workflow.train import TrainRequest
 
     starts = _listed(pretrain)

@@ -19,7 +19,7 @@ from autospine.data.files import file_digest
 from autospine.errors import PlanError
 from autospine.inference.room import check_tile
 from autospine.networks.weights import load_network, read_metadata
-from autospine.planning.model import (
+from autospine.planning.document.model import (
     BEST,
     MODEL,
     PREVIOUS,

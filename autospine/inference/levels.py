@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from autospine.planning.parts import LevelsPlan
+from autospine.planning.document.parts import LevelsPlan
 
 SMALL = 0.2
 """Of the size of a piece that a foreground voxel usually belongs to: smaller pieces are crumbs, which count for nothing

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from math import prod
 
-from autospine.planning.plan import Configuration
+from autospine.planning.document.plan import Configuration
 
 SLICES_PER_BATCH = {"cpu": 4, "cuda": 32}
 """2D tiles that go through the network together at most: enough to keep the device busy. On a GPU no more than twice

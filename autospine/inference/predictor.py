@@ -24,7 +24,7 @@ from autospine.inference.memory import tiles_together
 from autospine.inference.room import check_case
 from autospine.inference.window import blending_window, tile_starts
 from autospine.networks.precision import Choice, Precision, autocast, choose_precision
-from autospine.planning.plan import Configuration
+from autospine.planning.document.plan import Configuration
 
 Tile = tuple[slice, slice, slice]
 

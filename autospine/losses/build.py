@@ -12,7 +12,7 @@ from autospine.losses.deep_supervision import DeepSupervision
 from autospine.losses.dice import loss_inputs, soft_dice_loss
 from autospine.losses.regions import Membership, RegionDiceCrossEntropy
 from autospine.losses.size_adaptive import BatchWeights, ComponentWeights, size_adaptive_cross_entropy, weight_tensor
-from autospine.planning.parts import LossPlan, RegionsPlan
+from autospine.planning.document.parts import LossPlan, RegionsPlan
 
 
 class DiceCrossEntropy(nn.Module):

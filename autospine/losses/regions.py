@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from autospine.losses.dice import IGNORE, loss_inputs
-from autospine.planning.parts import RegionsPlan
+from autospine.planning.document.parts import RegionsPlan
 
 
 class Membership(nn.Module):

@@ -6,7 +6,7 @@ import math
 
 from autospine.errors import PlanError
 from autospine.networks.unet import UNet
-from autospine.planning.parts import NetworkPlan
+from autospine.planning.document.parts import NetworkPlan
 
 
 def build_network(plan: NetworkPlan, patch: tuple[int, ...]) -> UNet:

@@ -7,7 +7,7 @@ import torch
 from autospine.errors import DeviceError
 from autospine.machine import total_bytes
 from autospine.networks.precision import Choice, Precision, gpu_precision
-from autospine.planning.memory import Machine
+from autospine.planning.estimate.memory import Machine
 
 
 def resolve_device(name: str = "auto") -> torch.device:

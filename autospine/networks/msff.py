@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from autospine.networks.blocks import EPS, ConvBlock, convolution, initialise
-from autospine.planning.msff import branch_channels, branch_kernel, branch_rates, control_channels
+from autospine.planning.document.msff import branch_channels, branch_kernel, branch_rates, control_channels
 
 
 class MSFF(nn.Module):

@@ -26,10 +26,10 @@ import torch
 
 from autospine.machine import total_bytes
 from autospine.networks.build import build_network
-from autospine.planning.cost import multiply_adds
-from autospine.planning.memory import Machine, training_memory_gb
-from autospine.planning.parts import NetworkPlan
-from autospine.planning.plan import Configuration
+from autospine.planning.document.parts import NetworkPlan
+from autospine.planning.document.plan import Configuration
+from autospine.planning.estimate.cost import multiply_adds
+from autospine.planning.estimate.memory import Machine, training_memory_gb
 
 Precision = Literal["float32", "bfloat16", "float16"]
 

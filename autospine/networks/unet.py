@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from autospine.networks.blocks import ConvBlock, convolution, initialise, stack, upsampling
 from autospine.networks.msff import MSFF, Control
 from autospine.networks.residual import residual_stack, start_as_identity
-from autospine.planning.cost import stage_sizes
-from autospine.planning.parts import Bottleneck, Encoder
+from autospine.planning.document.parts import Bottleneck, Encoder
+from autospine.planning.estimate.cost import stage_sizes
 
 
 class DecoderStage(nn.Module):

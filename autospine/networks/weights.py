@@ -21,8 +21,8 @@ from autospine.data.files import unreadable
 from autospine.errors import PlanError
 from autospine.networks.build import build_network
 from autospine.networks.unet import UNet
-from autospine.planning.model import WEIGHTS
-from autospine.planning.parts import NetworkPlan
+from autospine.planning.document.model import WEIGHTS
+from autospine.planning.document.parts import NetworkPlan
 
 Shape = tuple[int, ...]
 TYPES = ("F32", "F16", "BF16")

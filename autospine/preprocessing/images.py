@@ -18,8 +18,8 @@ from pathlib import Path
 from autospine.data.files import json_digest, write_json
 from autospine.data.structure import Case, Dataset
 from autospine.errors import DataError
-from autospine.planning.parts import IntensityPlan
-from autospine.planning.plan import Configuration, Plan
+from autospine.planning.document.parts import IntensityPlan
+from autospine.planning.document.plan import Configuration, Plan
 from autospine.preprocessing.arrays import write_array
 from autospine.preprocessing.jobs import Progress, run_jobs
 from autospine.preprocessing.memory import bounded_workers

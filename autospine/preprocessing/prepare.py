@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from autospine.data.box import nonzero_box
 from autospine.data.structure import IGNORED, in_a_class
-from autospine.planning.parts import IntensityPlan, RegionsPlan, ResamplingPlan
-from autospine.planning.plan import Configuration
+from autospine.planning.document.parts import IntensityPlan, RegionsPlan, ResamplingPlan
+from autospine.planning.document.plan import Configuration
 from autospine.preprocessing.normalise import nonzero_mask, normalise
 from autospine.preprocessing.resample import (
     argmax_on_grid,

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from autospine.data.files import unreadable
 from autospine.errors import PlanError
-from autospine.planning.parts import RegionsPlan, ResamplingPlan
+from autospine.planning.document.parts import RegionsPlan, ResamplingPlan
 from autospine.preprocessing.arrays import write_array
 from autospine.preprocessing.prepare import CaseProperties, classes_on_grid
 

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autospine.errors import PlanError
-from autospine.planning.parts import ResamplingPlan
+from autospine.planning.document.parts import ResamplingPlan
 
 Shape = tuple[int, int, int]
 Index = npt.NDArray[np.intp]

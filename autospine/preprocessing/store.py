@@ -27,8 +27,8 @@ import numpy.typing as npt
 
 from autospine.data.files import json_digest, read_json, unreadable, write_json
 from autospine.errors import DataError, OutputError, PlanError
-from autospine.planning.parts import IntensityPlan
-from autospine.planning.plan import Configuration, Plan
+from autospine.planning.document.parts import IntensityPlan
+from autospine.planning.document.plan import Configuration, Plan
 from autospine.preprocessing.arrays import write_array, write_arrays
 from autospine.preprocessing.components import measure_components
 from autospine.preprocessing.jobs import Progress, run_jobs
@@ -37,7 +37,7 @@ from autospine.preprocessing.prepare import CaseProperties, class_locations, pre
 
 if TYPE_CHECKING:
     from autospine.data.structure import Case, Dataset
-    from autospine.planning.fingerprint import CaseFingerprint, Fingerprint
+    from autospine.planning.measured.fingerprint import CaseFingerprint, Fingerprint
 
 FORMAT = 3
 """Grows when the files or the numbers in them change their meaning; part of the key."""

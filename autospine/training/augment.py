@@ -37,8 +37,8 @@ from batchgenerators.transforms.resample_transforms import SimulateLowResolution
 from batchgenerators.transforms.spatial_transforms import MirrorTransform
 from scipy import ndimage
 
-from autospine.planning.parts import SidesPlan
-from autospine.planning.plan import Configuration
+from autospine.planning.document.parts import SidesPlan
+from autospine.planning.document.plan import Configuration
 
 P_ROTATION = 0.2
 P_SCALING = 0.2

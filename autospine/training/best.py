@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 
 from autospine.networks.weights import read_metadata
-from autospine.planning.model import BEST
-from autospine.planning.parts import TrainingPlan
+from autospine.planning.document.model import BEST
+from autospine.planning.document.parts import TrainingPlan
 from autospine.training.checkpoint import write_weights
 from autospine.training.log import EpochRecord
 

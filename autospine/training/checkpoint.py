@@ -19,7 +19,7 @@ from safetensors.torch import save
 
 from autospine.data.files import atomic_path, is_whole_archive, unreadable
 from autospine.errors import OutputError, PlanError
-from autospine.planning.model import WEIGHTS
+from autospine.planning.document.model import WEIGHTS
 from autospine.training.identity import Identity
 from autospine.training.log import EpochRecord
 

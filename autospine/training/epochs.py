@@ -16,7 +16,7 @@ from torch import Tensor
 
 from autospine.errors import AutospineError, Stopped
 from autospine.networks.precision import Precision
-from autospine.planning.parts import TrainingPlan
+from autospine.planning.document.parts import TrainingPlan
 from autospine.training.best import BestWeights
 from autospine.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, save_weights, saying_what_stands
 from autospine.training.identity import Identity

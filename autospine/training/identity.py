@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from autospine.data.files import json_digest
-from autospine.planning.plan import Configuration, configuration_to_dict
+from autospine.planning.document.plan import Configuration, configuration_to_dict
 
 
 @dataclass(frozen=True)

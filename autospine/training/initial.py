@@ -18,7 +18,7 @@ from autospine.data.files import file_digest
 from autospine.data.geometry import times
 from autospine.errors import PlanError
 from autospine.networks.weights import read_shapes, read_tensors
-from autospine.planning.model import WEIGHTS
+from autospine.planning.document.model import WEIGHTS
 
 LEAST = 0.9
 """Share of the encoder's weights that must carry over."""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from autospine.data.folds import Fold
 from autospine.losses.regions import Membership
 from autospine.networks.precision import Precision, autocast
-from autospine.planning.plan import Configuration
+from autospine.planning.document.plan import Configuration
 from autospine.preprocessing.previous import PreviousStage
 from autospine.preprocessing.store import Store
 from autospine.training.epochs import FitProgress, FitResult, run_epochs

@@ -26,7 +26,7 @@ from autospine.data.geometry import times
 from autospine.errors import PlanError
 from autospine.networks.build import build_network
 from autospine.networks.precision import Precision
-from autospine.planning.plan import Configuration
+from autospine.planning.document.plan import Configuration
 from autospine.preprocessing.store import Store
 from autospine.training.epochs import FitProgress, FitResult, run_epochs
 from autospine.training.identity import Identity

@@ -28,7 +28,7 @@ from acvl_utils.cropping_and_padding.bounding_boxes import crop_and_pad_nd
 from scipy import ndimage
 from torch.utils.data import Dataset
 
-from autospine.planning.plan import Configuration
+from autospine.planning.document.plan import Configuration
 from autospine.preprocessing.previous import one_hot
 from autospine.preprocessing.store import StoredCase
 from autospine.training.augment import IntensityAugmentation, SpatialTransform, draw_transform, seeded

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from autospine.errors import PlanError
-from autospine.planning.parts import TrainingPlan
+from autospine.planning.document.parts import TrainingPlan
 
 NESTEROV = True
 

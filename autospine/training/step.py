@@ -11,8 +11,8 @@ from autospine.losses.build import build_loss
 from autospine.networks.build import build_network
 from autospine.networks.precision import Precision, autocast, choose_precision
 from autospine.networks.unet import UNet
-from autospine.planning.parts import TrainingPlan
-from autospine.planning.plan import Configuration
+from autospine.planning.document.parts import TrainingPlan
+from autospine.planning.document.plan import Configuration
 from autospine.training.schedule import build_optimiser
 
 WARM_UP_STEPS = 2

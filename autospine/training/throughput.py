@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 
 from autospine.networks.device import is_out_of_memory
-from autospine.planning.plan import Configuration
+from autospine.planning.document.plan import Configuration
 from autospine.preprocessing.components import measure_components
 from autospine.preprocessing.prepare import CaseProperties, class_locations
 from autospine.preprocessing.store import StoredCase

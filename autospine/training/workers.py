@@ -27,7 +27,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from autospine.data.processes import leave_signals_to_parent, loader_processes, may_start_processes
 from autospine.errors import AutospineError, DeviceError, Stopped
 from autospine.machine import available_cores
-from autospine.planning.plan import Configuration
+from autospine.planning.document.plan import Configuration
 from autospine.training.interrupt import stop_requested
 
 MOST_WORKERS = 12

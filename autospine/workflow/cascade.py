@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING
 from autospine.data.files import json_digest
 from autospine.data.folds import Fold
 from autospine.errors import PlanError
-from autospine.planning.convert import to_table
-from autospine.planning.model import WEIGHTS, ModelCard, read_model, weights_digest
-from autospine.planning.plan import Configuration, Plan
+from autospine.planning.document.convert import to_table
+from autospine.planning.document.model import WEIGHTS, ModelCard, read_model, weights_digest
+from autospine.planning.document.plan import Configuration, Plan
 from autospine.preprocessing.previous import PreviousStage, onto_next_grid, write_segmentation
 from autospine.preprocessing.store import Store, stored_key
 from autospine.workflow.progress import Progress, counted

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from autospine.planning.default_time import DEFAULT_S
-from autospine.planning.recipe import recipe_folder
+from autospine.planning.budget.default_time import DEFAULT_S
+from autospine.planning.document.recipe import recipe_folder
 from autospine.workflow.runs import RunFolder
 
 RUNS = "runs"

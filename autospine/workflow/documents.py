@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from autospine.errors import PlanError
-from autospine.planning.compare import Difference, compare_plans
-from autospine.planning.plan import Plan
-from autospine.planning.plan_file import read_plan_file
-from autospine.planning.validate import renew_expected_memory, was_edited
+from autospine.planning.document.compare import Difference, compare_plans
+from autospine.planning.document.plan import Plan
+from autospine.planning.document.plan_file import read_plan_file
+from autospine.planning.estimate.edited import renew_expected_memory, was_edited
 from autospine.workflow.runs import RunFolder
 
 

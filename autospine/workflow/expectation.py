@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from autospine.planning.parts import ExpectedPlan
+from autospine.planning.document.parts import ExpectedPlan
 
 if TYPE_CHECKING:
     from autospine.training.epochs import FitResult

@@ -17,7 +17,7 @@ from autospine.data.layouts.naming import subject_names
 from autospine.data.structure import Case, Dataset, Reading
 from autospine.data.unseen import Seen, leave_out
 from autospine.errors import DataError
-from autospine.planning.fingerprint import CaseFingerprint, Fingerprint
+from autospine.planning.measured.fingerprint import CaseFingerprint, Fingerprint
 from autospine.preprocessing.images import ImageSource
 
 TEST = "a test image"

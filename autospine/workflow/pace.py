@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from autospine.planning.duration import spoken
-from autospine.planning.parts import ExpectedPlan, TrainingPlan
+from autospine.planning.document.parts import ExpectedPlan, TrainingPlan
+from autospine.planning.estimate.duration import spoken
 from autospine.workflow.progress import Update
 
 if TYPE_CHECKING:

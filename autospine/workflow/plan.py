@@ -14,16 +14,16 @@ from autospine.data.files import atomic_path, read_text, write_json, write_text
 from autospine.data.folds import Fold, check_folds, group_cases, make_folds, read_folds, write_folds
 from autospine.data.structure import Dataset, Reading
 from autospine.errors import DataError, PlanError
-from autospine.planning.budget import FEW_STEPS, SHORT, short_reason
-from autospine.planning.fingerprint import Fingerprint, extract_fingerprint
-from autospine.planning.fold_loss import needs_renewal, renew_fold_losses, with_fold_losses
-from autospine.planning.plan import Plan
-from autospine.planning.plan_file import losses_to_toml, plan_to_toml
-from autospine.planning.planner import make_plan
-from autospine.planning.recipe import Recipe, load_recipe
-from autospine.planning.transfer import transfer_plan
-from autospine.planning.unseen import shown_by_cases, unseen_in_folds
-from autospine.planning.validate import renew_expected_memory
+from autospine.planning.budget.fit import FEW_STEPS, SHORT, short_reason
+from autospine.planning.decide.fold_loss import needs_renewal, renew_fold_losses, with_fold_losses
+from autospine.planning.decide.planner import make_plan
+from autospine.planning.decide.transfer import transfer_plan
+from autospine.planning.document.plan import Plan
+from autospine.planning.document.plan_file import losses_to_toml, plan_to_toml
+from autospine.planning.document.recipe import Recipe, load_recipe
+from autospine.planning.estimate.edited import renew_expected_memory
+from autospine.planning.measured.fingerprint import Fingerprint, extract_fingerprint
+from autospine.planning.measured.unseen import shown_by_cases, unseen_in_folds
 from autospine.workflow.command import RECIPE_FILE, half_hour_command
 from autospine.workflow.documents import find_plan
 from autospine.workflow.progress import Progress, Silent, counted

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 from autospine.data.dataset import open_dataset
 from autospine.data.folds import Fold, check_folds, group_cases, read_folds
 from autospine.errors import PlanError
-from autospine.planning.fingerprint import Fingerprint
-from autospine.planning.plan import Configuration, Plan
-from autospine.planning.validate import check_memory, renew_expected_memory
+from autospine.planning.document.plan import Configuration, Plan
+from autospine.planning.estimate.edited import check_memory, renew_expected_memory
+from autospine.planning.measured.fingerprint import Fingerprint
 from autospine.preprocessing.images import images_key, images_name, prepare_images
 from autospine.workflow.images import Chosen, Found, choose_images, open_all
 from autospine.workflow.plan import PlanRequest

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from autospine.data.folds import read_folds
 from autospine.data.structure import Reading
 from autospine.errors import DeviceError, PlanError
-from autospine.planning.plan import Configuration, Plan
+from autospine.planning.document.plan import Configuration, Plan
 from autospine.workflow.plan import PlanRequest, plan_dataset
 from autospine.workflow.progress import Progress
 from autospine.workflow.runs import RunFolder

@@ -15,10 +15,10 @@ from autospine.data.files import read_json, read_text
 from autospine.data.locks import locked
 from autospine.data.structure import Reading, dataset_name
 from autospine.errors import OutputError, PlanError
-from autospine.planning.fingerprint import Fingerprint
-from autospine.planning.model import BEST, WEIGHTS, read_model
-from autospine.planning.plan import Plan
-from autospine.planning.plan_file import read_plan_file
+from autospine.planning.document.model import BEST, WEIGHTS, read_model
+from autospine.planning.document.plan import Plan
+from autospine.planning.document.plan_file import read_plan_file
+from autospine.planning.measured.fingerprint import Fingerprint
 
 PREPARED = "prepared"
 RECORD = "run.toml"

@@ -9,9 +9,9 @@ from typing import Any
 from autospine.data.folds import Fold, check_folds, group_cases
 from autospine.data.layouts.naming import subject_names
 from autospine.errors import PlanError
-from autospine.planning.fingerprint import Fingerprint
-from autospine.planning.plan import Plan
-from autospine.planning.unseen import Shown, shown_by_cases, unseen_in_folds
+from autospine.planning.document.plan import Plan
+from autospine.planning.measured.fingerprint import Fingerprint
+from autospine.planning.measured.unseen import Shown, shown_by_cases, unseen_in_folds
 from autospine.preprocessing.store import Store
 from autospine.workflow.progress import Progress
 from autospine.workflow.runs import RECORD, RunFolder, read_record

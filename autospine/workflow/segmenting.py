@@ -16,7 +16,7 @@ from autospine.data.volume import header_remarks, read_geometry
 from autospine.errors import DataError
 from autospine.inference.memory import prediction_bytes
 from autospine.machine import free_bytes
-from autospine.planning.model import ModelCard
+from autospine.planning.document.model import ModelCard
 from autospine.preprocessing.memory import prepared_voxels
 from autospine.workflow.progress import Progress
 

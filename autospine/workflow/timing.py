@@ -8,16 +8,16 @@ from dataclasses import dataclass, replace
 from math import inf, isfinite
 from typing import TYPE_CHECKING
 
-from autospine.planning import rules
-from autospine.planning.budget import fit_plan_to_budget
-from autospine.planning.default_time import DEFAULT_S, fit_plan_to_default_time
-from autospine.planning.duration import describe_length, training_seconds, warn_of_length
-from autospine.planning.expected import expect
-from autospine.planning.fingerprint import Fingerprint
-from autospine.planning.measurements import BRIEFLY, Budget, Measure
-from autospine.planning.memory import Machine, training_memory_gb
-from autospine.planning.plan import Configuration, Plan
-from autospine.planning.recipe import Recipe
+from autospine.planning.budget.default_time import DEFAULT_S, fit_plan_to_default_time
+from autospine.planning.budget.fit import fit_plan_to_budget
+from autospine.planning.budget.measurements import BRIEFLY, Budget, Measure
+from autospine.planning.decide import rules
+from autospine.planning.document.plan import Configuration, Plan
+from autospine.planning.document.recipe import Recipe
+from autospine.planning.estimate.duration import describe_length, training_seconds, warn_of_length
+from autospine.planning.estimate.expected import expect
+from autospine.planning.estimate.memory import Machine, training_memory_gb
+from autospine.planning.measured.fingerprint import Fingerprint
 from autospine.workflow.progress import Progress
 
 if TYPE_CHECKING:

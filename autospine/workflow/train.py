@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from autospine.data.files import read_json, write_json
 from autospine.data.folds import Fold, read_folds
 from autospine.data.structure import Reading
-from autospine.planning.fold_loss import fold_loss
-from autospine.planning.memory import training_memory_gb
-from autospine.planning.model import ModelCard, write_previous
-from autospine.planning.plan import Plan
-from autospine.planning.validate import check_memory, renew_expected_memory
+from autospine.planning.decide.fold_loss import fold_loss
+from autospine.planning.document.model import ModelCard, write_previous
+from autospine.planning.document.plan import Plan
+from autospine.planning.estimate.edited import check_memory, renew_expected_memory
+from autospine.planning.estimate.memory import training_memory_gb
 from autospine.preprocessing.store import Store, stored_key
 from autospine.workflow.cascade import find_out_of_fold, segment_out_of_fold
 from autospine.workflow.command import half_hour_command, plan_command, replan_command

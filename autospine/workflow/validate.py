@@ -13,7 +13,7 @@ from autospine.data.folds import Fold
 from autospine.data.structure import IGNORED, Reading
 from autospine.errors import DataError, PlanError
 from autospine.evaluation.score import Scores, score_cases
-from autospine.planning.model import ModelCard
+from autospine.planning.document.model import ModelCard
 from autospine.preprocessing.prepare import restore_labels
 from autospine.preprocessing.previous import PreviousStage
 from autospine.preprocessing.store import Store

@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import fmean, median
 
 from autospine.data.dataset import open_dataset
-from autospine.planning.anatomy import (
+from autospine.planning.measured.anatomy import (
     AXIS_NAMES,
     level_column,
     level_steps,
@@ -26,7 +26,7 @@ from autospine.planning.anatomy import (
     pair_distances,
     pair_order,
 )
-from autospine.planning.fingerprint import Fingerprint, extract_fingerprint
+from autospine.planning.measured.fingerprint import Fingerprint, extract_fingerprint
 
 Pair = tuple[float, float, str]
 """Mean distance over extent, the least of any case, and which pair it is."""

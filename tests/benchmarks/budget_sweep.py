@@ -30,12 +30,12 @@ from autospine.evaluation.score import score_cases
 from autospine.inference.levels import agree_on_levels
 from autospine.inference.predictor import predict_logits
 from autospine.networks.build import build_network
-from autospine.planning.budget import SHORT
-from autospine.planning.fingerprint import extract_fingerprint
-from autospine.planning.model import WEIGHTS, ModelCard
-from autospine.planning.parts import LevelsPlan
-from autospine.planning.planner import Narrowing, configure, make_plan
-from autospine.planning.recipe import load_recipe
+from autospine.planning.budget.fit import SHORT
+from autospine.planning.decide.planner import Narrowing, configure, make_plan
+from autospine.planning.document.model import WEIGHTS, ModelCard
+from autospine.planning.document.parts import LevelsPlan
+from autospine.planning.document.recipe import load_recipe
+from autospine.planning.measured.fingerprint import extract_fingerprint
 from autospine.preprocessing.prepare import restore_labels
 from autospine.preprocessing.store import prepare_dataset
 from autospine.training.loop import fit

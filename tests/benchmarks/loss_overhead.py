@@ -24,10 +24,10 @@ import torch
 from torch import Tensor
 
 from autospine.networks.precision import autocast
-from autospine.planning.cost import stage_sizes
-from autospine.planning.parts import LossPlan
-from autospine.planning.plan import Configuration
-from autospine.planning.plan_file import read_plan_file
+from autospine.planning.document.parts import LossPlan
+from autospine.planning.document.plan import Configuration
+from autospine.planning.document.plan_file import read_plan_file
+from autospine.planning.estimate.cost import stage_sizes
 from autospine.training.schedule import build_optimiser
 from autospine.training.step import Stepper
 

@@ -26,9 +26,17 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from autospine.losses.dice import IGNORE
 from autospine.networks.device import step_machine
 from autospine.networks.precision import Precision, gpu_precision
-from autospine.planning.memory import training_memory_gb
-from autospine.planning.parts import Bottleneck, Encoder, LossPlan, NetworkPlan, Optimiser, ResamplingPlan, TrainingPlan
-from autospine.planning.plan import Configuration
+from autospine.planning.document.parts import (
+    Bottleneck,
+    Encoder,
+    LossPlan,
+    NetworkPlan,
+    Optimiser,
+    ResamplingPlan,
+    TrainingPlan,
+)
+from autospine.planning.document.plan import Configuration
+from autospine.planning.estimate.memory import training_memory_gb
 from autospine.training.step import Stepper
 
 MEASURED = "measured step"

@@ -17,10 +17,10 @@ import numpy as np
 
 from autospine.data.dataset import load_case, open_dataset
 from autospine.data.structure import Reading
-from autospine.planning.fingerprint import extract_fingerprint
-from autospine.planning.loss import usual_sizes
-from autospine.planning.planner import make_plan
-from autospine.planning.recipe import Recipe
+from autospine.planning.decide.loss import usual_sizes
+from autospine.planning.decide.planner import make_plan
+from autospine.planning.document.recipe import Recipe
+from autospine.planning.measured.fingerprint import extract_fingerprint
 from autospine.preprocessing.prepare import prepare_case, restore_labels
 
 FACTORS = (1.0, 1.41, 2.0, 2.83)

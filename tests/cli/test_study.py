@@ -1,4 +1,4 @@
-"""`autospine study` as a user types it; what it does is tested in tests/workflow/test_study.py."""
+"""`autospine study` as a user types it; what it does is tested in tests/study/test_run.py."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from autospine.workflow import study as workflow_study
-from autospine.workflow.study import Study, StudyRequest
+from autospine.study import run as workflow_study
+from autospine.study.run import Study, StudyRequest
 from tests.cli.test_app import call, text
 
 

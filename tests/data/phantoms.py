@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import cache
 
-from autospine.data.phantom import Scenario, draw_case
-from autospine.data.phantom_scan import PhantomCase
+from autospine.phantom.dataset import Scenario, draw_case
+from autospine.phantom.scan import PhantomCase
 
 
 @cache

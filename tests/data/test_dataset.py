@@ -17,7 +17,7 @@ from autospine.data.inputs import find_inputs
 from autospine.data.structure import IGNORED, Dataset, Label, Reading, Region
 from autospine.data.volume import write_volume
 from autospine.errors import DataError
-from autospine.planning.fingerprint import extract_fingerprint
+from autospine.planning.measured.fingerprint import extract_fingerprint
 from tests.data.dicom_files import write_series
 
 SHAPE = (3, 4, 5)

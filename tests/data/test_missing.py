@@ -14,8 +14,8 @@ from autospine.data.geometry import Geometry, Volume
 from autospine.data.structure import Reading
 from autospine.data.volume import write_volume
 from autospine.errors import DataError
-from autospine.planning.fingerprint import extract_fingerprint
-from autospine.planning.presence import channel_counts
+from autospine.planning.decide.presence import channel_counts
+from autospine.planning.measured.fingerprint import extract_fingerprint
 from tests.data.dicom_files import write_series
 
 GRID = Geometry((3, 4, 5), (4.0, 1.5, 0.75), (-12.5, 30.0, 7.25), (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))

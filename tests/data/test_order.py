@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from autospine.data.dataset import open_dataset
 from autospine.data.folds import make_folds
 from autospine.data.structure import Reading
-from autospine.planning.fingerprint import Fingerprint, extract_fingerprint
+from autospine.planning.measured.fingerprint import Fingerprint, extract_fingerprint
 from tests.data import layouts, test_missing
 from tests.data.test_layouts import CONTENT
 

@@ -17,7 +17,7 @@ from autospine.data.findings import Finding
 from autospine.data.geometry import Geometry, Volume
 from autospine.data.structure import Reading
 from autospine.data.volume import read_volume, write_volume
-from autospine.planning.fingerprint import extract_fingerprint
+from autospine.planning.measured.fingerprint import extract_fingerprint
 from tests.data.layouts import Content, folders
 
 GRID = Geometry((12, 40, 36), (4.0, 1.5, 1.5), (-12.5, 30.0, 7.25), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))

@@ -23,9 +23,9 @@ from autospine.inference.ensemble import Model, load_model, load_previous
 from autospine.inference.export import segment
 from autospine.inference.predictor import predict_logits
 from autospine.networks.build import build_network
-from autospine.planning.model import WEIGHTS, ModelCard, weights_digest, write_model, write_previous
-from autospine.planning.parts import IntensityPlan, PresencePlan, RegionsPlan
-from autospine.planning.plan import Configuration
+from autospine.planning.document.model import WEIGHTS, ModelCard, weights_digest, write_model, write_previous
+from autospine.planning.document.parts import IntensityPlan, PresencePlan, RegionsPlan
+from autospine.planning.document.plan import Configuration
 
 CPU = torch.device("cpu")
 INTENSITIES = (IntensityPlan(100.0, 20.0, 10.0, 200.0),)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 
 from autospine.inference.levels import agree_on_levels
-from autospine.planning.parts import LevelsPlan
+from autospine.planning.document.parts import LevelsPlan
 
 SHAPE = (5, 60, 20)
 UNKNOWN = (0.5, 0.5)

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from autospine.inference.predictor import predict_logits
 from autospine.networks.build import build_network
-from autospine.planning.parts import LevelsPlan, PresencePlan, SidesPlan
-from autospine.planning.plan import Configuration
+from autospine.planning.document.parts import LevelsPlan, PresencePlan, SidesPlan
+from autospine.planning.document.plan import Configuration
 
 CPU = torch.device("cpu")
 

@@ -16,9 +16,9 @@ from autospine.inference.ensemble import Model
 from autospine.inference.export import segment
 from autospine.inference.predictor import predict_logits
 from autospine.inference.room import check_case, check_spacing, check_tile
-from autospine.planning.model import ModelCard
-from autospine.planning.parts import IntensityPlan
-from autospine.planning.plan import Configuration
+from autospine.planning.document.model import ModelCard
+from autospine.planning.document.parts import IntensityPlan
+from autospine.planning.document.plan import Configuration
 
 CPU = torch.device("cpu")
 Make = Callable[..., Configuration]

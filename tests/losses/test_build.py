@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from autospine.losses.build import DiceCrossEntropy, build_loss
 from autospine.losses.dice import IGNORE, soft_dice_loss
 from autospine.networks.build import build_network
-from autospine.planning.parts import Bottleneck, LossPlan, NetworkPlan
+from autospine.planning.document.parts import Bottleneck, LossPlan, NetworkPlan
 
 PLAIN = LossPlan("dice_ce", (1.0, 1.0, 1.0), batch_dice=True)
 ADAPTIVE = LossPlan("dice_size_adaptive_ce", (1.0, 2.0, 5.0), batch_dice=True)

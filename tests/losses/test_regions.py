@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from autospine.losses.build import build_loss
 from autospine.losses.dice import IGNORE
 from autospine.losses.regions import Membership, RegionDiceCrossEntropy
-from autospine.planning.parts import LossPlan, RegionsPlan
+from autospine.planning.document.parts import LossPlan, RegionsPlan
 
 REGIONS = RegionsPlan(("whole", "core"), ((1, 2, 3), (2, 3)), (1, 2))
 

@@ -13,7 +13,7 @@ from autospine.losses.build import build_loss
 from autospine.losses.dice import IGNORE
 from autospine.losses.regions import Membership
 from autospine.losses.size_adaptive import BatchWeights, ComponentWeights, size_adaptive_cross_entropy, weight_tensor
-from autospine.planning.parts import LossPlan, RegionsPlan
+from autospine.planning.document.parts import LossPlan, RegionsPlan
 
 
 def test_three_classes_by_hand() -> None:

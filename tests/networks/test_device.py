@@ -8,7 +8,7 @@ import torch
 from autospine.networks import device
 from autospine.networks.device import describe_choice, device_memory_gb, device_names, step_machine
 from autospine.networks.precision import Choice, Precision
-from autospine.planning.memory import Machine
+from autospine.planning.estimate.memory import Machine
 
 
 def test_memory_of_a_gpu_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

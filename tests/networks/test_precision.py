@@ -14,7 +14,7 @@ import torch
 
 from autospine.networks import precision
 from autospine.networks.precision import Choice, Precision, autocast, choose_precision, faster, pinned
-from autospine.planning.plan import Configuration
+from autospine.planning.document.plan import Configuration
 
 CPU = torch.device("cpu")
 Make = Callable[..., Configuration]
@@ -162,7 +162,7 @@ def test_autocast_is_that_of_the_precision(name: Precision) -> None:
 ISA = """
 import torch
 from autospine.networks.precision import faster, _measured
-from autospine.planning.parts import NetworkPlan
+from autospine.planning.document.parts import NetworkPlan
 plan = NetworkPlan(2, 1, 2, (16, 32), ((3, 3), (3, 3)), ((1, 1), (2, 2)), (2, 2))
 print(_measured(plan, (64, 64), 2, True).precision)
 """

@@ -10,8 +10,8 @@ from torch.nn import functional as F
 from autospine.networks.build import build_network
 from autospine.networks.residual import ResidualBlock, residual_stack, start_as_identity
 from autospine.networks.unet import UNet
-from autospine.planning.cost import stage_sizes
-from autospine.planning.parts import Bottleneck, NetworkPlan
+from autospine.planning.document.parts import Bottleneck, NetworkPlan
+from autospine.planning.estimate.cost import stage_sizes
 
 SMALL_2D = NetworkPlan(
     dimension=2,

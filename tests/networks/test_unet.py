@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from autospine.errors import PlanError
 from autospine.networks.build import build_network
 from autospine.networks.unet import UNet
-from autospine.planning.cost import stage_sizes
-from autospine.planning.msff import branch_kernel, parameters
-from autospine.planning.parts import Bottleneck, NetworkPlan
+from autospine.planning.document.msff import branch_kernel, parameters
+from autospine.planning.document.parts import Bottleneck, NetworkPlan
+from autospine.planning.estimate.cost import stage_sizes
 
 PLAN_2D = NetworkPlan(
     dimension=2,

@@ -19,8 +19,8 @@ from safetensors.torch import load_file, save_file
 from autospine.errors import PlanError
 from autospine.networks.build import build_network
 from autospine.networks.weights import load_network, network_shapes, read_shapes
-from autospine.planning.model import WEIGHTS
-from autospine.planning.plan import Configuration
+from autospine.planning.document.model import WEIGHTS
+from autospine.planning.document.plan import Configuration
 
 
 @pytest.fixture
@@ -155,7 +155,7 @@ def test_shapes_do_not_load_the_compiler_of_torch() -> None:
     """It takes a second and 70 MB; a process of its own, since another test may have loaded it."""
     program = (
         "import sys\nfrom autospine.networks.weights import network_shapes\n"
-        "from autospine.planning.parts import NetworkPlan\n"
+        "from autospine.planning.document.parts import NetworkPlan\n"
         "ones = ((1, 1), (1, 1))\n"
         "network_shapes(NetworkPlan(2, 1, 2, (4, 4), ones, ones, (1, 1), bottleneck='msff'), (8, 8))\n"
         "sys.exit('torch._dynamo' in sys.modules)"

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from autospine.planning.fingerprint import CaseFingerprint, Fingerprint, IntensityFingerprint
+from autospine.planning.measured.fingerprint import CaseFingerprint, Fingerprint, IntensityFingerprint
 
 Triple = tuple[float, float, float]
 MakeFingerprint = Callable[..., Fingerprint]

@@ -13,8 +13,8 @@ import numpy.typing as npt
 import pytest
 
 from autospine.data.structure import IGNORED
-from autospine.planning.parts import IntensityPlan, RegionsPlan
-from autospine.planning.plan import Configuration
+from autospine.planning.document.parts import IntensityPlan, RegionsPlan
+from autospine.planning.document.plan import Configuration
 from autospine.preprocessing.prepare import (
     CaseProperties,
     class_locations,

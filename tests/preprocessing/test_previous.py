@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from autospine.errors import PlanError
-from autospine.planning.parts import ResamplingPlan
+from autospine.planning.document.parts import ResamplingPlan
 from autospine.preprocessing.prepare import CaseProperties
 from autospine.preprocessing.previous import PreviousStage, one_hot, onto_next_grid, write_segmentation
 

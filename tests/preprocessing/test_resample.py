@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import map_coordinates
 from skimage.transform import resize
 
-from autospine.planning.parts import ResamplingPlan
+from autospine.planning.document.parts import ResamplingPlan
 from autospine.preprocessing.resample import (
     nearest_slices,
     operator,

@@ -14,7 +14,7 @@ from scipy.ndimage import zoom
 from skimage.transform import resize
 
 from autospine.errors import PlanError
-from autospine.planning.parts import ResamplingPlan
+from autospine.planning.document.parts import ResamplingPlan
 from autospine.preprocessing import resample
 from autospine.preprocessing.resample import argmax_on_grid, nearest_slices, positive_on_grid, resample_label
 

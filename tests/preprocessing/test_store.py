@@ -18,9 +18,9 @@ from autospine.data.geometry import Geometry, Volume
 from autospine.data.structure import Dataset
 from autospine.data.volume import read_volume, write_volume
 from autospine.errors import DataError, OutputError, PlanError
-from autospine.planning.fingerprint import extract_fingerprint
-from autospine.planning.parts import IntensityPlan, ResamplingPlan
-from autospine.planning.plan import Configuration, Plan
+from autospine.planning.document.parts import IntensityPlan, ResamplingPlan
+from autospine.planning.document.plan import Configuration, Plan
+from autospine.planning.measured.fingerprint import extract_fingerprint
 from autospine.preprocessing import store as store_module
 from autospine.preprocessing.prepare import prepare_case
 from autospine.preprocessing.store import Store, find_store, prepare_dataset, store_name, stored_key

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from autospine.planning.parts import SidesPlan
-from autospine.planning.plan import Configuration
+from autospine.planning.document.parts import SidesPlan
+from autospine.planning.document.plan import Configuration
 from autospine.training.augment import IntensityAugmentation, SpatialTransform, draw_transform, seeded
 
 PATCH = (6, 9, 8)

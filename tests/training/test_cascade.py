@@ -14,8 +14,8 @@ from scipy import ndimage
 from skimage.morphology import ball
 
 from autospine.data.folds import Fold
-from autospine.planning.parts import ExpectedPlan
-from autospine.planning.plan import Configuration
+from autospine.planning.document.parts import ExpectedPlan
+from autospine.planning.document.plan import Configuration
 from autospine.preprocessing.previous import PreviousStage
 from autospine.preprocessing.store import Store
 from autospine.training import cascade

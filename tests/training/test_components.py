@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from autospine.losses.build import build_loss
-from autospine.planning.parts import PresencePlan, SidesPlan
-from autospine.planning.plan import Configuration
+from autospine.planning.document.parts import PresencePlan, SidesPlan
+from autospine.planning.document.plan import Configuration
 from autospine.preprocessing.components import measure_components
 from autospine.preprocessing.prepare import CaseProperties
 from autospine.preprocessing.store import Store, StoredCase

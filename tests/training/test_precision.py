@@ -19,9 +19,9 @@ from autospine.networks import precision as networks
 from autospine.networks.build import build_network
 from autospine.networks.device import describe_device
 from autospine.networks.precision import Choice, Precision, has_bfloat16_units, pinned
-from autospine.planning.model import WEIGHTS
-from autospine.planning.parts import ExpectedPlan
-from autospine.planning.plan import Configuration
+from autospine.planning.document.model import WEIGHTS
+from autospine.planning.document.parts import ExpectedPlan
+from autospine.planning.document.plan import Configuration
 from autospine.preprocessing.store import Store
 from autospine.training import precision as trainings
 from autospine.training.checkpoint import CHECKPOINT, recorded_precision

@@ -15,9 +15,9 @@ from safetensors.torch import load_file
 
 from autospine.errors import PlanError, Stopped
 from autospine.networks.build import build_network
-from autospine.planning.model import WEIGHTS
-from autospine.planning.parts import PresencePlan
-from autospine.planning.plan import Configuration
+from autospine.planning.document.model import WEIGHTS
+from autospine.planning.document.parts import PresencePlan
+from autospine.planning.document.plan import Configuration
 from autospine.preprocessing.prepare import CaseProperties
 from autospine.preprocessing.store import Store, StoredCase
 from autospine.training.epochs import FitProgress, FitResult

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from autospine.errors import PlanError
-from autospine.planning.parts import PresencePlan
-from autospine.planning.plan import Configuration
+from autospine.planning.document.parts import PresencePlan
+from autospine.planning.document.plan import Configuration
 from autospine.preprocessing.prepare import CaseProperties
 from autospine.preprocessing.previous import PreviousStage
 from autospine.preprocessing.store import Store, StoredCase

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from autospine.networks.precision import pinned
-from autospine.planning.plan import Configuration
+from autospine.planning.document.plan import Configuration
 from autospine.training import throughput
 from autospine.training.throughput import seconds_per_step
 

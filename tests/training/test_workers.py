@@ -23,7 +23,7 @@ from safetensors.torch import load_file
 from autospine.data.files import atomic_path
 from autospine.data.folds import Fold
 from autospine.errors import DeviceError, PlanError, Stopped
-from autospine.planning.plan import Configuration
+from autospine.planning.document.plan import Configuration
 from autospine.preprocessing.store import Store
 from autospine.training import workers as workers_module
 from autospine.training.checkpoint import CHECKPOINT

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from autospine.planning.parts import ExpectedPlan
+from autospine.planning.document.parts import ExpectedPlan
 from autospine.training.loop import FitResult
 from autospine.workflow.expectation import compare_expected, describe_comparisons
 

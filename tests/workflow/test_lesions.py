@@ -12,7 +12,7 @@ import pytest
 from autospine.data.geometry import Geometry, Volume
 from autospine.data.volume import write_volume
 from autospine.errors import PlanError
-from autospine.planning.plan_file import plan_from_toml
+from autospine.planning.document.plan_file import plan_from_toml
 from autospine.preprocessing import store as store_module
 from autospine.preprocessing.store import Store
 from autospine.workflow import train as workflow_train

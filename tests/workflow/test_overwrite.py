@@ -11,8 +11,8 @@ from autospine.data.files import write_text
 from autospine.data.structure import Reading
 from autospine.errors import OutputError, PlanError
 from autospine.networks import device as devices
-from autospine.planning.model import MODEL, WEIGHTS
-from autospine.planning.plan_file import plan_to_toml
+from autospine.planning.document.model import MODEL, WEIGHTS
+from autospine.planning.document.plan_file import plan_to_toml
 from autospine.workflow import request as asking
 from autospine.workflow import runs as runs_module
 from autospine.workflow.plan import PlanRequest, plan_dataset

@@ -11,10 +11,10 @@ import torch
 
 from autospine.data.files import write_text
 from autospine.networks.device import describe_device
-from autospine.planning.duration import spoken
-from autospine.planning.parts import ExpectedPlan
-from autospine.planning.plan import Configuration
-from autospine.planning.plan_file import plan_to_toml
+from autospine.planning.document.parts import ExpectedPlan
+from autospine.planning.document.plan import Configuration
+from autospine.planning.document.plan_file import plan_to_toml
+from autospine.planning.estimate.duration import spoken
 from autospine.training import epochs
 from autospine.training.epochs import FitProgress
 from autospine.workflow.command import replan_command

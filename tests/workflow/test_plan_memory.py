@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from autospine.networks import device
-from autospine.planning.fingerprint import Fingerprint
-from autospine.planning.memory import Machine
-from autospine.planning.plan import Plan
-from autospine.planning.recipe import Recipe
+from autospine.planning.document.plan import Plan
+from autospine.planning.document.recipe import Recipe
+from autospine.planning.estimate.memory import Machine
+from autospine.planning.measured.fingerprint import Fingerprint
 from autospine.workflow import plan as workflow
 from autospine.workflow.plan import PlanRequest, plan_dataset
 

@@ -11,7 +11,7 @@ import torch
 
 from autospine.errors import PlanError
 from autospine.networks.device import describe_device
-from autospine.planning.plan import Configuration
+from autospine.planning.document.plan import Configuration
 from autospine.workflow import timing
 from autospine.workflow.plan import PlanRequest, plan_dataset
 from autospine.workflow.request import ensure_planned

@@ -23,7 +23,7 @@ from autospine.errors import DataError, OutputError
 from autospine.inference import export
 from autospine.inference.memory import prediction_bytes
 from autospine.machine import total_bytes
-from autospine.planning.plan import Configuration
+from autospine.planning.document.plan import Configuration
 from autospine.workflow import segmenting
 from autospine.workflow.predict import PredictRequest, predict_paths
 from autospine.workflow.progress import Update

@@ -22,7 +22,7 @@ from autospine.data.structure import Reading
 from autospine.data.volume import read_volume, write_volume
 from autospine.errors import DataError, PlanError
 from autospine.networks.build import build_network
-from autospine.planning.fingerprint import extract_fingerprint
+from autospine.planning.measured.fingerprint import extract_fingerprint
 from autospine.preprocessing import images as prepared_images
 from autospine.preprocessing import store
 from autospine.preprocessing.store import Store

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from autospine.errors import PlanError
-from autospine.planning.model import WEIGHTS, ModelCard, write_model
-from autospine.planning.plan import Configuration, Plan
+from autospine.planning.document.model import WEIGHTS, ModelCard, write_model
+from autospine.planning.document.plan import Configuration, Plan
 from autospine.workflow.runs import find_model
 
 

@@ -21,7 +21,7 @@ with started.open("a") as file:
 multiprocessing.set_start_method("spawn")  # as on macOS and Windows, for the processes that build batches
 
 from autospine.data.dataset import open_dataset
-from autospine.planning.fingerprint import extract_fingerprint
+from autospine.planning.measured.fingerprint import extract_fingerprint
 from autospine.preprocessing import store
 from autospine.workflow.plan import PlanRequest, plan_dataset
 from autospine.workflow.train import TrainRequest, train_fold

@@ -18,8 +18,8 @@ from autospine.data.dataset import open_dataset
 from autospine.data.files import write_json
 from autospine.errors import OutputError, PlanError, Stopped
 from autospine.inference.ensemble import load_model
-from autospine.planning.fingerprint import extract_fingerprint
-from autospine.planning.model import BEST, MODEL, WEIGHTS
+from autospine.planning.document.model import BEST, MODEL, WEIGHTS
+from autospine.planning.measured.fingerprint import extract_fingerprint
 from autospine.training import epochs
 from autospine.workflow import train as workflow_train
 from autospine.workflow.predict import PredictRequest, predict_paths

@@ -19,8 +19,8 @@ from autospine.cli.app import app
 from autospine.data.geometry import Geometry, Volume
 from autospine.data.volume import read_volume, write_volume
 from autospine.networks.build import build_network
-from autospine.planning.model import WEIGHTS, ModelCard, weights_digest, write_model, write_previous
-from autospine.planning.plan import Configuration, Plan
+from autospine.planning.document.model import WEIGHTS, ModelCard, weights_digest, write_model, write_previous
+from autospine.planning.document.plan import Configuration, Plan
 
 Edit = Callable[[dict[str, Any]], object]
 GRID = Geometry((8, 24, 20), (1.5, 1.0, 1.0), (0.0, 0.0, 0.0), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))

@@ -14,7 +14,7 @@ from autospine.data.dataset import load_case, open_dataset
 from autospine.data.folds import Fold, read_folds
 from autospine.data.structure import Reading
 from autospine.errors import PlanError
-from autospine.planning.model import ModelCard
+from autospine.planning.document.model import ModelCard
 from autospine.preprocessing.store import Store, case_files
 from autospine.workflow.runs import RunFolder
 from autospine.workflow.train import TrainRequest, train_fold

@@ -1,0 +1,1 @@
+"""Synthetic spines: labelled volumes that behave like MR scans, for the demonstration and the tests."""

@@ -1,0 +1,55 @@
+"""The time that is planned for on a CPU where nobody has said how long a training may take.
+
+The reference's 1000 epochs take a CPU weeks. What half an hour trains there is nearly as good as what more does, so
+that the plan is fitted to it as to a time budget. The training then follows no clock: it has the epochs that were found
+to fit, which may be edited, and the same plan, data and seed give the same weights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from autospine.planning.budget.fit import fit_plan_to_budget
+from autospine.planning.budget.measurements import Budget
+from autospine.planning.document.plan import Configuration, Plan
+from autospine.planning.document.recipe import Recipe
+from autospine.planning.estimate.duration import spoken
+from autospine.planning.estimate.expected import expect
+from autospine.planning.measured.fingerprint import Fingerprint
+
+DEFAULT_S = 1800.0
+"""Seconds of training that a CPU is planned for. Less loses Dice, more gained none (docs/benchmarks/cpu.md)."""
+MEASURED = "lumbar MR, 2 cores: Dice 0.887 in 5 min, 0.905 in 30 min, 0.907 in 2 h; docs/benchmarks/cpu.md"
+
+
+def fit_plan_to_default_time(plan: Plan, fingerprint: Fingerprint, recipe: Recipe, budget: Budget) -> Plan:
+    """`plan` fitted to `DEFAULT_S` on the machine that `budget` measures, its schedule in epochs."""
+    fitted = fit_plan_to_budget(plan, fingerprint, recipe, replace(budget, seconds=DEFAULT_S))
+    reasons = dict(fitted.reasons)
+    time = (
+        f"no time was asked for: a CPU is planned for {spoken(DEFAULT_S)}, from which on more gained little "
+        f"({MEASURED}); --budget, --epochs or a recipe's epochs say otherwise"
+    )
+    for configuration in fitted.configurations:
+        begins = f"{configuration.name}.training"
+        verdict = reasons.pop(f"{begins}.budget_s", "")
+        reasons[f"{begins}.epochs"] = f"{time}. {verdict}".removesuffix(". ")
+        reasons[f"{begins}.steps_per_epoch"] = "an epoch is about a thirtieth of that time"
+    configurations = tuple(_in_epochs(configuration, budget) for configuration in fitted.configurations)
+    return replace(fitted, configurations=configurations, reasons=reasons)
+
+
+def _in_epochs(configuration: Configuration, budget: Budget) -> Configuration:
+    """The configuration without a clock; what was measured of it stays."""
+    before = configuration.expected
+    if before is None or before.seconds_per_step is None:
+        return configuration  # nobody knows how many epochs fit: the clock stays
+    free = replace(configuration, training=replace(configuration.training, budget_s=None))
+    expected = expect(
+        free,
+        budget.computed_on(configuration, timed=True)[1],
+        device=before.device,
+        seconds_per_step=before.seconds_per_step,
+        steps=free.training.steps,
+    )
+    return replace(free, expected=expected)

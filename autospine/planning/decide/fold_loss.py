@@ -1,0 +1,239 @@
+"""The loss of each fold: resolved where plan and folds are written, read from the plan where a fold is trained.
+
+A fold must not learn from the sizes in its validation cases, so that the size-adaptive loss differs from fold to fold.
+The numbers in the loss itself are those of all cases. `loss.folds` holds those of each fold, with a key of the cases
+that it trains on: a fold whose cases were changed is not trained by the numbers of others. Weights that were edited by
+hand hold as they are written, in every fold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+from autospine.data.files import json_digest
+from autospine.data.folds import Fold
+from autospine.errors import PlanError
+from autospine.planning.decide.loss import renewed_loss
+from autospine.planning.document.convert import to_table
+from autospine.planning.document.parts import FoldLosses, LossPlan
+from autospine.planning.document.plan import Configuration, Plan
+from autospine.planning.measured.fingerprint import Fingerprint
+
+COLUMNS = {"weights": "class_weights", "sizes": "usual_sizes", "largest": "largest_size"}
+"""What the numbers of folds are called in the table of folds, and in the loss."""
+KEY_LENGTH = 12
+"""Hexadecimal digits of a key, as in `expected`: enough to tell one list of cases from another."""
+PLAN = "autospine plan DATASET"
+"""The command that works out what stands in the plan, where nobody knows the data set's path and options."""
+
+State = Literal["fixed", "own", "open", "outdated", "resolved"]
+
+
+def fold_key(cases: Iterable[str]) -> str:
+    """A short hash of the cases that a fold trains on, whatever their order."""
+    return json_digest(sorted(cases))[:KEY_LENGTH]
+
+
+def numbers_key(loss: LossPlan) -> str:
+    """A short hash of the numbers that are those of all cases: an edit of them shows."""
+    numbers = ((*loss.class_weights,), (*(loss.usual_sizes or ()),), (loss.largest_size or 0.0,))
+    return json_digest([[float(number) for number in row] for row in numbers])[:KEY_LENGTH]
+
+
+def settings_key(configuration: Configuration) -> str:
+    """A short hash of what the numbers of a fold follow from, beside its cases."""
+    loss = configuration.loss
+    by_class = _decisive(loss) == "class_weights"
+    # sizes are in voxels of the planned spacing; weights are ratios of sizes, in which it has no part
+    decisive = [float(value) for value in ((loss.alpha, loss.weight_cap) if by_class else configuration.spacing_mm)]
+    return json_digest(to_table([by_class, decisive, configuration.axis_order, configuration.regions]))[:KEY_LENGTH]
+
+
+def loss_state(configuration: Configuration) -> State:
+    """What the loss of `configuration` is to each fold.
+
+    `fixed`: it does not depend on cases. `own`: weights of somebody's own, for every fold. `open`: weights of 1 that
+    were never worked out. `outdated`: the numbers of the folds are not there or follow from other settings than those
+    beside them, or sizes were edited, which are measured and no choice. `resolved`: they are what the folds train by,
+    as far as these train on the same cases.
+    """
+    loss, folds = configuration.loss, configuration.loss.folds
+    if loss.kind != "dice_size_adaptive_ce":
+        return "fixed"
+    as_made = folds is not None and folds.made_for == numbers_key(loss)
+    if not as_made and _decisive(loss) == "class_weights":
+        return "open" if set(loss.class_weights) == {1.0} else "own"
+    by_settings = folds is not None and folds.made_by == settings_key(configuration)
+    return "resolved" if as_made and by_settings else "outdated"
+
+
+def fold_loss(
+    configuration: Configuration, number: int, fold: Fold, where: str = "plan.toml", command: str = PLAN
+) -> LossPlan:
+    """The loss that fold `number` is trained by, from the plan alone.
+
+    `where` is the plan's file, `command` what renews it.
+
+    Raises:
+        PlanError: weights that are still to be worked out, numbers for other settings or cases than those of now, or
+            weights that would have no part in the loss.
+    """
+    loss, state = configuration.loss, loss_state(configuration)
+    key = f"{where}, key configurations.{configuration.name}.loss"
+    if loss.usual_sizes is not None and set(loss.class_weights) != {1.0}:
+        found, expected = f"{list(loss.class_weights)} beside usual_sizes", "1.0 each: the sizes make the weights"
+        raise PlanError(f"{key}.class_weights", found, expected, "put 1.0 there, or take usual_sizes out")
+    match state:
+        case "fixed" | "own":
+            return replace(loss, folds=None)
+        case "open":
+            found = 'weights of 1.0 throughout beside kind = "dice_size_adaptive_ce", which no sizes have made'
+            remedy = f'run `{command}` to have them worked out, or set kind = "dice_ce" for plain cross entropy'
+            raise PlanError(f"{key}.class_weights", found, "the weights of the classes", remedy)
+        case "outdated":
+            found = (
+                "this, or what it follows from (alpha, weight_cap, spacing, axes, regions), is not what the losses of "
+            )
+            found += "the folds were worked out for"
+            remedy = f"put it back, or run `{command}`, which works all of them out anew"
+            raise PlanError(f"{key}.{_decisive(loss)}", found, "numbers that belong together", remedy)
+        case "resolved":
+            folds = loss.folds
+            assert folds is not None
+            if number >= len(folds.cases) or folds.cases[number] != fold_key(fold.train):
+                found = f"fold {number} trains on other cases than those that its loss was worked out for"
+                remedy = f"run `{command}`, which works it out for the folds as they stand"
+                raise PlanError(f"{key}.folds", found, "the cases of splits.json", remedy)
+            return replace(loss, folds=None, **_numbers(folds, number))
+
+
+def _numbers(folds: FoldLosses, number: int) -> dict[str, Any]:
+    """What a fold takes in the place of the loss's own numbers, by the name of the key."""
+    kept = {name: getattr(folds, column) for column, name in COLUMNS.items()}
+    return {name: values[number] for name, values in kept.items() if values is not None}
+
+
+def resolve_loss(configuration: Configuration, fingerprint: Fingerprint, folds: Sequence[Fold]) -> LossPlan:
+    """The loss with the numbers of all cases, and those of each fold worked out from the cases that it trains on."""
+    if configuration.loss.kind != "dice_size_adaptive_ce":
+        return replace(configuration.loss, folds=None)
+    whole = renewed_loss(configuration, fingerprint, configuration.regions)
+    return _with_folds(replace(configuration, loss=whole), fingerprint, folds, {})
+
+
+def renew_loss(configuration: Configuration, fingerprint: Fingerprint, folds: Sequence[Fold]) -> tuple[LossPlan, str]:
+    """The loss as it stands, made to fit the `folds`, and what was changed of it; nothing is said where nothing was.
+
+    Weights of somebody's own stay and hold in every fold. Of worked out ones, those of folds that train on the same
+    cases stay as they are written; where settings were edited, all are worked out anew.
+    """
+    loss, name = configuration.loss, configuration.name
+    match loss_state(configuration):
+        case "fixed":
+            said = f"{name}: the losses of the folds were taken out; they have no part beside {loss.kind}"
+            return replace(loss, folds=None), said if loss.folds is not None else ""
+        case "own":
+            said = f"{name}: the weights in its loss were edited; they hold in every fold as they are written"
+            return replace(loss, folds=None), said if loss.folds is not None else ""
+        case "resolved":
+            assert loss.folds is not None
+            kept = {key: _numbers(loss.folds, number) for number, key in enumerate(loss.folds.cases)}
+            keys = [fold_key(fold.train) for fold in folds]
+            other = [str(number) for number, key in enumerate(keys) if loss.folds.cases[number : number + 1] != (key,)]
+            renewed = _with_folds(configuration, fingerprint, folds, kept)
+            if renewed == loss:
+                return loss, ""
+            which = f"of fold(s) {', '.join(other)} " if other else ""
+            return renewed, f"{name}: the loss {which}was worked out for the folds as they stand"
+        case _:
+            renewed = resolve_loss(configuration, fingerprint, folds)
+            return renewed, f"{name}: the loss was worked out anew, for all cases and for those of each fold"
+
+
+def _with_folds(
+    configuration: Configuration, fingerprint: Fingerprint, folds: Sequence[Fold], kept: Mapping[str, dict[str, Any]]
+) -> LossPlan:
+    """The loss with a table of folds: what is `kept` by the key of the cases, else what these cases give."""
+    rows = []
+    for fold in folds:
+        key = fold_key(fold.train)
+        if key not in kept:
+            held = replace(fingerprint, cases=tuple(case for case in fingerprint.cases if case.case in fold.train))
+            # a fold without cases is refused where it is trained; until then it has some numbers
+            own = renewed_loss(configuration, held, configuration.regions) if held.cases else configuration.loss
+            rows.append({_decisive(own): getattr(own, _decisive(own))})
+        else:
+            rows.append(dict(kept[key]))
+    columns = {column: tuple(row[name] for row in rows) for column, name in COLUMNS.items() if name in rows[0]}
+    table = FoldLosses(
+        made_for=numbers_key(configuration.loss),
+        made_by=settings_key(configuration),
+        cases=tuple(fold_key(fold.train) for fold in folds),
+        **columns,
+    )
+    return replace(configuration.loss, folds=table)
+
+
+def _decisive(loss: LossPlan) -> str:
+    """The key whose numbers a size-adaptive loss goes by."""
+    if loss.largest_size is not None:
+        return "largest_size"
+    return "class_weights" if loss.usual_sizes is None else "usual_sizes"
+
+
+def with_fold_losses(plan: Plan, fingerprint: Fingerprint, folds: Sequence[Fold]) -> Plan:
+    """A plan that was just made, with the loss of each fold where that depends on its cases, and why."""
+    for configuration in plan.configurations:
+        loss = resolve_loss(configuration, fingerprint, folds)
+        plan = _exchanged(plan, configuration, loss)
+    return plan
+
+
+def renew_fold_losses(plan: Plan, fingerprint: Fingerprint, folds: Sequence[Fold]) -> tuple[Plan, tuple[str, ...]]:
+    """A plan that stands, perhaps edited, with its losses made to fit the `folds`, and a sentence for each change."""
+    notes = []
+    for configuration in plan.configurations:
+        loss, note = renew_loss(configuration, fingerprint, folds)
+        if loss != configuration.loss:
+            plan = _exchanged(plan, configuration, loss)
+        notes += [note] if note else []
+    return plan, tuple(notes)
+
+
+def needs_renewal(plan: Plan, folds: Sequence[Fold]) -> bool:
+    """Whether `renew_fold_losses` would change the plan; told without the fingerprint."""
+    keys = tuple(fold_key(fold.train) for fold in folds)
+    for configuration in plan.configurations:
+        table, state = configuration.loss.folds, loss_state(configuration)
+        fits = table is not None and table.cases == keys if state == "resolved" else table is None
+        if state in ("open", "outdated") or not fits:
+            return True
+    return False
+
+
+def _exchanged(plan: Plan, configuration: Configuration, loss: LossPlan) -> Plan:
+    """`plan` with another loss in one of its configurations, and with the reasons that go with it."""
+    begins = f"{configuration.name}.loss.folds."
+    reasons = {key: reason for key, reason in plan.reasons.items() if not key.startswith(begins)}
+    weights = f"{configuration.name}.loss.class_weights"
+    if loss.folds is not None:
+        numbers = "these are the numbers that it is trained by; edited ones hold for that fold"
+        for column in COLUMNS:
+            if getattr(loss.folds, column) is not None:
+                reasons[begins + column] = f"one for each fold, from the cases that it trains on alone: {numbers}"
+        reasons[begins + "cases"] = (
+            "a hash of the cases that each fold trains on: a fold with others is not trained before "
+            f"`{PLAN}` has worked its loss out"
+        )
+        reasons[begins + "made_for"] = (
+            "a hash of the numbers of all cases, above: where these are edited, they hold in every fold and this table "
+            "is left aside"
+        )
+        reasons[begins + "made_by"] = (
+            f"a hash of the settings that the numbers follow from: edited, `{PLAN}` renews them"
+        )
+    elif loss_state(replace(configuration, loss=loss)) == "own":
+        reasons[weights] = "edited by hand: they hold in every fold as they are written"
+    return plan.with_configuration(replace(configuration, loss=loss), reasons)

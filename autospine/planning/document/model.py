@@ -1,0 +1,154 @@
+"""`model.json`: what prediction needs to know beside the weights.
+
+A model folder moves as one piece; a cascade's needs that of its previous stage, with the same folds, beside it:
+
+    3d_lowres/             model.json   fold_0/model.safetensors
+    3d_cascade_fullres/    model.json   fold_0/model.safetensors, previous.json (the weights it was trained on)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from autospine.data.files import file_digest, read_json, write_json
+from autospine.errors import PlanError
+from autospine.planning.document.convert import MOST_BYTES, Checks, from_table, shown
+from autospine.planning.document.parts import IntensityPlan
+from autospine.planning.document.plan import (
+    LONGEST_NAME,
+    Configuration,
+    Plan,
+    check_fit,
+    check_names,
+    configuration_to_dict,
+)
+
+MODEL = "model.json"
+WEIGHTS = "model.safetensors"
+"""Weights of a trained fold, in `fold_<k>` beside `model.json`."""
+BEST = "best.safetensors"
+"""Weights of a fold whose training has not ended: the best so far, with where they stand in the file's metadata."""
+PREVIOUS = "previous.json"
+"""In a cascade's `fold_<k>`: fold of the previous stage -> SHA-256 of its weights, which it was trained on."""
+SCHEMA = 3
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """One configuration of a plan with the names that its inputs and outputs go by."""
+
+    dataset: str
+    """Dataset it was trained on."""
+    channels: tuple[str, ...]
+    """Channel names in the order the network takes them."""
+    labels: tuple[tuple[str, int], ...]
+    """(name, value on disk) of each class."""
+    intensities: tuple[IntensityPlan, ...]
+    """One per channel."""
+    configuration: Configuration
+
+    def __post_init__(self) -> None:
+        """Check that the configuration fits the channels and labels, as a plan's do."""
+        with Checks() as check:
+            check_names(check, self.channels, self.labels, self.intensities)
+            check(len(self.dataset) <= LONGEST_NAME, "dataset", self.dataset, f"at most {LONGEST_NAME} letters")
+            check_fit(check, "configuration", self.configuration, self.channels, self.labels)
+
+    def takes_weights_of(self, other: ModelCard) -> bool:
+        """Whether weights trained under `other` mean the same here.
+
+        What enters the network and what its outputs are must agree; what it was trained by (batch, loss, schedule),
+        what that takes and how densely tiles overlap may differ.
+        """
+        return self._meaning == other._meaning
+
+    @property
+    def _meaning(self) -> tuple[object, ...]:
+        """What the weights and a prediction's meaning depend on."""
+        one = self.configuration
+        prepared = (one.axis_order, one.spacing_mm, one.normalisation, one.use_mask, one.resampling)
+        entering = (
+            one.patch,
+            one.neighbours,
+            one.previous,
+            one.network,
+            one.training.mirror_axes,
+            one.sides,
+            one.optional_channels,
+            one.regions,
+        )
+        return self.channels, self.labels, self.intensities, prepared, entering
+
+    @property
+    def targets(self) -> tuple[tuple[str, int | tuple[int, ...]], ...]:
+        """(name, class index, or those of a region) of what is segmented."""
+        regions, names = self.configuration.regions, self.configuration.targets([name for name, _ in self.labels])
+        return tuple(zip(names, range(1, len(names) + 1) if regions is None else regions.classes, strict=True))
+
+    @staticmethod
+    def from_plan(plan: Plan, configuration: Configuration) -> ModelCard:
+        """The card of `configuration` within `plan`."""
+        return ModelCard(plan.dataset, plan.channels, plan.labels, plan.intensities, configuration)
+
+
+def write_model(folder: Path, card: ModelCard) -> None:
+    """Write `model.json` in `folder`."""
+    content = {"schema": SCHEMA, **asdict(card), "configuration": configuration_to_dict(card.configuration)}
+    write_json(folder / MODEL, content)
+
+
+def read_model(folder: Path) -> ModelCard:
+    """The card of a model folder, of which every value is within what a plan may hold.
+
+    Raises:
+        PlanError: no such folder or card, one that this version cannot read, or values that are impossible or do not
+            belong together; all of these are listed.
+    """
+    path = folder / MODEL
+    remedy = "give --model the folder runs/<dataset>/<configuration> of a finished training"
+    try:
+        content = read_json(path, PlanError, MOST_BYTES)
+    except PlanError as error:
+        expected = error.expected or "a model folder with model.json"
+        raise PlanError(error.where, error.found, expected, error.remedy or remedy) from error
+    where = str(path)
+    if not isinstance(content, dict):
+        raise PlanError(where, "not a model card", "the file that train wrote", remedy)
+    schema = content.pop("schema", None)
+    if schema != SCHEMA:
+        raise PlanError(where, f"schema {shown(schema)}", f"schema {SCHEMA}", "use the version that wrote it")
+    return from_table(ModelCard, content, where, "copy the model folder again, or ask who gave it")
+
+
+def fold_weights(folder: Path, fold: int | str) -> Path:
+    """The weights that a fold of the model folder `folder` predicts with: those of its end, else the best so far."""
+    place = folder / f"fold_{fold}"
+    return place / (WEIGHTS if (place / WEIGHTS).is_file() or not (place / BEST).is_file() else BEST)
+
+
+def weights_digest(folder: Path, fold: int | str) -> str:
+    """SHA-256 of the weights that a fold of the model folder `folder` predicts with; `PlanError` if unreadable."""
+    return file_digest(fold_weights(folder, fold), PlanError)
+
+
+def write_previous(fold_folder: Path, digests: Mapping[int, str]) -> None:
+    """Write in a cascade's fold which weights of the previous stage, by fold, it was trained on."""
+    write_json(fold_folder / PREVIOUS, {str(fold): digest for fold, digest in digests.items()})
+
+
+def read_previous(fold_folder: Path) -> dict[str, str]:
+    """What `write_previous` wrote: fold of the previous stage -> SHA-256 of its weights.
+
+    Raises:
+        PlanError: there is no such file, or it holds something else.
+    """
+    path, remedy = fold_folder / PREVIOUS, "copy the model folder whole, or train this fold again with --overwrite"
+    if not path.is_file():
+        found = "no such file: nobody knows which weights this fold was trained on"
+        raise PlanError(str(path), found, "the file that train wrote", remedy)
+    content = read_json(path, PlanError, MOST_BYTES)
+    if not isinstance(content, dict) or not all(isinstance(digest, str) for digest in content.values()):
+        raise PlanError(str(path), "not a table of folds", "the file that train wrote", remedy)
+    return content

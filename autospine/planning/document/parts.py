@@ -1,0 +1,391 @@
+"""The parts of a configuration: network, resampling, loss, training, and what is known of channels and labels.
+
+Each is frozen and checked when it is made; `planning.document.plan` puts them together. Lists run from the finest
+stage to the bottleneck; axes are those of the plan.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf
+from typing import Literal
+
+from autospine.planning.document.convert import Checks
+
+Bottleneck = Literal["plain", "msff", "control"]
+Encoder = Literal["plain", "residual"]
+LossKind = Literal["dice_ce", "dice_size_adaptive_ce"]
+SizeSource = Literal["fingerprint", "batch"]
+Unit = Literal["class", "component"]
+"""What has a size, and what a patch is forced onto: a whole class, or each of its connected components (lesions)."""
+Normalisation = Literal["zscore", "ct"]
+Optimiser = Literal["sgd", "adamw"]
+MOST_STAGES = 64
+"""Stages of a network: an edge of 8192 voxels is halved 10 times, perhaps one axis after the other (ours)."""
+WIDEST_KERNEL = 15
+"""Largest kernel edge in voxels: such a 3D kernel has 125 times the weights of the planner's 3, and in a deep stage of
+4 to 8 voxels it sees little but padding. What is wider is a slip of the pen that would ask for all memory (ours)."""
+
+
+@dataclass(frozen=True)
+class NetworkPlan:
+    """A U-Net in numbers; lists run from the finest stage to the bottleneck."""
+
+    dimension: Literal[2, 3]
+    """2 for (Y, X) patches, 3 for (Z, Y, X) patches."""
+    in_channels: int
+    """Channels that enter the network: image channels times slices, one per channel that may be missing, and one per
+    class of a previous stage."""
+    out_channels: int
+    """Background plus the classes, or the regions."""
+    features: tuple[int, ...]
+    """Feature maps of each stage."""
+    kernels: tuple[tuple[int, ...], ...]
+    """Convolution kernel of each stage, per planned axis, in voxels."""
+    strides: tuple[tuple[int, ...], ...]
+    """Downsampling on entering each stage, per planned axis; the first is all ones."""
+    blocks: tuple[int, ...]
+    """Convolutions (plain) or residual blocks in each encoder stage."""
+    encoder: Encoder = "plain"
+    """What an encoder stage is made of: convolutions, or residual blocks of two convolutions after a stem."""
+    convs_decoder: int = 2
+    """Convolutions in each decoder stage."""
+    bottleneck: Bottleneck = "plain"
+    """`msff` appends the multi-scale feature fusion module to the last encoder stage, `control` a convolution with as
+    many weights."""
+
+    def __post_init__(self) -> None:
+        """Check that every stage has its width, kernel and stride."""
+        stages = len(self.features)
+        with Checks("network.") as check:
+            check.ranges(self)
+            check(self.in_channels > 0, "in_channels", self.in_channels, "at least 1")
+            check(self.out_channels > 0, "out_channels", self.out_channels, "at least 1")
+            if check(stages > 0, "features", self.features, "a width per stage"):
+                check(stages <= MOST_STAGES, "features", self.features, f"at most {MOST_STAGES} stages")
+                self._check_stages(check, stages)
+
+    def _check_stages(self, check: Checks, stages: int) -> None:
+        """Check what there is one of for each stage."""
+        for name, lists in (("kernels", self.kernels), ("strides", self.strides)):
+            whole = len(lists) == stages and all(len(row) == self.dimension and min(row) > 0 for row in lists)
+            check(whole, name, lists, f"{stages} lists of {self.dimension} positive numbers, one per stage")
+        odd = all(edge % 2 == 1 and edge <= WIDEST_KERNEL for kernel in self.kernels for edge in kernel)
+        check(odd, "kernels", self.kernels, f"odd kernels of at most {WIDEST_KERNEL}")
+        check(set(self.strides[:1]) == {(1,) * self.dimension}, "strides", self.strides, "ones for the first stage")
+        check(len(self.blocks) == stages, "blocks", self.blocks, f"{stages} numbers of at least 1, one per stage")
+
+
+@dataclass(frozen=True)
+class ResamplingPlan:
+    """Interpolation orders and when the through-plane axis is treated apart."""
+
+    order_image: int = 3
+    """Spline order in plane, images."""
+    order_label: int = 1
+    """Spline order per label (0.5 rule)."""
+    order_probability: int = 1
+    """Spline order of the network's output on its way back."""
+    order_through_plane: int = 0
+    """Order along a coarse axis that is treated apart."""
+    anisotropy_threshold: float = 3.0
+    """Max/min spacing above which a single coarse axis is treated apart."""
+
+    def __post_init__(self) -> None:
+        """Check the spline orders."""
+        with Checks("resampling.") as check:
+            check.ranges(self)
+            for name in ("order_image", "order_label", "order_probability", "order_through_plane"):
+                check(getattr(self, name) in range(6), name, getattr(self, name), "0 to 5")
+
+
+@dataclass(frozen=True)
+class FoldLosses:
+    """The numbers of a size-adaptive loss by fold, from the cases that each trains on: lists with one entry for each.
+
+    One kind of numbers is there, the one that the loss goes by.
+    """
+
+    made_for: str
+    """`fold_loss.numbers_key` of the numbers of all cases; where these were edited they hold in every fold."""
+    made_by: str
+    """`fold_loss.settings_key` of what the numbers follow from."""
+    cases: tuple[str, ...]
+    """`fold_loss.fold_key` of the cases that a fold trains on."""
+    weights: tuple[tuple[float, ...], ...] | None = None
+    """In the place of the loss's `class_weights`."""
+    sizes: tuple[tuple[float, ...], ...] | None = None
+    """In the place of its `usual_sizes`."""
+    largest: tuple[float, ...] | None = None
+    """In the place of its `largest_size`."""
+
+    def __post_init__(self) -> None:
+        """Check that every fold has its numbers."""
+        kinds = ("weights", "sizes", "largest")
+        given = [kind for kind in kinds if getattr(self, kind) is not None]
+        with Checks("folds.") as check:
+            found = ", ".join(given) or "none"
+            if check(len(given) == 1, given[-1] if given else "weights", found, f"one of {', '.join(kinds)}"):
+                values = getattr(self, given[0])
+                check(len(values) == len(self.cases), given[0], values, f"{len(self.cases)}, one for each fold")
+
+
+@dataclass(frozen=True)
+class LossPlan:
+    """Dice plus cross entropy, plain or weighted by the size of the anatomy."""
+
+    kind: LossKind
+    """Which cross entropy stands beside Dice."""
+    class_weights: tuple[float, ...]
+    """Weight per class in the cross entropy, background first, or per region. `dice_ce`: as they stand, all ones unless
+    they are edited. `dice_size_adaptive_ce`: what `alpha` and `weight_cap` make of the sizes in all cases; a fold has
+    its own in `folds`. All ones beside `usual_sizes` and `largest_size`."""
+    batch_dice: bool
+    """Dice over the batch as one volume, else per sample."""
+    smooth: float = 1e-5
+    """Dice smoothing."""
+    alpha: float = 0.5
+    """Exponent that made the size-adaptive weights."""
+    weight_cap: float = 5.0
+    """Largest size-adaptive weight."""
+    usual_sizes: tuple[float, ...] | None = None
+    """Size-adaptive weights by the batch: usual size of each class (or region) in voxels, in 2D pixels per slice, which
+    is blended with its size in each batch; a fold has its own in `folds`. None: `class_weights` stand."""
+    largest_size: float | None = None
+    """Size-adaptive weights by component: usual size of the largest class in voxels, in 2D pixels per slice, from which
+    a connected component weighs 1; a smaller one weighs more, by its own size. A fold has its own in `folds`.
+    None: all voxels of a class weigh the same."""
+    folds: FoldLosses | None = None
+    """Size-adaptive: the numbers of each fold. None: those above hold in every fold."""
+
+    def __post_init__(self) -> None:
+        """Check the weights and sizes."""
+        sizes, adaptive = self.usual_sizes, self.kind == "dice_size_adaptive_ce"
+        usable = len(self.class_weights) > 0 and min(self.class_weights) > 0
+        with Checks("loss.") as check:
+            check.ranges(self)
+            check(usable, "class_weights", self.class_weights, "a weight above 0 per network output")
+            if check(sizes is None or adaptive, "usual_sizes", sizes, "none beside dice_ce") and sizes is not None:
+                usable = all(0 <= size < inf for size in sizes) and len(sizes) > 0
+                check(usable, "usual_sizes", sizes, "finite sizes of at least 0")
+            if self.largest_size is not None:
+                self._check_components(check, self.largest_size)
+            if self.folds is not None:
+                self._check_folds(check, self.folds)
+
+    def _check_folds(self, check: Checks, folds: FoldLosses) -> None:
+        """Check the numbers of each fold as those of all cases are."""
+        count, kinds = len(self.class_weights), "finite numbers above 0"
+        for weights in folds.weights or ():
+            usable = len(weights) == count and all(0 < weight < inf for weight in weights)
+            check(usable, "folds.weights", weights, f"{count} {kinds}")
+        for sizes in folds.sizes or ():
+            count = len(sizes if self.usual_sizes is None else self.usual_sizes)
+            usable = len(sizes) == count and all(0 <= size < inf for size in sizes)
+            check(usable, "folds.sizes", sizes, f"{count} finite sizes of at least 0")
+        for size in folds.largest or ():
+            check(0 <= size < inf, "folds.largest", size, "finite sizes of at least 0")
+
+    def _check_components(self, check: Checks, largest: float) -> None:
+        """Check that nothing but the size of its component gives a voxel its weight."""
+        check(self.kind == "dice_size_adaptive_ce", "largest_size", largest, "none beside dice_ce")
+        check(0 <= largest < inf, "largest_size", largest, "a finite size of at least 0")
+        check(self.usual_sizes is None, "usual_sizes", self.usual_sizes, "none beside largest_size")
+        ones = set(self.class_weights) == {1.0}
+        check(ones, "class_weights", self.class_weights, "all 1.0 beside largest_size: components have weights")
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """Schedule, optimiser, sampling and augmentation."""
+
+    optimiser: Optimiser
+    """`sgd` with Nesterov momentum, or `adamw`."""
+    learning_rate: float
+    """Peak learning rate."""
+    weight_decay: float
+    """L2 (sgd) or decoupled (adamw) decay."""
+    momentum: float
+    """Nesterov momentum of sgd."""
+    warmup: float
+    """Share of the schedule spent on a linear warm-up, 0 to 1."""
+    poly_power: float
+    """Exponent of the polynomial decay."""
+    clip_norm: float
+    """Gradient norm at which gradients are clipped."""
+    epochs: int
+    """Epochs of a training without a time budget."""
+    steps_per_epoch: int
+    """Training steps in an epoch."""
+    validation_steps: int
+    """Validation batches after an epoch."""
+    budget_s: float | None
+    """Wall-clock seconds that training may take; None: `epochs` decides."""
+    oversample_foreground: float
+    """Share of a batch whose patches are forced onto a class, 0 to 1."""
+    foreground_jitter: float
+    """How far from a patch's middle the voxel it is forced onto may lie, as a share of half the patch, 0 to 1."""
+    shift: float
+    """How far a patch that holds a whole case may be off it, either way, as a share of its edge, 0 to 0.5."""
+    mirror_axes: tuple[int, ...]
+    """Patch axes that may be mirrored, in training and in prediction."""
+    rotation_deg: float
+    """Largest rotation either way."""
+    rotate_in_plane: bool
+    """3D: rotate about the first axis only and scale in plane (anisotropic patches)."""
+    scale_range: tuple[float, float]
+    """Zoom drawn from this range."""
+    seed: int = 12345
+    """Seed of sampling, augmentation and initialisation."""
+    foreground_unit: Unit = "class"
+    """What a forced patch is drawn from: the voxels of a class, or first one of its connected components."""
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        with Checks("training.") as check:
+            check.ranges(self)
+
+    @property
+    def steps(self) -> int:
+        """Training steps without a time budget."""
+        return self.epochs * self.steps_per_epoch
+
+
+@dataclass(frozen=True)
+class SidesPlan:
+    """Classes that are told apart by their side, such as left and right muscles.
+
+    Where a patch is mirrored along `axis`, in training or in prediction, they swap.
+    """
+
+    axis: int
+    """Patch axis from right to left."""
+    pairs: tuple[tuple[int, int], ...]
+    """(left, right) classes; the first label is 1."""
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        with Checks("sides.") as check:
+            classes = [value for pair in self.pairs for value in pair]
+            distinct = len(set(classes)) == len(classes) > 1 and min(classes) > 0
+            check(distinct, "pairs", self.pairs, "pairs of distinct classes from 1")
+            check(self.axis in range(3), "axis", self.axis, "0, 1 or 2")
+
+    def swapped(self, classes: int) -> tuple[int, ...]:
+        """What each of the outputs 0 to `classes` - 1 stands for in a mirrored patch."""
+        partner = {one: other for pair in self.pairs for one, other in (pair, pair[::-1])}
+        return tuple(partner.get(value, value) for value in range(classes))
+
+
+@dataclass(frozen=True)
+class PresencePlan:
+    """Image channels that a case may lack.
+
+    A channel that is missing is 0, and each of these has a further channel that says whether it is there: 1, or 0.
+    """
+
+    channels: tuple[int, ...]
+    """Image channels, from 0, that may be missing."""
+    dropout: float
+    """Share of the training patches in which such a channel is left out although the case has it, 0 to below 1; one
+    channel always stays."""
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        with Checks("presence.") as check:
+            check.ranges(self)
+            distinct = 0 < len(self.channels) == len(set(self.channels)) and min(self.channels) >= 0
+            check(distinct, "channels", self.channels, "distinct channels from 0, at least one")
+
+
+@dataclass(frozen=True)
+class RegionsPlan:
+    """Overlapping unions of classes, each an output of its own, yes or no in every voxel.
+
+    In a segmentation each is written as one of its classes, a later region over an earlier one.
+    """
+
+    names: tuple[str, ...]
+    classes: tuple[tuple[int, ...], ...]
+    """Classes in each region; the first label is 1."""
+    written: tuple[int, ...]
+    """Class that each region is written as."""
+
+    def __post_init__(self) -> None:
+        """Check that there is one of each for every region."""
+        count = len(self.names)
+        with Checks("regions.") as check:
+            check(0 < count == len(set(self.names)), "names", self.names, "distinct names, at least one")
+            held = all(len(set(one)) == len(one) > 0 < min(one) for one in self.classes)
+            expected = f"{count} lists of distinct classes from 1"
+            check(held and len(self.classes) == count, "classes", self.classes, expected)
+            inside = len(self.written) == len(self.classes) and all(
+                value in one for value, one in zip(self.written, self.classes, strict=True)
+            )
+            check(inside, "written", self.written, "one of its classes for each region")
+
+
+@dataclass(frozen=True)
+class LevelsPlan:
+    """Classes that follow each other along an axis, one piece each, such as vertebrae.
+
+    A prediction makes each of its pieces one of them, in order; see `inference.levels`.
+    """
+
+    classes: tuple[int, ...]
+    """In their order along `axis`; the first label is 1."""
+    axis: int
+    """Planned axis, 0 to 2."""
+    step: float
+    """Distance from level to level over the extent of a level along `axis`, above 0."""
+    ends_seen: tuple[float, float]
+    """Shares of the cases that show the first and the last of `classes`, above 0 and below 1."""
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        with Checks("levels.") as check:
+            distinct = len(set(self.classes)) == len(self.classes) > 1
+            check(distinct and min(self.classes) > 0, "classes", self.classes, "two or more distinct classes from 1")
+            check(self.axis in range(3), "axis", self.axis, "0, 1 or 2")
+            check(0 < self.step <= 100, "step", self.step, "above 0, at most 100")
+            shares = len(self.ends_seen) == 2 and all(0 < share < 1 for share in self.ends_seen)
+            check(shares, "ends_seen", self.ends_seen, "two shares above 0 and below 1")
+
+
+@dataclass(frozen=True)
+class ExpectedPlan:
+    """What a training is expected to take; `train` reports how true it was. Nothing is decided by it afterwards."""
+
+    memory_gb: float
+    """Peak memory of a training step in 10^9 bytes, by the estimate of `planning.estimate.memory`."""
+    device: str | None = None
+    """Device on which a step was timed; None: none was."""
+    seconds_per_step: float | None = None
+    """Measured seconds of a training step there."""
+    steps: int | None = None
+    """Steps that fit the time budget."""
+    made_for: str | None = None
+    """`expected.expectation_key` of the numbers that all this was estimated and timed for; None: nobody knows."""
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        with Checks("expected.") as check:
+            check.ranges(self)
+            check(self.memory_gb > 0, "memory_gb", self.memory_gb, "above 0")
+
+
+@dataclass(frozen=True)
+class IntensityPlan:
+    """Foreground intensities of a channel over the training set; only `ct` normalisation uses them."""
+
+    mean: float
+    std: float
+    percentile_00_5: float
+    percentile_99_5: float
+
+    def __post_init__(self) -> None:
+        """Check that they can belong to one channel."""
+        low, high = self.percentile_00_5, self.percentile_99_5
+        with Checks() as check:
+            check.ranges(self)
+            check(low <= high, "percentile_00_5", low, f"at most percentile_99_5, which is {high:g}")

@@ -1,0 +1,208 @@
+"""The plan as a file: TOML both ways, each decision with its reason.
+
+One table per configuration, a `# why:` line above each key. What is written is the same to the byte for the same
+plan, floats come back exactly, and the reasons come back from their comments.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+from tomlkit.items import Comment, Table
+
+from autospine.data.files import read_text
+from autospine.errors import PlanError
+from autospine.planning.document.convert import (
+    MOST_BYTES,
+    REMEDY,
+    REPLAN,
+    raise_faults,
+    read_table,
+    shown,
+    single_faults,
+    to_table,
+)
+from autospine.planning.document.parts import IntensityPlan
+from autospine.planning.document.plan import SCHEMA, Configuration, Plan
+
+
+def plan_to_toml(plan: Plan) -> str:
+    """The plan as TOML, the same bytes for the same plan; each reason is a `# why:` line above its key."""
+    left = dict(plan.reasons)
+    document = tomlkit.document()
+    document.add(tomlkit.comment(f"Plan of {_one_line(plan.dataset)}. Numbers may be edited; axes: see axis_order."))
+    for name in ("schema", "dataset", "recipe", "fingerprint_hash", "channels", "default"):
+        _add(document, name, getattr(plan, name), name, left)
+    labels = tomlkit.table()
+    for label, value in plan.labels:
+        labels.add(label, value)
+    document.add("labels", labels)
+    intensities = tomlkit.aot()
+    for intensity in plan.intensities:
+        item = tomlkit.table()
+        for key, number in to_table(intensity).items():
+            item.add(key, number)
+        intensities.append(item)
+    document.add("intensities", intensities)
+    configurations = tomlkit.table(is_super_table=True)
+    for configuration in plan.configurations:
+        configurations.add(configuration.name, _table(configuration, configuration.name, left, skip=("name",)))
+    document.add("configurations", configurations)
+    if left:
+        rest = tomlkit.table()
+        for key in sorted(left):
+            rest.add(key, _one_line(left[key]))
+        document.add("reasons", rest)
+    return tomlkit.dumps(document)
+
+
+def losses_to_toml(plan: Plan, text: str) -> str:
+    """`text`, the file of a plan that differs from `plan` in losses alone, with the losses of `plan`.
+
+    All else stays as somebody has written it, with comments of their own.
+    """
+    document = tomlkit.parse(text)
+    left = dict(plan.reasons)
+    for configuration in plan.configurations:
+        table: Any = document["configurations"]
+        table[configuration.name]["loss"] = _table(configuration.loss, f"{configuration.name}.loss", left)
+    return tomlkit.dumps(document)
+
+
+def plan_from_toml(text: str, where: str = "plan.toml") -> Plan:
+    """The plan that `plan_to_toml` wrote, perhaps edited; reasons come back from the `# why:` lines.
+
+    Raises PlanError naming `where` and the key for broken TOML, another schema, unknown or missing keys, wrong
+    types and impossible values; several faults are listed in one error.
+    """
+    try:
+        table: dict[str, Any] = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        remedy = REPLAN.replace("this key", "this line")
+        raise PlanError(where, f"not readable as TOML: {error}", "a plan written by `autospine plan`", remedy) from None
+    schema = table.get("schema")
+    if schema != SCHEMA:
+        remedy = "plan the dataset again with `autospine plan DATASET --overwrite`"
+        expected = f"{SCHEMA}, the format this version reads"
+        raise PlanError(f"{where}, key schema", f"found {shown(schema)}", expected, remedy)
+    faults: list[PlanError] = []
+    rest = table.get("reasons", {})
+    if not isinstance(rest, dict) or not all(isinstance(reason, str) for reason in rest.values()):
+        faults.append(PlanError(f"{where}, key reasons", f"found {shown(rest)}", "a table of sentences", REMEDY))
+    labels = _labels(table["labels"], where, faults) if "labels" in table else {}
+    head = read_table(_PlanNumbers, table | labels, where, "", faults, also=("configurations", "reasons"))
+    configurations = _configurations(table.get("configurations"), where, faults)
+    raise_faults(where, faults, REPLAN)
+    assert head is not None
+    values = {item.name: getattr(head, item.name) for item in fields(head)}
+    try:
+        # comments are read of a sound file alone: it takes a hundred times as long
+        return Plan(**values, configurations=configurations, reasons={**_reasons(tomlkit.parse(text)), **rest})
+    except PlanError as error:
+        single = single_faults(error)
+        found = [PlanError(f"{where}, key {fault.where}", fault.found, fault.expected, REMEDY) for fault in single]
+        raise_faults(where, found, REPLAN)
+        raise
+
+
+def read_plan_file(path: Path) -> Plan:
+    """The plan in the file `path`.
+
+    Raises:
+        PlanError: there is no such file, it is not text, or not a valid plan.
+    """
+    return plan_from_toml(read_text(path, PlanError, MOST_BYTES), str(path))
+
+
+def _labels(table: object, where: str, faults: list[PlanError]) -> dict[str, list[list[object]]]:
+    """The table of labels as the pairs that a plan holds."""
+    if not isinstance(table, dict):
+        faults.append(PlanError(f"{where}, key labels", f"found {shown(table)}", "a table of names and values", REMEDY))
+        return {"labels": []}
+    whole = {name: value for name, value in table.items() if isinstance(value, int) and not isinstance(value, bool)}
+    for name in (name for name in table if name not in whole):
+        found, expected = f"found {shown(table[name])}", "the label's value on disk, a whole number"
+        faults.append(PlanError(f"{where}, key labels.{name}", found, expected, REMEDY))
+    return {"labels": [[name, value] for name, value in whole.items()]}
+
+
+def _configurations(table: object, where: str, faults: list[PlanError]) -> tuple[Configuration, ...]:
+    """The configurations that have no fault; those of the others go to `faults`."""
+    if not isinstance(table, dict):
+        expected = "a table for each configuration, such as [configurations.2d]"
+        faults.append(PlanError(f"{where}, key configurations", f"found {shown(table)}", expected, REMEDY))
+        return ()
+    found = []
+    for name, inner in table.items():
+        path = f"configurations.{name}"
+        if isinstance(inner, dict) and "name" in inner:
+            expected = "the name in the table's own header"
+            faults.append(PlanError(f"{where}, key {path}", "there is no key `name`", expected, "remove the key"))
+            continue
+        named = {"name": name, **inner} if isinstance(inner, dict) else inner
+        configuration = read_table(Configuration, named, where, path, faults)
+        found += [] if configuration is None else [configuration]
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class _PlanNumbers:
+    """A plan's keys as they stand in the file, without its configurations and the reasons, which are comments."""
+
+    dataset: str
+    recipe: str
+    fingerprint_hash: str
+    channels: tuple[str, ...]
+    labels: tuple[tuple[str, int], ...]
+    intensities: tuple[IntensityPlan, ...]
+    default: str
+    schema: int
+
+
+def _one_line(text: str) -> str:
+    """Text that may stand in a TOML comment."""
+    return "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))
+
+
+def _add(container: Any, key: str, value: Any, dotted: str, reasons: dict[str, str]) -> None:
+    """Put `key = value` into a TOML container, its reason above it; the reason is taken out of `reasons`."""
+    if dotted in reasons:
+        container.add(tomlkit.comment(f"why: {_one_line(reasons.pop(dotted))}"))
+    container.add(key, to_table(value))
+
+
+def _table(value: Any, dotted: str, reasons: dict[str, str], skip: tuple[str, ...] = ()) -> Table:
+    """A dataclass as TOML table: plain keys first, since TOML wants tables last."""
+    table = tomlkit.table()
+    named = [(item.name, getattr(value, item.name)) for item in fields(value) if item.name not in skip]
+    for name, part in named:
+        if not is_dataclass(part) and part is not None:
+            _add(table, name, part, f"{dotted}.{name}", reasons)
+    for name, part in named:
+        if is_dataclass(part):
+            table.add(name, _table(part, f"{dotted}.{name}", reasons))
+    return table
+
+
+def _reasons(document: Any, prefix: str = "") -> dict[str, str]:
+    """The `# why:` comments of a parsed document by the dotted key below them."""
+    found: dict[str, str] = {}
+    waiting: str | None = None
+    container = document.value if isinstance(document, Table) else document
+    for key, item in container.body:
+        if isinstance(item, Comment):
+            match = re.fullmatch(r"#\s*why:\s*(.*)", item.as_string().strip())
+            waiting = match.group(1) if match else waiting
+        elif key is not None:
+            dotted = f"{prefix}{key.key}"
+            if waiting is not None:
+                found[dotted.removeprefix("configurations.")] = waiting
+                waiting = None
+            if isinstance(item, Table):
+                found |= _reasons(item, f"{dotted}.")
+    return found

@@ -1,0 +1,1 @@
+"""What a training takes, on paper: memory, work, time."""

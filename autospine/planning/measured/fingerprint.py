@@ -1,0 +1,312 @@
+"""The fingerprint: what a data set looks like, measured in one pass that reads every file once.
+
+Shapes, spacings, intensities under the labels, and of each class its size, place and extent: all that planning needs,
+small enough to be kept as JSON. Axes are canonical: Z, Y, X increase towards superior, posterior, left.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from autospine.data.box import nonzero_box
+from autospine.data.check import absent_channels, image_digest, inspect_case
+from autospine.data.findings import Finding
+from autospine.data.geometry import Geometry
+from autospine.data.processes import begin_worker, fresh_processes, may_start_processes
+from autospine.data.slices import slice_axis
+from autospine.data.structure import Case, Dataset, in_a_class
+from autospine.errors import DataError
+from autospine.planning.document.convert import REPLAN, from_table, to_table
+
+SAMPLES_PER_CASE = 10_000
+"""Foreground voxels drawn per case and channel (nnU-Net v2.8); fewer make the 0.5 % percentiles noisy."""
+SAMPLES_IN_ALL = 100_000_000
+"""Cap over all cases (nnU-Net v2.8): 0.4 GB per channel."""
+Triple = tuple[float, float, float]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class CaseFingerprint:
+    """One labelled case; per-class tuples follow the order of the labels."""
+
+    case: str
+    """Case name."""
+    subject: str
+    """Subject the case belongs to."""
+    shape: tuple[int, int, int]
+    """Canonical image shape in voxels."""
+    spacing_mm: Triple
+    """Canonical voxel spacing."""
+    cropped_shape: tuple[int, int, int]
+    """Shape of the box around nonzero intensities."""
+    class_voxels: tuple[int, ...]
+    """Voxels of each class."""
+    class_slices: tuple[tuple[int, int, int], ...]
+    """Slices that contain the class, counted along each axis."""
+    class_centroids_mm: tuple[Triple | None, ...]
+    """Mean index times spacing; None where the class is absent."""
+    class_extents_mm: tuple[Triple, ...]
+    """Edges of the box around the class; zeros where it is absent."""
+    digest: str
+    """Digest of the image's voxels."""
+    missing: tuple[int, ...] = ()
+    """Channels, from 0, that the case lacks."""
+    slice_axis: int | None = None
+    """Canonical axis along which the header says that slices were acquired; None where it does not, or where their
+    spacing says it: then the case is the same whichever format it lies in."""
+
+    def is_of(self, image: npt.NDArray[Any], label: npt.NDArray[Any], missing: tuple[int, ...]) -> bool:
+        """Whether it was made from this image (C, Z, Y, X) and, by its voxels of each class, this label (Z, Y, X).
+
+        The image is `missing` the same channels.
+        """
+        voxels = np.bincount(label.ravel(), minlength=1 + len(self.class_voxels))[1 : 1 + len(self.class_voxels)]
+        same = missing == self.missing and tuple(voxels.tolist()) == self.class_voxels
+        return same and image_digest(image) == self.digest
+
+
+@dataclass(frozen=True)
+class IntensityFingerprint:
+    """Intensities of one channel under the labels, over all cases."""
+
+    mean: float
+    std: float
+    median: float
+    minimum: float
+    maximum: float
+    percentile_00_5: float
+    percentile_99_5: float
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """A data set in numbers."""
+
+    dataset: str
+    """Name of the data set's folder."""
+    channels: tuple[str, ...]
+    """Channel names in order."""
+    labels: tuple[tuple[str, int], ...]
+    """(name, value on disk) of each class."""
+    cases: tuple[CaseFingerprint, ...]
+    """Labelled cases, sorted by name."""
+    intensities: tuple[IntensityFingerprint, ...]
+    """One per channel."""
+    sides: tuple[tuple[str, str], ...] = ()
+    """(left, right) names of labels that the data set pairs itself; empty: their names tell."""
+    regions: tuple[tuple[str, tuple[int, ...], int], ...] = ()
+    """(name, values on disk of the labels in it, the value it is written as) of overlapping unions of labels that are
+    segmented in their place."""
+
+    @property
+    def outputs(self) -> int:
+        """Outputs of a network: background and a label each, or the regions."""
+        return len(self.regions) or len(self.labels) + 1
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dicts and lists."""
+        table: dict[str, Any] = to_table(self)
+        return table
+
+    @classmethod
+    def from_json(cls, table: object, where: str = "fingerprint.json") -> Fingerprint:
+        """The fingerprint that `to_json` gave; PlanError naming `where` and the key otherwise."""
+        return from_table(cls, table, where, REPLAN)
+
+    def hash(self) -> str:
+        """SHA-256 of the content: the same data give the same hash on every machine."""
+        text = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """What a worker hands back for one case."""
+
+    findings: tuple[Finding, ...]
+    case: CaseFingerprint | None
+    samples: npt.NDArray[np.float32] | None
+
+
+def extract_fingerprint(
+    dataset: Dataset, *, workers: int = 1, progress: Callable[[str, int, int], None] | None = None
+) -> Fingerprint:
+    """The fingerprint of all labelled cases; unlabelled ones are no training cases and are left out.
+
+    `progress` is called with (case, done, total) after each case. The result does not depend on `workers`.
+    Raises DataError that lists every error finding of every case at once.
+    """
+    cases = [case for case in dataset.cases if case.label is not None]
+    if not cases:
+        remedy = "put a mask with the case's name beside each image"
+        raise DataError(str(dataset.root), "no case has a mask", "labelled cases to plan from", remedy)
+    count = min(SAMPLES_PER_CASE, max(1, SAMPLES_IN_ALL // len(cases)))
+    measured = []
+    for done, (case, result) in enumerate(zip(cases, _measure_all(dataset, cases, count, workers), strict=True), 1):
+        measured.append(result)
+        if progress is not None:
+            progress(case.name, done, len(cases))
+    findings = [finding for result in measured for finding in result.findings] + [*absent_channels(dataset)]
+    errors = [str(finding) for finding in findings if finding.severity == "error"]
+    if errors:
+        found = f"{len(errors)} error(s) in the data:\n" + "\n".join(errors)
+        raise DataError(str(dataset.root), found, "a data set without errors", "correct or remove these files")
+    fingerprints = tuple(result.case for result in measured if result.case is not None)
+    return Fingerprint(
+        dataset=dataset.name,
+        channels=dataset.channels,
+        labels=tuple((label.name, label.value) for label in dataset.labels),
+        cases=fingerprints,
+        intensities=_intensities(measured, len(dataset.channels)),
+        sides=dataset.sides,
+        regions=tuple((region.name, region.values, region.written) for region in dataset.regions),
+    )
+
+
+def _measure_all(dataset: Dataset, cases: list[Case], count: int, workers: int) -> Iterator[_Measured]:
+    """Results in the order of `cases`, from this process or from `workers` fresh ones."""
+    measure = partial(_measure, dataset, count=count)
+    if workers <= 1 or len(cases) == 1 or not may_start_processes():
+        yield from map(measure, cases)
+        return
+    context = fresh_processes()
+    with ProcessPoolExecutor(min(workers, len(cases)), mp_context=context, initializer=begin_worker) as pool:
+        try:
+            yield from pool.map(measure, cases)
+        except BrokenProcessPool:
+            remedy = "give fewer workers; most often memory ran out"
+            raise DataError(str(dataset.root), "a worker that read cases was killed", remedy=remedy) from None
+
+
+def _measure(dataset: Dataset, case: Case, *, count: int) -> _Measured:
+    """Check, read and measure one case."""
+    try:
+        loaded, findings = inspect_case(dataset, case)
+    except Exception as error:
+        error.add_note(f"while reading case {case.name}")
+        raise
+    if loaded is None or loaded.label is None or any(finding.severity == "error" for finding in findings):
+        return _Measured(findings, None, None)
+    image, label = loaded.image.array, loaded.label
+    fingerprint = measure_case(
+        case.name,
+        case.subject,
+        image,
+        label,
+        loaded.image.geometry.spacing_mm,
+        len(dataset.labels),
+        case.missing,
+        _stated_axis(loaded.image.geometry),
+    )
+    # Seeded by the case's name, so that adding a case changes no other case's draw.
+    generator = np.random.default_rng(zlib.crc32(case.name.encode()))
+    foreground = np.flatnonzero(in_a_class(label))
+    if foreground.size == 0:
+        return _Measured(findings, fingerprint, None)
+    drawn = generator.choice(foreground, count, replace=True)
+    samples = image.reshape(image.shape[0], -1)[:, drawn].astype(np.float32)
+    return _Measured(findings, fingerprint, samples)
+
+
+def _stated_axis(geometry: Geometry) -> int | None:
+    """The slice axis of a canonical image where its header decides it."""
+    across = slice_axis(geometry.shape, geometry.spacing_mm, geometry.slice_axis)
+    return across.axis if across.why == "header" else None
+
+
+def measure_case(
+    name: str,
+    subject: str,
+    image: npt.NDArray[Any],
+    label: npt.NDArray[np.uint8],
+    spacing_mm: Triple,
+    classes: int,
+    missing: tuple[int, ...] = (),
+    slice_axis: int | None = None,
+) -> CaseFingerprint:
+    """The fingerprint of an image (C, Z, Y, X) with its label (Z, Y, X): class indices 0 .. `classes`, or `IGNORED`.
+
+    Of the channels some may be `missing`; `slice_axis` is what the header says.
+    """
+    voxels: list[int] = []
+    slices: list[tuple[int, int, int]] = []
+    centroids: list[Triple | None] = []
+    extents: list[Triple] = []
+    boxes: list[tuple[slice, ...] | None] = ndimage.find_objects(label, max_label=classes)
+    for index, box in enumerate(boxes, 1):
+        if box is None:
+            voxels.append(0)
+            slices.append((0, 0, 0))
+            centroids.append(None)
+            extents.append((0.0, 0.0, 0.0))
+            continue
+        inside = label[box] == index
+        counts = [inside.sum(axis=tuple(other for other in range(3) if other != axis)) for axis in range(3)]
+        total = int(counts[0].sum())
+        moments = [float(np.dot(count, np.arange(count.size))) for count in counts]
+        places = [side.start + moment / total for side, moment in zip(box, moments, strict=True)]
+        voxels.append(total)
+        slices.append(_triple(int(np.count_nonzero(count)) for count in counts))
+        centroids.append(_triple(place * step for place, step in zip(places, spacing_mm, strict=True)))
+        extents.append(_triple(count.size * step for count, step in zip(counts, spacing_mm, strict=True)))
+    crop = nonzero_box(image)
+    return CaseFingerprint(
+        case=name,
+        subject=subject,
+        shape=_triple(label.shape),
+        spacing_mm=_triple(float(step) for step in spacing_mm),
+        cropped_shape=_triple(side.stop - side.start for side in crop),
+        class_voxels=tuple(voxels),
+        class_slices=tuple(slices),
+        class_centroids_mm=tuple(centroids),
+        class_extents_mm=tuple(extents),
+        digest=image_digest(image),
+        missing=missing,
+        slice_axis=slice_axis,
+    )
+
+
+def _triple(values: Iterable[T]) -> tuple[T, T, T]:
+    first, second, third = values
+    return first, second, third
+
+
+def _intensities(measured: list[_Measured], channels: int) -> tuple[IntensityFingerprint, ...]:
+    """Statistics per channel of the cases that have it; zeros where none of them has a labelled voxel."""
+    found = []
+    for channel in range(channels):
+        samples = [
+            result.samples[channel]
+            for result in measured
+            if result.samples is not None and result.case is not None and channel not in result.case.missing
+        ]
+        if not samples:
+            found.append(IntensityFingerprint(0, 1, 0, 0, 0, 0, 0))
+            continue
+        values = np.concatenate(samples).astype(np.float64)
+        low, median, high = (float(value) for value in np.percentile(values, (0.5, 50.0, 99.5)))
+        found.append(
+            IntensityFingerprint(
+                mean=float(values.mean()),
+                std=float(values.std()),
+                median=median,
+                minimum=float(values.min()),
+                maximum=float(values.max()),
+                percentile_00_5=low,
+                percentile_99_5=high,
+            )
+        )
+    return tuple(found)

@@ -1,0 +1,318 @@
+"""A study as a document: tables in Markdown and CSV, plots, and a sentence for each arm that says what it comes to."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from autospine.data.files import write_text
+from autospine.evaluation.metrics import EMPTY_RULE, METRICS
+from autospine.report.canvas import new_figure, save_figure
+from autospine.study.comparison import (
+    LEVEL,
+    Compared,
+    Interval,
+    LesionTally,
+    StudyScores,
+    compare,
+    corrected,
+    interval,
+    mean_over_classes,
+)
+
+RIGHTLY = "Where one arm finds a class that is not there, the arms that rightly find nothing count 1 beside its 0."
+SHOWN = ("dice", "sensitivity", "specificity", "precision", "hd95_mm")
+"""Metrics of the tables, in their order; the first is compared."""
+
+
+@dataclass(frozen=True)
+class ArmRecord:
+    """What an arm was, for the table of arms."""
+
+    name: str
+    what: str
+    patch: tuple[int, ...]
+    spacing_mm: tuple[float, ...]
+    batch: int
+    features: int
+    parameters: int
+    cases: int
+    """With masks, that the arm can use."""
+    steps: int
+    pretraining_steps: int
+    """Made before these on images alone."""
+    seconds_per_step: float | None
+    """Mean over the folds that were timed."""
+
+
+@dataclass(frozen=True)
+class StudyReport:
+    """All that a report says."""
+
+    title: str
+    question: str
+    arms: tuple[ArmRecord, ...]
+    scores: StudyScores
+    folds: tuple[int, ...]
+    """That every arm has been trained on."""
+    missing: tuple[str, ...]
+    """Commands of what is not trained yet."""
+    hardware: str
+    notes: tuple[str, ...] = ()
+    lesions: tuple[LesionTally, ...] = ()
+    """Where they were counted."""
+
+    @property
+    def reference(self) -> str:
+        """The arm that the others are compared with: the first."""
+        return self.arms[0].name
+
+    def overall(self) -> tuple[Compared, ...]:
+        """Each arm against the first in the mean Dice over classes."""
+        return compare({arm: mean_over_classes(self.scores.of(arm)) for arm in self.scores.arms}, self.reference)
+
+    def by_class(self) -> tuple[tuple[str, Compared], ...]:
+        """(class, comparison) of each class and arm, corrected as one family."""
+        pairs = [
+            (label, one)
+            for index, label in enumerate(self.scores.classes)
+            for one in compare({arm: self.scores.of(arm)[:, index] for arm in self.scores.arms}, self.reference)
+        ]
+        held = corrected([one for _, one in pairs])
+        return tuple((label, one) for (label, _), one in zip(pairs, held, strict=True))
+
+
+def write_study(report: StudyReport, folder: Path) -> Path:
+    """Write `report.md`, `summary.csv`, `scores.csv` and the plots; the Markdown file's path.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    overall, by_class = report.overall(), report.by_class()
+    write_text(folder / "scores.csv", _scores_csv(report.scores))
+    write_text(folder / "summary.csv", _summary_csv(report, overall, by_class))
+    plots = []
+    if len(report.scores.arms) > 1 and report.scores.subjects:
+        _plot_differences(report, overall, folder / "differences.png")
+        plots.append("![Dice against the first arm, subject by subject](differences.png)")
+    if len(report.scores.arms) > 1 and len(report.scores.classes) > 1 and report.scores.subjects:
+        _plot_sizes(report, by_class, folder / "sizes.png")
+        plots.append("![Dice gained against the size of the class](sizes.png)")
+    path = folder / "report.md"
+    write_text(path, _markdown(report, overall, by_class, plots))
+    return path
+
+
+def verdict(one: Compared) -> str:
+    """A sentence that says whether the difference is beyond noise."""
+    found, name = one.difference, f"{one.arm} against {one.reference}"
+    if found.subjects == 0:
+        return f"{name}: no subject to compare on."
+    span = "" if math.isnan(found.low) else f" (95 % interval {_signed(found.low)} to {_signed(found.high)})"
+    text = f"{name}: mean Dice {_signed(found.mean)}{span}, p = {_p(one.p)}, {_p(one.corrected)} after Holm's "
+    text += f"correction, {found.subjects} subjects: "
+    if one.beyond_noise:
+        return text + ("better, beyond noise." if found.mean > 0 else "worse, beyond noise.")
+    if one.least >= LEVEL:
+        return text + f"too few to tell it from noise, the smallest corrected p they can give is {_p(one.least)}."
+    return text + "within noise."
+
+
+def _markdown(
+    report: StudyReport, overall: Sequence[Compared], by_class: Sequence[tuple[str, Compared]], plots: Sequence[str]
+) -> str:
+    scores = report.scores
+    lines = [f"# {report.title}", "", report.question, ""]
+    folds = ", ".join(map(str, report.folds)) or "none yet"
+    lines += [
+        f"{scores.cases} cases of {len(scores.subjects)} subjects, each scored by the network of the fold that kept it "
+        f"out (folds {folds}). One split for all arms, as many steps with masks, about as many voxels in each. "
+        f"{report.hardware}.",
+        "",
+    ]
+    if report.missing:
+        lines += ["**Not complete.** Still to be trained:", "", *(f"    {command}" for command in report.missing), ""]
+    lines += ["## Result", ""]
+    lines += [f"- {verdict(one)}" for one in overall] or ["- One arm: nothing to compare."]
+    lines += [
+        "",
+        "Intervals and tests are over subjects. What another seed would change is in none of them: a difference of a "
+        "few thousandths needs more than one seed to be believed.",
+        "",
+    ]
+    lines += [*plots, ""] if plots else []
+    lines += ["## Arms", ""]
+    lines += [
+        "| arm | what | cases | spacing mm | patch | batch | voxels a step | features | weights | steps | s a step |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for arm in report.arms:
+        spacing = " x ".join(f"{value:.3g}" for value in arm.spacing_mm)
+        patch, voxels = " x ".join(map(str, arm.patch)), arm.batch * math.prod(arm.patch)
+        took = "-" if arm.seconds_per_step is None else f"{arm.seconds_per_step:.3g}"
+        steps = f"{arm.pretraining_steps} + {arm.steps}" if arm.pretraining_steps else str(arm.steps)
+        lines.append(
+            f"| {arm.name} | {arm.what} | {arm.cases} | {spacing} | {patch} | {arm.batch} | {voxels} | "
+            f"{arm.features} | {arm.parameters / 1e6:.2f} M | {steps} | {took} |"
+        )
+    lines += ["", "## Mean over classes", "", f"| arm | {' | '.join(SHOWN)} |", "|---" * (1 + len(SHOWN)) + "|"]
+    for name in scores.arms:
+        cells = (_cell(interval(mean_over_classes(scores.of(name, metric))), metric) for metric in SHOWN)
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    lines += ["", "In brackets the 95 % interval of the mean, bootstrap over subjects.", "", "## By class", ""]
+    columns = ("class", "voxels", "arm", *SHOWN, "Dice gained", "p (Holm)")
+    lines += [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    gained = {(label, one.arm): one for label, one in by_class}
+    for index, label in enumerate(scores.classes):
+        for place, name in enumerate(scores.arms):
+            means = (_number(interval(scores.of(name, metric)[:, index]).mean, metric) for metric in SHOWN)
+            compared = gained.get((label, name))
+            gain = "" if compared is None else _span(compared.difference)
+            p = "" if compared is None else _p(compared.corrected)
+            size = _size(scores.class_size(index)) if place == 0 else ""
+            lines.append(f"| {label if place == 0 else ''} | {size} | {name} | {' | '.join(means)} | {gain} | {p} |")
+    lines += ["", f"Voxels: median of a subject's, in the reference. {EMPTY_RULE} {RIGHTLY}", ""]
+    lines += _lesions(report.lesions)
+    lines += [*(f"- {note}" for note in report.notes), ""] if report.notes else []
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _lesions(tallies: Sequence[LesionTally]) -> list[str]:
+    """The lesions of all cases together, class by class."""
+    if not tallies:
+        return []
+    columns = ("class", "arm", "found", "missed", "false", "sensitivity", "precision")
+    lines = ["## Lesions", "", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    for one in tallies:
+        rates = (_number(one.sensitivity, "sensitivity"), _number(one.precision, "precision"))
+        cells = (one.label, one.arm, str(one.found), str(one.missed), str(one.false), *rates)
+        lines.append(f"| {' | '.join(cells)} |")
+    said = "Found: at least a tenth of its voxels. Precision: share of the predicted components that are not false."
+    return [*lines, "", said, ""]
+
+
+def _scores_csv(scores: StudyScores) -> str:
+    rows = [["arm", "subject", "class", "reference_voxels", *METRICS]]
+    for arm, table in zip(scores.arms, scores.values, strict=True):
+        for subject, of_subject, voxels in zip(scores.subjects, table, scores.voxels, strict=True):
+            for label, values, size in zip(scores.classes, of_subject, voxels, strict=True):
+                rows.append([arm, subject, label, *(_csv(value) for value in (size, *values))])
+    return _csv_text(rows)
+
+
+def _summary_csv(report: StudyReport, overall: Sequence[Compared], by_class: Sequence[tuple[str, Compared]]) -> str:
+    scores = report.scores
+    gains = ("gain", "gain_low", "gain_high", "p", "p_holm")
+    rows = [["arm", "class", "metric", "subjects", "mean", "low", "high", *gains]]
+    known = {("mean", one.arm): one for one in overall} | {(label, one.arm): one for label, one in by_class}
+    for arm in scores.arms:
+        for metric in METRICS:
+            values = scores.of(arm, metric)
+            columns = {"mean": mean_over_classes(values)} | dict(zip(scores.classes, values.T, strict=True))
+            for label, column in columns.items():
+                found, one = interval(column), known.get((label, arm)) if metric == "dice" else None
+                row = [arm, label, metric, str(found.subjects), *map(_csv, (found.mean, found.low, found.high))]
+                if one is None:
+                    rows.append([*row, *("" for _ in gains)])
+                else:
+                    gain = one.difference
+                    rows.append([*row, *map(_csv, (gain.mean, gain.low, gain.high, one.p, one.corrected))])
+    return _csv_text(rows)
+
+
+def _csv_text(rows: Sequence[Sequence[str]]) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows(rows)
+    return buffer.getvalue()
+
+
+def _plot_differences(report: StudyReport, overall: Sequence[Compared], path: Path) -> None:
+    """Paired differences of the mean Dice: a point per subject, the mean and its interval, per arm."""
+    figure = new_figure(7.5, 1.4 + 0.7 * len(overall))
+    axes = figure.subplots()
+    base = mean_over_classes(report.scores.of(report.reference))
+    for row, one in enumerate(overall):
+        values = mean_over_classes(report.scores.of(one.arm)) - base
+        values = np.sort(values[~np.isnan(values)])
+        height = -row + 0.28 * np.where(np.arange(len(values)) % 2, 1, -1) * (np.arange(len(values)) % 5) / 5
+        axes.plot(values, height, "o", markersize=4, alpha=0.6, color=f"C{row % 10}", markeredgewidth=0)
+        axes.plot([one.difference.low, one.difference.high], [-row, -row], color="black", linewidth=2)
+        axes.plot([one.difference.mean], [-row], "D", color="black", markersize=5)
+    axes.axvline(0, color="grey", linewidth=1)
+    axes.set_yticks([-row for row in range(len(overall))], [one.arm for one in overall])
+    axes.set_ylim(-len(overall) + 0.4, 0.6)
+    axes.set_xlabel(f"mean Dice of a subject, minus that of {report.reference}")
+    axes.grid(alpha=0.3, axis="x")
+    figure.suptitle("Points: subjects. Diamond and bar: their mean and its 95 % interval", fontsize=9)
+    save_figure(figure, path)
+
+
+def _plot_sizes(report: StudyReport, by_class: Sequence[tuple[str, Compared]], path: Path) -> None:
+    """Dice gained in each class over its size."""
+    scores = report.scores
+    figure = new_figure(7.5, 4.2)
+    axes = figure.subplots()
+    sizes = {label: scores.class_size(index) for index, label in enumerate(scores.classes)}
+    others = [arm for arm in scores.arms if arm != report.reference]
+    known = [math.log(size) for size in sizes.values() if not math.isnan(size)]
+    # arms of a class stand side by side, near enough to see that their size is one
+    beside = 0.012 * max(max(known, default=0) - min(known, default=0), 0.3)
+    for place, arm in enumerate(others):
+        mine = [(label, one.difference) for label, one in by_class if one.arm == arm]
+        found = [(sizes[label], gain) for label, gain in mine if gain.subjects]
+        x = [size * math.exp(beside * (place - (len(others) - 1) / 2)) for size, _ in found]
+        mean = [one.mean for _, one in found]
+        spread = [[one.mean - one.low for _, one in found], [one.high - one.mean for _, one in found]]
+        axes.errorbar(
+            x, mean, np.nan_to_num(spread), fmt="o", markersize=4, capsize=2, color=f"C{place % 10}", label=arm
+        )
+    axes.axhline(0, color="grey", linewidth=1)
+    axes.set_xscale("log")
+    for label, size in sizes.items():
+        if not math.isnan(size):
+            axes.annotate(label, (size, 0), xycoords=("data", "axes fraction"), fontsize=7, rotation=90, va="bottom")
+    axes.set_xlabel("voxels of the class in the reference, median over subjects")
+    axes.set_ylabel(f"Dice minus that of {report.reference}")
+    axes.legend(frameon=False, fontsize=8)
+    axes.grid(alpha=0.3)
+    save_figure(figure, path)
+
+
+def _cell(found: Interval, metric: str) -> str:
+    if math.isnan(found.low):
+        return _number(found.mean, metric)
+    return f"{_number(found.mean, metric)} ({_number(found.low, metric)} to {_number(found.high, metric)})"
+
+
+def _span(found: Interval) -> str:
+    if found.subjects == 0:
+        return "-"
+    return _signed(found.mean) + ("" if math.isnan(found.low) else f" ({_signed(found.low)} to {_signed(found.high)})")
+
+
+def _number(value: float, metric: str) -> str:
+    if math.isnan(value):
+        return "-"
+    return f"{value:.2f}" if metric.endswith("_mm") else f"{value:.4f}" if metric == "specificity" else f"{value:.3f}"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.3f}"
+
+
+def _p(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.2g}" if value >= 0.001 else "under 0.001"
+
+
+def _size(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.0f}"
+
+
+def _csv(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.6g}"
