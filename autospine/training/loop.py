@@ -1,13 +1,12 @@
-"""`fit`: trains one fold of one configuration to segment.
+"""`FoldTask`: what one fold of one configuration learns to segment.
 
-What is learnt stands here: the batches, the loss, what is held out and where the weights begin. The steps are those of
-every training (`epochs.run_epochs`). It needs the store of prepared cases and torch; it reads no image file.
+The batches, the loss, what is held out and where the weights begin; the steps are those of every training (`epochs`).
+It needs the store of prepared cases and torch; it reads no image file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -18,106 +17,62 @@ from autospine.networks.precision import Precision, autocast
 from autospine.planning.document.plan import Configuration
 from autospine.preprocessing.previous import PreviousStage
 from autospine.preprocessing.store import Store
-from autospine.training.epochs import FitProgress, FitResult, run_epochs
 from autospine.training.identity import Identity
 from autospine.training.initial import CarriedOver, InitialWeights, start_from
-from autospine.training.log import EpochRecord
-from autospine.training.peak import PeakMemory
-from autospine.training.precision import training_precision
 from autospine.training.sampler import IGNORE, PatchBatches
 from autospine.training.step import Stepper
-from autospine.training.workers import batches_from
+from autospine.training.task import Judge, Task
 
 
-def fit(
-    configuration: Configuration,
-    store: Store,
-    fold: Fold,
-    folder: Path,
-    *,
-    classes: tuple[str, ...],
-    device: torch.device,
-    workers: int = 1,
-    previous: PreviousStage | None = None,
-    initial: InitialWeights | None = None,
-    precision: Precision | None = None,
-    on_start: Callable[[CarriedOver], None] = lambda _: None,
-    on_step: Callable[[FitProgress], None] = lambda _: None,
-    on_epoch: Callable[[EpochRecord], None] = lambda _: None,
-    before_end: Callable[[], None] = lambda: None,
-) -> FitResult:
-    """Train `configuration` on the cases of `fold.train`, or go on where an earlier call stopped.
+@dataclass(frozen=True)
+class FoldTask(Task):
+    """One fold of one configuration, to segment."""
 
-    Args:
-        configuration: what to build and how to train it; `training.budget_s` or `training.epochs` ends it.
-        store: prepared cases.
-        fold: names of the training and validation cases; validation may be empty.
-        folder: where `training.ckpt`, `history.csv`, `best.safetensors` and at the end `model.safetensors` go.
-        classes: names of the classes without background, or of the regions, for `history.csv`.
-        device: where to train.
-        workers: processes that build batches; 0 builds them in this one.
-        previous: the previous stage's segmentations of all these cases, where `configuration` takes them.
-        initial: weights that encoder and bottleneck start from.
-        precision: in which the network computes; None: the one of `training_precision`.
-        on_start: called with what was taken of them, where the training begins.
-        on_step: called after every step.
-        on_epoch: called after every epoch.
-        before_end: called before the weights of the end are written, which may replace those of an earlier end.
+    configuration: Configuration
+    names: tuple[str, ...]
+    """Of the classes without background, or of the regions."""
+    fold: Fold
+    """Names of the training and validation cases; validation may be empty."""
+    previous: PreviousStage | None = None
+    """The previous stage's segmentations of all these cases, where the configuration takes them."""
+    initial: InitialWeights | None = None
+    """Weights that encoder and bottleneck start from."""
 
-    Raises:
-        Stopped: Ctrl-C or a termination signal; the checkpoint is saved.
-        PlanError: the initial weights are those of another network, or what stands in `folder` is another training, or
-            one that is longer already.
-        AutospineError: the loss is no longer finite.
-    """
-    memory = PeakMemory(device)  # before there is a network: its weights count
-    training = configuration.training
-    precision = precision or training_precision(configuration, folder, device).precision
-    torch.manual_seed(training.seed)
-    stepper = Stepper.of(configuration, device, precision)
-    held_out = PatchBatches(
-        store, fold.validation, configuration, augment=False, seed=training.seed + 1, previous=previous
-    )
-    held_out.check_cases()
-    overlaps_of = Overlaps(configuration).to(device)
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """What is segmented, by name."""
+        return self.names
 
-    def batches(first: int) -> Iterator[Sequence[Tensor]]:
-        drawn = PatchBatches(store, fold.train, configuration, augment=True, seed=training.seed, previous=previous)
-        return batches_from(drawn, first, workers, pin=device.type == "cuda")
+    def identity(self, prepared: str) -> Identity:
+        """Of the configuration, the cases and what they start from."""
+        further = [prepared, self.fold.train, self.fold.validation]
+        further += [self.previous.key] if self.previous is not None else []
+        further += [self.initial.digest] if self.initial is not None else []
+        return Identity.of(self.configuration, after=further)
 
-    def begin() -> None:
-        if initial is not None:
-            on_start(start_from(stepper.network, initial))
+    def stepper(self, device: torch.device, precision: Precision) -> Stepper:
+        """As the configuration plans it."""
+        return Stepper.of(self.configuration, device, precision)
 
-    return run_epochs(
-        training,
-        stepper,
-        batches,
-        folder,
-        identity=training_identity(configuration, store.key, fold, previous, initial),
-        classes=classes,
-        device=device,
-        memory=memory,
-        begin=begin,
-        validate=lambda: _validate(stepper, overlaps_of, held_out, training.validation_steps, device),
-        on_step=on_step,
-        on_epoch=on_epoch,
-        before_end=before_end,
-    )
+    def batches(self, store: Store) -> PatchBatches:
+        """Random patches of the training cases."""
+        seed = self.configuration.training.seed
+        return PatchBatches(store, self.fold.train, self.configuration, augment=True, seed=seed, previous=self.previous)
 
+    def judge(self, store: Store, stepper: Stepper, device: torch.device) -> Judge:
+        """Of the validation cases; raises `PlanError` where one cannot be opened."""
+        seed = self.configuration.training.seed + 1
+        held_out = PatchBatches(
+            store, self.fold.validation, self.configuration, augment=False, seed=seed, previous=self.previous
+        )
+        held_out.check_cases()
+        overlaps_of = Overlaps(self.configuration).to(device)
+        count = self.configuration.training.validation_steps
+        return lambda: _validate(stepper, overlaps_of, held_out, count, device)
 
-def training_identity(
-    configuration: Configuration,
-    prepared: str,
-    fold: Fold,
-    previous: PreviousStage | None = None,
-    initial: InitialWeights | None = None,
-) -> Identity:
-    """What a training depends on, `prepared` being the key of its cases: that of another must not be continued."""
-    further = [prepared, fold.train, fold.validation]
-    further += [previous.key] if previous is not None else []
-    further += [initial.digest] if initial is not None else []
-    return Identity.of(configuration, after=further)
+    def begin(self, network: nn.Module) -> CarriedOver | None:
+        """With what the initial weights have learnt."""
+        return None if self.initial is None else start_from(network, self.initial)
 
 
 @torch.inference_mode()
@@ -125,20 +80,17 @@ def _validate(
     stepper: Stepper, overlaps_of: Overlaps, batches: PatchBatches, count: int, device: torch.device
 ) -> tuple[float | None, tuple[float | None, ...]]:
     """Mean loss and Dice of what is segmented over `count` fixed patches of the validation cases."""
-    if not batches.cases:
+    if not batches.cases or not count:
         return None, ()
     # training mode gives the loss all its outputs; instance norm has no running statistics to disturb
-    losses: list[Tensor] = []
-    counts: Tensor | None = None
-    for image, target, *sizes in _tensors(batches, count, device):
+    losses, overlaps = list[Tensor](), list[Tensor]()
+    for index in range(count):
+        image, target, *sizes = (torch.from_numpy(part).to(device) for part in batches[index])
         with autocast(device, stepper.precision):
             outputs = stepper.network(image)
         losses.append(stepper.loss_of(outputs, target, *sizes))
-        overlaps = overlaps_of(outputs[0], target)
-        counts = overlaps if counts is None else counts + overlaps
-    if counts is None:
-        return None, ()
-    dice = [2 * hit / size if size else None for hit, size in counts.tolist()]
+        overlaps.append(overlaps_of(outputs[0], target))
+    dice = [2 * hit / size if size else None for hit, size in torch.stack(overlaps).sum(0).tolist()]
     return float(torch.stack(losses).mean()), tuple(dice)
 
 
@@ -160,8 +112,3 @@ class Overlaps(nn.Module):
         classes = logits.argmax(1)
         pairs = torch.bincount(target[known] * outputs + classes[known], minlength=outputs**2).view(outputs, outputs)
         return torch.stack((pairs.diagonal(), pairs.sum(0) + pairs.sum(1)), dim=1)[1:]
-
-
-def _tensors(batches: PatchBatches, count: int, device: torch.device) -> Iterator[tuple[Tensor, ...]]:
-    for index in range(count):
-        yield tuple(torch.from_numpy(part).to(device) for part in batches[index])

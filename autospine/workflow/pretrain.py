@@ -30,7 +30,7 @@ from autospine.workflow.steps.request import enough_memory, requested
 if TYPE_CHECKING:
     import torch
 
-    from autospine.training.epochs import FitProgress
+    from autospine.training.progress import FitProgress
 
 
 @dataclass(frozen=True)
@@ -98,8 +98,11 @@ def _pretrain(
     progress: Progress,
 ) -> Pretrained:
     from autospine.networks.device import describe_choice, describe_device, device_memory_gb, step_machine
+    from autospine.training.epochs import fit
     from autospine.training.precision import training_precision
-    from autospine.training.pretrain import block_edges, pretrain, pretraining_identity
+    from autospine.training.pretrain import MaskedTask, block_edges
+    from autospine.training.progress import Watcher
+    from autospine.training.task import Place
     from autospine.training.workers import fitting_workers
 
     runs = run.root.parent
@@ -121,7 +124,8 @@ def _pretrain(
     _tell(chosen, found, progress)
     with training_alone(folder):
         cases = tuple(sorted(source.stored_name for source in chosen.sources))
-        identity = pretraining_identity(configuration, images_key(plan, configuration), cases)
+        task = MaskedTask(configuration, cases)
+        identity = task.identity(images_key(plan, configuration))
         replaces = [folder] if request.overwrite else []
         course = choose_course(folder, identity, configuration.training, replaces, progress.note)
         done = Pretrained(folder, _next_command(dataset, runs, plan, configuration, request.fold, folder))
@@ -149,17 +153,12 @@ def _pretrain(
             f"Pretraining {configuration.name} on {len(cases)} image(s), on {describe_choice(device, choice)}"
         )
         with progress.task(f"Pretraining {configuration.name}") as update:
-            result = pretrain(
-                configuration,
-                store,
-                cases,
-                folder,
-                device=device,
-                workers=fitting_workers(configuration, device, request.workers, progress.note),
-                precision=choice.precision,
+            workers = fitting_workers(configuration, device, request.workers, progress.note)
+            watcher = Watcher(
                 on_step=lambda state: update(_step_text(state), state.progress),
                 before_end=lambda: withdraw_results(folder),
             )
+            result = fit(task, store, Place(folder, device, workers, choice.precision), watcher)
         sources = {
             "data": {"dataset": plan.dataset, "fingerprint": plan.fingerprint_hash, "prepared": store.key},
         }

@@ -35,10 +35,10 @@ from autospine.workflow.steps.validate import segmentation_writer, validate_fold
 if TYPE_CHECKING:
     import torch
 
-    from autospine.training.epochs import FitResult
     from autospine.training.identity import Identity
     from autospine.training.initial import CarriedOver
     from autospine.training.log import EpochRecord
+    from autospine.training.progress import FitResult
 
 
 @dataclass(frozen=True)
@@ -169,9 +169,12 @@ def _train_fold(
     from autospine.networks.device import describe_choice, describe_device, device_memory_gb, step_machine
     from autospine.networks.precision import Choice
     from autospine.networks.weights import network_shapes
+    from autospine.training.epochs import fit
     from autospine.training.initial import check_fits, read_initial
-    from autospine.training.loop import fit, training_identity
+    from autospine.training.loop import FoldTask
     from autospine.training.precision import training_precision
+    from autospine.training.progress import Watcher
+    from autospine.training.task import Place
     from autospine.training.workers import fitting_workers
 
     # what was expected of other numbers than the plan's own is no measure of this training
@@ -188,7 +191,9 @@ def _train_fold(
         source = find_out_of_fold(dataset, run, plan, configuration, folds, cases)
     previous = None if source is None else source.stage
     initial = None if request.init is None else read_initial(request.init)
-    identity = training_identity(configuration, stored_key(plan, configuration), split, previous, initial)
+    targets = configuration.targets([name for name, _ in plan.labels])
+    task = FoldTask(configuration, targets, split, previous, initial)
+    identity = task.identity(stored_key(plan, configuration))
     replaces = folders if request.overwrite else ()
     course = choose_course(folder, identity, configuration.training, replaces, progress.note)
     trained, standing = course == "has ended", folder if course == "goes on" else None
@@ -224,22 +229,14 @@ def _train_fold(
         again = replan_command(dataset, run, run.read_request(), configuration.training.budget_s)
         pace = watch_pace(configuration.expected, configuration.training, device_name, again, progress.note)
         with progress.task(f"Training {configuration.name} fold {fold}") as update:
-            result = fit(
-                configuration,
-                store,
-                split,
-                folder,
-                classes=configuration.targets([name for name, _ in plan.labels]),
-                device=device,
-                workers=fitting_workers(configuration, device, request.workers, progress.note),
-                previous=previous,
-                initial=initial,
-                precision=choice.precision,
+            workers = fitting_workers(configuration, device, request.workers, progress.note)
+            watcher = Watcher(
                 on_start=lambda taken: progress.note(_start_text(request.init, taken)),
                 on_step=shown(update, pace, watch_threads(progress.note)),
                 on_epoch=_drawing(folder),
                 before_end=lambda: withdraw_results(folder),
             )
+            result = fit(task, store, Place(folder, device, workers, choice.precision), watcher)
         kept = configuration.training == plan.configuration(configuration.name).training
         memory_gb = training_memory_gb(configuration, machine)
         comparisons = compare_expected(configuration.expected, memory_gb, result, device_name, same_schedule=kept)

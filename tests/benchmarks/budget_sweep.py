@@ -38,7 +38,9 @@ from autospine.planning.document.recipe import load_recipe
 from autospine.planning.measured.fingerprint import extract_fingerprint
 from autospine.preprocessing.prepare import restore_labels
 from autospine.preprocessing.store import prepare_dataset
-from autospine.training.loop import fit
+from autospine.training.epochs import fit
+from autospine.training.loop import FoldTask
+from autospine.training.task import Place
 
 EPOCHS = 10
 CPU = torch.device("cpu")
@@ -82,7 +84,8 @@ def main() -> None:
         start = time.monotonic()
         named = ModelCard.from_plan(plan, configuration).targets
         classes = tuple(name for name, _ in named)
-        result = fit(configuration, store, split, Path(scratch), classes=classes, device=CPU, workers=0)
+        task = FoldTask(configuration, classes, split)
+        result = fit(task, store, Place(Path(scratch), CPU, workers=0))
         trained = time.monotonic()
         network = build_network(configuration.network, configuration.patch).eval()
         network.load_state_dict(load_file(Path(scratch) / WEIGHTS))

@@ -20,7 +20,7 @@ from autospine.training import epochs
 from autospine.training.best import BestWeights, moving_dice
 from autospine.training.checkpoint import CHECKPOINT
 from autospine.training.log import EpochRecord
-from tests.training.test_loop import stop_at, train
+from tests.training.trainings import stop_at, train
 
 
 def record(epoch: int, *dice: float | None) -> EpochRecord:

@@ -13,14 +13,13 @@ from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 from skimage.morphology import ball
 
-from autospine.data.folds import Fold
 from autospine.planning.document.parts import ExpectedPlan
 from autospine.planning.document.plan import Configuration
 from autospine.preprocessing.previous import PreviousStage
 from autospine.preprocessing.store import Store
 from autospine.training import cascade
 from autospine.training.cascade import close, dilate, disturb, erode, open_
-from autospine.training.loop import training_identity
+from tests.training.trainings import segmenting
 
 Mask = np.ndarray
 
@@ -135,9 +134,8 @@ def test_the_same_draw_gives_the_same_fault(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_training_is_that_of_its_previous_stage(small_store: Store, quick: Configuration) -> None:
-    fold = Fold(("a", "b"), ("c",))
     one, other = PreviousStage({}, "1" * 64), PreviousStage({}, "2" * 64)
-    identities = {training_identity(quick, small_store.key, fold, previous) for previous in (None, one, other)}
+    identities = {segmenting(quick, previous=previous).identity(small_store.key) for previous in (None, one, other)}
     assert len(identities) == 3
     timed = replace(quick, expected=ExpectedPlan(memory_gb=2.0))
-    assert training_identity(timed, small_store.key, fold) == training_identity(quick, small_store.key, fold)
+    assert segmenting(timed).identity(small_store.key) == segmenting(quick).identity(small_store.key)

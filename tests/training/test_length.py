@@ -14,8 +14,7 @@ from autospine.planning.document.model import WEIGHTS
 from autospine.planning.document.plan import Configuration
 from autospine.preprocessing.store import Store
 from autospine.training.checkpoint import CHECKPOINT
-from autospine.training.loop import training_identity
-from tests.training.test_loop import FOLD, stop_at, train
+from tests.training.trainings import segmenting, stop_at, train
 
 
 def lasting(configuration: Configuration, **changes: object) -> Configuration:
@@ -78,7 +77,7 @@ def test_a_checkpoint_that_knows_no_other_length_goes_on_to_its_own(
 
 def test_length_alone_makes_no_other_training(small_store: Store, quick: Configuration) -> None:
     one, longer, timed, other = (
-        training_identity(lasting(quick, **changes), small_store.key, FOLD)
+        segmenting(lasting(quick, **changes)).identity(small_store.key)
         for changes in ({}, {"epochs": 9}, {"budget_s": 60.0}, {"learning_rate": 0.5})
     )
     assert len({one.exact, longer.exact, timed.exact, other.exact}) == 4

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -15,26 +14,8 @@ from autospine.errors import AutospineError, PlanError, Stopped
 from autospine.planning.document.model import WEIGHTS
 from autospine.planning.document.plan import Configuration
 from autospine.preprocessing.store import Store
-from autospine.training import epochs, loop
-from autospine.training.epochs import FitProgress, FitResult
-from autospine.training.loop import fit
-
-FOLD = Fold(("a", "b"), ("c",))
-CLASSES = ("L1", "L2", "L3")
-CPU = torch.device("cpu")
-
-
-def train(configuration: Configuration, store: Store, folder: Path, fold: Fold = FOLD, **more: object) -> FitResult:
-    folder.mkdir(exist_ok=True)
-    return fit(configuration, store, fold, folder, classes=CLASSES, device=CPU, **{"workers": 0, **more})  # type: ignore[arg-type]
-
-
-def stop_at(step: int, number: signal.Signals = signal.SIGINT):  # type: ignore[no-untyped-def]
-    def on_step(state: FitProgress) -> None:
-        if state.step == step:
-            os.kill(os.getpid(), number)
-
-    return on_step
+from autospine.training import epochs
+from tests.training.trainings import stop_at, train
 
 
 def test_training_learns_and_writes_its_history(small_store: Store, quick: Configuration, tmp_path: Path) -> None:
@@ -98,7 +79,7 @@ def test_a_training_says_what_it_took(
             self._seconds += 1
             return self._seconds
 
-    monkeypatch.setattr(loop, "PeakMemory", Peak)
+    monkeypatch.setattr(epochs, "PeakMemory", Peak)
     monkeypatch.setattr(epochs, "Clock", Ticking)
     result = train(quick, small_store, tmp_path / "fold")
     # read at the beginning of a step, for its rate, and when it has ended
@@ -147,10 +128,7 @@ def test_no_validation_cases_no_validation(small_store: Store, quick: Configurat
 @pytest.mark.gpu
 def test_cuda_trains_and_measures_memory(small_store: Store, quick: Configuration, tmp_path: Path) -> None:
     longer = replace(quick, training=replace(quick.training, optimiser="adamw", learning_rate=0.02, epochs=12))
-    folder = tmp_path / "fold"
-    folder.mkdir()
-    device = torch.device("cuda")
-    result = fit(longer, small_store, FOLD, folder, classes=CLASSES, device=device, workers=2)
+    result = train(longer, small_store, tmp_path / "fold", device=torch.device("cuda"), workers=2)
     assert result.history[-1].train_loss < result.history[0].train_loss - 0.5
     assert result.peak_memory_bytes is not None
     assert result.peak_memory_bytes > 0

@@ -12,7 +12,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from autospine.data.folds import Fold
 from autospine.errors import Stopped
 from autospine.inference.predictor import predict_logits
 from autospine.networks import precision as networks
@@ -25,37 +24,14 @@ from autospine.planning.document.plan import Configuration
 from autospine.preprocessing.store import Store
 from autospine.training import precision as trainings
 from autospine.training.checkpoint import CHECKPOINT, recorded_precision
-from autospine.training.epochs import FitProgress, FitResult
-from autospine.training.loop import fit
 from autospine.training.precision import training_precision
+from tests.training.trainings import CPU, stop_at, train
 
-FOLD = Fold(("a", "b"), ("c",))
-CPU = torch.device("cpu")
 BOTH: tuple[Precision, Precision] = ("float32", "bfloat16")
 needs_units = pytest.mark.skipif(
     not has_bfloat16_units() or "ONEDNN_MAX_CPU_ISA" in os.environ,
     reason="this processor has no bfloat16 units, or oneDNN was told which instructions to use",
 )
-
-
-def train(
-    configuration: Configuration,
-    store: Store,
-    folder: Path,
-    precision: Precision | None = None,
-    on_step: Callable[[FitProgress], None] = lambda _: None,
-) -> FitResult:
-    folder.mkdir(exist_ok=True)
-    how = {"classes": ("L1", "L2", "L3"), "device": CPU, "workers": 0, "precision": precision, "on_step": on_step}
-    return fit(configuration, store, FOLD, folder, **how)  # type: ignore[arg-type]
-
-
-def stop_at(step: int) -> Callable[[FitProgress], None]:
-    def on_step(state: FitProgress) -> None:
-        if state.step == step:
-            os.kill(os.getpid(), 2)
-
-    return on_step
 
 
 @pytest.fixture
@@ -80,7 +56,7 @@ def test_a_resumed_training_keeps_its_precision(
     begun: Precision,
     later: Precision,
 ) -> None:
-    assert train(quick, small_store, tmp_path / "whole", begun).precision == begun
+    assert train(quick, small_store, tmp_path / "whole", precision=begun).precision == begun
     faster(begun)
     with pytest.raises(Stopped):
         train(quick, small_store, tmp_path / "parts", on_step=stop_at(3))
@@ -151,7 +127,7 @@ def test_a_training_in_bfloat16_learns_and_both_precisions_predict_the_same(
     images = [np.array(small_store.open(name).image) for name in ("a", "b", "c")]
     losses = []
     for precision in BOTH:
-        result = train(longer, small_store, tmp_path / precision, precision)
+        result = train(longer, small_store, tmp_path / precision, precision=precision)
         assert result.precision == precision
         assert result.history[-1].train_loss < result.history[0].train_loss - 0.5
         losses.append(result.history[-1].train_loss)

@@ -21,26 +21,18 @@ import torch
 from safetensors.torch import load_file
 
 from autospine.data.files import atomic_path
-from autospine.data.folds import Fold
 from autospine.errors import DeviceError, PlanError, Stopped
 from autospine.planning.document.plan import Configuration
 from autospine.preprocessing.store import Store
 from autospine.training import workers as workers_module
 from autospine.training.checkpoint import CHECKPOINT
-from autospine.training.epochs import FitProgress, FitResult
 from autospine.training.interrupt import StopRequest
-from autospine.training.loop import fit
+from autospine.training.progress import FitProgress
 from autospine.training.sampler import PatchBatches
 from autospine.training.workers import WorkerBatches, batch_bytes, batches_from, fitting_workers
+from tests.training.trainings import CPU, train
 
-CPU = torch.device("cpu")
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="signals and shared memory of Linux")
-
-
-def train(configuration: Configuration, store: Store, folder: Path, **more: object) -> FitResult:
-    folder.mkdir(exist_ok=True)
-    fold = Fold(("a", "b"), ("c",))
-    return fit(configuration, store, fold, folder, classes=("L1", "L2", "L3"), device=CPU, **more)  # type: ignore[arg-type]
 
 
 @LINUX
