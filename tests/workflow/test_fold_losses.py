@@ -15,8 +15,8 @@ from autospine.data.folds import read_folds
 from autospine.data.geometry import Geometry, Volume
 from autospine.data.volume import write_volume
 from autospine.errors import PlanError
+from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.parts import LossPlan
-from autospine.planning.document.plan import Configuration
 from autospine.training import loop
 from autospine.workflow.plan import PlanRequest, plan_dataset
 from autospine.workflow.runs import RunFolder, read_record
