@@ -16,7 +16,7 @@ from autospine.inference.ensemble import Model
 from autospine.inference.predictor import predict_logits
 from autospine.inference.room import check_spacing
 from autospine.networks.precision import Precision
-from autospine.planning.document.model import ModelCard
+from autospine.planning.document.card import ModelCard
 from autospine.preprocessing.prepare import PreparedCase, prepare_case, restore_labels
 from autospine.preprocessing.previous import onto_next_grid
 
@@ -51,16 +51,14 @@ def segment(
             is no room for (see `room`).
         PlanError: as `predict_logits` does.
     """
-    channels = model.card.channels
+    channels = model.card.data.channels
     if volume.array.shape[0] != len(channels):
         found = f"{volume.array.shape[0]} channel(s)"
         raise DataError(
             name, found, f"{len(channels)} ({', '.join(channels)})", "give the channels the model was trained on"
         )
     cards = (model.card, *([] if previous is None else [previous.card]))
-    needed = [
-        channels[index] for index in missing if any(index not in card.configuration.optional_channels for card in cards)
-    ]
+    needed = [channels[index] for index in missing if any(index not in card.data.optional for card in cards)]
     if needed:
         raise DataError(name, f"no {', '.join(needed)}", "every channel that the model was not trained to do without")
     geometry, metadata = volume.geometry, volume.metadata
@@ -70,7 +68,8 @@ def segment(
     for card in cards:
         check_spacing(card.configuration, shape, spacing_mm, len(image), name)
     prepared, *first = [
-        prepare_case(image, None, spacing_mm, card.configuration, card.intensities, name, missing) for card in cards
+        prepare_case(image, None, spacing_mm, card.configuration, card.data.intensities, name, missing)
+        for card in cards
     ]
     del volume, canonical, image  # as large as the logits of a class or more, and of no more use
 
@@ -80,7 +79,7 @@ def segment(
         return predict_logits(
             stage.networks,
             case.image,
-            stage.card.configuration,
+            stage.card,
             device=device,
             mirror=mirror,
             previous=labels,
@@ -91,20 +90,19 @@ def segment(
 
     def first_labels(stage: Model, case: PreparedCase) -> npt.NDArray[np.uint8]:
         """What `stage` says on the grid of the next one; its own image is let go of with the return."""
-        configuration = stage.card.configuration
-        how = configuration.resampling, configuration.regions
+        how = stage.card.configuration.resampling, stage.card.data.written
         shape = prepared.image.shape[1:]
         return onto_next_grid(logits_of(stage, case), case.properties, prepared.properties, shape, *how)
 
     labels = None if previous is None else first_labels(previous, first.pop())
-    indices = restore_labels(logits_of(model, prepared, labels), prepared.properties, model.card.configuration)
+    indices = restore_labels(logits_of(model, prepared, labels), prepared.properties, model.card)
     on_file_axes = restore(label_values(indices, model.card), canonical_orientation(geometry))
     return Volume(on_file_axes[None], geometry, metadata)
 
 
 def label_values(indices: npt.NDArray[np.uint8], card: ModelCard) -> npt.NDArray[np.integer[Any]]:
     """Class indices 0..K -> the label values of the training set, 0 for background, in the smallest type for them."""
-    values = np.array([0, *(value for _, value in card.labels)], np.int64)
+    values = np.array([0, *(value for _, value in card.data.labels)], np.int64)
     small = np.result_type(*(np.min_scalar_type(int(value)) for value in values))
     mapped: npt.NDArray[np.integer[Any]] = values.astype(small)[indices]
     return mapped

@@ -12,7 +12,7 @@ A network may also call a whole column one level too high, where it stands unusu
 are speaks against that: where every case so far showed the first and the last of seven levels, seven pieces are all of
 them (`LevelsPlan.ends_seen`). Only a network that is quite sure of another start is believed.
 
-Only classes that the plan names as a chain are treated so (`Configuration.levels`): each of them one piece, all about
+Only classes that the plan names as a chain are treated so (`DataPlan.levels`): each of them one piece, all about
 alike in size and apart by about the same distance, `LevelsPlan.step` of their own extent. Pieces in which the network
 sees several levels above each other are vertebrae that touch: they stay as they are. Our own method.
 """
@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from autospine.planning.document.parts import LevelsPlan
+from autospine.planning.document.data import LevelsPlan
 
 SMALL = 0.2
 """Of the size of a piece that a foreground voxel usually belongs to: smaller pieces are crumbs, which count for nothing
@@ -47,7 +47,7 @@ DOUBT = -7.0
 """Smallest log probability that a voxel gives a class (0.001): no network is surer than that of what it never saw."""
 
 
-def agree_on_levels(logits: npt.NDArray[np.float32], levels: LevelsPlan) -> npt.NDArray[np.float32]:
+def agree_on_levels(logits: npt.NDArray[np.float32], levels: LevelsPlan, axis: int) -> npt.NDArray[np.float32]:
     """Make each piece of foreground in logits (K, a0, a1, a2) one of the levels or background.
 
     Neighbouring pieces differ by as many levels as their distance is, in units of the usual one; the level that they
@@ -56,12 +56,13 @@ def agree_on_levels(logits: npt.NDArray[np.float32], levels: LevelsPlan) -> npt.
 
     Args:
         logits: of all classes, background first; changed in place.
-        levels: what the plan knows of them; its axis is one of the volume's.
+        levels: what the plan knows of them.
+        axis: axis of the volume along which they follow each other.
 
     Returns:
         `logits`, as they were where there are no two single pieces to compare.
     """
-    chain, axis = levels.classes, levels.axis
+    chain = levels.classes
     rest = _either(logits, [index for index in range(len(logits)) if index not in chain])
     together = _either(logits, chain)
     pieces, count = ndimage.label(together > rest)
@@ -73,7 +74,7 @@ def agree_on_levels(logits: npt.NDArray[np.float32], levels: LevelsPlan) -> npt.
     large = np.flatnonzero(sizes >= SMALL * usual_size) + 1
     boxes = ndimage.find_objects(pieces)
     extents = np.array([boxes[piece - 1][axis].stop - boxes[piece - 1][axis].start for piece in large])
-    single = ~_several(logits, pieces, large, extents, levels)
+    single = ~_several(logits, pieces, large, extents, chain, axis)
     if not single.any():
         return logits
     usual = float(np.median(extents[single]))
@@ -115,12 +116,13 @@ def _several(
     pieces: npt.NDArray[np.int32],
     which: npt.NDArray[np.int64],
     extents: npt.NDArray[np.int64],
-    levels: LevelsPlan,
+    chain: Sequence[int],
+    axis: int,
 ) -> npt.NDArray[np.bool_]:
     """Whether the network sees levels above each other in a piece, each with a good part of its voxels."""
-    inside, length = pieces > 0, len(levels.classes)
-    named = np.stack([logits[level][inside] for level in levels.classes]).argmax(axis=0)
-    place = np.nonzero(inside)[levels.axis]
+    inside, length = pieces > 0, len(chain)
+    named = np.stack([logits[level][inside] for level in chain]).argmax(axis=0)
+    place = np.nonzero(inside)[axis]
     cell, cells = pieces[inside].astype(np.int64) * length + named, (int(pieces.max()) + 1) * length
     voxels = np.bincount(cell, minlength=cells).reshape(-1, length)[which]
     centres = np.bincount(cell, place, minlength=cells).reshape(-1, length)[which] / np.maximum(voxels, 1)

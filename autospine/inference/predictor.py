@@ -24,7 +24,8 @@ from autospine.inference.memory import tiles_together
 from autospine.inference.room import check_case
 from autospine.inference.window import blending_window, tile_starts
 from autospine.networks.precision import Choice, Precision, autocast, choose_precision
-from autospine.planning.document.plan import Configuration
+from autospine.planning.document.card import ModelCard
+from autospine.planning.document.configuration import Configuration
 
 Tile = tuple[slice, slice, slice]
 
@@ -33,7 +34,7 @@ Tile = tuple[slice, slice, slice]
 def predict_logits(
     networks: Sequence[nn.Module],
     image: npt.NDArray[np.float32],
-    configuration: Configuration,
+    card: ModelCard,
     *,
     device: torch.device,
     mirror: bool = True,
@@ -47,7 +48,7 @@ def predict_logits(
     Args:
         networks: trained networks in evaluation mode on `device`.
         image: prepared case (C, a0, a1, a2), planned axes.
-        configuration: its patch, overlap and mirror axes are used.
+        card: the patch, overlap and mirror axes of its configuration are used, and what is known of levels and sides.
         device: where the networks are.
         mirror: average over all combinations of the plan's mirror axes.
         previous: the previous stage's class indices (a0, a1, a2), where the configuration takes them.
@@ -61,6 +62,7 @@ def predict_logits(
     Raises:
         PlanError: the machine has no room for the case (see `room`), or what comes out is not finite.
     """
+    configuration, levels = card.configuration, card.data.levels
     if (previous is None) != (configuration.previous is None):
         raise ValueError(f"{configuration.name} takes {configuration.previous} as its previous stage")
     precision = precision or prediction_precision(configuration, device).precision
@@ -77,7 +79,7 @@ def predict_logits(
     earlier = None
     if previous is not None:
         earlier = torch.from_numpy(np.require(pad_nd_image(previous, patch, **zeros), np.uint8, ["C", "W"]))
-    there = torch.tensor([channel not in missing for channel in configuration.optional_channels], dtype=torch.float32)
+    there = torch.tensor([channel not in missing for channel in card.entering.optional], dtype=torch.float32)
     window = torch.from_numpy(blending_window(patch)).to(device)
     # of the case alone: what was put around it would have to be cut off, and a cut copies all classes once more
     total = torch.zeros((configuration.network.out_channels, *image.shape[1:]), dtype=torch.float32)
@@ -87,8 +89,8 @@ def predict_logits(
     together = tiles_together(configuration, device.type)
     for first in range(0, len(tiles), together):
         group = tiles[first : first + together]
-        batch = torch.stack([_network_input(volume, there, earlier, tile, configuration) for tile in group]).to(device)
-        logits = _mean_logits(networks, batch, axes, device, configuration, precision)
+        batch = torch.stack([_network_input(volume, there, earlier, tile, card) for tile in group]).to(device)
+        logits = _mean_logits(networks, batch, axes, device, card, precision)
         logits = logits[:, :, None] if flat else logits
         for tile, values in zip(group, logits * window, strict=True):
             place, part = _within(tile, inner)
@@ -101,7 +103,9 @@ def predict_logits(
         remedy = "use other weights; where large numbers overflow in float16 alone, predict with --device cpu"
         raise PlanError(f"configuration {configuration.name}", found, "finite numbers", remedy)
     logits_of_case: npt.NDArray[np.float32] = total.numpy()
-    return logits_of_case if configuration.levels is None else agree_on_levels(logits_of_case, configuration.levels)
+    if levels is None:
+        return logits_of_case
+    return agree_on_levels(logits_of_case, levels, configuration.axis_order.index(levels.axis))
 
 
 def prediction_precision(configuration: Configuration, device: torch.device) -> Choice:
@@ -128,16 +132,14 @@ def _within(tile: Tile, inner: Sequence[slice]) -> tuple[Tile, Tile]:
     return (z, y, x), (a, b, c)
 
 
-def _network_input(
-    volume: Tensor, there: Tensor, previous: Tensor | None, tile: Tile, configuration: Configuration
-) -> Tensor:
+def _network_input(volume: Tensor, there: Tensor, previous: Tensor | None, tile: Tile, card: ModelCard) -> Tensor:
     """What the network takes for a tile, (in_channels, *patch) in the order that the plan gives its channels.
 
     `there` (n,) is 1 or 0 for each channel that may be missing.
     Beyond the ends of the case its last slice stands for the neighbours that are missing, as in training.
     """
-    if configuration.network.dimension == 2:
-        middle, neighbours = tile[0].start, configuration.neighbours
+    if card.configuration.network.dimension == 2:
+        middle, neighbours = tile[0].start, card.configuration.neighbours
         slices = torch.arange(middle - neighbours, middle + neighbours + 1).clamp(0, volume.shape[1] - 1)
         scan = volume[:, slices, tile[1], tile[2]].transpose(0, 1).flatten(0, 1)
     else:
@@ -147,7 +149,7 @@ def _network_input(
         scan = torch.cat((scan, planes))
     if previous is None:
         return scan
-    classes = torch.arange(1, configuration.classes + 1).view(-1, 1, 1, 1)
+    classes = torch.arange(1, card.data.classes + 1).view(-1, 1, 1, 1)
     return torch.cat((scan, (previous[tile] == classes).to(scan.dtype)))
 
 
@@ -156,15 +158,14 @@ def _mean_logits(
     inputs: Tensor,
     axes: tuple[int, ...],
     device: torch.device,
-    configuration: Configuration,
+    card: ModelCard,
     precision: Precision,
 ) -> Tensor:
     """(N, in_channels, *patch) -> (N, K, *patch) float32, averaged over networks and mirrorings.
 
     Mirrored from right to left, sides swap: in what enters of a previous stage, and in what comes out.
     """
-    sides, entering = configuration.sides, list(configuration.mirrored_channels)
-    swapped = [] if sides is None else list(sides.swapped(configuration.network.out_channels))
+    across, entering, swapped = card.sides_axis, list(card.entering.mirrored), list(card.data.swapped)
     flips = [
         tuple(axis + 2 for axis in chosen)
         for count in range(len(axes) + 1)
@@ -172,7 +173,7 @@ def _mean_logits(
     ]
     summed: Tensor | None = None
     for flip in flips:
-        turned = sides is not None and sides.axis + 2 in flip
+        turned = across is not None and across + 2 in flip
         flipped = inputs.flip(flip) if flip else inputs
         flipped = flipped[:, entering] if turned else flipped
         for network in networks:

@@ -18,8 +18,9 @@ from pathlib import Path
 from autospine.data.files import json_digest, write_json
 from autospine.data.structure import Case, Dataset
 from autospine.errors import DataError
-from autospine.planning.document.parts import IntensityPlan
-from autospine.planning.document.plan import Configuration, Plan
+from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.data import IntensityPlan
+from autospine.planning.document.plan import Plan
 from autospine.preprocessing.arrays import write_array
 from autospine.preprocessing.jobs import Progress, run_jobs
 from autospine.preprocessing.memory import bounded_workers
@@ -82,7 +83,7 @@ def prepare_images(
     key = images_key(plan, configuration)
     begin_store(root, {"key": key, "cases": {}, "images_alone": True})
     jobs = [
-        _Job(source, configuration, plan.intensities, root, key)
+        _Job(source, configuration, plan.data.intensities, root, key)
         for source in sources
         if not _is_whole(root, source.stored_name, key)
     ]

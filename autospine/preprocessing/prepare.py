@@ -17,8 +17,10 @@ import numpy.typing as npt
 
 from autospine.data.box import nonzero_box
 from autospine.data.structure import IGNORED, in_a_class
-from autospine.planning.document.parts import IntensityPlan, RegionsPlan, ResamplingPlan
-from autospine.planning.document.plan import Configuration
+from autospine.planning.document.card import ModelCard
+from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.data import IntensityPlan
+from autospine.planning.document.parts import ResamplingPlan
 from autospine.preprocessing.normalise import nonzero_mask, normalise
 from autospine.preprocessing.resample import (
     argmax_on_grid,
@@ -150,13 +152,11 @@ def without_unlabelled_slices(label: npt.NDArray[np.uint8], axis: int) -> npt.ND
     return left
 
 
-def restore_labels(
-    logits: npt.NDArray[Any], properties: CaseProperties, configuration: Configuration
-) -> npt.NDArray[np.uint8]:
+def restore_labels(logits: npt.NDArray[Any], properties: CaseProperties, card: ModelCard) -> npt.NDArray[np.uint8]:
     """The classes of `logits` (K, a0, a1, a2) on the canonical native grid (Z, Y, X); 0 outside the crop."""
     shape, spacing_mm = properties.cropped_shape, properties.cropped_spacing_mm
-    resampling, regions = configuration.resampling, configuration.regions
-    winners = classes_on_grid(logits, shape, properties.prepared_spacing_mm, spacing_mm, resampling, regions)
+    resampling, written = card.configuration.resampling, card.data.written
+    winners = classes_on_grid(logits, shape, properties.prepared_spacing_mm, spacing_mm, resampling, written)
     labels = np.zeros(properties.canonical_shape, np.uint8)
     box = tuple(slice(low, high) for low, high in properties.box)
     labels[box] = winners.transpose(np.argsort(properties.axis_order))
@@ -169,16 +169,16 @@ def classes_on_grid(
     spacing_from: Sequence[float],
     spacing_to: Sequence[float],
     resampling: ResamplingPlan,
-    regions: RegionsPlan | None = None,
+    written: Sequence[int] = (),
 ) -> npt.NDArray[np.uint8]:
-    """Class indices of `logits` (K, a0, a1, a2) on the grid `shape`: the winners, or the regions written in turn.
+    """Class indices of `logits` (K, a0, a1, a2) on the grid `shape`: the winners, or regions, `written` in turn.
 
     A region holds where its interpolated logit is above 0, a probability above one half.
     """
-    if regions is None:
+    if not written:
         return argmax_on_grid(logits, shape, spacing_from, spacing_to, resampling)
     labels = np.zeros(tuple(shape), np.uint8)
-    for logit, value in zip(logits, regions.written, strict=True):
+    for logit, value in zip(logits, written, strict=True):
         labels[positive_on_grid(logit, shape, spacing_from, spacing_to, resampling)] = value
     return labels
 

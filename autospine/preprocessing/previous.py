@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from autospine.data.files import unreadable
 from autospine.errors import PlanError
-from autospine.planning.document.parts import RegionsPlan, ResamplingPlan
+from autospine.planning.document.parts import ResamplingPlan
 from autospine.preprocessing.arrays import write_array
 from autospine.preprocessing.prepare import CaseProperties, classes_on_grid
 
@@ -60,7 +60,7 @@ def onto_next_grid(
     next_properties: CaseProperties,
     next_shape: Sequence[int],
     resampling: ResamplingPlan,
-    regions: RegionsPlan | None = None,
+    written: Sequence[int] = (),
 ) -> npt.NDArray[np.uint8]:
     """The classes of `logits` (K, a0, a1, a2) on the grid of the same case as the next stage prepares it.
 
@@ -72,13 +72,13 @@ def onto_next_grid(
         next_properties: of the case as the next stage prepared it.
         next_shape: voxels of that along the next stage's planned axes.
         resampling: the previous stage's; its `order_probability` interpolates.
-        regions: the previous stage's.
+        written: class that each region of the previous stage is written as, where it has any.
     """
     order = [properties.axis_order.index(axis) for axis in next_properties.axis_order]
     turned = logits.transpose(0, *(axis + 1 for axis in order))
     spacing_mm = [properties.prepared_spacing_mm[axis] for axis in order]
     next_mm = next_properties.prepared_spacing_mm
-    return classes_on_grid(turned, next_shape, spacing_mm, next_mm, resampling, regions)
+    return classes_on_grid(turned, next_shape, spacing_mm, next_mm, resampling, written)
 
 
 def one_hot(labels: npt.NDArray[Any], classes: int) -> npt.NDArray[np.float32]:

@@ -27,8 +27,9 @@ import numpy.typing as npt
 
 from autospine.data.files import json_digest, read_json, unreadable, write_json
 from autospine.errors import DataError, OutputError, PlanError
-from autospine.planning.document.parts import IntensityPlan
-from autospine.planning.document.plan import Configuration, Plan
+from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.data import IntensityPlan
+from autospine.planning.document.plan import Plan
 from autospine.preprocessing.arrays import write_array, write_arrays
 from autospine.preprocessing.components import measure_components
 from autospine.preprocessing.jobs import Progress, run_jobs
@@ -146,9 +147,9 @@ def stored_key(plan: Plan, configuration: Configuration) -> str:
     content = {
         "format": FORMAT,
         "fingerprint": plan.fingerprint_hash,
-        "channels": plan.channels,
-        "labels": plan.labels,
-        "intensities": [asdict(intensity) for intensity in plan.intensities],
+        "channels": plan.data.channels,
+        "labels": plan.data.labels,
+        "intensities": [asdict(intensity) for intensity in plan.data.intensities],
         "axis_order": configuration.axis_order,
         "spacing_mm": configuration.spacing_mm,
         "normalisation": configuration.normalisation,
@@ -210,8 +211,8 @@ def prepare_dataset(
             replace(dataset, cases=(case,)),
             case,
             configuration,
-            plan.intensities,
-            len(plan.labels),
+            plan.data.intensities,
+            plan.data.classes,
             root,
             key,
             known.get(case.name),

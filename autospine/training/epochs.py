@@ -91,8 +91,8 @@ class _Run:
 
     def __init__(self, task: Task, store: Store, place: Place, watcher: Watcher) -> None:
         """At its beginning, or where the checkpoint stands."""
-        self.task, self.place, self.watcher, self.training = task, place, watcher, task.configuration.training
-        chosen = place.precision or training_precision(task.configuration, place.folder, place.device).precision
+        self.task, self.place, self.watcher, self.training = task, place, watcher, task.card.configuration.training
+        chosen = place.precision or training_precision(task.card.configuration, place.folder, place.device).precision
         torch.manual_seed(self.training.seed)
         self.stepper = task.stepper(place.device, chosen)
         self.judge = task.judge(store, self.stepper, place.device)

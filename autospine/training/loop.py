@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from autospine.data.folds import Fold
 from autospine.losses.regions import Membership
 from autospine.networks.precision import Precision, autocast
-from autospine.planning.document.plan import Configuration
+from autospine.planning.document.card import ModelCard
+from autospine.planning.document.data import DataPlan
 from autospine.preprocessing.previous import PreviousStage
 from autospine.preprocessing.store import Store
 from autospine.training.identity import Identity
@@ -28,9 +29,7 @@ from autospine.training.task import Judge, Task
 class FoldTask(Task):
     """One fold of one configuration, to segment."""
 
-    configuration: Configuration
-    names: tuple[str, ...]
-    """Of the classes without background, or of the regions."""
+    card: ModelCard
     fold: Fold
     """Names of the training and validation cases; validation may be empty."""
     previous: PreviousStage | None = None
@@ -41,34 +40,31 @@ class FoldTask(Task):
     @property
     def classes(self) -> tuple[str, ...]:
         """What is segmented, by name."""
-        return self.names
+        return self.card.data.targets
 
     def identity(self, prepared: str) -> Identity:
-        """Of the configuration, the cases and what they start from."""
+        """Of the card, the cases and what they start from."""
         further = [prepared, self.fold.train, self.fold.validation]
         further += [self.previous.key] if self.previous is not None else []
         further += [self.initial.digest] if self.initial is not None else []
-        return Identity.of(self.configuration, after=further)
+        return Identity.of(self.card, after=further)
 
     def stepper(self, device: torch.device, precision: Precision) -> Stepper:
         """As the configuration plans it."""
-        return Stepper.of(self.configuration, device, precision)
+        return Stepper.of(self.card, device, precision)
 
     def batches(self, store: Store) -> PatchBatches:
         """Random patches of the training cases."""
-        seed = self.configuration.training.seed
-        return PatchBatches(store, self.fold.train, self.configuration, augment=True, seed=seed, previous=self.previous)
+        seed = self.card.configuration.training.seed
+        return PatchBatches(store, self.fold.train, self.card, augment=True, seed=seed, previous=self.previous)
 
     def judge(self, store: Store, stepper: Stepper, device: torch.device) -> Judge:
         """Of the validation cases; raises `PlanError` where one cannot be opened."""
-        seed = self.configuration.training.seed + 1
-        held_out = PatchBatches(
-            store, self.fold.validation, self.configuration, augment=False, seed=seed, previous=self.previous
-        )
+        training, cases = self.card.configuration.training, self.fold.validation
+        held_out = PatchBatches(store, cases, self.card, augment=False, seed=training.seed + 1, previous=self.previous)
         held_out.check_cases()
-        overlaps_of = Overlaps(self.configuration).to(device)
-        count = self.configuration.training.validation_steps
-        return lambda: _validate(stepper, overlaps_of, held_out, count, device)
+        overlaps_of = Overlaps(self.card.data).to(device)
+        return lambda: _validate(stepper, overlaps_of, held_out, training.validation_steps, device)
 
     def begin(self, network: nn.Module) -> CarriedOver | None:
         """With what the initial weights have learnt."""
@@ -97,10 +93,10 @@ def _validate(
 class Overlaps(nn.Module):
     """Counts voxels of what is segmented: those that agree, and those of prediction and target together."""
 
-    def __init__(self, configuration: Configuration) -> None:
-        """Of the classes of `configuration`, or of its regions."""
+    def __init__(self, data: DataPlan) -> None:
+        """Of its classes, or of its regions."""
         super().__init__()
-        self.membership = None if configuration.regions is None else Membership(configuration.regions)
+        self.membership = Membership.of(data)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Counts (T, 2) from logits (B, K, *patch) and target (B, *patch); voxels that are `IGNORE` do not count."""

@@ -25,7 +25,8 @@ from autospine.data.geometry import times
 from autospine.errors import PlanError
 from autospine.networks.build import build_network
 from autospine.networks.precision import Precision
-from autospine.planning.document.plan import Configuration
+from autospine.planning.document.card import ModelCard
+from autospine.planning.document.configuration import Configuration
 from autospine.preprocessing.store import Store
 from autospine.training.identity import Identity
 from autospine.training.sampler import IGNORE, CaseSource, PatchBatches
@@ -71,18 +72,18 @@ def draw_mask(patch: Sequence[int], edges: Sequence[int], rng: np.random.Generat
 
 
 class MaskedBatches:
-    """Batch `step` of a pretraining: image (B, in_channels, *patch) and target (B, scan_channels, *patch), float32.
+    """Batch `step` of a pretraining: image (B, in_channels, *patch) and target (B, scans, *patch), float32.
 
     The image is 0 in masked blocks, its flags of what is there are not; the target is NaN where nothing is to be told.
     """
 
-    def __init__(self, store: CaseSource, cases: tuple[str, ...], configuration: Configuration, seed: int) -> None:
+    def __init__(self, store: CaseSource, cases: tuple[str, ...], card: ModelCard, seed: int) -> None:
         """Sample from `cases` of `store`; raises as `block_edges` does."""
         # images alone have no components to go by
-        drawn = replace(configuration, loss=replace(configuration.loss, largest_size=None))
+        drawn = card.with_loss(replace(card.configuration.loss, largest_size=None))
         self._patches = PatchBatches(store, cases, drawn, augment=True, seed=seed, intensity=False)
-        self._configuration = configuration
-        self._edges = block_edges(configuration)
+        self._patch, self._entering = card.configuration.patch, card.entering
+        self._edges = block_edges(card.configuration)
         self._seed = seed
 
     def check_cases(self) -> None:
@@ -93,15 +94,15 @@ class MaskedBatches:
         """The batch of this step; the same for the same seed and step, always."""
         image, label, *_ = self._patches[step]
         rng = np.random.default_rng((self._seed, step, _MASKS))
-        configuration, scans = self._configuration, self._configuration.scan_channels
-        target = np.full((len(image), scans, *configuration.patch), np.nan, np.float32)
+        patch, entering, scan = self._patch, self._entering, self._entering.scan
+        target = np.full((len(image), scan.stop, *patch), np.nan, np.float32)
         for sample, known, wanted in zip(image, label != IGNORE, target, strict=True):
-            mask = draw_mask(configuration.patch, self._edges, rng)
-            wanted[:, mask & known] = sample[:scans, mask & known]
-            sample[:scans, mask] = 0
-            for place, channel in enumerate(configuration.optional_channels, start=scans):
+            mask = draw_mask(patch, self._edges, rng)
+            wanted[:, mask & known] = sample[scan, mask & known]
+            sample[scan, mask] = 0
+            for place, channel in enumerate(entering.optional, entering.presence.start):
                 if not sample[place].any():
-                    wanted[channel :: configuration.image_channels] = np.nan
+                    wanted[entering.places(channel)] = np.nan
         return image, target
 
 
@@ -122,20 +123,21 @@ class MaskedError(nn.Module):
 class MaskedTask(Task):
     """The network of a configuration, to tell what lies under the masks of images without labels."""
 
-    configuration: Configuration
+    card: ModelCard
     """Optimiser, schedule and clipping are those of its training."""
     cases: tuple[str, ...]
 
     def identity(self, prepared: str) -> Identity:
-        """Of the configuration, the images and the masks."""
-        return Identity.of(self.configuration, before=["pretrain", MASKED, EDGE], after=[prepared, self.cases])
+        """Of the card, the images and the masks."""
+        return Identity.of(self.card, before=["pretrain", MASKED, EDGE], after=[prepared, self.cases])
 
     def stepper(self, device: torch.device, precision: Precision) -> Stepper:
         """The planned network with an output per channel of the image."""
-        told = replace(self.configuration.network, out_channels=self.configuration.scan_channels)
-        network = build_network(told, self.configuration.patch).to(device)
-        return Stepper.around(network, MaskedError(), self.configuration.training, device, precision)
+        configuration = self.card.configuration
+        told = replace(configuration.network, out_channels=self.card.entering.scan.stop)
+        network = build_network(told, configuration.patch).to(device)
+        return Stepper.around(network, MaskedError(), configuration.training, device, precision)
 
     def batches(self, store: Store) -> MaskedBatches:
         """Patches of all images; raises as `block_edges` does."""
-        return MaskedBatches(store, self.cases, self.configuration, self.configuration.training.seed)
+        return MaskedBatches(store, self.cases, self.card, self.card.configuration.training.seed)

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from autospine.networks.precision import Precision
-from autospine.planning.document.plan import Configuration
+from autospine.planning.document.card import ModelCard
 from autospine.preprocessing.store import Store
 from autospine.training.identity import Identity
 from autospine.training.initial import CarriedOver
@@ -41,8 +41,8 @@ class Place:
 class Task(ABC):
     """What a training learns: a network and its loss, from which batches, and what its epochs are judged by."""
 
-    configuration: Configuration
-    """How to train it; `training.budget_s` or `training.epochs` ends it."""
+    card: ModelCard
+    """What to build and how to train it; `training.budget_s` or `training.epochs` ends it."""
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -105,7 +105,7 @@ def predict_paths(
         progress.note(note)
     faults: list[DataError] = []
     cases = find_inputs(
-        source, segmenter.model.card.channels, segmenter.optional, tell=progress.note, report=faults.append
+        source, segmenter.model.card.data.channels, segmenter.optional, tell=progress.note, report=faults.append
     )
     place = Target(target, single)
     if single:

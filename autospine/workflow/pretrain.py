@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from autospine.data.dataset import open_dataset
 from autospine.data.folds import Fold, check_folds, group_cases, read_folds
 from autospine.errors import PlanError
-from autospine.planning.document.plan import Configuration, Plan
+from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.plan import Plan
 from autospine.planning.estimate.edited import renew_expected_memory
 from autospine.planning.measured.fingerprint import Fingerprint
 from autospine.preprocessing.images import images_key, images_name, prepare_images
@@ -87,11 +88,15 @@ def pretrain_images(
 
     device, run, tell = resolve_device(request.device), RunFolder.of(runs, dataset), progress or Silent()
     with enough_memory(device):
-        plan, configuration, chosen = _open(paths, dataset, run, request, device, tell)
+        plan, task, chosen = _open(paths, dataset, run, request, device, tell)
+        configuration = task.card.configuration
         folder = run.pretrained(configuration.name, request.fold)
+        replaces = [folder] if request.overwrite else []
         with training_alone(folder):
-            training = _training(run, plan, configuration, chosen, request, device, tell)
-            if training.course == "has ended":
+            identity = task.identity(images_key(plan, configuration))
+            course = choose_course(folder, identity, configuration.training, replaces, tell.note)
+            training = Training(run, plan, task, identity, folder, replaces, course, device, tell)
+            if course == "has ended":
                 said = "by this command" if request.overwrite else "already (--overwrite begins anew)"
                 tell.note(f"{folder} is pretrained {said}")
             else:
@@ -110,19 +115,19 @@ def _open(
     request: PretrainRequest,
     device: torch.device,
     progress: Progress,
-) -> tuple[Plan, Configuration, Chosen]:
+) -> tuple[Plan, MaskedTask, Chosen]:
     """What is pretrained, and the images that it may learn from; the data set is planned where it is not."""
     from autospine.networks.device import step_machine
-    from autospine.training.pretrain import block_edges
+    from autospine.training.pretrain import MaskedTask, block_edges
 
     found = _open_before_planning(paths, dataset, run)
     if not run.plan.is_file():
         planning = PlanRequest(budget_s=request.budget_s, device=request.device)
         ensure_planned(dataset, run.root.parent, planning, progress)
     plan, _ = renew_expected_memory(run.read_plan(), step_machine(device))
-    configuration = requested(plan, request.configuration, request.budget_s, request.epochs)
-    _check_configuration(configuration)
-    block_edges(configuration)
+    card = requested(plan, request.configuration, request.budget_s, request.epochs)
+    _check_configuration(card.configuration)
+    block_edges(card.configuration)
     fingerprint = run.read_fingerprint()
     split = _split(run, fingerprint, request.fold)
     run.check_writable()
@@ -131,27 +136,7 @@ def _open(
             found, fingerprint, request.fold, split, run.read_reading().subjects, run.digests, counted(update)
         )
     _tell(chosen, found, progress)
-    return plan, configuration, chosen
-
-
-def _training(
-    run: RunFolder,
-    plan: Plan,
-    configuration: Configuration,
-    chosen: Chosen,
-    request: PretrainRequest,
-    device: torch.device,
-    progress: Progress,
-) -> Training[MaskedTask]:
-    """The pretraining, after what stands in its folder."""
-    from autospine.training.pretrain import MaskedTask
-
-    task = MaskedTask(configuration, tuple(sorted(source.stored_name for source in chosen.sources)))
-    identity = task.identity(images_key(plan, configuration))
-    folder = run.pretrained(configuration.name, request.fold)
-    replaces = [folder] if request.overwrite else []
-    course = choose_course(folder, identity, configuration.training, replaces, progress.note)
-    return Training(run, plan, task, identity, folder, replaces, course, device, progress)
+    return plan, MaskedTask(card, tuple(sorted(source.stored_name for source in chosen.sources))), chosen
 
 
 def _prepare(training: Training[MaskedTask], chosen: Chosen, request: PretrainRequest) -> Store:
@@ -196,9 +181,9 @@ def _record(
 def _open_before_planning(paths: Sequence[Path], dataset: Path, run: RunFolder) -> tuple[Found, ...]:
     """All images, before any work is done with them; raises as `open_all` does."""
     if run.plan.is_file():
-        plan = run.read_plan()
-        channels: Sequence[str] = plan.channels
-        optional = plan.configurations[0].optional_channels
+        data = run.read_plan().data
+        channels: Sequence[str] = data.channels
+        optional = data.optional
     else:
         opened = open_dataset(dataset, labelled=False)
         channels = opened.channels

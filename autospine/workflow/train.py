@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,8 @@ from autospine.data.files import read_json, write_json
 from autospine.data.folds import read_folds
 from autospine.data.structure import Reading
 from autospine.planning.decide.fold_loss import fold_loss
-from autospine.planning.document.model import ModelCard, write_previous
+from autospine.planning.document.card import ModelCard
+from autospine.planning.document.model import write_previous
 from autospine.planning.estimate.edited import renew_expected_memory
 from autospine.planning.estimate.memory import training_memory_gb
 from autospine.preprocessing.store import Store, stored_key
@@ -98,17 +99,17 @@ def train_folds(
 
 def _check_losses(dataset: Path, run: RunFolder, request: TrainRequest, numbers: Sequence[int]) -> None:
     """Raise `PlanError` where the plan does not say by which loss one of the folds is trained, before the first is."""
-    configuration, folds = run.read_plan().configuration(request.configuration), read_folds(run.splits)
+    card, folds = run.read_plan().card(request.configuration), read_folds(run.splits)
     command = plan_command(dataset, run, run.read_request())
     for number in numbers:
-        fold_loss(configuration, number, folds[number], str(run.plan), command)
+        fold_loss(card, number, folds[number], str(run.plan), command)
 
 
 def _check_unseen_by_all(init: Path, run: RunFolder, numbers: Sequence[int]) -> None:
     """Raise `PlanError` where weights have seen what one of the folds is judged by, before the first is trained."""
     from autospine.training.initial import weights_file
 
-    folder, folds, dataset = weights_file(init).parent, read_folds(run.splits), run.read_plan().dataset
+    folder, folds, dataset = weights_file(init).parent, read_folds(run.splits), run.read_plan().data.dataset
     fingerprint = run.read_fingerprint() if run.fingerprint.is_file() else None
     for number in numbers:
         check_unseen(folder, dataset, folds[number], fingerprint)
@@ -216,19 +217,20 @@ def _open(
     planned = requested(plan, request.configuration, request.budget_s, request.epochs)
     folds = read_folds(run.splits)
     split, command = folds[number], plan_command(dataset, run, run.read_request())
-    configuration = replace(planned, loss=fold_loss(planned, number, split, str(run.plan), command))
+    card = planned.with_loss(fold_loss(planned, number, split, str(run.plan), command))
+    configuration = card.configuration
     source = None
     if configuration.previous is not None:
         cases = (*split.train, *split.validation)
         source = find_out_of_fold(dataset, run, plan, configuration, folds, cases)
     previous = None if source is None else source.stage
     initial = None if request.init is None else read_initial(request.init)
-    task = FoldTask(configuration, configuration.targets([name for name, _ in plan.labels]), split, previous, initial)
+    task = FoldTask(card, split, previous, initial)
     identity = task.identity(stored_key(plan, configuration))
     folder, replaces = run.fold(configuration.name, number), folders if request.overwrite else ()
     course = choose_course(folder, identity, configuration.training, replaces, progress.note)
     training = Training(run, plan, task, identity, folder, replaces, course, device, progress)
-    return _Fold(dataset, number, request, edits, ModelCard.from_plan(plan, planned), source, training)
+    return _Fold(dataset, number, request, edits, planned, source, training)
 
 
 def _refuse(fold: _Fold) -> _Ready:
@@ -249,7 +251,7 @@ def _refuse(fold: _Fold) -> _Ready:
     if task.initial is not None:
         check_fits(network_shapes(configuration.network, configuration.patch), task.initial)
     if source is not None and not (ended and (training.folder / METRICS).exists()):
-        segment_out_of_fold(source, store, partial(prepare, source.configuration), training.device, progress)
+        segment_out_of_fold(source, store, partial(prepare, source.card.configuration), training.device, progress)
     folder, reading = training.folder / VALIDATION, run.read_reading()
     return _Ready(store, seen, segmentation_writer(fold.dataset, reading, folder, fold.card, progress))
 
@@ -270,7 +272,7 @@ def _fit(fold: _Fold, ready: _Ready) -> FitResult:
             note(edit)
     note(f"Training {configuration.name}, fold {fold.number}, on {describe_choice(device, training.choice)}")
     shorter = half_hour_command(dataset, run, run.read_request())
-    for said in training_notes(configuration, device, training.device_name, shorter, training.progress):
+    for said in training_notes(training.task.card, device, training.device_name, shorter, training.progress):
         note(said)
     again = replan_command(dataset, run, run.read_request(), configuration.training.budget_s)
     pace = watch_pace(configuration.expected, configuration.training, training.device_name, again, note)

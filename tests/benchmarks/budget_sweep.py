@@ -32,8 +32,9 @@ from autospine.inference.predictor import predict_logits
 from autospine.networks.build import build_network
 from autospine.planning.budget.fit import SHORT
 from autospine.planning.decide.planner import Narrowing, configure, make_plan
-from autospine.planning.document.model import WEIGHTS, ModelCard
-from autospine.planning.document.parts import LevelsPlan
+from autospine.planning.document.card import ModelCard
+from autospine.planning.document.data import LevelsPlan
+from autospine.planning.document.model import WEIGHTS
 from autospine.planning.document.recipe import load_recipe
 from autospine.planning.measured.fingerprint import extract_fingerprint
 from autospine.preprocessing.prepare import restore_labels
@@ -41,6 +42,7 @@ from autospine.preprocessing.store import prepare_dataset
 from autospine.training.epochs import fit
 from autospine.training.loop import FoldTask
 from autospine.training.task import Place
+from tests.cards import card_of
 
 EPOCHS = 10
 CPU = torch.device("cpu")
@@ -84,7 +86,7 @@ def main() -> None:
         start = time.monotonic()
         named = ModelCard.from_plan(plan, configuration).targets
         classes = tuple(name for name, _ in named)
-        task = FoldTask(configuration, classes, split)
+        task = FoldTask(card_of(configuration), split)
         result = fit(task, store, Place(Path(scratch), CPU, workers=0))
         trained = time.monotonic()
         network = build_network(configuration.network, configuration.patch).eval()
@@ -98,9 +100,9 @@ def main() -> None:
                 image, missing = np.array(case.image), {*case.properties.missing, *without}
                 image[list(missing)] = 0
                 how = {"device": CPU, "mirror": asked.mirror, "missing": missing}
-                logits = predict_logits([network], image, voxelwise, **how)
+                logits = predict_logits([network], image, card_of(voxelwise), **how)
                 logits = logits if levels is None else agree_on_levels(logits, levels)
-                labels = restore_labels(logits, case.properties, configuration)
+                labels = restore_labels(logits, case.properties, card_of(configuration))
                 yield name, labels, np.asarray(case.reference), case.properties.canonical_spacing_mm
 
         scores = score_cases(predictions(configuration.levels), named)

@@ -32,8 +32,8 @@ from autospine.data.geometry import Geometry, Volume
 from autospine.inference.ensemble import Model
 from autospine.inference.export import segment
 from autospine.networks.build import build_network
-from autospine.planning.document.model import ModelCard
-from autospine.planning.document.parts import IntensityPlan
+from autospine.planning.document.card import ModelCard
+from autospine.planning.document.data import IntensityPlan
 import SimpleITK, nibabel, scipy.ndimage
 from memory import plan
 

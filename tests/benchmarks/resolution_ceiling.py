@@ -22,6 +22,7 @@ from autospine.planning.decide.planner import make_plan
 from autospine.planning.document.recipe import Recipe
 from autospine.planning.measured.fingerprint import extract_fingerprint
 from autospine.preprocessing.prepare import prepare_case, restore_labels
+from tests.cards import card_of
 
 FACTORS = (1.0, 1.41, 2.0, 2.83)
 CASES = 6
@@ -55,7 +56,7 @@ def main() -> None:
             prepared = prepare_case(array, case.label, steps, configuration, plan.intensities, case.case.name)
             assert prepared.label is not None
             certain = np.eye(len(names) + 1, dtype=np.float32)[prepared.label]
-            back = restore_labels(np.moveaxis(certain, -1, 0), prepared.properties, configuration)
+            back = restore_labels(np.moveaxis(certain, -1, 0), prepared.properties, card_of(configuration))
             for index in range(len(names)):
                 one, other = back == index + 1, case.label == index + 1
                 if other.any():

@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from autospine.data.geometry import Geometry, Volume
+from autospine.data.structure import Region
 from autospine.data.volume import read_volume, write_volume
 from autospine.errors import DataError, PlanError
 from autospine.inference import export
@@ -23,9 +24,11 @@ from autospine.inference.ensemble import Model, load_model, load_previous
 from autospine.inference.export import segment
 from autospine.inference.predictor import predict_logits
 from autospine.networks.build import build_network
-from autospine.planning.document.model import WEIGHTS, ModelCard, weights_digest, write_model, write_previous
-from autospine.planning.document.parts import IntensityPlan, PresencePlan, RegionsPlan
-from autospine.planning.document.plan import Configuration
+from autospine.planning.document.card import ModelCard
+from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.data import IntensityPlan, PresencePlan
+from autospine.planning.document.model import WEIGHTS, weights_digest, write_model, write_previous
+from tests.cards import card_of
 
 CPU = torch.device("cpu")
 INTENSITIES = (IntensityPlan(100.0, 20.0, 10.0, 200.0),)
@@ -44,7 +47,7 @@ class Threshold(nn.Module):
 @pytest.fixture
 def model(make_configuration: Callable[..., Configuration]) -> Model:
     configuration = make_configuration(spacing_mm=(1.5, 2.0, 2.5), axis_order=(2, 0, 1))
-    card = ModelCard("toy", ("T2",), (("bright", 7), ("dark", 300), ("never", 4)), INTENSITIES, configuration)
+    card = card_of(configuration, labels=(("bright", 7), ("dark", 300), ("never", 4)), intensities=INTENSITIES)
     return Model(card, (Threshold(),), ("0",))
 
 
@@ -156,8 +159,9 @@ class Earlier(nn.Module):
 def test_a_missing_channel_is_told_to_every_stage(model: Model) -> None:
     base = model.card.configuration
     network = replace(base.network, in_channels=3)
-    both = {"normalisation": ("zscore",) * 2, "network": network, "presence": PresencePlan((1,), 0.25)}
-    card = replace(model.card, channels=("T2", "T1"), intensities=2 * INTENSITIES, configuration=replace(base, **both))
+    both = {"normalisation": ("zscore",) * 2, "network": network}
+    two = replace(model.card.data, channels=("T2", "T1"), intensities=2 * INTENSITIES)
+    card = ModelCard(replace(two, presence=PresencePlan((1,), 0.25)), replace(base, **both))
     flagged = Model(card, (Flagged(),), ("0",))
     image = np.random.default_rng(0).normal(10, 1, (2, 13, 9, 15)).astype(np.float32)
     whole = Volume(image, stored(image[0], *ORIENTATIONS[0], np.eye(3))[0].geometry)
@@ -173,8 +177,8 @@ def test_a_missing_channel_is_told_to_every_stage(model: Model) -> None:
     # neither stage can do without the first channel, and a first stage that knows of none needs both
     with pytest.raises(DataError, match="a: no T2"):
         segment(flagged, whole, "a", device=CPU, missing=(0,))
-    deaf = replace(base, **(both | {"network": replace(network, in_channels=2), "presence": None}))
-    first = Model(replace(card, configuration=deaf), (Flagged(),), ("0",))
+    deaf = replace(base, **(both | {"network": replace(network, in_channels=2)}))
+    first = Model(ModelCard(two, deaf), (Flagged(),), ("0",))
     with pytest.raises(DataError, match="a: no T1"):
         segment(cascade, lacking, "a", device=CPU, missing=(1,), previous=first)
 
@@ -188,10 +192,10 @@ class Bright(nn.Module):
 
 def test_regions_are_written_with_the_values_of_their_labels(model: Model) -> None:
     base = model.card.configuration
-    regions = RegionsPlan(("all", "core"), ((1, 2, 3), (2,)), (3, 2))
+    regions = (Region("all", (7, 300, 4), 4), Region("core", (300,), 300))
     loss = replace(base.loss, class_weights=(1.0, 1.0))
     network = replace(base.network, out_channels=2)
-    card = replace(model.card, configuration=replace(base, network=network, loss=loss, regions=regions))
+    card = ModelCard(replace(model.card.data, regions=regions), replace(base, network=network, loss=loss))
     image = np.full((13, 9, 15), 100, np.float32)
     image[2:10, 2:7, 2:12] = 103
     image[4:8, 3:6, 4:9] = 109
@@ -211,7 +215,7 @@ def test_the_previous_stage_is_found_beside_the_cascade(
 ) -> None:
     base = make_configuration()
     labels = (("upper", 1), ("middle", 2), ("lower", 3))
-    first = ModelCard("toy", ("T2",), labels, INTENSITIES, replace(base, name="3d_lowres", spacing_mm=(2.0, 2.0, 2.0)))
+    first = card_of(replace(base, name="3d_lowres", spacing_mm=(2.0, 2.0, 2.0)), labels=labels)
     network = replace(base.network, in_channels=4)
     second = replace(base, name="3d_cascade_fullres", previous="3d_lowres", network=network)
     card = replace(first, configuration=second)
@@ -236,7 +240,9 @@ def test_the_previous_stage_is_found_beside_the_cascade(
     assert previous.folds == ("1",)
     assert previous.card == first
 
-    write_model(tmp_path / "3d_lowres", replace(first, labels=(("upper", 3), ("middle", 2), ("lower", 1))))
+    write_model(
+        tmp_path / "3d_lowres", card_of(first.configuration, labels=(("upper", 3), ("middle", 2), ("lower", 1)))
+    )
     with pytest.raises(PlanError, match="labels or stages differ"):
         load_previous(tmp_path / "3d_cascade_fullres", cascade, CPU)
 
@@ -246,7 +252,7 @@ def test_a_cascade_takes_the_weights_that_it_was_trained_on_alone(
 ) -> None:
     base, folder, there = make_configuration(), tmp_path / "3d_cascade_fullres", tmp_path / "3d_lowres"
     labels = (("upper", 1), ("middle", 2), ("lower", 3))
-    first = ModelCard("toy", ("T2",), labels, INTENSITIES, replace(base, name="3d_lowres"))
+    first = card_of(replace(base, name="3d_lowres"), labels=labels)
     network = replace(base.network, in_channels=4)
     second = replace(base, name="3d_cascade_fullres", previous="3d_lowres", network=network)
     write_model(there, first)

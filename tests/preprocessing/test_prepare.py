@@ -13,8 +13,8 @@ import numpy.typing as npt
 import pytest
 
 from autospine.data.structure import IGNORED
-from autospine.planning.document.parts import IntensityPlan, RegionsPlan
-from autospine.planning.document.plan import Configuration
+from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.data import IntensityPlan
 from autospine.preprocessing.prepare import (
     CaseProperties,
     class_locations,
@@ -24,6 +24,7 @@ from autospine.preprocessing.prepare import (
     without_unlabelled_slices,
 )
 from autospine.preprocessing.resample import resample_image, resample_label
+from tests.cards import card_of
 
 Array = npt.NDArray[Any]
 Make = Callable[..., Configuration]
@@ -70,7 +71,7 @@ def test_an_unchanged_spacing_comes_back_exactly(make_configuration: Make, order
     assert case.label.dtype == np.uint8
     cropped = label[1:38, 3:48, 5:28]
     np.testing.assert_array_equal(case.label, cropped.transpose(order))
-    np.testing.assert_array_equal(restore_labels(one_hot(case.label), case.properties, configuration), label)
+    np.testing.assert_array_equal(restore_labels(one_hot(case.label), case.properties, card_of(configuration)), label)
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -84,7 +85,7 @@ def test_another_spacing_comes_back_closely(
     assert case.label is not None
     planned = [round((37, 45, 23)[axis] * SPACING[axis] / mm) for axis, mm in zip(order, target, strict=True)]
     assert case.label.shape == tuple(planned)
-    back = restore_labels(one_hot(case.label), case.properties, configuration)
+    back = restore_labels(one_hot(case.label), case.properties, card_of(configuration))
     assert back.dtype == np.uint8
     assert back.shape == label.shape
     for value in (1, 2, 3):
@@ -92,7 +93,7 @@ def test_another_spacing_comes_back_closely(
     finer = make_configuration(axis_order=order, spacing_mm=tuple(0.5 * SPACING[axis] for axis in order))
     case = prepare_case(image, label, SPACING, finer, (CT,), "a")
     assert case.label is not None
-    back = restore_labels(one_hot(case.label), case.properties, finer)
+    back = restore_labels(one_hot(case.label), case.properties, card_of(finer))
     for value in (1, 2, 3):
         assert dice(back, label, value) > 0.98
 
@@ -118,7 +119,7 @@ def test_a_2d_configuration_leaves_the_slices_alone(make_configuration: Make, or
         configuration.resampling,
     )
     np.testing.assert_array_equal(case.label[middle], alone[0])
-    back = restore_labels(one_hot(case.label), case.properties, configuration)
+    back = restore_labels(one_hot(case.label), case.properties, card_of(configuration))
     for value in (1, 2, 3):
         assert dice(back, label, value) > 0.97
 
@@ -130,7 +131,7 @@ def test_thick_slices_come_back_closely(make_configuration: Make) -> None:
     case = prepare_case(image, label, spacing, configuration, (CT,), "a")
     assert case.label is not None
     assert case.label.shape == (3, round(41 * 0.9 / 0.6), 86)
-    back = restore_labels(one_hot(case.label), case.properties, configuration)
+    back = restore_labels(one_hot(case.label), case.properties, card_of(configuration))
     for value in (1, 2, 3):
         assert dice(back, label, value) > 0.98
 
@@ -232,11 +233,11 @@ def test_slices_without_labels_count_as_not_annotated(axis: int) -> None:
 
 def test_regions_are_written_in_turn(make_configuration: Make) -> None:
     """Logits 2, 2, -1 of the first region and -1, 0.5, 0.5 of the second: class 2, then class 3 over it."""
-    regions = RegionsPlan(("whole", "core"), ((1, 2, 3), (1, 3)), (2, 3))
+    written = (2, 3)
     logits = np.array([[2.0, 2, -1], [-1, 0.5, 0.5]], np.float32)[:, None, None, :]
     resampling = make_configuration().resampling
-    same = classes_on_grid(logits, (1, 1, 3), (1.0,) * 3, (1.0,) * 3, resampling, regions)
+    same = classes_on_grid(logits, (1, 1, 3), (1.0,) * 3, (1.0,) * 3, resampling, written)
     assert same.ravel().tolist() == [2, 3, 3]
     # at half the spacing: whole 2, 2, 2, 1.25, -0.25, -1 and core -1, -0.625, 0.125, 0.5, 0.5, 0.5
-    finer = classes_on_grid(logits, (1, 1, 6), (1.0,) * 3, (1.0, 1.0, 0.5), resampling, regions)
+    finer = classes_on_grid(logits, (1, 1, 6), (1.0,) * 3, (1.0, 1.0, 0.5), resampling, written)
     assert finer.ravel().tolist() == [2, 2, 3, 3, 3, 3]

@@ -18,8 +18,10 @@ from autospine.data.geometry import Geometry, Volume
 from autospine.data.structure import Dataset
 from autospine.data.volume import read_volume, write_volume
 from autospine.errors import DataError, OutputError, PlanError
-from autospine.planning.document.parts import IntensityPlan, ResamplingPlan
-from autospine.planning.document.plan import Configuration, Plan
+from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.data import IntensityPlan
+from autospine.planning.document.parts import ResamplingPlan
+from autospine.planning.document.plan import Plan
 from autospine.planning.measured.fingerprint import extract_fingerprint
 from autospine.preprocessing import store as store_module
 from autospine.preprocessing.prepare import prepare_case
@@ -79,7 +81,7 @@ def test_a_stored_case_is_the_prepared_case(
             loaded.label,
             loaded.image.geometry.spacing_mm,
             configuration,
-            plan.intensities,
+            plan.data.intensities,
             case.name,
         )
         stored = Store(tmp_path / "s").open(case.name)

@@ -13,8 +13,8 @@ from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 from skimage.morphology import ball
 
+from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.parts import ExpectedPlan
-from autospine.planning.document.plan import Configuration
 from autospine.preprocessing.previous import PreviousStage
 from autospine.preprocessing.store import Store
 from autospine.training import cascade

@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 from autospine.errors import PlanError
 from autospine.networks.build import build_network
 from autospine.networks.weights import network_shapes
+from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.model import WEIGHTS
-from autospine.planning.document.plan import Configuration
 from autospine.preprocessing.store import Store
 from autospine.training.checkpoint import save_weights
 from autospine.training.initial import CarriedOver, check_fits, read_initial, start_from

@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import load_file
 
 from autospine.errors import PlanError, Stopped
+from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.model import WEIGHTS
-from autospine.planning.document.plan import Configuration
 from autospine.preprocessing.store import Store
 from autospine.training.checkpoint import CHECKPOINT
 from tests.training.trainings import segmenting, stop_at, train

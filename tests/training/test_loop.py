@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 
 from autospine.data.folds import Fold
 from autospine.errors import AutospineError, PlanError, Stopped
+from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.model import WEIGHTS
-from autospine.planning.document.plan import Configuration
 from autospine.preprocessing.store import Store
 from autospine.training import epochs
 from tests.training.trainings import stop_at, train

@@ -18,13 +18,14 @@ from autospine.networks import precision as networks
 from autospine.networks.build import build_network
 from autospine.networks.device import describe_device
 from autospine.networks.precision import Choice, Precision, has_bfloat16_units, pinned
+from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.model import WEIGHTS
 from autospine.planning.document.parts import ExpectedPlan
-from autospine.planning.document.plan import Configuration
 from autospine.preprocessing.store import Store
 from autospine.training import precision as trainings
 from autospine.training.checkpoint import CHECKPOINT, recorded_precision
 from autospine.training.precision import training_precision
+from tests.cards import card_of
 from tests.training.trainings import CPU, stop_at, train
 
 BOTH: tuple[Precision, Precision] = ("float32", "bfloat16")
@@ -134,7 +135,10 @@ def test_a_training_in_bfloat16_learns_and_both_precisions_predict_the_same(
         network = build_network(longer.network, longer.patch).eval()
         network.load_state_dict(load_file(tmp_path / precision / WEIGHTS))
         labels = [
-            [predict_logits([network], image, longer, device=CPU, precision=asked).argmax(0) for image in images]
+            [
+                predict_logits([network], image, card_of(longer), device=CPU, precision=asked).argmax(0)
+                for image in images
+            ]
             for asked in BOTH
         ]
         assert np.any(labels[0])

@@ -11,20 +11,20 @@ from typing import Any
 import torch
 
 from autospine.data.folds import Fold
-from autospine.planning.document.plan import Configuration
+from autospine.planning.document.configuration import Configuration
 from autospine.preprocessing.store import Store
 from autospine.training.epochs import fit
 from autospine.training.loop import FoldTask
 from autospine.training.progress import FitProgress, FitResult, Watcher
 from autospine.training.task import Place, Task
+from tests.cards import card_of
 
 FOLD = Fold(("a", "b"), ("c",))
-CLASSES = ("L1", "L2", "L3")
 CPU = torch.device("cpu")
 
 
 def segmenting(configuration: Configuration, fold: Fold = FOLD, **more: Any) -> FoldTask:
-    return FoldTask(configuration, CLASSES, fold, **more)
+    return FoldTask(card_of(configuration), fold, **more)
 
 
 def run(task: Task, store: Store, folder: Path, **how: Any) -> FitResult:

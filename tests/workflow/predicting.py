@@ -14,9 +14,10 @@ from autospine.data.geometry import Geometry, Volume
 from autospine.data.volume import write_volume
 from autospine.errors import AutospineError
 from autospine.networks.build import build_network
-from autospine.planning.document.model import WEIGHTS, ModelCard, write_model
-from autospine.planning.document.parts import IntensityPlan
-from autospine.planning.document.plan import Configuration
+from autospine.planning.document.card import ModelCard
+from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.data import IntensityPlan
+from autospine.planning.document.model import WEIGHTS, write_model
 from autospine.workflow.predict import Prediction, PredictRequest, predict_paths
 from autospine.workflow.progress import Silent
 

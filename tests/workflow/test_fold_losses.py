@@ -71,7 +71,7 @@ def trained_by(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[LossPlan]]:
     fit = epochs.fit
 
     def listen(task: Task, *words: object) -> FitResult:
-        given.append(task.configuration.loss)
+        given.append(task.card.configuration.loss)
         return fit(task, *words)  # type: ignore[arg-type]
 
     monkeypatch.setattr(epochs, "fit", listen)

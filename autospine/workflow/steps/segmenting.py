@@ -16,7 +16,7 @@ from autospine.data.volume import header_remarks, read_geometry
 from autospine.errors import DataError
 from autospine.inference.memory import prediction_bytes
 from autospine.machine import free_bytes
-from autospine.planning.document.model import ModelCard
+from autospine.planning.document.card import ModelCard
 from autospine.preprocessing.memory import prepared_voxels
 from autospine.workflow.progress import Progress
 from autospine.workflow.runs.predicted import files_of
@@ -55,7 +55,7 @@ class Segmenter:
     @property
     def optional(self) -> Collection[int]:
         """Channels, from 0, that every stage can do without."""
-        return set.intersection(*(set(stage.card.configuration.optional_channels) for stage in self.stages))
+        return set.intersection(*(set(stage.card.data.optional) for stage in self.stages))
 
     @property
     def averaged(self) -> str:
@@ -77,7 +77,7 @@ class Segmenter:
         from autospine.inference.export import segment
         from autospine.networks.device import is_out_of_memory
 
-        channels = self.model.card.channels
+        channels = self.model.card.data.channels
         missing = tuple(index for index, path in enumerate(images) if path is None)
         if missing:
             progress.note(f"{name} is segmented without {', '.join(channels[index] for index in missing)}")
@@ -120,8 +120,8 @@ class Segmenter:
         """An upper bound of the memory that a case takes, by the header of its first image."""
         geometry = read_geometry(files_of(images)[0])
         native = prod(geometry.shape)
-        plans = [stage.card.configuration for stage in self.stages]
-        return max(prediction_bytes(plan, native, prepared_voxels(geometry, plan)) for plan in plans)
+        cards = [stage.card for stage in self.stages]
+        return max(prediction_bytes(card, native, prepared_voxels(geometry, card.configuration)) for card in cards)
 
 
 def load_segmenter(

@@ -11,7 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from autospine.planning.document.plan import Configuration, Plan
+from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.plan import Plan
 from autospine.planning.estimate.edited import check_memory
 from autospine.planning.estimate.memory import Machine
 from autospine.preprocessing.store import Store
@@ -49,7 +50,7 @@ class Training(Generic[T]):
     @property
     def configuration(self) -> Configuration:
         """How it is trained."""
-        return self.task.configuration
+        return self.task.card.configuration
 
     @cached_property
     def choice(self) -> Choice:
@@ -85,7 +86,7 @@ class Training(Generic[T]):
         from autospine.training.task import Place
         from autospine.training.workers import fitting_workers
 
-        many = fitting_workers(self.configuration, self.device, workers, self.progress.note)
+        many = fitting_workers(self.task.card, self.device, workers, self.progress.note)
         place = Place(self.folder, self.device, many, self.choice.precision)
         return fit(self.task, store, place, replace(watcher, before_end=lambda: withdraw_results(self.folder)))
 
@@ -98,5 +99,5 @@ class Training(Generic[T]):
         more: Mapping[str, Any],
     ) -> None:
         """Write `run.toml`: where it stands, the training has ended."""
-        data = {"dataset": self.plan.dataset, "fingerprint": self.plan.fingerprint_hash, "prepared": store.key}
+        data = {"dataset": self.plan.data.dataset, "fingerprint": self.plan.fingerprint_hash, "prepared": store.key}
         write_record(self.folder, self.identity, flags, {**sources, "data": data}, self.device, result, more)

@@ -13,7 +13,7 @@ from autospine.data.folds import Fold
 from autospine.data.structure import IGNORED, Reading
 from autospine.errors import DataError, PlanError
 from autospine.evaluation.score import Scores, score_cases
-from autospine.planning.document.model import ModelCard
+from autospine.planning.document.card import ModelCard
 from autospine.preprocessing.prepare import restore_labels
 from autospine.preprocessing.previous import PreviousStage
 from autospine.preprocessing.store import Store
@@ -52,7 +52,7 @@ def validate_fold(
     from autospine.inference.predictor import predict_logits
 
     model = load_model(folder, device, (str(fold),))
-    configuration = model.card.configuration
+    data = model.card.data
     damaged: list[PlanError] = []
 
     def predictions(
@@ -69,10 +69,10 @@ def validate_fold(
             # without a name the logits are let go of at once: two cases' would be held together
             labels = restore_labels(
                 predict_logits(
-                    model.networks, case.image, configuration, device=device, previous=earlier, missing=missing
+                    model.networks, case.image, model.card, device=device, previous=earlier, missing=missing
                 ),
                 case.properties,
-                configuration,
+                model.card,
             )
             write(name, labels)
             yield name, labels, np.asarray(case.reference), case.properties.canonical_spacing_mm
@@ -80,8 +80,11 @@ def validate_fold(
 
     with progress.task("Predicting and scoring the validation cases") as update:
         # where a plan goes by lesions, its scores do too
-        lesions = configuration.by_component
-        scores = score_cases(predictions(counted(update)), model.card.targets, IGNORED, lesions=lesions)
+        lesions = model.card.configuration.by_component
+        # one value is looked for in less time than several
+        values = [held if data.regions else held[0] for held in data.members]
+        targets = tuple(zip(data.targets, values, strict=True))
+        scores = score_cases(predictions(counted(update)), targets, IGNORED, lesions=lesions)
     if damaged:
         first, every = damaged[0], "\n  ".join(fault.found for fault in damaged)
         raise PlanError(first.where, every, first.expected, first.remedy)

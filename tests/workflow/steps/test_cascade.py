@@ -17,8 +17,8 @@ from autospine.data.volume import read_volume
 from autospine.errors import OutputError, PlanError
 from autospine.inference import predictor
 from autospine.inference.predictor import predict_logits
+from autospine.planning.document.data import LevelsPlan
 from autospine.planning.document.model import WEIGHTS, read_previous, weights_digest, write_previous
-from autospine.planning.document.parts import LevelsPlan
 from autospine.planning.document.plan import Plan
 from autospine.preprocessing.previous import write_segmentation
 from autospine.preprocessing.store import Store
