@@ -18,9 +18,10 @@ from autospine.planning.document.card import ModelCard
 from autospine.planning.document.data import DataPlan
 from autospine.preprocessing.previous import PreviousStage
 from autospine.preprocessing.store import Store
+from autospine.training.batches import PatchBatches
 from autospine.training.identity import Identity
 from autospine.training.initial import CarriedOver, InitialWeights, start_from
-from autospine.training.sampler import IGNORE, PatchBatches
+from autospine.training.reader import IGNORE
 from autospine.training.step import Stepper
 from autospine.training.task import Judge, Task
 

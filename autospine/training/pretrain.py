@@ -28,8 +28,9 @@ from autospine.networks.precision import Precision
 from autospine.planning.document.card import ModelCard
 from autospine.planning.document.configuration import Configuration
 from autospine.preprocessing.store import Store
+from autospine.training.batches import CaseSource, PatchBatches
 from autospine.training.identity import Identity
-from autospine.training.sampler import IGNORE, CaseSource, PatchBatches
+from autospine.training.reader import IGNORE
 from autospine.training.step import Stepper
 from autospine.training.task import Task
 

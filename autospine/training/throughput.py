@@ -20,7 +20,8 @@ from autospine.planning.document.card import ModelCard
 from autospine.preprocessing.components import measure_components
 from autospine.preprocessing.prepare import CaseProperties, class_locations
 from autospine.preprocessing.store import StoredCase
-from autospine.training.sampler import PatchBatches, planned_patch
+from autospine.training.batches import PatchBatches
+from autospine.training.sampler import planned_patch
 from autospine.training.step import WARM_UP_STEPS, Stepper
 from autospine.training.threads import given_threads, thread_counts
 from autospine.training.workers import batches_from, fitting_workers
