@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from autospine.errors import OutputError, PlanError
+from autospine.errors import OutputError, PlanError, Stopped
 from autospine.networks.weights import read_metadata
+from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.model import WEIGHTS
+from autospine.preprocessing.store import Store
 from autospine.training.checkpoint import (
     CHECKPOINT,
     Checkpoint,
@@ -23,9 +26,11 @@ from autospine.training.checkpoint import (
 )
 from autospine.training.identity import Identity
 from autospine.training.log import EpochRecord
+from tests.training.trainings import CPU, stop_at, train
 
-CPU = torch.device("cpu")
 OURS = Identity("exact", "any length")
+
+
 HISTORY = (EpochRecord(0, 4, 1.5, 0.01, 0.5, None, (0.25, None)),)
 
 
@@ -92,3 +97,27 @@ def test_weights_are_written_whole_with_what_is_said_of_them(tmp_path: Path) -> 
     write_weights(tmp_path / "best.safetensors", {"turned": torch.arange(6.0).view(2, 3).T}, {"step": "7"})
     assert load_file(tmp_path / "best.safetensors")["turned"].tolist() == [[0, 3], [1, 4], [2, 5]]
     assert read_metadata(tmp_path / "best.safetensors")["step"] == "7"
+
+
+def test_another_plan_does_not_continue(small_store: Store, quick: Configuration, tmp_path: Path) -> None:
+    with pytest.raises(Stopped):
+        train(quick, small_store, tmp_path / "fold", on_step=stop_at(2))
+    other = replace(quick, training=replace(quick.training, learning_rate=0.5))
+    with pytest.raises(PlanError, match="another plan"):
+        train(other, small_store, tmp_path / "fold")
+
+
+def test_a_damaged_checkpoint_is_named(small_store: Store, quick: Configuration, tmp_path: Path) -> None:
+    (tmp_path / "fold").mkdir()
+    (tmp_path / "fold" / "training.ckpt").write_bytes(b"not a checkpoint")
+    with pytest.raises(PlanError, match=r"training\.ckpt"):
+        train(quick, small_store, tmp_path / "fold")
+
+
+@pytest.mark.parametrize("content", [None, b"not a checkpoint"])
+def test_without_a_checkpoint_that_says_it_no_precision_is_recorded(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / CHECKPOINT).write_bytes(content)
+    assert recorded_precision(tmp_path) is None
+    torch.save({"step": 3}, tmp_path / CHECKPOINT)
+    assert recorded_precision(tmp_path) is None

@@ -23,12 +23,14 @@ from autospine.planning.document.model import WEIGHTS
 from autospine.planning.document.parts import ExpectedPlan
 from autospine.preprocessing.store import Store
 from autospine.training import precision as trainings
-from autospine.training.checkpoint import CHECKPOINT, recorded_precision
+from autospine.training.checkpoint import recorded_precision
 from autospine.training.precision import training_precision
 from tests.cards import card_of
 from tests.training.trainings import CPU, stop_at, train
 
 BOTH: tuple[Precision, Precision] = ("float32", "bfloat16")
+
+
 needs_units = pytest.mark.skipif(
     not has_bfloat16_units() or "ONEDNN_MAX_CPU_ISA" in os.environ,
     reason="this processor has no bfloat16 units, or oneDNN was told which instructions to use",
@@ -108,15 +110,6 @@ def test_what_a_gpu_began_goes_on_as_this_processor_computes(
     for place in (networks, trainings):
         monkeypatch.setattr(place, "has_bfloat16_units", lambda: units)
     assert training_precision(quick, tmp_path, CPU) == Choice("float32")
-
-
-@pytest.mark.parametrize("content", [None, b"not a checkpoint"])
-def test_without_a_checkpoint_that_says_it_no_precision_is_recorded(tmp_path: Path, content: bytes | None) -> None:
-    if content is not None:
-        (tmp_path / CHECKPOINT).write_bytes(content)
-    assert recorded_precision(tmp_path) is None
-    torch.save({"step": 3}, tmp_path / CHECKPOINT)
-    assert recorded_precision(tmp_path) is None
 
 
 @needs_units

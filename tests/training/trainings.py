@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,10 @@ def run(task: Task, store: Store, folder: Path, **how: Any) -> FitResult:
 
 def train(configuration: Configuration, store: Store, folder: Path, fold: Fold = FOLD, **how: Any) -> FitResult:
     return run(segmenting(configuration, fold), store, folder, **how)
+
+
+def lasting(configuration: Configuration, **changes: object) -> Configuration:
+    return replace(configuration, training=replace(configuration.training, **changes))  # type: ignore[arg-type]
 
 
 def stop_at(step: int, number: signal.Signals = signal.SIGINT) -> Callable[[FitProgress], None]:
