@@ -16,9 +16,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from autospine.data.dataset import open_dataset
-from autospine.data.phantom import SCENARIOS, write_phantom
 from autospine.data.structure import Reading
-from autospine.planning.fingerprint import CaseFingerprint, Fingerprint, IntensityFingerprint, extract_fingerprint
+from autospine.phantom.dataset import SCENARIOS, write_phantom
+from autospine.planning.measured.fingerprint import (
+    CaseFingerprint,
+    Fingerprint,
+    IntensityFingerprint,
+    extract_fingerprint,
+)
 
 TESTS = Path(__file__).resolve().parents[1]
 REAL_DATA = TESTS.parents[1] / "shared" / "data"
@@ -84,7 +89,7 @@ def _intensities(channels: int) -> tuple[IntensityFingerprint, ...]:
 @cache
 def references() -> dict[str, Fingerprint]:
     """The reference data sets by name."""
-    given = json.loads((TESTS / "planning" / "references_input.json").read_text(encoding="utf-8"))
+    given = json.loads((TESTS / "planning" / "decide" / "references_input.json").read_text(encoding="utf-8"))
     return {name: _reference(number, name, entry) for number, (name, entry) in enumerate(given.items())}
 
 

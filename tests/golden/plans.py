@@ -13,16 +13,16 @@ from typing import Any
 
 from autospine.data.folds import Fold, make_folds
 from autospine.errors import PlanError
-from autospine.planning.budget import fit_plan_to_budget
-from autospine.planning.cost import multiply_adds
-from autospine.planning.default_time import fit_plan_to_default_time
-from autospine.planning.fingerprint import Fingerprint
-from autospine.planning.fold_loss import renew_fold_losses, with_fold_losses
-from autospine.planning.measurements import Budget
-from autospine.planning.memory import Machine
-from autospine.planning.plan import Plan
-from autospine.planning.planner import make_plan
-from autospine.planning.transfer import transfer_plan
+from autospine.planning.budget.default_time import fit_plan_to_default_time
+from autospine.planning.budget.fit import fit_plan_to_budget
+from autospine.planning.budget.measurements import Budget
+from autospine.planning.decide.fold_loss import renew_fold_losses, with_fold_losses
+from autospine.planning.decide.planner import make_plan
+from autospine.planning.decide.transfer import transfer_plan
+from autospine.planning.document.plan import Plan
+from autospine.planning.estimate.cost import multiply_adds
+from autospine.planning.estimate.memory import Machine
+from autospine.planning.measured.fingerprint import Fingerprint
 from tests.golden.fingerprints import REAL, made_up, phantoms, real, references
 from tests.golden.recipes import CHOICES, SHIPPED, recipe
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from autospine.planning.recipe import Recipe, load_recipe
+from autospine.planning.document.recipe import Recipe, load_recipe
 
 SHIPPED = ("default", "lumbar", "metastases", "tumour")
 CHOICES: dict[str, dict[str, Any]] = {

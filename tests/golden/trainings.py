@@ -19,12 +19,12 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from autospine.data.phantom import write_phantom
 from autospine.data.structure import Reading
 from autospine.data.volume import read_volume, write_volume
 from autospine.networks.precision import pinned
-from autospine.planning.plan import Plan
-from autospine.planning.plan_file import plan_to_toml
+from autospine.phantom.dataset import write_phantom
+from autospine.planning.document.plan import Plan
+from autospine.planning.document.plan_file import plan_to_toml
 from autospine.workflow.plan import PlanRequest, plan_dataset
 from autospine.workflow.predict import PredictRequest, predict_paths
 from autospine.workflow.runs import RunFolder
