@@ -141,7 +141,7 @@ class WorkerBatches(Iterator[Sequence[Tensor]]):
     """
 
     def __init__(self, batches: Batches, first: int, workers: int, pin: bool) -> None:
-        """Start so many `workers`, which build the batches from step `first` on; raises `DeviceError` if none can start."""
+        """Start so many `workers` for the batches from step `first` on; raises `DeviceError` where none can start."""
         context = loader_processes()
         loader = DataLoader(
             _Shared(batches),
