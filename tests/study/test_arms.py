@@ -257,7 +257,7 @@ def test_a_channel_may_itself_hold_a_plus(several: Plan) -> None:
 
 def test_sequences_that_there_are_not(several: Plan, make_plan: Callable[..., Plan]) -> None:
     with pytest.raises(PlanError, match="with a comma in their names: T1, fat sat"):
-        named = replace(several, channels=("T2", "T1, fat sat", "STIR"))
+        named = replace(several, data=replace(several.data, channels=("T2", "T1, fat sat", "STIR")))
         sequence_arms(named, named.configuration())
     with pytest.raises(PlanError, match="T2, T1, STIR"):
         sequence_arms(several, several.configuration(), ("T2", "FLAIR"))
