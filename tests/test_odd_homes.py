@@ -16,7 +16,7 @@ import autospine
 from autospine.data import processes
 from autospine.data.structure import Case
 from autospine.errors import OutputError
-from autospine.machine import find_temporary_folder
+from autospine.machine.temporary import find_temporary_folder
 from autospine.preprocessing.jobs import run_jobs
 from autospine.workflow.plan import PlanRequest, plan_dataset
 

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from autospine.data.folds import Fold
 from autospine.losses.regions import Membership
-from autospine.networks.precision import Precision, autocast
+from autospine.machine.peak import PeakMemory
+from autospine.machine.precision import Precision, autocast
 from autospine.planning.document.plan import Configuration
 from autospine.preprocessing.previous import PreviousStage
 from autospine.preprocessing.store import Store
@@ -22,7 +23,6 @@ from autospine.training.epochs import FitProgress, FitResult, run_epochs
 from autospine.training.identity import Identity
 from autospine.training.initial import CarriedOver, InitialWeights, start_from
 from autospine.training.log import EpochRecord
-from autospine.training.peak import PeakMemory
 from autospine.training.precision import training_precision
 from autospine.training.sampler import IGNORE, PatchBatches
 from autospine.training.step import Stepper

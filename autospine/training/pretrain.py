@@ -24,14 +24,14 @@ from torch import Tensor, nn
 
 from autospine.data.geometry import times
 from autospine.errors import PlanError
+from autospine.machine.peak import PeakMemory
+from autospine.machine.precision import Precision
 from autospine.networks.build import build_network
-from autospine.networks.precision import Precision
 from autospine.planning.document.plan import Configuration
 from autospine.preprocessing.store import Store
 from autospine.training.epochs import FitProgress, FitResult, run_epochs
 from autospine.training.identity import Identity
 from autospine.training.log import EpochRecord
-from autospine.training.peak import PeakMemory
 from autospine.training.precision import training_precision
 from autospine.training.sampler import IGNORE, CaseSource, PatchBatches
 from autospine.training.step import Stepper

@@ -24,8 +24,8 @@ import torch
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from autospine.losses.dice import IGNORE
-from autospine.networks.device import step_machine
-from autospine.networks.precision import Precision, gpu_precision
+from autospine.machine.device import step_machine
+from autospine.machine.precision import Precision, gpu_precision
 from autospine.planning.document.parts import (
     Bottleneck,
     Encoder,

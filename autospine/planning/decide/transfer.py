@@ -14,6 +14,7 @@ import numpy as np
 
 from autospine.data.slices import slice_axis
 from autospine.errors import PlanError
+from autospine.machine.arithmetic import Machine
 from autospine.planning.decide import rules
 from autospine.planning.decide.anatomy_reasons import (
     level_reasons,
@@ -34,7 +35,6 @@ from autospine.planning.document.parts import LossPlan, PresencePlan
 from autospine.planning.document.plan import Configuration, Plan, entering_channels
 from autospine.planning.document.recipe import Recipe
 from autospine.planning.estimate.expected import expect
-from autospine.planning.estimate.memory import Machine
 from autospine.planning.measured.anatomy import AXIS_NAMES, planned_levels, planned_sides, read_anatomy, read_patch_view
 from autospine.planning.measured.fingerprint import Fingerprint
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 
 from autospine.errors import DeviceError
-from autospine.machine import total_bytes
-from autospine.networks.precision import Choice, Precision, gpu_precision
-from autospine.planning.estimate.memory import Machine
+from autospine.machine.arithmetic import Machine
+from autospine.machine.memory import total_bytes
+from autospine.machine.precision import Choice, Precision, gpu_precision
 
 
 def resolve_device(name: str = "auto") -> torch.device:

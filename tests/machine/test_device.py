@@ -5,10 +5,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from autospine.networks import device
-from autospine.networks.device import describe_choice, device_memory_gb, device_names, step_machine
-from autospine.networks.precision import Choice, Precision
-from autospine.planning.estimate.memory import Machine
+from autospine.machine import device
+from autospine.machine.arithmetic import Machine
+from autospine.machine.device import describe_choice, device_memory_gb, device_names, step_machine
+from autospine.machine.precision import Choice, Precision
 
 
 def test_memory_of_a_gpu_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
