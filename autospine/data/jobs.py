@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TypeVar
 
 from autospine.data.processes import begin_worker, fresh_processes, kill_fresh_processes, may_start_processes
@@ -26,7 +26,7 @@ def share_out(
     work: Callable[[J], R],
     jobs: Sequence[tuple[str, J]],
     workers: int,
-    naming: Callable[[str], AbstractContextManager[None]],
+    naming: Callable[[str], AbstractContextManager[object]] = nullcontext,
     tell: Callable[[str], None] = lambda said: None,
 ) -> Generator[tuple[int, R], None, None]:
     """(place in `jobs`, what `work` gives of it) as they are done, here or in so many processes.

@@ -166,7 +166,7 @@ def _train_fold(
     device: torch.device,
     progress: Progress,
 ) -> Trained:
-    from autospine.machine.device import describe_choice, describe_device, device_memory_gb, step_machine
+    from autospine.machine.device import describe_device, device_memory_gb, step_machine
     from autospine.machine.precision import Choice
     from autospine.networks.weights import network_shapes
     from autospine.training.initial import check_fits, read_initial
@@ -217,7 +217,7 @@ def _train_fold(
         for note in edits:
             if note.startswith(f"{configuration.name} "):
                 progress.note(note)
-        progress.note(f"Training {configuration.name}, fold {fold}, on {describe_choice(device, choice)}")
+        progress.note(f"Training {configuration.name}, fold {fold}, on {describe_device(device, choice)}")
         shorter = half_hour_command(dataset, run, run.read_request())
         for note in training_notes(configuration, device, device_name, shorter, progress):
             progress.note(note)

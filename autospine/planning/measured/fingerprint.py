@@ -9,9 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
-from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -22,11 +21,11 @@ import numpy.typing as npt
 from autospine.data.box import nonzero_box
 from autospine.data.check import absent_channels, image_digest, inspect_case
 from autospine.data.findings import Finding
-from autospine.data.geometry import Geometry, Triple, triple
+from autospine.data.geometry import Triple, triple
 from autospine.data.jobs import Progress, share_out
 from autospine.data.measures import measure_classes
 from autospine.data.slices import slice_axis
-from autospine.data.structure import Case, Dataset, in_a_class
+from autospine.data.structure import Case, Dataset, LoadedCase, in_a_class
 from autospine.errors import DataError
 from autospine.planning.document.convert import REPLAN, from_table, to_table
 
@@ -173,42 +172,27 @@ def _measure_all(dataset: Dataset, cases: list[Case], workers: int, progress: Pr
     named = [(case.name, case) for case in cases]
     measured: dict[int, _Measured] = {}
     try:
-        with closing(share_out(partial(_measure, dataset, count=count), named, workers, _naming)) as results:
+        with closing(share_out(partial(_measure, dataset, count=count), named, workers)) as results:
             for place, result in results:
                 measured[place] = result
                 progress(cases[place].name, len(measured), len(cases))
     except BrokenProcessPool:
         remedy = "give fewer workers; most often memory ran out"
         raise DataError(str(dataset.root), "a worker that read cases was killed", remedy=remedy) from None
-    return [result for _, result in sorted(measured.items(), key=lambda item: item[0])]
-
-
-@contextmanager
-def _naming(case: str) -> Iterator[None]:
-    """A block whose faults, which are ours, say at which case they were."""
-    try:
-        yield
-    except Exception as error:
-        error.add_note(f"while reading case {case}")
-        raise
+    return [measured[place] for place in range(len(cases))]
 
 
 def _measure(dataset: Dataset, case: Case, *, count: int) -> _Measured:
     """Check, read and measure one case."""
-    loaded, findings = inspect_case(dataset, case)
+    try:
+        loaded, findings = inspect_case(dataset, case)
+    except Exception as error:
+        error.add_note(f"while reading case {case.name}")
+        raise
     if loaded is None or loaded.label is None or any(finding.severity == "error" for finding in findings):
         return _Measured(findings, None, None)
     image, label = loaded.image.array, loaded.label
-    fingerprint = measure_case(
-        case.name,
-        case.subject,
-        image,
-        label,
-        loaded.image.geometry.spacing_mm,
-        len(dataset.labels),
-        case.missing,
-        _stated_axis(loaded.image.geometry),
-    )
+    fingerprint = measure_case(loaded, label, len(dataset.labels))
     # Seeded by the case's name, so that adding a case changes no other case's draw.
     generator = np.random.default_rng(zlib.crc32(case.name.encode()))
     foreground = np.flatnonzero(in_a_class(label))
@@ -219,41 +203,24 @@ def _measure(dataset: Dataset, case: Case, *, count: int) -> _Measured:
     return _Measured(findings, fingerprint, samples)
 
 
-def _stated_axis(geometry: Geometry) -> int | None:
-    """The slice axis of a canonical image where its header decides it."""
-    across = slice_axis(geometry.shape, geometry.spacing_mm, geometry.slice_axis)
-    return across.axis if across.why == "header" else None
-
-
-def measure_case(
-    name: str,
-    subject: str,
-    image: npt.NDArray[Any],
-    label: npt.NDArray[np.uint8],
-    spacing_mm: Triple,
-    classes: int,
-    missing: tuple[int, ...] = (),
-    slice_axis: int | None = None,
-) -> CaseFingerprint:
-    """The fingerprint of an image (C, Z, Y, X) with its label (Z, Y, X): class indices 0 .. `classes`, or `IGNORED`.
-
-    Of the channels some may be `missing`; `slice_axis` is what the header says.
-    """
-    measures = measure_classes(label, spacing_mm, classes)
-    crop = nonzero_box(image)
+def measure_case(loaded: LoadedCase, label: npt.NDArray[np.uint8], classes: int) -> CaseFingerprint:
+    """The fingerprint of a case with its `label` (Z, Y, X): class indices 0 .. `classes`, or `IGNORED`."""
+    image, grid = loaded.image.array, loaded.image.geometry
+    across = slice_axis(grid.shape, grid.spacing_mm, grid.slice_axis)
+    measures = measure_classes(label, grid.spacing_mm, classes)
     return CaseFingerprint(
-        case=name,
-        subject=subject,
+        case=loaded.case.name,
+        subject=loaded.case.subject,
         shape=triple(label.shape),
-        spacing_mm=triple(float(step) for step in spacing_mm),
-        cropped_shape=triple(side.stop - side.start for side in crop),
+        spacing_mm=triple(float(step) for step in grid.spacing_mm),
+        cropped_shape=triple(side.stop - side.start for side in nonzero_box(image)),
         class_voxels=measures.voxels,
         class_slices=measures.slices,
         class_centroids_mm=measures.centroids_mm,
         class_extents_mm=measures.extents_mm,
         digest=image_digest(image),
-        missing=missing,
-        slice_axis=slice_axis,
+        missing=loaded.case.missing,
+        slice_axis=across.axis if across.why == "header" else None,
     )
 
 
