@@ -33,11 +33,11 @@ from autospine.planning.estimate.memory import training_memory_gb
 WORTH = 1.1
 """Times as fast as float32 from which bfloat16 is taken. Below, the next look may say otherwise, and several threads,
 which wait for each other as long in either precision, gain less than one."""
-LOOKS, LOOKS_S = (2, 6), 0.4
+TURNS, TURNS_S = (2, 6), 0.4
 """Looks at each precision, at least and at most; after the least no more are begun once all have taken so long."""
 CLEAR = 1.3
 """Factor between what is found and `WORTH` from which the first look tells enough."""
-HOPELESS, HOPELESS_S = 4.0, 0.3
+EMULATED, EMULATED_S = 4.0, 0.3
 """A first pass that takes so many times longer than in the other precision, and so long, is enough: in bfloat16 it is
 emulated, in float32 without a fast kernel (of few channels in 3D)."""
 MOST_WORK = 3e8
@@ -77,11 +77,11 @@ def faster(seconds_in: Callable[[Precision], float]) -> Choice:
     """float32, or bfloat16 where that is faster by `WORTH`, by a function that runs a pass and gives its seconds."""
     first = {precision: seconds_in(precision) for precision in _BOTH}
     speed = first["float32"] / first["bfloat16"]
-    if max(first.values()) > max(HOPELESS_S, HOPELESS * min(first.values())):
+    if max(first.values()) > max(EMULATED_S, EMULATED * min(first.values())):
         return Choice("bfloat16" if speed > 1 else "float32", speed)
     looks: dict[Precision, list[float]] = {precision: [] for precision in _BOTH}
-    for look in range(LOOKS[1]):
-        if look >= LOOKS[0] and sum(map(sum, looks.values())) > LOOKS_S:
+    for look in range(TURNS[1]):
+        if look >= TURNS[0] and sum(map(sum, looks.values())) > TURNS_S:
             break
         for precision in _BOTH:
             looks[precision].append(seconds_in(precision))
