@@ -13,7 +13,7 @@ import typer
 from autospine.cli.duration import parse_duration
 from autospine.cli.streams import need_output
 from autospine.errors import AutospineError, Stopped
-from autospine.machine import find_temporary_folder
+from autospine.machine.temporary import find_temporary_folder
 
 P = ParamSpec("P")
 
@@ -67,7 +67,6 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
         except PermissionError as fault:  # of a folder above a file that is looked for
             if fault.filename is None:
                 raise
-            from autospine.cli.show import show_error
             from autospine.data.files import unreadable
 
             show_error(unreadable(Path(os.fsdecode(fault.filename)), fault))

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from autospine.data.structure import IGNORED
 from autospine.planning.document.card import ModelCard
-from autospine.training.reader import IGNORE
 
 P_MIRROR = 0.5
 
@@ -26,13 +26,14 @@ class Mirroring:
         self._sides = card.sides_axis
         self._axes = sorted(axis for axis in card.configuration.training.mirror_axes if axis != self._sides)
         self._channels = list(card.entering.mirrored)
-        # the last one is what -1 finds: what is no class stays what it is
-        self._classes = np.array([*card.data.swapped, IGNORE], np.int16)
+        # what is no class stays what it is
+        self._classes = np.arange(IGNORED + 1, dtype=np.uint8)
+        self._classes[: len(card.data.swapped)] = card.data.swapped
 
     def __call__(
         self,
         images: npt.NDArray[np.float32],
-        labels: npt.NDArray[np.int16],
+        labels: npt.NDArray[np.uint8],
         sizes: npt.NDArray[np.float32] | None = None,
     ) -> None:
         """Change images (B, in_channels, *patch), labels (B, *patch) and sizes of components alike, in place."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from autospine.networks.precision import Precision
+from autospine.machine.precision import Precision
 from autospine.training.initial import CarriedOver
 from autospine.training.log import EpochRecord
 

@@ -15,16 +15,12 @@ import numpy.typing as npt
 from acvl_utils.cropping_and_padding.bounding_boxes import crop_and_pad_nd
 from scipy import ndimage
 
+from autospine.data.structure import IGNORED, in_a_class
 from autospine.planning.document.card import ModelCard
 from autospine.preprocessing.previous import one_hot
 from autospine.preprocessing.store import StoredCase
 from autospine.training.sampler import Voxel, planned_patch
 from autospine.training.spatial import SpatialTransform
-
-IGNORE = -1
-"""Value of target voxels that no loss counts (outside the case)."""
-OUTSIDE = 255
-"""Padding of stored labels on its way to `IGNORE`, which an unsigned byte cannot hold."""
 
 Previous = npt.NDArray[np.uint8]
 """(a0, a1, a2) class indices of a case as the previous stage has segmented it."""
@@ -36,8 +32,8 @@ class Patch:
 
     image: npt.NDArray[np.float32]
     """(in_channels, *patch); outside the case 0."""
-    label: npt.NDArray[np.int16]
-    """(*patch) class indices; outside the case `IGNORE`."""
+    label: npt.NDArray[np.uint8]
+    """(*patch) class indices; outside the case `IGNORED`."""
     sizes: npt.NDArray[np.float32] | None
     """(*patch) of the component that a voxel lies in, where the loss goes by them; 0 where unknown."""
 
@@ -73,7 +69,7 @@ class PatchReader:
             earlier = earlier if transform is None else transform.apply_nearest(earlier, patch)
             image[entering.previous] = one_hot(earlier, self._classes)
         label = _read_label(case, box)
-        label = label if transform is None else transform.apply_label(label, patch, IGNORE)
+        label = label if transform is None else transform.apply_label(label, patch)
         return Patch(image, label, read_sizes(case, box, label, transform) if self._sized else None)
 
     def _read_scan(
@@ -101,16 +97,15 @@ def crop_slices(image: npt.NDArray[Any], box: list[list[int]], neighbours: int) 
     return slices
 
 
-def _read_label(case: StoredCase, box: list[list[int]]) -> npt.NDArray[np.int16]:
-    label: npt.NDArray[np.int16] = crop_and_pad_nd(case.label, box, OUTSIDE).astype(np.int16)
+def _read_label(case: StoredCase, box: list[list[int]]) -> npt.NDArray[np.uint8]:
+    label: npt.NDArray[np.uint8] = crop_and_pad_nd(case.label, box, IGNORED)
     if any(high <= 0 or low >= size for (low, high), size in zip(box, case.label.shape, strict=True)):
-        label[:] = OUTSIDE  # a box beside the case comes back as zeros
-    label[label == OUTSIDE] = IGNORE
+        label[:] = IGNORED  # a box beside the case comes back as zeros
     return label
 
 
 def read_sizes(
-    case: StoredCase, box: list[list[int]], label: npt.NDArray[np.int16], transform: SpatialTransform | None
+    case: StoredCase, box: list[list[int]], label: npt.NDArray[np.uint8], transform: SpatialTransform | None
 ) -> npt.NDArray[np.float32]:
     """(*patch) sizes of the components that a patch's `label` shows, which was read from `box` through `transform`."""
     if case.sizes is None:
@@ -120,7 +115,7 @@ def read_sizes(
         return sizes
     sizes = transform.apply_nearest(sizes, (label.shape[0], label.shape[1], label.shape[2]))
     # classes are interpolated and end up to a voxel beyond their nearest
-    beyond = (label > 0) & (sizes == 0)
+    beyond = in_a_class(label) & (sizes == 0)
     if beyond.any():
         sizes[beyond] = ndimage.maximum_filter(sizes, size=3)[beyond]
     return sizes

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from autospine.data.structure import IGNORED
 from autospine.planning.document.configuration import Configuration
 
 P_ROTATION = 0.2
@@ -47,16 +48,15 @@ class SpatialTransform:
         """(C, *box) -> (C, *patch), cubic; 0 outside."""
         return np.stack([self._warp(channel, patch, order=3) for channel in image])
 
-    def apply_label(
-        self, label: npt.NDArray[np.int16], patch: tuple[int, int, int], outside: int
-    ) -> npt.NDArray[np.int16]:
-        """(*box) -> (*patch): each class interpolated linearly, kept where it reaches 0.5."""
-        out = np.zeros(patch, np.int16)
-        for value in np.unique(label):
+    def apply_label(self, label: npt.NDArray[np.uint8], patch: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
+        """(*box) -> (*patch): each class interpolated linearly, kept where it reaches 0.5; `IGNORED` outside."""
+        out = np.zeros(patch, np.uint8)
+        # what is not known comes first, as a class goes over it where both reach 0.5
+        for value in sorted(np.unique(label).tolist(), key=lambda held: held != IGNORED):
             if value != 0:
                 out[self._warp((label == value).astype(np.float32), patch, order=1) >= 0.5] = value
         covered = self._warp(np.ones(label.shape, np.float32), patch, order=1) >= 0.5
-        out[~covered] = outside
+        out[~covered] = IGNORED
         return out
 
     def apply_nearest(self, values: npt.NDArray[Real], patch: tuple[int, int, int]) -> npt.NDArray[Real]:

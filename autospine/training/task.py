@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from autospine.networks.precision import Precision
+from autospine.machine.precision import Precision
 from autospine.planning.document.card import ModelCard
 from autospine.preprocessing.store import Store
 from autospine.training.identity import Identity

@@ -84,7 +84,7 @@ def pretrain_images(
         OutputError: the run folder cannot be written.
         Stopped: the user stopped; the same call goes on.
     """
-    from autospine.networks.device import resolve_device
+    from autospine.machine.device import resolve_device
 
     device, run, tell = resolve_device(request.device), RunFolder.of(runs, dataset), progress or Silent()
     with enough_memory(device):
@@ -117,7 +117,7 @@ def _open(
     progress: Progress,
 ) -> tuple[Plan, MaskedTask, Chosen]:
     """What is pretrained, and the images that it may learn from; the data set is planned where it is not."""
-    from autospine.networks.device import step_machine
+    from autospine.machine.device import step_machine
     from autospine.training.pretrain import MaskedTask, block_edges
 
     found = _open_before_planning(paths, dataset, run)
@@ -155,14 +155,14 @@ def _prepare(training: Training[MaskedTask], chosen: Chosen, request: PretrainRe
 
 def _fit(training: Training[MaskedTask], store: Store, request: PretrainRequest) -> FitResult:
     """Replace what stands in the way, then pretrain."""
-    from autospine.networks.device import describe_choice
+    from autospine.machine.device import describe_device
     from autospine.training.progress import Watcher
 
     name, progress = training.configuration.name, training.progress
     if request.overwrite and training.course == "begins":
         remove_training(training.folder)
     mark_begun(training.folder, training.replaces)
-    where = describe_choice(training.device, training.choice)
+    where = describe_device(training.device, training.choice)
     progress.note(f"Pretraining {name} on {len(training.task.cases)} image(s), on {where}")
     with progress.task(f"Pretraining {name}") as update:
         watcher = Watcher(on_step=lambda state: update(_step_text(state), state.progress))

@@ -143,7 +143,7 @@ def train_fold(
         OutputError: the run folder cannot be written, or another process trains this fold.
         Stopped: the user stopped; the same call goes on.
     """
-    from autospine.networks.device import resolve_device
+    from autospine.machine.device import resolve_device
 
     device = resolve_device(request.device)
     run = RunFolder.of(runs, dataset)
@@ -208,7 +208,7 @@ def _open(
     progress: Progress,
 ) -> _Fold:
     """Read all that decides the training, and what becomes of it."""
-    from autospine.networks.device import step_machine
+    from autospine.machine.device import step_machine
     from autospine.training.initial import read_initial
     from autospine.training.loop import FoldTask
 
@@ -258,7 +258,7 @@ def _refuse(fold: _Fold) -> _Ready:
 
 def _fit(fold: _Fold, ready: _Ready) -> FitResult:
     """Replace what stands in the way, then train."""
-    from autospine.networks.device import describe_choice
+    from autospine.machine.device import describe_device
     from autospine.training.progress import Watcher
 
     training, dataset, run = fold.training, fold.dataset, fold.training.run
@@ -270,7 +270,7 @@ def _fit(fold: _Fold, ready: _Ready) -> FitResult:
     for edit in fold.edits:
         if edit.startswith(f"{configuration.name} "):
             note(edit)
-    note(f"Training {configuration.name}, fold {fold.number}, on {describe_choice(device, training.choice)}")
+    note(f"Training {configuration.name}, fold {fold.number}, on {describe_device(device, training.choice)}")
     shorter = half_hour_command(dataset, run, run.read_request())
     for said in training_notes(training.task.card, device, training.device_name, shorter, training.progress):
         note(said)

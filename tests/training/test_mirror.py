@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from batchgenerators.transforms.spatial_transforms import MirrorTransform
 
+from autospine.data.structure import IGNORED
 from autospine.planning.document.configuration import Configuration
 from autospine.training.intensity import seeded
 from autospine.training.mirror import Mirroring
-from autospine.training.reader import IGNORE
 from tests.cards import card_of
 from tests.training.kinds import cascaded
 
@@ -26,7 +26,7 @@ def mirrored(mirror: Mirroring, seed: int, *arrays: np.ndarray) -> tuple[np.ndar
 def test_only_allowed_axes_are_mirrored(make_configuration: Callable[..., Configuration]) -> None:
     base = make_configuration()
     images = np.random.default_rng(0).normal(size=(4, 1, 8, 10, 12)).astype(np.float32)
-    labels = np.random.default_rng(1).integers(0, 4, (4, 8, 10, 12)).astype(np.int16)
+    labels = np.random.default_rng(1).integers(0, 4, (4, 8, 10, 12)).astype(np.uint8)
     still = Mirroring(card_of(replace(base, training=replace(base.training, mirror_axes=()))))
     turning = Mirroring(card_of(replace(base, training=replace(base.training, mirror_axes=(1,)))))
     flips = set()
@@ -46,7 +46,7 @@ def test_all_that_is_known_of_a_voxel_stays_with_it(
 ) -> None:
     """As batchgenerators' own transform mirrors images and labels, sizes of components with them."""
     card = card_of(make_configuration(**({"spacing_mm": (1.0, 1.0)} if flat else {})))
-    labels = np.random.default_rng(1).integers(0, 4, (4, 10, 12) if flat else (4, 8, 10, 12)).astype(np.int16)
+    labels = np.random.default_rng(1).integers(0, 4, (4, 10, 12) if flat else (4, 8, 10, 12)).astype(np.uint8)
     images, sizes = labels[:, None].astype(np.float32) + 0.5, labels.astype(np.float32) * 10
     for seed in range(6):
         found = mirrored(Mirroring(card), seed, images, labels, sizes)
@@ -64,7 +64,7 @@ def test_classes_of_a_previous_stage_are_mirrored_with_the_image(
 ) -> None:
     mirror = Mirroring(card_of(cascaded(make_configuration())))
     rng = np.random.default_rng(0)
-    labels = rng.integers(0, 4, (4, 8, 10, 12)).astype(np.int16)
+    labels = rng.integers(0, 4, (4, 8, 10, 12)).astype(np.uint8)
     scans = rng.normal(size=(4, 1, 8, 10, 12)).astype(np.float32)
     classes = np.stack([labels == value for value in (1, 2, 3)], axis=1).astype(np.float32)
     turned = 0
@@ -84,8 +84,9 @@ def test_sides_swap_in_samples_that_are_mirrored(
     training = replace(base.training, mirror_axes=(2,))
     mirror = Mirroring(card_of(replace(base, training=training), sides=((1, 3),)))
     rng = np.random.default_rng(0)
-    labels = rng.integers(-1, 4, (4, 8, 10, 12)).astype(np.int16)
-    swapped = np.array([0, 3, 2, 1, IGNORE], np.int16)[labels][..., ::-1]
+    drawn = rng.integers(-1, 4, (4, 8, 10, 12))
+    labels = np.where(drawn < 0, IGNORED, drawn).astype(np.uint8)
+    swapped = np.array([0, 3, 2, 1, IGNORED], np.uint8)[drawn][..., ::-1]
     scans = rng.normal(size=(4, 1, 8, 10, 12)).astype(np.float32)
     turned = 0
     for seed in range(12):

@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from autospine.data.structure import IGNORED
 from autospine.planning.document.card import ModelCard
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.data import PresencePlan
@@ -21,7 +22,6 @@ from autospine.preprocessing.prepare import CaseProperties
 from autospine.preprocessing.store import StoredCase
 from autospine.training.batches import PatchBatches
 from autospine.training.pretrain import MaskedBatches
-from autospine.training.reader import IGNORE
 from tests.cards import card_of
 from tests.training.conftest import CASES
 from tests.training.kinds import cascaded, sized_card
@@ -146,7 +146,7 @@ def told(batch: Sequence[np.ndarray]) -> list[float]:
     """Mean and mean under a ramp of each array of a batch."""
     found = []
     for part in batch:
-        values = np.where(part == IGNORE, -1, part) if part.dtype == np.int64 else np.nan_to_num(part)
+        values = np.where(part == IGNORED, -1, part) if part.dtype == np.int64 else np.nan_to_num(part)
         ramp = np.linspace(-1, 1, values.size).reshape(values.shape)
         found += [float(values.mean(dtype=np.float64)), float((values * ramp).mean())]
     return found

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from autospine.data.structure import IGNORED, in_a_class
 from autospine.planning.document.configuration import Configuration
 from autospine.preprocessing.store import Store
 from autospine.training import batches as batches_module
 from autospine.training.batches import PatchBatches
-from autospine.training.reader import IGNORE
 from autospine.training.sampler import starts
 from tests.cards import card_of
 from tests.training.conftest import CASES
@@ -47,8 +47,8 @@ def test_jitter_moves_the_class_away_from_the_middle_but_not_out(small_store: St
         training = replace(line.training, oversample_foreground=1.0, foreground_jitter=jitter)
         batches = PatchBatches(small_store, CASES, card_of(replace(line, training=training)), augment=False, seed=3)
         labels = np.concatenate([batches[step][1] for step in range(25)]).reshape(-1, 9)
-        assert (labels > 0).any(1).all()
-        middle_alone[jitter] = (labels[:, 4] > 0).mean()
+        assert in_a_class(labels).any(1).all()
+        middle_alone[jitter] = in_a_class(labels[:, 4]).mean()
     assert middle_alone[0.0] == 1.0
     assert 0.5 < middle_alone[1.0] < 0.95
 
@@ -61,7 +61,7 @@ def test_a_shifted_patch_stands_out_of_its_case_by_no_more_than_the_share(
     shifted = replace(large, training=replace(large.training, shift=0.25))
     for configuration in (large, shifted):  # patches to validate with are not
         _, label = PatchBatches(small_store, CASES, card_of(configuration), augment=False, seed=1)[0]
-        assert np.argwhere(label[0] != IGNORE).min(0).tolist() == [2, 2, 3]
+        assert np.argwhere(label[0] != IGNORED).min(0).tolist() == [2, 2, 3]
     patch = np.array((16, 24, 24))
     low, high = starts(np.array((12, 20, 18)), patch, 0.25)
     assert (low.tolist(), high.tolist()) == ([-6, -8, -9], [2, 4, 3])
@@ -83,8 +83,8 @@ def test_forced_patches_are_shifted_and_keep_their_voxel(
         batches._intensity, batches._mirror = None, lambda *_: None  # type: ignore[assignment]
         for step in range(10):
             for label in batches[step][1]:
-                assert (label > 0).any()
-                outside.append((label == IGNORE).mean())
+                assert in_a_class(label).any()
+                outside.append((label == IGNORED).mean())
     assert max(outside[: len(outside) // 2]) > 0.2
 
 
@@ -97,7 +97,7 @@ def test_training_patches_are_shifted(
         training = replace(large.training, shift=share)
         batches = PatchBatches(small_store, CASES, card_of(replace(large, training=training)), augment=True, seed=1)
         batches._intensity, batches._mirror = None, lambda *_: None  # type: ignore[assignment]
-        firsts = {tuple(np.argwhere(label != IGNORE).min(0)) for step in range(5) for label in batches[step][1]}
+        firsts = {tuple(np.argwhere(label != IGNORED).min(0)) for step in range(5) for label in batches[step][1]}
         assert len(firsts) >= places if share else len(firsts) == 1
 
 

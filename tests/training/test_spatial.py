@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from autospine.data.structure import IGNORED
 from autospine.planning.document.configuration import Configuration
 from autospine.training.spatial import SpatialTransform, draw_transform
 
@@ -38,12 +39,12 @@ def test_quarter_turn_equals_rot90(in_plane: bool) -> None:
 
 
 def test_label_keeps_its_values_and_marks_the_outside() -> None:
-    label = np.zeros((20, 20, 20), np.int16)
+    label = np.zeros((20, 20, 20), np.uint8)
     label[5:15, 5:15, 5:15] = 2
-    label[:, :, 14:] = -1
+    label[:, :, 14:] = IGNORED
     transform = SpatialTransform(np.eye(3), in_plane=False)
     start = np.array([8, 8, 8])
-    out = transform.apply_label(cut(label, transform.source_box(start, (4, 4, 9))), (4, 4, 9), -1)
+    out = transform.apply_label(cut(label, transform.source_box(start, (4, 4, 9))), (4, 4, 9))
     np.testing.assert_array_equal(out, label[8:12, 8:12, 8:17])
 
 

@@ -11,10 +11,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from autospine.machine.arithmetic import Machine
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.plan import Plan
 from autospine.planning.estimate.edited import check_memory
-from autospine.planning.estimate.memory import Machine
 from autospine.preprocessing.store import Store
 from autospine.workflow.progress import Progress
 from autospine.workflow.runs.folder import RunFolder, withdraw_results
@@ -24,7 +24,7 @@ from autospine.workflow.runs.standing import Course
 if TYPE_CHECKING:
     import torch
 
-    from autospine.networks.precision import Choice
+    from autospine.machine.precision import Choice
     from autospine.training.identity import Identity
     from autospine.training.progress import FitResult, Watcher
     from autospine.training.task import Task
@@ -62,20 +62,20 @@ class Training(Generic[T]):
     @property
     def device_name(self) -> str:
         """What the device is called in plans and messages."""
-        from autospine.networks.device import describe_device
+        from autospine.machine.device import describe_device
 
         return describe_device(self.device, self.choice.precision)
 
     @property
     def machine(self) -> Machine:
         """How the device computes a step."""
-        from autospine.networks.device import step_machine
+        from autospine.machine.device import step_machine
 
         return step_machine(self.device, self.choice.precision)
 
     def check_memory(self) -> None:
         """Raise `DeviceError` where the device has too little memory for it."""
-        from autospine.networks.device import device_memory_gb
+        from autospine.machine.device import device_memory_gb
 
         total = device_memory_gb(self.device)
         check_memory(self.configuration, total, self.device_name, str(self.run.plan), self.machine)
