@@ -20,6 +20,7 @@ from autospine.errors import OutputError
 HOLD = """
 import sys, time
 from pathlib import Path
+from autospine.data.locks import find_holder, locked
 with locked(Path(sys.argv[1]), Path("the folder")):
     print("held", flush=True)
     time.sleep(60)

@@ -23,6 +23,7 @@ from autospine.errors import OutputError
 WRITE = """
 import sys
 from pathlib import Path
+from autospine.data.files import atomic_path
 with atomic_path(Path(sys.argv[1])) as temporary:
     temporary.write_text("half")
     print("writing", flush=True)

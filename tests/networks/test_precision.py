@@ -137,7 +137,7 @@ def test_a_large_network_is_looked_at_on_a_part_of_its_patch(make_configuration:
 
 ISA = """
 import torch
-from autospine.networks.precision import _measured
+from autospine.networks.precision import faster, _measured
 from autospine.planning.document.parts import NetworkPlan
 plan = NetworkPlan(2, 1, 2, (16, 32), ((3, 3), (3, 3)), ((1, 1), (2, 2)), (2, 2))
 print(_measured(plan, (64, 64), 2, True).precision)

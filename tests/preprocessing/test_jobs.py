@@ -177,6 +177,7 @@ import multiprocessing, sys
 from pathlib import Path
 
 import slow
+from autospine.preprocessing import jobs
 
 def work():
     jobs.run_jobs(slow.build, slow.jobs(Path(sys.argv[1])), 2, 0, None)

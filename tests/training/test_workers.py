@@ -181,6 +181,8 @@ def test_where_no_process_may_be_started_none_is(small_store: Store, quick: Conf
 SMALL = """
 import sys
 import numpy as np
+from autospine.errors import DeviceError
+from autospine.training.workers import batches_from
 
 class Large:
     def check_cases(self): pass
