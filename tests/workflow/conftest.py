@@ -44,7 +44,7 @@ def float32() -> Iterator[None]:
 @pytest.fixture
 def steady(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine on which a step of any configuration takes a hundredth of a second."""
-    monkeypatch.setattr(timing, "_measure", lambda device, **_: lambda configuration, bounds: 0.01)
+    monkeypatch.setattr(timing, "_measure", lambda data, device, **_: lambda configuration, bounds: 0.01)
 
 
 @pytest.fixture
