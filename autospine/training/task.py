@@ -1,6 +1,6 @@
 """A training as the loop sees it: the `Task` that is learnt, and the `Place` where.
 
-A segmentation (`loop.FoldTask`), or what lies under masked blocks (`pretrain.MaskedTask`).
+A segmentation (`fold.FoldTask`), or what lies under masked blocks (`pretrain.MaskedTask`).
 """
 
 from __future__ import annotations

@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import torch
 
+    from autospine.training.fold import FoldTask
     from autospine.training.initial import CarriedOver
     from autospine.training.log import EpochRecord
-    from autospine.training.loop import FoldTask
     from autospine.training.progress import FitResult
 
 
@@ -209,8 +209,8 @@ def _open(
 ) -> _Fold:
     """Read all that decides the training, and what becomes of it."""
     from autospine.machine.device import step_machine
+    from autospine.training.fold import FoldTask
     from autospine.training.initial import read_initial
-    from autospine.training.loop import FoldTask
 
     # what was expected of other numbers than the plan's own is no measure of this training
     plan, edits = renew_expected_memory(run.read_plan(), step_machine(device))

@@ -40,7 +40,7 @@ from autospine.planning.measured.fingerprint import extract_fingerprint
 from autospine.preprocessing.prepare import restore_labels
 from autospine.preprocessing.store import prepare_dataset
 from autospine.training.epochs import fit
-from autospine.training.loop import FoldTask
+from autospine.training.fold import FoldTask
 from autospine.training.task import Place
 
 EPOCHS = 10

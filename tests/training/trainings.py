@@ -15,7 +15,7 @@ from autospine.data.folds import Fold
 from autospine.planning.document.configuration import Configuration
 from autospine.preprocessing.store import Store
 from autospine.training.epochs import fit
-from autospine.training.loop import FoldTask
+from autospine.training.fold import FoldTask
 from autospine.training.progress import FitProgress, FitResult, Watcher
 from autospine.training.task import Place, Task
 from tests.cards import card_of
