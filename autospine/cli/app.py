@@ -9,19 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from autospine.cli.duration import format_duration, parse_duration
-from autospine.cli.options import (
-    AllowMissing,
-    Budget,
-    Channels,
-    DatasetPath,
-    Device,
-    LayoutName,
-    Masks,
-    Runs,
-    Subjects,
-    Workers,
-    reported,
-)
+from autospine.cli.options import Budget, DatasetPath, Device, ReadingOptions, Runs, Workers, grouped, reported
 from autospine.cli.size import parse_size
 from autospine.cli.streams import need_output, steady_streams
 from autospine.cli.study import study
@@ -41,23 +29,19 @@ app.add_typer(study, name="study")
 
 
 @app.command()
+@grouped
 @reported
 def check(
     dataset: DatasetPath,
-    subjects: Subjects = None,
-    layout: LayoutName = None,
-    masks: Masks = None,
-    allow_missing: AllowMissing = False,
-    channels: Channels = None,
+    reading: ReadingOptions = ReadingOptions(),
 ) -> None:
     """List everything that is wrong with a dataset, before any work."""
     from autospine.cli.show import TerminalProgress, console, show_findings, show_lines
     from autospine.data.check import check_dataset
     from autospine.data.dataset import open_dataset
-    from autospine.data.structure import Reading
     from autospine.workflow.progress import counted
 
-    opened = open_dataset(dataset, Reading(subjects, layout, masks, allow_missing, channels))
+    opened = open_dataset(dataset, reading())
     with TerminalProgress().task("Reading the dataset") as update:
         findings = check_dataset(opened, progress=counted(update))
     need_output()
@@ -70,28 +54,24 @@ def check(
 
 
 @app.command()
+@grouped
 @reported
 def describe(
     dataset: DatasetPath,
-    subjects: Subjects = None,
-    layout: LayoutName = None,
-    masks: Masks = None,
-    allow_missing: AllowMissing = False,
-    channels: Channels = None,
+    reading: ReadingOptions = ReadingOptions(),
     runs: Runs = Path("runs"),
 ) -> None:
     """Say what was understood of a folder: layout, channels, labels, cases, subjects, and a picture of the first."""
     from autospine.cli.show import TerminalProgress, show_description
-    from autospine.data.structure import Reading
     from autospine.workflow.describe import describe_dataset
 
-    reading = Reading(subjects, layout, masks, allow_missing, channels)
-    found = describe_dataset(dataset, runs, reading, progress=TerminalProgress())
+    found = describe_dataset(dataset, runs, reading(), progress=TerminalProgress())
     need_output()
     show_description(found)
 
 
 @app.command()
+@grouped
 @reported
 def plan(
     dataset: Annotated[
@@ -118,11 +98,7 @@ def plan(
             help="Move this plan to DATASET, for pretraining; without --recipe, --memory, --budget, --epochs.",
         ),
     ] = None,
-    subjects: Subjects = None,
-    layout: LayoutName = None,
-    masks: Masks = None,
-    allow_missing: AllowMissing = False,
-    channels: Channels = None,
+    reading: ReadingOptions = ReadingOptions(),
     runs: Runs = Path("runs"),
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, write nothing.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a plan that stands there.")] = False,
@@ -135,15 +111,13 @@ def plan(
 ) -> None:
     """Read a dataset and decide everything, with reasons; or explain or compare plans that stand."""
     from autospine.cli.show import TerminalProgress, console, show_decisions, show_differences, show_plan
-    from autospine.data.structure import Reading
     from autospine.planning.document.decisions import find_decisions
     from autospine.workflow.explain import compare_at, explained_plan
     from autospine.workflow.plan import PlanRequest, plan_dataset
 
-    reading = Reading(subjects, layout, masks, allow_missing, channels)
     if budget is not None and epochs is not None:
         raise typer.BadParameter("give --budget or --epochs, not both")
-    request = PlanRequest(recipe, memory, budget, device, source, reading, epochs)
+    request = PlanRequest(recipe, memory, budget, device, source, reading(), epochs)
     if diff is not None:
         if dataset is not None or explain or dry_run or overwrite or request != PlanRequest():
             raise typer.BadParameter("--diff compares two plans that stand: it takes no DATASET and no other option")
@@ -196,6 +170,7 @@ def recipes(
 
 
 @app.command()
+@grouped
 @reported
 def train(
     dataset: DatasetPath,
@@ -210,23 +185,17 @@ def train(
     init: Annotated[
         Path | None, typer.Option(metavar="WEIGHTS", help="Start the encoder from a trained fold's weights.")
     ] = None,
-    subjects: Subjects = None,
-    layout: LayoutName = None,
-    masks: Masks = None,
-    allow_missing: AllowMissing = False,
-    channels: Channels = None,
+    reading: ReadingOptions = ReadingOptions(),
     runs: Runs = Path("runs"),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Throw an earlier training of the fold away.")] = False,
 ) -> None:
     """Train a fold, or go on with it; then predict and score its validation cases. Plans first where no plan is."""
     from autospine.cli.show import TerminalProgress, console, show_scores
-    from autospine.data.structure import Reading
     from autospine.workflow.train import TrainRequest, train_folds
 
     if budget is not None and epochs is not None:
         raise typer.BadParameter("give --budget or --epochs, not both")
-    reading = Reading(subjects, layout, masks, allow_missing, channels)
-    request = TrainRequest(configuration, budget, epochs, device, workers, overwrite, reading, init)
+    request = TrainRequest(configuration, budget, epochs, device, workers, overwrite, reading(), init)
     for trained in train_folds(dataset, fold, runs, request, progress=TerminalProgress()):
         if trained.metrics is not None:
             show_scores(trained.metrics)

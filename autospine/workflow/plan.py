@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -165,7 +165,7 @@ def _check_reading(run: RunFolder, reading: Reading) -> None:
         PlanError: the plan was made with another reading, or nobody knows with which.
     """
     asked = run.read_request()
-    for key, wanted in asdict(reading).items():
+    for key, wanted in reading.to_json().items():
         standing = None if asked is None else asked.get(key)
         if wanted in (None, False, standing):
             continue
@@ -293,8 +293,9 @@ def _asked(request: PlanRequest, recipe: Recipe, source: Plan | None, dataset: D
     known = {"recipe": recipe.name, "recipe_choices": choices, "source": moved, "files": files.hexdigest()}
     known[RECIPE_FILE] = str(file) if file.is_file() else None
     # what stands for a device: `auto` is another on another machine, and the same as its own name on this one
-    wanted = asdict(request)
-    return {**wanted.pop("reading"), **wanted, **known, "device": device}
+    wanted = request.reading.to_json() | vars(request) | known | {"device": device}
+    del wanted["reading"]  # its own keys stand first
+    return wanted
 
 
 def _standing_plan(folder: RunFolder, asked: dict[str, Any]) -> tuple[Plan, tuple[str, ...]]:
