@@ -36,20 +36,13 @@ def check(
     reading: ReadingOptions = ReadingOptions(),
 ) -> None:
     """List everything that is wrong with a dataset, before any work."""
-    from autospine.cli.show import TerminalProgress, console, show_findings, show_lines
-    from autospine.data.check import check_dataset
-    from autospine.data.dataset import open_dataset
-    from autospine.workflow.progress import counted
+    from autospine.cli.show import TerminalProgress, show_checked
+    from autospine.workflow.check import check_folder
 
-    opened = open_dataset(dataset, reading())
-    with TerminalProgress().task("Reading the dataset") as update:
-        findings = check_dataset(opened, progress=counted(update))
+    found = check_folder(dataset, reading(), progress=TerminalProgress())
     need_output()
-    show_findings(findings)
-    show_lines(opened.notes)
-    problems = [finding for finding in findings if finding.severity == "error"]
-    console.print(f"{len(opened.cases)} cases: {len(problems)} error(s), {len(findings) - len(problems)} warning(s)")
-    if problems:
+    show_checked(found)
+    if found.errors:
         raise typer.Exit(1)
 
 
@@ -260,7 +253,7 @@ def predict(
 
     chosen = None if folds == "all" else tuple(part.strip() for part in folds.split(","))
     request = PredictRequest(model, chosen, device, mirror, overlap, overwrite)
-    done = predict_paths(source, target, runs, request, progress=TerminalProgress())
+    done = predict_paths(source, target, runs, request, progress=TerminalProgress()).complete()
     total = sum(done.seconds)
     took = f", {total / len(done.seconds):.1f} s a case, {total / sum(done.slices):.2f} s a slice" if total else ""
     console.print(f"{len(done.files)} segmentation(s) in {target}{took}")
@@ -276,16 +269,11 @@ def evaluate(
 ) -> None:
     """Score segmentations against reference masks, per class and case."""
     from autospine.cli.show import TerminalProgress, console, show_scores
-    from autospine.data.files import write_json
-    from autospine.evaluation.folders import evaluate_folders
-    from autospine.workflow.progress import counted
+    from autospine.workflow.evaluate import evaluate_paths, write_scores
 
-    with TerminalProgress().task("Scoring") as update:
-        scores = evaluate_folders(prediction, reference, None, lesions=lesions, progress=counted(update))
+    scores = evaluate_paths(prediction, reference, lesions=lesions, progress=TerminalProgress())
     show_scores(scores.to_json())
-    path = output or (prediction if prediction.is_dir() else prediction.parent) / "metrics.json"
-    write_json(path, scores.to_json())
-    console.print(f"Written: {path}")
+    console.print(f"Written: {write_scores(scores, prediction, output)}")
 
 
 @app.command()

@@ -19,13 +19,13 @@ from autospine.cli.size import format_size
 from autospine.errors import AutospineError
 
 if TYPE_CHECKING:
-    from autospine.data.findings import Finding
     from autospine.data.structure import Dataset
     from autospine.planning.document.compare import Difference
     from autospine.planning.document.decisions import Decision
     from autospine.planning.document.parts import ExpectedPlan
     from autospine.planning.document.plan import Configuration, Plan
     from autospine.planning.document.recipes import ShippedRecipe
+    from autospine.workflow.check import Checked
     from autospine.workflow.describe import Description
     from autospine.workflow.progress import Update
 
@@ -186,11 +186,14 @@ def _channel(dataset: Dataset, index: int) -> str:
     return text if having == len(dataset.cases) else f"{text} (in {having} of {len(dataset.cases)} cases)"
 
 
-def show_findings(findings: Sequence[Finding]) -> None:
-    """Every problem of a dataset, errors first."""
-    for finding in sorted(findings, key=lambda finding: finding.severity != "error"):
+def show_checked(checked: Checked) -> None:
+    """Every problem of a dataset, errors first; then what was left aside, and how many there are."""
+    for finding in sorted(checked.findings, key=lambda finding: finding.severity != "error"):
         colour = "red" if finding.severity == "error" else "yellow"
         console.print(f"[{colour}]{finding.severity}[/{colour}]{escape(str(finding).removeprefix(finding.severity))}")
+    show_lines(checked.dataset.notes)
+    warnings = len(checked.findings) - checked.errors
+    console.print(f"{len(checked.dataset.cases)} cases: {checked.errors} error(s), {warnings} warning(s)")
 
 
 def show_plan(plan: Plan) -> None:
