@@ -19,6 +19,7 @@ from autospine.networks.device import describe_device, resolve_device
 from autospine.planning.document.plan import Plan
 from autospine.planning.document.plan_file import plan_to_toml, read_plan_file
 from autospine.planning.document.recipe import recipe_folder
+from autospine.planning.document.recipes import recipe_text
 
 
 def call(*words: object) -> Result:
@@ -297,10 +298,12 @@ def test_recipes_are_listed_with_what_they_change() -> None:
     ]  # fmt: skip
 
 
-def test_a_recipe_is_shown_as_it_lies() -> None:
+def test_a_recipe_is_shown_whole() -> None:
     result = call("recipes", "tumour")
     assert result.exit_code == 0
-    assert result.output == (recipe_folder() / "tumour.toml").read_text(encoding="utf-8")
+    assert result.output == recipe_text("tumour")
+    default = (recipe_folder() / "default.toml").read_text(encoding="utf-8")
+    assert call("recipes", "default").output == default
     refused(call("recipes", "tumor"), "default, lumbar, metastases, tumour")
 
 
