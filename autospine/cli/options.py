@@ -30,6 +30,10 @@ Budget = Annotated[
     typer.Option(parser=parse_duration, metavar="TIME", help="Time that training may take, such as 30m or 2h."),
 ]
 
+Epochs = Annotated[int | None, typer.Option(min=1, help="Epochs instead of the plan's.")]
+Configuration = Annotated[
+    str | None, typer.Option("--configuration", "-c", help="2d, 3d_fullres, ...; the plan's default if not given.")
+]
 Workers = Annotated[
     int | None, typer.Option(min=0, help="Processes that prepare cases and build batches; 0: all in this one.")
 ]
@@ -103,6 +107,12 @@ def _gathered(parameter: inspect.Parameter, given: Mapping[str, Any]) -> Any:
     return kind(**{field.name: _gathered(field, given) for field in _parameters(kind)})  # type: ignore[operator,arg-type]
 
 
+def check_length(budget: float | None, epochs: int | None) -> None:
+    """A usage error where a training is given both a time and epochs."""
+    if budget is not None and epochs is not None:
+        raise typer.BadParameter("give --budget or --epochs, not both")
+
+
 def reported(command: Callable[P, None]) -> Callable[P, None]:
     """`command` with the user's errors shown as one message and turned into exit codes.
 
@@ -116,14 +126,14 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
             find_temporary_folder()
             command(*args, **kwargs)
         except AutospineError as error:
-            from autospine.cli.show import show_error
+            from autospine.cli.terminal import show_error
 
             show_error(error)
             raise typer.Exit(1) from None
         except PermissionError as fault:  # of a folder above a file that is looked for
             if fault.filename is None:
                 raise
-            from autospine.cli.show import show_error
+            from autospine.cli.terminal import show_error
             from autospine.data.files import unreadable
 
             show_error(unreadable(Path(os.fsdecode(fault.filename)), fault))

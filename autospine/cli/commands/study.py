@@ -121,7 +121,7 @@ def _run(
     kind: StudyKind, dataset: Path, arms: str | None, configuration: str | None, shared: Shared, pretrain: str = "none"
 ) -> None:
     """Parse what was typed, run the study, show how it came out."""
-    from autospine.cli.show import TerminalProgress, console, show_lines
+    from autospine.cli.terminal import TerminalProgress, console, show_line
     from autospine.data.structure import split_names
     from autospine.study.arms import PRETRAININGS
     from autospine.study.run import StudyRequest, only_command, run_study
@@ -154,7 +154,8 @@ def _run(
         for arm, fold in done.missing:
             typer.echo(only_command(typed, arm, fold))
     elif done.report is not None:
-        show_lines(done.verdicts)
+        for verdict in done.verdicts:
+            show_line(verdict)
         console.print(f"Written: {done.report}")
     elif shared.only is not None:
         left = f"{len(done.missing)} training(s) are left" if done.missing else "all trainings are done"
