@@ -108,20 +108,7 @@ def choose_images(
         Seen(fingerprint.dataset, case.case, case.subject, case.digest, called(case.case, case.subject))
         for case in judged
     ]
-    several = len(fingerprint.channels) > 1
-    left: list[tuple[str, str]] = []
-    candidates: list[_Candidate] = []
-    for one in found:
-        for case in one.images.dataset.cases:
-            why = _held_out(one, case, known, fold, split)
-            if why is None:
-                candidates += [_Candidate(one, case, learnt=True)] if one.named else []
-                continue
-            if one.named:
-                left.append((f"{one.images.dataset.name}/{case.name}", why))
-            # read too, to find its copies, unless the fingerprint knows each channel of it
-            if several or not (one.own and case.name in known):
-                candidates.append(_Candidate(one, case, learnt=False))
+    candidates, left = _sort_out(found, known, fold, split, several=len(fingerprint.channels) > 1)
     sources: list[ImageSource] = []
     seen: list[Seen] = []
     for candidate, (source, channels) in zip(candidates, _read_all(candidates, known, cache, progress), strict=True):
@@ -142,6 +129,24 @@ def choose_images(
         remedy = "name a fold with --fold, to use the cases that it trains on, or give images of other people"
         raise DataError("images", f"none is left to learn from ({why or 'none was found'})", "one at least", remedy)
     return Chosen(tuple(sources[place] for place in kept), tuple(seen[place] for place in kept), tuple(left))
+
+
+def _sort_out(
+    found: Sequence[Found], known: Mapping[str, CaseFingerprint], fold: int | None, split: Fold, *, several: bool
+) -> tuple[list[_Candidate], list[tuple[str, str]]]:
+    """What has to be read, and (image, why) of what the user named and is left out by what it is."""
+    candidates: list[_Candidate] = []
+    left: list[tuple[str, str]] = []
+    for one in found:
+        for case in one.images.dataset.cases:
+            why = _held_out(one, case, known, fold, split)
+            if why is not None and one.named:
+                left.append((f"{one.images.dataset.name}/{case.name}", why))
+            # what is left out is read too, to find its copies, unless the fingerprint knows each channel of it
+            to_read = one.named if why is None else several or not (one.own and case.name in known)
+            if to_read:
+                candidates.append(_Candidate(one, case, learnt=why is None))
+    return candidates, left
 
 
 def _held_out(
