@@ -140,12 +140,15 @@ def _sort_out(
     for one in found:
         for case in one.images.dataset.cases:
             why = _held_out(one, case, known, fold, split)
-            if why is not None and one.named:
+            if why is None:
+                if one.named:
+                    candidates.append(_Candidate(one, case, learnt=True))
+                continue
+            if one.named:
                 left.append((f"{one.images.dataset.name}/{case.name}", why))
-            # what is left out is read too, to find its copies, unless the fingerprint knows each channel of it
-            to_read = one.named if why is None else several or not (one.own and case.name in known)
-            if to_read:
-                candidates.append(_Candidate(one, case, learnt=why is None))
+            # read too, to find its copies, unless the fingerprint knows each channel of it
+            if several or not (one.own and case.name in known):
+                candidates.append(_Candidate(one, case, learnt=False))
     return candidates, left
 
 
