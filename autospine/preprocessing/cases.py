@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 
 from autospine.data.files import write_json
+from autospine.data.jobs import Progress
 from autospine.errors import DataError
 from autospine.planning.document.parts import IntensityPlan
 from autospine.planning.document.plan import Configuration, Plan
 from autospine.preprocessing.arrays import write_array, write_arrays
 from autospine.preprocessing.components import measure_components
-from autospine.preprocessing.jobs import Progress
 from autospine.preprocessing.prepare import class_locations, prepare_case, without_unlabelled_slices
 from autospine.preprocessing.store import OFFSETS, Store, case_files, fill_store, has_key, stored_key
 

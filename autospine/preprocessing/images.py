@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autospine.data.files import json_digest, write_json
+from autospine.data.jobs import Progress
 from autospine.data.structure import Case, Dataset
 from autospine.errors import DataError
 from autospine.planning.document.parts import IntensityPlan
 from autospine.planning.document.plan import Configuration, Plan
 from autospine.preprocessing.arrays import write_array
-from autospine.preprocessing.jobs import Progress
 from autospine.preprocessing.prepare import prepare_case
 from autospine.preprocessing.store import Store, case_files, fill_store, store_name, stored_key
 

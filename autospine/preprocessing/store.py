@@ -26,9 +26,10 @@ import numpy as np
 import numpy.typing as npt
 
 from autospine.data.files import json_digest, read_json, unreadable, write_json
+from autospine.data.jobs import Progress
 from autospine.errors import OutputError, PlanError
 from autospine.planning.document.plan import Configuration, Plan
-from autospine.preprocessing.jobs import Job, Progress, run_jobs
+from autospine.preprocessing.jobs import Job, run_jobs
 from autospine.preprocessing.memory import bounded_workers
 from autospine.preprocessing.prepare import CaseProperties
 

@@ -19,11 +19,11 @@ from typing import Literal, get_args
 
 from autospine.data.folds import Fold
 from autospine.errors import PlanError
+from autospine.machine.arithmetic import Machine
 from autospine.planning.decide.fold_loss import loss_state, renew_loss, resolve_loss
 from autospine.planning.document.parts import Bottleneck, LossKind, LossPlan, PresencePlan, TrainingPlan
 from autospine.planning.document.plan import Configuration, Plan, entering_channels
 from autospine.planning.estimate.expected import expect
-from autospine.planning.estimate.memory import Machine
 from autospine.planning.measured.fingerprint import Fingerprint
 
 StudyKind = Literal["ablation", "sequences", "dimensions", "patches"]

@@ -14,6 +14,7 @@ from typing import get_args
 import numpy as np
 
 from autospine.errors import PlanError
+from autospine.machine.arithmetic import Machine
 from autospine.planning.decide import rules
 from autospine.planning.decide.grid import Grid, planned_grid
 from autospine.planning.decide.loss import check_unit, plan_loss, planned_regions, usual_sizes
@@ -26,7 +27,7 @@ from autospine.planning.document.parts import IntensityPlan, NetworkPlan, Normal
 from autospine.planning.document.plan import Configuration, ConfigurationName, Plan, entering_channels
 from autospine.planning.document.recipe import Recipe
 from autospine.planning.estimate.expected import expect
-from autospine.planning.estimate.memory import Machine, training_memory_gb
+from autospine.planning.estimate.memory import training_memory_gb
 from autospine.planning.measured.anatomy import planned_levels, planned_sides, read_anatomy, read_patch_view
 from autospine.planning.measured.fingerprint import Fingerprint
 

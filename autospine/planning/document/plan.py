@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any, Literal, get_args
 
+from autospine.data.structure import MOST_CLASSES
 from autospine.errors import PlanError
 from autospine.planning.document.convert import Checks, to_table
 from autospine.planning.document.parts import (
@@ -38,8 +39,6 @@ VOLUMES = tuple(name for name in CONFIGURATIONS if name.startswith("3d"))
 """The configurations of 3D networks."""
 MOST_PATCH_VOXELS = 2**26
 """Voxels of a patch, 8192 x 8192 or 406 x 406 x 406: four times the largest start of `topology.START_VOXELS` (ours)."""
-MOST_CLASSES = 254
-"""Labels beside the background: a class index is uint8, of which 255 stands for what is not annotated."""
 LARGEST_LABEL = 2**31 - 1
 """Largest value of a label: what a mask is read up to."""
 LONGEST_NAME = 1000

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from autospine.errors import PlanError
-from autospine.networks.device import describe_device, device_names
+from autospine.machine.device import describe_device, device_names
 from autospine.planning.document.plan import Configuration
 from autospine.workflow.plan import PlanRequest, ensure_planned, plan_dataset
 from autospine.workflow.progress import Silent, Update
