@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autospine.data.dataset import open_dataset
-from autospine.data.folds import Fold, check_folds, group_cases, read_folds
+from autospine.data.folds import Fold, read_folds
 from autospine.errors import PlanError
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.plan import Plan
@@ -23,6 +23,7 @@ from autospine.preprocessing.store import Store
 from autospine.workflow.plan import PlanRequest, ensure_planned
 from autospine.workflow.progress import Progress, Silent, counted
 from autospine.workflow.runs.folder import RunFolder, remove_training, training_alone
+from autospine.workflow.runs.folds import check_fit
 from autospine.workflow.runs.prepared import check_unused
 from autospine.workflow.runs.standing import choose_course, mark_begun, settle
 from autospine.workflow.steps.pretraining_images import Chosen, Found, choose_images, open_all
@@ -211,9 +212,7 @@ def _split(run: RunFolder, fingerprint: Fingerprint, fold: int | None) -> Fold:
     folds = read_folds(run.splits)
     if not 0 <= fold < len(folds):
         raise PlanError(f"--fold {fold}", "no such fold", f"a number from 0 to {len(folds) - 1}", "choose one of them")
-    cases = fingerprint.cases
-    subjects, digests = {case.case: case.subject for case in cases}, {case.case: case.digest for case in cases}
-    check_folds((folds[fold],), subjects, group_cases(subjects, digests), str(run.splits))
+    check_fit((folds[fold],), fingerprint, run)
     return folds[fold]
 
 

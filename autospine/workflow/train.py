@@ -293,7 +293,7 @@ def _record(fold: _Fold, ready: _Ready, result: FitResult) -> None:
     comparisons = compare_expected(configuration.expected, memory_gb, result, device, same_schedule=kept)
     if comparisons:
         training.progress.note(f"The plan's expectation: {describe_comparisons(comparisons)}")
-    flags = {**vars(fold.request), **vars(fold.request.reading)}
+    flags = {**vars(fold.request), **fold.request.reading.to_json()}
     del flags["reading"]
     sources = {"split": {"train": list(split.train), "validation": list(split.validation)}}
     more: dict[str, Any] = {"expected": {item.key: item.expected for item in comparisons}} if comparisons else {}

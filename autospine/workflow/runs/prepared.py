@@ -9,7 +9,8 @@ from autospine.data.locks import find_holder
 from autospine.errors import OutputError, PlanError
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.plan import Plan
-from autospine.preprocessing.store import Store, find_store, prepare_dataset, store_name, stored_key
+from autospine.preprocessing.cases import prepare_dataset
+from autospine.preprocessing.store import Store, find_store, store_name, stored_key
 from autospine.workflow.progress import Progress, counted
 from autospine.workflow.runs.folder import RunFolder
 
