@@ -33,9 +33,9 @@ from autospine.study.arms import (
     planned_steps,
     sequence_arms,
 )
-from autospine.study.comparison import gather_scores, tally_lesions
 from autospine.study.folders import Base, begin, check_arms, check_split, is_done, stands
 from autospine.study.report import ArmRecord, StudyReport, verdict, write_study
+from autospine.study.scores import gather_scores, tally_lesions
 from autospine.workflow.pretrain import PretrainRequest, pretrain_images
 from autospine.workflow.progress import Progress, Silent
 from autospine.workflow.request import ensure_planned
