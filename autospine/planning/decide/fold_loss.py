@@ -119,7 +119,7 @@ def resolve_loss(card: ModelCard, fingerprint: Fingerprint, folds: Sequence[Fold
     """The loss with the numbers of all cases, and those of each fold worked out from the cases that it trains on."""
     if card.configuration.loss.kind != "dice_size_adaptive_ce":
         return replace(card.configuration.loss, folds=None)
-    whole = renewed_loss(card.configuration, fingerprint, card.data)
+    whole = renewed_loss(card.configuration, fingerprint, card.data).value
     return _with_folds(card.with_loss(whole), fingerprint, folds, {})
 
 
@@ -162,7 +162,7 @@ def _with_folds(
         if key not in kept:
             held = replace(fingerprint, cases=tuple(case for case in fingerprint.cases if case.case in fold.train))
             # a fold without cases is refused where it is trained; until then it has some numbers
-            own = renewed_loss(configuration, held, card.data) if held.cases else configuration.loss
+            own = renewed_loss(configuration, held, card.data).value if held.cases else configuration.loss
             rows.append({_decisive(own): getattr(own, _decisive(own))})
         else:
             rows.append(dict(kept[key]))

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
 
-from autospine.data.slices import SliceAxis, slice_axis
-from autospine.planning.decide import rules
+from autospine.data.slices import CLEARLY, SliceAxis, slice_axis
+from autospine.planning.decide.decided import RULE, Decided
+from autospine.planning.measured.anatomy import AXIS_NAMES
 from autospine.planning.measured.fingerprint import Fingerprint
+
+ANISOTROPY = 3.0
+"""Spacing (and size) ratio from which an axis counts as coarse. Lower: more data is treated slice by slice."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,7 @@ class Grid:
     slices: float
     """Slices of the median case as it lies, along the first planned axis."""
     moved: bool
-    """Whether the coarse axis took its 10th percentile."""
+    """Whether the rule's spacing of the coarse axis is its 10th percentile."""
 
     @property
     def flat(self) -> bool:
@@ -38,17 +43,99 @@ class Grid:
         return self.median_shape[0] == 1
 
 
-def planned_grid(fingerprint: Fingerprint, target_mm: Sequence[float] | None = None) -> Grid:
-    """Axis order, target spacing and median shape; `target_mm` (3, planned order) replaces the rule's spacing."""
-    spacings = [case.spacing_mm for case in fingerprint.cases]
+def planned_grid(fingerprint: Fingerprint) -> Grid:
+    """Axis order, target spacing and median shape by the rules."""
     shapes = [case.cropped_shape for case in fingerprint.cases]
-    rule, moved = rules.target_spacing(spacings, shapes)
+    rule, moved = target_spacing([case.spacing_mm for case in fingerprint.cases], shapes)
     lying = np.median(np.asarray(shapes), axis=0).tolist()
-    across = slice_axis(lying, rule, rules.stated_axis([case.slice_axis for case in fingerprint.cases]))
-    order = rules.order_axes(across)
-    planned = tuple(rule[axis] for axis in order) if target_mm is None else tuple(target_mm)
-    canonical = [planned[order.index(axis)] for axis in range(3)]
-    resampled = [rules.resampled_shape(*pair, canonical) for pair in zip(shapes, spacings, strict=True)]
-    median = np.median(np.asarray(resampled), axis=0)
-    shape = tuple(float(median[axis]) for axis in order)
-    return Grid(across, order, planned, shape, prod(shape), float(lying[order[0]]), moved and target_mm is None)
+    across = slice_axis(lying, rule, stated_axis([case.slice_axis for case in fingerprint.cases]))
+    order = order_axes(across)
+    grid = Grid(across, order, (), (), 0.0, float(lying[order[0]]), moved)
+    return regridded(grid, fingerprint, [rule[axis] for axis in order])
+
+
+def regridded(grid: Grid, fingerprint: Fingerprint, spacing_mm: Sequence[float]) -> Grid:
+    """`grid` at another spacing of its three planned axes."""
+    shape = median_shape(fingerprint, grid.axis_order, spacing_mm)
+    return replace(grid, spacing_mm=tuple(spacing_mm), median_shape=shape, voxels=prod(shape))
+
+
+def median_shape(fingerprint: Fingerprint, axes: Sequence[int], target_mm: Sequence[float]) -> tuple[float, ...]:
+    """Voxels of the median case along the canonical `axes`, cropped and resampled to `target_mm` along each."""
+    shapes = [
+        resampled_shape(
+            [case.cropped_shape[axis] for axis in axes], [case.spacing_mm[axis] for axis in axes], target_mm
+        )
+        for case in fingerprint.cases
+    ]
+    return tuple(float(edge) for edge in np.median(np.asarray(shapes), axis=0))
+
+
+def target_spacing(
+    spacings_mm: Sequence[Sequence[float]], shapes: Sequence[Sequence[int]]
+) -> tuple[tuple[float, float, float], bool]:
+    """(target spacing in mm per axis, whether the coarse-axis rule moved it).
+
+    `spacings_mm` and cropped `shapes` are (cases, 3), axes in one common order. The target is the median per axis. An
+    axis more than 3 x coarser than the others that also has fewer than a third of their voxels takes its 10th
+    percentile, so that thick slices are not interpolated away, though never finer than the other axes.
+    """
+    spacings = np.asarray(spacings_mm, dtype=np.float64)
+    target = np.percentile(spacings, 50, axis=0)
+    size = np.percentile(np.asarray(shapes, dtype=np.float64), 50, axis=0)
+    coarse = int(np.argmax(target))
+    others = [axis for axis in range(3) if axis != coarse]
+    widest = max(target[axis] for axis in others)
+    moved = bool(
+        target[coarse] > ANISOTROPY * widest and size[coarse] * ANISOTROPY < min(size[axis] for axis in others)
+    )
+    if moved:
+        fine = float(np.percentile(spacings[:, coarse], 10))
+        # 1e-5 mm keeps the axis the coarsest, so that it stays the first one.
+        target[coarse] = fine if fine >= widest else widest + 1e-5
+    return (float(target[0]), float(target[1]), float(target[2])), moved
+
+
+def order_axes(across: SliceAxis) -> tuple[int, int, int]:
+    """Canonical axis at each planned axis: the slices' first, the other two in their order.
+
+    The reference takes the coarsest axis; `data.slices` departs from it where another one is clearly the slices'.
+    """
+    second, third = [axis for axis in range(3) if axis != across.axis]
+    return across.axis, second, third
+
+
+def stated_axis(stated: Sequence[int | None]) -> int | None:
+    """The slice axis that the headers of more than half of the cases name."""
+    axis, count = Counter(stated).most_common(1)[0]
+    return axis if 2 * count > len(stated) else None
+
+
+def resampled_shape(shape: Sequence[int], spacing_mm: Sequence[float], target_mm: Sequence[float]) -> tuple[int, ...]:
+    """Voxels per axis, at least 1, after resampling from `spacing_mm` to `target_mm`."""
+    axes = zip(shape, spacing_mm, target_mm, strict=True)
+    return tuple(max(1, round(spacing / target * size)) for size, spacing, target in axes)
+
+
+def planned_axes(grid: Grid) -> Decided[tuple[int, int, int]]:
+    """The planned axes, and why the slices' is the one that it is."""
+    runs, count = f"the slices', which runs {AXIS_NAMES[grid.across.axis]}, goes first", f"{grid.slices:g} voxels"
+    match grid.across.why:
+        case "flat":
+            why = f"the axis of a single voxel, {runs}"
+        case "thick":
+            why = f"the clearly coarsest axis, {runs} ({RULE})"
+        case "header":
+            why = f"no axis is {CLEARLY:g} times coarser than the others; the one that the headers name, {runs} (ours)"
+        case "few":
+            why = f"no axis is {CLEARLY:g} times coarser than the others; one has {count}, under half of the others"
+            why = f"{why}: {runs} (ours)"
+        case "coarsest":
+            why = f"the coarsest axis, or the first of equal ones, {runs} ({RULE})"
+    return Decided(grid.axis_order, f"{why}; 0, 1, 2 are the canonical axes Z, Y, X")
+
+
+def planned_median(shape: Sequence[float], cases: int) -> Decided[tuple[int, ...]]:
+    """Voxels of the median case, whole ones."""
+    whole = tuple(max(1, round(edge)) for edge in shape)
+    return Decided(whole, f"median of the {cases} cases, cropped and resampled to this spacing")

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, prod
 
-from autospine.planning.decide.rules import fits
+from autospine.planning.decide.capacity import fits
+from autospine.planning.decide.decided import RULE
 from autospine.planning.document.parts import Encoder
 from autospine.planning.estimate.cost import feature_map_elements
 
@@ -20,6 +21,8 @@ SMALLEST_EDGE = 4
 """Voxels below which no feature map is pooled; smaller leaves the bottleneck nothing but padding."""
 START_VOXELS = {2: 2048**2, 3: 256**3}
 """Voxels of the patch before it is clipped to the median case: larger than any memory target needs."""
+PADDED = f"each edge is padded to what its poolings divide by ({RULE})"
+"""Why a patch is a little larger than all else asks for."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,11 @@ class Topology:
     """Kernel of each stage; the bottleneck's is 3 on every axis."""
     divisors: tuple[int, ...]
     """2 ** poolings per axis."""
+
+    @property
+    def bottom(self) -> tuple[int, ...]:
+        """Voxels of the patch that the deepest stage sees."""
+        return tuple(edge // divisor for edge, divisor in zip(self.patch, self.divisors, strict=True))
 
 
 def initial_patch(
@@ -130,8 +138,8 @@ class Fit:
     """Feature-map elements of one patch, by the reference's count."""
     shrunk: int
     """How often the patch had to shrink."""
-    too_large: bool
-    """Whether the patch could not shrink as far as the memory asks."""
+    why: str
+    """Why the patch is as large as it is."""
 
 
 def fit_patch(
@@ -144,10 +152,11 @@ def fit_patch(
     """The largest patch of the rules whose network fits `memory_gb` (10^9 bytes).
 
     `limit` holds the patch below a size in voxels. Stops short of the memory where the patch cannot shrink any more (a
-    few voxels per axis, or an absurd number of classes): the result then says `too_large`.
+    few voxels per axis, or an absurd number of classes): the reason then says so.
     """
     dimension = len(spacing_mm)
-    net = topology(spacing_mm, initial_patch(spacing_mm, median_shape, limit))
+    first = initial_patch(spacing_mm, median_shape, limit)
+    net = topology(spacing_mm, first)
     elements, shrunk, seen = family.elements(net), 0, {net.patch}
     while not fits(dimension, elements, memory_gb, family.encoder):
         ratios = [edge / size for edge, size in zip(net.patch, median_shape, strict=True)]
@@ -157,11 +166,23 @@ def fit_patch(
         probe = [edge - net.divisors[axis] * (index == axis) for index, edge in enumerate(net.patch)]
         step = topology(spacing_mm, probe).divisors[axis]
         edges = [edge - step * (index == axis) for index, edge in enumerate(net.patch)]
-        if min(edges) < 1:
-            return Fit(net, elements, shrunk, too_large=True)
-        smaller = topology(spacing_mm, edges)
-        if smaller.patch in seen:  # padded back to a size that was too large already
-            return Fit(net, elements, shrunk, too_large=True)
+        smaller = topology(spacing_mm, edges) if min(edges) >= 1 else None
+        if smaller is None or smaller.patch in seen:  # padded back to a size that was too large already
+            return Fit(net, elements, shrunk, too_large(memory_gb))
         seen.add(smaller.patch)
         net, elements, shrunk = smaller, family.elements(smaller), shrunk + 1
-    return Fit(net, elements, shrunk, too_large=False)
+    if shrunk:
+        why = f"the median case, shrunk {shrunk} time(s) along its relatively longest axis to fit {memory_gb:g} GB"
+    elif first != initial_patch(spacing_mm, median_shape):
+        why = f"the part of the median case that the time budget leaves fits {memory_gb:g} GB"
+    elif any(edge < max(1, round(size)) for edge, size in zip(net.patch, median_shape, strict=True)):
+        start = "2048 x 2048" if dimension == 2 else "256 x 256 x 256"
+        why = f"the volume of {start} voxels, which the rule begins with, cut to the median case, fits {memory_gb:g} GB"
+    else:
+        why = f"the median case fits {memory_gb:g} GB whole"
+    return Fit(net, elements, shrunk, f"{why}; {PADDED}")
+
+
+def too_large(memory_gb: float) -> str:
+    """Why a patch is the smallest there is."""
+    return f"the smallest patch there is; even that exceeds the estimate for {memory_gb:g} GB; {PADDED}"

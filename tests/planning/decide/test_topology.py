@@ -5,7 +5,8 @@ from math import prod
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autospine.planning.decide.rules import BLOCKS, DECODER_CONVS, REFERENCE_BATCH, memory_elements
+from autospine.planning.decide.capacity import REFERENCE_BATCH, memory_elements
+from autospine.planning.decide.stages import BLOCKS, DECODER_CONVS
 from autospine.planning.decide.topology import NetworkFamily, fit_patch, initial_patch, topology
 from autospine.planning.document.parts import Encoder
 
@@ -60,9 +61,31 @@ def test_the_residual_encoder_shrinks_until_twelve_slices_fit() -> None:
     assert residual.shrunk > plain.shrunk
 
 
+def test_a_patch_says_what_holds_it() -> None:
+    def why(shape: tuple[float, ...], limit: tuple[float, ...] | None = None) -> str:
+        return fit_patch((1.0, 1.0), shape, family(2), 8.0, limit).why
+
+    padded = "; each edge is padded to what its poolings divide by (nnU-Net v2.8)"
+    assert why((64.0, 64.0)) == f"the median case fits 8 GB whole{padded}"
+    assert (
+        why((64.0, 64.0), (32.0, 80.0)) == f"the part of the median case that the time budget leaves fits 8 GB{padded}"
+    )
+    assert why((64.0, 64.0), (64.0, 80.0)) == f"the median case fits 8 GB whole{padded}"
+    # 2048 x 2048 voxels, which 8 GB do not hold
+    shrunk = fit_patch((1.0, 1.0), (5000.0, 5000.0), family(2), 8.0).shrunk
+    assert f"shrunk {shrunk} time(s)" in why((5000.0, 5000.0)) and shrunk > 0
+    # along a line the volume that the rule begins with ends before the case does
+    assert "2048 x 2048 voxels, which the rule begins with" in why((4.0, 9000.0))
+
+
+def test_the_deepest_stage_sees_what_the_poolings_leave() -> None:
+    # 11 slices are never halved, 320 pixels six times
+    assert topology((1.0, 2.0, 2.0), (11, 300, 300)).bottom == (11, 5, 5)
+
+
 def test_memory_that_cannot_be_met_ends() -> None:
     fit = fit_patch((1.0, 1.0), (64, 64), family(2, out_channels=1_000_000), 0.01)
-    assert fit.too_large
+    assert fit.why.startswith("the smallest patch there is; even that exceeds the estimate for 0.01 GB")
     assert fit.elements > memory_elements(2, 0.01)
     assert min(fit.topology.patch) >= 1
 
@@ -98,4 +121,4 @@ def test_patches_divide_stay_large_and_fit(drawn: tuple[tuple[float, ...], tuple
     assert len(net.kernels) == len(net.strides)
     batch = REFERENCE_BATCH[size] if encoder == "residual" else 2
     assert fit.elements / REFERENCE_BATCH[size] * batch <= memory_elements(size, memory, encoder)
-    assert not fit.too_large
+    assert "smallest" not in fit.why

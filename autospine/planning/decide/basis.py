@@ -1,0 +1,151 @@
+"""What the decisions of a plan start from: made once for a plan, once for each of its configurations, and passed on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import prod
+
+from autospine.errors import PlanError
+from autospine.planning.decide.capacity import planned_memory_gb
+from autospine.planning.decide.data import planned_data
+from autospine.planning.decide.decided import RULE, Decided
+from autospine.planning.decide.grid import Grid, planned_grid, regridded
+from autospine.planning.decide.low_resolution import LowResolution, low_resolution
+from autospine.planning.decide.narrowing import NOTHING, Narrowing
+from autospine.planning.decide.sizing import Frame, Share, dataset_fraction
+from autospine.planning.decide.stages import network_family
+from autospine.planning.document.data import DataPlan, PresencePlan
+from autospine.planning.document.recipe import Recipe
+from autospine.planning.estimate.memory import Machine
+from autospine.planning.measured.anatomy import Anatomy
+from autospine.planning.measured.fingerprint import Fingerprint
+
+FLAT, LOW, CASCADE = ("2d", "2.5d"), "3d_lowres", "3d_cascade_fullres"
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What is asked, and what the whole data set says."""
+
+    fingerprint: Fingerprint
+    recipe: Recipe
+    machine: Machine
+    """For which the peak of a training step is estimated."""
+    grid: Grid
+    """The data set on the grid of the rules."""
+    anatomy: Anatomy
+    """What the labels say of the axes."""
+    data: Decided[DataPlan]
+    """What every configuration shares."""
+
+    @classmethod
+    def of(
+        cls,
+        fingerprint: Fingerprint,
+        recipe: Recipe,
+        machine: Machine = Machine(),
+        taken: PresencePlan | None = None,
+    ) -> Basis:
+        """What the fingerprint says, read once; `taken` and errors as for `planned_data`."""
+        anatomy = Anatomy.of(fingerprint)
+        data = planned_data(fingerprint, anatomy, recipe, taken)
+        return cls(fingerprint, recipe, machine, planned_grid(fingerprint), anatomy, data)
+
+    @property
+    def cases(self) -> int:
+        """Labelled cases."""
+        return len(self.fingerprint.cases)
+
+    @cached_property
+    def low(self) -> LowResolution:
+        """The low resolution of the recipe's 3D networks, planned or not."""
+        return self.low_on(self.grid, NOTHING)
+
+    def low_on(self, grid: Grid, less: Narrowing) -> LowResolution:
+        """The low resolution that goes with another grid and narrower networks."""
+        family = network_family(self.recipe, 3, self.data.value.outputs, less)
+        return low_resolution(grid.spacing_mm, grid.median_shape, family, planned_memory_gb(self.recipe))
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A configuration before its patch is known."""
+
+    basis: Basis
+    name: str
+    """One of `ConfigurationName`."""
+    less: Narrowing
+    """What a time budget takes from it."""
+    grid: Grid
+    """Its own grid."""
+    why_spacing: str
+    """Why that has the spacing that it has by the rules."""
+
+    @classmethod
+    def of(cls, basis: Basis, name: str, less: Narrowing) -> Outline:
+        """The configuration `name` on its grid; raises PlanError for a low resolution that the rules do not plan."""
+        grid, cases = basis.grid, basis.cases
+        if name in (LOW, CASCADE) and not basis.low.planned:
+            found = f"{name}: {basis.low.obstacle}"
+            expected, remedy = "a configuration of the plan", "name another configuration"
+            raise PlanError(basis.fingerprint.dataset, found, expected, remedy)
+        if name == LOW:
+            low, why = basis.low, basis.low.why
+            grid = replace(grid, spacing_mm=low.spacing_mm, median_shape=low.median_shape, voxels=low.voxels)
+        elif name in FLAT:
+            why = f"slices keep their own spacing; in plane the median of {cases} cases ({RULE})"
+        elif grid.moved:
+            thick = "the slices are far thicker than the pixels, so their 10th percentile stands for them"
+            why = f"the median of {cases} cases; {thick} ({RULE})"
+        else:
+            why = f"the median of {cases} cases ({RULE})"
+        if less.spacing_mm is not None:
+            # in 2D the slices keep the rule's spacing, which only counts the data set's voxels
+            spacing = (*basis.grid.spacing_mm[: 3 - len(less.spacing_mm)], *less.spacing_mm)
+            grid = regridded(grid, basis.fingerprint, spacing)
+        return cls(basis, name, less, grid, why)
+
+    @property
+    def recipe(self) -> Recipe:
+        """What is asked."""
+        return self.basis.recipe
+
+    @property
+    def flat(self) -> bool:
+        """Whether its patches are slices."""
+        return self.name in FLAT
+
+    @property
+    def patch_axes(self) -> tuple[int, ...]:
+        """Canonical axis of each patch axis."""
+        return self.grid.axis_order[1:] if self.flat else self.grid.axis_order
+
+    @property
+    def spacing_mm(self) -> tuple[float, ...]:
+        """Target spacing of the patch axes."""
+        return self.grid.spacing_mm[1:] if self.flat else self.grid.spacing_mm
+
+    @property
+    def median_shape(self) -> tuple[float, ...]:
+        """Median case along the patch axes in voxels."""
+        return self.grid.median_shape[1:] if self.flat else self.grid.median_shape
+
+    @cached_property
+    def low(self) -> LowResolution:
+        """The low resolution that goes with it, planned or not; 3D only."""
+        narrowed = self.name == "3d_fullres" and self.less != NOTHING
+        return self.basis.low_on(self.grid, self.less) if narrowed else self.basis.low
+
+    @cached_property
+    def frame(self) -> Frame:
+        """What its patch is cut from."""
+        dimension = 2 if self.flat else 3
+        family = network_family(self.recipe, dimension, self.basis.data.value.outputs, self.less)
+        share = Share(self.grid.voxels * self.basis.cases, dataset_fraction(self.recipe), self.less.max_batch)
+        return Frame(self.spacing_mm, self.median_shape, family, share, self.less.patch_limit)
+
+    def share_seen(self, patch: Sequence[int]) -> float:
+        """Share of the median case that a patch sees; above 1 where it is padded beyond it."""
+        return prod(patch) / prod(self.median_shape)
