@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from autospine.planning.budget.default_time import DEFAULT_S, fit_plan_to_default_time
 from autospine.planning.budget.fit import fit_plan_to_budget
 from autospine.planning.budget.measurements import BRIEFLY, Budget, Measure
-from autospine.planning.decide.capacity import DEFAULT_GB
+from autospine.planning.decide.topology import DEFAULT_GB
 from autospine.planning.document.card import ModelCard
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.data import DataPlan

@@ -32,7 +32,7 @@ from autospine.inference.predictor import predict_logits
 from autospine.networks.build import build_network
 from autospine.planning.budget.fit import SHORT
 from autospine.planning.decide.basis import Basis
-from autospine.planning.decide.narrowing import Narrowing
+from autospine.planning.decide.network import Narrowing
 from autospine.planning.decide.planner import configure, make_plan
 from autospine.planning.document.card import ModelCard
 from autospine.planning.document.data import LevelsPlan

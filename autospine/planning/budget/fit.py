@@ -15,8 +15,8 @@ from typing import Any
 from autospine.planning.budget.ladder import Rung, ladder
 from autospine.planning.budget.measurements import LOOKS, SURE, Budget, Measurements
 from autospine.planning.decide.basis import Basis
-from autospine.planning.decide.capacity import planned_memory_gb
 from autospine.planning.decide.decided import numbers
+from autospine.planning.decide.topology import planned_memory_gb
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.plan import Plan
 from autospine.planning.document.recipe import Recipe

@@ -20,11 +20,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
-from autospine.planning.decide.basis import LOW, Basis
-from autospine.planning.decide.narrowing import Narrowing
+from autospine.planning.decide.basis import Basis
+from autospine.planning.decide.loss import usual_sizes
+from autospine.planning.decide.network import Narrowing
 from autospine.planning.decide.planner import configure
-from autospine.planning.decide.sizes import usual_sizes
-from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.configuration import LOW, Configuration
 from autospine.planning.estimate.cost import multiply_adds
 from autospine.planning.measured.fingerprint import Fingerprint
 

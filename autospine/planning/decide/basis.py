@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import prod
 
 from autospine.errors import PlanError
-from autospine.planning.decide.capacity import planned_memory_gb
 from autospine.planning.decide.data import planned_data
 from autospine.planning.decide.decided import RULE, Decided
-from autospine.planning.decide.grid import Grid, planned_grid, regridded
-from autospine.planning.decide.low_resolution import LowResolution, low_resolution
-from autospine.planning.decide.narrowing import NOTHING, Narrowing
-from autospine.planning.decide.sizing import Frame, Share, dataset_fraction
-from autospine.planning.decide.stages import network_family
+from autospine.planning.decide.grid import Grid, LowResolution, low_resolution, planned_grid, regridded
+from autospine.planning.decide.network import NOTHING, Narrowing, network_family
+from autospine.planning.decide.sizing import Frame, dataset_fraction
+from autospine.planning.decide.topology import planned_memory_gb
+from autospine.planning.document.configuration import CASCADE, LOW, VOLUMES
 from autospine.planning.document.data import DataPlan, PresencePlan
 from autospine.planning.document.recipe import Recipe
 from autospine.planning.estimate.memory import Machine
 from autospine.planning.measured.anatomy import Anatomy
 from autospine.planning.measured.fingerprint import Fingerprint
-
-FLAT, LOW, CASCADE = ("2d", "2.5d"), "3d_lowres", "3d_cascade_fullres"
 
 
 @dataclass(frozen=True)
@@ -94,7 +89,7 @@ class Outline:
         if name == LOW:
             low, why = basis.low, basis.low.why
             grid = replace(grid, spacing_mm=low.spacing_mm, median_shape=low.median_shape, voxels=low.voxels)
-        elif name in FLAT:
+        elif name not in VOLUMES:
             why = f"slices keep their own spacing; in plane the median of {cases} cases ({RULE})"
         elif grid.moved:
             thick = "the slices are far thicker than the pixels, so their 10th percentile stands for them"
@@ -115,22 +110,12 @@ class Outline:
     @property
     def flat(self) -> bool:
         """Whether its patches are slices."""
-        return self.name in FLAT
+        return self.name not in VOLUMES
 
     @property
     def patch_axes(self) -> tuple[int, ...]:
         """Canonical axis of each patch axis."""
-        return self.grid.axis_order[1:] if self.flat else self.grid.axis_order
-
-    @property
-    def spacing_mm(self) -> tuple[float, ...]:
-        """Target spacing of the patch axes."""
-        return self.grid.spacing_mm[1:] if self.flat else self.grid.spacing_mm
-
-    @property
-    def median_shape(self) -> tuple[float, ...]:
-        """Median case along the patch axes in voxels."""
-        return self.grid.median_shape[1:] if self.flat else self.grid.median_shape
+        return self.grid.axis_order[self.flat :]
 
     @cached_property
     def low(self) -> LowResolution:
@@ -141,11 +126,13 @@ class Outline:
     @cached_property
     def frame(self) -> Frame:
         """What its patch is cut from."""
-        dimension = 2 if self.flat else 3
-        family = network_family(self.recipe, dimension, self.basis.data.value.outputs, self.less)
-        share = Share(self.grid.voxels * self.basis.cases, dataset_fraction(self.recipe), self.less.max_batch)
-        return Frame(self.spacing_mm, self.median_shape, family, share, self.less.patch_limit)
-
-    def share_seen(self, patch: Sequence[int]) -> float:
-        """Share of the median case that a patch sees; above 1 where it is padded beyond it."""
-        return prod(patch) / prod(self.median_shape)
+        basis, grid, less, first = self.basis, self.grid, self.less, int(self.flat)
+        return Frame(
+            spacing_mm=grid.spacing_mm[first:],
+            median_shape=grid.median_shape[first:],
+            family=network_family(basis.recipe, 3 - first, basis.data.value.outputs, less),
+            dataset_voxels=grid.voxels * basis.cases,
+            fraction=dataset_fraction(basis.recipe),
+            max_batch=less.max_batch,
+            limit=less.patch_limit,
+        )

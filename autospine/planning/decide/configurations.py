@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import get_args
 
-from autospine.planning.decide.basis import CASCADE, FLAT, LOW, Basis
+from autospine.planning.decide.basis import Basis
 from autospine.planning.decide.decided import Decided
-from autospine.planning.document.configuration import ConfigurationName
+from autospine.planning.document.configuration import CASCADE, CONFIGURATIONS, LOW, VOLUMES
 
 SINGLE_SLICE = "the median case is a single slice: there is no third axis to learn from"
 
@@ -16,8 +15,8 @@ def left_out(basis: Basis) -> dict[str, str]:
     """Why a configuration is not planned, by name."""
     recipe, grid, found = basis.recipe, basis.grid, dict[str, str]()
     slices = 2 * recipe.neighbours + 1
-    for name in get_args(ConfigurationName):
-        two = name in FLAT
+    for name in CONFIGURATIONS:
+        two = name not in VOLUMES
         if name not in recipe.configurations:
             found[name] = f"{recipe.said} does not plan it"
         elif two and min(grid.median_shape[1:]) <= 1:

@@ -1,4 +1,4 @@
-"""The data set on its planned axes: which axis goes first, the target spacing, the median case there."""
+"""The data set on its planned axes: which goes first, the target spacing, the median case, a low resolution."""
 
 from __future__ import annotations
 
@@ -11,11 +11,19 @@ import numpy as np
 
 from autospine.data.slices import CLEARLY, SliceAxis, slice_axis
 from autospine.planning.decide.decided import RULE, Decided
+from autospine.planning.decide.topology import NetworkFamily, fit_patch
+from autospine.planning.estimate.tiers import memory_tier
 from autospine.planning.measured.anatomy import AXIS_NAMES
 from autospine.planning.measured.fingerprint import Fingerprint
 
 ANISOTROPY = 3.0
 """Spacing (and size) ratio from which an axis counts as coarse. Lower: more data is treated slice by slice."""
+LOW_SHARE = 0.25
+"""Share of the median case that a full-resolution patch must see, else a low resolution is planned as well."""
+LOW_GAIN = 2.0
+"""Times fewer voxels that the low resolution must have; less is not worth a network of its own."""
+LOW_STEP = 1.03
+"""Growth of the spacing per step on the way to the low resolution."""
 
 
 @dataclass(frozen=True)
@@ -139,3 +147,66 @@ def planned_median(shape: Sequence[float], cases: int) -> Decided[tuple[int, ...
     """Voxels of the median case, whole ones."""
     whole = tuple(max(1, round(edge)) for edge in shape)
     return Decided(whole, f"median of the {cases} cases, cropped and resampled to this spacing")
+
+
+@dataclass(frozen=True)
+class LowResolution:
+    """The coarser grid on which a patch sees enough of a case."""
+
+    spacing_mm: tuple[float, ...]
+    median_shape: tuple[float, ...]
+    """Median case there in voxels."""
+    voxels: float
+    """Voxels of the median case there, before its shape is rounded."""
+    gain: float
+    """How many times more voxels it has at full resolution."""
+    seen: float
+    """Share of the median case that a patch of full resolution sees."""
+    obstacle: str
+    """Why it is not worth a network; empty where it is."""
+
+    @property
+    def planned(self) -> bool:
+        """Whether it has so many fewer voxels that it is worth a network."""
+        return not self.obstacle
+
+    @property
+    def why(self) -> str:
+        """Why its spacing is what it is."""
+        return (
+            f"a patch of full resolution sees {self.seen:.0%} of the median case: coarser, finer axes first, until one "
+            f"sees {LOW_SHARE:.0%}; {self.gain:.2g} times fewer voxels ({RULE})"
+        )
+
+
+def low_resolution(
+    spacing_mm: Sequence[float], median_shape: tuple[float, ...], family: NetworkFamily, memory_gb: float
+) -> LowResolution:
+    """The grid of the reference's low-resolution 3D configuration; `obstacle` says whether it would be kept.
+
+    While the patch sees under a quarter of the median case, spacing grows by 3 % a step: the finer axes first until
+    within a factor 2 of the coarsest, then all. Where it sees a quarter at once the grid is the given one.
+    """
+
+    def seen_of(spacing: Sequence[float], shape: Sequence[float], voxels: float) -> float:
+        return prod(fit_patch(spacing, shape, family, memory_tier(memory_gb)).topology.patch) / voxels
+
+    spacing, shape = list(spacing_mm), median_shape
+    total = voxels = prod(median_shape)
+    covered = seen = seen_of(spacing, shape, voxels)
+    while covered < LOW_SHARE:
+        widest = max(spacing)
+        finer = [axis for axis in range(3) if widest / spacing[axis] > 2] or [0, 1, 2]
+        for axis in finer:
+            spacing[axis] *= LOW_STEP
+        exact = [old / new * size for old, new, size in zip(spacing_mm, spacing, median_shape, strict=True)]
+        voxels, shape = prod(exact), tuple(float(max(1, round(edge))) for edge in exact)
+        covered = seen_of(spacing, shape, voxels)
+    gain, obstacle = total / voxels, ""
+    if seen >= LOW_SHARE:
+        obstacle = f"a patch of full resolution sees {min(seen, 1):.0%} of the median case, at least {LOW_SHARE:.0%}"
+    elif gain < LOW_GAIN:
+        obstacle = f"where a patch sees {LOW_SHARE:.0%} of the median case there are only {gain:.2g} times fewer voxels"
+        obstacle = f"{obstacle}, under {LOW_GAIN:g}"
+    obstacle = f"{obstacle} ({RULE})" if obstacle else ""
+    return LowResolution(tuple(spacing), shape, voxels, gain, seen, obstacle)

@@ -11,19 +11,18 @@ from typing import Any
 
 from autospine.errors import PlanError
 from autospine.planning.decide.basis import Basis, Outline
-from autospine.planning.decide.capacity import planned_memory_gb
 from autospine.planning.decide.configurations import default_configuration, left_out
 from autospine.planning.decide.data import planned_annotation
 from autospine.planning.decide.decided import Decided, settle
-from autospine.planning.decide.expectation import planned_for, with_expectation
 from autospine.planning.decide.grid import planned_axes, planned_median
 from autospine.planning.decide.intensities import planned_mask, planned_normalisation, planned_resampling
 from autospine.planning.decide.loss import check_unit, planned_loss
-from autospine.planning.decide.narrowing import NOTHING, Narrowing
-from autospine.planning.decide.network import planned_neighbours, planned_network, planned_previous
-from autospine.planning.decide.sizing import Size, planned_overlap, size_for_memory
+from autospine.planning.decide.network import NOTHING, Narrowing, planned_neighbours, planned_network, planned_previous
+from autospine.planning.decide.sizing import Size, planned_for, planned_overlap, size_for_memory, with_expectation
+from autospine.planning.decide.topology import planned_memory_gb
 from autospine.planning.decide.training import planned_training
 from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.decisions import LEFT_OUT
 from autospine.planning.document.plan import Plan
 from autospine.planning.document.recipe import Recipe
 from autospine.planning.estimate.memory import Machine, training_memory_gb
@@ -31,7 +30,7 @@ from autospine.planning.measured.fingerprint import Fingerprint
 
 
 def make_plan(fingerprint: Fingerprint, recipe: Recipe, *, machine: Machine = Machine()) -> Plan:
-    """The plan of a data set for the recipe's memory ("auto": `capacity.DEFAULT_GB`).
+    """The plan of a data set for the recipe's memory ("auto": `topology.DEFAULT_GB`).
 
     On `machine` the same memory may hold less than on the GPU that the rules mean. Which configurations the data allow
     is decided by `left_out`; those that they do not stand in the reasons. Raises PlanError where none is left.
@@ -45,7 +44,7 @@ def make_plan(fingerprint: Fingerprint, recipe: Recipe, *, machine: Machine = Ma
         raise PlanError(fingerprint.dataset, found, "a configuration that the data allow", remedy)
     planned = [configure(basis, name) for name in names]
     default = default_configuration(basis, names)
-    reasons = {f"left_out.{name}": why for name, why in absent.items()}
+    reasons = {f"{LEFT_OUT}.{name}": why for name, why in absent.items()}
     for one in planned:
         reasons |= one.reasons(one.value.name)
     return Plan(
@@ -86,25 +85,25 @@ def _without_patch(outline: Outline) -> dict[str, Decided[Any]]:
     return {
         "name": Decided(outline.name),
         "axis_order": planned_axes(outline.grid),
-        "spacing_mm": Decided(outline.spacing_mm, outline.why_spacing),
-        "median_shape": planned_median(outline.median_shape, basis.cases),
+        "spacing_mm": Decided(outline.frame.spacing_mm, outline.why_spacing),
+        "median_shape": planned_median(outline.frame.median_shape, basis.cases),
         "normalisation": scales,
         "use_mask": planned_mask(basis.fingerprint.cases, scales.value),
         "resampling": planned_resampling(),
         "overlap": planned_overlap(recipe),
-        "neighbours": planned_neighbours(outline),
-        "previous": planned_previous(outline),
+        "neighbours": planned_neighbours(recipe, outline.name),
+        "previous": planned_previous(outline.name),
         "ignore_unlabelled_slices": planned_annotation(recipe),
     }
 
 
 def _with_patch(outline: Outline, size: Size) -> dict[str, Decided[Any]]:
     """What else it has with a patch and a batch, by key."""
-    recipe, anatomy, axes = outline.recipe, outline.basis.anatomy, outline.patch_axes
+    recipe, basis, axes, net = outline.recipe, outline.basis, outline.patch_axes, size.fit.topology
     return {
         "patch": Decided(size.patch, size.why_patch),
         "batch": Decided(size.batch, size.why_batch),
-        "network": planned_network(outline, size.fit.topology),
+        "network": planned_network(recipe, outline.name, basis.data.value, outline.frame.family, net),
         "loss": planned_loss(outline, size.patch),
-        "training": planned_training(recipe, size.patch, anatomy.of_patch(axes), anatomy.view_of(axes)),
+        "training": planned_training(recipe, size.patch, basis.anatomy.of_patch(axes), basis.anatomy.view_of(axes)),
     }

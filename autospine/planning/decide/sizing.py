@@ -12,11 +12,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
-from autospine.planning.decide.capacity import batch_by_dataset, batch_by_memory
 from autospine.planning.decide.decided import RULE, Decided
-from autospine.planning.decide.topology import Fit, NetworkFamily, fit_patch, too_large
+from autospine.planning.decide.topology import (
+    Fit,
+    NetworkFamily,
+    batch_by_dataset,
+    batch_by_memory,
+    fit_patch,
+    planned_memory_gb,
+    too_large,
+)
+from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.parts import Encoder
 from autospine.planning.document.recipe import Recipe
+from autospine.planning.estimate.expected import expect
+from autospine.planning.estimate.memory import Machine
 from autospine.planning.estimate.tiers import MEMORY_TIERS_GB, memory_tier
 
 MINIMUM_BATCH = 2
@@ -31,27 +41,20 @@ def dataset_fraction(recipe: Recipe) -> float:
 
 
 @dataclass(frozen=True)
-class Share:
-    """How much of the data set one batch may show."""
-
-    dataset_voxels: float
-    """Voxels of all cases at the target spacing."""
-    fraction: float
-    """Largest share of them in a batch, 0 to 1."""
-    max_batch: int | None = None
-    """Largest batch whatever the memory; may lie below the rules' own minimum."""
-
-
-@dataclass(frozen=True)
 class Frame:
-    """What a patch is cut from."""
+    """What a patch is cut from, and what holds it and its batch beside the memory."""
 
     spacing_mm: tuple[float, ...]
     median_shape: tuple[float, ...]
     """Median case in voxels."""
     family: NetworkFamily
     """The networks that the patch may get."""
-    share: Share
+    dataset_voxels: float
+    """Voxels of all cases at the target spacing."""
+    fraction: float
+    """Largest share of them in a batch, 0 to 1."""
+    max_batch: int | None = None
+    """Largest batch; may lie below the rules' own minimum."""
     limit: Sequence[float] | None = None
     """Largest patch in voxels."""
 
@@ -120,15 +123,15 @@ def _fitting(size: Size, memory_gb: float, peak_gb: Callable[[Size], float]) -> 
 
 def _size_by_rule(frame: Frame, tier: float) -> Size:
     """Patch and batch as the reference has them at a tier."""
-    share, family, dimension = frame.share, frame.family, len(frame.spacing_mm)
+    family, dimension = frame.family, len(frame.spacing_mm)
     fit = fit_patch(frame.spacing_mm, frame.median_shape, family, tier, frame.limit)
     by_memory = batch_by_memory(dimension, fit.elements, tier, family.encoder)
-    by_dataset = batch_by_dataset(share.dataset_voxels, share.fraction, fit.topology.patch)
+    by_dataset = batch_by_dataset(frame.dataset_voxels, frame.fraction, fit.topology.patch)
     batch = max(min(by_memory, by_dataset), MINIMUM_BATCH)
-    why = f"{tier:g} GB allow {by_memory}, {share.fraction:.0%} of the data set's voxels allow {by_dataset}"
+    why = f"{tier:g} GB allow {by_memory}, {frame.fraction:.0%} of the data set's voxels allow {by_dataset}"
     why += f"; at least {MINIMUM_BATCH} ({RULE})"
-    if share.max_batch is not None and share.max_batch < batch:
-        batch = share.max_batch
+    if frame.max_batch is not None and frame.max_batch < batch:
+        batch = frame.max_batch
         why += f"; held at {batch} for the time budget (ours)"
     return Size(fit, batch, tier, fit.why, why)
 
@@ -137,3 +140,27 @@ def planned_overlap(recipe: Recipe) -> Decided[float]:
     """Share by which neighbouring prediction tiles overlap."""
     why = f"neighbouring prediction tiles share {recipe.overlap:.0%}: no voxel is seen at an edge only"
     return Decided(recipe.overlap, f"{why} ({RULE})" if recipe.overlap == Recipe.overlap else why)
+
+
+MADE_FOR = "a hash of network, patch, batch, optimiser and budget: an edit of these shows, and is estimated anew"
+
+
+def with_expectation(planned: Decided[Configuration], machine: Machine, why: str) -> Decided[Configuration]:
+    """What was planned, with the memory that a training step takes on `machine`, and why that much."""
+    configuration = replace(planned.value, expected=expect(planned.value, machine))
+    reasons = {"expected.memory_gb": why, "expected.made_for": MADE_FOR}
+    return Decided(configuration, {**planned.keyed, **reasons})
+
+
+def planned_for(recipe: Recipe, machine: Machine) -> str:
+    """For which memory the peak of a training step was planned."""
+    asked = planned_memory_gb(recipe)
+    tier = memory_tier(asked)
+    step = f"a training step in {machine.precision} precision"
+    step += f" on {machine.threads} threads" if machine.threads > 1 else ""
+    why = f"estimated peak of {step}; planned for {tier:g} GB"
+    if tier < asked:
+        why += f", the largest planned size within {asked:g} GB"
+    elif tier > asked:
+        why += f", the smallest planned size: {asked:g} GB may be too little"
+    return why

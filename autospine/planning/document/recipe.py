@@ -39,7 +39,7 @@ class Recipe:
     encoder: Encoder = "plain"
     """`plain` convolutions, or `residual` blocks."""
     encoder_blocks: Literal["auto"] | tuple[int, ...] = "auto"
-    """Convolutions or blocks per encoder stage, finest first, the last for all deeper; `auto`: `stages.BLOCKS`."""
+    """Convolutions or blocks per encoder stage, finest first, the last for all deeper; `auto`: `network.BLOCKS`."""
     decoder_convs: Literal["auto"] | int = "auto"
     """Convolutions in a decoder stage; `auto`: 2 for the plain, 1 for the residual encoder."""
     base_features: int = 32
@@ -50,7 +50,7 @@ class Recipe:
     """Cap of the feature maps in 3D."""
     bottleneck: Literal["auto"] | Bottleneck = "auto"
     """`msff` appends the multi-scale feature fusion module, `control` a convolution with as many weights; `auto`:
-    `stages.BOTTLENECK`."""
+    `network.BOTTLENECK`."""
     dataset_fraction: Literal["auto"] | float = "auto"
     """Largest share of the data set's voxels in one batch, 0 to 1; `auto`: 0.05 plain, 1 residual."""
     loss: Literal["auto", "dice_ce", "dice_size_adaptive_ce"] = "auto"

@@ -9,9 +9,8 @@ import pytest
 
 from autospine.errors import PlanError
 from autospine.planning.decide.basis import Basis
-from autospine.planning.decide.narrowing import NOTHING, Narrowing
+from autospine.planning.decide.network import BOTTLENECK, NOTHING, Narrowing
 from autospine.planning.decide.planner import configure, make_plan
-from autospine.planning.decide.stages import BOTTLENECK
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.recipe import Recipe
 from autospine.planning.estimate.memory import Machine, training_memory_gb

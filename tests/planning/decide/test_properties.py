@@ -22,7 +22,7 @@ from autospine.errors import PlanError
 from autospine.planning.budget.fit import fit_plan_to_budget
 from autospine.planning.budget.measurements import PRECISELY, Budget
 from autospine.planning.decide.basis import Basis
-from autospine.planning.decide.narrowing import Narrowing
+from autospine.planning.decide.network import Narrowing
 from autospine.planning.decide.planner import configure, make_plan
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.plan import Plan

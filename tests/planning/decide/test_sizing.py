@@ -2,13 +2,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from autospine.planning.decide.sizing import Frame, Share, Size, planned_overlap, size_for_memory
-from autospine.planning.decide.stages import BLOCKS, DECODER_CONVS
+from autospine.planning.decide.network import BLOCKS, DECODER_CONVS
+from autospine.planning.decide.sizing import Frame, Size, planned_overlap, size_for_memory
 from autospine.planning.decide.topology import NetworkFamily
 from autospine.planning.document.recipe import Recipe
 
 PLAIN = NetworkFamily("plain", BLOCKS["plain"], DECODER_CONVS["plain"], 32, 320, 6)
-EVERYTHING = Share(1e12, 1.0)
 
 
 def nothing(size: Size) -> float:
@@ -20,9 +19,9 @@ def sized(
     gb: float,
     peak: Callable[[Size], float] = nothing,
     spacing: tuple[float, ...] = (1.0, 1.0, 1.0),
-    share: Share = EVERYTHING,
+    max_batch: int | None = None,
 ) -> Size:
-    return size_for_memory(Frame(spacing, shape, PLAIN, share), gb, peak)
+    return size_for_memory(Frame(spacing, shape, PLAIN, 1e12, 1.0, max_batch), gb, peak)
 
 
 def test_the_rules_of_the_tier_below_the_memory_count() -> None:
@@ -73,13 +72,13 @@ def test_nothing_fits_at_all() -> None:
 
 
 def test_a_batch_below_the_rules_own_is_heeded() -> None:
-    size = sized((300.0,) * 3, 8.0, share=Share(1e12, 1.0, max_batch=1))
+    size = sized((300.0,) * 3, 8.0, max_batch=1)
     assert size.batch == 1
     assert size.why_batch.endswith("; held at 1 for the time budget (ours)")
 
 
 def test_a_batch_that_the_rules_make_is_not_held() -> None:
-    size = sized((300.0,) * 3, 8.0, share=Share(1e12, 1.0, max_batch=2))
+    size = sized((300.0,) * 3, 8.0, max_batch=2)
     assert size.batch == 2
     # 128^3 of 557 million elements, of which 560 million go twice: 2.01
     assert size.why_batch == "8 GB allow 2, 100% of the data set's voxels allow 476837; at least 2 (nnU-Net v2.8)"

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from autospine.planning.measured.anatomy import Anatomy
+from autospine.planning.measured.anatomy import Anatomy, lone_sides, sided_pairs, swapping_classes
 from autospine.planning.measured.fingerprint import Fingerprint
 
 
@@ -36,3 +36,20 @@ def test_levels_can_be_counted_where_views_show_what_lies_beyond_them(lumbar: Fi
     assert Anatomy.of(wide).view_of((1, 2)).reason == "a patch lies across the column"
     few = replace(lumbar, cases=(*wide.cases[:30], *lumbar.cases[30:]))
     assert not Anatomy.of(few).view.countable
+
+
+def test_sides_are_found_by_name() -> None:
+    names = ("right_ES", "left_ES", "kidney L", "kidney R", "leftFacet", "rightFacet", "L5", "left_alone")
+    assert sided_pairs(names) == (("left_ES", "right_ES"), ("kidney L", "kidney R"), ("leftFacet", "rightFacet"))
+
+
+def test_a_side_without_a_partner_is_told() -> None:
+    assert lone_sides(("left_a", "right_a", "left_b", "L5"), (("left_a", "right_a"),)) == ["left_b"]
+
+
+def test_classes_swap_where_their_order_stays_the_same() -> None:
+    names, pairs = ("right_a", "cord", "left_a"), (("left_a", "right_a"),)
+    assert swapping_classes(names, pairs, {(0, 1), (1, 2), (0, 2)}) == ((3, 1),)
+    # mirrored and swapped, cord < spleen becomes spleen < cord
+    assert swapping_classes(("right_a", "left_a", "cord", "spleen"), pairs, {(2, 3)}) == ()
+    assert swapping_classes(("right_a", "left_a", "left_b"), pairs, set()) == ()
