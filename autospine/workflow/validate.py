@@ -52,7 +52,6 @@ def validate_fold(
     from autospine.inference.predictor import predict_logits
 
     model = load_model(folder, device, (str(fold),))
-    data = model.card.data
     damaged: list[PlanError] = []
 
     def predictions(
@@ -81,10 +80,7 @@ def validate_fold(
     with progress.task("Predicting and scoring the validation cases") as update:
         # where a plan goes by lesions, its scores do too
         lesions = model.card.configuration.by_component
-        # one value is looked for in less time than several
-        values = [held if data.regions else held[0] for held in data.members]
-        targets = tuple(zip(data.targets, values, strict=True))
-        scores = score_cases(predictions(counted(update)), targets, IGNORED, lesions=lesions)
+        scores = score_cases(predictions(counted(update)), model.card.data.scored, IGNORED, lesions=lesions)
     if damaged:
         first, every = damaged[0], "\n  ".join(fault.found for fault in damaged)
         raise PlanError(first.where, every, first.expected, first.remedy)

@@ -42,7 +42,6 @@ from autospine.planning.measured.fingerprint import extract_fingerprint
 from autospine.preprocessing.prepare import restore_labels
 from autospine.preprocessing.store import prepare_dataset
 from autospine.training.loop import fit
-from tests.cards import card_of
 
 EPOCHS = 10
 CPU = torch.device("cpu")
@@ -84,14 +83,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         store = prepare_dataset(dataset, plan, configuration, Path(scratch) / "prepared")
         start = time.monotonic()
-        named = ModelCard.from_plan(plan, configuration).targets
-        classes = tuple(name for name, _ in named)
-        result = fit(card_of(configuration), store, split, Path(scratch), device=CPU, workers=0)
+        card, levels = ModelCard(plan.data, configuration), plan.data.levels
+        named, classes = plan.data.scored, plan.data.targets
+        result = fit(card, store, split, Path(scratch), device=CPU, workers=0)
         trained = time.monotonic()
         network = build_network(configuration.network, configuration.patch).eval()
         network.load_state_dict(load_file(Path(scratch) / WEIGHTS))
 
-        voxelwise = replace(configuration, levels=None)
+        voxelwise = replace(card, data=replace(plan.data, levels=None))
 
         def predictions(levels: LevelsPlan | None, without: tuple[int, ...] = ()) -> Iterator[Any]:
             for name in split.validation:
@@ -99,17 +98,21 @@ def main() -> None:
                 image, missing = np.array(case.image), {*case.properties.missing, *without}
                 image[list(missing)] = 0
                 how = {"device": CPU, "mirror": asked.mirror, "missing": missing}
-                logits = predict_logits([network], image, card_of(voxelwise), **how)
-                logits = logits if levels is None else agree_on_levels(logits, levels)
-                labels = restore_labels(logits, case.properties, card_of(configuration))
+                logits = predict_logits([network], image, voxelwise, **how)
+                logits = (
+                    logits
+                    if levels is None
+                    else agree_on_levels(logits, levels, configuration.axis_order.index(levels.axis))
+                )
+                labels = restore_labels(logits, case.properties, card)
                 yield name, labels, np.asarray(case.reference), case.properties.canonical_spacing_mm
 
-        scores = score_cases(predictions(configuration.levels), named)
+        scores = score_cases(predictions(levels), named)
         predicted = time.monotonic()
-        apart = scores if configuration.levels is None else score_cases(predictions(None), named)
+        apart = scores if levels is None else score_cases(predictions(None), named)
         lacking = {
-            plan.channels[index]: round(score_cases(predictions(configuration.levels, (index,)), named).mean(), 4)
-            for index in configuration.optional_channels
+            plan.data.channels[index]: round(score_cases(predictions(levels, (index,)), named).mean(), 4)
+            for index in plan.data.optional
         }
     found = {
         "patch": configuration.patch,

@@ -100,7 +100,7 @@ def losses(plan: Configuration) -> dict[str, LossPlan]:
 
 def report(plan: Configuration, device: torch.device, steps: int, parts: int) -> None:
     """Time every variant and print its row."""
-    plain = replace(plan, regions=None, network=replace(plan.network, bottleneck="plain"))
+    plain = replace(plan, network=replace(plan.network, bottleneck="plain"))
     variants = {name: variant(replace(plain, loss=loss), device) for name, loss in losses(plan).items()}
     fused = replace(plain, loss=losses(plan)["dice_ce"], network=replace(plan.network, bottleneck="msff"))
     variants[MSFF] = variant(fused, device)

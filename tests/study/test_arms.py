@@ -97,16 +97,7 @@ def test_steps_are_those_of_the_plan(make_configuration: Make) -> None:
 
 
 def arm_plan_of(base: Configuration, other: Configuration) -> Plan:
-    plan = Plan(
-        dataset="demo",
-        recipe="default",
-        fingerprint_hash="0" * 64,
-        channels=("T2",),
-        labels=(("L1", 1), ("L2", 2), ("L3", 3)),
-        intensities=(IntensityPlan(100.0, 20.0, 10.0, 200.0),),
-        configurations=(base,),
-        default=base.name,
-    )
+    plan = Plan(card_of(base).data, "default", "0" * 64, (base,), base.name)
     arm = replace(ablation_arms(card_of(base), ("base",))[0], configuration=other)
     made = arm_plan(plan, arm, build([(16, 32, 24)], [(1.0, 1.0, 1.0)], ("L1", "L2", "L3")), Machine(), FOLDS)
     assert plan_from_toml(plan_to_toml(made)) == made
@@ -210,22 +201,22 @@ def several(make_configuration: Make, make_plan: Callable[..., Plan]) -> Plan:
         neighbours=1,
         normalisation=("zscore", "ct", "zscore"),
         network=network,
-        presence=PresencePlan((1, 2), 0.25),
     )
     intensities = tuple(IntensityPlan(100.0 + index, 20.0, 10.0, 200.0) for index in range(3))
-    return make_plan(channels=("T2", "T1", "STIR"), intensities=intensities, configurations=(made,), default="2.5d")
+    data = {"channels": ("T2", "T1", "STIR"), "intensities": intensities, "presence": PresencePlan((1, 2), 0.25)}
+    return make_plan(made, **data)
 
 
 def test_arms_of_sequences(several: Plan) -> None:
     arms = sequence_arms(several, several.configuration(), ("T2", "T1", "STIR+T1", "T2+STIR"))
     assert [arm.channels for arm in arms] == [("T2",), ("T1",), ("T1", "STIR"), ("T2", "STIR")]
     assert [arm.configuration.network.in_channels for arm in arms] == [3, 3, 8, 7]
-    assert [arm.configuration.optional_channels for arm in arms] == [(), (), (0, 1), (1,)]
+    assert [several.data.taking(arm.channels).optional for arm in arms] == [(), (), (0, 1), (1,)]
     assert arms[1].configuration.normalisation == ("ct",)
     fewer = build([(16, 32, 24)], [(1.0, 1.0, 1.0)], ("L1", "L2", "L3"), channels=("T1", "STIR"))
     made = arm_plan(several, arms[2], fewer, Machine(), FOLDS)
     assert made.fingerprint_hash == fewer.hash()
-    assert made.channels == ("T1", "STIR") and [one.mean for one in made.intensities] == [101.0, 102.0]
+    assert made.data.channels == ("T1", "STIR") and [one.mean for one in made.data.intensities] == [101.0, 102.0]
     assert plan_from_toml(plan_to_toml(made)) == made
 
 
@@ -237,8 +228,8 @@ def test_an_arm_on_fewer_cases_weighs_by_their_sizes(several: Plan) -> None:
     sized = replace(base, loss=replace(base.loss, kind="dice_size_adaptive_ce", largest_size=123.0))
     for configuration in (by_class, sized):
         (arm,) = sequence_arms(several, configuration, ("T1",))
-        made = arm_plan(several, arm, whole, Machine(), FOLDS).configuration()
-        loss = made.loss
+        made = arm_plan(several, arm, whole, Machine(), FOLDS).card()
+        loss = made.configuration.loss
         fold_loss(made, 0, FOLDS[0])  # raises no PlanError
         if configuration is sized:
             assert loss.largest_size == 90.0  # 900 voxels on 10 slices
@@ -246,7 +237,7 @@ def test_an_arm_on_fewer_cases_weighs_by_their_sizes(several: Plan) -> None:
             assert loss.class_weights == (1.0, 1.0, 1.5, 3.0)  # roots of 900/900, 900/400, 900/100
     own = replace(base, loss=replace(base.loss, kind="dice_size_adaptive_ce", class_weights=(1.0, 2.0, 3.0, 4.0)))
     (arm,) = sequence_arms(several, own, ("T1",))
-    made = arm_plan(several, arm, whole, Machine(), FOLDS).configuration()
+    made = arm_plan(several, arm, whole, Machine(), FOLDS).card()
     assert fold_loss(made, 0, FOLDS[0]).class_weights == (1.0, 2.0, 3.0, 4.0)
 
 
@@ -258,7 +249,7 @@ def test_sequences_are_each_and_all_where_none_is_named(several: Plan) -> None:
 
 
 def test_a_channel_may_itself_hold_a_plus(several: Plan) -> None:
-    named = replace(several, channels=("T2", "T1+C", "fat/water"))
+    named = replace(several, data=replace(several.data, channels=("T2", "T1+C", "fat/water")))
     arms = sequence_arms(named, named.configuration(), ("T1+C", "fat/water"))
     assert [arm.channels for arm in arms] == [("T1+C",), ("fat/water",)]
     assert arms[1].folder == "fat_water"
@@ -266,7 +257,7 @@ def test_a_channel_may_itself_hold_a_plus(several: Plan) -> None:
 
 def test_sequences_that_there_are_not(several: Plan, make_plan: Callable[..., Plan]) -> None:
     with pytest.raises(PlanError, match="with a comma in their names: T1, fat sat"):
-        named = replace(several, channels=("T2", "T1, fat sat", "STIR"))
+        named = replace(several, data=replace(several.data, channels=("T2", "T1, fat sat", "STIR")))
         sequence_arms(named, named.configuration())
     with pytest.raises(PlanError, match="T2, T1, STIR"):
         sequence_arms(several, several.configuration(), ("T2", "FLAIR"))

@@ -165,7 +165,7 @@ def test_what_the_previous_stage_was_trained_with_must_still_stand(
     assert sparser.weights == find().weights
     assert all(sparser.keys[fold] != key for fold, key in find().keys.items())
     # and so do pieces that agree on their levels
-    agreed = find(plan=plan.with_configuration(replace(low, levels=LevelsPlan((1, 2), 0, 1.0, (0.5, 0.5))), {}))
+    agreed = find(plan=replace(plan, data=replace(plan.data, levels=LevelsPlan((1, 2), 0, 1.0, (0.5, 0.5)))))
     assert agreed.weights == find().weights
     assert all(agreed.keys[fold] != key for fold, key in find().keys.items())
 

@@ -187,6 +187,12 @@ class DataPlan:
         return tuple(self._indices(region.values) for region in self.regions)
 
     @property
+    def scored(self) -> tuple[tuple[str, int | tuple[int, ...]], ...]:
+        """(name, class, or those of a region) of what is segmented: one value is looked for sooner than several."""
+        values = [held if self.regions else held[0] for held in self.members]
+        return tuple(zip(self.targets, values, strict=True))
+
+    @property
     def written(self) -> tuple[int, ...]:
         """Class that each region is written as."""
         return self._indices([region.written for region in self.regions])
