@@ -10,7 +10,7 @@ import pytest
 
 from autospine.data.files import write_text
 from autospine.data.folds import Fold, write_folds
-from autospine.networks.precision import pinned
+from autospine.machine.precision import pinned
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.plan import Plan
 from autospine.planning.document.plan_file import plan_to_toml

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from autospine.errors import PlanError
-from autospine.networks.device import describe_device
+from autospine.machine.device import describe_device
 from autospine.planning.document.configuration import Configuration
 from autospine.workflow import timing
 from autospine.workflow.plan import PlanRequest, plan_dataset

@@ -8,12 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from autospine.data.structure import Region
+from autospine.data.structure import MOST_CLASSES, Region
 from autospine.planning.document.convert import Checks
 from autospine.planning.document.limits import AtLeast0, Axis, Ends, Intensity, LevelStep, PartBelow1
 
-MOST_CLASSES = 254
-"""Labels beside the background: a class index is uint8, of which 255 stands for what is not annotated."""
 LARGEST_LABEL = 2**31 - 1
 """Largest value of a label: what a mask is read up to."""
 LONGEST_NAME = 1000
