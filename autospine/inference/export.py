@@ -15,7 +15,7 @@ from autospine.errors import DataError
 from autospine.inference.ensemble import Model
 from autospine.inference.predictor import predict_logits
 from autospine.inference.room import check_spacing
-from autospine.networks.precision import Precision
+from autospine.machine.precision import Precision
 from autospine.planning.document.card import ModelCard
 from autospine.preprocessing.prepare import PreparedCase, prepare_case, restore_labels
 from autospine.preprocessing.previous import onto_next_grid

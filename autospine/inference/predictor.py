@@ -23,7 +23,8 @@ from autospine.inference.levels import agree_on_levels
 from autospine.inference.memory import tiles_together
 from autospine.inference.room import check_case
 from autospine.inference.window import blending_window, tile_starts
-from autospine.networks.precision import Choice, Precision, autocast, choose_precision
+from autospine.machine.precision import Choice, Precision, autocast
+from autospine.networks.precision import choose_precision
 from autospine.planning.document.card import ModelCard
 from autospine.planning.document.configuration import Configuration
 

@@ -16,13 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autospine.data.files import json_digest, write_json
+from autospine.data.jobs import Progress
 from autospine.data.structure import Case, Dataset
 from autospine.errors import DataError
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.data import IntensityPlan
 from autospine.planning.document.plan import Plan
 from autospine.preprocessing.arrays import write_array
-from autospine.preprocessing.jobs import Progress, run_jobs
+from autospine.preprocessing.jobs import run_jobs
 from autospine.preprocessing.memory import bounded_workers
 from autospine.preprocessing.prepare import prepare_case
 from autospine.preprocessing.store import Store, begin_store, case_files, has_key, open_prepared, store_name, stored_key

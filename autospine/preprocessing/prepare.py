@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from autospine.data.box import nonzero_box
+from autospine.data.geometry import resampled_shape, triple
 from autospine.data.structure import IGNORED, in_a_class
 from autospine.planning.document.card import ModelCard
 from autospine.planning.document.configuration import Configuration
@@ -27,10 +28,7 @@ from autospine.preprocessing.resample import (
     positive_on_grid,
     resample_image,
     resample_label,
-    resampled_shape,
 )
-
-T = TypeVar("T")
 
 _LOCATIONS_ENOUGH = 10_000
 """Voxels kept per class: enough that a training never sees a pattern (nnU-Net's number)."""
@@ -78,11 +76,11 @@ class CaseProperties:
         spans = tuple((int(low), int(high)) for low, high in content["box"])
         return CaseProperties(
             name=str(content["name"]),
-            canonical_shape=_triple(int(value) for value in content["canonical_shape"]),
-            canonical_spacing_mm=_triple(float(value) for value in content["canonical_spacing_mm"]),
-            box=_triple(spans),
-            axis_order=_triple(int(value) for value in content["axis_order"]),
-            prepared_spacing_mm=_triple(float(value) for value in content["prepared_spacing_mm"]),
+            canonical_shape=triple(int(value) for value in content["canonical_shape"]),
+            canonical_spacing_mm=triple(float(value) for value in content["canonical_spacing_mm"]),
+            box=triple(spans),
+            axis_order=triple(int(value) for value in content["axis_order"]),
+            prepared_spacing_mm=triple(float(value) for value in content["prepared_spacing_mm"]),
             missing=tuple(int(value) for value in content["missing"]),
         )
 
@@ -121,11 +119,11 @@ def prepare_case(
     target_mm = (*planned_mm[: 3 - len(configuration.spacing_mm)], *configuration.spacing_mm)
     properties = CaseProperties(
         name=name,
-        canonical_shape=_triple(image.shape[1:]),
-        canonical_spacing_mm=_triple(float(value) for value in spacing_mm),
-        box=_triple((int(span.start), int(span.stop)) for span in box),
+        canonical_shape=triple(image.shape[1:]),
+        canonical_spacing_mm=triple(float(value) for value in spacing_mm),
+        box=triple((int(span.start), int(span.stop)) for span in box),
         axis_order=order,
-        prepared_spacing_mm=_triple(target_mm),
+        prepared_spacing_mm=triple(target_mm),
         missing=missing,
     )
     shape = resampled_shape(cropped.shape[1:], planned_mm, target_mm)
@@ -202,9 +200,3 @@ def class_locations(
         if count:
             locations[value] = np.stack(np.unravel_index(voxels, label.shape), axis=1).astype(np.int32)
     return locations
-
-
-def _triple(values: Iterable[T]) -> tuple[T, T, T]:
-    """Exactly three values as a tuple."""
-    first, second, third = values
-    return first, second, third

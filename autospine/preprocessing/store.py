@@ -26,13 +26,14 @@ import numpy as np
 import numpy.typing as npt
 
 from autospine.data.files import json_digest, read_json, unreadable, write_json
+from autospine.data.jobs import Progress
 from autospine.errors import DataError, OutputError, PlanError
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.data import IntensityPlan
 from autospine.planning.document.plan import Plan
 from autospine.preprocessing.arrays import write_array, write_arrays
 from autospine.preprocessing.components import measure_components
-from autospine.preprocessing.jobs import Progress, run_jobs
+from autospine.preprocessing.jobs import run_jobs
 from autospine.preprocessing.memory import bounded_workers
 from autospine.preprocessing.prepare import CaseProperties, class_locations, prepare_case, without_unlabelled_slices
 

@@ -15,7 +15,7 @@ from autospine.data.layouts.naming import raise_fault
 from autospine.data.volume import header_remarks, read_geometry
 from autospine.errors import DataError
 from autospine.inference.memory import prediction_bytes
-from autospine.machine import free_bytes
+from autospine.machine.memory import free_bytes
 from autospine.planning.document.card import ModelCard
 from autospine.preprocessing.memory import prepared_voxels
 from autospine.workflow.progress import Progress
@@ -74,7 +74,7 @@ class Segmenter:
             DataError: its files cannot be read or do not fit, or memory is too little for it.
         """
         from autospine.inference.export import segment
-        from autospine.networks.device import is_out_of_memory
+        from autospine.machine.device import is_out_of_memory
 
         channels = self.model.card.data.channels
         missing = tuple(index for index, path in enumerate(images) if path is None)

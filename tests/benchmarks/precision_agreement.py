@@ -21,7 +21,7 @@ from autospine.data.dataset import open_dataset, read_images
 from autospine.data.folds import read_folds
 from autospine.inference.ensemble import load_model
 from autospine.inference.export import segment
-from autospine.networks.precision import Precision, pinned
+from autospine.machine.precision import Precision, pinned
 from autospine.workflow.runs import RunFolder
 from autospine.workflow.train import TrainRequest, train_fold
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 from autospine.cli import show
 from autospine.cli.app import app
-from autospine.networks.device import describe_device, resolve_device
+from autospine.machine.device import describe_device, resolve_device
 from autospine.planning.document.plan import Plan
 from autospine.planning.document.plan_file import plan_to_toml, read_plan_file
 from autospine.planning.document.recipe import recipe_folder

@@ -15,10 +15,10 @@ from safetensors.torch import load_file
 from autospine.data.folds import Fold
 from autospine.errors import Stopped
 from autospine.inference.predictor import predict_logits
+from autospine.machine.device import describe_device
+from autospine.machine.precision import Choice, Precision, has_bfloat16_units, pinned
 from autospine.networks import precision as networks
 from autospine.networks.build import build_network
-from autospine.networks.device import describe_device
-from autospine.networks.precision import Choice, Precision, has_bfloat16_units, pinned
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.model import WEIGHTS
 from autospine.planning.document.parts import ExpectedPlan

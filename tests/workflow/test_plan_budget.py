@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from autospine.networks.device import device_names
+from autospine.machine.device import device_names
 from autospine.workflow.plan import PlanRequest, plan_dataset
 from autospine.workflow.progress import Silent, Update
 

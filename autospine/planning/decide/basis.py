@@ -15,7 +15,7 @@ from autospine.planning.decide.topology import planned_memory_gb
 from autospine.planning.document.configuration import CASCADE, LOW, VOLUMES
 from autospine.planning.document.data import DataPlan, PresencePlan
 from autospine.planning.document.recipe import Recipe
-from autospine.planning.estimate.memory import Machine
+from autospine.machine.arithmetic import Machine
 from autospine.planning.measured.anatomy import Anatomy
 from autospine.planning.measured.fingerprint import Fingerprint
 

@@ -9,6 +9,7 @@ from math import prod
 
 import numpy as np
 
+from autospine.data.geometry import resampled_shape
 from autospine.data.slices import CLEARLY, SliceAxis, slice_axis
 from autospine.planning.decide.decided import RULE, Decided
 from autospine.planning.decide.topology import NetworkFamily, fit_patch
@@ -117,12 +118,6 @@ def stated_axis(stated: Sequence[int | None]) -> int | None:
     """The slice axis that the headers of more than half of the cases name."""
     axis, count = Counter(stated).most_common(1)[0]
     return axis if 2 * count > len(stated) else None
-
-
-def resampled_shape(shape: Sequence[int], spacing_mm: Sequence[float], target_mm: Sequence[float]) -> tuple[int, ...]:
-    """Voxels per axis, at least 1, after resampling from `spacing_mm` to `target_mm`."""
-    axes = zip(shape, spacing_mm, target_mm, strict=True)
-    return tuple(max(1, round(spacing / target * size)) for size, spacing, target in axes)
 
 
 def planned_axes(grid: Grid) -> Decided[tuple[int, int, int]]:

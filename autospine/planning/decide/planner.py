@@ -25,7 +25,8 @@ from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.decisions import LEFT_OUT
 from autospine.planning.document.plan import Plan
 from autospine.planning.document.recipe import Recipe
-from autospine.planning.estimate.memory import Machine, training_memory_gb
+from autospine.machine.arithmetic import Machine
+from autospine.planning.estimate.memory import training_memory_gb
 from autospine.planning.measured.fingerprint import Fingerprint
 
 

@@ -26,7 +26,7 @@ from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.parts import Encoder
 from autospine.planning.document.recipe import Recipe
 from autospine.planning.estimate.expected import expect
-from autospine.planning.estimate.memory import Machine
+from autospine.machine.arithmetic import Machine
 from autospine.planning.estimate.tiers import MEMORY_TIERS_GB, memory_tier
 
 MINIMUM_BATCH = 2

@@ -27,7 +27,7 @@ from autospine.planning.document.decisions import LEFT_OUT, decisions
 from autospine.planning.document.parts import NetworkPlan, TrainingPlan
 from autospine.planning.document.plan import Plan
 from autospine.planning.document.recipe import Recipe
-from autospine.planning.estimate.memory import Machine
+from autospine.machine.arithmetic import Machine
 from autospine.planning.measured.anatomy import AXIS_NAMES
 from autospine.planning.measured.fingerprint import Fingerprint
 

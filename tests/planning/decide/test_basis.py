@@ -8,7 +8,7 @@ from autospine.errors import PlanError
 from autospine.planning.decide.basis import Basis, Outline
 from autospine.planning.decide.network import NOTHING, Narrowing
 from autospine.planning.document.recipe import Recipe
-from autospine.planning.estimate.memory import Machine
+from autospine.machine.arithmetic import Machine
 from autospine.planning.measured.fingerprint import Fingerprint
 
 Make = Callable[..., Fingerprint]

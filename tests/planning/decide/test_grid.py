@@ -13,7 +13,6 @@ from autospine.planning.decide.grid import (
     planned_grid,
     planned_median,
     regridded,
-    resampled_shape,
     stated_axis,
     target_spacing,
 )
@@ -61,10 +60,6 @@ def test_the_slice_axis_of_the_headers_that_most_cases_have() -> None:
     assert stated_axis([2, 2, None]) == 2
     assert stated_axis([2, 2, None, 1]) is None
     assert stated_axis([None, None, 1]) is None
-
-
-def test_shapes_scale_with_spacing() -> None:
-    assert resampled_shape((20, 224, 305), (4.0, 1.0, 1.25), (4.0, 2.0, 1.0)) == (20, 112, 381)  # 381.25
 
 
 def test_the_median_case_on_another_grid(make_fingerprint: Make) -> None:

@@ -13,7 +13,8 @@ from autospine.planning.decide.network import BOTTLENECK, NOTHING, Narrowing
 from autospine.planning.decide.planner import configure, make_plan
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.recipe import Recipe
-from autospine.planning.estimate.memory import Machine, training_memory_gb
+from autospine.machine.arithmetic import Machine
+from autospine.planning.estimate.memory import training_memory_gb
 from autospine.planning.measured.fingerprint import Fingerprint
 
 MakeFingerprint = Callable[..., Fingerprint]
