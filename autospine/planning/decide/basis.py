@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from autospine.errors import PlanError
+from autospine.machine.arithmetic import Machine
 from autospine.planning.decide.data import planned_data
 from autospine.planning.decide.decided import RULE, Decided
 from autospine.planning.decide.grid import Grid, LowResolution, low_resolution, planned_grid, regridded
@@ -15,7 +16,6 @@ from autospine.planning.decide.topology import planned_memory_gb
 from autospine.planning.document.configuration import CASCADE, LOW, VOLUMES
 from autospine.planning.document.data import DataPlan, PresencePlan
 from autospine.planning.document.recipe import Recipe
-from autospine.machine.arithmetic import Machine
 from autospine.planning.measured.anatomy import Anatomy
 from autospine.planning.measured.fingerprint import Fingerprint
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from autospine.errors import PlanError
+from autospine.machine.arithmetic import Machine
 from autospine.planning.decide.basis import Basis, Outline
 from autospine.planning.decide.configurations import default_configuration, left_out
 from autospine.planning.decide.data import planned_annotation
@@ -25,7 +26,6 @@ from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.decisions import LEFT_OUT
 from autospine.planning.document.plan import Plan
 from autospine.planning.document.recipe import Recipe
-from autospine.machine.arithmetic import Machine
 from autospine.planning.estimate.memory import training_memory_gb
 from autospine.planning.measured.fingerprint import Fingerprint
 

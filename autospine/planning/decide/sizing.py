@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
+from autospine.machine.arithmetic import Machine
 from autospine.planning.decide.decided import RULE, Decided
 from autospine.planning.decide.topology import (
     Fit,
@@ -26,7 +27,6 @@ from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.parts import Encoder
 from autospine.planning.document.recipe import Recipe
 from autospine.planning.estimate.expected import expect
-from autospine.machine.arithmetic import Machine
 from autospine.planning.estimate.tiers import MEMORY_TIERS_GB, memory_tier
 
 MINIMUM_BATCH = 2

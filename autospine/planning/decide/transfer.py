@@ -15,6 +15,7 @@ import numpy as np
 
 from autospine.data.slices import slice_axis
 from autospine.errors import PlanError
+from autospine.machine.arithmetic import Machine
 from autospine.planning.decide.augmentation import planned_mirroring, planned_rotation, planned_shift
 from autospine.planning.decide.basis import Basis
 from autospine.planning.decide.decided import Decided, settle
@@ -27,7 +28,6 @@ from autospine.planning.document.decisions import LEFT_OUT, decisions
 from autospine.planning.document.parts import NetworkPlan, TrainingPlan
 from autospine.planning.document.plan import Plan
 from autospine.planning.document.recipe import Recipe
-from autospine.machine.arithmetic import Machine
 from autospine.planning.measured.anatomy import AXIS_NAMES
 from autospine.planning.measured.fingerprint import Fingerprint
 

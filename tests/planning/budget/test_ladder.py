@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 
-from autospine.machine.arithmetic import Machine
 from autospine.planning.budget.ladder import COARSEST, NEAR_VIEW, coarsest_factor, ladder, near_view_mm
 from autospine.planning.decide.basis import Basis
 from autospine.planning.decide.planner import make_plan

@@ -5,10 +5,10 @@ from collections.abc import Callable
 import pytest
 
 from autospine.errors import PlanError
+from autospine.machine.arithmetic import Machine
 from autospine.planning.decide.basis import Basis, Outline
 from autospine.planning.decide.network import NOTHING, Narrowing
 from autospine.planning.document.recipe import Recipe
-from autospine.machine.arithmetic import Machine
 from autospine.planning.measured.fingerprint import Fingerprint
 
 Make = Callable[..., Fingerprint]

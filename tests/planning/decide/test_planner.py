@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from autospine.errors import PlanError
+from autospine.machine.arithmetic import Machine
 from autospine.planning.decide.basis import Basis
 from autospine.planning.decide.network import BOTTLENECK, NOTHING, Narrowing
 from autospine.planning.decide.planner import configure, make_plan
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.recipe import Recipe
-from autospine.machine.arithmetic import Machine
 from autospine.planning.estimate.memory import training_memory_gb
 from autospine.planning.measured.fingerprint import Fingerprint
 
