@@ -23,10 +23,8 @@ from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.data import IntensityPlan
 from autospine.planning.document.plan import Plan
 from autospine.preprocessing.arrays import write_array
-from autospine.preprocessing.jobs import run_jobs
-from autospine.preprocessing.memory import bounded_workers
 from autospine.preprocessing.prepare import prepare_case
-from autospine.preprocessing.store import Store, begin_store, case_files, has_key, open_prepared, store_name, stored_key
+from autospine.preprocessing.store import Store, case_files, fill_store, store_name, stored_key
 
 NAME_LENGTH = 32
 """Hexadecimal digits of a content's hash that name it."""
@@ -78,19 +76,12 @@ def prepare_images(
 ) -> Store:
     """The store in `root` with every one of `sources`; what is there already is kept.
 
-    A store with another key is emptied first. `workers` are as in `store.prepare_dataset`. An image that is no longer
-    what its digest says raises `DataError`.
+    An image that is no longer what its digest says raises `DataError`. The rest is as `fill_store` has it.
     """
     key = images_key(plan, configuration)
-    begin_store(root, {"key": key, "cases": {}, "images_alone": True})
-    jobs = [
-        _Job(source, configuration, plan.data.intensities, root, key)
-        for source in sources
-        if not _is_whole(root, source.stored_name, key)
-    ]
-    bound = bounded_workers([job.case.files for job in jobs], configuration)
-    run_jobs(_build, jobs, bound if workers is None else min(workers, bound), len(sources) - len(jobs), progress)
-    return open_prepared(root, key)
+    jobs = [_Job(source, configuration, plan.data.intensities, root, key) for source in sources]
+    index = {"key": key, "cases": {}, "images_alone": True}
+    return fill_store(root, index, jobs, configuration, workers, progress)
 
 
 @dataclass(frozen=True)
@@ -107,29 +98,25 @@ class _Job:
     def case(self) -> Case:
         return self.source.case
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return case_files(self.root, self.source.stored_name).alone
 
-def _is_whole(root: Path, name: str, key: str) -> bool:
-    image, *_, properties = case_files(root, name)
-    return image.is_file() and properties.is_file() and has_key(properties, key)
+    def build(self) -> None:
+        """Prepare and write the image."""
+        from autospine.data.check import image_digest  # reads images; a process that only opens a store does not
+        from autospine.data.dataset import load_case
 
-
-def _build(job: _Job) -> None:
-    """Prepare and write one image, unless another process has done so meanwhile."""
-    from autospine.data.check import image_digest  # reads images; a process that only opens a store does not
-    from autospine.data.dataset import load_case
-
-    source, name = job.source, job.source.stored_name
-    if _is_whole(job.root, name, job.key):
-        return
-    loaded = load_case(source.dataset, source.case).image
-    array = loaded.array[list(source.order)]
-    if image_digest(array) != source.digest or loaded.geometry.spacing_mm != source.spacing_mm:
-        found = "the image is not the one that the plan was made from, or has changed while it was prepared"
-        remedy = "run `autospine plan DATASET --overwrite` where its data have changed, else run this again"
-        raise DataError(source.case.shown, found, "the same files as before", remedy)
-    prepared = prepare_case(
-        array, None, loaded.geometry.spacing_mm, job.configuration, job.intensities, name, source.missing
-    )
-    image, *_, properties = case_files(job.root, name)
-    write_array(image, prepared.image)
-    write_json(properties, {"key": job.key, **prepared.properties.to_json()})
+        source, name = self.source, self.source.stored_name
+        loaded = load_case(source.dataset, source.case).image
+        array = loaded.array[list(source.order)]
+        if image_digest(array) != source.digest or loaded.geometry.spacing_mm != source.spacing_mm:
+            found = "the image is not the one that the plan was made from, or has changed while it was prepared"
+            remedy = "run `autospine plan DATASET --overwrite` where its data have changed, else run this again"
+            raise DataError(source.case.shown, found, "the same files as before", remedy)
+        prepared = prepare_case(
+            array, None, loaded.geometry.spacing_mm, self.configuration, self.intensities, name, source.missing
+        )
+        image, properties = self.files
+        write_array(image, prepared.image)
+        write_json(properties, {"key": self.key, **prepared.properties.to_json()})

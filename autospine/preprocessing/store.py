@@ -1,4 +1,4 @@
-"""Prepared cases on disk: built once, resumed where a run stopped, opened without reading them.
+"""Prepared cases on disk (`cases`, `images`): built once, resumed where a run stopped, opened without reading them.
 
     runs/<dataset>/prepared/<configuration>/     named after the first of those that prepare alike
         store.json                 the key, and each case with whether it is labelled
@@ -18,38 +18,64 @@ from __future__ import annotations
 import errno
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from autospine.data.files import json_digest, read_json, unreadable, write_json
 from autospine.data.jobs import Progress
-from autospine.errors import DataError, OutputError, PlanError
+from autospine.errors import OutputError, PlanError
 from autospine.planning.document.configuration import Configuration
-from autospine.planning.document.data import IntensityPlan
 from autospine.planning.document.plan import Plan
-from autospine.preprocessing.arrays import write_array, write_arrays
-from autospine.preprocessing.components import measure_components
-from autospine.preprocessing.jobs import run_jobs
+from autospine.preprocessing.jobs import Job, run_jobs
 from autospine.preprocessing.memory import bounded_workers
-from autospine.preprocessing.prepare import CaseProperties, class_locations, prepare_case, without_unlabelled_slices
-
-if TYPE_CHECKING:
-    from autospine.data.structure import Case, Dataset
-    from autospine.planning.measured.fingerprint import CaseFingerprint, Fingerprint
+from autospine.preprocessing.prepare import CaseProperties
 
 FORMAT = 3
 """Grows when the files or the numbers in them change their meaning; part of the key."""
 
-_SUFFIXES = (".image.npy", ".label.npy", ".reference.npy", ".locations.npz", ".properties.json")
-_SIZES = ".sizes.npy"
-_OFFSETS = "offsets_"
+_SUFFIXES = (".image.npy", ".label.npy", ".reference.npy", ".locations.npz", ".sizes.npy", ".properties.json")
+OFFSETS = "offsets_"
 """Before the class in the names of the arrays that say where its components begin."""
-_SEED = 1234
 _REMEDY = "delete the folder and run the training again: it is built anew"
+
+
+class CaseFiles(NamedTuple):
+    """The files of one case."""
+
+    image: Path
+    label: Path
+    reference: Path
+    locations: Path
+    sizes: Path
+    properties: Path
+
+    @property
+    def alone(self) -> tuple[Path, ...]:
+        """What there is of an image alone, in the order in which it is written."""
+        return self.image, self.properties
+
+    def labelled(self, components: bool) -> tuple[Path, ...]:
+        """What there is of a labelled case, in that order; with `components` the sizes of these as well."""
+        return self if components else tuple(path for path in self if path is not self.sizes)
+
+
+class PreparationJob(Job, Protocol):
+    """What a process needs to know to prepare one case and write it."""
+
+    @property
+    def key(self) -> str:
+        """The store's key."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What is to be written, the properties last."""
+
+    def build(self) -> None:
+        """Write all of it; `store` calls this where it is not there."""
 
 
 @dataclass(frozen=True)
@@ -97,28 +123,25 @@ class Store:
         """The case called `name`; one that is not there or damaged raises `PlanError`."""
         if name not in self.names:
             raise PlanError(str(self.root), f"no prepared case {name!r}", f"one of {', '.join(self.names)}", _REMEDY)
-        image, label, reference, locations, properties = case_files(self.root, name)
+        files = case_files(self.root, name)
         try:
-            written = read_json(properties, PlanError)
+            written = read_json(files.properties, PlanError)
             if written["key"] != self.key:
                 raise ValueError("prepared for another plan")
             if self.images_alone:
-                return _without_label(np.load(image, mmap_mode="r", allow_pickle=False), written)
-            with np.load(locations, allow_pickle=False) as archive:
+                return _without_label(_mapped(files.image), written)
+            with np.load(files.locations, allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
-            named = {value: arrays.pop(value) for value in list(arrays) if value.startswith(_OFFSETS)}
-            sizes = None
-            if self.components:
-                sizes = np.load(_sizes_file(self.root, name), mmap_mode="r", allow_pickle=False)
+            named = {value: arrays.pop(value) for value in list(arrays) if value.startswith(OFFSETS)}
             return StoredCase(
                 name=name,
-                image=np.load(image, mmap_mode="r", allow_pickle=False),
-                label=np.load(label, mmap_mode="r", allow_pickle=False),
-                reference=np.load(reference, mmap_mode="r", allow_pickle=False),
+                image=_mapped(files.image),
+                label=_mapped(files.label),
+                reference=_mapped(files.reference),
                 properties=CaseProperties.from_json(written),
                 locations={int(value): voxels for value, voxels in arrays.items()},
-                sizes=sizes,
-                offsets={int(value.removeprefix(_OFFSETS)): places for value, places in named.items()},
+                sizes=_mapped(files.sizes) if self.components else None,
+                offsets={int(value.removeprefix(OFFSETS)): places for value, places in named.items()},
             )
         except PlanError as fault:  # of the properties
             raise PlanError(fault.where, fault.found, fault.expected, fault.remedy or _REMEDY) from fault
@@ -127,9 +150,15 @@ class Store:
                 remedy = "allow more open files (`ulimit -n 4096` in this shell), or use fewer --workers"
                 raise OutputError(str(self.root), "too many files are open in this process", remedy=remedy) from fault
             if isinstance(fault, PermissionError):
-                raise unreadable(Path(fault.filename or image), fault, PlanError) from fault
+                raise unreadable(Path(fault.filename or files.image), fault, PlanError) from fault
             found = f"the prepared case {name!r} is missing or damaged ({fault})"
             raise PlanError(str(self.root), found, "whole files", _REMEDY) from fault
+
+
+def _mapped(path: Path) -> npt.NDArray[Any]:
+    """The array in `path`, read from disk where it is touched."""
+    array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    return array
 
 
 def _without_label(image: npt.NDArray[np.float32], written: dict[str, Any]) -> StoredCase:
@@ -179,50 +208,43 @@ def find_store(root: Path, key: str) -> Store | None:
     if index is None or index["key"] != key:
         return None
     store = Store(root)
-    return store if all(_is_whole(root, name, key, store.components) for name in store.names) else None
+    needed = (case_files(root, name).labelled(store.components) for name in store.names)
+    return store if all(is_whole(files, key) for files in needed) else None
 
 
-def prepare_dataset(
-    dataset: Dataset,
-    plan: Plan,
-    configuration: Configuration,
+def fill_store(
     root: Path,
-    *,
-    fingerprint: Fingerprint | None = None,
-    workers: int | None = None,
-    progress: Progress | None = None,
+    index: dict[str, Any],
+    jobs: Sequence[PreparationJob],
+    configuration: Configuration,
+    workers: int | None,
+    progress: Progress | None,
 ) -> Store:
-    """The store in `root` with every labelled case of `dataset`; cases that are there already are kept.
+    """The store in `root` with what each of `jobs` prepares for `configuration`; cases that are there are kept.
 
-    A store with another key is emptied first. With the `fingerprint` of the plan, a case that is no longer what that
-    was made from raises `DataError`. At most `workers` processes share the work, and no more than there are cores and
-    free memory for; 0 or 1 stay in this process. A case that fails raises, with its name, once the cases under way
-    are done; a later call goes on from there.
+    `index` is what `store.json` is to hold; a store with another key is emptied first. At most `workers` processes
+    share the work, and no more than there are cores and free memory for; 0 or 1 stay in this process. A case that fails
+    raises, with its name, once the cases under way are done; a later call goes on from there.
+
+    Raises:
+        PlanError: another training has emptied the store meanwhile.
+        OutputError: it cannot be written.
     """
-    root = Path(root)
-    key = stored_key(plan, configuration)
-    labelled = {case.name: case.label is not None for case in dataset.cases}
-    components = configuration.by_component
-    begin_store(root, {"key": key, "cases": labelled, **({"components": True} if components else {})})
-    cases = [case for case in dataset.cases if labelled[case.name]]
-    missing = [case for case in cases if not _is_whole(root, case.name, key, components)]
-    known = {} if fingerprint is None else {found.case: found for found in fingerprint.cases}
-    jobs = [
-        _Job(
-            replace(dataset, cases=(case,)),
-            case,
-            configuration,
-            plan.data.intensities,
-            plan.data.classes,
-            root,
-            key,
-            known.get(case.name),
-        )
-        for case in missing
-    ]
-    bound = bounded_workers([case.files for case in missing], configuration)
-    run_jobs(_build, jobs, bound if workers is None else min(workers, bound), len(cases) - len(missing), progress)
-    return open_prepared(root, key)
+    begin_store(root, index)
+    left = [job for job in jobs if not is_whole(job.files, job.key)]
+    bound = bounded_workers([job.case.files for job in left], configuration)
+    run_jobs(_build, left, bound if workers is None else min(workers, bound), len(jobs) - len(left), progress)
+    store = Store(root)
+    if store.key != index["key"]:
+        found = "prepared for another plan by another training at the same time"
+        raise PlanError(str(root), found, "one plan at a time", "wait for the other to end, then run this again")
+    return store
+
+
+def _build(job: PreparationJob) -> None:
+    """Prepare and write one case, unless another process has done so meanwhile."""
+    if not is_whole(job.files, job.key):
+        job.build()
 
 
 def begin_store(root: Path, index: dict[str, Any]) -> None:
@@ -233,91 +255,14 @@ def begin_store(root: Path, index: dict[str, Any]) -> None:
     write_json(root / "store.json", index)
 
 
-def open_prepared(root: Path, key: str) -> Store:
-    """The store that was just prepared; `PlanError` where another training has emptied it meanwhile."""
-    store = Store(root)
-    if store.key != key:
-        found = "prepared for another plan by another training at the same time"
-        raise PlanError(str(root), found, "one plan at a time", "wait for the other to end, then run this again")
-    return store
+def case_files(root: Path, name: str) -> CaseFiles:
+    """Where the files of a case lie, or would."""
+    return CaseFiles(*(root / f"{name}{suffix}" for suffix in _SUFFIXES))
 
 
-@dataclass(frozen=True)
-class _Job:
-    """What a worker needs to know to prepare one case."""
-
-    dataset: Dataset
-    case: Case
-    configuration: Configuration
-    intensities: Sequence[IntensityPlan]
-    classes: int
-    root: Path
-    key: str
-    fingerprint: CaseFingerprint | None
-    """What the plan was made from."""
-
-
-def _build(job: _Job) -> None:
-    """Prepare and write one case, unless another process has done so meanwhile."""
-    from autospine.data.dataset import load_case  # reads images; a process that only opens the store does not
-
-    name = job.case.name
-    if _is_whole(job.root, name, job.key, job.configuration.by_component):
-        return
-    loaded = load_case(job.dataset, job.case)
-    spacing_mm = loaded.image.geometry.spacing_mm
-    label = loaded.label
-    if label is not None and job.configuration.ignore_unlabelled_slices:
-        label = without_unlabelled_slices(label, job.configuration.axis_order[0])
-    intensities, missing = job.intensities, job.case.missing
-    prepared = prepare_case(loaded.image.array, label, spacing_mm, job.configuration, intensities, name, missing)
-    if prepared.label is None or label is None or loaded.label is None:
-        raise ValueError(f"case {name!r} is to be prepared for training and has no label")
-    if job.fingerprint is not None and not job.fingerprint.is_of(loaded.image.array, loaded.label, missing):
-        differs = "the image or its mask is not the one that the plan was made from"
-        remedy = "run `autospine plan DATASET --overwrite` for the data as they are now"
-        raise DataError(str(job.case.files[0].parent), differs, "the same files as when it was planned", remedy)
-    image, prepared_label, reference, locations, properties = case_files(job.root, name)
-    if not has_key(properties, job.key):
-        properties.unlink(missing_ok=True)  # another plan's, which would vouch for half of this one
-    written: list[tuple[Path, npt.NDArray[Any]]] = [
-        (image, prepared.image),
-        (prepared_label, prepared.label),
-        (reference, label),
-    ]
-    classes = range(1, job.classes + 1)
-    places: dict[str, npt.NDArray[Any]] = {}
-    if job.configuration.by_component:
-        flat = job.configuration.network.dimension == 2
-        found = measure_components(prepared.label, classes, slices_apart=flat, seed=_SEED)
-        written.append((_sizes_file(job.root, name), found.sizes))
-        voxels, places = found.locations, {f"{_OFFSETS}{value}": ends for value, ends in found.offsets.items()}
-    else:
-        voxels = class_locations(prepared.label, classes, _SEED)
-    for path, array in written:
-        write_array(path, array)
-    places |= {str(value): kept for value, kept in voxels.items()}
-    write_arrays(locations, places)
-    write_json(properties, {"key": job.key, **prepared.properties.to_json()})
-
-
-def case_files(root: Path, name: str) -> list[Path]:
-    """Image, label, reference, locations, properties of a case."""
-    return [root / f"{name}{suffix}" for suffix in _SUFFIXES]
-
-
-def _sizes_file(root: Path, name: str) -> Path:
-    """Where the sizes of a case's components are, in a store that has them."""
-    return root / f"{name}{_SIZES}"
-
-
-def _is_whole(root: Path, name: str, key: str, components: bool) -> bool:
-    """Whether all files of a case are there, for this key; with `components` those of theirs too."""
-    files = case_files(root, name)
-    further = [_sizes_file(root, name)] if components else []
-    if not all(path.is_file() for path in (*files, *further)):
-        return False
-    return has_key(files[-1], key)
+def is_whole(files: Sequence[Path], key: str) -> bool:
+    """Whether all `files` of a case are there, the last of them its properties, for this key."""
+    return all(path.is_file() for path in files) and has_key(files[-1], key)
 
 
 def has_key(properties: Path, key: str) -> bool:
@@ -359,7 +304,7 @@ def _empty(root: Path, key: str) -> None:
         paths = list(root.iterdir()) if root.is_dir() else []
         whole = {path.name.removesuffix(ending) for path in paths if path.name.endswith(ending) and has_key(path, key)}
         for path in paths:
-            suffix = next((suffix for suffix in (*_SUFFIXES, _SIZES) if path.name.endswith(suffix)), None)
+            suffix = next((suffix for suffix in _SUFFIXES if path.name.endswith(suffix)), None)
             if suffix is not None and path.name.removesuffix(suffix) not in whole:
                 path.unlink(missing_ok=True)
     except OSError as fault:

@@ -12,21 +12,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autospine.data.dataset import open_dataset
-from autospine.data.folds import Fold, check_folds, group_cases, read_folds
+from autospine.data.folds import Fold, read_folds
 from autospine.errors import PlanError
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.plan import Plan
 from autospine.planning.estimate.edited import check_memory, renew_expected_memory
 from autospine.planning.measured.fingerprint import Fingerprint
 from autospine.preprocessing.images import images_key, images_name, prepare_images
-from autospine.workflow.images import Chosen, Found, choose_images, open_all
-from autospine.workflow.plan import PlanRequest
-from autospine.workflow.prepared import check_unused
+from autospine.workflow.plan import PlanRequest, ensure_planned
 from autospine.workflow.progress import Progress, Silent, counted
-from autospine.workflow.record import write_record
-from autospine.workflow.request import enough_memory, ensure_planned, requested
-from autospine.workflow.runs import RunFolder, remove_training, training_alone, withdraw_results
-from autospine.workflow.standing import choose_course, mark_begun, settle
+from autospine.workflow.runs.folder import RunFolder, remove_training, training_alone, withdraw_results
+from autospine.workflow.runs.folds import check_fit
+from autospine.workflow.runs.prepared import check_unused
+from autospine.workflow.runs.record import write_record
+from autospine.workflow.runs.standing import choose_course, mark_begun, settle
+from autospine.workflow.steps.pretraining_images import Chosen, Found, choose_images, open_all
+from autospine.workflow.steps.request import enough_memory, requested
 
 if TYPE_CHECKING:
     import torch
@@ -73,7 +74,7 @@ def pretrain_images(
     """Pretrain the network that is planned for `dataset` on the images at `paths`, or go on with it.
 
     A dataset without a plan is planned first, for the device and the time budget of `request`. What a fold is judged
-    by is left out, as `workflow.images` says, and noted. Preparation comes on top of a time budget.
+    by is left out, as `steps.pretraining_images` says, and noted. Preparation comes on top of a time budget.
 
     Raises:
         PlanError: a configuration or fold that is not there, a cascade, or another pretraining that stands here.
@@ -210,9 +211,7 @@ def _split(run: RunFolder, fingerprint: Fingerprint, fold: int | None) -> Fold:
     folds = read_folds(run.splits)
     if not 0 <= fold < len(folds):
         raise PlanError(f"--fold {fold}", "no such fold", f"a number from 0 to {len(folds) - 1}", "choose one of them")
-    cases = fingerprint.cases
-    subjects, digests = {case.case: case.subject for case in cases}, {case.case: case.digest for case in cases}
-    check_folds((folds[fold],), subjects, group_cases(subjects, digests), str(run.splits))
+    check_fit((folds[fold],), fingerprint, run)
     return folds[fold]
 
 

@@ -39,8 +39,8 @@ from autospine.planning.document.data import LevelsPlan
 from autospine.planning.document.model import WEIGHTS
 from autospine.planning.document.recipe import load_recipe
 from autospine.planning.measured.fingerprint import extract_fingerprint
+from autospine.preprocessing.cases import prepare_dataset
 from autospine.preprocessing.prepare import restore_labels
-from autospine.preprocessing.store import prepare_dataset
 from autospine.training.loop import fit
 
 EPOCHS = 10

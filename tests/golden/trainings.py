@@ -27,7 +27,7 @@ from autospine.planning.document.plan import Plan
 from autospine.planning.document.plan_file import plan_to_toml
 from autospine.workflow.plan import PlanRequest, plan_dataset
 from autospine.workflow.predict import PredictRequest, predict_paths
-from autospine.workflow.runs import RunFolder
+from autospine.workflow.runs.folder import RunFolder
 from autospine.workflow.train import TrainRequest, train_folds
 
 BASE: Mapping[str, Any] = {

@@ -19,9 +19,10 @@ from autospine.errors import PlanError
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.plan import Plan
 from autospine.preprocessing import components
+from autospine.preprocessing.cases import prepare_dataset
 from autospine.preprocessing.components import Components, measure_components
 from autospine.preprocessing.prepare import class_locations
-from autospine.preprocessing.store import find_store, prepare_dataset, store_name, stored_key
+from autospine.preprocessing.store import find_store, store_name, stored_key
 
 
 def drawn() -> np.ndarray:

@@ -24,8 +24,9 @@ from autospine.planning.document.parts import ResamplingPlan
 from autospine.planning.document.plan import Plan
 from autospine.planning.measured.fingerprint import extract_fingerprint
 from autospine.preprocessing import store as store_module
+from autospine.preprocessing.cases import prepare_dataset
 from autospine.preprocessing.prepare import prepare_case
-from autospine.preprocessing.store import Store, find_store, prepare_dataset, store_name, stored_key
+from autospine.preprocessing.store import Store, find_store, store_name, stored_key
 
 MakeConfiguration = Callable[..., Configuration]
 MakePlan = Callable[..., Plan]
@@ -184,8 +185,8 @@ def test_two_processes_with_one_plan_do_not_undo_each_other(
     made = stamps(root)
     with monkeypatch.context() as before:
         answers = iter([False] * len(NAMES))
-        whole = store_module._is_whole
-        before.setattr(store_module, "_is_whole", lambda *given: next(answers, None) is None and whole(*given))
+        whole = store_module.is_whole
+        before.setattr(store_module, "is_whole", lambda *given: next(answers, None) is None and whole(*given))
         prepare_dataset(dataset, plan, configuration, root, workers=1)
     assert stamps(root) == made
     # the index is not there yet when both begin

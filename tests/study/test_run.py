@@ -15,15 +15,15 @@ from autospine.preprocessing import store
 from autospine.study import folders as workflow_arms
 from autospine.study import run as workflow_study
 from autospine.study.run import StudyRequest, run_study
-from autospine.workflow import runs as workflow_runs
 from autospine.workflow import train as workflow_train
 from autospine.workflow.plan import PlanRequest, plan_dataset
-from autospine.workflow.runs import RunFolder, read_record
+from autospine.workflow.runs import folder as workflow_runs
+from autospine.workflow.runs.folder import RunFolder, read_record
 from autospine.workflow.train import TrainRequest
 from tests.data.test_locks import holding
 from tests.workflow.conftest import Noting
+from tests.workflow.runs.test_standing import Stopping
 from tests.workflow.test_missing import several
-from tests.workflow.test_standing import Stopping
 
 __all__ = ["several"]
 QUICK = TrainRequest(device="cpu", workers=0)
@@ -253,7 +253,7 @@ def test_sequences_with_cases_that_lack_some(several: Path, toy_recipe: Path, tm
     assert "(folds 0, 1, 2)" in text and "Not complete" not in text
     assert "3 cases of 3 subjects" in text and "1 case(s) that some arm could not be scored on" in text
     alone = RunFolder(done.folder / "T1")
-    assert alone.read_reading() == Reading(channels="T1", allow_missing=True)
+    assert alone.read_reading() == Reading(channels=("T1",), allow_missing=True)
     assert alone.read_plan().data.channels == ("T1",) and alone.read_plan().data.presence is None
     scored = {case for fold in read_folds(alone.splits) for case in fold.validation}
     assert scored == {"case_0", "case_1", "case_3", "case_5"}

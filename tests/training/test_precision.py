@@ -47,7 +47,7 @@ def train(
     on_step: Callable[[FitProgress], None] = lambda _: None,
 ) -> FitResult:
     folder.mkdir(exist_ok=True)
-    how = {"classes": ("L1", "L2", "L3"), "device": CPU, "workers": 0, "precision": precision, "on_step": on_step}
+    how = {"device": CPU, "workers": 0, "precision": precision, "on_step": on_step}
     return fit(card_of(configuration), store, FOLD, folder, **how)  # type: ignore[arg-type]
 
 

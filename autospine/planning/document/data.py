@@ -145,8 +145,8 @@ class DataPlan:
         for region in self.regions:
             held = region.values
             made = len(set(held)) == len(held) > 0 and known.issuperset(held)
-            check(made, "regions.values", held, "distinct values of labels, at least one")
-            check(region.written in held, "regions.written", region.written, "one of the values of its labels")
+            if check(made, "regions.values", held, "distinct values of labels, at least one"):
+                check(region.written in held, "regions.written", region.written, "one of the values of its labels")
         check(self.levels is None, "levels", "a table", "none: outputs that overlap are no levels")
         check(not self.sides, "sides", self.sides, "none: regions do not swap")
 

@@ -1,0 +1,260 @@
+"""What a prediction keeps account of in its OUT, and what it may replace there.
+
+    out/prediction.json             case -> its file, the model that made it, digests of its images and of the file
+    .seg.nii.gz.prediction.json     the same beside the single file seg.nii.gz, hidden: the folder may hold images
+
+Digests of contents say what was made of what: a copied or moved image is the same image, and one that has been changed
+is another. What no record names is not autospine's, and what differs from its record was corrected by hand: neither is
+replaced. Whoever predicts into a place has it alone for as long as that takes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from autospine.data.aside import PREDICTED, record_beside
+from autospine.data.files import file_digest, read_json, write_json
+from autospine.data.inputs import images_digest
+from autospine.data.layouts.naming import listed
+from autospine.data.locks import locked
+from autospine.data.temporaries import temporary_beside
+from autospine.errors import OutputError
+
+LOCK = ".prediction.lock"
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where segmentations go."""
+
+    path: Path
+    """OUT: a file for one case, else a folder."""
+    single: bool
+    """Whether it is that file."""
+
+    @property
+    def folder(self) -> Path:
+        """The folder that is written to."""
+        return self.path.parent if self.single else self.path
+
+    @property
+    def record(self) -> Path:
+        """The account of what was made."""
+        return record_beside(self.path) if self.single else self.path / PREDICTED
+
+    @property
+    def lock(self) -> Path:
+        """What one process at a time holds."""
+        return self.path.with_name(f".{self.path.name}.lock") if self.single else self.path / LOCK
+
+
+@dataclass(frozen=True)
+class Made:
+    """A segmentation that was made."""
+
+    file: str
+    """Its name in the folder."""
+    model: str
+    """Identity of the model and the settings that made it."""
+    images: str
+    """Digest of the images that it was made of."""
+    mask: str
+    """Digest of the file as it was written."""
+    replaced: str = ""
+    """Digest of the file that it takes the place of: a process that is killed in between leaves that."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What stands where a segmentation is to be written."""
+
+    digest: str = ""
+    """Of its content; empty where nothing stands there."""
+    stays: bool = False
+    changed: bool = False
+    """Whether it differs from what was written: somebody has corrected it."""
+
+
+@contextmanager
+def held(target: Target, tell: Callable[[str], None]) -> Iterator[None]:
+    """A block in which this process alone writes to `target`; it waits for others, and `tell` says for whom.
+
+    A folder that is there and takes no file needs no lock: all may be done there already.
+
+    Raises:
+        OutputError: nothing can be written there.
+    """
+    there = target.folder.exists()
+    if target.folder.is_dir() and not os.access(target.folder, os.W_OK):
+        yield
+        return
+    check_writable(target.folder)
+    try:
+        with locked(target.lock, target.path, tell):
+            try:
+                yield
+            finally:
+                # whoever waits for a file that is gone makes a new one
+                with suppress(OSError):
+                    target.lock.unlink()
+    finally:
+        if not there:
+            with suppress(OSError):  # where something lies in it, it stays
+                target.folder.rmdir()
+
+
+def check_writable(folder: Path, size: int = 1) -> None:
+    """Raise `OutputError` where a file of `size` bytes cannot be written to `folder`, which is made where missing."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with temporary_beside(folder / "room") as (temporary, _), temporary.open("wb") as file:
+            for start in range(0, size, _CHUNK):
+                file.write(bytes(min(_CHUNK, size - start)))
+    except (OSError, UnicodeError) as fault:
+        found = f"cannot be written to ({getattr(fault, 'strerror', None) or fault})"
+        remedy = "choose an OUT in a folder that you may write to and that has space left"
+        raise OutputError(str(folder), found, "a folder that can be written", remedy) from fault
+
+
+@dataclass(frozen=True)
+class Account:
+    """What was made in a place, as its record says, and what stands there."""
+
+    target: Target
+    identity: str
+    """Of the model that predicts now."""
+    made: Mapping[str, Made]
+    """Case -> its segmentation."""
+
+    @staticmethod
+    def read(target: Target, identity: str) -> Account:
+        """The account of `target`, which has to be held; what its record says in no known way is left out."""
+        content = read_json(target.record, OutputError) if target.record.is_file() else {}
+        cases = content.get("cases") if isinstance(content, dict) else None
+        entries = cases.items() if isinstance(cases, dict) else ()
+        return Account(target, identity, {name: made for name, entry in entries if (made := _read_entry(entry))})
+
+    def write(self, last: Mapping[str, object]) -> None:
+        """Write the record, with what is said of the `last` prediction: its folds, its device."""
+        cases = {name: asdict(one) for name, one in self.made.items()}
+        write_json(self.target.record, {"model": self.identity, **last, "cases": cases})
+
+    def with_case(self, name: str, new: Made) -> Account:
+        """The account with a segmentation that was made now."""
+        others = {case: one for case, one in self.made.items() if one.file != new.file}
+        return replace(self, made=others | {name: new})
+
+    def judge(self, path: Path, images: Sequence[Path | None], overwrite: bool) -> Standing:
+        """What stands at `path`, where the segmentation of `images` is to be, and whether it stays.
+
+        Raises:
+            OutputError: it cannot be read, is not autospine's, or was made of what the images are no more.
+            DataError: the images cannot be read.
+        """
+        if not os.path.lexists(path):
+            return Standing()
+        made = next((one for one in self.made.values() if one.file == path.name), None)
+        if made is None:
+            found = f"{self.target.record.name} does not name it: somebody made it, or an earlier version"
+            raise OutputError(str(path), found, "a free name (move it away, or choose another OUT)")
+        digest = file_digest(path, OutputError)
+        changed = digest not in (made.mask, made.replaced)
+        if overwrite:
+            return Standing(digest, changed, changed)
+        if digest == made.replaced != made.mask:
+            found = "--overwrite had begun to replace it"
+        elif made.images != images_digest(images):
+            found = "made of another image, or its image changed since it was segmented"
+        else:
+            return Standing(digest, True, changed)
+        way = "move its mask, which was corrected, away" if changed else "move its mask away, or use --overwrite"
+        raise OutputError(str(path), found, f"a segmentation of this image ({way})")
+
+    def refuse_others(self, outputs: Mapping[str, Path], overwrite: bool) -> list[str]:
+        """Files of other models that stay beside `outputs`, which are case -> file that is to be written.
+
+        Raises:
+            OutputError: without `overwrite`, for any file of another model; for files that all are nobody's that is
+                known; for segmentations of the same cases in another format.
+        """
+        folder, record = self.target.folder, self.target.record.name
+        standing = [one for one in self.made.values() if os.path.lexists(folder / one.file)]
+        others = sorted(one.file for one in standing if one.model != self.identity)
+        if others and not overwrite:
+            found = f"{len(others)} file(s) that another model, or this one by other settings, made, as {record} says"
+            remedy = "choose another OUT; with --overwrite those of other images stay"
+            raise OutputError(str(folder), f"{found}: {listed(others)}", "segmentations of one model", remedy)
+        known = {one.file for one in standing}
+        if all(path.name not in known and os.path.lexists(path) for path in outputs.values()):
+            found = f"{len(outputs)} file(s) that {record} does not name, such as {min(outputs.values()).name}"
+            remedy = "somebody made them, or an earlier version: move them away, or choose another OUT"
+            raise OutputError(str(folder), found, "free names, or segmentations that autospine made", remedy)
+        written = {path.name for path in outputs.values()}
+        twins = [one.file for name, one in self.made.items() if name in outputs and one.file in known - written]
+        if twins:
+            found = f"segmentations of the same cases in another format: {listed(twins)}"
+            raise OutputError(str(folder), found, "one of each case", "choose another OUT, or move them away")
+        return [name for name in others if name not in written]
+
+
+def refuse_newcomer(path: Path, before: Standing) -> None:
+    """Raise `OutputError` where other content has this name than before, or got it under another spelling."""
+    if (file_digest(path, OutputError) if os.path.lexists(path) else "") != before.digest:
+        found = "a file of this name has been made or changed meanwhile"
+        raise OutputError(str(path), found, "a free name", "move it away, or choose another OUT")
+
+
+def refuse_images(
+    target: Target, outputs: Mapping[str, Path], cases: Sequence[tuple[str, Sequence[Path | None]]], source: Path
+) -> None:
+    """Raise `OutputError` where `target` or a file in it is an image to segment, or it is a folder of theirs."""
+    files = [path for _, images in cases for path in files_of(images)]
+    places = [source, *files]
+    if not target.single:
+        places += {path.parent for path in files if not path.is_dir()}
+    if any(_same(target.path, place) for place in places):
+        raise OutputError(str(target.path), "holds the images themselves", "another place", "choose another OUT")
+    numbers = {number: path for path in files if (number := _number(path))}
+    for path in outputs.values():
+        number = _number(path)
+        if number in numbers:
+            found = f"is one of the images, {numbers[number]}"
+            raise OutputError(str(path), found, "another place", "choose another OUT")
+
+
+def files_of(images: Sequence[Path | None]) -> list[Path]:
+    """The files of a case, without what it lacks."""
+    return [path for path in images if path is not None]
+
+
+def _number(path: Path) -> tuple[int, int] | None:
+    """How the file system numbers a file, whatever it is called; None where there is none."""
+    try:
+        state = path.stat()
+    except OSError:
+        return None
+    return state.st_dev, state.st_ino
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Whether two paths lead to the same place, through links and whatever the case of letters means there."""
+    try:
+        return one.samefile(other)
+    except OSError:
+        return one.resolve() == other.resolve()
+
+
+def _read_entry(entry: object) -> Made | None:
+    """What a record says of a case; None where that is not as `Account.write` has it, or names a file elsewhere."""
+    if not isinstance(entry, dict) or not all(isinstance(value, str) for value in entry.values()):
+        return None
+    try:
+        made = Made(**entry)
+    except TypeError:
+        return None
+    return made if Path(made.file).name == made.file and made.file not in ("", "..") else None

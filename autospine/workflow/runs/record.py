@@ -1,0 +1,63 @@
+"""`run.toml`: what a training was asked, what it learnt from and what it took; where it stands, it has ended."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autospine import __version__
+from autospine.data.files import write_text
+from autospine.workflow.runs.folder import RECORD
+
+if TYPE_CHECKING:
+    import torch
+
+    from autospine.training.epochs import FitResult
+    from autospine.training.identity import Identity
+
+
+def write_record(
+    folder: Path,
+    identity: Identity,
+    flags: Mapping[str, Any],
+    sources: Mapping[str, Any],
+    device: torch.device,
+    result: FitResult,
+    more: Mapping[str, Any],
+) -> None:
+    """Write `run.toml` in `folder`: `sources` are tables of what was learnt from, `more` follow at the end.
+
+    Of `flags` those that are None are left out.
+    """
+    import tomlkit
+
+    from autospine.machine.device import describe_device
+
+    record = tomlkit.document()
+    record["identity"] = identity.exact
+    record["identity_any_length"] = identity.any_length
+    record["flags"] = {
+        key: str(value) if isinstance(value, Path) else value for key, value in flags.items() if value is not None
+    }
+    for key, table in sources.items():
+        record[key] = table
+    record["versions"] = {"python": platform.python_version(), "autospine": __version__} | {
+        name: version(name) for name in ("torch", "numpy", "scipy", "batchgenerators")
+    }
+    name = describe_device(device, result.precision)
+    record["hardware"] = {"device": name, "system": f"{platform.system()} {platform.machine()}"}
+    took: dict[str, float | int] = {
+        "steps": result.step,
+        "seconds": round(result.seconds, 1),
+    }
+    if result.seconds_per_step is not None:
+        took["seconds_per_step"] = round(result.seconds_per_step, 4)
+    if result.peak_memory_bytes is not None:
+        took["peak_memory_mib"] = round(result.peak_memory_bytes / 2**20)
+    record["result"] = took
+    for key, table in more.items():
+        record[key] = table
+    write_text(folder / RECORD, tomlkit.dumps(record))

@@ -1,0 +1,45 @@
+"""Which model is meant where none is named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from autospine.errors import PlanError
+from autospine.planning.document.card import ModelCard
+from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.model import WEIGHTS, write_model
+from autospine.planning.document.plan import Plan
+from autospine.workflow.runs.folder import find_model
+
+
+def test_the_only_model_is_found_and_a_cascade_is_one(
+    tmp_path: Path, make_configuration: Callable[..., Configuration], make_plan: Callable[..., Plan]
+) -> None:
+    base = make_configuration()
+    low = replace(base, name="3d_lowres")
+    network = replace(base.network, in_channels=4)
+    cascade = replace(base, name="3d_cascade_fullres", previous="3d_lowres", network=network)
+
+    def trained(dataset: str, configuration: Configuration) -> Path:
+        folder = tmp_path / dataset / configuration.name
+        write_model(folder, ModelCard(make_plan().data, configuration))
+        (folder / "fold_0").mkdir()
+        (folder / "fold_0" / WEIGHTS).touch()
+        return folder
+
+    with pytest.raises(PlanError, match="no trained model here"):
+        find_model(tmp_path)
+    first = trained("one", low)
+    assert find_model(tmp_path) == first
+    second = trained("one", cascade)
+    assert find_model(tmp_path) == second
+    # the low resolution of another dataset belongs to no cascade
+    other = trained("two", low)
+    with pytest.raises(PlanError, match="2 models stand here") as fault:
+        find_model(tmp_path)
+    assert str(second) in fault.value.found and str(other) in fault.value.found
+    assert str(first) not in fault.value.found

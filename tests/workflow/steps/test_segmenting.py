@@ -1,0 +1,90 @@
+"""The model that a prediction loads: what its record says is true of it, also where it is trained meanwhile."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from autospine.data.files import file_digest
+from autospine.errors import PlanError
+from autospine.inference import ensemble
+from autospine.planning.document.card import ModelCard
+from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.model import BEST, MODEL, WEIGHTS, write_model
+from autospine.workflow.steps.segmenting import load_segmenter
+from tests.workflow.predicting import contents, made_model, predict
+
+
+def test_what_is_recorded_is_the_model_that_was_loaded(
+    model: Path, images: Path, tmp_path: Path, configuration: Configuration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A training ends while its best weights are read; its last ones are loaded, and their digest is kept."""
+    fold, real, last = model / "fold_0", ensemble.load_network, tmp_path / "last"
+    predict(images / "a.nii.gz", tmp_path / "expected" / "a.nii.gz", model)
+    (fold / WEIGHTS).rename(last)
+    best = made_model(tmp_path / "models" / "b", configuration, 1) / "fold_0" / WEIGHTS
+
+    def begin() -> None:
+        (fold / WEIGHTS).unlink(missing_ok=True)
+        shutil.copy(best, fold / BEST)
+
+    def ending(path: Path, *more: Any, before: bool) -> torch.nn.Module:
+        if path.name != BEST:
+            return real(path, *more)
+        network = None if before else real(path, *more)
+        shutil.copy(last, fold / WEIGHTS)
+        path.unlink()
+        return network or real(path, *more)
+
+    for before in (False, True):
+        begin()
+        monkeypatch.setattr(ensemble, "load_network", partial(ending, before=before))
+        out = tmp_path / f"{before}" / "a.nii.gz"
+        _, notes = predict(images / "a.nii.gz", out, model)
+        assert not any("not trained to its end" in note for note in notes)
+        assert contents(out.parent) == contents(tmp_path / "expected")
+
+    def changing(path: Path, *more: Any) -> torch.nn.Module:
+        network = real(path, *more)
+        save_file(load_file(path), path, {"time": str(time.monotonic_ns())})
+        return network
+
+    monkeypatch.setattr(ensemble, "load_network", changing)
+    with pytest.raises(PlanError, match="changed each time while it was read"):
+        load_segmenter(model, torch.device("cpu"), None, False, None)
+
+
+def test_a_card_that_is_written_meanwhile_is_read_again(
+    model: Path, monkeypatch: pytest.MonkeyPatch, configuration: Configuration
+) -> None:
+    real, cards = ensemble.read_model, [0.25, 0.75]
+    first = load_segmenter(model, torch.device("cpu"), None, False, None)
+
+    def renewed(folder: Path) -> ModelCard:
+        card = real(folder)
+        if cards:
+            write_model(folder, replace(card, configuration=replace(card.configuration, overlap=cards.pop())))
+        return card
+
+    monkeypatch.setattr(ensemble, "read_model", renewed)
+    segmenter = load_segmenter(model, torch.device("cpu"), None, False, None)
+    assert segmenter.model.card == real(model) and segmenter.model.card.configuration.overlap == 0.25
+    assert segmenter.model.digests[0] == file_digest(model / MODEL) and segmenter.identity != first.identity
+
+
+def test_copies_of_folds_are_no_folds_and_a_fold_counts_once(
+    images: Path, tmp_path: Path, configuration: Configuration
+) -> None:
+    model = made_model(tmp_path / "models" / "b", configuration, 1, ("0", "1"))
+    for name in ("fold_0 (copy)", "fold_0_old", "fold_"):
+        shutil.copytree(model / "fold_0", model / name)
+    assert predict(images / "a.nii.gz", tmp_path / "all.nii.gz", model)[0].folds == ("0", "1")
+    assert predict(images / "a.nii.gz", tmp_path / "0.nii.gz", model, folds=("0", "0"))[0].folds == ("0",)

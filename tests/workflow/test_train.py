@@ -1,0 +1,134 @@
+"""A training: what it replaces, what it tells of the plan's expectation, and that it plans first where no plan is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+import torch
+
+from autospine.data.files import write_text
+from autospine.data.structure import Reading
+from autospine.errors import OutputError, PlanError
+from autospine.machine import device as devices
+from autospine.planning.document.model import MODEL, WEIGHTS
+from autospine.planning.document.plan_file import plan_to_toml
+from autospine.workflow import plan as planning
+from autospine.workflow.plan import PlanRequest, plan_dataset
+from autospine.workflow.progress import Silent
+from autospine.workflow.runs import folder as runs_module
+from autospine.workflow.runs.folder import RunFolder, read_record
+from autospine.workflow.train import TrainRequest, train_fold, train_folds
+
+
+@pytest.fixture
+def run(toy_dataset: Path, toy_recipe: Path, tmp_path: Path) -> RunFolder:
+    """A planned toy dataset."""
+    return plan_dataset(toy_dataset, tmp_path / "runs", PlanRequest(str(toy_recipe), device="cpu")).folder
+
+
+def request(**more: object) -> TrainRequest:
+    return TrainRequest("2d", epochs=1, device="cpu", workers=0, **more)  # type: ignore[arg-type]
+
+
+def test_all_folds_of_an_earlier_plan_make_way_together(run: RunFolder, toy_dataset: Path) -> None:
+    runs = run.root.parent
+    for fold in (0, 1):
+        train_fold(toy_dataset, fold, runs, request())
+    text = run.plan.read_text()
+    assert "order_label = 1" in text
+    run.plan.write_text(text.replace("order_label = 1", "order_label = 0"))
+    with pytest.raises(PlanError, match="trained with another plan"):
+        train_fold(toy_dataset, 0, runs, request())
+    with pytest.raises(PlanError, match="fold_1 were trained with another plan"):
+        train_fold(toy_dataset, 0, runs, request(overwrite=True))
+    assert (run.fold("2d", 0) / WEIGHTS).is_file()  # a refusal costs nothing
+
+    done = list(train_folds(toy_dataset, "all", runs, request(overwrite=True)))
+    assert [trained.folder.name for trained in done] == [f"fold_{number}" for number in range(5)]
+
+
+def test_what_was_expected_is_told_and_kept(run: RunFolder, toy_dataset: Path) -> None:
+    class Listening(Silent):
+        notes: ClassVar[list[str]] = []
+
+        def note(self, text: str) -> None:
+            self.notes.append(text)
+
+    plan = run.read_plan()
+    flat = plan.configuration("2d")
+    assert flat.expected is not None
+    name = devices.describe_device(torch.device("cpu"))
+    timed = replace(flat.expected, device=name, seconds_per_step=0.5, steps=3)
+    write_text(run.plan, plan_to_toml(plan.with_configuration(replace(flat, expected=timed), plan.reasons)))
+    trained = train_fold(toy_dataset, 0, run.root.parent, request(), progress=Listening())
+    record = read_record(trained.folder)
+    assert record is not None
+    (told,) = [note for note in Listening.notes if note.startswith("The plan's expectation: ")]
+    assert "seconds a step: 0.5 expected" in told
+    assert "steps" not in record["expected"]  # --epochs is another schedule than the plan's
+    assert record["expected"]["seconds_per_step"] == 0.5
+    assert 0 < record["result"]["seconds_per_step"] * (record["result"]["steps"] - 2) <= record["result"]["seconds"]
+
+
+def test_a_dataset_without_a_plan_is_planned_first(
+    toy_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[PlanRequest] = []
+    real = planning.plan_dataset
+
+    def watch(dataset: Path, runs: Path, request: PlanRequest, **more: object) -> object:
+        asked.append(request)
+        return real(dataset, runs, replace(request, budget_s=None), **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(planning, "plan_dataset", watch)
+    wanted = TrainRequest("2d", budget_s=1.0, device="cpu", workers=0, reading=Reading(subjects=r"toy_(\d+)"))
+    (first,) = train_folds(toy_dataset, "0", tmp_path, wanted)
+    assert asked == [PlanRequest(budget_s=1.0, device="cpu", reading=Reading(subjects=r"toy_(\d+)"))]
+    assert (tmp_path / "toy" / "plan.toml").is_file()
+    before = (first.folder / WEIGHTS).stat().st_mtime_ns
+    (again,) = train_folds(toy_dataset, "0", tmp_path, wanted)
+    assert len(asked) == 1
+    with pytest.raises(PlanError, match="the folds were made with --subjects"):
+        next(train_folds(toy_dataset, "0", tmp_path, replace(wanted, reading=Reading(subjects="(.)"))))
+    (tmp_path / "toy" / "request.json").unlink()
+    with pytest.raises(PlanError, match="not known how the folds were made"):
+        next(train_folds(toy_dataset, "0", tmp_path, wanted))
+    assert (again.folder / WEIGHTS).stat().st_mtime_ns == before
+
+
+def test_a_card_never_describes_weights_of_another_plan(
+    run: RunFolder, toy_dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = run.root.parent
+    train_fold(toy_dataset, 0, runs, request())
+    model, before = run.model("2d"), (run.model("2d") / MODEL).read_bytes()
+    left = model / ".removed-fold_0-1"
+    left.mkdir()
+    text = run.plan.read_text()
+    run.plan.write_text(text.replace("order_label = 1", "order_label = 0"))
+
+    def refused(folder: Path) -> None:
+        raise OSError("busy")
+
+    monkeypatch.setattr(runs_module.shutil, "rmtree", lambda path, ignore_errors=False: ignore_errors or refused(path))
+    with pytest.raises(OutputError, match="cannot be removed"):
+        train_fold(toy_dataset, 0, runs, request(overwrite=True))
+    assert (model / MODEL).read_bytes() == before
+    assert not (run.fold("2d", 0) / WEIGHTS).is_file()
+    monkeypatch.undo()
+    train_fold(toy_dataset, 0, runs, request(overwrite=True))
+    assert not [path for path in model.iterdir() if path.name.startswith(".removed")]
+
+
+def test_what_cannot_be_trained_replaces_nothing(
+    run: RunFolder, toy_dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = run.root.parent
+    train_fold(toy_dataset, 0, runs, request())
+    monkeypatch.setattr(devices, "device_memory_gb", lambda device: 1e-6)
+    with pytest.raises(PlanError, match="is expected to take"):
+        train_fold(toy_dataset, 0, runs, request(overwrite=True))
+    assert (run.fold("2d", 0) / WEIGHTS).is_file()
