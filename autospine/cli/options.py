@@ -133,6 +133,7 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
         except PermissionError as fault:  # of a folder above a file that is looked for
             if fault.filename is None:
                 raise
+            from autospine.cli.terminal import show_error
             from autospine.data.files import unreadable
 
             show_error(unreadable(Path(os.fsdecode(fault.filename)), fault))

@@ -27,10 +27,7 @@ class Membership(nn.Module):
     table: Tensor
 
     def __init__(self, members: Sequence[Sequence[int]], classes: int) -> None:
-        """Of regions with these members: a row for each, a column for each of so many classes, background first.
-
-        A last column is for what lies in none.
-        """
+        """Of regions with these members: a row each, a column for background, each class and what is in none."""
         super().__init__()
         table = [[value in held for value in range(classes + 2)] for held in members]
         self.register_buffer("table", torch.tensor(table), persistent=False)

@@ -31,7 +31,9 @@ from autospine.inference.levels import agree_on_levels
 from autospine.inference.predictor import predict_logits
 from autospine.networks.build import build_network
 from autospine.planning.budget.fit import SHORT
-from autospine.planning.decide.planner import Narrowing, configure, make_plan
+from autospine.planning.decide.basis import Basis
+from autospine.planning.decide.network import Narrowing
+from autospine.planning.decide.planner import configure, make_plan
 from autospine.planning.document.card import ModelCard
 from autospine.planning.document.data import LevelsPlan
 from autospine.planning.document.model import WEIGHTS
@@ -65,7 +67,7 @@ def main() -> None:
         decoder_convs=asked.decoder_convs,
         blocks=asked.encoder_convs,
     )
-    configuration, _ = configure(fingerprint, recipe, asked.configuration, narrowing=narrowing)
+    configuration = configure(Basis.of(fingerprint, recipe), asked.configuration, narrowing).value
     training = replace(
         configuration.training,
         **SHORT,
