@@ -20,13 +20,8 @@ from autospine.data.structure import IGNORED, in_a_class
 from autospine.planning.document.parts import IntensityPlan, RegionsPlan, ResamplingPlan
 from autospine.planning.document.plan import Configuration
 from autospine.preprocessing.normalise import nonzero_mask, normalise
-from autospine.preprocessing.resample import (
-    argmax_on_grid,
-    positive_on_grid,
-    resample_image,
-    resample_label,
-    resampled_shape,
-)
+from autospine.preprocessing.resample import resample_image, resampled_shape
+from autospine.preprocessing.resample_labels import argmax_on_grid, positive_on_grid, resample_label
 
 T = TypeVar("T")
 

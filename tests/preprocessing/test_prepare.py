@@ -23,7 +23,8 @@ from autospine.preprocessing.prepare import (
     restore_labels,
     without_unlabelled_slices,
 )
-from autospine.preprocessing.resample import resample_image, resample_label
+from autospine.preprocessing.resample import resample_image
+from autospine.preprocessing.resample_labels import resample_label
 
 Array = npt.NDArray[Any]
 Make = Callable[..., Configuration]
