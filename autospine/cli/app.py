@@ -137,7 +137,7 @@ def plan(
     from autospine.cli.show import TerminalProgress, console, show_decisions, show_differences, show_plan
     from autospine.data.structure import Reading
     from autospine.planning.document.decisions import find_decisions
-    from autospine.workflow.documents import compare_at, explained_plan
+    from autospine.workflow.explain import compare_at, explained_plan
     from autospine.workflow.plan import PlanRequest, plan_dataset
 
     reading = Reading(subjects, layout, masks, allow_missing, channels)

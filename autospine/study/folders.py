@@ -25,7 +25,7 @@ from autospine.planning.measured.fingerprint import Fingerprint, extract_fingerp
 from autospine.study.arms import Arm, arm_plan
 from autospine.training.pretrain import block_edges
 from autospine.workflow.progress import Progress, counted
-from autospine.workflow.runs import METRICS, RunFolder, alone, planning_alone, read_record, remove_training
+from autospine.workflow.runs.folder import METRICS, RunFolder, alone, planning_alone, read_record, remove_training
 
 STAMP = "arm.json"
 

@@ -36,10 +36,10 @@ from autospine.study.arms import (
 from autospine.study.comparison import gather_scores, tally_lesions
 from autospine.study.folders import Base, begin, check_arms, check_split, is_done, stands
 from autospine.study.report import ArmRecord, StudyReport, verdict, write_study
+from autospine.workflow.plan import ensure_planned
 from autospine.workflow.pretrain import PretrainRequest, pretrain_images
 from autospine.workflow.progress import Progress, Silent
-from autospine.workflow.request import ensure_planned
-from autospine.workflow.runs import METRICS, RunFolder, read_record
+from autospine.workflow.runs.folder import METRICS, RunFolder, read_record
 from autospine.workflow.train import TrainRequest, train_fold
 
 STUDIES = "studies"

@@ -16,7 +16,7 @@ from autospine.data.structure import Case, Dataset, Reading
 from autospine.data.volume import read_geometry
 from autospine.errors import DataError
 from autospine.workflow.progress import Progress, Silent, counted
-from autospine.workflow.runs import RunFolder
+from autospine.workflow.runs.folder import RunFolder
 
 SHOWN = 6
 """Cases in the picture: as many are read whole, of the others the headers."""

@@ -24,11 +24,11 @@ from autospine.planning.document.recipe import Recipe, load_recipe
 from autospine.planning.estimate.edited import renew_expected_memory
 from autospine.planning.measured.fingerprint import Fingerprint, extract_fingerprint
 from autospine.planning.measured.unseen import shown_by_cases, unseen_in_folds
-from autospine.workflow.command import RECIPE_FILE, half_hour_command
-from autospine.workflow.documents import find_plan
 from autospine.workflow.progress import Progress, Silent, counted
-from autospine.workflow.runs import RunFolder, planning_alone
-from autospine.workflow.timing import Hardware, hardware_of, length_notes, time_plan, timed_elsewhere
+from autospine.workflow.runs.folder import RunFolder, planning_alone
+from autospine.workflow.runs.plan_command import RECIPE_FILE, half_hour_command
+from autospine.workflow.runs.plans import find_plan
+from autospine.workflow.steps.timing import Hardware, hardware_of, length_notes, time_plan, timed_elsewhere
 
 SAID = {
     "recipe": "--recipe",
@@ -138,6 +138,42 @@ def plan_dataset(
         if not dry_run:
             _write(folder, plan, fingerprint, folds, asked)
         return Planned(plan, folder, existed=False, notes=notes)
+
+
+def ensure_planned(dataset: Path, runs: Path, wanted: PlanRequest, progress: Progress) -> RunFolder:
+    """The run folder of `dataset`, planned as `autospine plan` does that is asked for `wanted`.
+
+    A plan that stands is kept, and so is one that another process is making. Raises `PlanError` where it was made with
+    another reading, else as `plan_dataset`.
+    """
+    run = RunFolder.of(runs, dataset)
+    if not run.plan.is_file():
+        progress.note("This dataset has not been planned: it is now, by the default recipe")
+        planned = plan_dataset(dataset, runs, wanted, keep=True, progress=progress)
+        if not planned.existed:
+            first, why = planned.plan.default, planned.plan.reasons.get("default", "")
+            progress.note(f"Written: {planned.folder.plan}, which says why. {first} goes first: {why}")
+            return run
+    _check_reading(run, wanted.reading)
+    return run
+
+
+def _check_reading(run: RunFolder, reading: Reading) -> None:
+    """How a dataset is read decides its cases and folds: those of a plan that stands are not replaced by a training.
+
+    Raises:
+        PlanError: the plan was made with another reading, or nobody knows with which.
+    """
+    asked = run.read_request()
+    for key, wanted in asdict(reading).items():
+        standing = None if asked is None else asked.get(key)
+        if wanted in (None, False, standing):
+            continue
+        option = f"--{key.replace('_', '-')}"
+        made = f"with {option} {standing}" if standing else f"without {option}"
+        found = "it is not known how the folds were made" if asked is None else f"the folds were made {made}"
+        remedy = f"leave {option} out, or run `autospine plan` with it and --overwrite"
+        raise PlanError(str(run.splits), found, option if wanted is True else f"{option} {wanted}", remedy)
 
 
 def _write(

@@ -20,19 +20,20 @@ from autospine.data.layouts.naming import is_unread
 from autospine.data.slices import slices_of
 from autospine.data.volume import WRITTEN_AS, check_format, read_geometry, suffix_of, write_volume
 from autospine.errors import AutospineError, DataError, OutputError
-from autospine.workflow.predicted import (
+from autospine.workflow.progress import Progress, Silent
+from autospine.workflow.runs.folder import find_model
+from autospine.workflow.runs.predicted import (
     Account,
     Made,
     Standing,
     Target,
     check_writable,
+    files_of,
     held,
     refuse_images,
     refuse_newcomer,
 )
-from autospine.workflow.progress import Progress, Silent
-from autospine.workflow.runs import find_model
-from autospine.workflow.segmenting import Images, Segmenter, files_of, load_segmenter
+from autospine.workflow.steps.segmenting import Images, Segmenter, load_segmenter
 
 WRITTEN = ".nii.gz"
 """Format of the segmentation of a DICOM series."""

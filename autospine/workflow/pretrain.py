@@ -18,14 +18,14 @@ from autospine.planning.document.plan import Configuration, Plan
 from autospine.planning.estimate.edited import check_memory, renew_expected_memory
 from autospine.planning.measured.fingerprint import Fingerprint
 from autospine.preprocessing.images import images_key, images_name, prepare_images
-from autospine.workflow.images import Chosen, Found, choose_images, open_all
-from autospine.workflow.plan import PlanRequest
-from autospine.workflow.prepared import check_unused
+from autospine.workflow.plan import PlanRequest, ensure_planned
 from autospine.workflow.progress import Progress, Silent, counted
-from autospine.workflow.record import write_record
-from autospine.workflow.request import enough_memory, ensure_planned, requested
-from autospine.workflow.runs import RunFolder, remove_training, training_alone, withdraw_results
-from autospine.workflow.standing import choose_course, mark_begun, settle
+from autospine.workflow.runs.folder import RunFolder, remove_training, training_alone, withdraw_results
+from autospine.workflow.runs.prepared import check_unused
+from autospine.workflow.runs.record import write_record
+from autospine.workflow.runs.standing import choose_course, mark_begun, settle
+from autospine.workflow.steps.pretraining_images import Chosen, Found, choose_images, open_all
+from autospine.workflow.steps.request import enough_memory, requested
 
 if TYPE_CHECKING:
     import torch
@@ -72,7 +72,7 @@ def pretrain_images(
     """Pretrain the network that is planned for `dataset` on the images at `paths`, or go on with it.
 
     A dataset without a plan is planned first, for the device and the time budget of `request`. What a fold is judged
-    by is left out, as `workflow.images` says, and noted. Preparation comes on top of a time budget.
+    by is left out, as `steps.pretraining_images` says, and noted. Preparation comes on top of a time budget.
 
     Raises:
         PlanError: a configuration or fold that is not there, a cascade, or another pretraining that stands here.

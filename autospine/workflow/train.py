@@ -17,20 +17,20 @@ from autospine.planning.document.plan import Plan
 from autospine.planning.estimate.edited import check_memory, renew_expected_memory
 from autospine.planning.estimate.memory import training_memory_gb
 from autospine.preprocessing.store import Store, stored_key
-from autospine.workflow.cascade import find_out_of_fold, segment_out_of_fold
-from autospine.workflow.command import half_hour_command, plan_command, replan_command
-from autospine.workflow.expectation import Comparison, compare_expected, describe_comparisons
-from autospine.workflow.pace import shown, watch_pace, watch_threads
-from autospine.workflow.plan import PlanRequest
-from autospine.workflow.prepared import ensure_prepared
+from autospine.workflow.plan import PlanRequest, ensure_planned
 from autospine.workflow.progress import Progress, Silent
-from autospine.workflow.record import write_record
-from autospine.workflow.request import enough_memory, ensure_planned, fold_numbers, requested
-from autospine.workflow.runs import METRICS, VALIDATION, RunFolder, training_alone, withdraw_results
-from autospine.workflow.seen import check_cases, check_unseen
-from autospine.workflow.standing import begin_in_model, check_model, choose_course, settle
-from autospine.workflow.timing import training_notes
-from autospine.workflow.validate import segmentation_writer, validate_fold
+from autospine.workflow.runs.folder import METRICS, VALIDATION, RunFolder, training_alone, withdraw_results
+from autospine.workflow.runs.plan_command import half_hour_command, plan_command, replan_command
+from autospine.workflow.runs.prepared import ensure_prepared
+from autospine.workflow.runs.record import write_record
+from autospine.workflow.runs.seen import check_cases, check_unseen
+from autospine.workflow.runs.standing import begin_in_model, check_model, choose_course, settle
+from autospine.workflow.steps.cascade import find_out_of_fold, segment_out_of_fold
+from autospine.workflow.steps.expectation import Comparison, compare_expected, describe_comparisons
+from autospine.workflow.steps.pace import shown, watch_pace, watch_threads
+from autospine.workflow.steps.request import enough_memory, fold_numbers, requested
+from autospine.workflow.steps.timing import training_notes
+from autospine.workflow.steps.validate import segmentation_writer, validate_fold
 
 if TYPE_CHECKING:
     import torch

@@ -22,7 +22,7 @@ from autospine.data.folds import read_folds
 from autospine.inference.ensemble import load_model
 from autospine.inference.export import segment
 from autospine.networks.precision import Precision, pinned
-from autospine.workflow.runs import RunFolder
+from autospine.workflow.runs.folder import RunFolder
 from autospine.workflow.train import TrainRequest, train_fold
 
 BOTH: tuple[Precision, Precision] = ("float32", "bfloat16")

@@ -15,15 +15,15 @@ from autospine.preprocessing import store
 from autospine.study import folders as workflow_arms
 from autospine.study import run as workflow_study
 from autospine.study.run import StudyRequest, run_study
-from autospine.workflow import runs as workflow_runs
 from autospine.workflow import train as workflow_train
 from autospine.workflow.plan import PlanRequest, plan_dataset
-from autospine.workflow.runs import RunFolder, read_record
+from autospine.workflow.runs import folder as workflow_runs
+from autospine.workflow.runs.folder import RunFolder, read_record
 from autospine.workflow.train import TrainRequest
 from tests.data.test_locks import holding
 from tests.workflow.conftest import Noting
+from tests.workflow.runs.test_standing import Stopping
 from tests.workflow.test_missing import several
-from tests.workflow.test_standing import Stopping
 
 __all__ = ["several"]
 QUICK = TrainRequest(device="cpu", workers=0)

@@ -14,9 +14,9 @@ from autospine.networks.precision import pinned
 from autospine.planning.document.plan import Configuration, Plan
 from autospine.planning.document.plan_file import plan_to_toml
 from autospine.preprocessing import store
-from autospine.workflow import timing
 from autospine.workflow import train as workflow_train
-from autospine.workflow.runs import RunFolder
+from autospine.workflow.runs.folder import RunFolder
+from autospine.workflow.steps import timing
 from tests.workflow.predicting import Noting as Noting
 from tests.workflow.predicting import made_model, put_image
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from autospine.workflow.plan import PlanRequest, plan_dataset
-from autospine.workflow.prepared import ensure_prepared
 from autospine.workflow.progress import Silent
-from autospine.workflow.runs import RunFolder
+from autospine.workflow.runs.folder import RunFolder
+from autospine.workflow.runs.prepared import ensure_prepared
 
 SCRIPT = """
 import sys

@@ -19,7 +19,7 @@ from autospine.planning.document.parts import LossPlan
 from autospine.planning.document.plan import Configuration
 from autospine.training import loop
 from autospine.workflow.plan import PlanRequest, plan_dataset
-from autospine.workflow.runs import RunFolder, read_record
+from autospine.workflow.runs.folder import RunFolder, read_record
 from autospine.workflow.train import TrainRequest, train_fold, train_folds
 from tests.workflow.conftest import Noting
 

@@ -13,11 +13,11 @@ from autospine.errors import OutputError, PlanError
 from autospine.networks import device as devices
 from autospine.planning.document.model import MODEL, WEIGHTS
 from autospine.planning.document.plan_file import plan_to_toml
-from autospine.workflow import request as asking
-from autospine.workflow import runs as runs_module
+from autospine.workflow import plan as planning
 from autospine.workflow.plan import PlanRequest, plan_dataset
 from autospine.workflow.progress import Silent
-from autospine.workflow.runs import RunFolder, read_record
+from autospine.workflow.runs import folder as runs_module
+from autospine.workflow.runs.folder import RunFolder, read_record
 from autospine.workflow.train import TrainRequest, train_fold, train_folds
 
 
@@ -75,13 +75,13 @@ def test_a_dataset_without_a_plan_is_planned_first(
     toy_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[PlanRequest] = []
-    real = asking.plan_dataset
+    real = planning.plan_dataset
 
     def watch(dataset: Path, runs: Path, request: PlanRequest, **more: object) -> object:
         asked.append(request)
         return real(dataset, runs, replace(request, budget_s=None), **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(asking, "plan_dataset", watch)
+    monkeypatch.setattr(planning, "plan_dataset", watch)
     wanted = TrainRequest("2d", budget_s=1.0, device="cpu", workers=0, reading=Reading(subjects=r"toy_(\d+)"))
     (first,) = train_folds(toy_dataset, "0", tmp_path, wanted)
     assert asked == [PlanRequest(budget_s=1.0, device="cpu", reading=Reading(subjects=r"toy_(\d+)"))]

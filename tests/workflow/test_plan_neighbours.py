@@ -18,10 +18,9 @@ from autospine.data.folds import read_folds
 from autospine.errors import OutputError, PlanError
 from autospine.inference.ensemble import trained_folds
 from autospine.workflow import plan as workflow_plan
-from autospine.workflow.plan import Planned, PlanRequest, plan_dataset
+from autospine.workflow.plan import Planned, PlanRequest, ensure_planned, plan_dataset
 from autospine.workflow.progress import Progress
-from autospine.workflow.request import ensure_planned
-from autospine.workflow.runs import RunFolder
+from autospine.workflow.runs.folder import RunFolder
 from tests.data.test_locks import holding
 from tests.workflow.conftest import Noting
 

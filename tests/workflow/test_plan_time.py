@@ -12,9 +12,8 @@ import torch
 from autospine.errors import PlanError
 from autospine.networks.device import describe_device
 from autospine.planning.document.plan import Configuration
-from autospine.workflow import timing
-from autospine.workflow.plan import PlanRequest, plan_dataset
-from autospine.workflow.request import ensure_planned
+from autospine.workflow.plan import PlanRequest, ensure_planned, plan_dataset
+from autospine.workflow.steps import timing
 from autospine.workflow.train import TrainRequest, train_fold
 from tests.workflow.conftest import Noting
 

@@ -14,7 +14,7 @@ from autospine.networks.precision import Choice
 from autospine.training import precision as trainings
 from autospine.workflow.plan import PlanRequest, plan_dataset
 from autospine.workflow.predict import PredictRequest, predict_paths
-from autospine.workflow.runs import read_record
+from autospine.workflow.runs.folder import read_record
 from autospine.workflow.train import TrainRequest, train_fold
 from tests.workflow.conftest import Noting
 

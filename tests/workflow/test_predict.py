@@ -24,9 +24,9 @@ from autospine.inference import export
 from autospine.inference.memory import prediction_bytes
 from autospine.machine import total_bytes
 from autospine.planning.document.plan import Configuration
-from autospine.workflow import segmenting
 from autospine.workflow.predict import PredictRequest, predict_paths
 from autospine.workflow.progress import Update
+from autospine.workflow.steps import segmenting
 from tests.workflow.predicting import GRID, MADE, Noting, cases, contents, made_model, predict, put_image, refused
 
 # One bad file is one bad file

@@ -28,7 +28,7 @@ from autospine.preprocessing import store
 from autospine.preprocessing.store import Store
 from autospine.training.initial import read_initial, start_from
 from autospine.workflow.pretrain import Pretrained, PretrainRequest, pretrain_images
-from autospine.workflow.runs import RunFolder
+from autospine.workflow.runs.folder import RunFolder
 from autospine.workflow.train import TrainRequest, train_folds
 from tests.workflow.conftest import Noting
 

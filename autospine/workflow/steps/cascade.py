@@ -26,7 +26,7 @@ from autospine.planning.document.plan import Configuration, Plan
 from autospine.preprocessing.previous import PreviousStage, onto_next_grid, write_segmentation
 from autospine.preprocessing.store import Store, stored_key
 from autospine.workflow.progress import Progress, counted
-from autospine.workflow.runs import RunFolder, read_record
+from autospine.workflow.runs.folder import RunFolder, read_record
 
 if TYPE_CHECKING:
     import torch

@@ -14,7 +14,7 @@ from autospine.planning.measured.fingerprint import Fingerprint
 from autospine.planning.measured.unseen import Shown, shown_by_cases, unseen_in_folds
 from autospine.preprocessing.store import Store
 from autospine.workflow.progress import Progress
-from autospine.workflow.runs import RECORD, RunFolder, read_record
+from autospine.workflow.runs.folder import RECORD, RunFolder, read_record
 
 
 def seen_images(folder: Path) -> list[dict[str, Any]]:

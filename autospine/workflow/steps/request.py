@@ -4,56 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from autospine.data.folds import read_folds
-from autospine.data.structure import Reading
 from autospine.errors import DeviceError, PlanError
 from autospine.planning.document.plan import Configuration, Plan
-from autospine.workflow.plan import PlanRequest, plan_dataset
-from autospine.workflow.progress import Progress
-from autospine.workflow.runs import RunFolder
+from autospine.workflow.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     import torch
-
-
-def ensure_planned(dataset: Path, runs: Path, wanted: PlanRequest, progress: Progress) -> RunFolder:
-    """The run folder of `dataset`, planned as `autospine plan` does that is asked for `wanted`.
-
-    A plan that stands is kept, and so is one that another process is making. Raises `PlanError` where it was made with
-    another reading, else as `plan_dataset`.
-    """
-    run = RunFolder.of(runs, dataset)
-    if not run.plan.is_file():
-        progress.note("This dataset has not been planned: it is now, by the default recipe")
-        planned = plan_dataset(dataset, runs, wanted, keep=True, progress=progress)
-        if not planned.existed:
-            first, why = planned.plan.default, planned.plan.reasons.get("default", "")
-            progress.note(f"Written: {planned.folder.plan}, which says why. {first} goes first: {why}")
-            return run
-    _check_reading(run, wanted.reading)
-    return run
-
-
-def _check_reading(run: RunFolder, reading: Reading) -> None:
-    """How a dataset is read decides its cases and folds: those of a plan that stands are not replaced by a training.
-
-    Raises:
-        PlanError: the plan was made with another reading, or nobody knows with which.
-    """
-    asked = run.read_request()
-    for key, wanted in asdict(reading).items():
-        standing = None if asked is None else asked.get(key)
-        if wanted in (None, False, standing):
-            continue
-        option = f"--{key.replace('_', '-')}"
-        made = f"with {option} {standing}" if standing else f"without {option}"
-        found = "it is not known how the folds were made" if asked is None else f"the folds were made {made}"
-        remedy = f"leave {option} out, or run `autospine plan` with it and --overwrite"
-        raise PlanError(str(run.splits), found, option if wanted is True else f"{option} {wanted}", remedy)
 
 
 def fold_numbers(text: str, run: RunFolder) -> tuple[int, ...]:

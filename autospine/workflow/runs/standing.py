@@ -24,7 +24,7 @@ from autospine.data.files import read_json, write_json
 from autospine.errors import OutputError, PlanError
 from autospine.planning.document.model import BEST, MODEL, WEIGHTS, ModelCard, read_model, write_model
 from autospine.planning.document.parts import TrainingPlan
-from autospine.workflow.runs import RECORD, alone, read_record, remove_training, training_alone
+from autospine.workflow.runs.folder import RECORD, alone, read_record, remove_training, training_alone
 
 if TYPE_CHECKING:
     from autospine.training.checkpoint import Checkpoint

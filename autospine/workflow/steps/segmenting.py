@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
@@ -19,6 +19,7 @@ from autospine.machine import free_bytes
 from autospine.planning.document.model import ModelCard
 from autospine.preprocessing.memory import prepared_voxels
 from autospine.workflow.progress import Progress
+from autospine.workflow.runs.predicted import files_of
 
 if TYPE_CHECKING:
     import torch
@@ -150,11 +151,6 @@ def load_segmenter(
         for part in stage.digests:
             digest.update(part.encode())
     return Segmenter(folder, model, first, device, mirror, digest.hexdigest())
-
-
-def files_of(images: Sequence[Path | None]) -> list[Path]:
-    """The files of a case, without what it lacks."""
-    return [path for path in images if path is not None]
 
 
 def _read(images: Images) -> Volume:

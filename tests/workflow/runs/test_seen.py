@@ -9,7 +9,7 @@ import pytest
 from autospine.data.folds import Fold
 from autospine.errors import PlanError
 from autospine.planning.measured.fingerprint import CaseFingerprint, Fingerprint
-from autospine.workflow.seen import check_unseen, trained_images
+from autospine.workflow.runs.seen import check_unseen, trained_images
 
 SPLIT = Fold(("a",), ("v",))
 

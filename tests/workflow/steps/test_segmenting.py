@@ -18,7 +18,7 @@ from autospine.errors import PlanError
 from autospine.inference import ensemble
 from autospine.planning.document.model import BEST, MODEL, WEIGHTS, ModelCard, write_model
 from autospine.planning.document.plan import Configuration
-from autospine.workflow.segmenting import load_segmenter
+from autospine.workflow.steps.segmenting import load_segmenter
 from tests.workflow.predicting import contents, made_model, predict
 
 

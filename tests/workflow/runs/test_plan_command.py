@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from autospine.workflow.command import half_hour_command, plan_command
-from autospine.workflow.runs import RunFolder
+from autospine.workflow.runs.folder import RunFolder
+from autospine.workflow.runs.plan_command import half_hour_command, plan_command
 
 HERE = RunFolder(Path("runs/my spines"))
 

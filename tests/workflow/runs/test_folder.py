@@ -11,7 +11,7 @@ import pytest
 from autospine.errors import PlanError
 from autospine.planning.document.model import WEIGHTS, ModelCard, write_model
 from autospine.planning.document.plan import Configuration, Plan
-from autospine.workflow.runs import find_model
+from autospine.workflow.runs.folder import find_model
 
 
 def test_the_only_model_is_found_and_a_cascade_is_one(

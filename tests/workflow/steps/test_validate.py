@@ -16,9 +16,9 @@ from autospine.data.structure import Reading
 from autospine.errors import PlanError
 from autospine.planning.document.model import ModelCard
 from autospine.preprocessing.store import Store, case_files
-from autospine.workflow.runs import RunFolder
+from autospine.workflow.runs.folder import RunFolder
+from autospine.workflow.steps.validate import segmentation_writer, validate_fold
 from autospine.workflow.train import TrainRequest, train_fold
-from autospine.workflow.validate import segmentation_writer, validate_fold
 from tests.workflow.conftest import Noting
 
 

@@ -10,7 +10,7 @@ from autospine.errors import OutputError, PlanError
 from autospine.planning.document.plan import Configuration, Plan
 from autospine.preprocessing.store import Store, find_store, prepare_dataset, store_name, stored_key
 from autospine.workflow.progress import Progress, counted
-from autospine.workflow.runs import RunFolder
+from autospine.workflow.runs.folder import RunFolder
 
 
 def ensure_prepared(

@@ -25,8 +25,8 @@ from autospine.workflow import train as workflow_train
 from autospine.workflow.predict import PredictRequest, predict_paths
 from autospine.workflow.pretrain import PretrainRequest, pretrain_images
 from autospine.workflow.progress import Update
-from autospine.workflow.runs import METRICS, RECORD, RunFolder, find_model, read_record
-from autospine.workflow.standing import BEGUN
+from autospine.workflow.runs.folder import METRICS, RECORD, RunFolder, find_model, read_record
+from autospine.workflow.runs.standing import BEGUN
 from autospine.workflow.train import Trained, TrainRequest, train_folds
 from tests.data.test_locks import holding
 from tests.workflow.conftest import Noting

@@ -117,7 +117,7 @@ class RunFolder:
             request = self.read_request()
             if not error.where.endswith("key schema") or request is None:
                 raise
-            from autospine.workflow.command import plan_command  # which names run folders
+            from autospine.workflow.runs.plan_command import plan_command  # which names run folders
 
             command = f"{plan_command(Path('DATASET'), self, request)} --overwrite"
             raise PlanError(error.where, error.found, error.expected, f"plan again with `{command}`") from error

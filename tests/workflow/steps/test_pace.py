@@ -17,11 +17,11 @@ from autospine.planning.document.plan_file import plan_to_toml
 from autospine.planning.estimate.duration import spoken
 from autospine.training import epochs
 from autospine.training.epochs import FitProgress
-from autospine.workflow.command import replan_command
-from autospine.workflow.pace import watch_pace
 from autospine.workflow.plan import PlanRequest, plan_dataset
 from autospine.workflow.progress import Silent
-from autospine.workflow.runs import RunFolder
+from autospine.workflow.runs.folder import RunFolder
+from autospine.workflow.runs.plan_command import replan_command
+from autospine.workflow.steps.pace import watch_pace
 from autospine.workflow.train import TrainRequest, train_fold
 
 DEVICE = "CPU, 2 cores, float32"

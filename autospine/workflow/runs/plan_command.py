@@ -9,7 +9,7 @@ from typing import Any
 
 from autospine.planning.budget.default_time import DEFAULT_S
 from autospine.planning.document.recipe import recipe_folder
-from autospine.workflow.runs import RunFolder
+from autospine.workflow.runs.folder import RunFolder
 
 RUNS = "runs"
 """Where runs are kept unless `--runs` says otherwise."""

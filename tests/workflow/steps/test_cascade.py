@@ -22,11 +22,11 @@ from autospine.planning.document.parts import LevelsPlan
 from autospine.planning.document.plan import Plan
 from autospine.preprocessing.previous import write_segmentation
 from autospine.preprocessing.store import Store
-from autospine.workflow.cascade import OutOfFold, find_out_of_fold, segment_out_of_fold
 from autospine.workflow.predict import PredictRequest, predict_paths
-from autospine.workflow.prepared import ensure_prepared
 from autospine.workflow.progress import Silent
-from autospine.workflow.runs import RunFolder
+from autospine.workflow.runs.folder import RunFolder
+from autospine.workflow.runs.prepared import ensure_prepared
+from autospine.workflow.steps.cascade import OutOfFold, find_out_of_fold, segment_out_of_fold
 from autospine.workflow.train import TrainRequest, train_fold
 
 CPU = torch.device("cpu")

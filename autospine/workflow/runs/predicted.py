@@ -23,7 +23,6 @@ from autospine.data.layouts.naming import listed
 from autospine.data.locks import locked
 from autospine.data.temporaries import temporary_beside
 from autospine.errors import OutputError
-from autospine.workflow.segmenting import files_of
 
 LOCK = ".prediction.lock"
 _CHUNK = 1 << 20
@@ -226,6 +225,11 @@ def refuse_images(
         if number in numbers:
             found = f"is one of the images, {numbers[number]}"
             raise OutputError(str(path), found, "another place", "choose another OUT")
+
+
+def files_of(images: Sequence[Path | None]) -> list[Path]:
+    """The files of a case, without what it lacks."""
+    return [path for path in images if path is not None]
 
 
 def _number(path: Path) -> tuple[int, int] | None:

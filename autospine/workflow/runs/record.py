@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from autospine import __version__
 from autospine.data.files import write_text
-from autospine.workflow.runs import RECORD
+from autospine.workflow.runs.folder import RECORD
 
 if TYPE_CHECKING:
     import torch
