@@ -18,7 +18,8 @@ import torch
 from autospine.networks.device import is_out_of_memory
 from autospine.planning.document.plan import Configuration
 from autospine.preprocessing.components import measure_components
-from autospine.preprocessing.prepare import CaseProperties, class_locations
+from autospine.preprocessing.locations import class_locations
+from autospine.preprocessing.prepare import CaseProperties
 from autospine.preprocessing.store import StoredCase
 from autospine.training.sampler import PatchBatches, planned_patch
 from autospine.training.step import WARM_UP_STEPS, Stepper

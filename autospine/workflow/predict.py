@@ -105,7 +105,11 @@ def predict_paths(
         progress.note(note)
     faults: list[DataError] = []
     cases = find_inputs(
-        source, segmenter.model.card.channels, segmenter.optional, tell=progress.note, report=faults.append
+        source,
+        segmenter.predictor.card.channels,
+        segmenter.predictor.optional_channels,
+        tell=progress.note,
+        report=faults.append,
     )
     place = Target(target, single)
     if single:
@@ -132,7 +136,7 @@ def predict_paths(
         )
     if left_out.lines:
         raise left_out.error()
-    return Prediction(tuple(outputs.values()), seconds, slices, folder, segmenter.model.folds)
+    return Prediction(tuple(outputs.values()), seconds, slices, folder, segmenter.predictor.origin.folds)
 
 
 def _segment_cases(
@@ -161,7 +165,7 @@ def _segment_cases(
     if left:
         check_writable(account.target.folder)
     computed = _tell_how(segmenter, progress) if left else ""
-    last = {"folder": str(segmenter.folder), "folds": list(segmenter.model.folds), "device": computed}
+    last = {"folder": str(segmenter.folder), "folds": list(segmenter.predictor.origin.folds), "device": computed}
     seconds: list[float] = []
     slices: list[int] = []
     for name, images in left:
@@ -204,12 +208,11 @@ def _judge_all(
 
 def _tell_how(segmenter: Segmenter, progress: Progress) -> str:
     """What it computes on, said together with which folds are averaged."""
-    from autospine.inference.predictor import prediction_precision
     from autospine.networks.device import describe_choice
 
     progress.note(f"Segmenting with {segmenter.averaged} of {segmenter.folder}")
-    choice = prediction_precision(segmenter.model.card.configuration, segmenter.device)
-    computed = describe_choice(segmenter.device, choice)
+    choice = segmenter.predictor.computed_in()
+    computed = describe_choice(segmenter.predictor.device, choice)
     if choice.speed is not None:
         progress.note(f"Predicting on {computed}")
     return computed

@@ -17,7 +17,8 @@ from autospine.errors import PlanError
 from autospine.planning.document.plan import Configuration, Plan
 from autospine.planning.estimate.edited import check_memory, renew_expected_memory
 from autospine.planning.measured.fingerprint import Fingerprint
-from autospine.preprocessing.images import images_key, images_name, prepare_images
+from autospine.preprocessing.images import prepare_images
+from autospine.preprocessing.keys import images_key, images_name
 from autospine.workflow.plan import PlanRequest, ensure_planned
 from autospine.workflow.progress import Progress, Silent, counted
 from autospine.workflow.runs.folder import RunFolder, remove_training, training_alone, withdraw_results

@@ -18,10 +18,8 @@ from torch import Tensor, nn
 from autospine.data.geometry import Geometry, Volume
 from autospine.data.volume import read_volume, write_volume
 from autospine.errors import DataError, PlanError
-from autospine.inference import export
-from autospine.inference.ensemble import Model, load_model, load_previous
-from autospine.inference.export import segment
-from autospine.inference.predictor import predict_logits
+from autospine.inference.loading import load_model, load_previous
+from autospine.inference.predictor import Predictor, Prepared
 from autospine.networks.build import build_network
 from autospine.planning.document.model import WEIGHTS, ModelCard, weights_digest, write_model, write_previous
 from autospine.planning.document.parts import IntensityPlan, PresencePlan, RegionsPlan
@@ -42,10 +40,10 @@ class Threshold(nn.Module):
 
 
 @pytest.fixture
-def model(make_configuration: Callable[..., Configuration]) -> Model:
+def model(make_configuration: Callable[..., Configuration]) -> Predictor:
     configuration = make_configuration(spacing_mm=(1.5, 2.0, 2.5), axis_order=(2, 0, 1))
     card = ModelCard("toy", ("T2",), (("bright", 7), ("dark", 300), ("never", 4)), INTENSITIES, configuration)
-    return Model(card, (Threshold(),), ("0",))
+    return Predictor(card, (Threshold(),), CPU)
 
 
 def patient() -> np.ndarray:
@@ -77,7 +75,7 @@ def stored(
 
 
 @pytest.mark.parametrize("oblique", [False, True])
-def test_all_48_orientations_give_the_same_segmentation(model: Model, tmp_path: Path, oblique: bool) -> None:
+def test_all_48_orientations_give_the_same_segmentation(model: Predictor, tmp_path: Path, oblique: bool) -> None:
     base = np.eye(3)
     if oblique:
         a, b = 0.3, 0.2
@@ -91,7 +89,7 @@ def test_all_48_orientations_give_the_same_segmentation(model: Model, tmp_path: 
         path = tmp_path / "image.nii.gz"
         write_volume(path, volume)
         read = read_volume(path)
-        result = segment(model, read, "case", device=CPU, mirror=False)
+        result = replace(model, mirror=False).segment(read, "case")
         write_volume(tmp_path / "result.nii.gz", result)
         written = read_volume(tmp_path / "result.nii.gz")
         # NIfTI keeps an oblique direction as a float32 quaternion
@@ -100,11 +98,11 @@ def test_all_48_orientations_give_the_same_segmentation(model: Model, tmp_path: 
         np.testing.assert_array_equal(back(written.array[0]), expected, err_msg=f"{order} {signs}")
 
 
-def test_a_wrong_number_of_channels_is_refused(model: Model) -> None:
+def test_a_wrong_number_of_channels_is_refused(model: Predictor) -> None:
     volume, _ = stored(patient(), (0, 1, 2), (1, 1, 1), np.eye(3))
     both = Volume(np.concatenate([volume.array] * 2), volume.geometry, ())
     with pytest.raises(DataError, match=r"2 channel\(s\)"):
-        segment(model, both, "case", device=CPU)
+        model.segment(both, "case")
 
 
 class Believing(nn.Module):
@@ -116,7 +114,7 @@ class Believing(nn.Module):
 
 @pytest.mark.parametrize("orientation", [ORIENTATIONS[0], ORIENTATIONS[13], ORIENTATIONS[47]])
 def test_a_cascade_starts_from_its_previous_stage(
-    model: Model, orientation: tuple[tuple[int, ...], tuple[int, ...]]
+    model: Predictor, orientation: tuple[tuple[int, ...], tuple[int, ...]]
 ) -> None:
     """The previous stage works at half the resolution, on other planned axes; the cascade believes it blindly."""
     image = np.zeros((12, 8, 16), np.float32)
@@ -127,9 +125,10 @@ def test_a_cascade_starts_from_its_previous_stage(
     first = replace(model.card, configuration=replace(base, axis_order=(0, 1, 2), spacing_mm=(4.0, 5.0, 3.0)))
     network = replace(base.network, in_channels=4)
     second = replace(base, name="3d_cascade_fullres", previous="3d_lowres", network=network)
-    cascade = Model(replace(model.card, configuration=second), (Believing(),), ("0",))
+    previous = Predictor(first, (Threshold(),), CPU)
+    cascade = Predictor(replace(model.card, configuration=second), (Believing(),), CPU, previous=previous)
     volume, back = stored(image, *orientation, np.eye(3))
-    result = segment(cascade, volume, "case", device=CPU, previous=Model(first, (Threshold(),), ("0",)))
+    result = cascade.segment(volume, "case")
     found = back(result.array[0])
     # the blocks lie on the coarse grid; interpolation may move a border by less than one coarse voxel
     for value in (7, 300):
@@ -153,30 +152,30 @@ class Earlier(nn.Module):
         return (torch.cat([torch.full_like(x[:, :1], 0.5), x[:, 3:]], 1),)
 
 
-def test_a_missing_channel_is_told_to_every_stage(model: Model) -> None:
+def test_a_missing_channel_is_told_to_every_stage(model: Predictor) -> None:
     base = model.card.configuration
     network = replace(base.network, in_channels=3)
     both = {"normalisation": ("zscore",) * 2, "network": network, "presence": PresencePlan((1,), 0.25)}
     card = replace(model.card, channels=("T2", "T1"), intensities=2 * INTENSITIES, configuration=replace(base, **both))
-    flagged = Model(card, (Flagged(),), ("0",))
+    flagged = Predictor(card, (Flagged(),), CPU)
     image = np.random.default_rng(0).normal(10, 1, (2, 13, 9, 15)).astype(np.float32)
     whole = Volume(image, stored(image[0], *ORIENTATIONS[0], np.eye(3))[0].geometry)
     lacking = replace(whole, array=image * np.array([1, 0], np.float32).reshape(2, 1, 1, 1))
-    assert set(np.unique(segment(flagged, whole, "a", device=CPU).array)) == {7}
-    assert set(np.unique(segment(flagged, lacking, "a", device=CPU, missing=(1,)).array)) == {300}
+    assert set(np.unique(flagged.segment(whole, "a").array)) == {7}
+    assert set(np.unique(flagged.segment(lacking, "a", missing=(1,)).array)) == {300}
     later = {"network": replace(network, in_channels=6), "name": "3d_cascade_fullres", "previous": "3d_lowres"}
     second = replace(base, **(both | later))
-    cascade = Model(replace(card, configuration=second), (Earlier(),), ("0",))
+    cascade = Predictor(replace(card, configuration=second), (Earlier(),), CPU, previous=flagged)
     for volume, missing, value in ((whole, (), 7), (lacking, (1,), 300)):
-        found = segment(cascade, volume, "a", device=CPU, missing=missing, previous=flagged)
+        found = cascade.segment(volume, "a", missing=missing)
         assert set(np.unique(found.array)) == {value}
     # neither stage can do without the first channel, and a first stage that knows of none needs both
     with pytest.raises(DataError, match="a: no T2"):
-        segment(flagged, whole, "a", device=CPU, missing=(0,))
+        flagged.segment(whole, "a", missing=(0,))
     deaf = replace(base, **(both | {"network": replace(network, in_channels=2), "presence": None}))
-    first = Model(replace(card, configuration=deaf), (Flagged(),), ("0",))
+    first = Predictor(replace(card, configuration=deaf), (Flagged(),), CPU)
     with pytest.raises(DataError, match="a: no T1"):
-        segment(cascade, lacking, "a", device=CPU, missing=(1,), previous=first)
+        replace(cascade, previous=first).segment(lacking, "a", missing=(1,))
 
 
 class Bright(nn.Module):
@@ -186,7 +185,7 @@ class Bright(nn.Module):
         return (torch.cat([x - 1, x - 2], 1),)
 
 
-def test_regions_are_written_with_the_values_of_their_labels(model: Model) -> None:
+def test_regions_are_written_with_the_values_of_their_labels(model: Predictor) -> None:
     base = model.card.configuration
     regions = RegionsPlan(("all", "core"), ((1, 2, 3), (2,)), (3, 2))
     loss = replace(base.loss, class_weights=(1.0, 1.0))
@@ -196,7 +195,7 @@ def test_regions_are_written_with_the_values_of_their_labels(model: Model) -> No
     image[2:10, 2:7, 2:12] = 103
     image[4:8, 3:6, 4:9] = 109
     volume, back = stored(image, *ORIENTATIONS[0], np.eye(3))
-    found = back(segment(Model(card, (Bright(),), ("0",)), volume, "a", device=CPU).array[0])
+    found = back(Predictor(card, (Bright(),), CPU).segment(volume, "a").array[0])
     scaled = (image - image.mean()) / image.std()
     np.testing.assert_array_equal(found, np.where(scaled > 2, 300, np.where(scaled > 1, 4, 0)))
     assert set(np.unique(found)) == {0, 4, 300}
@@ -222,23 +221,23 @@ def test_the_previous_stage_is_found_beside_the_cascade(
         save_weights(folder, build_network(configuration.network, configuration.patch))
     cascade = load_model(tmp_path / "3d_cascade_fullres", CPU, ("1",))
     with pytest.raises(PlanError, match="no model here, and 3d_cascade_fullres starts from"):
-        load_previous(tmp_path / "3d_cascade_fullres", cascade, CPU)
+        load_previous(tmp_path / "3d_cascade_fullres", cascade)
 
     write_model(tmp_path / "3d_lowres", first)
     (tmp_path / "3d_lowres" / "fold_0").mkdir()
     save_weights(tmp_path / "3d_lowres" / "fold_0", build_network(base.network, base.patch))
     with pytest.raises(PlanError, match="no trained fold 1"):
-        load_previous(tmp_path / "3d_cascade_fullres", cascade, CPU)
+        load_previous(tmp_path / "3d_cascade_fullres", cascade)
     (tmp_path / "3d_lowres" / "fold_0").rename(tmp_path / "3d_lowres" / "fold_1")
     write_previous(tmp_path / "3d_cascade_fullres" / "fold_1", {1: weights_digest(tmp_path / "3d_lowres", 1)})
-    previous = load_previous(tmp_path / "3d_cascade_fullres", cascade, CPU)
+    previous = load_previous(tmp_path / "3d_cascade_fullres", cascade)
     assert previous is not None
-    assert previous.folds == ("1",)
+    assert previous.origin.folds == ("1",)
     assert previous.card == first
 
     write_model(tmp_path / "3d_lowres", replace(first, labels=(("upper", 3), ("middle", 2), ("lower", 1))))
     with pytest.raises(PlanError, match="labels or stages differ"):
-        load_previous(tmp_path / "3d_cascade_fullres", cascade, CPU)
+        load_previous(tmp_path / "3d_cascade_fullres", cascade)
 
 
 def test_a_cascade_takes_the_weights_that_it_was_trained_on_alone(
@@ -261,7 +260,7 @@ def test_a_cascade_takes_the_weights_that_it_was_trained_on_alone(
         )
 
     def load(*folds: str) -> None:
-        load_previous(folder, load_model(folder, CPU, folds), CPU)
+        load_previous(folder, load_model(folder, CPU, folds))
 
     load("0", "1", "2")
     # fold 1 of the previous stage is trained again, and so is fold 2 of the cascade
@@ -284,7 +283,7 @@ def test_a_cascade_takes_the_weights_that_it_was_trained_on_alone(
 
 
 def test_the_low_resolution_image_is_let_go_of_before_the_full_one_is_predicted(
-    model: Model, monkeypatch: pytest.MonkeyPatch
+    model: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base = model.card.configuration
     second = replace(
@@ -294,13 +293,15 @@ def test_the_low_resolution_image_is_let_go_of_before_the_full_one_is_predicted(
     images: list[weakref.ref[np.ndarray]] = []
     alive: list[list[bool]] = []
 
-    def watch(networks: tuple[nn.Module, ...], image: np.ndarray, *rest: Any, **more: Any) -> np.ndarray:
-        images.append(weakref.ref(image))
-        alive.append([seen() is not None for seen in images])
-        return predict_logits(networks, image, *rest, **more)
+    real = Predictor.logits
 
-    monkeypatch.setattr(export, "predict_logits", watch)
+    def watch(self: Predictor, case: Prepared, *rest: Any) -> np.ndarray:
+        images.append(weakref.ref(case.image))
+        alive.append([seen() is not None for seen in images])
+        return real(self, case, *rest)
+
+    monkeypatch.setattr(Predictor, "logits", watch)
     volume, _ = stored(patient(), (0, 1, 2), (1, 1, 1), np.eye(3))
-    cascade = Model(replace(model.card, configuration=second), (Believing(),), ("0",))
-    segment(cascade, volume, "case", device=CPU, previous=Model(coarse, (Threshold(),), ("0",)))
+    previous = Predictor(coarse, (Threshold(),), CPU)
+    Predictor(replace(model.card, configuration=second), (Believing(),), CPU, previous=previous).segment(volume, "case")
     assert alive == [[True], [False, True]]

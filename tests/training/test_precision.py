@@ -14,7 +14,6 @@ from safetensors.torch import load_file
 
 from autospine.data.folds import Fold
 from autospine.errors import Stopped
-from autospine.inference.predictor import predict_logits
 from autospine.networks import precision as networks
 from autospine.networks.build import build_network
 from autospine.networks.device import describe_device
@@ -28,6 +27,7 @@ from autospine.training.checkpoint import CHECKPOINT, recorded_precision
 from autospine.training.epochs import FitProgress, FitResult
 from autospine.training.loop import fit
 from autospine.training.precision import training_precision
+from tests.inference.predicting import predict_logits
 
 FOLD = Fold(("a", "b"), ("c",))
 CPU = torch.device("cpu")
@@ -158,8 +158,7 @@ def test_a_training_in_bfloat16_learns_and_both_precisions_predict_the_same(
         network = build_network(longer.network, longer.patch).eval()
         network.load_state_dict(load_file(tmp_path / precision / WEIGHTS))
         labels = [
-            [predict_logits([network], image, longer, device=CPU, precision=asked).argmax(0) for image in images]
-            for asked in BOTH
+            [predict_logits([network], image, longer, precision=asked).argmax(0) for image in images] for asked in BOTH
         ]
         assert np.any(labels[0])
         assert np.mean(np.array(labels[0]) == np.array(labels[1])) >= 0.999

@@ -23,8 +23,7 @@ from autospine.data.volume import read_volume, write_volume
 from autospine.errors import DataError, PlanError
 from autospine.networks.build import build_network
 from autospine.planning.measured.fingerprint import extract_fingerprint
-from autospine.preprocessing import images as prepared_images
-from autospine.preprocessing import store
+from autospine.preprocessing import fill
 from autospine.preprocessing.store import Store
 from autospine.training.initial import read_initial, start_from
 from autospine.workflow.pretrain import Pretrained, PretrainRequest, pretrain_images
@@ -36,9 +35,8 @@ Learn = Callable[..., tuple[Pretrained, list[str]]]
 
 
 @pytest.fixture
-def learn(run: RunFolder, toy_dataset: Path, monkeypatch: pytest.MonkeyPatch) -> Learn:
+def learn(run: RunFolder, toy_dataset: Path) -> Learn:
     """A function that pretrains for the planned toy dataset: its result, and what it noted."""
-    monkeypatch.setattr(prepared_images, "bounded_workers", lambda *_: 1)
     write_json(run.fingerprint, extract_fingerprint(open_dataset(toy_dataset)).to_json())
 
     def call(*paths: Path, **asked: Any) -> tuple[Pretrained, list[str]]:
@@ -219,8 +217,7 @@ def test_an_image_that_has_changed_since_the_plan_is_refused(learn: Learn, run: 
 def test_the_commands_as_they_are_typed(
     toy_dataset: Path, toy_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (store, prepared_images):  # starting a process takes longer than the toy's cases
-        monkeypatch.setattr(module, "bounded_workers", lambda *_: 1)
+    monkeypatch.setattr(fill, "bounded_workers", lambda *_: 1)  # starting a process takes longer than the toy's cases
     runs = tmp_path / "runs"
 
     def call(*words: object) -> str:

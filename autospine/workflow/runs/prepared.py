@@ -8,7 +8,9 @@ from pathlib import Path
 from autospine.data.locks import find_holder
 from autospine.errors import OutputError, PlanError
 from autospine.planning.document.plan import Configuration, Plan
-from autospine.preprocessing.store import Store, find_store, prepare_dataset, store_name, stored_key
+from autospine.preprocessing.cases import prepare_dataset
+from autospine.preprocessing.keys import store_name, stored_key
+from autospine.preprocessing.store import Store, find_store
 from autospine.workflow.progress import Progress, counted
 from autospine.workflow.runs.folder import RunFolder
 
