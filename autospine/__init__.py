@@ -14,10 +14,12 @@ from autospine.machine import let_threads_sleep
 if TYPE_CHECKING:
     from autospine.data.dataset import open_dataset
     from autospine.data.geometry import Volume
+    from autospine.data.structure import Reading
     from autospine.data.volume import read_volume, write_volume
     from autospine.planning.decide.planner import make_plan
     from autospine.planning.document.plan import Plan
     from autospine.planning.measured.fingerprint import Fingerprint
+    from autospine.workflow.api import evaluate, plan, predict, train
 
 __version__ = "0.1.0"
 
@@ -26,21 +28,31 @@ let_threads_sleep()  # here, as no part of the package is imported before it, to
 __all__ = [
     "Fingerprint",
     "Plan",
+    "Reading",
     "Volume",
     "__version__",
+    "evaluate",
     "make_plan",
     "open_dataset",
+    "plan",
+    "predict",
     "read_volume",
+    "train",
     "write_volume",
 ]
 
 _HOMES = {
     "Fingerprint": "autospine.planning.measured.fingerprint",
     "Plan": "autospine.planning.document.plan",
+    "Reading": "autospine.data.structure",
     "Volume": "autospine.data.geometry",
+    "evaluate": "autospine.workflow.api",
     "make_plan": "autospine.planning.decide.planner",
     "open_dataset": "autospine.data.dataset",
+    "plan": "autospine.workflow.api",
+    "predict": "autospine.workflow.api",
     "read_volume": "autospine.data.volume",
+    "train": "autospine.workflow.api",
     "write_volume": "autospine.data.volume",
 }
 

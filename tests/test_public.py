@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import re
 import subprocess
 import sys
@@ -15,12 +16,38 @@ import autospine
 PUBLIC = {
     "Fingerprint": "autospine.planning.measured.fingerprint",
     "Plan": "autospine.planning.document.plan",
+    "Reading": "autospine.data.structure",
     "Volume": "autospine.data.volume",
+    "evaluate": "autospine.workflow.api",
     "make_plan": "autospine.planning.decide.planner",
     "open_dataset": "autospine.data.dataset",
+    "plan": "autospine.workflow.api",
+    "predict": "autospine.workflow.api",
     "read_volume": "autospine.data.volume",
+    "train": "autospine.workflow.api",
     "write_volume": "autospine.data.volume",
 }
+
+
+SIGNATURES = {
+    "plan": "(dataset, *, recipe='default', budget_s=None, epochs=None, device='auto', memory_gb=None, source=None, "
+    "reading=Reading(subjects=None, layout=None, masks=None, allow_missing=False, channels=None), runs='runs', "
+    "dry_run=False, overwrite=False, progress=None)",
+    "train": "(dataset, fold, *, configuration=None, budget_s=None, epochs=None, device='auto', workers=None, "
+    "init=None, reading=Reading(subjects=None, layout=None, masks=None, allow_missing=False, channels=None), "
+    "runs='runs', overwrite=False, progress=None)",
+    "predict": "(source, target, *, model=None, folds=None, device='auto', mirror=True, overlap=None, runs='runs', "
+    "overwrite=False, progress=None)",
+    "evaluate": "(prediction, reference, *, output=None, lesions=False, progress=None)",
+}
+
+
+@pytest.mark.parametrize("name", sorted(SIGNATURES))
+def test_signatures_are_frozen(name: str) -> None:
+    signature = inspect.signature(getattr(autospine, name))
+    bare = [one.replace(annotation=inspect.Parameter.empty) for one in signature.parameters.values()]
+    assert str(inspect.Signature(bare)) == SIGNATURES[name]
+    assert "Raises:" in inspect.getdoc(getattr(autospine, name))  # type: ignore[operator]
 
 
 def test_public_names_are_frozen() -> None:

@@ -93,9 +93,8 @@ def open_dataset(root: Path, reading: Reading = Reading(), *, labelled: bool = T
     )
 
 
-def chosen_channels(names: str, channels: Sequence[str], root: Path) -> tuple[int, ...]:
-    """Places of the channels called `names`, which commas part, in the data set's own order."""
-    wanted = [name.strip() for name in names.split(",") if name.strip()]
+def chosen_channels(wanted: Sequence[str], channels: Sequence[str], root: Path) -> tuple[int, ...]:
+    """Places of the `wanted` ones of `channels`, in the data set's own order."""
     unknown = [name for name in wanted if name not in channels]
     if unknown or not wanted:
         found = f"--channels names {', '.join(unknown) or 'none'}"

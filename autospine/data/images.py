@@ -53,8 +53,7 @@ def open_images(root: Path, channels: Sequence[str], optional: Collection[int], 
         every = _open(root, channels, optional, replace(reading, channels=None)).channels
     elif len(every) > len(wanted) and set(wanted) <= {name.casefold() for name in every}:
         # it has more channels than are wanted: those with the wanted names
-        taken = [name for name in every if name.casefold() in wanted]
-        reading = replace(reading, channels=",".join(taken))
+        reading = replace(reading, channels=tuple(name for name in every if name.casefold() in wanted))
         dataset = _open(root, channels, optional, reading)
     own = [name.casefold() for name in dataset.channels]
     if len(own) != len(wanted):

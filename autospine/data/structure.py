@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -124,8 +125,31 @@ class Reading:
     """Kind of masks, where images have several (`seg-vert`, `label-SC_seg`)."""
     allow_missing: bool = False
     """Whether a case may lack the file of a channel."""
-    channels: str | None = None
-    """Names of the channels to read, with commas between them; None: all. Cases that have none of them are left out."""
+    channels: tuple[str, ...] | None = None
+    """Names of the channels to read; None: all. Cases that have none of them are left out."""
+
+    def to_json(self) -> dict[str, str | bool | None]:
+        """By key, as files hold it and a command line has it: the channels as one text, with commas between them."""
+        return vars(self) | {"channels": None if self.channels is None else ",".join(self.channels)}
+
+    @staticmethod
+    def from_json(content: Mapping[str, Any]) -> Reading:
+        """The reading that `content` holds, beside whatever else; what is not there is as by default.
+
+        Raises:
+            ValueError: values that are none of these, all named.
+        """
+        kept = {key.name: content.get(key.name, key.default) for key in fields(Reading)}
+        kinds = {key: bool if key == "allow_missing" else str | None for key in kept}
+        if wrong := [f"{key} is {value!r}" for key, value in kept.items() if not isinstance(value, kinds[key])]:
+            raise ValueError(", ".join(wrong))
+        names = kept.pop("channels")
+        return Reading(**kept, channels=None if names is None else split_names(names))
+
+
+def split_names(text: str) -> tuple[str, ...]:
+    """The names in `text`, between commas: `T1, T2` -> T1 and T2."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def dataset_name(path: Path) -> str:

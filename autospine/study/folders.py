@@ -7,7 +7,7 @@ for and is written last.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -121,7 +121,7 @@ def _begin(arm: Arm, home: RunFolder, base: Base, device: torch.device, progress
     ]
     write_json(home.fingerprint, fingerprint.to_json())
     write_folds(home.splits, kept)
-    write_json(home.request, asdict(reading))
+    write_json(home.request, reading.to_json())
     write_text(home.plan, plan_to_toml(arm_plan(base.plan, arm, fingerprint, step_machine(device), kept)))
     write_json(home.root / STAMP, {"arm": arm.name, "what": arm.what, "digest": _digest(arm, base)})
 
@@ -149,7 +149,7 @@ def _narrowed(
     """How an arm with some of the channels reads the data, and their fingerprint; cases without any are left out."""
     from autospine.data.dataset import open_dataset
 
-    several = replace(reading, channels=",".join(arm.channels))
+    several = replace(reading, channels=arm.channels)
     if any(case.missing for case in fingerprint.cases):
         several = replace(several, allow_missing=True)
     with progress.task(f"Reading the dataset for arm {arm.name}") as update:

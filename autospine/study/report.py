@@ -13,18 +13,9 @@ import numpy as np
 
 from autospine.data.files import write_text
 from autospine.evaluation.metrics import EMPTY_RULE, METRICS
+from autospine.evaluation.paired import LEVEL, Compared, Interval, compare, corrected, interval, mean_over_classes
 from autospine.report.canvas import new_figure, save_figure
-from autospine.study.comparison import (
-    LEVEL,
-    Compared,
-    Interval,
-    LesionTally,
-    StudyScores,
-    compare,
-    corrected,
-    interval,
-    mean_over_classes,
-)
+from autospine.study.scores import LesionTally, StudyScores
 
 RIGHTLY = "Where one arm finds a class that is not there, the arms that rightly find nothing count 1 beside its 0."
 SHOWN = ("dice", "sensitivity", "specificity", "precision", "hd95_mm")

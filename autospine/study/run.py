@@ -33,9 +33,9 @@ from autospine.study.arms import (
     planned_steps,
     sequence_arms,
 )
-from autospine.study.comparison import gather_scores, tally_lesions
 from autospine.study.folders import Base, begin, check_arms, check_split, is_done, stands
 from autospine.study.report import ArmRecord, StudyReport, verdict, write_study
+from autospine.study.scores import gather_scores, tally_lesions
 from autospine.workflow.plan import ensure_planned
 from autospine.workflow.pretrain import PretrainRequest, pretrain_images
 from autospine.workflow.progress import Progress, Silent
@@ -257,7 +257,7 @@ def _report(
             took.append(record.get("result", {}))
         records.append(_record(arm, took, len(homes[arm.name].read_fingerprint().cases)))
     title, question = QUESTIONS[request.kind]
-    scored_all = gather_scores(tables, classes, {case.case: case.subject for case in fingerprint.cases})
+    scored_all = gather_scores(tables, classes, fingerprint.subjects)
     left = {case.case for case in fingerprint.cases} & {case["case"] for cases in tables.values() for case in cases}
     unpaired = len(left) - scored_all.cases
     notes = (f"{unpaired} case(s) that some arm could not be scored on are left out of all.",) if unpaired else ()

@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from autospine.data.dataset import open_dataset
 from autospine.data.files import atomic_path, read_text, write_json, write_text
-from autospine.data.folds import Fold, check_folds, group_cases, make_folds, read_folds, write_folds
+from autospine.data.folds import Fold, write_folds
 from autospine.data.structure import Dataset, Reading
-from autospine.errors import DataError, PlanError
+from autospine.errors import PlanError
 from autospine.planning.budget.fit import FEW_STEPS, SHORT, short_reason
 from autospine.planning.decide.fold_loss import needs_renewal, renew_fold_losses, with_fold_losses
 from autospine.planning.decide.planner import make_plan
@@ -26,6 +26,7 @@ from autospine.planning.measured.fingerprint import Fingerprint, extract_fingerp
 from autospine.planning.measured.unseen import shown_by_cases, unseen_in_folds
 from autospine.workflow.progress import Progress, Silent, counted
 from autospine.workflow.runs.folder import RunFolder, planning_alone
+from autospine.workflow.runs.folds import check_fit, folds_for, standing_folds
 from autospine.workflow.runs.plan_command import RECIPE_FILE, half_hour_command
 from autospine.workflow.runs.plans import find_plan
 from autospine.workflow.steps.timing import Hardware, hardware_of, length_notes, time_plan, timed_elsewhere
@@ -101,7 +102,7 @@ def plan_dataset(
     for note in dataset.notes:
         progress.note(note)
     recipe = load_recipe(request.recipe)
-    source = None if request.source is None else _source(request, runs)
+    source = _source(request, runs)
     folder = RunFolder.of(runs, path)
     hardware = hardware_of(request.device)
     asked = _asked(request, recipe, source, dataset, hardware.kind)
@@ -115,15 +116,11 @@ def plan_dataset(
         if stands and not overwrite:
             standing, renewed = _standing_plan(folder, asked)
             standing, notes = renew_expected_memory(standing, hardware.machine)
-            notes += (
-                *renewed,
-                *timed_elsewhere(standing, hardware),
-                *length_notes(standing, hardware, shorter),
-            )
+            notes += (*renewed, *timed_elsewhere(standing, hardware), *length_notes(standing, hardware, shorter))
             return Planned(standing, folder, existed=True, notes=notes)
         with progress.task("Reading the dataset") as update:
             fingerprint = extract_fingerprint(dataset, progress=counted(update))
-        folds = _folds(folder, fingerprint)
+        folds = folds_for(folder, fingerprint)
         if source is None:
             recipe = replace(recipe, memory_gb=_memory_gb(request, recipe, hardware))
             plan = _with_epochs(make_plan(fingerprint, recipe, machine=hardware.machine), recipe, request.epochs)
@@ -165,7 +162,7 @@ def _check_reading(run: RunFolder, reading: Reading) -> None:
         PlanError: the plan was made with another reading, or nobody knows with which.
     """
     asked = run.read_request()
-    for key, wanted in asdict(reading).items():
+    for key, wanted in reading.to_json().items():
         standing = None if asked is None else asked.get(key)
         if wanted in (None, False, standing):
             continue
@@ -219,19 +216,24 @@ def _unseen(fingerprint: Fingerprint, folds: Sequence[Fold]) -> tuple[str, ...]:
     return unseen_in_folds(shown_by_cases(fingerprint), fingerprint.channels, classes, enumerate(folds))
 
 
-def _source(request: PlanRequest, runs: Path) -> Plan:
-    """The plan to move.
+def _source(request: PlanRequest, runs: Path) -> Plan | None:
+    """The plan to move; None where a plan is to be made.
 
     Raises:
         PlanError: it is not there, or the request asks for what a moved plan brings along.
     """
-    assert request.source is not None
+    if request.source is None:
+        return None
+    usual = PlanRequest()
     for key in ("recipe", "memory_gb", "budget_s", "epochs"):
-        if getattr(request, key) != getattr(PlanRequest(), key):
-            found = f"{SAID[key]} beside --from: a moved plan keeps the network, patch, batch and schedule it has"
-            remedy = f"leave {SAID[key]} out"
-            remedy += f"; `autospine train` takes {SAID[key]} of its own" if key in ("budget_s", "epochs") else ""
-            raise PlanError(f"--from {request.source}", found, f"--from without {SAID[key]}", remedy)
+        if getattr(request, key) == getattr(usual, key):
+            continue  # not asked for
+        option = SAID[key]
+        found = f"{option} beside --from: a moved plan keeps the network, patch, batch and schedule it has"
+        remedy = f"leave {option} out"
+        if key in ("budget_s", "epochs"):
+            remedy += f"; `autospine train` takes {option} of its own"
+        raise PlanError(f"--from {request.source}", found, f"--from without {option}", remedy)
     return find_plan(request.source, runs)
 
 
@@ -240,36 +242,6 @@ def _memory_gb(request: PlanRequest, recipe: Recipe, hardware: Hardware) -> floa
     if request.memory_gb is not None:
         return request.memory_gb
     return hardware.memory_gb if recipe.memory_gb == "auto" else recipe.memory_gb
-
-
-def _folds(folder: RunFolder, fingerprint: Fingerprint) -> tuple[Fold, ...]:
-    """Five folds that keep subjects and identical images together; folds that the user has edited stay.
-
-    Raises:
-        DataError: edited folds do not fit the data, or leave cases out.
-    """
-    subjects, digests, present = _ties(fingerprint)
-    made = make_folds(subjects, digests, present)
-    if not folder.splits.exists() or not folder.fingerprint.exists():
-        return made
-    standing = read_folds(folder.splits)
-    if standing == make_folds(*_ties(folder.read_fingerprint())):
-        return made
-    check_folds(standing, subjects, group_cases(subjects, digests), str(folder.splits))
-    unused = sorted(set(subjects) - {case for fold in standing for case in (*fold.train, *fold.validation)})
-    if unused:
-        found = f"these edited folds leave out {', '.join(unused)}"
-        raise DataError(
-            str(folder.splits), found, "every case in a fold", "add them, or delete the file to have folds made"
-        )
-    return standing
-
-
-def _ties(fingerprint: Fingerprint) -> tuple[dict[str, str], dict[str, str], dict[str, set[int]]]:
-    """Subject, image digest and classes of each case."""
-    cases = fingerprint.cases
-    present = {case.case: {index for index, voxels in enumerate(case.class_voxels) if voxels} for case in cases}
-    return {case.case: case.subject for case in cases}, {case.case: case.digest for case in cases}, present
 
 
 def _asked(request: PlanRequest, recipe: Recipe, source: Plan | None, dataset: Dataset, device: str) -> dict[str, Any]:
@@ -293,8 +265,9 @@ def _asked(request: PlanRequest, recipe: Recipe, source: Plan | None, dataset: D
     known = {"recipe": recipe.name, "recipe_choices": choices, "source": moved, "files": files.hexdigest()}
     known[RECIPE_FILE] = str(file) if file.is_file() else None
     # what stands for a device: `auto` is another on another machine, and the same as its own name on this one
-    wanted = asdict(request)
-    return {**wanted.pop("reading"), **wanted, **known, "device": device}
+    wanted = request.reading.to_json() | vars(request) | known | {"device": device}
+    del wanted["reading"]  # its own keys stand first
+    return wanted
 
 
 def _standing_plan(folder: RunFolder, asked: dict[str, Any]) -> tuple[Plan, tuple[str, ...]]:
@@ -313,17 +286,14 @@ def _standing_plan(folder: RunFolder, asked: dict[str, Any]) -> tuple[Plan, tupl
         found = f"a plan stands here that was made with another {', '.join(different)}"
         remedy = "run plan with --overwrite to replace it, with --explain to see it, or give another --runs"
         raise PlanError(str(folder.plan), found, "the same request as before", remedy)
-    if not folder.splits.exists():
-        write_folds(folder.splits, make_folds(*_ties(folder.read_fingerprint())))
-    folds = read_folds(folder.splits)
+    folds = standing_folds(folder)
     if not folder.fingerprint.exists():
         if not needs_renewal(plan, folds):
             return plan, (f"{folder.fingerprint} is not there: what some fold does not see is not known",)
         found = "is not there: the losses of the folds cannot be worked out without it"
         raise PlanError(str(folder.fingerprint), found, "the file that plan wrote", "run plan with --overwrite")
     fingerprint = folder.read_fingerprint()
-    subjects, digests, _ = _ties(fingerprint)
-    check_folds(folds, subjects, group_cases(subjects, digests), str(folder.splits))
+    check_fit(folds, fingerprint, folder)
     renewed, notes = renew_fold_losses(plan, fingerprint, folds)
     if renewed != plan:
         write_text(folder.plan, losses_to_toml(renewed, read_text(folder.plan, PlanError)))

@@ -68,7 +68,7 @@ class Prediction:
     """What was written."""
 
     files: tuple[Path, ...]
-    """One per case, made now or before."""
+    """One per case that is not left out, made now or before."""
     seconds: tuple[float, ...]
     """Per case made now: reading, predicting and writing."""
     slices: tuple[int, ...]
@@ -76,6 +76,14 @@ class Prediction:
     model: Path
     folds: tuple[str, ...]
     """Those whose networks were averaged."""
+    left_out: DataError | None = None
+    """Which cases could not be segmented, and why; None where none was left out."""
+
+    def complete(self) -> Prediction:
+        """Itself; raises `left_out` where there is one."""
+        if self.left_out is not None:
+            raise self.left_out
+        return self
 
 
 def predict_paths(
@@ -85,11 +93,11 @@ def predict_paths(
 
     One image, a file or the folder of a DICOM series, is written to `target` where that ends in an image suffix;
     otherwise `target` is a folder and each case keeps its name and file ending. What the same model has made there of
-    the same images is left alone. What is left aside in `source` is noted.
+    the same images is left alone. What is left aside in `source` is noted, and so are cases that are left out.
     A cascade starts from the segmentation of its previous stage, whose model stands beside it.
 
     Raises:
-        DataError: no images; or cases that could not be segmented, all together, once the others have been.
+        DataError: no images, or none that has a place to be written to, or the only one cannot be segmented.
         PlanError: no model, or a broken one, or a cascade without its previous stage.
         OutputError: an OUT of another model's, or of nobody's that is known; a format or place that cannot be written.
         DeviceError: the device is not there.
@@ -134,9 +142,9 @@ def predict_paths(
         seconds, slices = _segment_cases(
             segmenter, account, named_cases, outputs, left_out, progress, overwrite=request.overwrite
         )
-    if left_out.lines:
-        raise left_out.error()
-    return Prediction(tuple(outputs.values()), seconds, slices, folder, segmenter.predictor.origin.folds)
+    files = tuple(path for name, path in outputs.items() if name not in left_out.names)
+    missing = left_out.error() if left_out.names else None
+    return Prediction(files, seconds, slices, folder, segmenter.predictor.origin.folds, missing)
 
 
 def _segment_cases(
@@ -242,6 +250,7 @@ class _LeftOut:
 
     def __init__(self, source: Path, target: Path, total: int, progress: Progress) -> None:
         """Of `total` cases in `source`, none yet."""
+        self.names: set[str] = set()
         self.lines: list[str] = []
         self.total = total
         self._source, self._target, self._progress = source, target, progress
@@ -250,6 +259,7 @@ class _LeftOut:
         """Note the fault of a case for the end; a fault of the only case is raised at once."""
         if self.total == 1:
             raise fault
+        self.names.add(name)
         where = Path(fault.where).name
         text = f"{name}: {fault.found}" if where in name else f"{name}: {where}: {fault.found}"
         # its text alone: the error itself holds on to the image that it was found in

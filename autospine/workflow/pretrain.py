@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autospine.data.dataset import open_dataset
-from autospine.data.folds import Fold, check_folds, group_cases, read_folds
+from autospine.data.folds import Fold, read_folds
 from autospine.errors import PlanError
 from autospine.planning.document.plan import Configuration, Plan
 from autospine.planning.estimate.edited import check_memory, renew_expected_memory
@@ -22,6 +22,7 @@ from autospine.preprocessing.keys import images_key, images_name
 from autospine.workflow.plan import PlanRequest, ensure_planned
 from autospine.workflow.progress import Progress, Silent, counted
 from autospine.workflow.runs.folder import RunFolder, remove_training, training_alone, withdraw_results
+from autospine.workflow.runs.folds import check_fit
 from autospine.workflow.runs.prepared import check_unused
 from autospine.workflow.runs.record import write_record
 from autospine.workflow.runs.standing import choose_course, mark_begun, settle
@@ -209,9 +210,7 @@ def _split(run: RunFolder, fingerprint: Fingerprint, fold: int | None) -> Fold:
     folds = read_folds(run.splits)
     if not 0 <= fold < len(folds):
         raise PlanError(f"--fold {fold}", "no such fold", f"a number from 0 to {len(folds) - 1}", "choose one of them")
-    cases = fingerprint.cases
-    subjects, digests = {case.case: case.subject for case in cases}, {case.case: case.digest for case in cases}
-    check_folds((folds[fold],), subjects, group_cases(subjects, digests), str(run.splits))
+    check_fit((folds[fold],), fingerprint, run)
     return folds[fold]
 
 

@@ -282,7 +282,7 @@ def _write_run_record(
     seen: Sequence[dict[str, Any]],
 ) -> None:
     """`run.toml`: what this fold was trained with and what it took; where it stands, the training has ended."""
-    flags = {**vars(request), **vars(request.reading)}
+    flags = {**vars(request), **request.reading.to_json()}
     del flags["reading"]
     sources = {
         "split": {"train": list(split.train), "validation": list(split.validation)},

@@ -1,58 +1,20 @@
-"""Commands in a terminal, a job of a cluster, a container: signals to a whole group, and displays that go away."""
+"""Commands in a terminal, a job of a cluster, a container: signals to a whole group."""
 
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from autospine.cli.app import app
+from tests.cli.calling import begun, train
 from tests.processes import group, wait_for
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="groups of processes and terminals of POSIX")
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="/proc and /dev/full")
-
-
-@contextmanager
-def begun(*words: object, before: str = "", **more: object) -> Iterator[subprocess.Popen[str]]:
-    """A command in a group of its own; `before` are words of the shell, `more` where its output goes."""
-    command = ["sh", "-c", f'{before} exec "$@"', "sh", sys.executable, "-m", "autospine", *map(str, words)]
-    with subprocess.Popen(command, start_new_session=True, text=True, **more) as process:  # type: ignore[call-overload]
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-
-
-@pytest.fixture(scope="module")
-def planned(toy_dataset: Path, toy_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of runs in which the toy dataset is planned and prepared."""
-    runs = tmp_path_factory.mktemp("runs")
-    for words in (("plan", toy_dataset, "--recipe", toy_recipe), ("train", toy_dataset, 1, "--device", "cpu")):
-        result = CliRunner().invoke(app, [*map(str, words), "--runs", str(runs)])
-        assert result.exit_code == 0, result.output
-    return runs
-
-
-@pytest.fixture
-def fold(planned: Path) -> Iterator[Path]:
-    """Where fold 0 is trained, afresh."""
-    place = planned / "toy" / "3d_fullres" / "fold_0"
-    shutil.rmtree(place, ignore_errors=True)
-    yield place
-
-
-def train(dataset: Path, runs: Path, *more: object) -> tuple[object, ...]:
-    return ("train", dataset, 0, "--runs", runs, "--device", "cpu", *more)
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
@@ -136,11 +98,6 @@ def test_an_interrupted_import_ends_with_the_same_code(tmp_path: Path) -> None:
     assert subprocess.run(words, env=os.environ | {"PYTHONPATH": path}, check=False).returncode == 130
 
 
-def is_whole(fold: Path) -> bool:
-    names = ("model.safetensors", "history.csv", "progress.png", "run.toml", "metrics.json")
-    return all((fold / name).is_file() for name in names)
-
-
 @LINUX
 def test_a_stop_waits_for_an_import_to_end(tmp_path: Path) -> None:
     """In the middle of one, an interrupt may end the process with SIGABRT."""
@@ -167,69 +124,3 @@ def test_a_stop_before_a_command_has_begun_ends_like_any_other() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50)
     assert (done.returncode, done.stderr) == (130, "Stopped.\n")
-
-
-@LINUX
-def test_a_log_on_a_full_disk_does_not_end_a_training(toy_dataset: Path, planned: Path, fold: Path) -> None:
-    with open("/dev/full", "w") as full:
-        with begun(*train(toy_dataset, planned), stdout=full, stderr=full) as process:
-            assert process.wait(timeout=90) == 0
-    assert is_whole(fold)
-
-
-def test_a_reader_that_goes_away_does_not_end_a_training(toy_dataset: Path, planned: Path, fold: Path) -> None:
-    words = train(toy_dataset, planned, "--epochs", 12)
-    with begun(*words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        process.stdout.readline()
-        process.stdout.close()
-        complaint = process.stderr.read()
-        assert process.wait(timeout=90) == 0
-        assert complaint == ""
-        assert is_whole(fold)
-
-
-def test_a_terminal_that_is_gone_does_not_end_a_training(toy_dataset: Path, planned: Path, fold: Path) -> None:
-    """Bars are drawn by a thread, which finds no terminal any more."""
-    import pty
-
-    ours, theirs = pty.openpty()
-    with begun(
-        *train(toy_dataset, planned, "--epochs", 24), stdin=theirs, stdout=theirs, stderr=subprocess.PIPE
-    ) as process:
-        os.close(theirs)
-        assert os.read(ours, 1)
-        wait_for((fold / "history.csv").exists)
-        os.close(ours)
-        assert process.stderr is not None
-        complaint = process.stderr.read()
-        assert process.wait(timeout=90) == 0
-        assert complaint.startswith("Standard output cannot be written")
-        assert len(complaint.splitlines()) == 1
-        assert is_whole(fold)
-
-
-PRINTED = (("--help",), ("recipes",), ("recipes", "default"), ("describe",), ("check",), ("plan", "--explain"))
-
-
-@LINUX
-@pytest.mark.parametrize("words", PRINTED, ids=" ".join)
-def test_a_command_that_prints_says_where_it_cannot(toy_dataset: Path, planned: Path, words: tuple[str, ...]) -> None:
-    if words[0] in ("describe", "check", "plan"):
-        words = (words[0], str(toy_dataset), *words[1:])
-        words += () if words[0] == "check" else ("--runs", str(planned))
-    environment = os.environ | {"PYTHONUNBUFFERED": "1" if words == ("recipes",) else ""}
-    with open("/dev/full", "w") as full:
-        with begun(*words, stdout=full, stderr=subprocess.PIPE, env=environment) as process:
-            _, complaint = process.communicate(timeout=90)
-    assert process.returncode == 1
-    assert "No space left" in complaint
-    assert "Traceback" not in complaint
-    # a reader who has seen enough is nothing to speak of
-    with begun(*words, before="sleep 0.2;", stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        process.stdout.close()
-        assert process.stderr.read() == ""
-        assert process.wait(timeout=90) == 0

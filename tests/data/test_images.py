@@ -134,7 +134,7 @@ def test_test_images_of_a_plan_for_some_channels(tmp_path: Path) -> None:
     root = nnunet(tmp_path / "mine", ("T1", "T2"))
     for number in (0, 1):
         write(root / "imagesTs" / f"x_{number:04}.nii.gz")
-    images = open_images(root, ("T2",), (), Reading(channels="T2"))
+    images = open_images(root, ("T2",), (), Reading(channels=("T2",)))
     held = {case.name: [path.name for path in case.files] for case in images.dataset.cases}
     assert held == {"a": ["a_0001.nii.gz"], "b": ["b_0001.nii.gz"], "x": ["x_0001.nii.gz"]}
 

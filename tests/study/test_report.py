@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from autospine.evaluation.metrics import METRICS
-from autospine.study.comparison import LesionTally, StudyScores
 from autospine.study.report import ArmRecord, StudyReport, verdict, write_study
+from autospine.study.scores import LesionTally, StudyScores
 
 
 def record(name: str) -> ArmRecord:

@@ -55,7 +55,7 @@ class Noting(Silent):
 def predict(source: Path, target: Path, model: Path, **more: object) -> tuple[Prediction, list[str]]:
     noting = Noting()
     request = PredictRequest(model, device="cpu", mirror=False, **more)  # type: ignore[arg-type]
-    return predict_paths(source, target, model, request, progress=noting), noting.notes
+    return predict_paths(source, target, model, request, progress=noting).complete(), noting.notes
 
 
 def refused(source: Path, target: Path, model: Path, **more: object) -> str:

@@ -1,7 +1,8 @@
 """A recipe: every choice that is the user's to make, before any number is resolved on data.
 
-Recipes are TOML files with one commented line per key, shipped in `plans/`; `load_recipe("lumbar")` reads one of them,
-`load_recipe("mine.toml")` a user's own. A file gives only the keys it changes; the rest stands as in this class.
+Recipes are TOML files, each key with its comment, shipped in `plans/`; `load_recipe("lumbar")` reads one of them,
+`load_recipe("mine.toml")` a user's own. A file gives only the keys it changes; the rest stands as in this class, of
+which `default.toml` is the commented copy.
 """
 
 from __future__ import annotations
@@ -139,20 +140,22 @@ def recipe_folder() -> Path:
     return inside if inside.is_dir() else package.parent / "plans"
 
 
+def shipped_files() -> dict[str, Path]:
+    """Name -> file of every shipped recipe: the default one, which has every key, then by name."""
+    files = sorted(recipe_folder().glob("*.toml"), key=lambda path: (path.stem != "default", path.stem))
+    return {path.stem: path for path in files}
+
+
 def load_recipe(name_or_path: str | Path) -> Recipe:
     """The shipped recipe of that name, or the one in a `.toml` file.
 
     Raises PlanError for an unknown recipe, a key that does not exist (with the nearest that does) and bad values.
     """
-    given = Path(name_or_path)
-    shipped = recipe_folder() / f"{given.name}.toml"
-    if given.name == str(name_or_path) and shipped.is_file():
-        path = shipped
-    else:
-        path = given if given.is_file() or given.suffix == ".toml" else given.with_name(f"{given.name}.toml")
+    given, shipped = Path(name_or_path), shipped_files()
+    own = given if given.is_file() or given.suffix == ".toml" else given.with_name(f"{given.name}.toml")
+    path = shipped.get(str(name_or_path), own)
     if not path.is_file():
-        names = ", ".join(sorted(item.stem for item in recipe_folder().glob("*.toml")))
-        expected = f"a recipe ({names}) or the path of a .toml file"
+        expected = f"a recipe ({', '.join(shipped)}) or the path of a .toml file"
         raise PlanError(str(name_or_path), "no such recipe", expected, "give --recipe one of these")
     try:
         table: dict[str, Any] = tomllib.loads(read_text(path, PlanError, MOST_BYTES))

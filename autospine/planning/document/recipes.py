@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from autospine.errors import PlanError
-from autospine.planning.document.recipe import Recipe, load_recipe, recipe_folder
+from autospine.planning.document.recipe import Recipe, load_recipe, shipped_files
 
 
 @dataclass(frozen=True)
@@ -23,25 +24,46 @@ class ShippedRecipe:
 
 def shipped_recipes() -> tuple[ShippedRecipe, ...]:
     """Every shipped recipe, the default one first, then by name."""
-    names = sorted((path.stem for path in recipe_folder().glob("*.toml")), key=lambda name: (name != "default", name))
-    return tuple(ShippedRecipe(name, _summary(recipe_text(name)), _changes(load_recipe(name))) for name in names)
+    return tuple(
+        ShippedRecipe(name, _summary(path), _changes(load_recipe(name))) for name, path in shipped_files().items()
+    )
 
 
 def recipe_text(name: str) -> str:
-    """The file of a shipped recipe.
+    """A shipped recipe with every key: what its file says, and in its place what `default.toml` says of the others.
+
+        # Share of the schedule spent on a linear warm-up, 0 to below 1.      what the key means, of default.toml
+        # Ours: the enhanced descent begins with a warm-up.                   why the recipe changes it
+        # Changed from 0.0.
+        warmup = 0.1
 
     Raises:
         PlanError: there is no recipe of that name.
     """
-    shipped = {path.stem: path for path in recipe_folder().glob("*.toml")}
-    if name not in shipped:
-        expected = f"one of {', '.join(sorted(shipped))}"
+    files = shipped_files()
+    if name not in files:
+        expected = f"one of {', '.join(sorted(files))}"
         raise PlanError(name, "no such recipe", expected, "`autospine recipes` lists them with what they change")
-    return shipped[name].read_text(encoding="utf-8")
+    text = files[name].read_text(encoding="utf-8")
+    if name == "default":
+        return text
+    head, _, changes = text.partition("\n\n")
+    own: dict[str, list[str]] = {}
+    block: list[str] = []
+    for line in filter(None, changes.splitlines()):
+        block.append(line)
+        if not line.startswith("#"):
+            own[line.partition(" = ")[0]], block = block, []
+    lines = [head, ""]
+    for line in files["default"].read_text(encoding="utf-8").partition("\n\n")[2].splitlines():
+        key, _, value = line.partition(" = ")
+        *why, changed = own.get(key, [line])
+        lines += [*why, *([f"# Changed from {value}."] if key in own else []), changed]
+    return "\n".join(lines) + "\n"
 
 
-def _summary(text: str) -> str:
-    return text.partition("\n")[0].removeprefix("#").strip()
+def _summary(path: Path) -> str:
+    return path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("#").strip()
 
 
 def _changes(recipe: Recipe) -> tuple[tuple[str, Any], ...]:

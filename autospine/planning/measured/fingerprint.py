@@ -131,6 +131,16 @@ class Fingerprint:
         text = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
+    @property
+    def subjects(self) -> dict[str, str]:
+        """Case -> who was imaged."""
+        return {case.case: case.subject for case in self.cases}
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """Case -> digest of its image."""
+        return {case.case: case.digest for case in self.cases}
+
 
 @dataclass(frozen=True)
 class _Measured:

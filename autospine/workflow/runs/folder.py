@@ -7,7 +7,7 @@ import shutil
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -146,15 +146,11 @@ class RunFolder:
         Raises:
             PlanError: the file is not what was written there.
         """
-        request = self.read_request() or {}
-        kept = {key.name: request.get(key.name, key.default) for key in fields(Reading)}
-        wrong = [
-            key for key, value in kept.items() if not isinstance(value, bool if key == "allow_missing" else str | None)
-        ]
-        if wrong:
-            found = ", ".join(f"{key} is {kept[key]!r}" for key in wrong)
-            raise PlanError(str(self.request), found, "what `autospine plan` writes", "run plan with --overwrite")
-        return Reading(**kept)
+        try:
+            return Reading.from_json(self.read_request() or {})
+        except ValueError as fault:
+            expected, remedy = "what `autospine plan` writes", "run plan with --overwrite"
+            raise PlanError(str(self.request), str(fault), expected, remedy) from fault
 
     def check_writable(self) -> None:
         """Raise `OutputError` before any work where nothing can be written here; nothing is made yet."""

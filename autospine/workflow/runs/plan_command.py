@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from autospine.planning.budget.default_time import DEFAULT_S
-from autospine.planning.document.recipe import recipe_folder
+from autospine.planning.document.recipe import shipped_files
 from autospine.workflow.runs.folder import RunFolder
 
 RUNS = "runs"
@@ -68,8 +68,7 @@ def half_hour_command(dataset: Path, run: RunFolder, request: Mapping[str, Any] 
 def _typed(key: str, value: Any) -> str:
     match key:
         case "recipe":
-            known = (recipe_folder() / f"{value}.toml").is_file() or str(value).endswith(".toml")
-            return str(value) if known else f"{value}.toml"
+            return str(value) if str(value) in shipped_files() or str(value).endswith(".toml") else f"{value}.toml"
         case "memory_gb":
             return f"{value:g}GB"
         case "budget_s":

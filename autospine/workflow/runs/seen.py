@@ -120,8 +120,7 @@ def _check_split(run: RunFolder, split: Fold, store: Store, fingerprint: Fingerp
     """Raise `DataError` where a fold, which the user may have edited, does not fit the prepared cases and subjects."""
     groups = {name: name for name in store.names}
     if fingerprint is not None:
-        cases = fingerprint.cases
-        groups |= group_cases({case.case: case.subject for case in cases}, {case.case: case.digest for case in cases})
+        groups |= group_cases(fingerprint.subjects, fingerprint.digests)
     check_folds((split,), store.names, groups, str(run.splits))
 
 

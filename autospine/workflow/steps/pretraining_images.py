@@ -36,6 +36,16 @@ class Found:
 
 
 @dataclass(frozen=True)
+class _Candidate:
+    """An image that is read."""
+
+    found: Found
+    case: Case
+    learnt: bool
+    """Whether nothing is known against learning from it; else its copies are what is looked for."""
+
+
+@dataclass(frozen=True)
 class Chosen:
     """What is learnt from."""
 
@@ -98,28 +108,19 @@ def choose_images(
         Seen(fingerprint.dataset, case.case, case.subject, case.digest, called(case.case, case.subject))
         for case in judged
     ]
-    several = len(fingerprint.channels) > 1
-    left, wanted, candidates = [], list[bool](), list[tuple[Found, Case]]()
-    for one in found:
-        for case in one.images.dataset.cases:
-            why = _held_out(one, case, known, fold, split)
-            if why is not None and one.named:
-                left.append((f"{one.images.dataset.name}/{case.name}", why))
-            # what is left out is read too, to find its copies, where the fingerprint does not know each channel of it
-            if one.named if why is None else several or not (one.own and case.name in known):
-                candidates.append((one, case))
-                wanted.append(why is None)
-    sources, seen = [], []
-    read = _read_all(candidates, known, cache, progress)
-    for (one, case), (source, channels), want in zip(candidates, read, wanted, strict=True):
+    candidates, left = _sort_out(found, known, fold, split, several=len(fingerprint.channels) > 1)
+    sources: list[ImageSource] = []
+    seen: list[Seen] = []
+    for candidate, (source, channels) in zip(candidates, _read_all(candidates, known, cache, progress), strict=True):
+        one, case = candidate.found, candidate.case
         subject = known[case.name].subject if one.own and case.name in known else case.subject
         names = called(case.name, subject)
         image = Seen(one.images.dataset.name, case.name, subject, source.digest, names, channels)
-        if not want:
-            held.append(image)
-        else:
+        if candidate.learnt:
             sources.append(source)
             seen.append(image)
+        else:
+            held.append(image)
     reasons = leave_out(seen, held)
     left += [(seen[place].shown, why) for place, why in sorted(reasons.items())]
     kept = [place for place in range(len(seen)) if place not in reasons]
@@ -128,6 +129,27 @@ def choose_images(
         remedy = "name a fold with --fold, to use the cases that it trains on, or give images of other people"
         raise DataError("images", f"none is left to learn from ({why or 'none was found'})", "one at least", remedy)
     return Chosen(tuple(sources[place] for place in kept), tuple(seen[place] for place in kept), tuple(left))
+
+
+def _sort_out(
+    found: Sequence[Found], known: Mapping[str, CaseFingerprint], fold: int | None, split: Fold, *, several: bool
+) -> tuple[list[_Candidate], list[tuple[str, str]]]:
+    """What has to be read, and (image, why) of what the user named and is left out by what it is."""
+    candidates: list[_Candidate] = []
+    left: list[tuple[str, str]] = []
+    for one in found:
+        for case in one.images.dataset.cases:
+            why = _held_out(one, case, known, fold, split)
+            if why is None:
+                if one.named:
+                    candidates.append(_Candidate(one, case, learnt=True))
+                continue
+            if one.named:
+                left.append((f"{one.images.dataset.name}/{case.name}", why))
+            # read too, to find its copies, unless the fingerprint knows each channel of it
+            if several or not (one.own and case.name in known):
+                candidates.append(_Candidate(one, case, learnt=False))
+    return candidates, left
 
 
 def _held_out(
@@ -147,7 +169,7 @@ def _held_out(
 
 
 def _read_all(
-    candidates: Sequence[tuple[Found, Case]],
+    candidates: Sequence[_Candidate],
     known: Mapping[str, CaseFingerprint],
     cache: Path,
     progress: Callable[[str, int, int], None],
@@ -157,33 +179,40 @@ def _read_all(
     From the fingerprint, the cache or the files; raises all that cannot be read at once.
     """
     digests = _read_cache(cache)
+    before = len(digests)
     sources: list[tuple[ImageSource, tuple[str, ...]]] = []
-    wrong, fresh = [], False
+    wrong = []
     try:
-        for done, (one, case) in enumerate(candidates, 1):
-            (dataset, image), order = single(one.images.dataset, case), one.images.order
-            measured = known.get(case.name) if one.own and case.name not in one.images.test else None
-            if measured is not None and len(order) == 1:
-                sources.append((ImageSource(dataset, image, order, measured.digest, measured.spacing_mm), ()))
-            else:
-                key = _stamp(case, order)
-                if key not in digests:
-                    try:
-                        digests[key] = _measure(dataset, image, order)
-                    except DataError as fault:
-                        wrong.append(str(fault))
-                        continue
-                    fresh = True
-                digest, (z, y, x), channels = digests[key]
-                sources.append((ImageSource(dataset, image, order, digest, (z, y, x)), tuple(channels)))
-            progress(case.name, done, len(candidates))
+        for done, one in enumerate(candidates, 1):
+            try:
+                sources.append(_read(one, known, digests))
+            except DataError as fault:
+                wrong.append(str(fault))
+                continue
+            progress(one.case.name, done, len(candidates))
     finally:
-        if fresh:
+        if len(digests) > before:
             write_json(cache, digests)
     if wrong:
         listed, remedy = "\n".join(wrong), "correct or remove them"
         raise DataError("images", f"{len(wrong)} cannot be read:\n{listed}", "images without errors", remedy)
     return sources
+
+
+def _read(
+    candidate: _Candidate, known: Mapping[str, CaseFingerprint], digests: dict[str, Any]
+) -> tuple[ImageSource, tuple[str, ...]]:
+    """An image with what it holds, and the digests of its channels; what is read of it is added to `digests`."""
+    one, case = candidate.found, candidate.case
+    (dataset, image), order = single(one.images.dataset, case), one.images.order
+    measured = known.get(case.name) if one.own and case.name not in one.images.test else None
+    if measured is not None and len(order) == 1:
+        return ImageSource(dataset, image, order, measured.digest, measured.spacing_mm), ()
+    key = _stamp(case, order)
+    if key not in digests:
+        digests[key] = _measure(dataset, image, order)
+    digest, (z, y, x), channels = digests[key]
+    return ImageSource(dataset, image, order, digest, (z, y, x)), tuple(channels)
 
 
 def _read_cache(cache: Path) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -50,6 +51,29 @@ def test_the_tumour_recipe_is_the_enhanced_descent() -> None:
     # "auto" is sgd, but where a time budget leaves few steps
     assert (recipe.optimiser, recipe.momentum, recipe.warmup, recipe.clip_norm) == ("auto", 0.99, 0.1, 12.0)
     assert (recipe.overlap, recipe.oversample_foreground) == (0.5, 0.33)
+
+
+def test_the_metastases_recipe_goes_by_lesions() -> None:
+    changed = {"oversample_foreground": 0.5, "foreground_jitter": 0.5, "configurations": ("2d", "2.5d", "3d_fullres")}
+    loss = {"loss": "dice_size_adaptive_ce", "unit": "component"}
+    assert load_recipe("metastases") == replace(Recipe(), name="metastases", **changed, **loss)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_shown_is_the_recipe_whole(name: str, tmp_path: Path) -> None:
+    """A copy of it is the same recipe, and says which keys are changed, from what, and why."""
+    (tmp_path / f"{name}.toml").write_text(recipe_text(name))
+    assert load_recipe(tmp_path / f"{name}.toml") == load_recipe(name)
+    lines, changes = recipe_text(name).splitlines(), next(one for one in shipped_recipes() if one.name == name).changes
+    marked = [lines[number + 1].split(" = ")[0] for number, line in enumerate(lines) if line.startswith("# Changed")]
+    assert marked == [key for key, _ in changes]
+    if name == "tumour":
+        place = lines.index("warmup = 0.1")
+        assert lines[place - 3 : place] == [
+            "# Share of the schedule spent on a linear warm-up, 0 to below 1.",
+            "# Ours: the enhanced descent begins with a warm-up.",
+            "# Changed from 0.0.",
+        ]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,38 +1,25 @@
-"""Paired comparison of arms that were scored on the same cases: differences, intervals, tests.
+"""What the arms of a study came to on the cases that all of them have scored: subject by subject, lesion by lesion.
 
-Subjects are what is drawn at random, so they are what is counted: a subject's score is the mean over its cases. Of each
-arm against a reference one
-
-    difference   mean over subjects of the paired differences
-    interval     95 %, bootstrap over subjects (BCa, 9999 resamples; Efron 1987)
-    p            two-sided Wilcoxon signed-rank test, exact for few subjects, then Holm's correction (Holm 1979)
-
-and a difference is called beyond noise where the corrected p is under 0.05 and the interval leaves 0 out. What another
-seed or other folds would change is in none of these.
-
-A class that a case lacks says nothing where all arms leave it alone. Where one of them finds it there, it scores 0 in
-Dice, IoU, precision and sensitivity, and those that rightly found nothing score 1: else a false find would drop out of
-the comparison together with its pair.
+A subject's score is the mean over its cases (`evaluation.paired` compares subjects). A class that a case lacks says
+nothing where all arms leave it alone. Where one of them finds it there, it scores 0 in Dice, IoU, precision and
+sensitivity, and those that rightly found nothing score 1: else a false find would drop out of the comparison together
+with its pair.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from autospine.evaluation.metrics import METRICS
+from autospine.evaluation.paired import Floats
 
-RESAMPLES = 9999
-LEVEL = 0.05
 RIGHTLY_EMPTY = ("dice", "iou", "precision", "sensitivity")
 """Metrics in which finding nothing where nothing is counts 1 beside an arm that found something."""
-_SEED = 1
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -84,37 +71,6 @@ class LesionTally:
     def precision(self) -> float:
         """True over all that was predicted; NaN where nothing was."""
         return self.true / (self.true + self.false) if self.true + self.false else math.nan
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean over subjects with its 95 % bootstrap interval; NaN where there is nothing to draw from."""
-
-    mean: float
-    low: float
-    high: float
-    subjects: int
-
-
-@dataclass(frozen=True)
-class Compared:
-    """An arm against the reference arm, in one figure."""
-
-    arm: str
-    reference: str
-    difference: Interval
-    """Arm minus reference."""
-    p: float
-    """Of the Wilcoxon signed-rank test; NaN without subjects."""
-    corrected: float
-    """After Holm's correction over the comparisons made together."""
-    least: float = 0.0
-    """The smallest p that its subjects without a tie could have given it by itself, after the same correction."""
-
-    @property
-    def beyond_noise(self) -> bool:
-        """Whether test and interval agree that there is a difference."""
-        return self.corrected < LEVEL and (self.difference.low > 0 or self.difference.high < 0)
 
 
 def gather_scores(
@@ -179,69 +135,3 @@ def tally_lesions(tables: Mapping[str, Sequence[Mapping[str, Any]]], classes: Se
 def _mean(values: Sequence[float | None]) -> float:
     known = [float(value) for value in values if value is not None]
     return math.fsum(known) / len(known) if known else math.nan
-
-
-def mean_over_classes(values: Floats) -> Floats:
-    """(subjects, classes) -> (subjects,): the mean over the classes that a subject has; NaN where it has none."""
-    known = ~np.isnan(values)
-    counts = known.sum(1)
-    sums = np.where(known, values, 0).sum(1)
-    return np.where(counts > 0, sums / np.maximum(counts, 1), math.nan)
-
-
-def interval(values: Floats) -> Interval:
-    """Mean of `values` (subjects,) and its interval; NaN are left out, and fewer than two give no interval."""
-    from scipy import stats  # slow to import
-
-    known = values[~np.isnan(values)]
-    if len(known) == 0:
-        return Interval(math.nan, math.nan, math.nan, 0)
-    mean = float(known.mean())
-    if len(known) == 1:
-        return Interval(mean, math.nan, math.nan, 1)
-    if np.ptp(known) == 0:
-        return Interval(mean, mean, mean, len(known))
-    rng = np.random.default_rng(_SEED)
-    drawn = stats.bootstrap((known,), np.mean, n_resamples=RESAMPLES, method="BCa", rng=rng).confidence_interval
-    return Interval(mean, float(drawn.low), float(drawn.high), len(known))
-
-
-def compare(scores: Mapping[str, Floats], reference: str) -> tuple[Compared, ...]:
-    """Each other arm of `scores` (arm -> (subjects,), paired) against `reference`; corrected as one family."""
-    found = []
-    for arm, values in scores.items():
-        if arm == reference:
-            continue
-        differences = values - scores[reference]
-        p, moved = _wilcoxon(differences), int(np.count_nonzero(np.nan_to_num(differences)))
-        found.append(Compared(arm, reference, interval(differences), p, p, least_p(moved)))
-    return corrected(found)
-
-
-def corrected(compared: Sequence[Compared]) -> tuple[Compared, ...]:
-    """The comparisons with Holm's correction over all of them together.
-
-    p = 0.01, 0.04, 0.03 become 0.03, 0.06, 0.06: times 3, 1, 2 in ascending order, none below the one before.
-    """
-    order = sorted((index for index, one in enumerate(compared) if not math.isnan(one.p)), key=lambda i: compared[i].p)
-    held, least = list(compared), 0.0
-    for place, index in enumerate(order):
-        least = max(least, min(1.0, compared[index].p * (len(order) - place)))
-        held[index] = replace(compared[index], corrected=least)
-    return tuple(replace(one, least=min(1.0, one.least * len(order))) for one in held)
-
-
-def _wilcoxon(differences: Floats) -> float:
-    """Two-sided p of the paired differences; 1 where all are 0, NaN where there are none."""
-    from scipy import stats
-
-    known = differences[~np.isnan(differences)]
-    moved = known[known != 0]
-    if len(moved) == 0:
-        return 1.0 if len(known) else math.nan
-    return float(stats.wilcoxon(moved).pvalue)
-
-
-def least_p(subjects: int) -> float:
-    """The smallest p that the test can give for so many subjects: all differences to one side."""
-    return min(1.0, 2.0 ** (1 - subjects)) if subjects else math.nan

@@ -1,9 +1,10 @@
-"""Plans as documents: explained, compared, moved and edited from the command line; and the recipes they start from."""
+"""Plans from the command line: made, explained, compared, moved and edited; and the recipes they start from."""
 
 from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -11,35 +12,20 @@ from pathlib import Path
 import pytest
 import torch
 from rich.console import Console
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-from autospine.cli import show
-from autospine.cli.app import app
+from autospine.cli.show import plans as shown
 from autospine.networks.device import describe_device, resolve_device
 from autospine.planning.document.plan import Plan
 from autospine.planning.document.plan_file import plan_to_toml, read_plan_file
 from autospine.planning.document.recipe import recipe_folder
-
-
-def call(*words: object) -> Result:
-    return CliRunner().invoke(app, [str(word) for word in words])
-
-
-def text(result: Result) -> str:
-    """All output without the line breaks and frames of the terminal."""
-    return " ".join(result.output.replace("│", " ").split())
+from autospine.planning.document.recipes import recipe_text
+from tests.cli.calling import Run, call, refused, text
 
 
 def lines(result: Result) -> list[str]:
     assert result.exit_code == 0, result.output
     return result.output.splitlines()
-
-
-def refused(result: Result, *words: str) -> None:
-    assert result.exit_code == 1, result.output
-    assert "Traceback" not in result.output
-    for word in words:
-        assert word in text(result), (word, result.output)
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +57,46 @@ def timed_on(plan: Plan, device: str) -> Plan:
         timed = replace(configuration.expected, device=device, seconds_per_step=0.1)
         plan = plan.with_configuration(replace(configuration, expected=timed), plan.reasons)
     return plan
+
+
+# -- plan
+
+
+def test_plan_again_shows_the_standing_plan_and_refuses_another(trained: Run, toy_recipe: Path) -> None:
+    path = trained.runs / "toy" / "plan.toml"
+    before = path.read_bytes()
+    same = call("plan", trained.dataset, "--recipe", toy_recipe, "--runs", trained.runs)
+    assert same.exit_code == 0
+    assert "stood there already" in text(same)
+    other = call("plan", trained.dataset, "--runs", trained.runs)
+    assert other.exit_code == 1
+    assert "--overwrite" in text(other)
+    assert path.read_bytes() == before
+
+
+def test_plan_takes_epochs_and_says_how_long_a_training_is(toy_dataset: Path, toy_recipe: Path, tmp_path: Path) -> None:
+    options = ("--recipe", toy_recipe, "--runs", tmp_path / "runs", "--device", "cpu")
+    planned = call("plan", toy_dataset, "--epochs", 3, *options)
+    assert planned.exit_code == 0, planned.output
+    said = " ".join(planned.output.split())
+    assert "A training of 3d_fullres: 3 epochs, 12 steps: about" in said
+    assert "a step on CPU" in said and "12 steps; about" in said
+    refused(call("plan", toy_dataset, *options), "--epochs")
+    assert call("plan", toy_dataset, "--epochs", 3, "--budget", "1m", *options).exit_code == 2
+
+
+def test_dry_run_writes_nothing(toy_dataset: Path, tmp_path: Path) -> None:
+    result = call("plan", toy_dataset, "--runs", tmp_path / "runs", "--dry-run")
+    assert result.exit_code == 0, result.output
+    assert "3d_fullres" in result.output
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions of a folder")
+def test_a_folder_that_cannot_be_written(toy_dataset: Path, tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    refused(call("plan", toy_dataset, "--runs", blocked), "file")
 
 
 # -- explain
@@ -135,7 +161,7 @@ def test_explain_of_a_dry_run_plans_and_writes_nothing(toy_dataset: Path, toy_re
 
 def test_a_terminal_shows_a_table(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     screen = io.StringIO()
-    monkeypatch.setattr(show, "console", Console(file=screen, force_terminal=True, width=160, color_system=None))
+    monkeypatch.setattr(shown, "console", Console(file=screen, force_terminal=True, width=160, color_system=None))
     assert call("plan", "toy", "--explain", "loss.kind", "--runs", runs).exit_code == 0
     head, *rows = (line.split() for line in screen.getvalue().splitlines() if line.strip() and "─" not in line)
     assert head == ["key", "value", "why"]
@@ -297,10 +323,12 @@ def test_recipes_are_listed_with_what_they_change() -> None:
     ]  # fmt: skip
 
 
-def test_a_recipe_is_shown_as_it_lies() -> None:
+def test_a_recipe_is_shown_whole() -> None:
     result = call("recipes", "tumour")
     assert result.exit_code == 0
-    assert result.output == (recipe_folder() / "tumour.toml").read_text(encoding="utf-8")
+    assert result.output == recipe_text("tumour")
+    default = (recipe_folder() / "default.toml").read_text(encoding="utf-8")
+    assert call("recipes", "default").output == default
     refused(call("recipes", "tumor"), "default, lumbar, metastases, tumour")
 
 

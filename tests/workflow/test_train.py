@@ -1,3 +1,5 @@
+"""A training: what it replaces, what it tells of the plan's expectation, and that it plans first where no plan is."""
+
 from __future__ import annotations
 
 from dataclasses import replace

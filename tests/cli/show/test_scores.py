@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from autospine.cli import show
+from autospine.cli.show import scores
 from autospine.evaluation.score import score_cases
 
 LABELS = (("L1", 1), ("L2", 2), ("L3", 3), ("L4", 4))
@@ -24,9 +24,9 @@ def mask(*values: int) -> np.ndarray:
 def rows(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
     """Class -> cells of the table: L1 is found in one case of two, L2 in none of two, L3 in one of one, L4 nowhere."""
     console = Console(width=200, record=True, highlight=False)
-    monkeypatch.setattr(show, "console", console)
+    monkeypatch.setattr(scores, "console", console)
     cases = [("a", mask(1, 0, 3), mask(1, 2, 3), (1.0,) * 3), ("b", mask(0, 2, 0), mask(1, 0, 0), (1.0,) * 3)]
-    show.show_scores(score_cases(cases, LABELS).to_json())
+    scores.show_scores(score_cases(cases, LABELS).to_json())
     lines = [line.strip("│┃ ") for line in console.export_text().splitlines()]
     cells = ([cell.strip() for cell in line.replace("┃", "│").split("│")] for line in lines)
     return {first: rest for first, *rest in cells if rest}
@@ -43,6 +43,6 @@ def test_means_over_fewer_cases_say_so(rows: dict[str, list[str]]) -> None:
 
 def test_scores_of_files_without_counts_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     console = Console(width=100, record=True)
-    monkeypatch.setattr(show, "console", console)
-    show.show_scores({"mean": {"dice": 0.5}, "classes": {"L1": {"dice": 0.5}}})
+    monkeypatch.setattr(scores, "console", console)
+    scores.show_scores({"mean": {"dice": 0.5}, "classes": {"L1": {"dice": 0.5}}})
     assert "0.500" in console.export_text()

@@ -9,7 +9,7 @@ import pytest
 
 from autospine.study import run as workflow_study
 from autospine.study.run import Study, StudyRequest
-from tests.cli.test_app import call, text
+from tests.cli.calling import call, text
 
 
 @pytest.fixture

@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 import shlex
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from autospine.cli.options import (
-    AllowMissing,
-    Budget,
-    Channels,
-    DatasetPath,
-    Device,
-    LayoutName,
-    Masks,
-    Runs,
-    Subjects,
-    Workers,
-    reported,
-)
+from autospine.cli.options import Budget, DatasetPath, Device, ReadingOptions, Runs, Workers, grouped, reported
 from autospine.cli.streams import need_output
 
 if TYPE_CHECKING:
@@ -51,11 +36,7 @@ class Shared:
     budget: Budget = None
     device: Device = "auto"
     workers: Workers = None
-    subjects: Subjects = None
-    layout: LayoutName = None
-    masks: Masks = None
-    allow_missing: AllowMissing = False
-    channels: Channels = None
+    reading: ReadingOptions = ReadingOptions()
     name: Annotated[str | None, typer.Option(help="Folder of the study, where there are several of a kind.")] = None
     only: Annotated[
         str | None, typer.Option(metavar="ARM:FOLD", help="Train this arm and fold alone; with --overwrite anew.")
@@ -69,33 +50,15 @@ class Shared:
     ] = False
 
 
-def with_shared(command: Callable[..., None]) -> Callable[..., None]:
-    """`command` with the options of `Shared` beside its own, which it gets as one argument, `shared`."""
-    own = [one for one in inspect.signature(command, eval_str=True).parameters.values() if one.name != "shared"]
-    hints = get_type_hints(Shared, include_extras=True)
-    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    others = [
-        inspect.Parameter(one.name, kind, default=one.default, annotation=hints[one.name]) for one in fields(Shared)
-    ]
-
-    @functools.wraps(command)
-    def run(**given: Any) -> None:
-        shared = Shared(**{one.name: given.pop(one.name) for one in fields(Shared)})
-        command(**given, shared=shared)
-
-    run.__signature__ = inspect.Signature([*own, *others])  # type: ignore[attr-defined]
-    run.__annotations__ = {one.name: one.annotation for one in (*own, *others)}
-    return run
-
-
 @study.command()
-@with_shared
+@grouped
 @reported
 def ablation(
     dataset: DatasetPath,
-    shared: Shared,
     arms: Annotated[str, typer.Option(help="Arms, the first to compare with.")] = "base,control,msff,sace,msff+sace",
     configuration: Configuration = None,
+    *,
+    shared: Shared,
 ) -> None:
     """What MSFF (msff) and the size-adaptive loss (sace) are worth.
 
@@ -105,47 +68,50 @@ def ablation(
 
 
 @study.command()
-@with_shared
+@grouped
 @reported
 def sequences(
     dataset: DatasetPath,
-    shared: Shared,
     inputs: Annotated[
         str | None, typer.Option(help="Channels of each arm, such as T1,T2,T1+T2; each and all if not given.")
     ] = None,
     configuration: Configuration = None,
+    *,
+    shared: Shared,
 ) -> None:
     """Which channels serve, alone and together."""
     _run("sequences", dataset, inputs, configuration, shared)
 
 
 @study.command()
-@with_shared
+@grouped
 @reported
 def dimensions(
     dataset: DatasetPath,
-    shared: Shared,
     dims: Annotated[
         str | None,
         typer.Option(help="Configurations such as 2d,2.5d,3d (3d is 3d_fullres); those that are planned if not given."),
     ] = None,
+    *,
+    shared: Shared,
 ) -> None:
     """Slices, slices beside their neighbours, or volumes."""
     _run("dimensions", dataset, dims, None, shared)
 
 
 @study.command()
-@with_shared
+@grouped
 @reported
 def patches(
     dataset: DatasetPath,
-    shared: Shared,
     sizes: Annotated[
         str | None,
         typer.Option(help="Edges in voxels of the finest axis, such as 64,96,128; from the plan's if not given."),
     ] = None,
     pretrain: Annotated[str, typer.Option(help="What each starts from: none, masked, or none,masked.")] = "none",
     configuration: Configuration = None,
+    *,
+    shared: Shared,
 ) -> None:
     """Which patch serves, from scratch and pretrained on masked patches."""
     _run("patches", dataset, sizes, configuration, shared, pretrain)
@@ -155,21 +121,20 @@ def _run(
     kind: StudyKind, dataset: Path, arms: str | None, configuration: str | None, shared: Shared, pretrain: str = "none"
 ) -> None:
     """Parse what was typed, run the study, show how it came out."""
-    from autospine.cli.show import TerminalProgress, console, show_lines
-    from autospine.data.structure import Reading
+    from autospine.cli.terminal import TerminalProgress, console, show_line
+    from autospine.data.structure import split_names
     from autospine.study.arms import PRETRAININGS
     from autospine.study.run import StudyRequest, only_command, run_study
     from autospine.workflow.train import TrainRequest
 
-    starts = _listed(pretrain)
+    starts = split_names(pretrain)
     if not starts or not set(starts) <= set(PRETRAININGS):
         raise typer.BadParameter(f"--pretrain {pretrain}: give {', '.join(PRETRAININGS)}, or several of them")
-    reading = Reading(shared.subjects, shared.layout, shared.masks, shared.allow_missing, shared.channels)
-    if arms is not None and not _listed(arms):
+    if arms is not None and not split_names(arms):
         raise typer.BadParameter(f"{arms!r} names no arm")
     request = StudyRequest(
         kind=kind,
-        arms=_listed(arms or ""),
+        arms=split_names(arms or ""),
         configuration=configuration,
         folds=_numbers(shared.folds),
         steps=shared.steps,
@@ -177,7 +142,9 @@ def _run(
         name=shared.name,
         only=None if shared.only is None else _arm_and_fold(shared.only),
         overwrite=shared.overwrite,
-        train=TrainRequest(budget_s=shared.budget, device=shared.device, workers=shared.workers, reading=reading),
+        train=TrainRequest(
+            budget_s=shared.budget, device=shared.device, workers=shared.workers, reading=shared.reading()
+        ),
     )
     typed = f"autospine {shlex.join(word for word in sys.argv[1:] if word not in ('--commands', '--overwrite'))}"
     progress = TerminalProgress()
@@ -187,21 +154,20 @@ def _run(
         for arm, fold in done.missing:
             typer.echo(only_command(typed, arm, fold))
     elif done.report is not None:
-        show_lines(done.verdicts)
+        for verdict in done.verdicts:
+            show_line(verdict)
         console.print(f"Written: {done.report}")
     elif shared.only is not None:
         left = f"{len(done.missing)} training(s) are left" if done.missing else "all trainings are done"
         console.print(f"{left}; the same command without --only writes the report")
 
 
-def _listed(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
 def _numbers(text: str) -> tuple[int, ...] | None:
     if text == "all":
         return None
-    parts = _listed(text)
+    from autospine.data.structure import split_names
+
+    parts = split_names(text)
     if not parts or not all(part.isdecimal() for part in parts):
         raise typer.BadParameter(f"--folds {text}: give numbers such as 0,1,2, or all")
     return tuple(int(part) for part in parts)

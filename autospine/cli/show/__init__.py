@@ -1,0 +1,1 @@
+"""What the terminal shows of what a command gave."""

@@ -1,0 +1,197 @@
+"""What a script calls: the commands with their options as keywords, and what comes out as a value.
+
+    import autospine
+
+    plan = autospine.plan("my-spines", budget_s=1800)
+    for fold in autospine.train("my-spines", "all"):
+        print(fold.folder, fold.metrics["mean"]["dice"])
+    done = autospine.predict("new", "out")
+    scores = autospine.evaluate("out", "masks")
+
+Defaults are those of the command line, files and messages as well. `progress` is told what the terminal would show;
+without one nobody is. Faults of the input are raised as `autospine.errors`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from autospine.data.structure import Reading
+from autospine.errors import PlanError
+from autospine.evaluation.score import Scores
+from autospine.planning.document.plan import Plan
+from autospine.workflow.evaluate import evaluate_paths, write_scores
+from autospine.workflow.plan import PlanRequest, plan_dataset
+from autospine.workflow.predict import Prediction, PredictRequest, predict_paths
+from autospine.workflow.progress import Progress, Silent
+from autospine.workflow.train import Trained, TrainRequest, train_folds
+
+
+def plan(
+    dataset: str | Path,
+    *,
+    recipe: str | Path = "default",
+    budget_s: float | None = None,
+    epochs: int | None = None,
+    device: str = "auto",
+    memory_gb: float | None = None,
+    source: str | Path | None = None,
+    reading: Reading = Reading(),
+    runs: str | Path = "runs",
+    dry_run: bool = False,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Plan:
+    """The plan of the dataset, made and written below `runs`, or the one that stands there.
+
+    Every number of it has a reason: `autospine.plan("my-spines").reasons["2d.patch"]`.
+
+    Args:
+        dataset: folder of images and masks.
+        recipe: name of a shipped recipe, or a recipe file.
+        budget_s: seconds that a training may take.
+        epochs: epochs instead of a time; the recipe's if not given.
+        device: auto, cpu, cuda or cuda:N.
+        memory_gb: memory to plan for, in 10^9 bytes; the device's if not given.
+        source: a plan to move to the dataset, for pretraining.
+        reading: how the folder is to be read, where it does not say so itself.
+        runs: where everything is written.
+        dry_run: write nothing.
+        overwrite: replace a plan that stands there.
+        progress: told notes and the share that is done.
+
+    Raises:
+        DataError: the dataset has errors; all of them are listed.
+        PlanError: another plan stands there and `overwrite` is off, or recipe or `source` are wrong.
+        OutputError: the run folder cannot be written.
+        DeviceError: the device is not there.
+    """
+    _check_length(budget_s, epochs)
+    request = PlanRequest(str(recipe), memory_gb, budget_s, device, _path(source), reading, epochs)
+    progress = progress or Silent()
+    made = plan_dataset(Path(dataset), Path(runs), request, dry_run=dry_run, overwrite=overwrite, progress=progress)
+    for note in made.notes:
+        progress.note(note)
+    return made.plan
+
+
+def train(
+    dataset: str | Path,
+    fold: int | str,
+    *,
+    configuration: str | None = None,
+    budget_s: float | None = None,
+    epochs: int | None = None,
+    device: str = "auto",
+    workers: int | None = None,
+    init: str | Path | None = None,
+    reading: Reading = Reading(),
+    runs: str | Path = "runs",
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> tuple[Trained, ...]:
+    """The trained folds, each with its folder and the scores of its validation cases; what has begun is gone on with.
+
+    Args:
+        dataset: folder of images and masks; planned first where it is not yet.
+        fold: 0, 1, ... or "all".
+        configuration: 2d, 3d_fullres, ...; the plan's default if not given.
+        budget_s: seconds that the training of a fold may take; the plan's if not given.
+        epochs: epochs instead of the plan's.
+        device: auto, cpu, cuda or cuda:N.
+        workers: processes that prepare cases and build batches; 0: all in this one.
+        init: weights that the encoder starts from: a file, or the folder of a trained fold.
+        reading: how the folder is to be read, where it is planned first.
+        runs: where everything is written.
+        overwrite: throw an earlier training of the folds away.
+        progress: told notes and the share that is done.
+
+    Raises:
+        DataError: a case cannot be read, or the folds do not fit the data.
+        PlanError: no such fold or configuration, or another training stands there.
+        OutputError: the run folder cannot be written, or another process trains the fold.
+        DeviceError: the device is not there, or its memory is too small.
+        Stopped: a signal has ended it; the same call goes on.
+    """
+    _check_length(budget_s, epochs)
+    request = TrainRequest(configuration, budget_s, epochs, device, workers, overwrite, reading, _path(init))
+    return tuple(train_folds(Path(dataset), str(fold), Path(runs), request, progress=progress))
+
+
+def predict(
+    source: str | Path,
+    target: str | Path,
+    *,
+    model: str | Path | None = None,
+    folds: Sequence[int | str] | None = None,
+    device: str = "auto",
+    mirror: bool = True,
+    overlap: float | None = None,
+    runs: str | Path = "runs",
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Prediction:
+    """The segmentations that were written, on the images' own grids, and what was left out.
+
+    A case that cannot be segmented stops no other: `autospine.predict("new", "out").left_out` says which and why.
+
+    Args:
+        source: an image, or a folder of images.
+        target: a file for one image, else a folder.
+        model: model folder; not needed where `runs` holds one model.
+        folds: folds to average, such as (0, 1); every trained one if not given.
+        device: auto, cpu, cuda or cuda:N.
+        mirror: average over the mirrorings that the plan allows.
+        overlap: share by which tiles overlap, 0 to 0.9; the plan's if not given.
+        runs: where the model is looked for.
+        overwrite: make anew what autospine made in `target` and nobody has changed since.
+        progress: told notes and the share that is done.
+
+    Raises:
+        DataError: no images, or none that can be segmented.
+        PlanError: no model, or several, or a broken one.
+        OutputError: `target` holds what is not to be replaced, or cannot be written.
+        DeviceError: the device is not there.
+    """
+    chosen = None if folds is None else tuple(map(str, folds))
+    request = PredictRequest(_path(model), chosen, device, mirror, overlap, overwrite)
+    return predict_paths(Path(source), Path(target), Path(runs), request, progress=progress)
+
+
+def evaluate(
+    prediction: str | Path,
+    reference: str | Path,
+    *,
+    output: str | Path | None = None,
+    lesions: bool = False,
+    progress: Progress | None = None,
+) -> Scores:
+    """The scores of segmentations against reference masks, per class and case; also written as `metrics.json`.
+
+    `autospine.evaluate("out", "masks").to_json()["mean"]["dice"]` is the mean Dice.
+
+    Args:
+        prediction: folder (or file) of segmentations.
+        reference: folder (or file) of reference masks.
+        output: where metrics.json goes; beside the segmentations if not given.
+        lesions: count lesions found, missed and false as well.
+        progress: told the share that is done.
+
+    Raises:
+        DataError: everything that keeps pairs from being scored.
+        OutputError: metrics.json cannot be written.
+    """
+    scores = evaluate_paths(Path(prediction), Path(reference), lesions=lesions, progress=progress)
+    write_scores(scores, Path(prediction), _path(output))
+    return scores
+
+
+def _path(place: str | Path | None) -> Path | None:
+    return None if place is None else Path(place)
+
+
+def _check_length(budget_s: float | None, epochs: int | None) -> None:
+    """Raise `PlanError` where a training is given both a time and epochs."""
+    if budget_s is not None and epochs is not None:
+        raise PlanError("budget_s and epochs", "both are given", "one of them", "leave one out")
