@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,10 @@ from hypothesis import settings
 
 from autospine.data.geometry import Geometry, Volume
 from autospine.data.volume import write_volume
-from autospine.planning.document.parts import IntensityPlan, LossPlan, NetworkPlan, ResamplingPlan, TrainingPlan
-from autospine.planning.document.plan import Configuration, Plan
+from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.data import DataPlan, IntensityPlan
+from autospine.planning.document.parts import LossPlan, NetworkPlan, ResamplingPlan, TrainingPlan
+from autospine.planning.document.plan import Plan
 
 # Read by torch and the BLAS when they are first imported, and by every process a test starts. The arrays of the tests
 # are small: more threads only wait for each other, the more so beside other test processes.
@@ -109,20 +111,20 @@ def make_configuration() -> Callable[..., Configuration]:
 
 @pytest.fixture
 def make_plan() -> Callable[..., Plan]:
-    """A function that gives the plan of one configuration, with some fields changed."""
+    """A function that gives the plan of one configuration, with some fields of it or of its data changed."""
 
     def make(configuration: Configuration = _BASE, **changes: Any) -> Plan:
-        plan = Plan(
-            dataset="demo",
-            recipe="default",
-            fingerprint_hash="0" * 64,
-            channels=("T2",),
-            labels=(("L1", 1), ("L2", 2), ("L3", 3)),
-            intensities=(IntensityPlan(mean=100.0, std=20.0, percentile_00_5=10.0, percentile_99_5=200.0),),
-            configurations=(configuration,),
-            default=configuration.name,
-        )
-        return replace(plan, **changes)
+        data: dict[str, Any] = {
+            "dataset": "demo",
+            "channels": ("T2",),
+            "labels": (("L1", 1), ("L2", 2), ("L3", 3)),
+            "intensities": (IntensityPlan(mean=100.0, std=20.0, percentile_00_5=10.0, percentile_99_5=200.0),),
+        }
+        own = {field.name for field in fields(DataPlan)}
+        data |= {key: value for key, value in changes.items() if key in own}
+        changes = {key: value for key, value in changes.items() if key not in own}
+        plan: dict[str, Any] = {"configurations": (configuration,), "default": configuration.name}
+        return Plan(DataPlan(**data), **{"recipe": "default", "fingerprint_hash": "0" * 64, **plan, **changes})
 
     return make
 

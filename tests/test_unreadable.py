@@ -24,7 +24,7 @@ from autospine.data.volume import write_volume
 from autospine.errors import DataError, PlanError
 from autospine.inference.loading import load_model
 from autospine.networks.build import build_network
-from autospine.planning.document.model import ModelCard, read_model, weights_digest, write_model
+from autospine.planning.document.model import read_model, weights_digest, write_model
 from autospine.planning.document.plan import Plan
 from autospine.planning.document.plan_file import plan_to_toml, read_plan_file
 from autospine.planning.document.recipe import load_recipe
@@ -64,7 +64,7 @@ def model(make_plan: Callable[..., Plan]) -> Iterator[Path]:
     place = Path(tempfile.mkdtemp())
     place.chmod(0o755)
     folder, plan = place / "3d_fullres", make_plan()
-    card = ModelCard.from_plan(plan, plan.configuration())
+    card = plan.card()
     write_model(folder, card)
     save_weights(folder / "fold_0", build_network(card.configuration.network, card.configuration.patch))
     save_checkpoint(folder / "fold_0", Checkpoint({}, {}, {}, 1, 1.0, (), torch.zeros(()), 0, "a training"))

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autospine.data.geometry import Geometry, Volume, canonical_orientation, restore
-from autospine.planning.document.model import ModelCard
+from autospine.planning.document.card import ModelCard
 
 
 def labels_volume(
@@ -21,7 +21,7 @@ def labels_volume(
 
 def label_values(indices: npt.NDArray[np.uint8], card: ModelCard) -> npt.NDArray[np.integer[Any]]:
     """Class indices 0..K -> the label values of the training set, 0 for background, in the smallest type for them."""
-    values = np.array([0, *(value for _, value in card.labels)], np.int64)
+    values = np.array([0, *(value for _, value in card.data.labels)], np.int64)
     small = np.result_type(*(np.min_scalar_type(int(value)) for value in values))
     mapped: npt.NDArray[np.integer[Any]] = values.astype(small)[indices]
     return mapped

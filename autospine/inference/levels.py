@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from autospine.planning.document.parts import LevelsPlan
+from autospine.planning.document.data import LevelsPlan
 
 SMALLEST_PIECE = 0.2
 """Voxels of a piece over those of a usual one. A smaller piece is a crumb: it is no vertebra and takes the level of the
@@ -96,7 +96,7 @@ class _Pieces:
         )
 
 
-def agree_on_levels(logits: Logits, levels: LevelsPlan) -> Logits:
+def agree_on_levels(logits: Logits, levels: LevelsPlan, axis: int) -> Logits:
     """Make each piece of foreground in logits (K, a0, a1, a2) one of the levels or background.
 
     Neighbouring pieces differ by as many levels as their distance is, in units of the usual one; the level that they
@@ -105,7 +105,8 @@ def agree_on_levels(logits: Logits, levels: LevelsPlan) -> Logits:
 
     Args:
         logits: of all classes, background first; changed in place.
-        levels: what the plan knows of them; its axis is one of the volume's.
+        levels: what the plan knows of them.
+        axis: axis of the volume along which they follow each other.
 
     Returns:
         `logits`, as they were where there are no two single pieces to compare.
@@ -113,9 +114,9 @@ def agree_on_levels(logits: Logits, levels: LevelsPlan) -> Logits:
     chain = levels.classes
     others = _any_of(logits, [index for index in range(len(logits)) if index not in chain])
     chained = _any_of(logits, chain)
-    pieces = _Pieces.of(chained > others, levels.axis)
+    pieces = _Pieces.of(chained > others, axis)
     large = _without_crumbs(pieces)
-    vertebrae, usual_extent = _vertebrae(logits, pieces, large, levels)
+    vertebrae, usual_extent = _vertebrae(logits, pieces, large, chain)
     if len(vertebrae) < 2:
         return logits
     ranks = _ranks(pieces.centres[vertebrae], levels.step * usual_extent)
@@ -146,10 +147,10 @@ def _without_crumbs(pieces: _Pieces) -> Numbers:
     return np.flatnonzero(sizes >= SMALLEST_PIECE * usual) + 1
 
 
-def _vertebrae(logits: Logits, pieces: _Pieces, large: Numbers, levels: LevelsPlan) -> tuple[Numbers, float]:
+def _vertebrae(logits: Logits, pieces: _Pieces, large: Numbers, chain: Sequence[int]) -> tuple[Numbers, float]:
     """Those of the `large` pieces that are one vertebra each, in their order along the chain; and the usual extent."""
     extents = pieces.extents[large]
-    single = ~_hold_several(logits, pieces, large, levels)
+    single = ~_hold_several(logits, pieces, large, chain)
     if not single.any():
         return large[:0], 0.0
     usual = float(np.median(extents[single]))
@@ -157,10 +158,10 @@ def _vertebrae(logits: Logits, pieces: _Pieces, large: Numbers, levels: LevelsPl
     return whole[np.argsort(pieces.centres[whole], kind="stable")], usual
 
 
-def _hold_several(logits: Logits, pieces: _Pieces, large: Numbers, levels: LevelsPlan) -> npt.NDArray[np.bool_]:
+def _hold_several(logits: Logits, pieces: _Pieces, large: Numbers, chain: Sequence[int]) -> npt.NDArray[np.bool_]:
     """Whether the network sees levels above each other in a `large` piece, each with a good part of its voxels."""
-    length = len(levels.classes)
-    named = np.stack([logits[level][pieces.inside] for level in levels.classes]).argmax(axis=0)
+    length = len(chain)
+    named = np.stack([logits[level][pieces.inside] for level in chain]).argmax(axis=0)
     cell, cells = pieces.of_voxel.astype(np.int64) * length + named, len(pieces.sizes) * length
     voxels = np.bincount(cell, minlength=cells).reshape(-1, length)[large]
     centres = np.bincount(cell, pieces.along, minlength=cells).reshape(-1, length)[large] / np.maximum(voxels, 1)

@@ -20,16 +20,8 @@ from autospine.errors import PlanError
 from autospine.inference.predictor import Origin, Predictor
 from autospine.inference.room import check_tile
 from autospine.networks.weights import load_network, read_metadata
-from autospine.planning.document.model import (
-    BEST,
-    MODEL,
-    PREVIOUS,
-    WEIGHTS,
-    ModelCard,
-    fold_weights,
-    read_model,
-    read_previous,
-)
+from autospine.planning.document.card import ModelCard
+from autospine.planning.document.model import BEST, MODEL, PREVIOUS, WEIGHTS, fold_weights, read_model, read_previous
 
 _TRIES = 5
 """How often files are read that change meanwhile: a training writes its best weights every two minutes (ours)."""
@@ -176,7 +168,7 @@ def load_previous(folder: Path, model: Predictor) -> Predictor | None:
         raise PlanError(str(there), found, f"the model folder of {there.name}", remedy)
     previous = load_model(there, model.device, model.origin.folds)
     mine, its = model.card, previous.card
-    if (its.channels, its.labels, its.configuration.previous) != (mine.channels, mine.labels, None):
+    if (its.data.channels, its.data.labels, its.configuration.previous) != (mine.data.channels, mine.data.labels, None):
         found = f"another model than {name} was trained on: its channels, labels or stages differ"
         raise PlanError(str(there), found, f"the {there.name} of the same plan", "copy both model folders together")
     _check_trained_on(folder, model, there, dict(zip(previous.origin.folds, previous.origin.digests[1:], strict=True)))

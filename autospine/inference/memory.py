@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from math import prod
 
-from autospine.planning.document.plan import Configuration
+from autospine.planning.document.card import ModelCard
+from autospine.planning.document.configuration import Configuration
 
 SLICES_PER_BATCH = {"cpu": 4, "cuda": 32}
 """2D tiles that go through the network together at most: enough to keep the device busy. On a GPU no more than twice
@@ -26,22 +27,23 @@ _RESTORED = 8
 """Bytes a voxel of the image's own grid on the way back: winners, interfaces and labels."""
 
 
-def prediction_bytes(configuration: Configuration, native: int, prepared: float) -> int:
+def prediction_bytes(card: ModelCard, native: int, prepared: float) -> int:
     """Bytes that predicting a case takes at its peak, beside the program and the network.
 
     An upper bound of what is held of the case: an image that is partly black is cropped, which no header tells. What a
     network computes between its layers is not counted.
 
     Args:
-        configuration: of the network.
+        card: of the network.
         native: voxels of the image on disk.
         prepared: voxels of the image at the planned spacing.
     """
-    channels, classes = len(configuration.normalisation), configuration.network.out_channels
+    configuration = card.configuration
+    channels, classes = len(card.data.channels), configuration.network.out_channels
     preparing = (2 * channels * _FLOAT + 2 * _DOUBLE) * native + channels * _FLOAT * prepared
     scores = scores_bytes(configuration, prepared)
     tiles = tiles_together(configuration, "cpu") * _TILE_COPIES * classes * _FLOAT * prod(configuration.patch)
-    levels = _LEVELS * prepared if configuration.levels is not None else 0
+    levels = _LEVELS * prepared if card.data.levels is not None else 0
     predicting = channels * _FLOAT * prepared + scores + max(tiles, levels)
     restoring = channels * _FLOAT * prepared + scores + _RESTORED * native
     return int(max(preparing, predicting, restoring))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from autospine.planning.document.plan import Configuration
+from autospine.planning.document.card import ModelCard
 
 
 @dataclass(frozen=True)
@@ -35,18 +35,16 @@ class Mirroring:
         return turned if self.leaving is None else turned[:, list(self.leaving)]
 
 
-def mirrorings(configuration: Configuration, mirror: bool) -> tuple[Mirroring, ...]:
+def mirrorings(card: ModelCard, mirror: bool) -> tuple[Mirroring, ...]:
     """All combinations of the plan's mirror axes, none of them first; without `mirror` that alone."""
-    axes = configuration.training.mirror_axes if mirror else ()
+    axes = card.configuration.training.mirror_axes if mirror else ()
     chosen = itertools.chain.from_iterable(itertools.combinations(axes, count) for count in range(len(axes) + 1))
-    return tuple(_mirroring(configuration, flipped) for flipped in chosen)
+    return tuple(_mirroring(card, flipped) for flipped in chosen)
 
 
-def _mirroring(configuration: Configuration, flipped: tuple[int, ...]) -> Mirroring:
+def _mirroring(card: ModelCard, flipped: tuple[int, ...]) -> Mirroring:
     """That of these patch axes."""
-    sides, of_batch = configuration.sides, tuple(axis + 2 for axis in flipped)
-    if sides is None or sides.axis not in flipped:
-        return Mirroring(of_batch)
-    return Mirroring(
-        of_batch, configuration.mirrored_channels, tuple(sides.swapped(configuration.network.out_channels))
-    )
+    axes = tuple(axis + 2 for axis in flipped)
+    if card.sides_axis not in flipped:
+        return Mirroring(axes)
+    return Mirroring(axes, card.entering.mirrored, card.data.swapped)

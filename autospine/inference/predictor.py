@@ -22,15 +22,15 @@ from torch import Tensor, nn
 from autospine.data.box import nonzero_box
 from autospine.data.geometry import Geometry, Volume, to_canonical
 from autospine.errors import DataError, PlanError
-from autospine.inference.entering import EnteringCase
 from autospine.inference.export import labels_volume
 from autospine.inference.levels import agree_on_levels
 from autospine.inference.memory import prediction_bytes, tiles_together
 from autospine.inference.mirroring import Mirroring, mirrorings
+from autospine.inference.padded import PaddedCase
 from autospine.inference.room import check_case, check_spacing
 from autospine.inference.window import Tile, Window
 from autospine.networks.precision import Choice, Precision, autocast, choose_precision
-from autospine.planning.document.model import ModelCard
+from autospine.planning.document.card import ModelCard
 from autospine.preprocessing.memory import prepared_voxels
 from autospine.preprocessing.prepare import CaseProperties, prepare_case
 from autospine.preprocessing.restore import onto_next_grid, restore_labels
@@ -93,7 +93,7 @@ class Predictor:
     @property
     def optional_channels(self) -> Collection[int]:
         """Channels, from 0, that every stage can do without."""
-        return set.intersection(*(set(stage.card.configuration.optional_channels) for stage in self.stages))
+        return set.intersection(*(set(stage.card.data.optional) for stage in self.stages))
 
     def computed_in(self) -> Choice:
         """The precision in which the networks compute."""
@@ -105,8 +105,8 @@ class Predictor:
 
     def needed_bytes(self, geometry: Geometry) -> int:
         """An upper bound of the memory that `segment` takes for an image on this grid."""
-        native, plans = prod(geometry.shape), [stage.card.configuration for stage in self.stages]
-        return max(prediction_bytes(plan, native, prepared_voxels(geometry, plan)) for plan in plans)
+        native, cards = prod(geometry.shape), [stage.card for stage in self.stages]
+        return max(prediction_bytes(card, native, prepared_voxels(geometry, card.configuration)) for card in cards)
 
     def segment(
         self, volume: Volume, name: str, *, missing: tuple[int, ...] = (), progress: Progress = _silent
@@ -133,7 +133,8 @@ class Predictor:
         for card in cards:
             check_spacing(card.configuration, shape, spacing_mm, len(image), name)
         case, *first = [
-            prepare_case(image, None, spacing_mm, card.configuration, card.intensities, name, missing) for card in cards
+            prepare_case(image, None, spacing_mm, card.configuration, card.data.intensities, name, missing)
+            for card in cards
         ]
         del volume, canonical, image  # as large as the logits of a class or more, and of no more use
         earlier = None
@@ -144,11 +145,11 @@ class Predictor:
 
     def labels(self, case: Prepared, earlier: Labels | None = None, progress: Progress = _silent) -> Labels:
         """Class indices of a case on its own canonical grid (Z, Y, X); arguments and errors as those of `logits`."""
-        return restore_labels(self.logits(case, earlier, progress), case.properties, self.card.configuration)
+        return restore_labels(self.logits(case, earlier, progress), case.properties, self.card)
 
     def labels_for(self, case: Prepared, following: CaseProperties, progress: Progress = _silent) -> Labels:
         """Class indices of a case on the grid of the same case as the next stage prepares it, which is `following`."""
-        return onto_next_grid(self.logits(case, None, progress), case.properties, following, self.card.configuration)
+        return onto_next_grid(self.logits(case, None, progress), case.properties, following, self.card)
 
     def logits(self, case: Prepared, earlier: Labels | None = None, progress: Progress = _silent) -> Logits:
         """Logits (K, a0, a1, a2) of a case, K = background + classes, in which pieces agree on levels (see `levels`).
@@ -162,9 +163,11 @@ class Predictor:
             DataError: the machine has no room for the case (see `room`).
             PlanError: what comes out is not finite.
         """
-        levels = self.card.configuration.levels
+        levels = self.card.data.levels
         logits = self.voxelwise_logits(case, earlier, progress)
-        return logits if levels is None else agree_on_levels(logits, levels)
+        if levels is None:
+            return logits
+        return agree_on_levels(logits, levels, self.card.configuration.axis_order.index(levels.axis))
 
     @torch.inference_mode()
     def voxelwise_logits(self, case: Prepared, earlier: Labels | None, progress: Progress) -> Logits:
@@ -176,8 +179,8 @@ class Predictor:
         together = tiles_together(configuration, self.device.type)
         window = Window((a, b, c), configuration.overlap, together, configuration.network.out_channels)
         check_case(configuration, len(image), image.shape[1:], window.patch)
-        inputs = EnteringCase.of(image, case.properties.missing, earlier, configuration, window.patch)
-        turns, precision = mirrorings(configuration, self.mirror), self.computed_in().precision
+        inputs = PaddedCase.of(image, case.properties.missing, earlier, self.card, window.patch)
+        turns, precision = mirrorings(self.card, self.mirror), self.computed_in().precision
 
         def logits_of(tiles: Sequence[Tile]) -> Tensor:
             said = self._mean_logits(inputs.batch(tiles).to(self.device), turns, precision)
@@ -206,7 +209,7 @@ class Predictor:
 
     def _check_channels(self, count: int, missing: Sequence[int], name: str) -> None:
         """Raise `DataError` unless an image of `count` channels without the `missing` ones is what the model takes."""
-        channels = self.card.channels
+        channels = self.card.data.channels
         if count != len(channels):
             expected = f"{len(channels)} ({', '.join(channels)})"
             raise DataError(name, f"{count} channel(s)", expected, "give the channels the model was trained on")

@@ -20,7 +20,7 @@ from autospine.inference.memory import scores_bytes
 from autospine.inference.window import tile_starts
 from autospine.machine import total_bytes
 from autospine.networks.device import device_memory_gb
-from autospine.planning.document.plan import Configuration
+from autospine.planning.document.configuration import Configuration
 
 MOST_TILES = 10**6
 """Of a case: at a hundred a second, hours. A patch of 16 voxels in a volume of 512 has some 250 000 (ours)."""

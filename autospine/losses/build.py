@@ -12,7 +12,7 @@ from autospine.losses.deep_supervision import DeepSupervision
 from autospine.losses.dice import loss_inputs, soft_dice_loss
 from autospine.losses.regions import Membership, RegionDiceCrossEntropy
 from autospine.losses.size_adaptive import BatchWeights, ComponentWeights, size_adaptive_cross_entropy, weight_tensor
-from autospine.planning.document.parts import LossPlan, RegionsPlan
+from autospine.planning.document.parts import LossPlan
 
 
 class DiceCrossEntropy(nn.Module):
@@ -43,19 +43,18 @@ class DiceCrossEntropy(nn.Module):
             )
 
 
-def build_loss(plan: LossPlan, outputs: int, regions: RegionsPlan | None = None) -> DeepSupervision:
+def build_loss(plan: LossPlan, outputs: int, membership: Membership | None = None) -> DeepSupervision:
     """The loss of a network with `outputs` outputs: called with (outputs, target (B, *patch) int64) -> scalar.
 
     Where the plan has a `largest_size` it takes the sizes of components (B, *patch) as a third argument.
-    With `regions` the network's channels are these, and the target holds the classes that they are made of. Move it to
-    the network's device: it holds the class weights.
+    With a `membership` the network's channels are its regions, and the target holds the classes that they are made of.
+    Move it to the network's device: it holds the class weights.
     """
-    kind = DiceCrossEntropy if regions is None else partial(RegionDiceCrossEntropy, regions)
+    kind = DiceCrossEntropy if membership is None else partial(RegionDiceCrossEntropy, membership)
     loss = kind(class_weights=plan.class_weights, batch_dice=plan.batch_dice, smooth=plan.smooth)
     weigh: BatchWeights | ComponentWeights | None = None
     if plan.largest_size is not None:
         weigh = ComponentWeights(plan.largest_size, plan.alpha, plan.weight_cap)
     if plan.usual_sizes is not None:
-        membership = None if regions is None else Membership(regions)
         weigh = BatchWeights(plan.usual_sizes, plan.alpha, plan.weight_cap, membership)
     return DeepSupervision(loss, outputs, weigh)

@@ -10,12 +10,14 @@ entropy over to them: voxels of small regions count more.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from autospine.losses.dice import IGNORE, loss_inputs
-from autospine.planning.document.parts import RegionsPlan
+from autospine.planning.document.data import DataPlan
 
 
 class Membership(nn.Module):
@@ -23,12 +25,16 @@ class Membership(nn.Module):
 
     table: Tensor
 
-    def __init__(self, regions: RegionsPlan) -> None:
-        """Row per region, column per class, background first."""
+    def __init__(self, members: Sequence[Sequence[int]], classes: int) -> None:
+        """Of regions with these members: a row for each, a column for each of so many classes, background first."""
         super().__init__()
-        last = max(map(max, regions.classes))
-        table = [[value in held for value in range(last + 1)] for held in regions.classes]
+        table = [[value in held for value in range(classes + 1)] for held in members]
         self.register_buffer("table", torch.tensor(table), persistent=False)
+
+    @staticmethod
+    def of(data: DataPlan) -> Membership | None:
+        """That of the regions of `data`, if it has any."""
+        return Membership(data.members, data.classes) if data.regions else None
 
     def forward(self, target: Tensor) -> Tensor:
         """Bool (B, R, *patch) of a target (B, *patch) int64; where that is `IGNORE`, no region."""
@@ -42,11 +48,11 @@ class RegionDiceCrossEntropy(nn.Module):
     weight: Tensor
 
     def __init__(
-        self, regions: RegionsPlan, *, class_weights: tuple[float, ...], batch_dice: bool, smooth: float
+        self, membership: Membership, *, class_weights: tuple[float, ...], batch_dice: bool, smooth: float
     ) -> None:
         """`class_weights` has one per region."""
         super().__init__()
-        self.membership = Membership(regions)
+        self.membership = membership
         self.register_buffer("weight", torch.tensor(class_weights, dtype=torch.float32), persistent=False)
         self.batch_dice = batch_dice
         self.smooth = smooth

@@ -26,8 +26,8 @@ import torch
 
 from autospine.machine import total_bytes
 from autospine.networks.build import build_network
+from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.parts import NetworkPlan
-from autospine.planning.document.plan import Configuration
 from autospine.planning.estimate.cost import multiply_adds
 from autospine.planning.estimate.memory import Machine, training_memory_gb
 

@@ -12,8 +12,9 @@ import numpy.typing as npt
 
 from autospine.data.structure import IGNORED, Case, in_a_class
 from autospine.errors import DataError
-from autospine.planning.document.parts import IntensityPlan
-from autospine.planning.document.plan import Configuration, Plan
+from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.data import IntensityPlan
+from autospine.planning.document.plan import Plan
 from autospine.preprocessing.components import measure_components
 from autospine.preprocessing.fill import fill_store
 from autospine.preprocessing.jobs import Progress
@@ -47,7 +48,7 @@ def prepare_dataset(
     contents: Contents = "components" if configuration.by_component else "labels"
     known = {} if fingerprint is None else {found.case: found for found in fingerprint.cases}
     sources = [
-        _LabelledCase(replace(dataset, cases=(case,)), case, len(plan.labels), known.get(case.name))
+        _LabelledCase(replace(dataset, cases=(case,)), case, plan.data.classes, known.get(case.name))
         for case in dataset.cases
         if labelled[case.name]
     ]

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Protocol
 
 from autospine.data.structure import Case
-from autospine.planning.document.parts import IntensityPlan
-from autospine.planning.document.plan import Configuration, Plan
+from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.data import IntensityPlan
+from autospine.planning.document.plan import Plan
 from autospine.preprocessing.jobs import Progress, run_jobs
 from autospine.preprocessing.memory import bounded_workers
 from autospine.preprocessing.store import (
@@ -75,7 +76,7 @@ def fill_store(
     """
     begin_store(root, index)
     left = [source for source in sources if not is_whole(root, index, source.stored_name)]
-    jobs = [_Job(source, configuration, plan.intensities, root, index) for source in left]
+    jobs = [_Job(source, configuration, plan.data.intensities, root, index) for source in left]
     bound = bounded_workers([source.case.files for source in left], configuration)
     run_jobs(_build, jobs, bound if workers is None else min(workers, bound), len(sources) - len(left), progress)
     return open_prepared(root, index.key)

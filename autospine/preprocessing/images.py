@@ -16,8 +16,9 @@ from pathlib import Path
 from autospine.data.files import json_digest
 from autospine.data.structure import Case, Dataset
 from autospine.errors import DataError
-from autospine.planning.document.parts import IntensityPlan
-from autospine.planning.document.plan import Configuration, Plan
+from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.data import IntensityPlan
+from autospine.planning.document.plan import Plan
 from autospine.preprocessing.fill import fill_store
 from autospine.preprocessing.jobs import Progress
 from autospine.preprocessing.keys import images_key

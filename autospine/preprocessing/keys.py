@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from autospine.data.files import json_digest
-from autospine.planning.document.plan import Configuration, Plan
+from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.plan import Plan
 
 FORMAT = 3
 """Grows when the files of a store or the numbers in them change their meaning; part of the key."""
@@ -19,9 +20,9 @@ def stored_key(plan: Plan, configuration: Configuration) -> str:
     content = {
         "format": FORMAT,
         "fingerprint": plan.fingerprint_hash,
-        "channels": plan.channels,
-        "labels": plan.labels,
-        "intensities": [asdict(intensity) for intensity in plan.intensities],
+        "channels": plan.data.channels,
+        "labels": plan.data.labels,
+        "intensities": [asdict(intensity) for intensity in plan.data.intensities],
         "axis_order": configuration.axis_order,
         "spacing_mm": configuration.spacing_mm,
         "normalisation": configuration.normalisation,

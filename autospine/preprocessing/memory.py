@@ -9,7 +9,7 @@ from pathlib import Path
 from autospine.data.geometry import Geometry, canonical_orientation, orient_geometry
 from autospine.errors import DataError
 from autospine.machine import available_cores, free_bytes
-from autospine.planning.document.plan import Configuration
+from autospine.planning.document.configuration import Configuration
 
 _PROCESS_BYTES = 250_000_000
 """An interpreter with numpy, scipy and the image reader loaded."""

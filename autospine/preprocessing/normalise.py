@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from autospine.planning.document.parts import IntensityPlan, Normalisation
+from autospine.planning.document.data import IntensityPlan
+from autospine.planning.document.parts import Normalisation
 
 _STD_FLOOR = 1e-8
 """Keeps a constant channel finite; above it no real deviation changes."""

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from autospine.data.box import nonzero_box
-from autospine.planning.document.parts import IntensityPlan
-from autospine.planning.document.plan import Configuration
+from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.data import IntensityPlan
 from autospine.preprocessing.normalise import nonzero_mask, normalise
 from autospine.preprocessing.resample import resample_image, resampled_shape
 from autospine.preprocessing.resample_labels import resample_label

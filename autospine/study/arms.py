@@ -20,8 +20,11 @@ from typing import Literal, get_args
 from autospine.data.folds import Fold
 from autospine.errors import PlanError
 from autospine.planning.decide.fold_loss import loss_state, renew_loss, resolve_loss
-from autospine.planning.document.parts import Bottleneck, LossKind, LossPlan, PresencePlan, TrainingPlan
-from autospine.planning.document.plan import Configuration, Plan, entering_channels
+from autospine.planning.document.card import ModelCard
+from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.entering import Entering
+from autospine.planning.document.parts import Bottleneck, LossKind, LossPlan, TrainingPlan
+from autospine.planning.document.plan import Plan
 from autospine.planning.estimate.expected import expect
 from autospine.planning.estimate.memory import Machine
 from autospine.planning.measured.fingerprint import Fingerprint
@@ -76,13 +79,13 @@ class Arm:
         return self.configuration.batch * prod(self.configuration.patch)
 
 
-def ablation_arms(configuration: Configuration, names: Sequence[str] = ()) -> tuple[Arm, ...]:
+def ablation_arms(card: ModelCard, names: Sequence[str] = ()) -> tuple[Arm, ...]:
     """Arms with these bottlenecks and losses; none named: those of `ABLATION`.
 
     Raises:
         PlanError: a name that is no sum of `PARTS`, or one with two bottlenecks.
     """
-    arms = []
+    arms, configuration = [], card.configuration
     for name in names or ABLATION:
         parts = [part.strip() for part in name.split("+")]
         known = set(parts) <= PARTS.keys() and len(set(parts)) == len(parts) and not {"msff", "control"} <= set(parts)
@@ -95,7 +98,7 @@ def ablation_arms(configuration: Configuration, names: Sequence[str] = ()) -> tu
             network=replace(configuration.network, bottleneck=bottleneck),
             loss=_loss(configuration.loss, adaptive="sace" in parts),
         )
-        alone = arm.network.out_channels == 2 and arm.regions is None and arm.loss.largest_size is None
+        alone = card.data.classes == 1 and not card.data.regions and arm.loss.largest_size is None
         what = "; ".join(PARTS[part] for part in parts)
         what += " (of one class: the same as plain)" if alone and "sace" in parts else ""
         if "reseeded" in parts:
@@ -139,38 +142,31 @@ def sequence_arms(plan: Plan, configuration: Configuration, names: Sequence[str]
     Raises:
         PlanError: a channel that the data do not have, or data of one channel.
     """
-    if len(plan.channels) == 1:
-        found = f"one channel, {plan.channels[0]}"
-        raise PlanError(f"plan of {plan.dataset}", found, "two or more to choose from")
-    commas = [channel for channel in plan.channels if "," in channel]
+    if len(plan.data.channels) == 1:
+        found = f"one channel, {plan.data.channels[0]}"
+        raise PlanError(f"plan of {plan.data.dataset}", found, "two or more to choose from")
+    commas = [channel for channel in plan.data.channels if "," in channel]
     if commas:
         found = f"channels with a comma in their names: {'; '.join(commas)}"
         raise PlanError(
-            f"plan of {plan.dataset}", found, "names that --channels can list", "rename them in the dataset"
+            f"plan of {plan.data.dataset}", found, "names that --channels can list", "rename them in the dataset"
         )
-    chosen = names or (*plan.channels, "+".join(plan.channels))
+    chosen = names or (*plan.data.channels, "+".join(plan.data.channels))
     arms = []
     for name in chosen:
         # a channel may itself be called `T1+C`
-        parts = (name,) if name in plan.channels else tuple(part.strip() for part in name.split("+"))
-        if not set(parts) <= set(plan.channels) or len(set(parts)) != len(parts):
-            expected = f"channels of the data, joined by +: {', '.join(plan.channels)}"
+        parts = (name,) if name in plan.data.channels else tuple(part.strip() for part in name.split("+"))
+        if not set(parts) <= set(plan.data.channels) or len(set(parts)) != len(parts):
+            expected = f"channels of the data, joined by +: {', '.join(plan.data.channels)}"
             raise PlanError("--inputs", f"{name!r}", expected, "correct the name")
-        taken = [index for index, channel in enumerate(plan.channels) if channel in parts]
-        channels = tuple(plan.channels[index] for index in taken)
+        data = plan.data.taking(parts)
+        channels = data.channels
         what = channels[0] if len(channels) == 1 else f"{' and '.join(channels)} together"
-        arms.append(Arm(name, what, _with_channels(configuration, taken), channels))
+        entering = Entering.of(data, configuration.neighbours, cascade=configuration.previous is not None)
+        network = replace(configuration.network, in_channels=entering.count)
+        normalisation = tuple(configuration.normalisation[plan.data.channels.index(channel)] for channel in channels)
+        arms.append(Arm(name, what, replace(configuration, normalisation=normalisation, network=network), channels))
     return tuple(arms)
-
-
-def _with_channels(configuration: Configuration, taken: Sequence[int]) -> Configuration:
-    """The configuration for some of its image channels, from 0; a channel alone cannot be missing."""
-    presence, normalisation = configuration.presence, tuple(configuration.normalisation[index] for index in taken)
-    optional = tuple(place for place, index in enumerate(taken) if index in configuration.optional_channels)
-    kept = None if presence is None or not optional or len(taken) == 1 else PresencePlan(optional, presence.dropout)
-    entering = entering_channels(len(taken), configuration.neighbours, kept, 0)
-    network = replace(configuration.network, in_channels=entering)
-    return replace(configuration, normalisation=normalisation, presence=kept, network=network)
 
 
 def patch_arms(
@@ -273,21 +269,20 @@ def arm_plan(plan: Plan, arm: Arm, fingerprint: Fingerprint, machine: Machine, f
 
     Where these are fewer than the plan's, sizes in the loss are theirs.
     """
-    one, digest = arm.configuration, fingerprint.hash()
-    if digest != plan.fingerprint_hash and loss_state(one) != "own":
-        loss = resolve_loss(one, fingerprint, folds)
+    data, digest = plan.data.taking(arm.channels or plan.data.channels), fingerprint.hash()
+    card = ModelCard(data, arm.configuration)
+    if digest != plan.fingerprint_hash and loss_state(card) != "own":
+        loss = resolve_loss(card, fingerprint, folds)
     else:
-        loss, _ = renew_loss(one, fingerprint, folds)
-    one = replace(one, loss=loss)
+        loss, _ = renew_loss(card, fingerprint, folds)
+    one = replace(arm.configuration, loss=loss)
     # arms compute in the precision of the plan, wherever and one by one they are trained
     before = plan.configuration().expected
     one = replace(one, expected=expect(one, machine, device=None if before is None else before.device))
-    channels = arm.channels or plan.channels
     return replace(
         plan,
+        data=data,
         fingerprint_hash=digest,
-        channels=channels,
-        intensities=tuple(plan.intensities[plan.channels.index(name)] for name in channels),
         configurations=(one,),
         default=one.name,
         reasons={"default": f"arm {arm.name} of a study: {arm.what}"},

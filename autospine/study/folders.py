@@ -17,7 +17,8 @@ from autospine.data.folds import Fold, read_folds, write_folds
 from autospine.data.structure import Reading
 from autospine.errors import AutospineError, DataError, PlanError
 from autospine.networks.device import describe_device, device_memory_gb, step_machine
-from autospine.planning.document.plan import Plan, configuration_to_dict
+from autospine.planning.document.convert import to_table
+from autospine.planning.document.plan import Plan
 from autospine.planning.document.plan_file import plan_to_toml
 from autospine.planning.estimate.edited import check_memory
 from autospine.planning.estimate.memory import Machine
@@ -112,7 +113,7 @@ def begin(arm: Arm, home: RunFolder, base: Base, device: torch.device, progress:
 def _begin(arm: Arm, home: RunFolder, base: Base, device: torch.device, progress: Progress) -> None:
     """Write the run folder of an arm, what says that it stands last."""
     reading, fingerprint = base.run.read_reading(), base.run.read_fingerprint()
-    if arm.channels and arm.channels != base.plan.channels:
+    if arm.channels and arm.channels != base.plan.data.channels:
         reading, fingerprint = _narrowed(arm, reading, fingerprint, base.dataset, progress)
     held = {case.case for case in fingerprint.cases}
     kept = [
@@ -158,7 +159,7 @@ def _narrowed(
 
 def _digest(arm: Arm, base: Base) -> str:
     """Hash of what an arm is: its numbers, data and split; not what it is expected to take on some machine."""
-    numbers = configuration_to_dict(replace(arm.configuration, expected=None))
+    numbers = to_table([base.plan.data, replace(arm.configuration, expected=None)])
     split = [[fold.train, fold.validation] for fold in base.folds]
     return json_digest([numbers, arm.channels, arm.pretraining, base.plan.fingerprint_hash, split])
 

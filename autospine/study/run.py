@@ -206,7 +206,7 @@ def planned_arms(plan: Plan, request: StudyRequest) -> tuple[Arm, ...]:
     configuration = plan.configuration(request.configuration)
     match request.kind:
         case "ablation":
-            arms = ablation_arms(configuration, request.arms)
+            arms = ablation_arms(plan.card(request.configuration), request.arms)
         case "sequences":
             arms = sequence_arms(plan, configuration, request.arms)
         case "dimensions":

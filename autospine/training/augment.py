@@ -37,8 +37,8 @@ from batchgenerators.transforms.resample_transforms import SimulateLowResolution
 from batchgenerators.transforms.spatial_transforms import MirrorTransform
 from scipy import ndimage
 
-from autospine.planning.document.parts import SidesPlan
-from autospine.planning.document.plan import Configuration
+from autospine.planning.document.card import ModelCard
+from autospine.planning.document.configuration import Configuration
 
 P_ROTATION = 0.2
 P_SCALING = 0.2
@@ -147,11 +147,10 @@ def _rotation(axis: int, angle: float) -> npt.NDArray[np.float64]:
 class IntensityAugmentation:
     """Noise, blur, brightness, contrast, low resolution, gamma and mirroring of a whole batch."""
 
-    def __init__(self, configuration: Configuration, *, mirror_only: bool = False) -> None:
+    def __init__(self, card: ModelCard, *, mirror_only: bool = False) -> None:
         """Build the transforms once; `mirror_only` leaves the intensities as they are."""
-        training = configuration.training
-        self._channels = configuration.image_channels
-        self._slices = 2 * configuration.neighbours + 1
+        configuration, training = card.configuration, card.configuration.training
+        self._entering = card.entering
         # a coarse first axis has no resolution to lose
         ignored = (0,) if configuration.network.dimension == 3 and training.rotate_in_plane else None
         blur: Any = GaussianBlurTransform(
@@ -166,7 +165,7 @@ class IntensityAugmentation:
             p_per_sample=P_LOW_RESOLUTION,
             ignore_axes=ignored,
         )
-        if self._slices > 1:
+        if self._entering.slices > 1:
             # the same functions, for which the slices of an image channel are channels that share one draw
             shared = {"per_channel": False, "p_per_channel": 1}
             blur = _PerStack(P_BLUR, partial(augment_gaussian_blur, sigma_range=BLUR_SIGMA, **shared))
@@ -182,12 +181,9 @@ class IntensityAugmentation:
             GammaTransform((0.7, 1.5), invert_image=False, per_channel=True, retain_stats=True, p_per_sample=0.3),
         ]
         self._intensity = Compose([] if mirror_only else changes)
-        sides = (
-            configuration.sides if configuration.sides and configuration.sides.axis in training.mirror_axes else None
-        )
-        plain = tuple(axis for axis in training.mirror_axes if sides is None or axis != sides.axis)
+        plain = tuple(axis for axis in training.mirror_axes if axis != card.sides_axis)
         self._mirror = MirrorTransform(plain) if plain else None
-        self._sides = None if sides is None else _MirrorSides(sides, configuration)
+        self._sides = None if card.sides_axis is None else _MirrorSides(card, card.sides_axis)
 
     def __call__(
         self, images: npt.NDArray[np.float32], labels: npt.NDArray[np.int16]
@@ -197,12 +193,13 @@ class IntensityAugmentation:
         The one-hot channels of a previous stage are mirrored with the rest and otherwise left alone; like the labels,
         those of sides swap. Further channels are mirrored alone.
         """
-        scans = images[:, : self._slices * self._channels]
-        if self._slices == 1:
+        entering = self._entering
+        scans = images[:, entering.scan]
+        if entering.slices == 1:
             self._intensity(data=scans)
         else:
             # (B, S * C, ...) -> (B, C, S, ...): what is drawn per channel is then drawn once for its slices
-            stacks = scans.reshape(len(scans), self._slices, self._channels, *scans.shape[2:]).swapaxes(1, 2)
+            stacks = scans.reshape(len(scans), entering.slices, entering.images, *scans.shape[2:]).swapaxes(1, 2)
             scans[...] = self._intensity(data=stacks)["data"].swapaxes(1, 2).reshape(scans.shape)
         if self._mirror is not None:
             self._mirror(data=images, seg=labels[:, None])
@@ -232,10 +229,10 @@ class _PerStack:
 class _MirrorSides:
     """Mirrors half of the samples from right to left, and swaps their sides."""
 
-    def __init__(self, sides: SidesPlan, configuration: Configuration) -> None:
-        self._axis = sides.axis
-        self._values = np.array(sides.swapped(configuration.classes + 1), np.int16)
-        self._channels = list(configuration.mirrored_channels)
+    def __init__(self, card: ModelCard, axis: int) -> None:
+        self._axis = axis
+        self._values = np.array(card.data.swapped, np.int16)
+        self._channels = card.entering.mirrored
 
     def __call__(self, images: npt.NDArray[np.float32], labels: npt.NDArray[np.int16]) -> None:
         """Change images (B, in_channels, *patch), or with further channels, and labels (B, *patch) in place."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from autospine.data.files import json_digest
-from autospine.planning.document.plan import Configuration, configuration_to_dict
+from autospine.planning.document.card import ModelCard
+from autospine.planning.document.convert import to_table
 
 
 @dataclass(frozen=True)
@@ -20,13 +21,13 @@ class Identity:
     """SHA-256 of all of it but how long it lasts: where this alone is equal, one training can go on as the other."""
 
     @staticmethod
-    def of(configuration: Configuration, before: Sequence[Any] = (), after: Sequence[Any] = ()) -> Identity:
-        """Of `configuration` and what else decides, as JSON can hold it, `before` and `after` it.
+    def of(card: ModelCard, before: Sequence[Any] = (), after: Sequence[Any] = ()) -> Identity:
+        """Of `card` and what else decides, as JSON can hold it, `before` and `after` it.
 
         What the plan expects it to take decides nothing and has no part in it, nor have the levels: predictions use
         them.
         """
-        bare = replace(configuration, expected=None, levels=None)
+        data, bare = replace(card.data, levels=None), replace(card.configuration, expected=None)
         ageless = replace(bare, training=replace(bare.training, epochs=1, budget_s=None))
-        exact, any_length = ([*before, configuration_to_dict(one), *after] for one in (bare, ageless))
+        exact, any_length = ([*before, to_table(data), to_table(one), *after] for one in (bare, ageless))
         return Identity(json_digest(exact), json_digest(["any length", *any_length]))

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from autospine.data.folds import Fold
 from autospine.losses.regions import Membership
 from autospine.networks.precision import Precision, autocast
-from autospine.planning.document.plan import Configuration
+from autospine.planning.document.card import ModelCard
+from autospine.planning.document.data import DataPlan
 from autospine.preprocessing.previous import PreviousStage
 from autospine.preprocessing.store import Store
 from autospine.training.epochs import FitProgress, FitResult, run_epochs
@@ -30,12 +31,11 @@ from autospine.training.workers import batches_from
 
 
 def fit(
-    configuration: Configuration,
+    card: ModelCard,
     store: Store,
     fold: Fold,
     folder: Path,
     *,
-    classes: tuple[str, ...],
     device: torch.device,
     workers: int = 1,
     previous: PreviousStage | None = None,
@@ -46,17 +46,16 @@ def fit(
     on_epoch: Callable[[EpochRecord], None] = lambda _: None,
     before_end: Callable[[], None] = lambda: None,
 ) -> FitResult:
-    """Train `configuration` on the cases of `fold.train`, or go on where an earlier call stopped.
+    """Train the configuration of `card` on the cases of `fold.train`, or go on where an earlier call stopped.
 
     Args:
-        configuration: what to build and how to train it; `training.budget_s` or `training.epochs` ends it.
+        card: what to build and how to train it; `training.budget_s` or `training.epochs` ends it.
         store: prepared cases.
         fold: names of the training and validation cases; validation may be empty.
         folder: where `training.ckpt`, `history.csv`, `best.safetensors` and at the end `model.safetensors` go.
-        classes: names of the classes without background, or of the regions, for `history.csv`.
         device: where to train.
         workers: processes that build batches; 0 builds them in this one.
-        previous: the previous stage's segmentations of all these cases, where `configuration` takes them.
+        previous: the previous stage's segmentations of all these cases, where the configuration takes them.
         initial: weights that encoder and bottleneck start from.
         precision: in which the network computes; None: the one of `training_precision`.
         on_start: called with what was taken of them, where the training begins.
@@ -71,18 +70,16 @@ def fit(
         AutospineError: the loss is no longer finite.
     """
     memory = PeakMemory(device)  # before there is a network: its weights count
-    training = configuration.training
-    precision = precision or training_precision(configuration, folder, device).precision
+    training = card.configuration.training
+    precision = precision or training_precision(card.configuration, folder, device).precision
     torch.manual_seed(training.seed)
-    stepper = Stepper.of(configuration, device, precision)
-    held_out = PatchBatches(
-        store, fold.validation, configuration, augment=False, seed=training.seed + 1, previous=previous
-    )
+    stepper = Stepper.of(card, device, precision)
+    held_out = PatchBatches(store, fold.validation, card, augment=False, seed=training.seed + 1, previous=previous)
     held_out.check_cases()
-    overlaps_of = Overlaps(configuration).to(device)
+    overlaps_of = Overlaps(card.data).to(device)
 
     def batches(first: int) -> Iterator[Sequence[Tensor]]:
-        drawn = PatchBatches(store, fold.train, configuration, augment=True, seed=training.seed, previous=previous)
+        drawn = PatchBatches(store, fold.train, card, augment=True, seed=training.seed, previous=previous)
         return batches_from(drawn, first, workers, pin=device.type == "cuda")
 
     def begin() -> None:
@@ -94,8 +91,8 @@ def fit(
         stepper,
         batches,
         folder,
-        identity=training_identity(configuration, store.key, fold, previous, initial),
-        classes=classes,
+        identity=training_identity(card, store.key, fold, previous, initial),
+        classes=card.data.targets,
         device=device,
         memory=memory,
         begin=begin,
@@ -107,7 +104,7 @@ def fit(
 
 
 def training_identity(
-    configuration: Configuration,
+    card: ModelCard,
     prepared: str,
     fold: Fold,
     previous: PreviousStage | None = None,
@@ -117,7 +114,7 @@ def training_identity(
     further = [prepared, fold.train, fold.validation]
     further += [previous.key] if previous is not None else []
     further += [initial.digest] if initial is not None else []
-    return Identity.of(configuration, after=further)
+    return Identity.of(card, after=further)
 
 
 @torch.inference_mode()
@@ -145,10 +142,10 @@ def _validate(
 class Overlaps(nn.Module):
     """Counts voxels of what is segmented: those that agree, and those of prediction and target together."""
 
-    def __init__(self, configuration: Configuration) -> None:
-        """Of the classes of `configuration`, or of its regions."""
+    def __init__(self, data: DataPlan) -> None:
+        """Of its classes, or of its regions."""
         super().__init__()
-        self.membership = None if configuration.regions is None else Membership(configuration.regions)
+        self.membership = Membership.of(data)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Counts (T, 2) from logits (B, K, *patch) and target (B, *patch); voxels that are `IGNORE` do not count."""

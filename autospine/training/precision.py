@@ -8,7 +8,7 @@ import torch
 
 from autospine.networks.device import device_names
 from autospine.networks.precision import Choice, as_precision, choose_precision, has_bfloat16_units, pinned_precision
-from autospine.planning.document.plan import Configuration
+from autospine.planning.document.configuration import Configuration
 from autospine.training.checkpoint import recorded_precision
 
 

@@ -26,7 +26,8 @@ from autospine.data.geometry import times
 from autospine.errors import PlanError
 from autospine.networks.build import build_network
 from autospine.networks.precision import Precision
-from autospine.planning.document.plan import Configuration
+from autospine.planning.document.card import ModelCard
+from autospine.planning.document.configuration import Configuration
 from autospine.preprocessing.store import Store
 from autospine.training.epochs import FitProgress, FitResult, run_epochs
 from autospine.training.identity import Identity
@@ -76,18 +77,18 @@ def draw_mask(patch: Sequence[int], edges: Sequence[int], rng: np.random.Generat
 
 
 class MaskedBatches:
-    """Batch `step` of a pretraining: image (B, in_channels, *patch) and target (B, scan_channels, *patch), float32.
+    """Batch `step` of a pretraining: image (B, in_channels, *patch) and target (B, scans, *patch), float32.
 
     The image is 0 in masked blocks, its flags of what is there are not; the target is NaN where nothing is to be told.
     """
 
-    def __init__(self, store: CaseSource, cases: tuple[str, ...], configuration: Configuration, seed: int) -> None:
+    def __init__(self, store: CaseSource, cases: tuple[str, ...], card: ModelCard, seed: int) -> None:
         """Sample from `cases` of `store`; raises as `block_edges` does."""
         # images alone have no components to go by
-        drawn = replace(configuration, loss=replace(configuration.loss, largest_size=None))
+        drawn = card.with_loss(replace(card.configuration.loss, largest_size=None))
         self._patches = PatchBatches(store, cases, drawn, augment=True, seed=seed, intensity=False)
-        self._configuration = configuration
-        self._edges = block_edges(configuration)
+        self._patch, self._entering = card.configuration.patch, card.entering
+        self._edges = block_edges(card.configuration)
         self._seed = seed
 
     def check_cases(self) -> None:
@@ -98,15 +99,15 @@ class MaskedBatches:
         """The batch of this step; the same for the same seed and step, always."""
         image, label, *_ = self._patches[step]
         rng = np.random.default_rng((self._seed, step, _MASKS))
-        configuration, scans = self._configuration, self._configuration.scan_channels
-        target = np.full((len(image), scans, *configuration.patch), np.nan, np.float32)
+        patch, entering, scan = self._patch, self._entering, self._entering.scan
+        target = np.full((len(image), scan.stop, *patch), np.nan, np.float32)
         for sample, known, wanted in zip(image, label != IGNORE, target, strict=True):
-            mask = draw_mask(configuration.patch, self._edges, rng)
-            wanted[:, mask & known] = sample[:scans, mask & known]
-            sample[:scans, mask] = 0
-            for place, channel in enumerate(configuration.optional_channels, start=scans):
+            mask = draw_mask(patch, self._edges, rng)
+            wanted[:, mask & known] = sample[scan, mask & known]
+            sample[scan, mask] = 0
+            for place, channel in enumerate(entering.optional, entering.presence.start):
                 if not sample[place].any():
-                    wanted[channel :: configuration.image_channels] = np.nan
+                    wanted[entering.places(channel)] = np.nan
         return image, target
 
 
@@ -124,7 +125,7 @@ class MaskedError(nn.Module):
 
 
 def pretrain(
-    configuration: Configuration,
+    card: ModelCard,
     store: Store,
     cases: tuple[str, ...],
     folder: Path,
@@ -136,7 +137,7 @@ def pretrain(
     on_epoch: Callable[[EpochRecord], None] = lambda _: None,
     before_end: Callable[[], None] = lambda: None,
 ) -> FitResult:
-    """Pretrain the network of `configuration` on the images `cases`, or go on where an earlier call stopped.
+    """Pretrain the network of `card` on the images `cases`, or go on where an earlier call stopped.
 
     Optimiser, schedule and clipping are those of its training, and so is the precision unless it is given. `folder`
     gets `training.ckpt`, `model.safetensors` and `history.csv`; `workers` processes build batches; `on_step` and
@@ -148,12 +149,12 @@ def pretrain(
         AutospineError: the loss is no longer finite.
     """
     memory = PeakMemory(device)  # before there is a network: its weights count
-    training = configuration.training
+    configuration, training = card.configuration, card.configuration.training
     precision = precision or training_precision(configuration, folder, device).precision
     torch.manual_seed(training.seed)
-    told = replace(configuration.network, out_channels=configuration.scan_channels)
+    told = replace(configuration.network, out_channels=card.entering.scan.stop)
     network = build_network(told, configuration.patch).to(device)
-    drawn = MaskedBatches(store, cases, configuration, training.seed)
+    drawn = MaskedBatches(store, cases, card, training.seed)
 
     def batches(first: int) -> Iterator[Sequence[Tensor]]:
         return batches_from(drawn, first, workers, pin=device.type == "cuda")
@@ -163,7 +164,7 @@ def pretrain(
         Stepper.around(network, MaskedError(), training, device, precision),
         batches,
         folder,
-        identity=pretraining_identity(configuration, store.key, cases),
+        identity=pretraining_identity(card, store.key, cases),
         classes=(),
         device=device,
         memory=memory,
@@ -175,6 +176,6 @@ def pretrain(
     )
 
 
-def pretraining_identity(configuration: Configuration, prepared: str, cases: tuple[str, ...]) -> Identity:
+def pretraining_identity(card: ModelCard, prepared: str, cases: tuple[str, ...]) -> Identity:
     """What a pretraining depends on, `prepared` being the key of its images: that of another must not be continued."""
-    return Identity.of(configuration, before=["pretrain", MASKED, EDGE], after=[prepared, cases])
+    return Identity.of(card, before=["pretrain", MASKED, EDGE], after=[prepared, cases])

@@ -28,7 +28,8 @@ from acvl_utils.cropping_and_padding.bounding_boxes import crop_and_pad_nd
 from scipy import ndimage
 from torch.utils.data import Dataset
 
-from autospine.planning.document.plan import Configuration
+from autospine.planning.document.card import ModelCard
+from autospine.planning.document.configuration import Configuration
 from autospine.preprocessing.previous import one_hot
 from autospine.preprocessing.store import StoredCase
 from autospine.training.augment import IntensityAugmentation, SpatialTransform, draw_transform, seeded
@@ -74,7 +75,7 @@ class PatchBatches(Dataset[Batch]):
         self,
         store: CaseSource,
         cases: tuple[str, ...],
-        configuration: Configuration,
+        card: ModelCard,
         *,
         augment: bool,
         seed: int,
@@ -85,14 +86,15 @@ class PatchBatches(Dataset[Batch]):
 
         `previous` has the previous stage's segmentations of these cases, where the configuration takes them.
         """
+        configuration = card.configuration
         if (previous is None) != (configuration.previous is None):
             raise ValueError(f"{configuration.name} takes {configuration.previous} as its previous stage")
         self._store = store
         self.cases = cases
-        self._configuration = configuration
+        self._configuration, self._data, self._entering = configuration, card.data, card.entering
         self._patch = planned_patch(configuration)
         self._sized = configuration.loss.largest_size is not None
-        self._intensity = IntensityAugmentation(configuration, mirror_only=not intensity) if augment else None
+        self._intensity = IntensityAugmentation(card, mirror_only=not intensity) if augment else None
         self._seed = seed
         self._previous = previous
         self._open: dict[str, tuple[StoredCase, npt.NDArray[np.uint8] | None]] = {}
@@ -124,7 +126,7 @@ class PatchBatches(Dataset[Batch]):
             self._blank(images)
             if self._previous is not None:
                 for sample in images:
-                    disturb(sample[-self._configuration.previous_channels :], rng)
+                    disturb(sample[self._entering.previous], rng)
         image, target = np.ascontiguousarray(images, np.float32), np.ascontiguousarray(labels, np.int64)
         return (image, target, np.ascontiguousarray(sizes[:, 0], np.float32)) if self._sized else (image, target)
 
@@ -154,18 +156,18 @@ class PatchBatches(Dataset[Batch]):
         if self._intensity is not None:
             transform = draw_transform(rng, self._configuration)
         image, label = self._read(case, previous, start, transform)
-        optional = self._configuration.optional_channels
+        optional = list(self._entering.optional)
         if optional:
             there = self._there(case.properties.missing, rng)
-            scans, flags = self._configuration.scan_channels, np.ones((len(optional), *image.shape[1:]), np.float32)
-            flags *= there[list(optional)].reshape(-1, 1, 1, 1)
+            scans, flags = self._entering.scan.stop, np.ones((len(optional), *image.shape[1:]), np.float32)
+            flags *= there[optional].reshape(-1, 1, 1, 1)
             image = np.concatenate((image[:scans], flags, image[scans:]))
         return image, label
 
     def _there(self, missing: tuple[int, ...], rng: np.random.Generator) -> npt.NDArray[np.bool_]:
         """Which image channels a sample shows: those of the case, in training without some that may be missing."""
-        presence, count = self._configuration.presence, self._configuration.image_channels
-        held = np.array([channel not in missing for channel in range(count)])
+        presence = self._data.presence
+        held = np.array([channel not in missing for channel in range(self._entering.images)])
         if presence is None or self._intensity is None:
             return held
         kept = held.copy()
@@ -177,11 +179,11 @@ class PatchBatches(Dataset[Batch]):
 
     def _blank(self, images: npt.NDArray[np.float32]) -> None:
         """Set to 0, in place, what a batch (B, in_channels, *patch) does not show: augmentation has left its traces."""
-        channels, scans = self._configuration.image_channels, self._configuration.scan_channels
-        for place, channel in enumerate(self._configuration.optional_channels, start=scans):
+        entering = self._entering
+        for place, channel in enumerate(entering.optional, entering.presence.start):
             for image in images:
                 if not image[place].any():
-                    image[channel:scans:channels] = 0
+                    image[entering.places(channel)] = 0
 
     def _jitter(self, rng: np.random.Generator) -> npt.NDArray[np.int64]:
         """How far from the middle of a forced patch its voxel lies, in voxels.
@@ -237,7 +239,7 @@ class PatchBatches(Dataset[Batch]):
             earlier = crop_and_pad_nd(previous, box, 0)
             if transform is not None:
                 earlier = transform.apply_nearest(earlier, patch)
-            image = np.concatenate((image, one_hot(earlier, self._configuration.classes)))
+            image = np.concatenate((image, one_hot(earlier, self._data.classes)))
         if self._sized:
             image = np.concatenate((image, _patch_sizes(case, box, label, transform)[None]))
         return image, label

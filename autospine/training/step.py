@@ -8,11 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from autospine.losses.build import build_loss
+from autospine.losses.regions import Membership
 from autospine.networks.build import build_network
 from autospine.networks.precision import Precision, autocast, choose_precision
 from autospine.networks.unet import UNet
+from autospine.planning.document.card import ModelCard
 from autospine.planning.document.parts import TrainingPlan
-from autospine.planning.document.plan import Configuration
 from autospine.training.schedule import build_optimiser
 
 WARM_UP_STEPS = 2
@@ -33,11 +34,12 @@ class Stepper:
     """In which the network computes."""
 
     @classmethod
-    def of(cls, configuration: Configuration, device: torch.device, precision: Precision | None = None) -> Stepper:
-        """As `configuration` plans it; the weights are torch's next random ones. Without `precision` in the faster."""
+    def of(cls, card: ModelCard, device: torch.device, precision: Precision | None = None) -> Stepper:
+        """As `card` plans it; the weights are torch's next random ones. Without `precision` in the faster."""
+        configuration = card.configuration
         precision = precision or choose_precision(configuration, device, training=True).precision
         network = build_network(configuration.network, configuration.patch).to(device)
-        loss_of = build_loss(configuration.loss, len(network.heads), configuration.regions)
+        loss_of = build_loss(configuration.loss, len(network.heads), Membership.of(card.data))
         return cls.around(network, loss_of, configuration.training, device, precision)
 
     @classmethod

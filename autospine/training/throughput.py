@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 
 from autospine.networks.device import is_out_of_memory
-from autospine.planning.document.plan import Configuration
+from autospine.planning.document.card import ModelCard
 from autospine.preprocessing.components import measure_components
 from autospine.preprocessing.locations import class_locations
 from autospine.preprocessing.prepare import CaseProperties
@@ -60,14 +60,14 @@ class _NoisyStage:
 
 
 def seconds_per_step(
-    configuration: Configuration,
+    card: ModelCard,
     device: torch.device,
     *,
     at_least_s: float = LEAST_SECONDS,
     bounds_s: tuple[float, float] = (0.0, math.inf),
     by_clock: bool = False,
 ) -> float:
-    """Seconds of one training step of `configuration` on `device`, in the precision that is faster there.
+    """Seconds of one training step of `card` on `device`, in the precision that is faster there.
 
     They are the median of the quickest of several looks, which take at least `at_least_s` seconds together. A training
     that goes `by_clock` chooses its threads as it runs (`threads`), and so do the looks.
@@ -79,7 +79,7 @@ def seconds_per_step(
     try:
         with given_threads() as most:
             counts = thread_counts(most) if by_clock and device.type == "cpu" else (most,)
-            return _measure(configuration, device, at_least_s, bounds_s, counts)
+            return _measure(card, device, at_least_s, bounds_s, counts)
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
@@ -88,15 +88,15 @@ def seconds_per_step(
 
 
 def _measure(
-    configuration: Configuration,
+    card: ModelCard,
     device: torch.device,
     at_least_s: float,
     bounds_s: tuple[float, float],
     counts: tuple[int, ...],
 ) -> float:
     pin = device.type == "cuda"
-    batches = batches_from(_batches(configuration), 0, fitting_workers(configuration, device), pin)
-    stepper = Stepper.of(configuration, device)
+    batches = batches_from(_batches(card), 0, fitting_workers(card, device), pin)
+    stepper = Stepper.of(card, device)
     warm_up = 1 if device.type == "cpu" else WARM_UP_STEPS
 
     times: list[float] = []
@@ -119,17 +119,18 @@ def _measure(
     return min(float(np.median(look)) for own in found for look in np.array_split(own, LOOKS))
 
 
-def _batches(configuration: Configuration) -> PatchBatches:
+def _batches(card: ModelCard) -> PatchBatches:
     """Batches from one case of noise that is a little larger than the patch and holds every class."""
+    configuration = card.configuration
     patch = planned_patch(configuration)
     median = (1, *configuration.median_shape) if len(configuration.patch) == 2 else configuration.median_shape
     shape = tuple(max(edge, min(size, int(edge * ROOM))) for edge, size in zip(patch, median, strict=True))
     rng = np.random.default_rng(0)
-    values = configuration.classes + 1
+    values = card.data.classes + 1
     # stripes along the last axis: like anatomy, every class is there and has few borders
     stripes = np.minimum(np.arange(shape[-1]) * values // shape[-1], values - 1).astype(np.uint8)
     label = np.ascontiguousarray(np.broadcast_to(stripes, shape))
-    image = rng.standard_normal((configuration.image_channels, *shape), np.float32)
+    image = rng.standard_normal((card.entering.images, *shape), np.float32)
     box = ((0, shape[0]), (0, shape[1]), (0, shape[2]))
     whole = (shape[0], shape[1], shape[2])
     properties = CaseProperties("noise", whole, (1.0, 1.0, 1.0), box, (0, 1, 2), (1.0, 1.0, 1.0))
@@ -140,4 +141,4 @@ def _batches(configuration: Configuration) -> PatchBatches:
         case = StoredCase("noise", image, label, label, properties, class_locations(label, range(1, values), 0))
     noise = _Noise(case)
     previous = _NoisyStage(label) if configuration.previous is not None else None
-    return PatchBatches(noise, ("noise",), configuration, augment=True, seed=0, previous=previous)
+    return PatchBatches(noise, ("noise",), card, augment=True, seed=0, previous=previous)

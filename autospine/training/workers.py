@@ -27,7 +27,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from autospine.data.processes import leave_signals_to_parent, loader_processes, may_start_processes
 from autospine.errors import AutospineError, DeviceError, Stopped
 from autospine.machine import available_cores
-from autospine.planning.document.plan import Configuration
+from autospine.planning.document.card import ModelCard
 from autospine.training.interrupt import stop_requested
 
 MOST_WORKERS = 12
@@ -60,12 +60,12 @@ def default_workers(device: torch.device) -> int:
 
 
 def fitting_workers(
-    configuration: Configuration,
+    card: ModelCard,
     device: torch.device,
     asked: int | None = None,
     tell: Callable[[str], None] = lambda said: None,
 ) -> int:
-    """How many processes build the batches of `configuration`; `tell` is told where and why they are fewer than usual.
+    """How many processes build the batches of `card`; `tell` is told where and why they are fewer than usual.
 
     As many as are `asked` for, or as are usual on `device`. Batches come from them through shared memory, of which a
     container may have 64 MB, and only the main thread of a process that is not daemonic starts any.
@@ -76,7 +76,7 @@ def fitting_workers(
     if not may_start_processes():
         tell("Batches are built in this process, which may start no others: a thread, a daemon or no shared memory")
         return 0
-    free, needed = shared_bytes(), batch_bytes(configuration)
+    free, needed = shared_bytes(), batch_bytes(card)
     # beside those ahead there is the one that a step computes with, and the one that is being moved
     fitting = wanted if free is None else max(0, min(wanted, (free // needed - 2) // AHEAD))
     if free is not None and fitting < wanted:
@@ -86,10 +86,11 @@ def fitting_workers(
     return fitting
 
 
-def batch_bytes(configuration: Configuration) -> int:
+def batch_bytes(card: ModelCard) -> int:
     """Bytes of one batch: the image in float32, and the target as classes and sizes or, in pretraining, as scans."""
-    per_voxel = 4 * (configuration.network.in_channels + max(3, configuration.scan_channels))
-    return per_voxel * configuration.batch * prod(configuration.patch)
+    entering = card.entering
+    per_voxel = 4 * (entering.count + max(3, entering.images * entering.slices))
+    return per_voxel * card.configuration.batch * prod(card.configuration.patch)
 
 
 def shared_bytes() -> int | None:

@@ -114,7 +114,7 @@ def predict_paths(
     faults: list[DataError] = []
     cases = find_inputs(
         source,
-        segmenter.predictor.card.channels,
+        segmenter.predictor.card.data.channels,
         segmenter.predictor.optional_channels,
         tell=progress.note,
         report=faults.append,

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from autospine.data.dataset import open_dataset
 from autospine.data.folds import Fold, read_folds
 from autospine.errors import PlanError
-from autospine.planning.document.plan import Configuration, Plan
+from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.plan import Plan
 from autospine.planning.estimate.edited import check_memory, renew_expected_memory
 from autospine.planning.measured.fingerprint import Fingerprint
 from autospine.preprocessing.images import prepare_images
@@ -109,7 +110,8 @@ def _pretrain(
     if not run.plan.is_file():
         ensure_planned(dataset, runs, PlanRequest(budget_s=request.budget_s, device=request.device), progress)
     plan, _ = renew_expected_memory(run.read_plan(), step_machine(device))
-    configuration = requested(plan, request.configuration, request.budget_s, request.epochs)
+    card = requested(plan, request.configuration, request.budget_s, request.epochs)
+    configuration = card.configuration
     _check_configuration(configuration)
     block_edges(configuration)
     fingerprint = run.read_fingerprint()
@@ -123,7 +125,7 @@ def _pretrain(
     _tell(chosen, found, progress)
     with training_alone(folder):
         cases = tuple(sorted(source.stored_name for source in chosen.sources))
-        identity = pretraining_identity(configuration, images_key(plan, configuration), cases)
+        identity = pretraining_identity(card, images_key(plan, configuration), cases)
         replaces = [folder] if request.overwrite else []
         course = choose_course(folder, identity, configuration.training, replaces, progress.note)
         done = Pretrained(folder, _next_command(dataset, runs, plan, configuration, request.fold, folder))
@@ -152,18 +154,18 @@ def _pretrain(
         )
         with progress.task(f"Pretraining {configuration.name}") as update:
             result = pretrain(
-                configuration,
+                card,
                 store,
                 cases,
                 folder,
                 device=device,
-                workers=fitting_workers(configuration, device, request.workers, progress.note),
+                workers=fitting_workers(card, device, request.workers, progress.note),
                 precision=choice.precision,
                 on_step=lambda state: update(_step_text(state), state.progress),
                 before_end=lambda: withdraw_results(folder),
             )
         sources = {
-            "data": {"dataset": plan.dataset, "fingerprint": plan.fingerprint_hash, "prepared": store.key},
+            "data": {"dataset": plan.data.dataset, "fingerprint": plan.fingerprint_hash, "prepared": store.key},
         }
         flags = {**vars(request), "images": [str(path) for path in paths], "dataset": dataset}
         more = {
@@ -180,9 +182,9 @@ def _pretrain(
 def _open_before_planning(paths: Sequence[Path], dataset: Path, run: RunFolder) -> tuple[Found, ...]:
     """All images, before any work is done with them; raises as `open_all` does."""
     if run.plan.is_file():
-        plan = run.read_plan()
-        channels: Sequence[str] = plan.channels
-        optional = plan.configurations[0].optional_channels
+        data = run.read_plan().data
+        channels: Sequence[str] = data.channels
+        optional = data.optional
     else:
         opened = open_dataset(dataset, labelled=False)
         channels = opened.channels

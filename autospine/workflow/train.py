@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from autospine.data.files import read_json, write_json
 from autospine.data.folds import Fold, read_folds
 from autospine.data.structure import Reading
 from autospine.planning.decide.fold_loss import fold_loss
-from autospine.planning.document.model import ModelCard, write_previous
+from autospine.planning.document.model import write_previous
 from autospine.planning.document.plan import Plan
 from autospine.planning.estimate.edited import check_memory, renew_expected_memory
 from autospine.planning.estimate.memory import training_memory_gb
@@ -98,17 +98,17 @@ def train_folds(
 
 def _check_losses(dataset: Path, run: RunFolder, request: TrainRequest, numbers: Sequence[int]) -> None:
     """Raise `PlanError` where the plan does not say by which loss one of the folds is trained, before the first is."""
-    configuration, folds = run.read_plan().configuration(request.configuration), read_folds(run.splits)
+    card, folds = run.read_plan().card(request.configuration), read_folds(run.splits)
     command = plan_command(dataset, run, run.read_request())
     for number in numbers:
-        fold_loss(configuration, number, folds[number], str(run.plan), command)
+        fold_loss(card, number, folds[number], str(run.plan), command)
 
 
 def _check_unseen_by_all(init: Path, run: RunFolder, numbers: Sequence[int]) -> None:
     """Raise `PlanError` where weights have seen what one of the folds is judged by, before the first is trained."""
     from autospine.training.initial import weights_file
 
-    folder, folds, dataset = weights_file(init).parent, read_folds(run.splits), run.read_plan().dataset
+    folder, folds, dataset = weights_file(init).parent, read_folds(run.splits), run.read_plan().data.dataset
     fingerprint = run.read_fingerprint() if run.fingerprint.is_file() else None
     for number in numbers:
         check_unseen(folder, dataset, folds[number], fingerprint)
@@ -181,7 +181,8 @@ def _train_fold(
     folds = read_folds(run.splits)
     split = folds[fold]
     command = plan_command(dataset, run, run.read_request())
-    configuration = replace(planned, loss=fold_loss(planned, fold, split, str(run.plan), command))
+    trained_card = planned.with_loss(fold_loss(planned, fold, split, str(run.plan), command))
+    configuration = trained_card.configuration
     folder, model = run.fold(configuration.name, fold), run.model(configuration.name)
     source = None
     if configuration.previous is not None:
@@ -189,16 +190,15 @@ def _train_fold(
         source = find_out_of_fold(dataset, run, plan, configuration, folds, cases)
     previous = None if source is None else source.stage
     initial = None if request.init is None else read_initial(request.init)
-    identity = training_identity(configuration, stored_key(plan, configuration), split, previous, initial)
+    identity = training_identity(trained_card, stored_key(plan, configuration), split, previous, initial)
     replaces = folders if request.overwrite else ()
     course = choose_course(folder, identity, configuration.training, replaces, progress.note)
     trained, standing = course == "has ended", folder if course == "goes on" else None
     choice = Choice("float32") if trained else training_precision(configuration, standing, device)
     machine, device_name = step_machine(device, choice.precision), describe_device(device, choice.precision)
-    card = ModelCard.from_plan(plan, planned)
     if not trained:
         check_memory(configuration, device_memory_gb(device), device_name, str(run.plan), machine)
-        check_model(model, folder, card, course, replaces)
+        check_model(model, folder, planned, course, replaces)
     prepare = partial(ensure_prepared, dataset, run, plan, progress=progress, workers=request.workers)
     store = prepare(configuration)
     seen = check_cases(run, plan, fold, split, store, None if initial is None else initial.path.parent, progress)
@@ -206,13 +206,13 @@ def _train_fold(
         # nothing of an earlier training is gone before these are known to fit
         check_fits(network_shapes(configuration.network, configuration.patch), initial)
     if source is not None and not (trained and (folder / METRICS).exists()):
-        segment_out_of_fold(source, store, partial(prepare, source.configuration), device, progress)
-    write = segmentation_writer(dataset, run.read_reading(), folder / VALIDATION, card, progress)
+        segment_out_of_fold(source, store, partial(prepare, source.card.configuration), device, progress)
+    write = segmentation_writer(dataset, run.read_reading(), folder / VALIDATION, planned, progress)
     if trained:
         said = "by this command" if request.overwrite else "already (--overwrite trains it anew)"
         progress.note(f"{folder} is trained {said}")
     else:
-        begin_in_model(model, folder, card, course, replaces, progress.note)
+        begin_in_model(model, folder, planned, course, replaces, progress.note)
         if source is not None:
             write_previous(folder, source.weights)
         for note in edits:
@@ -220,19 +220,18 @@ def _train_fold(
                 progress.note(note)
         progress.note(f"Training {configuration.name}, fold {fold}, on {describe_choice(device, choice)}")
         shorter = half_hour_command(dataset, run, run.read_request())
-        for note in training_notes(configuration, device, device_name, shorter, progress):
+        for note in training_notes(trained_card, device, device_name, shorter, progress):
             progress.note(note)
         again = replan_command(dataset, run, run.read_request(), configuration.training.budget_s)
         pace = watch_pace(configuration.expected, configuration.training, device_name, again, progress.note)
         with progress.task(f"Training {configuration.name} fold {fold}") as update:
             result = fit(
-                configuration,
+                trained_card,
                 store,
                 split,
                 folder,
-                classes=configuration.targets([name for name, _ in plan.labels]),
                 device=device,
-                workers=fitting_workers(configuration, device, request.workers, progress.note),
+                workers=fitting_workers(trained_card, device, request.workers, progress.note),
                 previous=previous,
                 initial=initial,
                 precision=choice.precision,
@@ -286,7 +285,7 @@ def _write_run_record(
     del flags["reading"]
     sources = {
         "split": {"train": list(split.train), "validation": list(split.validation)},
-        "data": {"dataset": plan.dataset, "fingerprint": plan.fingerprint_hash, "prepared": store.key},
+        "data": {"dataset": plan.data.dataset, "fingerprint": plan.fingerprint_hash, "prepared": store.key},
     }
     more: dict[str, Any] = {}
     if comparisons:

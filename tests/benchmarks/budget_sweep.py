@@ -31,8 +31,9 @@ from autospine.inference.predictor import Predictor
 from autospine.networks.build import build_network
 from autospine.planning.budget.fit import SHORT
 from autospine.planning.decide.planner import Narrowing, configure, make_plan
-from autospine.planning.document.model import WEIGHTS, ModelCard
-from autospine.planning.document.parts import LevelsPlan
+from autospine.planning.document.card import ModelCard
+from autospine.planning.document.data import LevelsPlan
+from autospine.planning.document.model import WEIGHTS
 from autospine.planning.document.recipe import load_recipe
 from autospine.planning.measured.fingerprint import extract_fingerprint
 from autospine.preprocessing.cases import prepare_dataset
@@ -78,9 +79,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         store = prepare_dataset(dataset, plan, configuration, Path(scratch) / "prepared")
         start = time.monotonic()
-        named = ModelCard.from_plan(plan, configuration).targets
-        classes = tuple(name for name, _ in named)
-        result = fit(configuration, store, split, Path(scratch), classes=classes, device=CPU, workers=0)
+        card, levels = ModelCard(plan.data, configuration), plan.data.levels
+        named, classes = plan.data.scored, plan.data.targets
+        result = fit(card, store, split, Path(scratch), device=CPU, workers=0)
         trained = time.monotonic()
         network = build_network(configuration.network, configuration.patch).eval()
         network.load_state_dict(load_file(Path(scratch) / WEIGHTS))
@@ -97,12 +98,12 @@ def main() -> None:
                 labels = replace(predictor, card=card).labels(lacking)
                 yield name, labels, np.asarray(case.reference), case.properties.canonical_spacing_mm
 
-        scores = score_cases(predictions(configuration.levels), named)
+        scores = score_cases(predictions(levels), named)
         predicted = time.monotonic()
-        apart = scores if configuration.levels is None else score_cases(predictions(None), named)
+        apart = scores if levels is None else score_cases(predictions(None), named)
         lacking = {
-            plan.channels[index]: round(score_cases(predictions(configuration.levels, (index,)), named).mean(), 4)
-            for index in configuration.optional_channels
+            plan.data.channels[index]: round(score_cases(predictions(levels, (index,)), named).mean(), 4)
+            for index in plan.data.optional
         }
     found = {
         "patch": configuration.patch,

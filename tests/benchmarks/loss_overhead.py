@@ -24,12 +24,13 @@ import torch
 from torch import Tensor
 
 from autospine.networks.precision import autocast
+from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.parts import LossPlan
-from autospine.planning.document.plan import Configuration
 from autospine.planning.document.plan_file import read_plan_file
 from autospine.planning.estimate.cost import stage_sizes
 from autospine.training.schedule import build_optimiser
 from autospine.training.step import Stepper
+from tests.cards import card_of
 
 MSFF = "dice_ce, MSFF bottleneck"
 
@@ -99,7 +100,7 @@ def losses(plan: Configuration) -> dict[str, LossPlan]:
 
 def report(plan: Configuration, device: torch.device, steps: int, parts: int) -> None:
     """Time every variant and print its row."""
-    plain = replace(plan, regions=None, network=replace(plan.network, bottleneck="plain"))
+    plain = replace(plan, network=replace(plan.network, bottleneck="plain"))
     variants = {name: variant(replace(plain, loss=loss), device) for name, loss in losses(plan).items()}
     fused = replace(plain, loss=losses(plan)["dice_ce"], network=replace(plan.network, bottleneck="msff"))
     variants[MSFF] = variant(fused, device)
@@ -119,7 +120,7 @@ def report(plan: Configuration, device: torch.device, steps: int, parts: int) ->
 def variant(plan: Configuration, device: torch.device) -> Variant:
     """The plan's stepper with random patches: blocks of every class, as lesions of three sizes."""
     torch.manual_seed(0)
-    stepper = Stepper.of(plan, device)
+    stepper = Stepper.of(card_of(plan), device)
     image = torch.randn(plan.batch, plan.network.in_channels, *plan.patch)
     target = torch.zeros(plan.batch, *plan.patch, dtype=torch.int64)
     sizes = torch.zeros(plan.batch, *plan.patch)

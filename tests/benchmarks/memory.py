@@ -26,6 +26,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from autospine.losses.dice import IGNORE
 from autospine.networks.device import step_machine
 from autospine.networks.precision import Precision, gpu_precision
+from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.parts import (
     Bottleneck,
     Encoder,
@@ -35,9 +36,9 @@ from autospine.planning.document.parts import (
     ResamplingPlan,
     TrainingPlan,
 )
-from autospine.planning.document.plan import Configuration
 from autospine.planning.estimate.memory import training_memory_gb
 from autospine.training.step import Stepper
+from tests.cards import card_of
 
 MEASURED = "measured step"
 # nnU-Net's residual blocks per stage.
@@ -161,7 +162,7 @@ def repeated_step(
     configuration: Configuration, device: torch.device, precision: Precision = "float32"
 ) -> Callable[[], None]:
     """A function that makes one training step on a random batch; network, loss and optimiser live in it."""
-    stepper = Stepper.of(configuration, device, precision)
+    stepper = Stepper.of(card_of(configuration), device, precision)
 
     def step() -> None:
         size = (configuration.batch, *configuration.patch)

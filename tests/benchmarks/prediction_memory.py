@@ -31,8 +31,8 @@ from pathlib import Path
 from autospine.data.geometry import Geometry, Volume
 from autospine.inference.predictor import Predictor
 from autospine.networks.build import build_network
-from autospine.planning.document.model import ModelCard
-from autospine.planning.document.parts import IntensityPlan
+from autospine.planning.document.card import ModelCard
+from autospine.planning.document.data import DataPlan, IntensityPlan
 import SimpleITK, nibabel, scipy.ndimage
 from memory import plan
 
@@ -40,7 +40,7 @@ shape, spacing, classes = tuple(map(int, sys.argv[1].split("x"))), float(sys.arg
 torch.set_num_threads(1)
 configuration = replace(plan((512, 512), 2, (4, 8), classes - 1), spacing_mm=(spacing, spacing))
 labels = tuple((f"k{value}", value) for value in range(1, classes))
-card = ModelCard("noise", ("T2",), labels, (IntensityPlan(0.0, 1.0, 0.0, 1.0),), configuration)
+card = ModelCard(DataPlan("noise", ("T2",), (IntensityPlan(0.0, 1.0, 0.0, 1.0),), labels), configuration)
 torch.manual_seed(0)
 network = build_network(configuration.network, (512, 512)).eval()
 model = Predictor(card, (network,), torch.device("cpu"), mirror=False, precision="float32")

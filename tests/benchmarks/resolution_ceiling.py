@@ -19,6 +19,7 @@ from autospine.data.dataset import load_case, open_dataset
 from autospine.data.structure import Reading
 from autospine.planning.decide.loss import usual_sizes
 from autospine.planning.decide.planner import make_plan
+from autospine.planning.document.card import ModelCard
 from autospine.planning.document.recipe import Recipe
 from autospine.planning.measured.fingerprint import extract_fingerprint
 from autospine.preprocessing.prepare import prepare_case
@@ -39,7 +40,7 @@ def main() -> None:
     fingerprint = extract_fingerprint(dataset)
     plan = make_plan(fingerprint, Recipe())
     full = plan.configuration(asked.configuration)
-    names = [name for name, _ in plan.labels]
+    names = plan.data.names
     loaded = [load_case(dataset, case) for case in dataset.cases[:CASES]]
     sys.stdout.write("| spacing (mm) | " + " | ".join(f"{name}: Dice, size" for name in names) + " |\n")
     sys.stdout.write("|---" * (len(names) + 1) + "|\n")
@@ -53,10 +54,10 @@ def main() -> None:
                 continue
             steps = case.image.geometry.spacing_mm
             array = case.image.array
-            prepared = prepare_case(array, case.label, steps, configuration, plan.intensities, case.case.name)
+            prepared = prepare_case(array, case.label, steps, configuration, plan.data.intensities, case.case.name)
             assert prepared.label is not None
             certain = np.eye(len(names) + 1, dtype=np.float32)[prepared.label]
-            back = restore_labels(np.moveaxis(certain, -1, 0), prepared.properties, configuration)
+            back = restore_labels(np.moveaxis(certain, -1, 0), prepared.properties, ModelCard(plan.data, configuration))
             for index in range(len(names)):
                 one, other = back == index + 1, case.label == index + 1
                 if other.any():

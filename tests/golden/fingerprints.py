@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from autospine.data.dataset import open_dataset
-from autospine.data.structure import Reading
+from autospine.data.structure import Reading, Region
 from autospine.phantom.dataset import SCENARIOS, write_phantom
 from autospine.planning.measured.fingerprint import (
     CaseFingerprint,
@@ -137,7 +137,7 @@ def _made_up(
 @cache
 def made_up() -> dict[str, Fingerprint]:
     """The made up data sets by name."""
-    regions = (("column", (1, 2, 3, 4, 5), 2), ("lower", (1, 2), 1))
+    regions = (Region("column", (1, 2, 3, 4, 5), 2), Region("lower", (1, 2), 1))
     muscles = ("left_ES", "right_ES", "left_MF", "right_MF", "bone")
     large: dict[str, Any] = {"shape": (700, 720, 260), "spacing": (0.5, 0.5, 0.75)}
     axial: dict[str, Any] = {"shape": (20, 320, 320), "spacing": (3.0, 0.5, 0.5), "extent": 15.0}
@@ -150,7 +150,7 @@ def made_up() -> dict[str, Fingerprint]:
         _made_up("uneven", LEVELS, along=0, voxels=(40_000, 9000, 4000, 4000, 150)),
         _made_up("regions", LEVELS, along=0, regions=regions),
         _made_up("regions-uneven", LEVELS, voxels=(90_000, 800, 700, 90, 9000), regions=regions),
-        _made_up("regions-sided", LEVELS, regions=(("left_a", (1, 2), 1), ("right_a", (3, 4, 5), 3))),
+        _made_up("regions-sided", LEVELS, regions=(Region("left_a", (1, 2), 1), Region("right_a", (3, 4, 5), 3))),
         _made_up("regions-large", LEVELS, along=0, regions=regions, **large),
         _made_up("sides", muscles, **axial),
         _made_up("sides-declared", ("one", "other", "rest"), sides=(("one", "other"),), **axial),

@@ -19,6 +19,7 @@ from autospine.planning.budget.measurements import Budget
 from autospine.planning.decide.fold_loss import renew_fold_losses, with_fold_losses
 from autospine.planning.decide.planner import make_plan
 from autospine.planning.decide.transfer import transfer_plan
+from autospine.planning.document.card import ModelCard
 from autospine.planning.document.plan import Plan
 from autospine.planning.estimate.cost import multiply_adds
 from autospine.planning.estimate.memory import Machine
@@ -31,15 +32,51 @@ Flat = tuple[dict[str, Any], dict[str, str]]
 Named = Iterator[tuple[str, dict[str, Any], dict[str, str]]]
 
 
+OF_DATA = ("presence", "levels", "regions", "sides")
+"""What stood in each configuration in schema 5 and stands once in a plan since."""
+
+
 def flat_plan(plan: Plan) -> Flat:
     """A plan by the keys of `plan.toml`, without what is None; labels and configurations keep their order."""
     table = asdict(plan)
     del table["schema"]
-    reasons = table.pop("reasons")
+    reasons, data = table.pop("reasons"), table.pop("data")
     tables = {part.pop("name"): part for part in table.pop("configurations")}
+    for card in plan.cards:
+        tables[card.configuration.name] |= _of_data(card)
+    table |= {key: value for key, value in data.items() if key not in OF_DATA}
     values = dict(_flat({**table, "configurations": tables})) | {"configurations": list(tables)}
     own = tuple(f"{name}." for name in tables)
-    return values, {f"configurations.{key}" if key.startswith(own) else key: why for key, why in reasons.items()}
+    spread = {f"configurations.{key}" if key.startswith(own) else key: why for key, why in reasons.items()}
+    for key in [key for key in spread if key.startswith(OF_DATA)]:
+        why = spread.pop(key)
+        for card in plan.cards:
+            spread |= _as_before(card, key, why)
+    return values, spread
+
+
+def _of_data(card: ModelCard) -> dict[str, Any]:
+    """What a configuration of schema 5 said of the data, on its own axes."""
+    data, order = card.data, card.configuration.axis_order
+    found: dict[str, Any] = {"presence": None if data.presence is None else asdict(data.presence)}
+    if data.levels is not None:
+        found["levels"] = asdict(data.levels) | {"axis": order.index(data.levels.axis)}
+    if card.sides_axis is not None:
+        found["sides"] = {"axis": card.sides_axis, "pairs": data.sides}
+    if data.regions:
+        found["regions"] = {"names": data.targets, "classes": data.members, "written": data.written}
+    return found
+
+
+def _as_before(card: ModelCard, key: str, why: str) -> dict[str, str]:
+    """The reasons of a configuration of schema 5 for a key of the data."""
+    renamed = {"sides": "sides.pairs", "regions.name": "regions.names", "regions.values": "regions.classes"}
+    why = why.replace("the canonical axis along which", "the planned axis along which")
+    if key == "sides" and card.sides_axis is None:
+        return {}
+    axis = {"sides.axis": "the patch axis from right to left"} if key == "sides" else {}
+    found = {renamed.get(key, key): why} | axis
+    return {f"configurations.{card.configuration.name}.{name}": text for name, text in found.items()}
 
 
 def edited(plan: Plan, **changes: Any) -> Plan:

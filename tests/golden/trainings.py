@@ -116,7 +116,7 @@ def with_cascade(plan: Plan) -> Plan:
     halved = tuple(max(1, edge // 2) if at else edge for at, edge in enumerate(full.median_shape))
     doubled = tuple(step * 2 if at else step for at, step in enumerate(full.spacing_mm))
     low = replace(full, name="3d_lowres", spacing_mm=doubled, median_shape=halved)
-    network = replace(full.network, in_channels=full.network.in_channels + len(plan.labels))
+    network = replace(full.network, in_channels=full.network.in_channels + plan.data.classes)
     cascade = replace(full, name="3d_cascade_fullres", previous="3d_lowres", network=network)
     return replace(plan, configurations=(full, low, cascade), default="3d_fullres", reasons={})
 

@@ -10,24 +10,15 @@ import torch
 from torch import nn
 
 from autospine.inference.predictor import Predictor
-from autospine.planning.document.model import ModelCard
-from autospine.planning.document.parts import IntensityPlan
-from autospine.planning.document.plan import Configuration
+from autospine.planning.document.card import ModelCard
 from autospine.preprocessing.prepare import CaseProperties, PreparedCase
 
 CPU = torch.device("cpu")
 
 
-def card_of(configuration: Configuration) -> ModelCard:
-    """That of a data set with as many channels and classes as the configuration has."""
-    channels = tuple(f"C{index}" for index in range(configuration.image_channels))
-    labels = tuple((f"L{value}", value) for value in range(1, configuration.classes + 1))
-    return ModelCard("toy", channels, labels, (IntensityPlan(100.0, 20.0, 10.0, 200.0),) * len(channels), configuration)
-
-
-def predictor_of(networks: Sequence[nn.Module], configuration: Configuration, **how: Any) -> Predictor:
+def predictor_of(networks: Sequence[nn.Module], card: ModelCard, **how: Any) -> Predictor:
     """`how` are further fields of the predictor."""
-    return Predictor(card_of(configuration), tuple(networks), CPU, **how)
+    return Predictor(card, tuple(networks), CPU, **how)
 
 
 def case_of(image: np.ndarray, missing: Collection[int] = ()) -> PreparedCase:
@@ -42,7 +33,7 @@ def case_of(image: np.ndarray, missing: Collection[int] = ()) -> PreparedCase:
 def predict_logits(
     networks: Sequence[nn.Module],
     image: np.ndarray,
-    configuration: Configuration,
+    card: ModelCard,
     *,
     previous: np.ndarray | None = None,
     missing: Collection[int] = (),
@@ -50,4 +41,4 @@ def predict_logits(
     **how: Any,
 ) -> np.ndarray:
     """What a predictor with these further fields says of `image` (C, a0, a1, a2)."""
-    return predictor_of(networks, configuration, **how).logits(case_of(image, missing), previous, progress)
+    return predictor_of(networks, card, **how).logits(case_of(image, missing), previous, progress)

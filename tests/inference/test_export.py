@@ -16,14 +16,17 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from autospine.data.geometry import Geometry, Volume
+from autospine.data.structure import Region
 from autospine.data.volume import read_volume, write_volume
 from autospine.errors import DataError, PlanError
 from autospine.inference.loading import load_model, load_previous
 from autospine.inference.predictor import Predictor, Prepared
 from autospine.networks.build import build_network
-from autospine.planning.document.model import WEIGHTS, ModelCard, weights_digest, write_model, write_previous
-from autospine.planning.document.parts import IntensityPlan, PresencePlan, RegionsPlan
-from autospine.planning.document.plan import Configuration
+from autospine.planning.document.card import ModelCard
+from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.data import IntensityPlan, PresencePlan
+from autospine.planning.document.model import WEIGHTS, weights_digest, write_model, write_previous
+from tests.cards import card_of
 
 CPU = torch.device("cpu")
 INTENSITIES = (IntensityPlan(100.0, 20.0, 10.0, 200.0),)
@@ -42,7 +45,7 @@ class Threshold(nn.Module):
 @pytest.fixture
 def model(make_configuration: Callable[..., Configuration]) -> Predictor:
     configuration = make_configuration(spacing_mm=(1.5, 2.0, 2.5), axis_order=(2, 0, 1))
-    card = ModelCard("toy", ("T2",), (("bright", 7), ("dark", 300), ("never", 4)), INTENSITIES, configuration)
+    card = card_of(configuration, labels=(("bright", 7), ("dark", 300), ("never", 4)), intensities=INTENSITIES)
     return Predictor(card, (Threshold(),), CPU)
 
 
@@ -155,8 +158,9 @@ class Earlier(nn.Module):
 def test_a_missing_channel_is_told_to_every_stage(model: Predictor) -> None:
     base = model.card.configuration
     network = replace(base.network, in_channels=3)
-    both = {"normalisation": ("zscore",) * 2, "network": network, "presence": PresencePlan((1,), 0.25)}
-    card = replace(model.card, channels=("T2", "T1"), intensities=2 * INTENSITIES, configuration=replace(base, **both))
+    both = {"normalisation": ("zscore",) * 2, "network": network}
+    two = replace(model.card.data, channels=("T2", "T1"), intensities=2 * INTENSITIES)
+    card = ModelCard(replace(two, presence=PresencePlan((1,), 0.25)), replace(base, **both))
     flagged = Predictor(card, (Flagged(),), CPU)
     image = np.random.default_rng(0).normal(10, 1, (2, 13, 9, 15)).astype(np.float32)
     whole = Volume(image, stored(image[0], *ORIENTATIONS[0], np.eye(3))[0].geometry)
@@ -172,8 +176,8 @@ def test_a_missing_channel_is_told_to_every_stage(model: Predictor) -> None:
     # neither stage can do without the first channel, and a first stage that knows of none needs both
     with pytest.raises(DataError, match="a: no T2"):
         flagged.segment(whole, "a", missing=(0,))
-    deaf = replace(base, **(both | {"network": replace(network, in_channels=2), "presence": None}))
-    first = Predictor(replace(card, configuration=deaf), (Flagged(),), CPU)
+    deaf = replace(base, **(both | {"network": replace(network, in_channels=2)}))
+    first = Predictor(ModelCard(two, deaf), (Flagged(),), CPU)
     with pytest.raises(DataError, match="a: no T1"):
         replace(cascade, previous=first).segment(lacking, "a", missing=(1,))
 
@@ -187,10 +191,10 @@ class Bright(nn.Module):
 
 def test_regions_are_written_with_the_values_of_their_labels(model: Predictor) -> None:
     base = model.card.configuration
-    regions = RegionsPlan(("all", "core"), ((1, 2, 3), (2,)), (3, 2))
+    regions = (Region("all", (7, 300, 4), 4), Region("core", (300,), 300))
     loss = replace(base.loss, class_weights=(1.0, 1.0))
     network = replace(base.network, out_channels=2)
-    card = replace(model.card, configuration=replace(base, network=network, loss=loss, regions=regions))
+    card = ModelCard(replace(model.card.data, regions=regions), replace(base, network=network, loss=loss))
     image = np.full((13, 9, 15), 100, np.float32)
     image[2:10, 2:7, 2:12] = 103
     image[4:8, 3:6, 4:9] = 109
@@ -210,7 +214,7 @@ def test_the_previous_stage_is_found_beside_the_cascade(
 ) -> None:
     base = make_configuration()
     labels = (("upper", 1), ("middle", 2), ("lower", 3))
-    first = ModelCard("toy", ("T2",), labels, INTENSITIES, replace(base, name="3d_lowres", spacing_mm=(2.0, 2.0, 2.0)))
+    first = card_of(replace(base, name="3d_lowres", spacing_mm=(2.0, 2.0, 2.0)), labels=labels)
     network = replace(base.network, in_channels=4)
     second = replace(base, name="3d_cascade_fullres", previous="3d_lowres", network=network)
     card = replace(first, configuration=second)
@@ -235,7 +239,9 @@ def test_the_previous_stage_is_found_beside_the_cascade(
     assert previous.origin.folds == ("1",)
     assert previous.card == first
 
-    write_model(tmp_path / "3d_lowres", replace(first, labels=(("upper", 3), ("middle", 2), ("lower", 1))))
+    write_model(
+        tmp_path / "3d_lowres", card_of(first.configuration, labels=(("upper", 3), ("middle", 2), ("lower", 1)))
+    )
     with pytest.raises(PlanError, match="labels or stages differ"):
         load_previous(tmp_path / "3d_cascade_fullres", cascade)
 
@@ -245,7 +251,7 @@ def test_a_cascade_takes_the_weights_that_it_was_trained_on_alone(
 ) -> None:
     base, folder, there = make_configuration(), tmp_path / "3d_cascade_fullres", tmp_path / "3d_lowres"
     labels = (("upper", 1), ("middle", 2), ("lower", 3))
-    first = ModelCard("toy", ("T2",), labels, INTENSITIES, replace(base, name="3d_lowres"))
+    first = card_of(replace(base, name="3d_lowres"), labels=labels)
     network = replace(base.network, in_channels=4)
     second = replace(base, name="3d_cascade_fullres", previous="3d_lowres", network=network)
     write_model(there, first)

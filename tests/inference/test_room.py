@@ -14,9 +14,8 @@ from autospine.data.geometry import Geometry, Volume
 from autospine.errors import DataError, PlanError
 from autospine.inference.predictor import Predictor
 from autospine.inference.room import check_case, check_spacing, check_tile
-from autospine.planning.document.model import ModelCard
-from autospine.planning.document.parts import IntensityPlan
-from autospine.planning.document.plan import Configuration
+from autospine.planning.document.configuration import Configuration
+from tests.cards import card_of
 from tests.inference.predicting import predict_logits
 
 CPU = torch.device("cpu")
@@ -42,7 +41,7 @@ def test_an_image_has_to_fit_the_machine_padded_to_the_patch(
     large = make_configuration(patch=(256, 256, 256))
     monkeypatch.setattr("autospine.inference.room.total_bytes", lambda: 67_385_343)
     with pytest.raises(DataError, match=r"256 x 256 x 256 voxels, it takes 0\.0674 GB or more"):
-        predict_logits([nn.Identity()], np.zeros((1, 24, 24, 24), np.float32), large, precision="float32")
+        predict_logits([nn.Identity()], np.zeros((1, 24, 24, 24), np.float32), card_of(large), precision="float32")
     monkeypatch.setattr("autospine.inference.room.total_bytes", lambda: 67_385_344)
     check_case(large, 1, (24, 24, 24), large.patch)
 
@@ -82,7 +81,7 @@ def test_a_spacing_that_makes_an_image_huge_is_refused(
 def test_an_image_that_would_become_huge_is_not_prepared(make_configuration: Make) -> None:
     """An empty border does not count: what is prepared is cropped to what is not zero."""
     fine = make_configuration(spacing_mm=(0.05, 0.05, 0.05))
-    card = ModelCard("toy", ("T2",), (("a", 1), ("b", 2), ("c", 3)), (IntensityPlan(0.0, 1.0, 0.0, 1.0),), fine)
+    card = card_of(fine)
     image = np.zeros((1, 64, 64, 64), np.float32)
     image[:, 20:24, 20:24, 20:24] = 1
     grid = Geometry((64, 64, 64), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
@@ -110,7 +109,7 @@ class Overflowing(nn.Module):
 def test_an_output_that_is_no_number_is_no_empty_mask(make_configuration: Make) -> None:
     for network in (Overflowing(), Hollow()):
         with pytest.raises(PlanError, match="NaN or infinite numbers in the output of the network"):
-            predict_logits([network], np.zeros((1, 8, 16, 16), np.float32), make_configuration())
+            predict_logits([network], np.zeros((1, 8, 16, 16), np.float32), card_of(make_configuration()))
 
 
 class Hollow(nn.Module):

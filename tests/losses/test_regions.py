@@ -11,13 +11,13 @@ from torch.nn import functional as F
 from autospine.losses.build import build_loss
 from autospine.losses.dice import IGNORE
 from autospine.losses.regions import Membership, RegionDiceCrossEntropy
-from autospine.planning.document.parts import LossPlan, RegionsPlan
+from autospine.planning.document.parts import LossPlan
 
-REGIONS = RegionsPlan(("whole", "core"), ((1, 2, 3), (2, 3)), (1, 2))
+REGIONS = Membership(((1, 2, 3), (2, 3)), 3)
 
 
 def test_a_class_lies_in_its_regions() -> None:
-    held = Membership(REGIONS)(torch.tensor([[0, 1, 2, 3, IGNORE]]))
+    held = REGIONS(torch.tensor([[0, 1, 2, 3, IGNORE]]))
     assert held.tolist() == [[[False, True, True, True, False], [False, False, True, True, False]]]
 
 

@@ -13,7 +13,7 @@ from autospine.losses.build import build_loss
 from autospine.losses.dice import IGNORE
 from autospine.losses.regions import Membership
 from autospine.losses.size_adaptive import BatchWeights, ComponentWeights, size_adaptive_cross_entropy, weight_tensor
-from autospine.planning.document.parts import LossPlan, RegionsPlan
+from autospine.planning.document.parts import LossPlan
 
 
 def test_three_classes_by_hand() -> None:
@@ -140,8 +140,7 @@ def test_what_is_ignored_has_no_size() -> None:
 
 
 def test_regions_are_counted_whole() -> None:
-    regions = RegionsPlan(("whole", "core"), ((1, 2), (2,)), (1, 2))
-    weigh = BatchWeights((100.0, 25.0), 0.5, 5.0, Membership(regions))
+    weigh = BatchWeights((100.0, 25.0), 0.5, 5.0, Membership(((1, 2), (2,)), 2))
     # 400 in the whole, 100 of them in the core: sqrt(100 * 400) and sqrt(25 * 100)
     torch.testing.assert_close(weigh(drawn((300, 100))), torch.tensor((1.0, 2.0)))
 

@@ -14,7 +14,7 @@ import torch
 
 from autospine.networks import precision
 from autospine.networks.precision import Choice, Precision, autocast, choose_precision, faster, pinned
-from autospine.planning.document.plan import Configuration
+from autospine.planning.document.configuration import Configuration
 
 CPU = torch.device("cpu")
 Make = Callable[..., Configuration]

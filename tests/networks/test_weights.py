@@ -19,8 +19,8 @@ from safetensors.torch import load_file, save_file
 from autospine.errors import PlanError
 from autospine.networks.build import build_network
 from autospine.networks.weights import load_network, network_shapes, read_shapes
+from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.model import WEIGHTS
-from autospine.planning.document.plan import Configuration
 
 
 @pytest.fixture

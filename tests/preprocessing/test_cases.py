@@ -14,7 +14,8 @@ from autospine.data.dataset import load_case
 from autospine.data.structure import IGNORED, Dataset
 from autospine.data.volume import read_volume, write_volume
 from autospine.errors import DataError, PlanError
-from autospine.planning.document.plan import Configuration, Plan
+from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.plan import Plan
 from autospine.planning.measured.fingerprint import extract_fingerprint
 from autospine.preprocessing.cases import prepare_dataset, without_unlabelled_slices
 from autospine.preprocessing.keys import stored_key
@@ -45,7 +46,7 @@ def test_a_stored_case_is_the_prepared_case(
             loaded.label,
             loaded.image.geometry.spacing_mm,
             configuration,
-            plan.intensities,
+            plan.data.intensities,
             case.name,
         )
         stored = Store(tmp_path / "s").open(case.name)

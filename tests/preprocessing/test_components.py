@@ -16,7 +16,8 @@ from autospine.data.geometry import Geometry, Volume
 from autospine.data.structure import IGNORED, Dataset
 from autospine.data.volume import write_volume
 from autospine.errors import PlanError
-from autospine.planning.document.plan import Configuration, Plan
+from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.plan import Plan
 from autospine.preprocessing import components
 from autospine.preprocessing.cases import prepare_dataset
 from autospine.preprocessing.components import Components, measure_components

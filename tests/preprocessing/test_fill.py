@@ -11,7 +11,8 @@ import pytest
 
 from autospine.data.structure import Dataset
 from autospine.errors import DataError, PlanError
-from autospine.planning.document.plan import Configuration, Plan
+from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.plan import Plan
 from autospine.preprocessing import fill
 from autospine.preprocessing.cases import prepare_dataset
 from autospine.preprocessing.keys import stored_key

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from autospine.planning.document.parts import IntensityPlan, ResamplingPlan
-from autospine.planning.document.plan import Configuration, Plan
+from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.data import IntensityPlan
+from autospine.planning.document.parts import ResamplingPlan
+from autospine.planning.document.plan import Plan
 from autospine.preprocessing.keys import store_name, stored_key
 
 MakeConfiguration = Callable[..., Configuration]

@@ -10,7 +10,7 @@ import pytest
 
 from autospine.data.geometry import Geometry, Volume
 from autospine.data.volume import write_volume
-from autospine.planning.document.plan import Configuration
+from autospine.planning.document.configuration import Configuration
 from autospine.preprocessing import memory
 from autospine.preprocessing.memory import bounded_workers, case_bytes
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from autospine.planning.document.parts import IntensityPlan
+from autospine.planning.document.data import IntensityPlan
 from autospine.preprocessing.normalise import nonzero_mask, normalise
 
 CT = IntensityPlan(mean=50.0, std=10.0, percentile_00_5=0.0, percentile_99_5=100.0)

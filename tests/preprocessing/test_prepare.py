@@ -12,12 +12,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from autospine.planning.document.parts import IntensityPlan
-from autospine.planning.document.plan import Configuration
+from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.data import IntensityPlan
 from autospine.preprocessing.prepare import CaseProperties, prepare_case
 from autospine.preprocessing.resample import resample_image
 from autospine.preprocessing.resample_labels import resample_label
 from autospine.preprocessing.restore import restore_labels
+from tests.cards import card_of
 
 Array = npt.NDArray[Any]
 Make = Callable[..., Configuration]
@@ -64,7 +65,7 @@ def test_an_unchanged_spacing_comes_back_exactly(make_configuration: Make, order
     assert case.label.dtype == np.uint8
     cropped = label[1:38, 3:48, 5:28]
     np.testing.assert_array_equal(case.label, cropped.transpose(order))
-    np.testing.assert_array_equal(restore_labels(one_hot(case.label), case.properties, configuration), label)
+    np.testing.assert_array_equal(restore_labels(one_hot(case.label), case.properties, card_of(configuration)), label)
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -78,7 +79,7 @@ def test_another_spacing_comes_back_closely(
     assert case.label is not None
     planned = [round((37, 45, 23)[axis] * SPACING[axis] / mm) for axis, mm in zip(order, target, strict=True)]
     assert case.label.shape == tuple(planned)
-    back = restore_labels(one_hot(case.label), case.properties, configuration)
+    back = restore_labels(one_hot(case.label), case.properties, card_of(configuration))
     assert back.dtype == np.uint8
     assert back.shape == label.shape
     for value in (1, 2, 3):
@@ -86,7 +87,7 @@ def test_another_spacing_comes_back_closely(
     finer = make_configuration(axis_order=order, spacing_mm=tuple(0.5 * SPACING[axis] for axis in order))
     case = prepare_case(image, label, SPACING, finer, (CT,), "a")
     assert case.label is not None
-    back = restore_labels(one_hot(case.label), case.properties, finer)
+    back = restore_labels(one_hot(case.label), case.properties, card_of(finer))
     for value in (1, 2, 3):
         assert dice(back, label, value) > 0.98
 
@@ -112,7 +113,7 @@ def test_a_2d_configuration_leaves_the_slices_alone(make_configuration: Make, or
         configuration.resampling,
     )
     np.testing.assert_array_equal(case.label[middle], alone[0])
-    back = restore_labels(one_hot(case.label), case.properties, configuration)
+    back = restore_labels(one_hot(case.label), case.properties, card_of(configuration))
     for value in (1, 2, 3):
         assert dice(back, label, value) > 0.97
 
@@ -124,7 +125,7 @@ def test_thick_slices_come_back_closely(make_configuration: Make) -> None:
     case = prepare_case(image, label, spacing, configuration, (CT,), "a")
     assert case.label is not None
     assert case.label.shape == (3, round(41 * 0.9 / 0.6), 86)
-    back = restore_labels(one_hot(case.label), case.properties, configuration)
+    back = restore_labels(one_hot(case.label), case.properties, card_of(configuration))
     for value in (1, 2, 3):
         assert dice(back, label, value) > 0.98
 

@@ -11,8 +11,10 @@ import pytest
 from autospine.data.folds import Fold
 from autospine.errors import PlanError
 from autospine.planning.decide.fold_loss import fold_loss
-from autospine.planning.document.parts import ExpectedPlan, IntensityPlan, PresencePlan
-from autospine.planning.document.plan import Configuration, Plan
+from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.data import IntensityPlan, PresencePlan
+from autospine.planning.document.parts import ExpectedPlan
+from autospine.planning.document.plan import Plan
 from autospine.planning.document.plan_file import plan_from_toml, plan_to_toml
 from autospine.planning.estimate.memory import Machine
 from autospine.study.arms import (
@@ -27,6 +29,7 @@ from autospine.study.arms import (
     sequence_arms,
     with_steps,
 )
+from tests.cards import card_of
 from tests.planning.conftest import build
 
 Make = Callable[..., Configuration]
@@ -35,7 +38,7 @@ FOLDS = (Fold(("case_000",), ("case_001",)), Fold(("case_001",), ("case_000",)))
 
 def test_arms_of_an_ablation_differ_in_bottleneck_and_loss_alone(make_configuration: Make) -> None:
     base = make_configuration()
-    arms = {arm.name: arm.configuration for arm in ablation_arms(base)}
+    arms = {arm.name: arm.configuration for arm in ablation_arms(card_of(base))}
     assert tuple(arms) == ABLATION
     assert {name: one.network.bottleneck for name, one in arms.items()} == {
         "base": "plain",
@@ -60,20 +63,22 @@ def test_arms_of_an_adaptive_plan_go_back_to_plain_and_keep_its_exponent(make_co
         alpha=0.7,
         usual_sizes=(9.0, 4.0, 1.0),
     )
-    plain, adaptive = (arm.configuration.loss for arm in ablation_arms(make_configuration(loss=loss), ("base", "sace")))
+    plain, adaptive = (
+        arm.configuration.loss for arm in ablation_arms(card_of(make_configuration(loss=loss)), ("base", "sace"))
+    )
     assert (plain.kind, plain.usual_sizes, set(plain.class_weights)) == ("dice_ce", None, {1.0})
     assert (adaptive.alpha, adaptive.usual_sizes) == (0.7, (9.0, 4.0, 1.0))
 
 
 def test_another_seed_is_an_arm(make_configuration: Make) -> None:
-    base, other = ablation_arms(make_configuration(), ("base", "reseeded"))
+    base, other = ablation_arms(card_of(make_configuration()), ("base", "reseeded"))
     assert other.configuration.training.seed == base.configuration.training.seed + 1
 
 
 @pytest.mark.parametrize("name", ["focal", "base+sace", "msff+control", "msff+msff", ""])
 def test_arms_that_there_are_not(make_configuration: Make, name: str) -> None:
     with pytest.raises(PlanError, match="--arms"):
-        ablation_arms(make_configuration(), ("base", name))
+        ablation_arms(card_of(make_configuration()), ("base", name))
 
 
 def test_schedule_over_steps(make_configuration: Make) -> None:
@@ -86,23 +91,14 @@ def test_schedule_over_steps(make_configuration: Make) -> None:
 def test_steps_are_those_of_the_plan(make_configuration: Make) -> None:
     base = make_configuration()
     assert planned_steps(base) == 100
-    arm = made_equal(ablation_arms(base), 30)[0]
+    arm = made_equal(ablation_arms(card_of(base)), 30)[0]
     timed = arm_plan_of(base, arm.configuration).configuration()
     assert planned_steps(timed) == 30
 
 
 def arm_plan_of(base: Configuration, other: Configuration) -> Plan:
-    plan = Plan(
-        dataset="demo",
-        recipe="default",
-        fingerprint_hash="0" * 64,
-        channels=("T2",),
-        labels=(("L1", 1), ("L2", 2), ("L3", 3)),
-        intensities=(IntensityPlan(100.0, 20.0, 10.0, 200.0),),
-        configurations=(base,),
-        default=base.name,
-    )
-    arm = replace(ablation_arms(base, ("base",))[0], configuration=other)
+    plan = Plan(card_of(base).data, "default", "0" * 64, (base,), base.name)
+    arm = replace(ablation_arms(card_of(base), ("base",))[0], configuration=other)
     made = arm_plan(plan, arm, build([(16, 32, 24)], [(1.0, 1.0, 1.0)], ("L1", "L2", "L3")), Machine(), FOLDS)
     assert plan_from_toml(plan_to_toml(made)) == made
     return made
@@ -112,7 +108,7 @@ def test_arms_compute_as_the_plan_was_timed(make_configuration: Make) -> None:
     """Arms and folds may be trained one by one: each would measure the precision anew."""
     base = make_configuration()
     timed = replace(base, expected=ExpectedPlan(1.0, "CPU, 2 cores, bfloat16", 0.1))
-    for arm in ablation_arms(base, ("base", "msff")):
+    for arm in ablation_arms(card_of(base), ("base", "msff")):
         expected = arm_plan_of(timed, arm.configuration).configuration().expected
         assert expected is not None
         assert (expected.device, expected.seconds_per_step) == ("CPU, 2 cores, bfloat16", None)
@@ -134,7 +130,7 @@ def test_a_cascade_is_no_arm(make_configuration: Make) -> None:
     network = replace(base.network, in_channels=4)
     cascade = replace(base, name="3d_cascade_fullres", previous="3d_lowres", network=network)
     with pytest.raises(PlanError, match="a cascade"):
-        made_equal(ablation_arms(cascade), 10)
+        made_equal(ablation_arms(card_of(cascade)), 10)
 
 
 def test_batches_come_as_near_as_whole_patches_allow() -> None:
@@ -168,13 +164,13 @@ def test_dimensions_where_none_is_named(make_configuration: Make, make_plan: Cal
 
 def test_arms_that_are_one(make_configuration: Make) -> None:
     with pytest.raises(PlanError, match=r"msff\+sace and sace\+msff are the same"):
-        made_equal(ablation_arms(make_configuration(), ("base", "msff+sace", "sace+msff")), 10)
+        made_equal(ablation_arms(card_of(make_configuration()), ("base", "msff+sace", "sace+msff")), 10)
 
 
 def test_one_class_has_nothing_to_weigh(make_configuration: Make) -> None:
     base = make_configuration()
     network, loss = replace(base.network, out_channels=2), replace(base.loss, class_weights=(1.0, 1.0))
-    _, sace = ablation_arms(replace(base, network=network, loss=loss), ("base", "sace"))
+    _, sace = ablation_arms(card_of(replace(base, network=network, loss=loss)), ("base", "sace"))
     assert sace.what.endswith("(of one class: the same as plain)")
 
 
@@ -205,22 +201,22 @@ def several(make_configuration: Make, make_plan: Callable[..., Plan]) -> Plan:
         neighbours=1,
         normalisation=("zscore", "ct", "zscore"),
         network=network,
-        presence=PresencePlan((1, 2), 0.25),
     )
     intensities = tuple(IntensityPlan(100.0 + index, 20.0, 10.0, 200.0) for index in range(3))
-    return make_plan(channels=("T2", "T1", "STIR"), intensities=intensities, configurations=(made,), default="2.5d")
+    data = {"channels": ("T2", "T1", "STIR"), "intensities": intensities, "presence": PresencePlan((1, 2), 0.25)}
+    return make_plan(made, **data)
 
 
 def test_arms_of_sequences(several: Plan) -> None:
     arms = sequence_arms(several, several.configuration(), ("T2", "T1", "STIR+T1", "T2+STIR"))
     assert [arm.channels for arm in arms] == [("T2",), ("T1",), ("T1", "STIR"), ("T2", "STIR")]
     assert [arm.configuration.network.in_channels for arm in arms] == [3, 3, 8, 7]
-    assert [arm.configuration.optional_channels for arm in arms] == [(), (), (0, 1), (1,)]
+    assert [several.data.taking(arm.channels).optional for arm in arms] == [(), (), (0, 1), (1,)]
     assert arms[1].configuration.normalisation == ("ct",)
     fewer = build([(16, 32, 24)], [(1.0, 1.0, 1.0)], ("L1", "L2", "L3"), channels=("T1", "STIR"))
     made = arm_plan(several, arms[2], fewer, Machine(), FOLDS)
     assert made.fingerprint_hash == fewer.hash()
-    assert made.channels == ("T1", "STIR") and [one.mean for one in made.intensities] == [101.0, 102.0]
+    assert made.data.channels == ("T1", "STIR") and [one.mean for one in made.data.intensities] == [101.0, 102.0]
     assert plan_from_toml(plan_to_toml(made)) == made
 
 
@@ -232,8 +228,8 @@ def test_an_arm_on_fewer_cases_weighs_by_their_sizes(several: Plan) -> None:
     sized = replace(base, loss=replace(base.loss, kind="dice_size_adaptive_ce", largest_size=123.0))
     for configuration in (by_class, sized):
         (arm,) = sequence_arms(several, configuration, ("T1",))
-        made = arm_plan(several, arm, whole, Machine(), FOLDS).configuration()
-        loss = made.loss
+        made = arm_plan(several, arm, whole, Machine(), FOLDS).card()
+        loss = made.configuration.loss
         fold_loss(made, 0, FOLDS[0])  # raises no PlanError
         if configuration is sized:
             assert loss.largest_size == 90.0  # 900 voxels on 10 slices
@@ -241,7 +237,7 @@ def test_an_arm_on_fewer_cases_weighs_by_their_sizes(several: Plan) -> None:
             assert loss.class_weights == (1.0, 1.0, 1.5, 3.0)  # roots of 900/900, 900/400, 900/100
     own = replace(base, loss=replace(base.loss, kind="dice_size_adaptive_ce", class_weights=(1.0, 2.0, 3.0, 4.0)))
     (arm,) = sequence_arms(several, own, ("T1",))
-    made = arm_plan(several, arm, whole, Machine(), FOLDS).configuration()
+    made = arm_plan(several, arm, whole, Machine(), FOLDS).card()
     assert fold_loss(made, 0, FOLDS[0]).class_weights == (1.0, 2.0, 3.0, 4.0)
 
 
@@ -253,7 +249,7 @@ def test_sequences_are_each_and_all_where_none_is_named(several: Plan) -> None:
 
 
 def test_a_channel_may_itself_hold_a_plus(several: Plan) -> None:
-    named = replace(several, channels=("T2", "T1+C", "fat/water"))
+    named = replace(several, data=replace(several.data, channels=("T2", "T1+C", "fat/water")))
     arms = sequence_arms(named, named.configuration(), ("T1+C", "fat/water"))
     assert [arm.channels for arm in arms] == [("T1+C",), ("fat/water",)]
     assert arms[1].folder == "fat_water"
@@ -261,7 +257,7 @@ def test_a_channel_may_itself_hold_a_plus(several: Plan) -> None:
 
 def test_sequences_that_there_are_not(several: Plan, make_plan: Callable[..., Plan]) -> None:
     with pytest.raises(PlanError, match="with a comma in their names: T1, fat sat"):
-        named = replace(several, channels=("T2", "T1, fat sat", "STIR"))
+        named = replace(several, data=replace(several.data, channels=("T2", "T1, fat sat", "STIR")))
         sequence_arms(named, named.configuration())
     with pytest.raises(PlanError, match="T2, T1, STIR"):
         sequence_arms(several, several.configuration(), ("T2", "FLAIR"))
@@ -271,4 +267,4 @@ def test_sequences_that_there_are_not(several: Plan, make_plan: Callable[..., Pl
 
 def test_arms_of_one_name(make_configuration: Make) -> None:
     with pytest.raises(PlanError, match="distinct names"):
-        made_equal(ablation_arms(make_configuration(), ("base", "base")), 10)
+        made_equal(ablation_arms(card_of(make_configuration()), ("base", "base")), 10)

@@ -258,8 +258,8 @@ def test_sequences_with_cases_that_lack_some(several: Path, toy_recipe: Path, tm
     scored = {case for fold in read_folds(alone.splits) for case in fold.validation}
     assert scored == {"case_0", "case_1", "case_3", "case_5"}
     assert "## Lesions" in text and "| block | T1 |" in text
-    both = RunFolder(done.folder / "T2+T1").read_plan().configuration()
-    assert both.optional_channels == (1,) and both.network.in_channels == 3
+    both = RunFolder(done.folder / "T2+T1").read_plan()
+    assert both.data.optional == (1,) and both.configuration().network.in_channels == 3
 
 
 def test_questions_are_asked_for_every_kind() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autospine.planning.document.plan import Configuration
+from autospine.planning.document.configuration import Configuration
 from autospine.preprocessing.locations import class_locations
 from autospine.preprocessing.prepare import prepare_case
 from autospine.preprocessing.store import Store

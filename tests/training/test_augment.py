@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from autospine.planning.document.parts import SidesPlan
-from autospine.planning.document.plan import Configuration
+from autospine.planning.document.configuration import Configuration
 from autospine.training.augment import IntensityAugmentation, SpatialTransform, draw_transform, seeded
+from tests.cards import card_of
 
 PATCH = (6, 9, 8)
 
@@ -77,8 +77,8 @@ def test_intensity_keeps_labels_and_mirrors_only_allowed_axes(
     base = make_configuration()
     images = np.random.default_rng(0).normal(size=(4, 1, 8, 10, 12)).astype(np.float32)
     labels = np.random.default_rng(1).integers(0, 4, (4, 8, 10, 12)).astype(np.int16)
-    still = IntensityAugmentation(replace(base, training=replace(base.training, mirror_axes=())))
-    turned = IntensityAugmentation(replace(base, training=replace(base.training, mirror_axes=(1,))))
+    still = IntensityAugmentation(card_of(replace(base, training=replace(base.training, mirror_axes=()))))
+    turned = IntensityAugmentation(card_of(replace(base, training=replace(base.training, mirror_axes=(1,)))))
     flips = set()
     for seed in range(12):
         with seeded(seed):
@@ -103,7 +103,7 @@ def test_slices_of_an_image_channel_are_treated_alike(make_configuration: Callab
         network=replace(flat.network, in_channels=6),
         training=replace(flat.training, mirror_axes=()),
     )
-    augment = IntensityAugmentation(configuration)
+    augment = IntensityAugmentation(card_of(configuration))
     image = np.zeros((2, 3, 2, 16, 16), np.float32)
     image[:, 1, :, 5:9, 6:10] = 1  # the middle slice has a square; its neighbours are blank
     changed, apart = 0, 0
@@ -128,7 +128,7 @@ def test_classes_of_a_previous_stage_are_mirrored_and_left_alone_otherwise(
     configuration = replace(
         base, name="3d_cascade_fullres", previous="3d_lowres", network=replace(base.network, in_channels=4)
     )
-    augment = IntensityAugmentation(configuration)
+    augment = IntensityAugmentation(card_of(configuration))
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 4, (4, 8, 10, 12)).astype(np.int16)
     scans = rng.normal(size=(4, 1, 8, 10, 12)).astype(np.float32)
@@ -152,7 +152,7 @@ def test_sides_swap_in_samples_that_are_mirrored(
         network = replace(base.network, in_channels=4)
         base = replace(base, name="3d_cascade_fullres", previous="3d_lowres", network=network)
     training = replace(base.training, mirror_axes=(2,))
-    augment = IntensityAugmentation(replace(base, training=training, sides=SidesPlan(2, ((1, 3),))))
+    augment = IntensityAugmentation(card_of(replace(base, training=training), sides=((1, 3),)))
     rng = np.random.default_rng(0)
     labels = rng.integers(-1, 4, (4, 8, 10, 12)).astype(np.int16)
     swapped = np.array([0, 3, 2, 1, -1], np.int16)[labels][..., ::-1]

@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 
 from autospine.data.folds import Fold
 from autospine.errors import Stopped
+from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.model import BEST, WEIGHTS
-from autospine.planning.document.plan import Configuration
 from autospine.preprocessing.store import Store
 from autospine.training import best as best_module
 from autospine.training import epochs

@@ -14,13 +14,14 @@ from scipy import ndimage
 from skimage.morphology import ball
 
 from autospine.data.folds import Fold
+from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.parts import ExpectedPlan
-from autospine.planning.document.plan import Configuration
 from autospine.preprocessing.previous import PreviousStage
 from autospine.preprocessing.store import Store
 from autospine.training import cascade
 from autospine.training.cascade import close, dilate, disturb, erode, open_
 from autospine.training.loop import training_identity
+from tests.cards import card_of
 
 Mask = np.ndarray
 
@@ -137,7 +138,9 @@ def test_the_same_draw_gives_the_same_fault(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_training_is_that_of_its_previous_stage(small_store: Store, quick: Configuration) -> None:
     fold = Fold(("a", "b"), ("c",))
     one, other = PreviousStage({}, "1" * 64), PreviousStage({}, "2" * 64)
-    identities = {training_identity(quick, small_store.key, fold, previous) for previous in (None, one, other)}
+    identities = {training_identity(card_of(quick), small_store.key, fold, previous) for previous in (None, one, other)}
     assert len(identities) == 3
     timed = replace(quick, expected=ExpectedPlan(memory_gb=2.0))
-    assert training_identity(timed, small_store.key, fold) == training_identity(quick, small_store.key, fold)
+    assert training_identity(card_of(timed), small_store.key, fold) == training_identity(
+        card_of(quick), small_store.key, fold
+    )

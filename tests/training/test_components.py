@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from autospine.losses.build import build_loss
-from autospine.planning.document.parts import PresencePlan, SidesPlan
-from autospine.planning.document.plan import Configuration
+from autospine.planning.document.card import ModelCard
+from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.data import PresencePlan
 from autospine.preprocessing.components import measure_components
 from autospine.preprocessing.prepare import CaseProperties
 from autospine.preprocessing.store import Store, StoredCase
@@ -21,6 +22,7 @@ from autospine.training.augment import SpatialTransform
 from autospine.training.sampler import IGNORE, PatchBatches
 from autospine.training.step import Stepper
 from autospine.training.throughput import seconds_per_step
+from tests.cards import card_of
 
 CASES = ("a", "b", "c")
 CPU = torch.device("cpu")
@@ -29,6 +31,11 @@ CPU = torch.device("cpu")
 def sized(configuration: Configuration, largest: float = 500.0) -> Configuration:
     """The same with a loss by components."""
     return replace(configuration, loss=replace(configuration.loss, kind="dice_size_adaptive_ce", largest_size=largest))
+
+
+def sized_card(card: ModelCard) -> ModelCard:
+    """The same with a loss by components."""
+    return replace(card, configuration=sized(card.configuration))
 
 
 class Measured:
@@ -73,7 +80,9 @@ def test_forced_samples_go_by_component(quick: Configuration) -> None:
     for unit in ("class", "component"):
         training = replace(point.training, oversample_foreground=1.0, foreground_unit=unit)
         source = Memory(case_of(label))
-        batches = PatchBatches(source, ("case",), sized(replace(point, training=training)), augment=False, seed=3)
+        batches = PatchBatches(
+            source, ("case",), card_of(sized(replace(point, training=training))), augment=False, seed=3
+        )
         seen = np.concatenate([np.stack(batches[step][1:], axis=-1).reshape(-1, 2) for step in range(100)])
         assert {tuple(row) for row in seen.tolist()} <= {(1, 500), (1, 1), (2, 8)}
         shares[unit] = [float((seen == row).all(1).mean()) for row in ((1, 500), (1, 1), (2, 8))]
@@ -84,31 +93,25 @@ def test_forced_samples_go_by_component(quick: Configuration) -> None:
 def test_sizes_are_those_of_the_case(small_store: Store, quick: Configuration) -> None:
     """Larger than the cases: beyond them nothing has a size."""
     configuration = sized(replace(quick, patch=(16, 24, 24)))
-    image, label, sizes = PatchBatches(Measured(small_store), ("b",), configuration, augment=False, seed=1)[0]
+    image, label, sizes = PatchBatches(Measured(small_store), ("b",), card_of(configuration), augment=False, seed=1)[0]
     assert image.shape == (2, 1, 16, 24, 24) and sizes.shape == label.shape and sizes.dtype == np.float32
     # blocks of 6 x 7 x 8 and 6 x 7 x 10 voxels
     np.testing.assert_array_equal(sizes, np.array([0, 336, 420, 0])[label.clip(0)])
     assert (label == IGNORE).any() and not sizes[label == IGNORE].any()
 
 
-def kinds(make_configuration: Callable[..., Configuration], quick: Configuration) -> dict[str, Configuration]:
+def kinds(make_configuration: Callable[..., Configuration], quick: Configuration) -> dict[str, ModelCard]:
     flat = make_configuration(spacing_mm=(1.0, 1.0))
-    paired = replace(quick, sides=SidesPlan(2, ((1, 2),)))
     network = quick.network
+    cascade = replace(quick, name="3d_cascade_fullres", previous="3d_lowres", network=replace(network, in_channels=4))
+    both = replace(quick, normalisation=("zscore",) * 2, network=replace(network, in_channels=3))
     return {
-        "2d": flat,
-        "2.5d": replace(flat, name="2.5d", neighbours=1, network=replace(flat.network, in_channels=3)),
-        "3d": quick,
-        "sides": paired,
-        "cascade": replace(
-            paired, name="3d_cascade_fullres", previous="3d_lowres", network=replace(network, in_channels=4)
-        ),
-        "presence": replace(
-            quick,
-            normalisation=("zscore",) * 2,
-            network=replace(network, in_channels=3),
-            presence=PresencePlan((1,), 0.5),
-        ),
+        "2d": card_of(flat),
+        "2.5d": card_of(replace(flat, name="2.5d", neighbours=1, network=replace(flat.network, in_channels=3))),
+        "3d": card_of(quick),
+        "sides": card_of(quick, sides=((1, 2),)),
+        "cascade": card_of(cascade, sides=((1, 2),)),
+        "presence": card_of(both, presence=PresencePlan((1,), 0.5)),
     }
 
 
@@ -124,13 +127,12 @@ class Twice(Measured):
 def test_image_and_target_do_not_know_of_sizes(
     small_store: Store, quick: Configuration, make_configuration: Callable[..., Configuration], kind: str
 ) -> None:
-    configuration = kinds(make_configuration, quick)[kind]
+    card = kinds(make_configuration, quick)[kind]
     source = Twice(small_store) if kind == "presence" else Measured(small_store)
     label = small_store.open("a").label
     previous = Memory(label) if kind == "cascade" else None
     plain, ours = (
-        PatchBatches(source, ("a",), one, augment=True, seed=4, previous=previous)
-        for one in (configuration, sized(configuration))
+        PatchBatches(source, ("a",), one, augment=True, seed=4, previous=previous) for one in (card, sized_card(card))
     )
     # blocks of 6 x 7 x 9 each, so that sizes follow the target where classes are swapped too
     assert set(np.unique(source.open("a").sizes).tolist()) == {0, 378}
@@ -152,8 +154,8 @@ def test_mirrored_sizes_stay_with_their_component(
 ) -> None:
     """Classes that swap sides keep the sizes of what they were: in case b 336 voxels of class 1 and 420 of 2."""
     monkeypatch.setattr(sampler, "draw_transform", lambda rng, configuration: None)
-    configuration = sized(replace(quick, sides=SidesPlan(2, ((1, 2),))))
-    batches = PatchBatches(Measured(small_store), ("b",), configuration, augment=True, seed=1)
+    card = card_of(sized(quick), sides=((1, 2),))
+    batches = PatchBatches(Measured(small_store), ("b",), card, augment=True, seed=1)
     seen = set()
     for step in range(12):
         for label, sizes in zip(*batches[step][1:], strict=True):
@@ -185,15 +187,15 @@ def test_a_voxel_beyond_its_component_takes_the_largest_size_beside_it() -> None
 
 def test_a_case_without_components_is_a_mistake(small_store: Store, quick: Configuration) -> None:
     with pytest.raises(ValueError, match="without its components"):
-        PatchBatches(small_store, ("a",), sized(quick), augment=False, seed=1)[0]
+        PatchBatches(small_store, ("a",), card_of(sized(quick)), augment=False, seed=1)[0]
 
 
 def test_a_step_learns_by_the_sizes_of_its_batch(small_store: Store, quick: Configuration) -> None:
     configuration = sized(quick, largest=3000.0)
-    batches = PatchBatches(Measured(small_store), CASES, configuration, augment=False, seed=1)
+    batches = PatchBatches(Measured(small_store), CASES, card_of(configuration), augment=False, seed=1)
     image, target, sizes = (torch.from_numpy(part) for part in batches[0])
     torch.manual_seed(0)
-    stepper = Stepper.of(configuration, CPU, "float32")
+    stepper = Stepper.of(card_of(configuration), CPU, "float32")
     with torch.no_grad():
         outputs = stepper.network.train()(image)
     loss = stepper.step(image, target, sizes)
@@ -206,6 +208,7 @@ def test_a_step_learns_by_the_sizes_of_its_batch(small_store: Store, quick: Conf
 def test_components_can_be_timed(
     make_configuration: Callable[..., Configuration], quick: Configuration, kind: str
 ) -> None:
-    configuration = sized(kinds(make_configuration, quick)[kind])
-    configuration = replace(configuration, training=replace(configuration.training, foreground_unit="component"))
-    assert 0 < seconds_per_step(configuration, CPU, at_least_s=0.0) < 5
+    card = sized_card(kinds(make_configuration, quick)[kind])
+    training = replace(card.configuration.training, foreground_unit="component")
+    card = replace(card, configuration=replace(card.configuration, training=training))
+    assert 0 < seconds_per_step(card, CPU, at_least_s=0.0) < 5

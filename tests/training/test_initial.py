@@ -14,12 +14,13 @@ from autospine.data.folds import Fold
 from autospine.errors import PlanError
 from autospine.networks.build import build_network
 from autospine.networks.weights import network_shapes
+from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.model import WEIGHTS
-from autospine.planning.document.plan import Configuration
 from autospine.preprocessing.store import Store
 from autospine.training.checkpoint import save_weights
 from autospine.training.initial import CarriedOver, check_fits, read_initial, start_from
 from autospine.training.loop import fit, training_identity
+from tests.cards import card_of
 
 CPU = torch.device("cpu")
 FOLD = Fold(("a", "b"), ("c",))
@@ -81,14 +82,16 @@ def test_a_training_starts_from_them_once(small_store: Store, quick: Configurati
     initial = read_initial(tmp_path / "source")
     folder, said = tmp_path / "fold", []
     for _ in range(2):
-        fit(quick, small_store, FOLD, folder, classes=("x", "y", "z"), device=CPU, workers=0, initial=initial,
+        fit(card_of(quick), small_store, FOLD, folder, device=CPU, workers=0, initial=initial,
             on_start=said.append)  # fmt: skip
     assert said == [CarriedOver(1.0, ())]
     plain = tmp_path / "plain"
-    fit(quick, small_store, FOLD, plain, classes=("x", "y", "z"), device=CPU, workers=0)
+    fit(card_of(quick), small_store, FOLD, plain, device=CPU, workers=0)
     ours, theirs = (load_file(path / WEIGHTS) for path in (folder, plain))
     assert not torch.equal(ours["encoder.0.0.conv.weight"], theirs["encoder.0.0.conv.weight"])
-    identities = {training_identity(quick, small_store.key, FOLD, initial=weights) for weights in (None, initial)}
+    identities = {
+        training_identity(card_of(quick), small_store.key, FOLD, initial=weights) for weights in (None, initial)
+    }
     assert len(identities) == 2
 
 

@@ -10,11 +10,12 @@ import torch
 from safetensors.torch import load_file
 
 from autospine.errors import PlanError, Stopped
+from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.model import WEIGHTS
-from autospine.planning.document.plan import Configuration
 from autospine.preprocessing.store import Store
 from autospine.training.checkpoint import CHECKPOINT
 from autospine.training.loop import training_identity
+from tests.cards import card_of
 from tests.training.test_loop import FOLD, stop_at, train
 
 
@@ -78,7 +79,7 @@ def test_a_checkpoint_that_knows_no_other_length_goes_on_to_its_own(
 
 def test_length_alone_makes_no_other_training(small_store: Store, quick: Configuration) -> None:
     one, longer, timed, other = (
-        training_identity(lasting(quick, **changes), small_store.key, FOLD)
+        training_identity(card_of(lasting(quick, **changes)), small_store.key, FOLD)
         for changes in ({}, {"epochs": 9}, {"budget_s": 60.0}, {"learning_rate": 0.5})
     )
     assert len({one.exact, longer.exact, timed.exact, other.exact}) == 4

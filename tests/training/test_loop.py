@@ -12,12 +12,13 @@ from safetensors.torch import load_file
 
 from autospine.data.folds import Fold
 from autospine.errors import AutospineError, PlanError, Stopped
+from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.model import WEIGHTS
-from autospine.planning.document.plan import Configuration
 from autospine.preprocessing.store import Store
 from autospine.training import epochs, loop
 from autospine.training.epochs import FitProgress, FitResult
 from autospine.training.loop import fit
+from tests.cards import card_of
 
 FOLD = Fold(("a", "b"), ("c",))
 CLASSES = ("L1", "L2", "L3")
@@ -26,7 +27,7 @@ CPU = torch.device("cpu")
 
 def train(configuration: Configuration, store: Store, folder: Path, fold: Fold = FOLD, **more: object) -> FitResult:
     folder.mkdir(exist_ok=True)
-    return fit(configuration, store, fold, folder, classes=CLASSES, device=CPU, **{"workers": 0, **more})  # type: ignore[arg-type]
+    return fit(card_of(configuration), store, fold, folder, device=CPU, **{"workers": 0, **more})  # type: ignore[arg-type]
 
 
 def stop_at(step: int, number: signal.Signals = signal.SIGINT):  # type: ignore[no-untyped-def]
@@ -150,7 +151,7 @@ def test_cuda_trains_and_measures_memory(small_store: Store, quick: Configuratio
     folder = tmp_path / "fold"
     folder.mkdir()
     device = torch.device("cuda")
-    result = fit(longer, small_store, FOLD, folder, classes=CLASSES, device=device, workers=2)
+    result = fit(card_of(longer), small_store, FOLD, folder, device=device, workers=2)
     assert result.history[-1].train_loss < result.history[0].train_loss - 0.5
     assert result.peak_memory_bytes is not None
     assert result.peak_memory_bytes > 0

@@ -18,15 +18,16 @@ from autospine.networks import precision as networks
 from autospine.networks.build import build_network
 from autospine.networks.device import describe_device
 from autospine.networks.precision import Choice, Precision, has_bfloat16_units, pinned
+from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.model import WEIGHTS
 from autospine.planning.document.parts import ExpectedPlan
-from autospine.planning.document.plan import Configuration
 from autospine.preprocessing.store import Store
 from autospine.training import precision as trainings
 from autospine.training.checkpoint import CHECKPOINT, recorded_precision
 from autospine.training.epochs import FitProgress, FitResult
 from autospine.training.loop import fit
 from autospine.training.precision import training_precision
+from tests.cards import card_of
 from tests.inference.predicting import predict_logits
 
 FOLD = Fold(("a", "b"), ("c",))
@@ -47,7 +48,7 @@ def train(
 ) -> FitResult:
     folder.mkdir(exist_ok=True)
     how = {"classes": ("L1", "L2", "L3"), "device": CPU, "workers": 0, "precision": precision, "on_step": on_step}
-    return fit(configuration, store, FOLD, folder, **how)  # type: ignore[arg-type]
+    return fit(card_of(configuration), store, FOLD, folder, **how)  # type: ignore[arg-type]
 
 
 def stop_at(step: int) -> Callable[[FitProgress], None]:
@@ -158,7 +159,8 @@ def test_a_training_in_bfloat16_learns_and_both_precisions_predict_the_same(
         network = build_network(longer.network, longer.patch).eval()
         network.load_state_dict(load_file(tmp_path / precision / WEIGHTS))
         labels = [
-            [predict_logits([network], image, longer, precision=asked).argmax(0) for image in images] for asked in BOTH
+            [predict_logits([network], image, card_of(longer), precision=asked).argmax(0) for image in images]
+            for asked in BOTH
         ]
         assert np.any(labels[0])
         assert np.mean(np.array(labels[0]) == np.array(labels[1])) >= 0.999

@@ -15,14 +15,15 @@ from safetensors.torch import load_file
 
 from autospine.errors import PlanError, Stopped
 from autospine.networks.build import build_network
+from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.data import PresencePlan
 from autospine.planning.document.model import WEIGHTS
-from autospine.planning.document.parts import PresencePlan
-from autospine.planning.document.plan import Configuration
 from autospine.preprocessing.prepare import CaseProperties
 from autospine.preprocessing.store import Store, StoredCase
 from autospine.training.epochs import FitProgress, FitResult
 from autospine.training.initial import CarriedOver, read_initial, start_from
 from autospine.training.pretrain import MaskedBatches, MaskedError, block_edges, draw_mask, pretrain
+from tests.cards import card_of
 
 CPU = torch.device("cpu")
 MakeConfiguration = Callable[..., Configuration]
@@ -111,7 +112,7 @@ def still(configuration: Configuration, **changes: object) -> Configuration:
 
 def test_what_is_masked_is_zero_and_told(make_configuration: MakeConfiguration) -> None:
     configuration = still(make_configuration(spacing_mm=(4.0, 2.0, 2.0), patch=(8, 32, 32)))
-    batches = MaskedBatches(Cases((8, 32, 32)), ("a",), configuration, 7)
+    batches = MaskedBatches(Cases((8, 32, 32)), ("a",), card_of(configuration), 7)
     image, target = batches[3]
     assert (image.shape, target.shape) == ((2, 1, 8, 32, 32), (2, 1, 8, 32, 32))
     assert (image.dtype, target.dtype) == (np.float32, np.float32)
@@ -120,7 +121,7 @@ def test_what_is_masked_is_zero_and_told(make_configuration: MakeConfiguration) 
     assert (image[told] == 0).all()
     whole = np.where(told, target, image)
     np.testing.assert_allclose(whole[0, 0], Cases((8, 32, 32)).case.image[0], rtol=1e-4)
-    again = MaskedBatches(Cases((8, 32, 32)), ("a",), configuration, 7)[3]
+    again = MaskedBatches(Cases((8, 32, 32)), ("a",), card_of(configuration), 7)[3]
     np.testing.assert_array_equal(image, again[0])
     np.testing.assert_array_equal(target, again[1])
     assert not np.array_equal(np.isnan(target), np.isnan(batches[4][1]))
@@ -129,7 +130,7 @@ def test_what_is_masked_is_zero_and_told(make_configuration: MakeConfiguration) 
 def test_what_lies_beside_the_case_is_not_told(make_configuration: MakeConfiguration) -> None:
     configuration = still(make_configuration(patch=(8, 32, 32)))
     for step in range(5):
-        _, target = MaskedBatches(Cases((8, 20, 32)), ("a",), configuration, 7)[step]
+        _, target = MaskedBatches(Cases((8, 20, 32)), ("a",), card_of(configuration), 7)[step]
         inside = slice(6, 26)  # a smaller case lies in the middle of the patch
         assert np.isnan(target[:, :, :, [*range(6), *range(26, 32)]]).all()
         assert not np.isnan(target[:, :, :, inside]).all()
@@ -139,7 +140,7 @@ def test_slices_are_masked_together_and_all_told(make_configuration: MakeConfigu
     flat = make_configuration(spacing_mm=(1.0, 1.0), patch=(32, 32))
     network = replace(flat.network, in_channels=3)
     configuration = still(flat, name="2.5d", neighbours=1, network=network)
-    image, target = MaskedBatches(Cases((6, 32, 32)), ("a",), configuration, 0)[0]
+    image, target = MaskedBatches(Cases((6, 32, 32)), ("a",), card_of(configuration), 0)[0]
     assert (image.shape, target.shape) == ((2, 3, 32, 32), (2, 3, 32, 32))
     told = ~np.isnan(target)
     assert (told == told[:, :1]).all()
@@ -150,17 +151,16 @@ def test_a_missing_channel_is_not_told_and_its_flag_says_so(make_configuration: 
     base = make_configuration(patch=(8, 32, 32))
     entering = {
         "normalisation": ("zscore", "zscore"),
-        "presence": PresencePlan(channels=(1,), dropout=0.5),
         "network": replace(base.network, in_channels=3),
     }
-    configuration = still(base, **entering)
-    image, target = MaskedBatches(Cases((8, 32, 32), 2, missing=(1,)), ("a",), configuration, 0)[0]
+    card = card_of(still(base, **entering), presence=PresencePlan(channels=(1,), dropout=0.5))
+    image, target = MaskedBatches(Cases((8, 32, 32), 2, missing=(1,)), ("a",), card, 0)[0]
     assert np.isnan(target[:, 1]).all()
     assert not np.isnan(target[:, 0]).all()
     assert (image[:, 2] == 0).all()
     flags = set()
     for step in range(6):  # there, it is left out now and then, as in training
-        image, target = MaskedBatches(Cases((8, 32, 32), 2), ("a",), configuration, 0)[step]
+        image, target = MaskedBatches(Cases((8, 32, 32), 2), ("a",), card, 0)[step]
         for sample, wanted in zip(image, target, strict=True):
             flag = sample[2].flat[0]
             flags.add(flag)
@@ -176,7 +176,7 @@ def small(quick: Configuration, **training: object) -> Configuration:
 
 def learn(configuration: Configuration, store: Store, folder: Path, **more: object) -> FitResult:
     folder.mkdir(exist_ok=True)
-    return pretrain(configuration, store, ("a", "b"), folder, device=CPU, **{"workers": 0, **more})  # type: ignore[arg-type]
+    return pretrain(card_of(configuration), store, ("a", "b"), folder, device=CPU, **{"workers": 0, **more})  # type: ignore[arg-type]
 
 
 def test_it_learns_what_lies_under_the_masks(small_store: Store, quick: Configuration, tmp_path: Path) -> None:

@@ -9,46 +9,48 @@ import numpy as np
 import pytest
 
 from autospine.errors import PlanError
-from autospine.planning.document.parts import PresencePlan
-from autospine.planning.document.plan import Configuration
+from autospine.planning.document.card import ModelCard
+from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.data import PresencePlan
 from autospine.preprocessing.prepare import CaseProperties
 from autospine.preprocessing.previous import PreviousStage
 from autospine.preprocessing.store import Store, StoredCase
 from autospine.training import sampler
 from autospine.training.sampler import IGNORE, PatchBatches
 from autospine.training.workers import batches_from
+from tests.cards import card_of
 
 CASES = ("a", "b", "c")
 
 
 def test_a_batch_is_a_function_of_seed_and_step(small_store: Store, quick: Configuration) -> None:
-    first = PatchBatches(small_store, CASES, quick, augment=True, seed=1)
-    again = PatchBatches(small_store, CASES, quick, augment=True, seed=1)
+    first = PatchBatches(small_store, CASES, card_of(quick), augment=True, seed=1)
+    again = PatchBatches(small_store, CASES, card_of(quick), augment=True, seed=1)
     image, label = first[7]
     first[8]
     for repeated in (first[7], again[7]):
         np.testing.assert_array_equal(repeated[0], image)
         np.testing.assert_array_equal(repeated[1], label)
-    assert not np.array_equal(PatchBatches(small_store, CASES, quick, augment=True, seed=2)[7][0], image)
+    assert not np.array_equal(PatchBatches(small_store, CASES, card_of(quick), augment=True, seed=2)[7][0], image)
     assert not np.array_equal(first[8][0], image)
 
 
 def test_shapes_and_types(
     small_store: Store, quick: Configuration, make_configuration: Callable[..., Configuration]
 ) -> None:
-    image, label = PatchBatches(small_store, CASES, quick, augment=True, seed=1)[0]
+    image, label = PatchBatches(small_store, CASES, card_of(quick), augment=True, seed=1)[0]
     assert image.shape == (2, 1, 8, 16, 16)
     assert image.dtype == np.float32
     assert label.shape == (2, 8, 16, 16)
     assert label.dtype == np.int64
     flat = make_configuration(spacing_mm=(1.0, 1.0))
-    image, label = PatchBatches(small_store, CASES, flat, augment=True, seed=1)[0]
+    image, label = PatchBatches(small_store, CASES, card_of(flat), augment=True, seed=1)[0]
     assert image.shape == (2, 1, 16, 16)
     assert label.shape == (2, 16, 16)
 
 
 def test_plain_patches_are_crops_of_the_case(small_store: Store, quick: Configuration) -> None:
-    image, label = PatchBatches(small_store, ("a",), quick, augment=False, seed=1)[0]
+    image, label = PatchBatches(small_store, ("a",), card_of(quick), augment=False, seed=1)[0]
     case = small_store.open("a")
     z, y, x = 12 - 8 + 1, 20 - 16 + 1, 18 - 16 + 1
     for patch, target in zip(image, label, strict=True):
@@ -67,7 +69,7 @@ def test_plain_patches_are_crops_of_the_case(small_store: Store, quick: Configur
 def test_forced_samples_hold_a_class_and_rare_classes_come_as_often(small_store: Store, quick: Configuration) -> None:
     tiny = replace(quick, patch=(2, 2, 2), network=replace(quick.network, strides=((1, 1, 1), (1, 1, 1))))
     forced = replace(tiny, batch=4, training=replace(tiny.training, oversample_foreground=1.0))
-    batches = PatchBatches(small_store, CASES, forced, augment=False, seed=3)
+    batches = PatchBatches(small_store, CASES, card_of(forced), augment=False, seed=3)
     labels = np.concatenate([batches[step][1] for step in range(25)])
     with_one, with_two = ((labels == value).any((1, 2, 3)).mean() for value in (1, 2))
     assert with_one + with_two == 1.0
@@ -79,7 +81,7 @@ def test_a_batch_of_one_is_forced_in_its_share_of_the_steps(small_store: Store, 
 
     def with_a_class(share: float) -> float:
         training = replace(tiny.training, oversample_foreground=share)
-        batches = PatchBatches(small_store, CASES, replace(tiny, training=training), augment=False, seed=3)
+        batches = PatchBatches(small_store, CASES, card_of(replace(tiny, training=training)), augment=False, seed=3)
         return float(np.mean([(batches[step][1] > 0).any() for step in range(200)]))
 
     never, some, always = (with_a_class(share) for share in (0.0, 0.5, 1.0))
@@ -93,7 +95,7 @@ def test_jitter_moves_the_class_away_from_the_middle_but_not_out(small_store: St
     middle_alone = {}
     for jitter in (0.0, 1.0):
         training = replace(line.training, oversample_foreground=1.0, foreground_jitter=jitter)
-        batches = PatchBatches(small_store, CASES, replace(line, training=training), augment=False, seed=3)
+        batches = PatchBatches(small_store, CASES, card_of(replace(line, training=training)), augment=False, seed=3)
         labels = np.concatenate([batches[step][1] for step in range(25)]).reshape(-1, 9)
         assert (labels > 0).any(1).all()
         middle_alone[jitter] = (labels[:, 4] > 0).mean()
@@ -103,7 +105,7 @@ def test_jitter_moves_the_class_away_from_the_middle_but_not_out(small_store: St
 
 def test_a_patch_beyond_the_case_is_ignored_there(small_store: Store, quick: Configuration) -> None:
     large = replace(quick, patch=(16, 24, 24))
-    image, label = PatchBatches(small_store, CASES, large, augment=False, seed=1)[0]
+    image, label = PatchBatches(small_store, CASES, card_of(large), augment=False, seed=1)[0]
     outside = label == IGNORE
     assert outside.mean() > 0.4
     assert (image[:, 0][outside] == 0).all()
@@ -118,7 +120,7 @@ def test_a_shifted_patch_stands_out_of_its_case_by_no_more_than_the_share(
     large = replace(quick, patch=(16, 24, 24), batch=4)
     shifted = replace(large, training=replace(large.training, shift=0.25))
     for configuration in (large, shifted):  # patches to validate with are not
-        _, label = PatchBatches(small_store, CASES, configuration, augment=False, seed=1)[0]
+        _, label = PatchBatches(small_store, CASES, card_of(configuration), augment=False, seed=1)[0]
         assert np.argwhere(label[0] != IGNORE).min(0).tolist() == [2, 2, 3]
     patch = np.array((16, 24, 24))
     low, high = sampler._starts(np.array((12, 20, 18)), patch, 0.25)
@@ -135,7 +137,9 @@ def test_forced_patches_are_shifted_and_keep_their_voxel(
     training = replace(quick.training, shift=0.5, oversample_foreground=1.0)
     outside = []
     for patch in ((8, 16, 16), (16, 24, 24)):  # smaller and larger than the cases
-        batches = PatchBatches(small_store, CASES, replace(quick, patch=patch, training=training), augment=True, seed=1)
+        batches = PatchBatches(
+            small_store, CASES, card_of(replace(quick, patch=patch, training=training)), augment=True, seed=1
+        )
         batches._intensity = lambda images, labels: (images, labels)  # type: ignore[assignment]
         for step in range(10):
             for label in batches[step][1]:
@@ -145,7 +149,7 @@ def test_forced_patches_are_shifted_and_keep_their_voxel(
 
 
 def test_a_patch_beside_its_case_is_ignored_as_a_whole(small_store: Store, quick: Configuration) -> None:
-    batches = PatchBatches(small_store, CASES, quick, augment=False, seed=1)
+    batches = PatchBatches(small_store, CASES, card_of(quick), augment=False, seed=1)
     case, previous = batches._case(CASES[0])
     image, label = batches._read(case, previous, np.array((40, 0, 0)), None)
     assert (label == IGNORE).all() and (image == 0).all()
@@ -158,7 +162,7 @@ def test_training_patches_are_shifted(
     large = replace(quick, patch=(16, 24, 24), batch=4)
     for share, places in ((0.0, 1), (0.25, 8)):
         training = replace(large.training, shift=share)
-        batches = PatchBatches(small_store, CASES, replace(large, training=training), augment=True, seed=1)
+        batches = PatchBatches(small_store, CASES, card_of(replace(large, training=training)), augment=True, seed=1)
         batches._intensity = lambda images, labels: (images, labels)  # type: ignore[assignment]
         firsts = {tuple(np.argwhere(label != IGNORE).min(0)) for step in range(5) for label in batches[step][1]}
         assert len(firsts) >= places if share else len(firsts) == 1
@@ -167,18 +171,18 @@ def test_training_patches_are_shifted(
 def test_only_so_many_cases_stay_open(
     small_store: Store, quick: Configuration, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    batches = PatchBatches(small_store, CASES, quick, augment=False, seed=1)
+    batches = PatchBatches(small_store, CASES, card_of(quick), augment=False, seed=1)
     every = [batches[step][0] for step in range(6)]
     assert len(CASES) > 1
     monkeypatch.setattr(sampler, "MOST_OPEN", 1)
-    again = PatchBatches(small_store, CASES, quick, augment=False, seed=1)
+    again = PatchBatches(small_store, CASES, card_of(quick), augment=False, seed=1)
     for step, image in enumerate(every):
         np.testing.assert_array_equal(again[step][0], image)
         assert len(again._open) == 1
 
 
 def test_workers_change_nothing(small_store: Store, quick: Configuration) -> None:
-    batches = PatchBatches(small_store, CASES, quick, augment=True, seed=1)
+    batches = PatchBatches(small_store, CASES, card_of(quick), augment=True, seed=1)
     here, there = (iter(batches_from(batches, 5, workers, pin=False)) for workers in (0, 2))
     for step in range(5, 9):
         one, other = next(here), next(there)
@@ -198,18 +202,24 @@ def test_damaged_cases_are_named_before_the_first_batch(
     previous = PreviousStage(files, "k")
     for fault in (b"", files["a"].read_bytes()[:-1]):
         files["c"].write_bytes(fault)
-        batches = PatchBatches(small_store, CASES, cascaded(quick), augment=True, seed=1, previous=previous)
+        batches = PatchBatches(small_store, CASES, card_of(cascaded(quick)), augment=True, seed=1, previous=previous)
         with pytest.raises(PlanError, match="segmentation of c is missing or damaged"):
             next(iter(batches_from(batches, 0, workers, pin=False)))
     (small_store.root / "b.image.npy").unlink()
     with pytest.raises(PlanError, match="prepared case 'b' is missing or damaged"):
-        next(iter(batches_from(PatchBatches(small_store, CASES, quick, augment=True, seed=1), 0, workers, pin=False)))
+        next(
+            iter(
+                batches_from(
+                    PatchBatches(small_store, CASES, card_of(quick), augment=True, seed=1), 0, workers, pin=False
+                )
+            )
+        )
 
 
 def test_a_2d_batch_is_what_it_was(small_store: Store, make_configuration: Callable[..., Configuration]) -> None:
     """Numbers of the version before neighbouring slices and previous stages entered the sampler."""
     flat = make_configuration(spacing_mm=(1.0, 1.0))
-    batches = PatchBatches(small_store, CASES, flat, augment=True, seed=5)
+    batches = PatchBatches(small_store, CASES, card_of(flat), augment=True, seed=5)
     image, label = batches[1]
     expected = [
         [-0.18042339384555817, -0.13568401336669922, -0.3968602120876312],
@@ -265,7 +275,7 @@ def test_neighbours_enter_in_order_and_the_middle_slice_is_the_target(
     make_configuration: Callable[..., Configuration],
 ) -> None:
     configuration = neighbourly(make_configuration, channels=2, neighbours=1)
-    batches = PatchBatches(Memory(counted_case(2)), ("case",), configuration, augment=False, seed=0)
+    batches = PatchBatches(Memory(counted_case(2)), ("case",), card_of(configuration), augment=False, seed=0)
     image, label = batches[0]
     assert image.shape == (16, 6, 4, 4)
     assert label.shape == (16, 4, 4)
@@ -285,7 +295,7 @@ def test_neighbours_enter_in_order_and_the_middle_slice_is_the_target(
 
 def test_a_case_thinner_than_its_neighbourhood(make_configuration: Callable[..., Configuration]) -> None:
     configuration = neighbourly(make_configuration, channels=1, neighbours=5)
-    batches = PatchBatches(Memory(counted_case(1)), ("case",), configuration, augment=False, seed=0)
+    batches = PatchBatches(Memory(counted_case(1)), ("case",), card_of(configuration), augment=False, seed=0)
     image, label = batches[0]
     rows = {int(target[0, 0]): patch[:, 0, 0].tolist() for patch, target in zip(image, label, strict=True)}
     assert rows[1] == [0, 0, 0, 0, 0, 10, 20, 30, 30, 30, 30]
@@ -297,11 +307,11 @@ def test_slices_of_a_sample_turn_together(small_store: Store, make_configuration
     alike = np.ascontiguousarray(np.broadcast_to(case.image[:, 5:6], case.image.shape))
     flat = make_configuration(spacing_mm=(1.0, 1.0))
     configuration = replace(flat, name="2.5d", neighbours=1, network=replace(flat.network, in_channels=3), batch=8)
-    batches = PatchBatches(Memory(replace(case, image=alike)), ("a",), configuration, augment=True, seed=0)
+    batches = PatchBatches(Memory(replace(case, image=alike)), ("a",), card_of(configuration), augment=True, seed=0)
     samples = np.concatenate([batches[step][0] for step in range(40)])
     same = [np.allclose(sample, sample[1:2], atol=1e-4) for sample in samples]
     assert 0.84 < np.mean(same) < 0.96
-    plain = PatchBatches(Memory(replace(case, image=alike)), ("a",), configuration, augment=False, seed=0)
+    plain = PatchBatches(Memory(replace(case, image=alike)), ("a",), card_of(configuration), augment=False, seed=0)
     assert (plain[0][0] == plain[0][0][:, :1]).all()
 
 
@@ -319,13 +329,13 @@ def test_the_previous_stage_enters_as_one_channel_per_class(
     """The case's own label as the previous stage: its channels are then the target's classes, and 0 outside."""
     configuration = replace(cascaded(quick), patch=patch)
     batches = PatchBatches(
-        small_store, ("a",), configuration, augment=False, seed=1, previous=Memory(small_store.open("a").label)
+        small_store, ("a",), card_of(configuration), augment=False, seed=1, previous=Memory(small_store.open("a").label)
     )
     image, label = batches[0]
     assert image.shape == (2, 4, *patch)
     assert (label > 0).any()
     np.testing.assert_array_equal(image[:, 1:], np.stack([label == value for value in (1, 2, 3)], axis=1))
-    plain = PatchBatches(small_store, ("a",), replace(quick, patch=patch), augment=False, seed=1)[0]
+    plain = PatchBatches(small_store, ("a",), card_of(replace(quick, patch=patch)), augment=False, seed=1)[0]
     np.testing.assert_array_equal(image[:, :1], plain[0])
 
 
@@ -334,7 +344,9 @@ def test_the_previous_stage_is_turned_and_mirrored_with_the_image(
 ) -> None:
     monkeypatch.setattr(sampler, "disturb", lambda channels, rng: None)
     case = small_store.open("a")
-    batches = PatchBatches(small_store, ("a",), cascaded(quick), augment=True, seed=1, previous=Memory(case.label))
+    batches = PatchBatches(
+        small_store, ("a",), card_of(cascaded(quick)), augment=True, seed=1, previous=Memory(case.label)
+    )
     agreeing, turned = [], 0
     for step in range(12):
         image, label = batches[step]
@@ -354,13 +366,14 @@ def test_only_the_previous_stage_is_disturbed(small_store: Store, quick: Configu
     configuration = cascaded(quick)
     label = small_store.open("a").label
     one, again = (
-        PatchBatches(small_store, ("a",), configuration, augment=True, seed=1, previous=Memory(label)) for _ in range(2)
+        PatchBatches(small_store, ("a",), card_of(configuration), augment=True, seed=1, previous=Memory(label))
+        for _ in range(2)
     )
     blank = PatchBatches(
-        small_store, ("a",), configuration, augment=True, seed=1, previous=Memory(np.zeros_like(label))
+        small_store, ("a",), card_of(configuration), augment=True, seed=1, previous=Memory(np.zeros_like(label))
     )
-    held_out = PatchBatches(small_store, ("a",), configuration, augment=False, seed=1, previous=Memory(label))
-    without = PatchBatches(small_store, ("a",), quick, augment=True, seed=1)
+    held_out = PatchBatches(small_store, ("a",), card_of(configuration), augment=False, seed=1, previous=Memory(label))
+    without = PatchBatches(small_store, ("a",), card_of(quick), augment=True, seed=1)
     differing = 0
     for step in range(12):
         image, target = one[step]
@@ -378,7 +391,7 @@ def test_only_the_previous_stage_is_disturbed(small_store: Store, quick: Configu
 
 def test_a_cascade_without_its_previous_stage_is_a_mistake(small_store: Store, quick: Configuration) -> None:
     with pytest.raises(ValueError, match="3d_lowres"):
-        PatchBatches(small_store, ("a",), cascaded(quick), augment=False, seed=1)
+        PatchBatches(small_store, ("a",), card_of(cascaded(quick)), augment=False, seed=1)
 
 
 def partial_case(channels: int, missing: tuple[int, ...]) -> StoredCase:
@@ -391,20 +404,21 @@ def partial_case(channels: int, missing: tuple[int, ...]) -> StoredCase:
 
 def optional(
     make_configuration: Callable[..., Configuration], channels: int, dropout: float, *, neighbours: int = 0
-) -> Configuration:
+) -> ModelCard:
     """Channels of which all but the first may be missing, in 2d or 2.5d."""
     base = neighbourly(make_configuration, channels, neighbours)
     network = replace(base.network, in_channels=channels * (2 * neighbours + 1) + channels - 1)
     presence = PresencePlan(tuple(range(1, channels)), dropout)
-    return replace(base, name="2.5d" if neighbours else "2d", network=network, presence=presence)
+    named = replace(base, name="2.5d" if neighbours else "2d", network=network)
+    return card_of(named, presence=presence)
 
 
 @pytest.mark.parametrize("neighbours", [0, 1])
 def test_a_flag_says_which_channels_are_there(
     make_configuration: Callable[..., Configuration], neighbours: int
 ) -> None:
-    configuration, scans = optional(make_configuration, 3, 0.5, neighbours=neighbours), 3 * (2 * neighbours + 1)
-    batches = PatchBatches(Memory(partial_case(3, (2,))), ("a",), configuration, augment=False, seed=1)
+    card, scans = optional(make_configuration, 3, 0.5, neighbours=neighbours), 3 * (2 * neighbours + 1)
+    batches = PatchBatches(Memory(partial_case(3, (2,))), ("a",), card, augment=False, seed=1)
     image, _ = batches[0]
     assert image.shape[1] == scans + 2
     # nothing is left out where nothing is random
@@ -416,10 +430,10 @@ def test_a_flag_says_which_channels_are_there(
 def test_channels_are_left_out_in_their_share_of_the_patches(
     make_configuration: Callable[..., Configuration], neighbours: int
 ) -> None:
-    configuration, scans = optional(make_configuration, 3, 0.25, neighbours=neighbours), 3 * (2 * neighbours + 1)
+    card, scans = optional(make_configuration, 3, 0.25, neighbours=neighbours), 3 * (2 * neighbours + 1)
     case = counted_case(3)
     bright = replace(case, image=case.image + 1)
-    batches = PatchBatches(Memory(bright), ("a",), configuration, augment=True, seed=1)
+    batches = PatchBatches(Memory(bright), ("a",), card, augment=True, seed=1)
     images = np.concatenate([batches[step][0] for step in range(60)])
     for channel in (1, 2):
         flag = images[:, scans + channel - 1]
@@ -433,12 +447,9 @@ def test_channels_are_left_out_in_their_share_of_the_patches(
 
 
 def test_one_channel_always_stays(make_configuration: Callable[..., Configuration]) -> None:
-    configuration = optional(make_configuration, 3, 0.9)
-    every = replace(
-        configuration,
-        presence=PresencePlan((0, 1, 2), 0.9),
-        network=replace(configuration.network, in_channels=6),
-    )
+    configuration = optional(make_configuration, 3, 0.9).configuration
+    network = replace(configuration.network, in_channels=6)
+    every = card_of(replace(configuration, network=network), presence=PresencePlan((0, 1, 2), 0.9))
     batches = PatchBatches(Memory(partial_case(3, (1,))), ("a",), every, augment=True, seed=1)
     flags = np.concatenate([batches[step][0] for step in range(40)])[:, 3:, 0, 0]
     assert (flags.sum(axis=1) >= 1).all() and not flags[:, 1].any()
@@ -448,7 +459,8 @@ def test_one_channel_always_stays(make_configuration: Callable[..., Configuratio
 def test_the_previous_stage_comes_after_the_flags(small_store: Store, quick: Configuration) -> None:
     base = cascaded(quick)
     network = replace(base.network, in_channels=2 + 1 + 3)
-    configuration = replace(base, normalisation=("zscore",) * 2, network=network, presence=PresencePlan((1,), 0.5))
+    two = replace(base, normalisation=("zscore",) * 2, network=network)
+    card = card_of(two, presence=PresencePlan((1,), 0.5))
 
     class Twice:
         def open(self, name: str) -> StoredCase:
@@ -456,6 +468,6 @@ def test_the_previous_stage_comes_after_the_flags(small_store: Store, quick: Con
             return replace(case, image=np.concatenate([case.image, case.image]))
 
     previous = Memory(small_store.open("a").label)
-    image, label = PatchBatches(Twice(), ("a",), configuration, augment=False, seed=1, previous=previous)[0]
+    image, label = PatchBatches(Twice(), ("a",), card, augment=False, seed=1, previous=previous)[0]
     assert (image[:, 2] == 1).all()
     np.testing.assert_array_equal(image[:, 3:], np.stack([label == value for value in (1, 2, 3)], axis=1))

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.parts import TrainingPlan
-from autospine.planning.document.plan import Configuration
 from autospine.training.schedule import Schedule, build_optimiser
 
 

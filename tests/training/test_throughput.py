@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from autospine.networks.precision import pinned
-from autospine.planning.document.plan import Configuration
+from autospine.planning.document.configuration import Configuration
 from autospine.training import throughput
 from autospine.training.throughput import seconds_per_step
+from tests.cards import card_of
 
 CPU = torch.device("cpu")
 
@@ -36,7 +37,7 @@ def test_every_configuration_can_be_timed(make_configuration: Callable[..., Conf
         configuration = replace(configuration, neighbours=1, network=replace(network, in_channels=3))
     if kind == "3d_cascade_fullres":
         configuration = replace(configuration, previous="3d_lowres", network=replace(network, in_channels=4))
-    assert 0 < seconds_per_step(configuration, CPU, at_least_s=0.0) < 5
+    assert 0 < seconds_per_step(card_of(configuration), CPU, at_least_s=0.0) < 5
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +53,7 @@ def test_the_quickest_look_counts_by_its_median_and_the_warm_up_does_not(
     # a first step of 0.5 s, then three looks of three steps with the medians 5, 2 and 3 s
     took = iter([0.5, 5.0, 7.0, 4.0, 1.0, 2.0, 9.0, 3.0, 4.0, 3.0, 100.0])
     monkeypatch.setattr(throughput.time, "perf_counter", clock_of(took))
-    assert seconds_per_step(make_configuration(), CPU, at_least_s=38.0) == 2.0
+    assert seconds_per_step(card_of(make_configuration()), CPU, at_least_s=38.0) == 2.0
     assert list(took) == [100.0]
 
 
@@ -63,7 +64,7 @@ def test_a_busy_second_is_not_taken_for_the_machine(
     """Steps of 0.05 s take half a second, for a second, wherever it begins."""
     took = iter([0.05] * begins + [0.5, 0.5] + [0.05] * 200)
     monkeypatch.setattr(throughput.time, "perf_counter", clock_of(took))
-    assert seconds_per_step(make_configuration(), CPU) == pytest.approx(0.05)
+    assert seconds_per_step(card_of(make_configuration()), CPU) == pytest.approx(0.05)
 
 
 @pytest.mark.parametrize(("bounds", "found"), [((3.0, 6.0), 0.25), ((0.1, 0.2), 0.25), ((0.2, 0.8), 0.3125)])
@@ -76,7 +77,7 @@ def test_a_first_look_ends_the_measurement_of_what_is_surely_slow_or_fast(
     """The first step takes 0.4 s and counts for nothing, the look 0.375 and 0.25 s; then come steps of 0.3125 s."""
     took = iter([0.4, 0.375, 0.25, *[0.3125] * 20])
     monkeypatch.setattr(throughput.time, "perf_counter", clock_of(took))
-    assert seconds_per_step(make_configuration(), CPU, bounds_s=bounds) == pytest.approx(found)
+    assert seconds_per_step(card_of(make_configuration()), CPU, bounds_s=bounds) == pytest.approx(found)
 
 
 def test_too_little_memory_is_an_infinite_time(
@@ -91,10 +92,10 @@ def test_too_little_memory_is_an_infinite_time(
     on_a_cpu = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
     for error in (torch.OutOfMemoryError(), on_a_cpu):
         monkeypatch.setattr(throughput.Stepper, "step", raising(error))
-        assert math.isinf(seconds_per_step(make_configuration(), CPU))
+        assert math.isinf(seconds_per_step(card_of(make_configuration()), CPU))
     monkeypatch.setattr(throughput.Stepper, "step", raising(RuntimeError("a bug")))
     with pytest.raises(RuntimeError, match="a bug"):
-        seconds_per_step(make_configuration(), CPU)
+        seconds_per_step(card_of(make_configuration()), CPU)
 
 
 @pytest.mark.parametrize(("bounds", "found"), [((3.0, 6.0), 8.0), ((9.0, 12.0), 8.0), ((5.0, 8.0), 5.0)])
@@ -106,7 +107,7 @@ def test_one_step_of_seconds_is_a_look(
 ) -> None:
     """The very first, unless it is too near to what is asked; then there are three of one step each."""
     monkeypatch.setattr(throughput.time, "perf_counter", clock_of(iter([8.0, 5.0, 5.0, 5.0])))
-    assert seconds_per_step(make_configuration(), CPU, bounds_s=bounds) == pytest.approx(found)
+    assert seconds_per_step(card_of(make_configuration()), CPU, bounds_s=bounds) == pytest.approx(found)
 
 
 def test_a_first_look_at_short_steps_takes_more_of_them(
@@ -115,5 +116,5 @@ def test_a_first_look_at_short_steps_takes_more_of_them(
     """A hiccup of 0.25 s among steps of 0.01 s ends nothing."""
     took = iter([0.4, 0.25, *[0.01] * 500])
     monkeypatch.setattr(throughput.time, "perf_counter", clock_of(took))
-    assert seconds_per_step(make_configuration(), CPU, bounds_s=(0.02, 0.1)) == pytest.approx(0.01)
+    assert seconds_per_step(card_of(make_configuration()), CPU, bounds_s=(0.02, 0.1)) == pytest.approx(0.01)
     assert len(list(took)) > 490

@@ -23,7 +23,7 @@ from safetensors.torch import load_file
 from autospine.data.files import atomic_path
 from autospine.data.folds import Fold
 from autospine.errors import DeviceError, PlanError, Stopped
-from autospine.planning.document.plan import Configuration
+from autospine.planning.document.configuration import Configuration
 from autospine.preprocessing.store import Store
 from autospine.training import workers as workers_module
 from autospine.training.checkpoint import CHECKPOINT
@@ -32,6 +32,7 @@ from autospine.training.interrupt import StopRequest
 from autospine.training.loop import fit
 from autospine.training.sampler import PatchBatches
 from autospine.training.workers import WorkerBatches, batch_bytes, batches_from, fitting_workers
+from tests.cards import card_of
 
 CPU = torch.device("cpu")
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="signals and shared memory of Linux")
@@ -40,7 +41,7 @@ LINUX = pytest.mark.skipif(sys.platform != "linux", reason="signals and shared m
 def train(configuration: Configuration, store: Store, folder: Path, **more: object) -> FitResult:
     folder.mkdir(exist_ok=True)
     fold = Fold(("a", "b"), ("c",))
-    return fit(configuration, store, fold, folder, classes=("L1", "L2", "L3"), device=CPU, **more)  # type: ignore[arg-type]
+    return fit(card_of(configuration), store, fold, folder, device=CPU, **more)  # type: ignore[arg-type]
 
 
 @LINUX
@@ -75,7 +76,7 @@ def test_a_worker_that_is_killed_costs_nothing(
 @LINUX
 def test_a_worker_that_is_lost_does_not_raise_in_the_middle_of_a_step(small_store: Store, quick: Configuration) -> None:
     before = signal.getsignal(signal.SIGCHLD)
-    batches = batches_from(PatchBatches(small_store, ("a",), quick, augment=True, seed=1), 0, 1, pin=False)
+    batches = batches_from(PatchBatches(small_store, ("a",), card_of(quick), augment=True, seed=1), 0, 1, pin=False)
     assert signal.getsignal(signal.SIGCHLD) is before
     next(batches)
     (worker,) = multiprocessing.active_children()
@@ -88,7 +89,7 @@ def test_a_worker_that_is_lost_does_not_raise_in_the_middle_of_a_step(small_stor
 
 
 def test_workers_ignore_what_stops_a_group_of_processes(small_store: Store, quick: Configuration) -> None:
-    batches = batches_from(PatchBatches(small_store, ("a",), quick, augment=True, seed=1), 0, 2, pin=False)
+    batches = batches_from(PatchBatches(small_store, ("a",), card_of(quick), augment=True, seed=1), 0, 2, pin=False)
     children = multiprocessing.active_children()
     assert len(children) == 2
     for process in children:  # at once: they may not have begun
@@ -159,14 +160,14 @@ def test_a_fault_of_ours_keeps_its_traceback(small_store: Store, quick: Configur
 def test_workers_are_as_many_as_shared_memory_has_room_for(
     quick: Configuration, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    needed = batch_bytes(quick)
+    needed = batch_bytes(card_of(quick))
     assert needed == 2 * 8 * 16 * 16 * 4 * (1 + 3)
     for free, found in ((None, 4), (100 * needed, 4), (13 * needed, 3), (5 * needed, 1), (4 * needed, 0), (0, 0)):
         monkeypatch.setattr(workers_module, "shared_bytes", lambda free=free: free)
         said: list[str] = []
-        assert fitting_workers(quick, CPU, 4, said.append) == found
+        assert fitting_workers(card_of(quick), CPU, 4, said.append) == found
         assert ["--shm-size" in note for note in said] == [True] * (found < 4)
-    assert fitting_workers(quick, CPU, 0) == 0
+    assert fitting_workers(card_of(quick), CPU, 0) == 0
 
 
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no /dev/shm")
@@ -182,8 +183,8 @@ def test_where_no_process_may_be_started_none_is(small_store: Store, quick: Conf
     before = multiprocessing.active_children()  # of other tests
 
     def work() -> None:
-        found.append(fitting_workers(quick, CPU, 2, said.append))
-        batches = batches_from(PatchBatches(small_store, ("a",), quick, augment=True, seed=1), 0, 2, pin=False)
+        found.append(fitting_workers(card_of(quick), CPU, 2, said.append))
+        batches = batches_from(PatchBatches(small_store, ("a",), card_of(quick), augment=True, seed=1), 0, 2, pin=False)
         next(batches)
         found.append(len(set(multiprocessing.active_children()) - set(before)))
 

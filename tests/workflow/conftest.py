@@ -11,7 +11,8 @@ import pytest
 from autospine.data.files import write_text
 from autospine.data.folds import Fold, write_folds
 from autospine.networks.precision import pinned
-from autospine.planning.document.plan import Configuration, Plan
+from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.plan import Plan
 from autospine.planning.document.plan_file import plan_to_toml
 from autospine.preprocessing import fill
 from autospine.workflow import train as workflow_train

@@ -14,11 +14,12 @@ from autospine.data.geometry import Geometry, Volume
 from autospine.data.volume import write_volume
 from autospine.errors import AutospineError
 from autospine.networks.build import build_network
-from autospine.planning.document.model import WEIGHTS, ModelCard, write_model
-from autospine.planning.document.parts import IntensityPlan
-from autospine.planning.document.plan import Configuration
+from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.data import IntensityPlan
+from autospine.planning.document.model import WEIGHTS, write_model
 from autospine.workflow.predict import Prediction, PredictRequest, predict_paths
 from autospine.workflow.progress import Silent
+from tests.cards import card_of
 
 GRID = Geometry((5, 18, 17), (3.0, 1.0, 1.0), (1.0, 2.0, 3.0), (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
 MADE = ["prediction.json"]
@@ -32,7 +33,7 @@ def put_image(path: Path, seed: int = 0, channels: int = 1) -> Path:
 
 def made_model(folder: Path, configuration: Configuration, seed: int, folds: tuple[str, ...] = ("0",)) -> Path:
     labels = (("upper", 1), ("middle", 2), ("lower", 3))
-    write_model(folder, ModelCard("toy", ("T2",), labels, (IntensityPlan(0.0, 1.0, 0.0, 1.0),), configuration))
+    write_model(folder, card_of(configuration, labels=labels, intensities=(IntensityPlan(0.0, 1.0, 0.0, 1.0),)))
     torch.manual_seed(seed)
     for fold in folds:
         (folder / f"fold_{fold}").mkdir()

@@ -15,8 +15,8 @@ from autospine.data.folds import read_folds
 from autospine.data.geometry import Geometry, Volume
 from autospine.data.volume import write_volume
 from autospine.errors import PlanError
+from autospine.planning.document.card import ModelCard
 from autospine.planning.document.parts import LossPlan
-from autospine.planning.document.plan import Configuration
 from autospine.training import loop
 from autospine.workflow.plan import PlanRequest, plan_dataset
 from autospine.workflow.runs.folder import RunFolder, read_record
@@ -69,9 +69,9 @@ def trained_by(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[LossPlan]]:
     given: list[LossPlan] = []
     fit = loop.fit
 
-    def listen(configuration: Configuration, *words: object, **named: object) -> loop.FitResult:
-        given.append(configuration.loss)
-        return fit(configuration, *words, **named)  # type: ignore[arg-type]
+    def listen(card: ModelCard, *words: object, **named: object) -> loop.FitResult:
+        given.append(card.configuration.loss)
+        return fit(card, *words, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(loop, "fit", listen)
     yield given

@@ -55,7 +55,7 @@ def test_cases_that_lack_sequences_from_end_to_end(several: Path, toy_recipe: Pa
     runs = tmp_path / "runs"
     planned = plan_dataset(several, runs, PlanRequest(recipe=str(toy_recipe), device="cpu"))
     configuration = planned.plan.configuration()
-    assert configuration.optional_channels == (1, 2) and configuration.network.in_channels == 5
+    assert planned.plan.data.optional == (1, 2) and configuration.network.in_channels == 5
     (trained,) = train_folds(several, "0", runs, TrainRequest(device="cpu", workers=0))
     assert trained.metrics is not None
     store = Store(runs / "several" / "prepared" / configuration.name)

@@ -23,10 +23,11 @@ from autospine.errors import DataError, OutputError
 from autospine.inference.memory import prediction_bytes
 from autospine.inference.predictor import Predictor
 from autospine.machine import total_bytes
-from autospine.planning.document.plan import Configuration
+from autospine.planning.document.configuration import Configuration
 from autospine.workflow.predict import PredictRequest, predict_paths
 from autospine.workflow.progress import Update
 from autospine.workflow.steps import segmenting
+from tests.cards import card_of
 from tests.workflow.predicting import GRID, MADE, Noting, cases, contents, made_model, predict, put_image, refused
 
 # One bad file is one bad file
@@ -146,7 +147,7 @@ def test_memory_is_told_before_it_is_taken(
     assert any(note.startswith("a needs up to 0.0 GB of memory") for note in notes)
     # scores of 100 x 512 x 512 voxels, 4 of them and a weight, and an image of as many
     voxels = 100 * 512 * 512
-    assert prediction_bytes(configuration, voxels, voxels) >= 4 * voxels * 6
+    assert prediction_bytes(card_of(configuration), voxels, voxels) >= 4 * voxels * 6
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a limit of address space")

@@ -19,8 +19,10 @@ from autospine.cli.app import app
 from autospine.data.geometry import Geometry, Volume
 from autospine.data.volume import read_volume, write_volume
 from autospine.networks.build import build_network
-from autospine.planning.document.model import WEIGHTS, ModelCard, weights_digest, write_model, write_previous
-from autospine.planning.document.plan import Configuration, Plan
+from autospine.planning.document.card import ModelCard
+from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.model import WEIGHTS, weights_digest, write_model, write_previous
+from autospine.planning.document.plan import Plan
 
 Edit = Callable[[dict[str, Any]], object]
 GRID = Geometry((8, 24, 20), (1.5, 1.0, 1.0), (0.0, 0.0, 0.0), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
@@ -29,7 +31,7 @@ GRID = Geometry((8, 24, 20), (1.5, 1.0, 1.0), (0.0, 0.0, 0.0), (1.0, 0, 0, 0, 1.
 def model_folder(folder: Path, plan: Plan, configuration: Configuration) -> Path:
     """A model with one fold and random weights."""
     torch.manual_seed(0)
-    write_model(folder, ModelCard.from_plan(plan, configuration))
+    write_model(folder, ModelCard(plan.data, configuration))
     (folder / "fold_0").mkdir()
     save_file(build_network(configuration.network, configuration.patch).state_dict(), folder / "fold_0" / WEIGHTS)
     return folder

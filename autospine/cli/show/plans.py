@@ -14,9 +14,10 @@ from autospine.cli.terminal import console, show_line
 
 if TYPE_CHECKING:
     from autospine.planning.document.compare import Difference
+    from autospine.planning.document.configuration import Configuration
     from autospine.planning.document.decisions import Decision
     from autospine.planning.document.parts import ExpectedPlan
-    from autospine.planning.document.plan import Configuration, Plan
+    from autospine.planning.document.plan import Plan
     from autospine.planning.document.recipes import ShippedRecipe
 
 SHOWN = (
@@ -32,7 +33,7 @@ SHOWN = (
     "network.encoder",
     "network.features",
     "network.bottleneck",
-    "regions.names",
+    "regions.name",
     "loss.kind",
     "loss.class_weights",
     "loss.folds.weights",
@@ -47,27 +48,26 @@ SHOWN = (
 """Decisions of a configuration that the terminal shows; all of them are in plan.toml."""
 CALLED = {
     "presence.channels": "may be missing",
-    "regions.names": "regions",
+    "regions.name": "regions",
     "loss.folds.weights": "weights by fold",
     "loss.folds.largest": "largest by fold",
 }
 """What those of them are called whose keys say too little by themselves."""
-LISTS = ("training.mirror_axes", "normalisation", "presence.channels", "regions.names")
+LISTS = ("training.mirror_axes", "normalisation")
 """Those of them that are no edges of anything."""
 
 
 def show_plan(plan: Plan) -> None:
     """The main decisions of each configuration with their reasons, what it takes, and what was left out."""
-    names = [configuration.name for configuration in plan.configurations]
     for configuration in plan.configurations:
         name = configuration.name
         first = " (trained first)" if name == plan.default else ""
-        table = Table(title=f"\n{plan.dataset}: {name}{first}", title_justify="left", box=SIMPLE, show_edge=False)
+        table = Table(title=f"\n{plan.data.dataset}: {name}{first}", title_justify="left", box=SIMPLE, show_edge=False)
         table.add_column("decision", style="bold")
         table.add_column("value", max_width=32)
         table.add_column("why", ratio=1)
         for field in SHOWN:
-            reason = plan.reasons.get(f"{name}.{field}")
+            reason = plan.reasons.get(f"{name}.{field}", plan.reasons.get(field))
             idle = field in ("neighbours", "previous") and not getattr(configuration, field)
             if reason is not None and not idle:
                 table.add_row(escape(_readable(field)), escape(_value(plan, name, field)), escape(reason))
@@ -79,8 +79,8 @@ def show_plan(plan: Plan) -> None:
         start, _, rest = key.partition(".")
         if start == "left_out":
             console.print(f"[bold]left out[/bold] {escape(rest)}: {escape(reason)}")
-        elif not any(key.startswith(f"{name}.") for name in names):
-            value = getattr(plan, key, "")
+        elif key in vars(plan):
+            value = getattr(plan, key)
             console.print(f"[bold]{escape(_readable(key))}[/bold] {escape(str(value))}: {escape(reason)}")
 
 
@@ -154,7 +154,9 @@ def _readable(field: str) -> str:
 def _value(plan: Plan, name: str, field: str) -> str:
     """A decision as text; dotted fields lead into the parts of a configuration."""
     if field == "presence.channels":
-        return ", ".join(plan.channels[index] for index in plan.configuration(name).optional_channels)
+        return ", ".join(plan.data.channels[index] for index in plan.data.optional)
+    if field == "regions.name":
+        return ", ".join(plan.data.targets)
     value: object = plan.configuration(name)
     for part in field.split("."):
         value = getattr(value, part, "")

@@ -11,7 +11,8 @@ from dataclasses import replace
 
 from autospine.planning.budget.fit import fit_plan_to_budget
 from autospine.planning.budget.measurements import Budget
-from autospine.planning.document.plan import Configuration, Plan
+from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.plan import Plan
 from autospine.planning.document.recipe import Recipe
 from autospine.planning.estimate.duration import spoken
 from autospine.planning.estimate.expected import expect

@@ -16,7 +16,8 @@ from autospine.planning.budget.ladder import Rung, ladder
 from autospine.planning.budget.measurements import LOOKS, SURE, Budget, Measurements
 from autospine.planning.decide.planner import planned_memory_gb
 from autospine.planning.decide.reasons import numbers
-from autospine.planning.document.plan import Configuration, Plan
+from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.plan import Plan
 from autospine.planning.document.recipe import Recipe
 from autospine.planning.estimate.expected import expect
 from autospine.planning.estimate.memory import training_memory_gb

@@ -22,7 +22,7 @@ from statistics import median
 
 from autospine.planning.decide.loss import usual_sizes
 from autospine.planning.decide.planner import LOW, Narrowing, configure
-from autospine.planning.document.plan import Configuration
+from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.recipe import Recipe
 from autospine.planning.estimate.cost import multiply_adds
 from autospine.planning.estimate.memory import Machine

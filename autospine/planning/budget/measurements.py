@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from math import inf, isfinite
 
 from autospine.planning.budget.ladder import Rung
-from autospine.planning.document.plan import Configuration
+from autospine.planning.document.configuration import Configuration
 from autospine.planning.estimate.memory import Machine
 
 STEP_SHARE = 0.9

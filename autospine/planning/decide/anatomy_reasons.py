@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from autospine.planning.document.plan import Configuration
+from autospine.planning.document.data import DataPlan
 from autospine.planning.document.recipe import Recipe
 from autospine.planning.measured.anatomy import AXIS_NAMES, SUREST, AxisAnatomy, View
 
@@ -20,55 +20,48 @@ def shift_reason(recipe: Recipe, view: View) -> str:
     return f"{view.reason}: nothing is to be counted from what lies beyond it (docs/benchmarks/budget.md)"
 
 
-def level_reasons(configuration: Configuration, classes: Sequence[str]) -> dict[str, str]:
-    """Why the levels are what they are; nothing where there are none. `classes` names the labels in their order."""
-    levels = configuration.levels
+def level_reasons(data: DataPlan) -> dict[str, str]:
+    """Why the levels are what they are; nothing where there are none."""
+    levels = data.levels
     if levels is None:
         return {}
-    names = [classes[value - 1] for value in levels.classes]
-    order = f"{' < '.join(names)} {AXIS_NAMES[configuration.axis_order[levels.axis]]}, evenly and apart"
+    names = [data.names[value - 1] for value in levels.classes]
+    order = f"{' < '.join(names)} {AXIS_NAMES[levels.axis]}, evenly and apart"
     return {
         "levels.classes": f"{order}: each predicted piece is one of them, in order (ours)",
-        "levels.axis": "the planned axis along which they follow each other",
+        "levels.axis": "the canonical axis along which they follow each other",
         "levels.step": "median distance from level to level over the extent of one",
         "levels.ends_seen": f"shares of the cases that show {names[0]} and {names[-1]}, half a case added either way, "
         f"at most {SUREST:g}: how surely a column of as many pieces as levels begins and ends with them (ours)",
     }
 
 
-def side_reasons(configuration: Configuration, classes: Sequence[str]) -> dict[str, str]:
-    """Why classes swap under mirroring; nothing where none do. `classes` names the labels in their order."""
-    sides = configuration.sides
-    if sides is None:
-        return {}
-    pairs = ", ".join(f"{classes[left - 1]} / {classes[right - 1]}" for left, right in sides.pairs)
-    return {
-        "sides.axis": "the patch axis from right to left",
-        "sides.pairs": f"{pairs}: mirrored, a left one is a right one, so they swap in training and prediction (ours)",
-    }
+def side_reasons(data: DataPlan) -> dict[str, str]:
+    """Why classes swap under mirroring; nothing where none do."""
+    pairs = ", ".join(f"{data.names[left - 1]} / {data.names[right - 1]}" for left, right in data.sides)
+    why = f"{pairs}: mirrored, a left one is a right one, so they swap in training and prediction (ours)"
+    return {"sides": why} if pairs else {}
 
 
-def output_reason(configuration: Configuration, labels: int) -> str:
+def output_reason(data: DataPlan) -> str:
     """What the network's outputs are."""
-    if configuration.regions is None:
-        return f"background and {labels} labels"
-    return f"{len(configuration.regions.names)} regions of {labels} labels"
-
-
-def region_reasons(configuration: Configuration, classes: Sequence[str]) -> dict[str, str]:
-    """What the regions are; nothing where there are none. `classes` names the labels in their order."""
-    regions = configuration.regions
-    if regions is None:
-        return {}
-    made = [" + ".join(classes[value - 1] for value in held) for held in regions.classes]
-    written = ", ".join(
-        f"{name} as {classes[value - 1]}" for name, value in zip(regions.names, regions.written, strict=True)
+    return (
+        f"{len(data.regions)} regions of {data.classes} labels"
+        if data.regions
+        else f"background and {data.classes} labels"
     )
-    listed = "; ".join(f"{name}: {held}" for name, held in zip(regions.names, made, strict=True))
+
+
+def region_reasons(data: DataPlan) -> dict[str, str]:
+    """What the regions are; nothing where there are none."""
+    if not data.regions:
+        return {}
+    made = [" + ".join(data.names[value - 1] for value in held) for held in data.members]
+    written = [f"{name} as {data.names[value - 1]}" for name, value in zip(data.targets, data.written, strict=True)]
     return {
-        "regions.names": "the data set declares them: they overlap, so each has an output of its own, yes or no",
-        "regions.classes": listed,
-        "regions.written": f"{written}; later ones are written over earlier ones, as the data set says",
+        "regions.name": "the data set declares them: they overlap, so each has an output of its own, yes or no",
+        "regions.values": "; ".join(f"{name}: {held}" for name, held in zip(data.targets, made, strict=True)),
+        "regions.written": f"{', '.join(written)}; later ones are written over earlier ones, as the data set says",
     }
 
 

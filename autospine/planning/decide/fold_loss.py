@@ -16,9 +16,10 @@ from autospine.data.files import json_digest
 from autospine.data.folds import Fold
 from autospine.errors import PlanError
 from autospine.planning.decide.loss import renewed_loss
+from autospine.planning.document.card import ModelCard
 from autospine.planning.document.convert import to_table
 from autospine.planning.document.parts import FoldLosses, LossPlan
-from autospine.planning.document.plan import Configuration, Plan
+from autospine.planning.document.plan import Plan
 from autospine.planning.measured.fingerprint import Fingerprint
 
 COLUMNS = {"weights": "class_weights", "sizes": "usual_sizes", "largest": "largest_size"}
@@ -42,36 +43,35 @@ def numbers_key(loss: LossPlan) -> str:
     return json_digest([[float(number) for number in row] for row in numbers])[:KEY_LENGTH]
 
 
-def settings_key(configuration: Configuration) -> str:
+def settings_key(card: ModelCard) -> str:
     """A short hash of what the numbers of a fold follow from, beside its cases."""
+    configuration, regions = card.configuration, to_table(card.data.regions) or None
     loss = configuration.loss
     by_class = _decisive(loss) == "class_weights"
     # sizes are in voxels of the planned spacing; weights are ratios of sizes, in which it has no part
     decisive = [float(value) for value in ((loss.alpha, loss.weight_cap) if by_class else configuration.spacing_mm)]
-    return json_digest(to_table([by_class, decisive, configuration.axis_order, configuration.regions]))[:KEY_LENGTH]
+    return json_digest(to_table([by_class, decisive, configuration.axis_order, regions]))[:KEY_LENGTH]
 
 
-def loss_state(configuration: Configuration) -> State:
-    """What the loss of `configuration` is to each fold.
+def loss_state(card: ModelCard) -> State:
+    """What the loss of a configuration is to each fold.
 
     `fixed`: it does not depend on cases. `own`: weights of somebody's own, for every fold. `open`: weights of 1 that
     were never worked out. `outdated`: the numbers of the folds are not there or follow from other settings than those
     beside them, or sizes were edited, which are measured and no choice. `resolved`: they are what the folds train by,
     as far as these train on the same cases.
     """
-    loss, folds = configuration.loss, configuration.loss.folds
+    loss, folds = card.configuration.loss, card.configuration.loss.folds
     if loss.kind != "dice_size_adaptive_ce":
         return "fixed"
     as_made = folds is not None and folds.made_for == numbers_key(loss)
     if not as_made and _decisive(loss) == "class_weights":
         return "open" if set(loss.class_weights) == {1.0} else "own"
-    by_settings = folds is not None and folds.made_by == settings_key(configuration)
+    by_settings = folds is not None and folds.made_by == settings_key(card)
     return "resolved" if as_made and by_settings else "outdated"
 
 
-def fold_loss(
-    configuration: Configuration, number: int, fold: Fold, where: str = "plan.toml", command: str = PLAN
-) -> LossPlan:
+def fold_loss(card: ModelCard, number: int, fold: Fold, where: str = "plan.toml", command: str = PLAN) -> LossPlan:
     """The loss that fold `number` is trained by, from the plan alone.
 
     `where` is the plan's file, `command` what renews it.
@@ -80,8 +80,8 @@ def fold_loss(
         PlanError: weights that are still to be worked out, numbers for other settings or cases than those of now, or
             weights that would have no part in the loss.
     """
-    loss, state = configuration.loss, loss_state(configuration)
-    key = f"{where}, key configurations.{configuration.name}.loss"
+    loss, state = card.configuration.loss, loss_state(card)
+    key = f"{where}, key configurations.{card.configuration.name}.loss"
     if loss.usual_sizes is not None and set(loss.class_weights) != {1.0}:
         found, expected = f"{list(loss.class_weights)} beside usual_sizes", "1.0 each: the sizes make the weights"
         raise PlanError(f"{key}.class_weights", found, expected, "put 1.0 there, or take usual_sizes out")
@@ -115,22 +115,22 @@ def _numbers(folds: FoldLosses, number: int) -> dict[str, Any]:
     return {name: values[number] for name, values in kept.items() if values is not None}
 
 
-def resolve_loss(configuration: Configuration, fingerprint: Fingerprint, folds: Sequence[Fold]) -> LossPlan:
+def resolve_loss(card: ModelCard, fingerprint: Fingerprint, folds: Sequence[Fold]) -> LossPlan:
     """The loss with the numbers of all cases, and those of each fold worked out from the cases that it trains on."""
-    if configuration.loss.kind != "dice_size_adaptive_ce":
-        return replace(configuration.loss, folds=None)
-    whole = renewed_loss(configuration, fingerprint, configuration.regions)
-    return _with_folds(replace(configuration, loss=whole), fingerprint, folds, {})
+    if card.configuration.loss.kind != "dice_size_adaptive_ce":
+        return replace(card.configuration.loss, folds=None)
+    whole = renewed_loss(card.configuration, fingerprint, card.data)
+    return _with_folds(card.with_loss(whole), fingerprint, folds, {})
 
 
-def renew_loss(configuration: Configuration, fingerprint: Fingerprint, folds: Sequence[Fold]) -> tuple[LossPlan, str]:
+def renew_loss(card: ModelCard, fingerprint: Fingerprint, folds: Sequence[Fold]) -> tuple[LossPlan, str]:
     """The loss as it stands, made to fit the `folds`, and what was changed of it; nothing is said where nothing was.
 
     Weights of somebody's own stay and hold in every fold. Of worked out ones, those of folds that train on the same
     cases stay as they are written; where settings were edited, all are worked out anew.
     """
-    loss, name = configuration.loss, configuration.name
-    match loss_state(configuration):
+    loss, name = card.configuration.loss, card.configuration.name
+    match loss_state(card):
         case "fixed":
             said = f"{name}: the losses of the folds were taken out; they have no part beside {loss.kind}"
             return replace(loss, folds=None), said if loss.folds is not None else ""
@@ -142,34 +142,34 @@ def renew_loss(configuration: Configuration, fingerprint: Fingerprint, folds: Se
             kept = {key: _numbers(loss.folds, number) for number, key in enumerate(loss.folds.cases)}
             keys = [fold_key(fold.train) for fold in folds]
             other = [str(number) for number, key in enumerate(keys) if loss.folds.cases[number : number + 1] != (key,)]
-            renewed = _with_folds(configuration, fingerprint, folds, kept)
+            renewed = _with_folds(card, fingerprint, folds, kept)
             if renewed == loss:
                 return loss, ""
             which = f"of fold(s) {', '.join(other)} " if other else ""
             return renewed, f"{name}: the loss {which}was worked out for the folds as they stand"
         case _:
-            renewed = resolve_loss(configuration, fingerprint, folds)
+            renewed = resolve_loss(card, fingerprint, folds)
             return renewed, f"{name}: the loss was worked out anew, for all cases and for those of each fold"
 
 
 def _with_folds(
-    configuration: Configuration, fingerprint: Fingerprint, folds: Sequence[Fold], kept: Mapping[str, dict[str, Any]]
+    card: ModelCard, fingerprint: Fingerprint, folds: Sequence[Fold], kept: Mapping[str, dict[str, Any]]
 ) -> LossPlan:
     """The loss with a table of folds: what is `kept` by the key of the cases, else what these cases give."""
-    rows = []
+    rows, configuration = [], card.configuration
     for fold in folds:
         key = fold_key(fold.train)
         if key not in kept:
             held = replace(fingerprint, cases=tuple(case for case in fingerprint.cases if case.case in fold.train))
             # a fold without cases is refused where it is trained; until then it has some numbers
-            own = renewed_loss(configuration, held, configuration.regions) if held.cases else configuration.loss
+            own = renewed_loss(configuration, held, card.data) if held.cases else configuration.loss
             rows.append({_decisive(own): getattr(own, _decisive(own))})
         else:
             rows.append(dict(kept[key]))
     columns = {column: tuple(row[name] for row in rows) for column, name in COLUMNS.items() if name in rows[0]}
     table = FoldLosses(
         made_for=numbers_key(configuration.loss),
-        made_by=settings_key(configuration),
+        made_by=settings_key(card),
         cases=tuple(fold_key(fold.train) for fold in folds),
         **columns,
     )
@@ -185,19 +185,18 @@ def _decisive(loss: LossPlan) -> str:
 
 def with_fold_losses(plan: Plan, fingerprint: Fingerprint, folds: Sequence[Fold]) -> Plan:
     """A plan that was just made, with the loss of each fold where that depends on its cases, and why."""
-    for configuration in plan.configurations:
-        loss = resolve_loss(configuration, fingerprint, folds)
-        plan = _exchanged(plan, configuration, loss)
+    for card in plan.cards:
+        plan = _exchanged(plan, card, resolve_loss(card, fingerprint, folds))
     return plan
 
 
 def renew_fold_losses(plan: Plan, fingerprint: Fingerprint, folds: Sequence[Fold]) -> tuple[Plan, tuple[str, ...]]:
     """A plan that stands, perhaps edited, with its losses made to fit the `folds`, and a sentence for each change."""
     notes = []
-    for configuration in plan.configurations:
-        loss, note = renew_loss(configuration, fingerprint, folds)
-        if loss != configuration.loss:
-            plan = _exchanged(plan, configuration, loss)
+    for card in plan.cards:
+        loss, note = renew_loss(card, fingerprint, folds)
+        if loss != card.configuration.loss:
+            plan = _exchanged(plan, card, loss)
         notes += [note] if note else []
     return plan, tuple(notes)
 
@@ -205,16 +204,18 @@ def renew_fold_losses(plan: Plan, fingerprint: Fingerprint, folds: Sequence[Fold
 def needs_renewal(plan: Plan, folds: Sequence[Fold]) -> bool:
     """Whether `renew_fold_losses` would change the plan; told without the fingerprint."""
     keys = tuple(fold_key(fold.train) for fold in folds)
-    for configuration in plan.configurations:
-        table, state = configuration.loss.folds, loss_state(configuration)
+    for card in plan.cards:
+        table, state = card.configuration.loss.folds, loss_state(card)
         fits = table is not None and table.cases == keys if state == "resolved" else table is None
         if state in ("open", "outdated") or not fits:
             return True
     return False
 
 
-def _exchanged(plan: Plan, configuration: Configuration, loss: LossPlan) -> Plan:
+def _exchanged(plan: Plan, card: ModelCard, loss: LossPlan) -> Plan:
     """`plan` with another loss in one of its configurations, and with the reasons that go with it."""
+    card = card.with_loss(loss)
+    configuration = card.configuration
     begins = f"{configuration.name}.loss.folds."
     reasons = {key: reason for key, reason in plan.reasons.items() if not key.startswith(begins)}
     weights = f"{configuration.name}.loss.class_weights"
@@ -234,6 +235,6 @@ def _exchanged(plan: Plan, configuration: Configuration, loss: LossPlan) -> Plan
         reasons[begins + "made_by"] = (
             f"a hash of the settings that the numbers follow from: edited, `{PLAN}` renews them"
         )
-    elif loss_state(replace(configuration, loss=loss)) == "own":
+    elif loss_state(card) == "own":
         reasons[weights] = "edited by hand: they hold in every fold as they are written"
-    return plan.with_configuration(replace(configuration, loss=loss), reasons)
+    return plan.with_configuration(configuration, reasons)

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from autospine.errors import PlanError
 from autospine.planning.decide import rules
-from autospine.planning.document.parts import LossPlan, RegionsPlan, Unit
-from autospine.planning.document.plan import Configuration
+from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.data import DataPlan
+from autospine.planning.document.parts import LossPlan, Unit
 from autospine.planning.document.recipe import Recipe
 from autospine.planning.measured.fingerprint import CaseFingerprint, Fingerprint
 
@@ -27,39 +28,21 @@ def usual_sizes(
     )
 
 
-def planned_regions(fingerprint: Fingerprint) -> RegionsPlan | None:
-    """`regions` of every configuration."""
-    index = {value: place for place, (_, value) in enumerate(fingerprint.labels, start=1)}
-    if not fingerprint.regions:
-        return None
-    names, values, written = zip(*fingerprint.regions, strict=True)
-    return RegionsPlan(
-        names, tuple(tuple(index[value] for value in held) for held in values), tuple(index[value] for value in written)
-    )
-
-
-def target_sizes(sizes: Sequence[float], regions: RegionsPlan | None) -> tuple[float, ...]:
+def target_sizes(sizes: Sequence[float], data: DataPlan) -> tuple[float, ...]:
     """Size of what is segmented, from the usual sizes of the classes: a region is as large as those in it together."""
-    if regions is None:
-        return tuple(sizes)
-    return tuple(sum(sizes[value - 1] for value in held) for held in regions.classes)
+    return tuple(sum(sizes[value - 1] for value in held) for held in data.members)
 
 
-def loss_weights(
-    targets: Sequence[float], regions: RegionsPlan | None, alpha: float, weight_cap: float
-) -> tuple[float, ...]:
+def loss_weights(targets: Sequence[float], data: DataPlan, alpha: float, weight_cap: float) -> tuple[float, ...]:
     """Size-adaptive weights, one per network output, from the sizes of what is segmented: regions lack a background."""
-    weights = rules.size_adaptive_weights(targets, alpha, weight_cap)
-    return weights if regions is None else weights[1:]
+    return rules.size_adaptive_weights(targets, alpha, weight_cap)[-data.outputs :]
 
 
-def plan_loss(
-    recipe: Recipe, sizes: Sequence[float], *, batch_dice: bool, regions: RegionsPlan | None = None
-) -> LossPlan:
+def plan_loss(recipe: Recipe, sizes: Sequence[float], data: DataPlan, *, batch_dice: bool) -> LossPlan:
     """The recipe's loss, or the one that the usual sizes of the classes ask for."""
-    targets = target_sizes(sizes, regions)
+    targets = target_sizes(sizes, data)
     kind = recipe.loss_kind(rules.size_ratio(targets))
-    weights = loss_weights(targets, regions, recipe.alpha, recipe.weight_cap)
+    weights = loss_weights(targets, data, recipe.alpha, recipe.weight_cap)
     plain = tuple(1.0 for _ in weights)
     adaptive = kind == "dice_size_adaptive_ce"
     by_component = adaptive and recipe.unit == "component"
@@ -81,19 +64,19 @@ def check_unit(unit: Unit, fingerprint: Fingerprint, remedy: str) -> None:
     A voxel then lies in components of several sizes, one for each region.
     """
     if unit == "component" and fingerprint.regions:
-        names = ", ".join(name for name, *_ in fingerprint.regions)
+        names = ", ".join(region.name for region in fingerprint.regions)
         found = f'unit = "component", and regions that overlap ({names})'
         raise PlanError(fingerprint.dataset, found, "labels that do not overlap, or whole regions", remedy)
 
 
-def renewed_loss(configuration: Configuration, fingerprint: Fingerprint, regions: RegionsPlan | None) -> LossPlan:
-    """The same kind of loss for other data: with the weights and sizes of their classes, or `regions`.
+def renewed_loss(configuration: Configuration, fingerprint: Fingerprint, data: DataPlan) -> LossPlan:
+    """The same kind of loss for other `data`, or some of their cases: with the weights and sizes of their targets.
 
     Nothing is said of folds, which are those of other data too.
     """
     loss = configuration.loss
-    sizes = _sizes(configuration, fingerprint.cases, regions)
-    weights = loss_weights(sizes, regions, loss.alpha, loss.weight_cap)
+    sizes = target_sizes(usual_sizes(fingerprint.cases, configuration.axis_order, configuration.spacing_mm), data)
+    weights = loss_weights(sizes, data, loss.alpha, loss.weight_cap)
     by_class = loss.kind == "dice_size_adaptive_ce" and loss.largest_size is None and loss.usual_sizes is None
     return replace(
         loss,
@@ -102,10 +85,3 @@ def renewed_loss(configuration: Configuration, fingerprint: Fingerprint, regions
         largest_size=None if loss.largest_size is None else max(sizes),
         folds=None,
     )
-
-
-def _sizes(
-    configuration: Configuration, cases: Sequence[CaseFingerprint], regions: RegionsPlan | None
-) -> tuple[float, ...]:
-    """Usual sizes of what is segmented: of the `regions`, or the classes."""
-    return target_sizes(usual_sizes(cases, configuration.axis_order, configuration.spacing_mm), regions)

@@ -15,19 +15,21 @@ import numpy as np
 
 from autospine.errors import PlanError
 from autospine.planning.decide import rules
+from autospine.planning.decide.data import data_reasons, planned_data
 from autospine.planning.decide.grid import Grid, planned_grid
-from autospine.planning.decide.loss import check_unit, plan_loss, planned_regions, usual_sizes
-from autospine.planning.decide.presence import planned_presence, presence_reasons
+from autospine.planning.decide.loss import check_unit, plan_loss, usual_sizes
 from autospine.planning.decide.reasons import Facts, explain
 from autospine.planning.decide.sizing import LowResolution, Share, low_resolution, size_for_memory
 from autospine.planning.decide.topology import Fit, NetworkFamily
 from autospine.planning.decide.training import plan_training
-from autospine.planning.document.parts import IntensityPlan, NetworkPlan, Normalisation, ResamplingPlan
-from autospine.planning.document.plan import Configuration, ConfigurationName, Plan, entering_channels
+from autospine.planning.document.configuration import Configuration, ConfigurationName
+from autospine.planning.document.entering import Entering
+from autospine.planning.document.parts import NetworkPlan, Normalisation, ResamplingPlan
+from autospine.planning.document.plan import Plan
 from autospine.planning.document.recipe import Recipe
 from autospine.planning.estimate.expected import expect
 from autospine.planning.estimate.memory import Machine, training_memory_gb
-from autospine.planning.measured.anatomy import planned_levels, planned_sides, read_anatomy, read_patch_view
+from autospine.planning.measured.anatomy import read_anatomy, read_patch_view
 from autospine.planning.measured.fingerprint import Fingerprint
 
 LOW, CASCADE = "3d_lowres", "3d_cascade_fullres"
@@ -74,30 +76,20 @@ def make_plan(fingerprint: Fingerprint, recipe: Recipe, *, machine: Machine = Ma
         configurations.append(configuration)
         reasons |= why
     default, reasons["default"] = _default(names, recipe, grid)
+    data = planned_data(fingerprint, recipe)
     return Plan(
-        dataset=fingerprint.dataset,
+        data,
         recipe=recipe.name,
         fingerprint_hash=fingerprint.hash(),
-        channels=fingerprint.channels,
-        labels=fingerprint.labels,
-        intensities=planned_intensities(fingerprint),
         configurations=tuple(configurations),
         default=default,
-        reasons=reasons,
+        reasons=reasons | data_reasons(data, fingerprint, recipe),
     )
 
 
 def planned_memory_gb(recipe: Recipe) -> float:
     """Memory to plan for, 10^9 bytes: the recipe's, else the rules' own."""
     return rules.DEFAULT_GB if recipe.memory_gb == "auto" else recipe.memory_gb
-
-
-def planned_intensities(fingerprint: Fingerprint) -> tuple[IntensityPlan, ...]:
-    """What a plan keeps of the intensities, per channel."""
-    return tuple(
-        IntensityPlan(channel.mean, channel.std, channel.percentile_00_5, channel.percentile_99_5)
-        for channel in fingerprint.intensities
-    )
 
 
 def _left_out(recipe: Recipe, grid: Grid, low: LowResolution | None) -> dict[str, str]:
@@ -174,7 +166,7 @@ def _low_resolution(
     fingerprint: Fingerprint, recipe: Recipe, grid: Grid, less: Narrowing | None = None
 ) -> LowResolution:
     """The low resolution for the recipe's 3D networks on `grid`."""
-    family = _family(recipe, 3, fingerprint.outputs, less or Narrowing())
+    family = _family(recipe, 3, len(fingerprint.regions) or len(fingerprint.labels) + 1, less or Narrowing())
     return low_resolution(grid.spacing_mm, grid.median_shape, family, planned_memory_gb(recipe))
 
 
@@ -219,30 +211,26 @@ def configure(
     dimension = 2 if name in ("2d", "2.5d") else 3
     grid, low = _grid_of(name, fingerprint, recipe, less)
     spacing, shape = grid.spacing_mm[-dimension:], grid.median_shape[-dimension:]
-    regions, presence = planned_regions(fingerprint), planned_presence(fingerprint, recipe)
-    out_channels = fingerprint.outputs
-    family = _family(recipe, dimension, out_channels, less)
+    data = planned_data(fingerprint, recipe)
+    family = _family(recipe, dimension, data.outputs, less)
     normalisation = tuple(_normalisation(channel) for channel in fingerprint.channels)
     kept = float(np.median([prod(case.cropped_shape) / prod(case.shape) for case in fingerprint.cases]))
     neighbours = recipe.neighbours if name == "2.5d" else 0
     sizes = usual_sizes(fingerprint.cases, grid.axis_order, spacing)
     anatomy = read_anatomy(fingerprint)
-    levels = planned_levels(fingerprint, grid.axis_order)
     patch_axes = grid.axis_order[-dimension:]
     view = read_patch_view(fingerprint, patch_axes)
     axes = tuple(anatomy[axis] for axis in patch_axes)
     whole, rule_of_low = prod(shape), name != LOW and less.patch_limit is None
 
-    entering = entering_channels(
-        len(normalisation), neighbours, presence, len(fingerprint.labels) if name == CASCADE else 0
-    )
+    entering = Entering.of(data, neighbours, cascade=name == CASCADE).count
 
     def build(fit: Fit, batch: int) -> Configuration:
         net, stages = fit.topology, len(fit.topology.strides)
         network = NetworkPlan(
             dimension=2 if dimension == 2 else 3,
             in_channels=entering,
-            out_channels=out_channels,
+            out_channels=data.outputs,
             features=family.features_of(stages),
             kernels=net.kernels,
             strides=net.strides,
@@ -263,18 +251,12 @@ def configure(
             use_mask=kept < rules.MASK_FRACTION and "zscore" in normalisation,
             network=network,
             resampling=ResamplingPlan(anisotropy_threshold=rules.ANISOTROPY),
-            loss=plan_loss(
-                recipe, sizes, batch_dice=_batch_dice(name, low, less, prod(net.patch) / whole), regions=regions
-            ),
+            loss=plan_loss(recipe, sizes, data, batch_dice=_batch_dice(name, low, less, prod(net.patch) / whole)),
             training=training,
             overlap=recipe.overlap,
             neighbours=neighbours,
             previous=LOW if name == CASCADE else None,
             ignore_unlabelled_slices=recipe.ignore_unlabelled_slices,
-            sides=planned_sides(anatomy, patch_axes, training.mirror_axes),
-            presence=presence,
-            regions=regions,
-            levels=levels,
         )
 
     share = Share(grid.voxels * len(fingerprint.cases), _dataset_fraction(recipe), less.max_batch)
@@ -291,8 +273,8 @@ def configure(
     configuration = replace(configuration, expected=expect(configuration, machine))
     facts = Facts(
         recipe=recipe,
+        data=data,
         cases=len(fingerprint.cases),
-        classes=tuple(label for label, _ in fingerprint.labels),
         axes=axes,
         view=view,
         grid=grid,
@@ -306,7 +288,7 @@ def configure(
         low=low,
         seen=low.seen if rule_of_low and low is not None else prod(configuration.patch) / whole,
     )
-    reasons = explain(configuration, facts) | presence_reasons(presence, fingerprint, recipe)
+    reasons = explain(configuration, facts)
     return configuration, {f"{name}.{key}": reason for key, reason in reasons.items()}
 
 

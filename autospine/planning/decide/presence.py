@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from autospine.errors import PlanError
-from autospine.planning.document.parts import PresencePlan
+from autospine.planning.document.data import PresencePlan
 from autospine.planning.document.recipe import Recipe
 from autospine.planning.measured.fingerprint import Fingerprint
 

@@ -12,18 +12,16 @@ from dataclasses import dataclass
 from autospine.data.slices import CLEARLY
 from autospine.planning.decide import rules
 from autospine.planning.decide.anatomy_reasons import (
-    level_reasons,
     mirror_reason,
     output_reason,
-    region_reasons,
     shift_reason,
-    side_reasons,
 )
 from autospine.planning.decide.grid import Grid
 from autospine.planning.decide.loss import target_sizes
 from autospine.planning.decide.rules import ANISOTROPY, MASK_FRACTION, MINIMUM_BATCH, size_ratio
 from autospine.planning.decide.sizing import LowResolution, Size
-from autospine.planning.document.plan import Configuration
+from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.data import DataPlan
 from autospine.planning.document.recipe import Recipe
 from autospine.planning.estimate.memory import Machine
 from autospine.planning.estimate.tiers import memory_tier
@@ -43,10 +41,9 @@ class Facts:
     """What the planner saw when it decided, beside the configuration itself."""
 
     recipe: Recipe
+    data: DataPlan
     cases: int
     """Labelled cases."""
-    classes: tuple[str, ...]
-    """Label names."""
     axes: tuple[AxisAnatomy, ...]
     """Anatomy of each patch axis."""
     view: View
@@ -83,9 +80,6 @@ def explain(configuration: Configuration, facts: Facts) -> dict[str, str]:
         **_loss(configuration, facts),
         **_training(configuration, facts),
     }
-    reasons |= level_reasons(configuration, facts.classes)
-    reasons |= side_reasons(configuration, facts.classes)
-    reasons |= region_reasons(configuration, facts.classes)
     if configuration.previous is not None:
         reasons["previous"] = (
             "its segmentation tells the whole anatomy where the patch sees a part, and is refined at full resolution"
@@ -207,13 +201,13 @@ def _intensities(configuration: Configuration, facts: Facts) -> dict[str, str]:
 def _network(configuration: Configuration, facts: Facts) -> dict[str, str]:
     network, recipe = configuration.network, facts.recipe
     said = f"the recipe {recipe.name}"
-    images = configuration.image_channels
+    images = len(facts.data.channels)
     entering = "one input per image channel"
     if configuration.neighbours:
         entering = f"{images} image channel(s) of {2 * configuration.neighbours + 1} slices"
     if configuration.previous is not None:
         entering = f"{images} image channel(s), and one per label of {configuration.previous}"
-    optional = len(configuration.optional_channels)
+    optional = len(facts.data.optional)
     entering += f", and {optional} that say{'s' * (optional == 1)} what is missing" if optional else ""
     if network.encoder == "plain":
         made = f"plain convolutions, the default of {RULE}"
@@ -235,7 +229,7 @@ def _network(configuration: Configuration, facts: Facts) -> dict[str, str]:
         "network.dimension": f"the configuration {configuration.name} works on "
         + ("slices" if network.dimension == 2 else "volumes"),
         "network.in_channels": entering,
-        "network.out_channels": output_reason(configuration, len(facts.classes)),
+        "network.out_channels": output_reason(facts.data),
         "network.features": f"{network.features[0]}, doubled at each stage, none wider than {max(network.features)}",
         "network.kernels": "3 along an axis once its spacing is below twice the finest, 1 before: "
         f"thick slices do not mix with neighbours too early ({RULE})",
@@ -258,8 +252,8 @@ def _bottleneck_shape(configuration: Configuration) -> tuple[int, ...]:
 def _loss(configuration: Configuration, facts: Facts) -> dict[str, str]:
     recipe, loss = facts.recipe, configuration.loss
     unit = "pixels per slice" if configuration.network.dimension == 2 else "voxels"
-    targets, what = configuration.targets(facts.classes), "label" if configuration.regions is None else "region"
-    found = target_sizes(facts.sizes, configuration.regions)
+    targets, what = facts.data.targets, "region" if facts.data.regions else "label"
+    found = target_sizes(facts.sizes, facts.data)
     present = [(size, name) for size, name in zip(found, targets, strict=True) if size > 0]
     ratio = size_ratio(found)
     if len(present) >= 2:

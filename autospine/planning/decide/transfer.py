@@ -16,26 +16,25 @@ from autospine.data.slices import slice_axis
 from autospine.errors import PlanError
 from autospine.planning.decide import rules
 from autospine.planning.decide.anatomy_reasons import (
-    level_reasons,
     mirror_reason,
     output_reason,
-    region_reasons,
     shift_reason,
-    side_reasons,
 )
+from autospine.planning.decide.data import data_reasons, planned_data
 from autospine.planning.decide.grid import Grid, planned_grid
-from autospine.planning.decide.loss import check_unit, planned_regions, renewed_loss
-from autospine.planning.decide.planner import planned_intensities
-from autospine.planning.decide.presence import planned_presence, presence_reasons
+from autospine.planning.decide.loss import check_unit, renewed_loss
 from autospine.planning.decide.reasons import BY_BATCH, BY_COMPONENT, MADE_FOR, PLAIN
 from autospine.planning.decide.training import plan_training
+from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.data import DataPlan
 from autospine.planning.document.decisions import LEFT_OUT, decisions
-from autospine.planning.document.parts import LossPlan, PresencePlan
-from autospine.planning.document.plan import Configuration, Plan, entering_channels
+from autospine.planning.document.entering import Entering
+from autospine.planning.document.parts import LossPlan
+from autospine.planning.document.plan import Plan
 from autospine.planning.document.recipe import Recipe
 from autospine.planning.estimate.expected import expect
 from autospine.planning.estimate.memory import Machine
-from autospine.planning.measured.anatomy import AXIS_NAMES, planned_levels, planned_sides, read_anatomy, read_patch_view
+from autospine.planning.measured.anatomy import AXIS_NAMES, read_anatomy, read_patch_view
 from autospine.planning.measured.fingerprint import Fingerprint
 
 ALIKE = 2.0
@@ -56,6 +55,7 @@ def transfer_plan(source: Plan, fingerprint: Fingerprint, recipe: Recipe, *, mac
     """
     _check_channels(source, fingerprint)
     grid = planned_grid(fingerprint)
+    data = planned_data(fingerprint, recipe, source.data.presence)
     configurations: list[Configuration] = []
     reasons = {"recipe": _taken(source)}
     reasons |= {key: _taken(source, why) for key, why in source.reasons.items() if key.startswith(f"{LEFT_OUT}.")}
@@ -68,10 +68,10 @@ def transfer_plan(source: Plan, fingerprint: Fingerprint, recipe: Recipe, *, mac
         if obstacles[name]:
             reasons[f"{LEFT_OUT}.{name}"] = obstacles[name]
             continue
-        moved, renewed = _move(configuration, fingerprint, recipe, shapes[name], machine)
+        moved, renewed = _move(configuration, fingerprint, data, recipe, shapes[name], machine)
         configurations.append(moved)
         taken = (decision for decision in decisions(source) if decision.key.startswith(f"{name}."))
-        anew = {f"{name}.{section}" for section in ("expected", "levels", "sides", "presence", "regions", "loss.folds")}
+        anew = {f"{name}.{section}" for section in ("expected", "loss.folds")}
         known = (item for item in taken if item.value is not None and anew.isdisjoint(item.sections))
         reasons |= {item.key: _taken(source, item.reason) for item in known}
         reasons[f"{name}.axis_order"] = f"{_taken(source)}; {_same_axes(configuration, grid)}"
@@ -79,7 +79,7 @@ def transfer_plan(source: Plan, fingerprint: Fingerprint, recipe: Recipe, *, mac
     names = [configuration.name for configuration in configurations]
     if not names:
         listed = "\n".join(f"{name}: {obstacle}" for name, obstacle in obstacles.items())
-        found = f"no configuration of the plan of {source.dataset} suits these data\n{listed}"
+        found = f"no configuration of the plan of {source.data.dataset} suits these data\n{listed}"
         remedy = "plan these data by themselves, without --from"
         raise PlanError(fingerprint.dataset, found, "data that lie as the plan's do", remedy)
     if source.default in names:
@@ -87,22 +87,19 @@ def transfer_plan(source: Plan, fingerprint: Fingerprint, recipe: Recipe, *, mac
     else:
         default, reasons["default"] = names[0], f"the plan's {source.default} is left out for these data"
     return Plan(
-        dataset=fingerprint.dataset,
+        data,
         recipe=source.recipe,
         fingerprint_hash=fingerprint.hash(),
-        channels=fingerprint.channels,
-        labels=fingerprint.labels,
-        intensities=planned_intensities(fingerprint),
         configurations=tuple(configurations),
         default=default,
-        reasons=reasons,
+        reasons=reasons | _data_reasons(source, data, fingerprint, recipe),
     )
 
 
 def _check_channels(source: Plan, fingerprint: Fingerprint) -> None:
-    ours, theirs = fingerprint.channels, source.channels
+    ours, theirs = fingerprint.channels, source.data.channels
     if len(ours) != len(theirs):
-        found = f"{len(ours)} channel(s) ({', '.join(ours)}); the plan of {source.dataset} has {len(theirs)}"
+        found = f"{len(ours)} channel(s) ({', '.join(ours)}); the plan of {source.data.dataset} has {len(theirs)}"
         found += f" ({', '.join(theirs)})"
         remedy = "give data with as many channels, or plan these without --from"
         raise PlanError(fingerprint.dataset, found, "as many channels as the network takes", remedy)
@@ -112,7 +109,7 @@ def _taken(source: Plan, reason: str = "") -> str:
     """The reason of a moved value; one that was moved before keeps the data set that it first came from."""
     if reason.startswith(TAKEN):
         return reason
-    return f"{TAKEN} {source.dataset}" + (f"; there: {reason}" if reason else "")
+    return f"{TAKEN} {source.data.dataset}" + (f"; there: {reason}" if reason else "")
 
 
 def _obstacle(configuration: Configuration, fingerprint: Fingerprint, grid: Grid, shape: tuple[int, ...]) -> str:
@@ -163,6 +160,7 @@ def _median_shape(configuration: Configuration, fingerprint: Fingerprint) -> tup
 def _move(
     configuration: Configuration,
     fingerprint: Fingerprint,
+    data: DataPlan,
     recipe: Recipe,
     shape: tuple[int, ...],
     machine: Machine,
@@ -170,18 +168,14 @@ def _move(
     """The configuration for the new data, and the reasons of what was renewed."""
     if configuration.by_component:
         check_unit("component", fingerprint, "plan these data without --from, by a recipe of unit class")
-    labels, channels = len(fingerprint.labels), len(fingerprint.channels)
-    presence = planned_presence(fingerprint, recipe, configuration.presence)
-    classes = labels if configuration.previous else 0
-    entering = entering_channels(channels, configuration.neighbours, presence, classes)
-    regions = planned_regions(fingerprint)
-    network = replace(configuration.network, in_channels=entering, out_channels=fingerprint.outputs)
+    entering = Entering.of(data, configuration.neighbours, cascade=configuration.previous is not None)
+    network = replace(configuration.network, in_channels=entering.count, out_channels=data.outputs)
     anatomy = read_anatomy(fingerprint)
     patch_axes = configuration.axis_order[-network.dimension :]
     axes = tuple(anatomy[axis] for axis in patch_axes)
     view = read_patch_view(fingerprint, patch_axes)
     planned = plan_training(recipe, configuration.patch, axes, view)
-    loss = renewed_loss(configuration, fingerprint, regions)
+    loss = renewed_loss(configuration, fingerprint, data)
     anatomical = {key: getattr(planned, key) for key in ("mirror_axes", "rotation_deg", "shift")}
     training = replace(configuration.training, **anatomical)
     moved = replace(
@@ -190,24 +184,16 @@ def _move(
         network=network,
         loss=loss,
         training=training,
-        sides=planned_sides(anatomy, patch_axes, planned.mirror_axes),
-        presence=presence,
-        regions=regions,
-        levels=planned_levels(fingerprint, configuration.axis_order),
         expected=None,
     )
     moved = replace(moved, expected=expect(moved, machine))
     return moved, {
         "median_shape": f"median of the {len(fingerprint.cases)} cases, cropped and resampled to this spacing",
-        "network.in_channels": f"what enters with {channels} image channel(s)",
-        "network.out_channels": output_reason(moved, labels),
+        "network.in_channels": f"what enters with {len(data.channels)} image channel(s)",
+        "network.out_channels": output_reason(data),
         "loss.class_weights": _weights_reason(loss),
         **({} if loss.usual_sizes is None else {"loss.usual_sizes": "those of these labels"}),
         **({} if loss.largest_size is None else {"loss.largest_size": "that of these labels"}),
-        **level_reasons(moved, [name for name, _ in fingerprint.labels]),
-        **side_reasons(moved, [name for name, _ in fingerprint.labels]),
-        **_presence_reasons(configuration, presence, fingerprint, recipe),
-        **region_reasons(moved, [name for name, _ in fingerprint.labels]),
         "training.mirror_axes": mirror_reason(planned.mirror_axes, axes),
         "training.shift": shift_reason(recipe, view),
         "training.rotation_deg": "as far as the order and the sides of these labels allow",
@@ -216,18 +202,15 @@ def _move(
     }
 
 
-def _presence_reasons(
-    configuration: Configuration, presence: PresencePlan | None, fingerprint: Fingerprint, recipe: Recipe
-) -> dict[str, str]:
-    """Why these channels may be missing; a plan brings its own, which go by their place."""
-    reasons = presence_reasons(presence, fingerprint, recipe)
-    if configuration.presence is None or not reasons:
+def _data_reasons(source: Plan, data: DataPlan, fingerprint: Fingerprint, recipe: Recipe) -> dict[str, str]:
+    """What is known of the new data, and why; of the channels that may be missing a plan brings its own, by place."""
+    reasons = data_reasons(data, fingerprint, recipe)
+    if source.data.presence is None or data.presence is None:
         return reasons
-    names = ", ".join(fingerprint.channels[index] for index in configuration.presence.channels)
-    told = (
-        f"{reasons['presence.channels']}; by their place, {names} could be missing in the plan that this was taken from"
-    )
-    return {"presence.channels": told, "presence.dropout": "that of the plan that this was taken from"}
+    names = ", ".join(data.channels[index] for index in source.data.optional)
+    brought = f"by their place, {names} could be missing in the plan that this was taken from"
+    reasons["presence.channels"] += f"; {brought}"
+    return reasons | {"presence.dropout": "that of the plan that this was taken from"}
 
 
 def _weights_reason(loss: LossPlan) -> str:

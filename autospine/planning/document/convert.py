@@ -101,9 +101,9 @@ def to_table(value: Any) -> Any:
 def from_table(cls: type[T], table: object, where: str, remedy: str = REMEDY) -> T:
     """An instance of the dataclass `cls` from a plain table.
 
-    Every field must be there, except those whose type admits None. Raises PlanError with `where` and the dotted
-    key on an unknown or missing key, a wrong type, or a value that the dataclass itself refuses; several faults
-    are listed in one error. `remedy` says what to do about a wrong value.
+    Every field must be there, except those whose type admits None, and lists that are empty where nothing is said.
+    Raises PlanError with `where` and the dotted key on an unknown or missing key, a wrong type, or a value that the
+    dataclass itself refuses; several faults are listed in one error. `remedy` says what to do about a wrong value.
     """
     faults: list[PlanError] = []
     value = read_table(cls, table, where, "", faults)
@@ -124,7 +124,8 @@ def read_table(
         return None
     before = len(faults)
     hints = _hints(cls)  # type: ignore[arg-type]
-    known = [field.name for field in fields(cls)]  # type: ignore[arg-type]
+    defaults = {field.name: field.default for field in fields(cls)}  # type: ignore[arg-type]
+    known = list(defaults)
     place = f"{where}, key {path}" if path else where
     unknown = unknown_keys(table, [*known, *also], place)
     faults += unknown
@@ -137,8 +138,8 @@ def read_table(
             value = _convert(hints[name], table[name], where, inner, faults)
             if len(faults) == so_far:
                 values[name] = value
-        elif _admits_none(hints[name]):
-            values[name] = None
+        elif _admits_none(hints[name]) or defaults[name] == ():
+            values[name] = None if _admits_none(hints[name]) else ()
         elif f"perhaps `{name}`" not in renamed:
             faults.append(PlanError(place, f"the key `{name}` is missing", f"the keys {', '.join(known)}", REMEDY))
     if len(faults) > before:

@@ -11,11 +11,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
+from autospine.data.structure import Region
 from autospine.errors import PlanError
 from autospine.planning.document.plan import Plan
 
 LEFT_OUT = "left_out"
 """Section of the reasons for configurations that were not planned, `left_out.3d_lowres`."""
+
+HEAD = ("dataset", "recipe", "fingerprint_hash", "channels", "labels", "default", "sides")
+"""Keys of the plan itself."""
+Leaf = tuple[str, Any, tuple[str, ...]]
+"""Key, value, sections."""
 
 
 @dataclass(frozen=True)
@@ -34,19 +40,10 @@ class Decision:
 
 def decisions(plan: Plan) -> tuple[Decision, ...]:
     """Every decision of `plan`, in the order of plan.toml; what was left out comes last."""
-    found = [
-        Decision(item.name, getattr(plan, item.name), plan.reasons.get(item.name, ""), ())
-        for item in fields(plan)
-        if item.name not in ("configurations", "reasons", "schema", "intensities")
-    ]
-    found += [
-        Decision(f"intensities.{channel}.{key}", value, "", ("intensities", f"intensities.{channel}"))
-        for channel, intensity in enumerate(plan.intensities)
-        for key, value in vars(intensity).items()
-    ]
+    leaves = [*_of_data(plan)]
     for configuration in plan.configurations:
-        for key, value, sections in _leaves(configuration, configuration.name, ()):
-            found.append(Decision(key, value, plan.reasons.get(key, ""), sections))
+        leaves += _leaves(configuration, configuration.name, ())
+    found = [Decision(key, value, plan.reasons.get(key, ""), sections) for key, value, sections in leaves]
     known = {decision.key for decision in found}
     for key, reason in plan.reasons.items():
         if key not in known:
@@ -55,7 +52,21 @@ def decisions(plan: Plan) -> tuple[Decision, ...]:
     return tuple(found)
 
 
-def _leaves(part: Any, dotted: str, above: tuple[str, ...]) -> Iterator[tuple[str, Any, tuple[str, ...]]]:
+def _of_data(plan: Plan) -> Iterator[Leaf]:
+    """What stands above the configurations: texts and lists first, then the tables of what is true of the data."""
+    stands = vars(plan) | vars(plan.data)
+    yield from ((key, stands[key], ()) for key in HEAD)
+    for key in ("presence", "levels"):
+        yield from [(key, None, ())] if stands[key] is None else _leaves(stands[key], key, ())
+    if not plan.data.regions:
+        yield "regions", (), ()
+    for item in fields(Region) if plan.data.regions else ():  # lists tell more than a table for each region
+        yield f"regions.{item.name}", tuple(getattr(region, item.name) for region in plan.data.regions), ("regions",)
+    for channel, intensity in enumerate(plan.data.intensities):
+        yield from _leaves(intensity, f"intensities.{channel}", ("intensities",))
+
+
+def _leaves(part: Any, dotted: str, above: tuple[str, ...]) -> Iterator[Leaf]:
     """(key, value, sections) of everything in the dataclass `part` but its name, plain values first as in the file."""
     sections = (*above, dotted)
     items = [(f"{dotted}.{item.name}", getattr(part, item.name)) for item in fields(part) if item.name != "name"]
@@ -94,7 +105,7 @@ def find_decisions(plan: Plan, key: str | None = None) -> tuple[Decision, ...]:
     if near:
         expected = "perhaps " + ", ".join(f"`{name}`" for name in dict.fromkeys(near))
     remedy = "name one of these, or leave the key out to see everything"
-    raise PlanError(f"plan of {plan.dataset}", f"no decision `{key}`", expected, remedy)
+    raise PlanError(f"plan of {plan.data.dataset}", f"no decision `{key}`", expected, remedy)
 
 
 def _named(decision: Decision, wanted: str, ends: bool) -> bool:

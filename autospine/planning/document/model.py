@@ -9,21 +9,12 @@ A model folder moves as one piece; a cascade's needs that of its previous stage,
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from autospine.data.files import file_digest, read_json, write_json
 from autospine.errors import PlanError
-from autospine.planning.document.convert import MOST_BYTES, Checks, from_table, shown
-from autospine.planning.document.parts import IntensityPlan
-from autospine.planning.document.plan import (
-    LONGEST_NAME,
-    Configuration,
-    Plan,
-    check_fit,
-    check_names,
-    configuration_to_dict,
-)
+from autospine.planning.document.card import ModelCard
+from autospine.planning.document.convert import MOST_BYTES, from_table, shown, to_table
 
 MODEL = "model.json"
 WEIGHTS = "model.safetensors"
@@ -32,71 +23,12 @@ BEST = "best.safetensors"
 """Weights of a fold whose training has not ended: the best so far, with where they stand in the file's metadata."""
 PREVIOUS = "previous.json"
 """In a cascade's `fold_<k>`: fold of the previous stage -> SHA-256 of its weights, which it was trained on."""
-SCHEMA = 3
-
-
-@dataclass(frozen=True)
-class ModelCard:
-    """One configuration of a plan with the names that its inputs and outputs go by."""
-
-    dataset: str
-    """Dataset it was trained on."""
-    channels: tuple[str, ...]
-    """Channel names in the order the network takes them."""
-    labels: tuple[tuple[str, int], ...]
-    """(name, value on disk) of each class."""
-    intensities: tuple[IntensityPlan, ...]
-    """One per channel."""
-    configuration: Configuration
-
-    def __post_init__(self) -> None:
-        """Check that the configuration fits the channels and labels, as a plan's do."""
-        with Checks() as check:
-            check_names(check, self.channels, self.labels, self.intensities)
-            check(len(self.dataset) <= LONGEST_NAME, "dataset", self.dataset, f"at most {LONGEST_NAME} letters")
-            check_fit(check, "configuration", self.configuration, self.channels, self.labels)
-
-    def takes_weights_of(self, other: ModelCard) -> bool:
-        """Whether weights trained under `other` mean the same here.
-
-        What enters the network and what its outputs are must agree; what it was trained by (batch, loss, schedule),
-        what that takes and how densely tiles overlap may differ.
-        """
-        return self._meaning == other._meaning
-
-    @property
-    def _meaning(self) -> tuple[object, ...]:
-        """What the weights and a prediction's meaning depend on."""
-        one = self.configuration
-        prepared = (one.axis_order, one.spacing_mm, one.normalisation, one.use_mask, one.resampling)
-        entering = (
-            one.patch,
-            one.neighbours,
-            one.previous,
-            one.network,
-            one.training.mirror_axes,
-            one.sides,
-            one.optional_channels,
-            one.regions,
-        )
-        return self.channels, self.labels, self.intensities, prepared, entering
-
-    @property
-    def targets(self) -> tuple[tuple[str, int | tuple[int, ...]], ...]:
-        """(name, class index, or those of a region) of what is segmented."""
-        regions, names = self.configuration.regions, self.configuration.targets([name for name, _ in self.labels])
-        return tuple(zip(names, range(1, len(names) + 1) if regions is None else regions.classes, strict=True))
-
-    @staticmethod
-    def from_plan(plan: Plan, configuration: Configuration) -> ModelCard:
-        """The card of `configuration` within `plan`."""
-        return ModelCard(plan.dataset, plan.channels, plan.labels, plan.intensities, configuration)
+SCHEMA = 4
 
 
 def write_model(folder: Path, card: ModelCard) -> None:
     """Write `model.json` in `folder`."""
-    content = {"schema": SCHEMA, **asdict(card), "configuration": configuration_to_dict(card.configuration)}
-    write_json(folder / MODEL, content)
+    write_json(folder / MODEL, {"schema": SCHEMA, **to_table(card)})
 
 
 def read_model(folder: Path) -> ModelCard:

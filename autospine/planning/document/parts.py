@@ -1,7 +1,7 @@
-"""The parts of a configuration: network, resampling, loss, training, and what is known of channels and labels.
+"""The parts of a configuration: network, resampling, loss, training.
 
-Each is frozen and checked when it is made; `planning.document.plan` puts them together. Lists run from the finest
-stage to the bottleneck; axes are those of the plan.
+Each is frozen and checked when it is made; `planning.document.configuration` puts them together. Lists run from the
+finest stage to the bottleneck; axes are those of the plan.
 """
 
 from __future__ import annotations
@@ -252,107 +252,6 @@ class TrainingPlan:
 
 
 @dataclass(frozen=True)
-class SidesPlan:
-    """Classes that are told apart by their side, such as left and right muscles.
-
-    Where a patch is mirrored along `axis`, in training or in prediction, they swap.
-    """
-
-    axis: int
-    """Patch axis from right to left."""
-    pairs: tuple[tuple[int, int], ...]
-    """(left, right) classes; the first label is 1."""
-
-    def __post_init__(self) -> None:
-        """Check the numbers."""
-        with Checks("sides.") as check:
-            classes = [value for pair in self.pairs for value in pair]
-            distinct = len(set(classes)) == len(classes) > 1 and min(classes) > 0
-            check(distinct, "pairs", self.pairs, "pairs of distinct classes from 1")
-            check(self.axis in range(3), "axis", self.axis, "0, 1 or 2")
-
-    def swapped(self, classes: int) -> tuple[int, ...]:
-        """What each of the outputs 0 to `classes` - 1 stands for in a mirrored patch."""
-        partner = {one: other for pair in self.pairs for one, other in (pair, pair[::-1])}
-        return tuple(partner.get(value, value) for value in range(classes))
-
-
-@dataclass(frozen=True)
-class PresencePlan:
-    """Image channels that a case may lack.
-
-    A channel that is missing is 0, and each of these has a further channel that says whether it is there: 1, or 0.
-    """
-
-    channels: tuple[int, ...]
-    """Image channels, from 0, that may be missing."""
-    dropout: float
-    """Share of the training patches in which such a channel is left out although the case has it, 0 to below 1; one
-    channel always stays."""
-
-    def __post_init__(self) -> None:
-        """Check the numbers."""
-        with Checks("presence.") as check:
-            check.ranges(self)
-            distinct = 0 < len(self.channels) == len(set(self.channels)) and min(self.channels) >= 0
-            check(distinct, "channels", self.channels, "distinct channels from 0, at least one")
-
-
-@dataclass(frozen=True)
-class RegionsPlan:
-    """Overlapping unions of classes, each an output of its own, yes or no in every voxel.
-
-    In a segmentation each is written as one of its classes, a later region over an earlier one.
-    """
-
-    names: tuple[str, ...]
-    classes: tuple[tuple[int, ...], ...]
-    """Classes in each region; the first label is 1."""
-    written: tuple[int, ...]
-    """Class that each region is written as."""
-
-    def __post_init__(self) -> None:
-        """Check that there is one of each for every region."""
-        count = len(self.names)
-        with Checks("regions.") as check:
-            check(0 < count == len(set(self.names)), "names", self.names, "distinct names, at least one")
-            held = all(len(set(one)) == len(one) > 0 < min(one) for one in self.classes)
-            expected = f"{count} lists of distinct classes from 1"
-            check(held and len(self.classes) == count, "classes", self.classes, expected)
-            inside = len(self.written) == len(self.classes) and all(
-                value in one for value, one in zip(self.written, self.classes, strict=True)
-            )
-            check(inside, "written", self.written, "one of its classes for each region")
-
-
-@dataclass(frozen=True)
-class LevelsPlan:
-    """Classes that follow each other along an axis, one piece each, such as vertebrae.
-
-    A prediction makes each of its pieces one of them, in order; see `inference.levels`.
-    """
-
-    classes: tuple[int, ...]
-    """In their order along `axis`; the first label is 1."""
-    axis: int
-    """Planned axis, 0 to 2."""
-    step: float
-    """Distance from level to level over the extent of a level along `axis`, above 0."""
-    ends_seen: tuple[float, float]
-    """Shares of the cases that show the first and the last of `classes`, above 0 and below 1."""
-
-    def __post_init__(self) -> None:
-        """Check the numbers."""
-        with Checks("levels.") as check:
-            distinct = len(set(self.classes)) == len(self.classes) > 1
-            check(distinct and min(self.classes) > 0, "classes", self.classes, "two or more distinct classes from 1")
-            check(self.axis in range(3), "axis", self.axis, "0, 1 or 2")
-            check(0 < self.step <= 100, "step", self.step, "above 0, at most 100")
-            shares = len(self.ends_seen) == 2 and all(0 < share < 1 for share in self.ends_seen)
-            check(shares, "ends_seen", self.ends_seen, "two shares above 0 and below 1")
-
-
-@dataclass(frozen=True)
 class ExpectedPlan:
     """What a training is expected to take; `train` reports how true it was. Nothing is decided by it afterwards."""
 
@@ -372,20 +271,3 @@ class ExpectedPlan:
         with Checks("expected.") as check:
             check.ranges(self)
             check(self.memory_gb > 0, "memory_gb", self.memory_gb, "above 0")
-
-
-@dataclass(frozen=True)
-class IntensityPlan:
-    """Foreground intensities of a channel over the training set; only `ct` normalisation uses them."""
-
-    mean: float
-    std: float
-    percentile_00_5: float
-    percentile_99_5: float
-
-    def __post_init__(self) -> None:
-        """Check that they can belong to one channel."""
-        low, high = self.percentile_00_5, self.percentile_99_5
-        with Checks() as check:
-            check.ranges(self)
-            check(low <= high, "percentile_00_5", low, f"at most percentile_99_5, which is {high:g}")

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import tomlkit
-from tomlkit.items import Comment, Table
+from tomlkit.items import AoT, Comment, Table
 
 from autospine.data.files import read_text
 from autospine.errors import PlanError
+from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.convert import (
     MOST_BYTES,
     REMEDY,
@@ -27,28 +28,32 @@ from autospine.planning.document.convert import (
     single_faults,
     to_table,
 )
-from autospine.planning.document.parts import IntensityPlan
-from autospine.planning.document.plan import SCHEMA, Configuration, Plan
+from autospine.planning.document.data import DataPlan
+from autospine.planning.document.plan import SCHEMA, Plan
 
 
 def plan_to_toml(plan: Plan) -> str:
     """The plan as TOML, the same bytes for the same plan; each reason is a `# why:` line above its key."""
-    left = dict(plan.reasons)
+    left, data = dict(plan.reasons), plan.data
     document = tomlkit.document()
-    document.add(tomlkit.comment(f"Plan of {_one_line(plan.dataset)}. Numbers may be edited; axes: see axis_order."))
+    document.add(tomlkit.comment(f"Plan of {_one_line(data.dataset)}. Numbers may be edited; axes: see axis_order."))
+    stands = vars(plan) | vars(data)
     for name in ("schema", "dataset", "recipe", "fingerprint_hash", "channels", "default"):
-        _add(document, name, getattr(plan, name), name, left)
+        _add(document, name, stands[name], name, left)
+    if data.sides:
+        _add(document, "sides", data.sides, "sides", left)
     labels = tomlkit.table()
-    for label, value in plan.labels:
+    for label, value in data.labels:
         labels.add(label, value)
     document.add("labels", labels)
-    intensities = tomlkit.aot()
-    for intensity in plan.intensities:
-        item = tomlkit.table()
-        for key, number in to_table(intensity).items():
-            item.add(key, number)
-        intensities.append(item)
-    document.add("intensities", intensities)
+    for name in ("presence", "levels"):
+        if stands[name] is not None:
+            document.add(name, _table(stands[name], name, left))
+    for name in ("regions", "intensities"):
+        if stands[name]:
+            document.add(name, tomlkit.aot())
+        for part in stands[name]:  # the reasons of all stand in the first
+            document[name].append(_table(part, name, left))
     configurations = tomlkit.table(is_super_table=True)
     for configuration in plan.configurations:
         configurations.add(configuration.name, _table(configuration, configuration.name, left, skip=("name",)))
@@ -95,14 +100,15 @@ def plan_from_toml(text: str, where: str = "plan.toml") -> Plan:
     if not isinstance(rest, dict) or not all(isinstance(reason, str) for reason in rest.values()):
         faults.append(PlanError(f"{where}, key reasons", f"found {shown(rest)}", "a table of sentences", REMEDY))
     labels = _labels(table["labels"], where, faults) if "labels" in table else {}
-    head = read_table(_PlanNumbers, table | labels, where, "", faults, also=("configurations", "reasons"))
+    head = read_table(_Head, table | labels, where, "", faults, also=("configurations", "reasons"))
     configurations = _configurations(table.get("configurations"), where, faults)
     raise_faults(where, faults, REPLAN)
     assert head is not None
-    values = {item.name: getattr(head, item.name) for item in fields(head)}
+    data = DataPlan(**{item.name: getattr(head, item.name) for item in fields(DataPlan)})
+    own = {name: getattr(head, name) for name in _Head.__annotations__}
     try:
         # comments are read of a sound file alone: it takes a hundred times as long
-        return Plan(**values, configurations=configurations, reasons={**_reasons(tomlkit.parse(text)), **rest})
+        return Plan(data, **own, configurations=configurations, reasons={**_reasons(tomlkit.parse(text)), **rest})
     except PlanError as error:
         single = single_faults(error)
         found = [PlanError(f"{where}, key {fault.where}", fault.found, fault.expected, REMEDY) for fault in single]
@@ -150,16 +156,12 @@ def _configurations(table: object, where: str, faults: list[PlanError]) -> tuple
     return tuple(found)
 
 
-@dataclass(frozen=True)
-class _PlanNumbers:
+@dataclass(frozen=True, kw_only=True)
+class _Head(DataPlan):
     """A plan's keys as they stand in the file, without its configurations and the reasons, which are comments."""
 
-    dataset: str
     recipe: str
     fingerprint_hash: str
-    channels: tuple[str, ...]
-    labels: tuple[tuple[str, int], ...]
-    intensities: tuple[IntensityPlan, ...]
     default: str
     schema: int
 
@@ -203,6 +205,6 @@ def _reasons(document: Any, prefix: str = "") -> dict[str, str]:
             if waiting is not None:
                 found[dotted.removeprefix("configurations.")] = waiting
                 waiting = None
-            if isinstance(item, Table):
-                found |= _reasons(item, f"{dotted}.")
+            for table in item.body if isinstance(item, AoT) else [item] if isinstance(item, Table) else []:
+                found |= _reasons(table, f"{dotted}.")
     return found

@@ -14,9 +14,9 @@ from typing import Any, Literal
 
 from autospine.data.files import read_text
 from autospine.errors import PlanError
+from autospine.planning.document.configuration import MOST_NEIGHBOURS, ConfigurationName
 from autospine.planning.document.convert import MOST_BYTES, Checks, raise_faults, read_table, to_table, unknown_keys
 from autospine.planning.document.parts import Bottleneck, Encoder, LossKind, Optimiser, SizeSource, Unit
-from autospine.planning.document.plan import MOST_NEIGHBOURS, ConfigurationName
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from autospine.planning.document.plan import Configuration
+from autospine.planning.document.configuration import Configuration
 
 VALIDATION_SHARE = 1 / 3
 """What a validation batch takes of a training step, which has a pass forward, and one back of twice the work."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from autospine.errors import PlanError
-from autospine.planning.document.plan import Configuration, Plan
+from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.plan import Plan
 from autospine.planning.estimate.expected import expect, expectation_key
 from autospine.planning.estimate.memory import Machine, training_memory_gb
 from autospine.planning.estimate.tiers import memory_tier

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from autospine.data.files import json_digest
+from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.convert import to_table
 from autospine.planning.document.parts import ExpectedPlan
-from autospine.planning.document.plan import Configuration
 from autospine.planning.estimate.memory import Machine, training_memory_gb
 
 KEY_LENGTH = 12

@@ -18,8 +18,8 @@ from functools import partial
 from math import ceil, prod
 from typing import Literal
 
+from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.msff import branch_channels, branch_kernel, branch_rates, control_channels
-from autospine.planning.document.plan import Configuration
 from autospine.planning.estimate.cost import stage_sizes
 
 Precision = Literal["float32", "bfloat16", "half"]

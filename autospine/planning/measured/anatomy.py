@@ -14,7 +14,7 @@ from functools import lru_cache
 from itertools import combinations, pairwise
 from statistics import median
 
-from autospine.planning.document.parts import LevelsPlan, SidesPlan
+from autospine.planning.document.data import LevelsPlan
 from autospine.planning.measured.fingerprint import CaseFingerprint, Fingerprint
 
 AGREEMENT = 0.95
@@ -61,7 +61,7 @@ def read_anatomy(fingerprint: Fingerprint) -> tuple[AxisAnatomy, AxisAnatomy, Ax
     """Order and sides along the canonical axes Z, Y, X."""
     names = tuple(name for name, _ in fingerprint.labels)
     # regions may be paired too: they cannot swap, but mirrored they would be wrong
-    every = tuple(dict.fromkeys((*names, *(region for region, *_ in fingerprint.regions))))
+    every = tuple(dict.fromkeys((*names, *(region.name for region in fingerprint.regions))))
     pairs = fingerprint.sides or sided_pairs(every)
     lone = [name for name in every if {"left", "right"} & set(_words(name)) and not any(name in pair for pair in pairs)]
     found = []
@@ -102,16 +102,9 @@ def _swaps(
     return tuple((places[left] + 1, places[right] + 1) for left, right in pairs)
 
 
-def planned_sides(
-    anatomy: Sequence[AxisAnatomy], patch_axes: Sequence[int], mirrored: Sequence[int]
-) -> SidesPlan | None:
-    """`sides` of a configuration whose patches lie along the canonical axes `patch_axes` and are mirrored so."""
-    found = [
-        SidesPlan(place, anatomy[axis].swaps)
-        for place, axis in enumerate(patch_axes)
-        if place in mirrored and anatomy[axis].swaps
-    ]
-    return found[0] if found else None
+def planned_sides(fingerprint: Fingerprint) -> tuple[tuple[int, int], ...]:
+    """Classes that swap wherever a patch is mirrored from right to left."""
+    return read_anatomy(fingerprint)[2].swaps
 
 
 def sided_pairs(names: Sequence[str]) -> tuple[tuple[str, str], ...]:
@@ -205,8 +198,8 @@ def read_levels(fingerprint: Fingerprint) -> tuple[int, tuple[int, ...]] | None:
     return axis, chain
 
 
-def planned_levels(fingerprint: Fingerprint, axis_order: Sequence[int]) -> LevelsPlan | None:
-    """`levels` of a configuration whose planned axes are `axis_order`."""
+def planned_levels(fingerprint: Fingerprint) -> LevelsPlan | None:
+    """What a prediction may know of the levels of a column; None where the labels are none."""
     column = read_levels(fingerprint)
     if column is None:
         return None
@@ -219,7 +212,7 @@ def planned_levels(fingerprint: Fingerprint, axis_order: Sequence[int]) -> Level
     ]
     classes = tuple(index + 1 for index in chain)
     seen = (_share_that_shows(fingerprint, chain[0]), _share_that_shows(fingerprint, chain[-1]))
-    return LevelsPlan(classes, list(axis_order).index(axis), round(median(ratios), 3), seen)
+    return LevelsPlan(classes, axis, round(median(ratios), 3), seen)
 
 
 def _share_that_shows(fingerprint: Fingerprint, index: int) -> float:

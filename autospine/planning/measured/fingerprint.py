@@ -26,7 +26,7 @@ from autospine.data.findings import Finding
 from autospine.data.geometry import Geometry
 from autospine.data.processes import begin_worker, fresh_processes, may_start_processes
 from autospine.data.slices import slice_axis
-from autospine.data.structure import Case, Dataset, in_a_class
+from autospine.data.structure import Case, Dataset, Region, in_a_class
 from autospine.errors import DataError
 from autospine.planning.document.convert import REPLAN, from_table, to_table
 
@@ -107,14 +107,8 @@ class Fingerprint:
     """One per channel."""
     sides: tuple[tuple[str, str], ...] = ()
     """(left, right) names of labels that the data set pairs itself; empty: their names tell."""
-    regions: tuple[tuple[str, tuple[int, ...], int], ...] = ()
-    """(name, values on disk of the labels in it, the value it is written as) of overlapping unions of labels that are
-    segmented in their place."""
-
-    @property
-    def outputs(self) -> int:
-        """Outputs of a network: background and a label each, or the regions."""
-        return len(self.regions) or len(self.labels) + 1
+    regions: tuple[Region, ...] = ()
+    """Overlapping unions of labels that are segmented in their place."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain dicts and lists."""
@@ -182,7 +176,7 @@ def extract_fingerprint(
         cases=fingerprints,
         intensities=_intensities(measured, len(dataset.channels)),
         sides=dataset.sides,
-        regions=tuple((region.name, region.values, region.written) for region in dataset.regions),
+        regions=dataset.regions,
     )
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from autospine.data.locks import find_holder
 from autospine.errors import OutputError, PlanError
-from autospine.planning.document.plan import Configuration, Plan
+from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.plan import Plan
 from autospine.preprocessing.cases import prepare_dataset
 from autospine.preprocessing.keys import store_name, stored_key
 from autospine.preprocessing.store import Store, find_store

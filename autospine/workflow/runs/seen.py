@@ -108,10 +108,10 @@ def check_cases(
         progress.note(f"{run.fingerprint} is not there: {unknown} fold {fold} cannot be checked")
     for note in _never_seen(plan, fold, split, store, fingerprint):
         progress.note(note)
-    seen = trained_images(plan.dataset, split, fingerprint)
+    seen = trained_images(plan.data.dataset, split, fingerprint)
     if weights is not None:
         seen += seen_images(weights)
-        for note in check_unseen(weights, plan.dataset, split, fingerprint):
+        for note in check_unseen(weights, plan.data.dataset, split, fingerprint):
             progress.note(note)
     return seen
 
@@ -129,5 +129,5 @@ def _never_seen(plan: Plan, number: int, split: Fold, store: Store, fingerprint:
     if fingerprint is not None:
         shown = shown_by_cases(fingerprint)
     else:
-        shown = shown_by_store(store, split.train, len(plan.channels))
-    return unseen_in_folds(shown, plan.channels, [name for name, _ in plan.labels], [(number, split)])
+        shown = shown_by_store(store, split.train, len(plan.data.channels))
+    return unseen_in_folds(shown, plan.data.channels, plan.data.names, [(number, split)])

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Literal
 
 from autospine.data.files import read_json, write_json
 from autospine.errors import OutputError, PlanError
-from autospine.planning.document.model import BEST, MODEL, WEIGHTS, ModelCard, read_model, write_model
+from autospine.planning.document.card import ModelCard
+from autospine.planning.document.model import BEST, MODEL, WEIGHTS, read_model, write_model
 from autospine.planning.document.parts import TrainingPlan
 from autospine.workflow.runs.folder import RECORD, alone, read_record, remove_training, training_alone
 

@@ -20,9 +20,11 @@ from typing import TYPE_CHECKING
 from autospine.data.files import json_digest
 from autospine.data.folds import Fold
 from autospine.errors import PlanError
+from autospine.planning.document.card import ModelCard
+from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.convert import to_table
-from autospine.planning.document.model import WEIGHTS, ModelCard, read_model, weights_digest
-from autospine.planning.document.plan import Configuration, Plan
+from autospine.planning.document.model import WEIGHTS, read_model, weights_digest
+from autospine.planning.document.plan import Plan
 from autospine.preprocessing.keys import stored_key
 from autospine.preprocessing.previous import PreviousStage, write_segmentation
 from autospine.preprocessing.store import Store
@@ -42,7 +44,7 @@ KEY_LENGTH = 12
 class OutOfFold:
     """Which network of the previous stage segments which case."""
 
-    configuration: Configuration
+    card: ModelCard
     """The previous stage."""
     model: Path
     """Its model folder."""
@@ -78,7 +80,8 @@ def find_out_of_fold(
         PlanError: a case that no fold validates, or folds of the previous stage that are not trained, or were
             trained with another plan or split.
     """
-    first = plan.configuration(configuration.previous)
+    card = plan.card(configuration.previous)
+    first = card.configuration
     if first.previous is not None:
         found = f"starts from {first.name}, which starts from {first.previous}"
         raise PlanError(f"{run.plan}: {configuration.name}", found, "two stages", "name another previous stage")
@@ -93,7 +96,7 @@ def find_out_of_fold(
     model = run.model(first.name)
     needed = sorted(set(networks.values()))
     _check_trained(dataset, model, first, folds, needed, stored_key(plan, first))
-    if not ModelCard.from_plan(plan, first).takes_weights_of(read_model(model)):
+    if not card.takes_weights_of(read_model(model)):
         remedy = f"train it again with `{_command(dataset, 'all', first)} --overwrite`"
         raise PlanError(str(model), f"{first.name} was trained with another plan", "the plan as it stands now", remedy)
     # what decides a segmentation beside the weights: the cases of both stages, tiles, mirrorings and levels
@@ -102,14 +105,11 @@ def find_out_of_fold(
         list(first.patch),
         first.overlap,
         list(first.training.mirror_axes),
-        to_table(first.levels),
-        to_table(first.sides),
-        to_table(first.regions),
-        list(first.optional_channels),
+        to_table([card.data.levels, card.data.sides, card.data.regions, card.data.optional]),
     ]
     weights = {fold: weights_digest(model, fold) for fold in needed}
     keys = {fold: json_digest([*shared, digest]) for fold, digest in weights.items()}
-    return OutOfFold(first, model, networks, keys, weights)
+    return OutOfFold(card, model, networks, keys, weights)
 
 
 def segment_out_of_fold(
@@ -127,7 +127,7 @@ def segment_out_of_fold(
     from autospine.inference.loading import load_model
 
     first_store, done = open_first(), 0
-    title = f"Segmenting with {source.configuration.name}, each case by the fold that did not train on it"
+    title = f"Segmenting with {source.card.configuration.name}, each case by the fold that did not train on it"
     with progress.task(title) as bar:
         # each process in an order of its own: two that started at once would else make the same case at the same time
         for fold in random.sample(list(source.keys), len(source.keys)):

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from autospine.data.folds import read_folds
 from autospine.errors import DeviceError, PlanError
-from autospine.planning.document.plan import Configuration, Plan
+from autospine.planning.document.card import ModelCard
+from autospine.planning.document.plan import Plan
 from autospine.workflow.runs.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -31,18 +32,18 @@ def fold_numbers(text: str, run: RunFolder) -> tuple[int, ...]:
     return (int(text),)
 
 
-def requested(plan: Plan, name: str | None, budget_s: float | None, epochs: int | None) -> Configuration:
+def requested(plan: Plan, name: str | None, budget_s: float | None, epochs: int | None) -> ModelCard:
     """The configuration called `name`, or the default one, with another time where one is asked for.
 
     `epochs` switch a budget off; `PlanError` where there is none of that name.
     """
-    configuration = plan.configuration(name)
-    training = configuration.training
+    card = plan.card(name)
+    training = card.configuration.training
     if epochs is not None:
         training = replace(training, epochs=epochs, budget_s=None)
     if budget_s is not None:
         training = replace(training, budget_s=budget_s)
-    return replace(configuration, training=training)
+    return card.with_configuration(replace(card.configuration, training=training))
 
 
 @contextmanager

@@ -56,7 +56,7 @@ class Segmenter:
         """
         from autospine.networks.device import is_out_of_memory
 
-        channels = self.predictor.card.channels
+        channels = self.predictor.card.data.channels
         missing = tuple(index for index, path in enumerate(images) if path is None)
         if missing:
             progress.note(f"{name} is segmented without {', '.join(channels[index] for index in missing)}")

@@ -12,7 +12,10 @@ from autospine.planning.budget.default_time import DEFAULT_S, fit_plan_to_defaul
 from autospine.planning.budget.fit import fit_plan_to_budget
 from autospine.planning.budget.measurements import BRIEFLY, Budget, Measure
 from autospine.planning.decide import rules
-from autospine.planning.document.plan import Configuration, Plan
+from autospine.planning.document.card import ModelCard
+from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.data import DataPlan
+from autospine.planning.document.plan import Plan
 from autospine.planning.document.recipe import Recipe
 from autospine.planning.estimate.duration import describe_length, training_seconds, warn_of_length
 from autospine.planning.estimate.expected import expect
@@ -95,7 +98,7 @@ def time_plan(
 
     Without a budget a CPU is planned for the default time, unless the length of a training is given otherwise.
     """
-    hardware, measure = hardware_of(device), _measure(device, by_clock=budget_s is not None)
+    hardware, measure = hardware_of(device), _measure(plan.data, device, by_clock=budget_s is not None)
     names = [configuration.name for configuration in plan.configurations]
     with progress.task("Measuring this machine") as update:
         if budget_s is None and (length_given or hardware.kind != "cpu"):
@@ -136,9 +139,9 @@ def length_notes(plan: Plan, hardware: Hardware, command: str | None) -> tuple[s
 
 
 def training_notes(
-    configuration: Configuration, device: torch.device, name: str, command: str | None, progress: Progress
+    card: ModelCard, device: torch.device, name: str, command: str | None, progress: Progress
 ) -> tuple[str, ...]:
-    """How long a training of `configuration` on `device` will take, told before it begins, and a warning if very long.
+    """How long a training of `card` on `device` will take, told before it begins, and a warning if very long.
 
     `name` is what the device is called in the precision of the training. The warning names the `command` that plans for
     less, where there is one. Where the plan does not say what a step takes there (it was made on another device, or
@@ -146,9 +149,10 @@ def training_notes(
     """
     from autospine.training.throughput import seconds_per_step
 
+    configuration = card.configuration
     if training_seconds(configuration, name) is None and configuration.training.steps >= TIMED_STEPS:
         with progress.task("Timing a training step"):
-            seconds = seconds_per_step(configuration, device, bounds_s=BRIEFLY)
+            seconds = seconds_per_step(card, device, bounds_s=BRIEFLY)
         if isfinite(seconds):
             timed = expect(configuration, Machine(), device=name, seconds_per_step=seconds)
             configuration = replace(configuration, expected=timed)
@@ -168,12 +172,14 @@ def timed_elsewhere(plan: Plan, here: Hardware) -> tuple[str, ...]:
     )
 
 
-def _measure(device: str, *, by_clock: bool) -> Measure:
+def _measure(data: DataPlan, device: str, *, by_clock: bool) -> Measure:
     from autospine.networks.device import resolve_device
     from autospine.training.throughput import seconds_per_step
 
     resolved = resolve_device(device)
-    return lambda configuration, bounds: seconds_per_step(configuration, resolved, bounds_s=bounds, by_clock=by_clock)
+    return lambda configuration, bounds: seconds_per_step(
+        ModelCard(data, configuration), resolved, bounds_s=bounds, by_clock=by_clock
+    )
 
 
 def _timed_on(device: str) -> Callable[[Configuration], tuple[str, Machine]]:

@@ -13,7 +13,7 @@ from autospine.data.folds import Fold
 from autospine.data.structure import IGNORED, Reading
 from autospine.errors import DataError, PlanError
 from autospine.evaluation.score import Scores, score_cases
-from autospine.planning.document.model import ModelCard
+from autospine.planning.document.card import ModelCard
 from autospine.preprocessing.previous import PreviousStage
 from autospine.preprocessing.store import Store
 from autospine.workflow.progress import Progress, counted
@@ -70,7 +70,7 @@ def validate_fold(
     with progress.task("Predicting and scoring the validation cases") as update:
         # where a plan goes by lesions, its scores do too
         lesions = model.card.configuration.by_component
-        scores = score_cases(predictions(counted(update)), model.card.targets, IGNORED, lesions=lesions)
+        scores = score_cases(predictions(counted(update)), model.card.data.scored, IGNORED, lesions=lesions)
     if damaged:
         first, every = damaged[0], "\n  ".join(fault.found for fault in damaged)
         raise PlanError(first.where, every, first.expected, first.remedy)

@@ -6,7 +6,7 @@ import pytest
 
 from autospine.planning.budget.ladder import COARSEST, NEAR_VIEW, coarsest_factor, ladder, near_view_mm
 from autospine.planning.decide.planner import make_plan
-from autospine.planning.document.plan import Configuration
+from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.recipe import Recipe
 from autospine.planning.estimate.cost import multiply_adds
 from autospine.planning.estimate.memory import Machine

@@ -45,7 +45,7 @@ def planned(fingerprint: Fingerprint, folds: Sequence[Fold], recipe: Recipe = AD
 
 def losses(plan: Plan, folds: Sequence[Fold], name: str) -> list[LossPlan]:
     """What the folds are trained by, by the plan alone."""
-    return [fold_loss(plan.configuration(name), number, fold) for number, fold in enumerate(folds)]
+    return [fold_loss(plan.card(name), number, fold) for number, fold in enumerate(folds)]
 
 
 def edited(plan: Plan, name: str, **changes: object) -> Plan:
@@ -165,18 +165,18 @@ def test_sizes_of_ones_own_are_no_part_of_the_loss(uneven: Fingerprint, folds: t
 def test_an_edited_fold_is_not_trained_by_the_loss_of_other_cases(uneven: Fingerprint, folds: tuple[Fold, ...]) -> None:
     plan = planned(uneven, folds)
     moved = (Fold(folds[0].train[::-1], folds[0].validation), Fold(folds[2].train, folds[2].validation), folds[2])
-    configuration = plan.configuration("2d")
-    assert fold_loss(configuration, 0, moved[0]).class_weights[-1] == 3  # the same cases in another order
+    card = plan.card("2d")
+    assert fold_loss(card, 0, moved[0]).class_weights[-1] == 3  # the same cases in another order
     for number, fold in ((1, moved[1]), (3, folds[0])):
         with pytest.raises(PlanError, match=rf"fold {number} trains on other cases[\s\S]*autospine plan DATASET"):
-            fold_loss(configuration, number, fold)
+            fold_loss(card, number, fold)
     renewed, notes = renew_fold_losses(plan, uneven, moved)
     names = ("2d", "2.5d", "3d_fullres")
     assert [note.split(" was")[0] for note in notes] == [f"{name}: the loss of fold(s) 1" for name in names]
     assert losses(renewed, moved, "2d")[1] == losses(plan, folds, "2d")[2]
     # a plain loss does not depend on the folds
     plain = planned(uneven, folds, Recipe(loss="dice_ce"))
-    assert fold_loss(plain.configuration("2d"), 7, moved[1]) == plain.configuration("2d").loss
+    assert fold_loss(plain.card("2d"), 7, moved[1]) == plain.configuration("2d").loss
     assert not needs_renewal(plain, moved)
 
 

@@ -33,7 +33,7 @@ def test_sizes_blended_with_the_batch_take_the_place_of_weights(uneven: Fingerpr
     assert make_plan(uneven, Recipe(loss="dice_ce", size_source="batch")).configuration().loss.usual_sizes is None
     for sizes in ((1.0,), (), (1.0, -1.0, 1.0, 1.0, 1.0), (1.0, float("inf"), 1.0, 1.0, 1.0)):
         with pytest.raises(PlanError, match="usual_sizes"):
-            replace(configuration, loss=replace(configuration.loss, usual_sizes=sizes))
+            plan.card("3d_fullres").with_loss(replace(configuration.loss, usual_sizes=sizes))
     with pytest.raises(PlanError, match="usual_sizes"):
         replace(configuration.loss, kind="dice_ce")
 

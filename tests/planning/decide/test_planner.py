@@ -36,18 +36,16 @@ def test_every_decision_has_its_reason(lumbar: Fingerprint) -> None:
         "name",
         "training.budget_s",
         "previous",
-        "sides",
-        "presence",
         "loss.usual_sizes",
         "loss.largest_size",
         "loss.folds",
-        "regions",
         *(f"expected.{key}" for key in EXPECTED),
     )
     for configuration in plan.configurations:
         expected |= {f"{configuration.name}.{key}" for key in keys(configuration)}
         expected -= {f"{configuration.name}.{key}" for key in open_keys}
-    assert set(plan.reasons) == expected
+    levels = ("classes", "axis", "step", "ends_seen")  # there are no sides and regions, and every channel is there
+    assert set(plan.reasons) == expected | {f"levels.{key}" for key in levels}
     assert all(reason and "\n" not in reason for reason in plan.reasons.values())
 
 
@@ -88,7 +86,7 @@ def test_slices_with_their_neighbours(make_fingerprint: MakeFingerprint) -> None
     plan = make_plan(five, Recipe(neighbours=2))
     flat, beside = plan.configuration("2d"), plan.configuration("2.5d")
     assert (flat.neighbours, flat.network.in_channels) == (0, 2)
-    assert (beside.neighbours, beside.network.in_channels, beside.image_channels) == (2, 10, 2)
+    assert (beside.neighbours, beside.network.in_channels, plan.card("2.5d").entering.images) == (2, 10, 2)
     assert (beside.patch, beside.batch, beside.spacing_mm) == (flat.patch, flat.batch, flat.spacing_mm)
     assert beside.expected is not None and flat.expected is not None
     assert beside.expected.memory_gb > flat.expected.memory_gb
@@ -198,7 +196,8 @@ def test_a_patch_that_sees_little_gets_a_low_resolution_and_a_cascade(make_finge
     assert (low.patch, low.batch, low.loss.batch_dice) == ((128, 128, 128), 2, False)
     assert "sees 3% of the median case" in plan.reasons["3d_lowres.spacing_mm"]
     assert (full.network.in_channels, full.previous) == (2, None)
-    assert (cascade.network.in_channels, cascade.previous, cascade.image_channels) == (5, "3d_lowres", 2)
+    assert (cascade.network.in_channels, cascade.previous) == (5, "3d_lowres")
+    assert plan.card(cascade.name).entering.images == 2
     assert cascade.loss.batch_dice
     assert replace(cascade.network, in_channels=2) == full.network
     assert (cascade.patch, cascade.batch, cascade.spacing_mm) == (full.patch, full.batch, full.spacing_mm)

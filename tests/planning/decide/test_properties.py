@@ -22,7 +22,8 @@ from autospine.errors import PlanError
 from autospine.planning.budget.fit import fit_plan_to_budget
 from autospine.planning.budget.measurements import PRECISELY, Budget
 from autospine.planning.decide.planner import Narrowing, configure, make_plan
-from autospine.planning.document.plan import Configuration, Plan
+from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.plan import Plan
 from autospine.planning.document.plan_file import plan_from_toml, plan_to_toml
 from autospine.planning.document.recipe import Recipe
 from autospine.planning.estimate.cost import multiply_adds
@@ -30,6 +31,7 @@ from autospine.planning.estimate.memory import Machine
 from autospine.planning.estimate.tiers import MEMORY_TIERS_GB
 from autospine.planning.measured.fingerprint import Fingerprint
 from autospine.training.step import Stepper
+from tests.cards import card_of
 
 MakeFingerprint = Callable[..., Fingerprint]
 Drawn = dict[str, Any]
@@ -200,7 +202,7 @@ def check_step(configuration: Configuration) -> None:
     """One training step, as training does it, changes every weight that has a say in the loss, and to finite values."""
     torch.manual_seed(0)
     network, patch = configuration.network, configuration.patch
-    stepper = Stepper.of(configuration, torch.device("cpu"))
+    stepper = Stepper.of(card_of(configuration), torch.device("cpu"))
     before = {name: weight.detach().clone() for name, weight in stepper.network.named_parameters()}
     truth = torch.randint(0, network.out_channels, (configuration.batch, *patch))
     loss = stepper.step(torch.randn(configuration.batch, network.in_channels, *patch), truth)

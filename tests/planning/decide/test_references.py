@@ -22,8 +22,8 @@ import pytest
 from autospine.data.dataset import open_dataset
 from autospine.data.slices import FEW
 from autospine.planning.decide.planner import make_plan
-from autospine.planning.document.parts import SidesPlan
-from autospine.planning.document.plan import Configuration, Plan
+from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.plan import Plan
 from autospine.planning.document.recipe import Recipe
 from autospine.planning.estimate.memory import Machine, training_memory_gb
 from autospine.planning.measured.fingerprint import (
@@ -300,7 +300,7 @@ def test_numbers_of_the_real_folders(name: str, real_fingerprint: Callable[[str]
 def test_sides_and_concentric_labels_of_real_data(real_fingerprint: Callable[[str], Fingerprint]) -> None:
     muscle = make_plan(real_fingerprint("muscle-axial"), Recipe())
     assert muscle.configuration("2d").training.mirror_axes == (0, 1)  # left and right muscles swap
-    assert muscle.configuration("2d").sides == SidesPlan(1, ((3, 2), (4, 1)))
+    assert muscle.data.sides == ((3, 2), (4, 1)) and muscle.card("2d").sides_axis == 1
     assert muscle.configuration("2d").training.rotation_deg == 15
     assert "left_ES / right_ES" in muscle.reasons["2d.training.mirror_axes"]
     assert muscle.configuration("2d").use_mask is True  # half of each image is black

@@ -67,9 +67,9 @@ def test_the_network_and_the_schedule_are_kept(source: Plan, lesions: Fingerprin
 
 def test_what_the_data_say_is_read_anew(source: Plan, lesions: Fingerprint) -> None:
     moved = transfer_plan(source, lesions, Recipe())
-    assert (moved.dataset, moved.fingerprint_hash) == ("lesions", lesions.hash())
-    assert (moved.channels, moved.labels) == (("T1",), lesions.labels)
-    assert moved.intensities[0].percentile_99_5 == 240.25
+    assert (moved.data.dataset, moved.fingerprint_hash) == ("lesions", lesions.hash())
+    assert (moved.data.channels, moved.data.labels) == (("T1",), lesions.labels)
+    assert moved.data.intensities[0].percentile_99_5 == 240.25
     full, flat = moved.configuration("3d_fullres"), moved.configuration("2d")
     assert full.network.out_channels == flat.network.out_channels == 4
     # planned axes X, Z, Y at 4 x 1 x 1 mm: 14 * 5 / 4, 300 * 0.8, 200 * 0.8
@@ -80,8 +80,8 @@ def test_what_the_data_say_is_read_anew(source: Plan, lesions: Fingerprint) -> N
     assert flat.loss.class_weights == pytest.approx((1.0, 1.0, 2.0, 4.0))
     # sides lie along X, the first planned axis, and swap there; levels no longer forbid Z
     assert full.training.mirror_axes == (0, 1, 2)
-    assert full.sides is not None and full.sides.axis == 0 and flat.sides is None
-    assert "3d_fullres.sides.pairs" in moved.reasons
+    assert moved.card("3d_fullres").sides_axis == 0 and moved.card("2d").sides_axis is None
+    assert moved.data.sides and "sides" in moved.reasons
     assert flat.training.mirror_axes == (0, 1)
     assert source.configuration("2d").training.mirror_axes == (1,)
 
@@ -201,12 +201,12 @@ def test_a_cascade_goes_where_its_first_stage_goes(make_fingerprint) -> None:  #
 
 
 def test_levels_and_shifts_follow_the_new_data(source: Plan, lumbar: Fingerprint, lesions: Fingerprint) -> None:
-    assert source.configuration("2d").levels is not None
+    assert source.data.levels is not None
     moved = transfer_plan(source, lesions, Recipe())
-    assert moved.configuration("2d").levels is None
+    assert moved.data.levels is None
     back = transfer_plan(moved, lumbar, Recipe())
-    assert back.configuration("2d").levels == source.configuration("2d").levels
-    assert "evenly and apart" in back.reasons["2d.levels.classes"]
+    assert back.data.levels == source.data.levels
+    assert "evenly and apart" in back.reasons["levels.classes"]
     training = replace(source.configuration("2d").training, shift=0.3)
     edited = replace(source.configuration("2d"), training=training)
     shifted = replace(

@@ -6,9 +6,11 @@ from dataclasses import replace
 import pytest
 
 from autospine.planning.document.compare import Difference, compare_plans
+from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.data import LevelsPlan
 from autospine.planning.document.decisions import find_decisions
-from autospine.planning.document.parts import ExpectedPlan, LevelsPlan
-from autospine.planning.document.plan import Configuration, Plan
+from autospine.planning.document.parts import ExpectedPlan
+from autospine.planning.document.plan import Plan
 from autospine.planning.document.plan_file import plan_from_toml, plan_to_toml
 
 
@@ -32,7 +34,7 @@ def test_reasons_are_told_and_not_compared(plan: Plan) -> None:
 def test_the_other_way_round_is_the_mirror_image(plan: Plan) -> None:
     changed = replace(
         plan.with_configuration(replace(plan.configuration("3d_fullres"), batch=5, overlap=0.25), {"default": "so"}),
-        dataset="other",
+        data=replace(plan.data, dataset="other"),
     )
     there, back = compare_plans(plan, changed), compare_plans(changed, plan)
     assert [difference.key for difference in there] == ["dataset", "3d_fullres.batch", "3d_fullres.overlap"]
@@ -49,13 +51,13 @@ def test_a_part_of_one_plan_alone_stands_against_none(plan: Plan) -> None:
 
 def test_levels_of_one_plan_alone_stand_key_by_key(plan: Plan) -> None:
     levels = LevelsPlan((1, 2), 1, 1.1, (0.9, 0.8))
-    changed = plan.with_configuration(replace(plan.configuration("2d"), levels=levels), {"2d.levels.step": "median"})
+    changed = replace(plan, data=replace(plan.data, levels=levels), reasons={"levels.step": "median"})
     found = {difference.key: (difference.first, difference.second) for difference in compare_plans(plan, changed)}
     assert {key: second for key, (_, second) in found.items() if second is not None} == {
-        "2d.levels.classes": (1, 2),
-        "2d.levels.axis": 1,
-        "2d.levels.step": 1.1,
-        "2d.levels.ends_seen": (0.9, 0.8),
+        "levels.classes": (1, 2),
+        "levels.axis": 1,
+        "levels.step": 1.1,
+        "levels.ends_seen": (0.9, 0.8),
     }
     assert [decision.reason for decision in find_decisions(changed, "levels.step")] == ["median"]
 
@@ -74,8 +76,9 @@ def test_a_configuration_of_one_plan_alone_is_one_difference(plan: Plan) -> None
 
 
 def test_labels_and_channels_are_compared(plan: Plan) -> None:
-    renamed = replace(plan, labels=(("L1", 1), ("L2", 2), ("S1", 3)), channels=("T1",))
+    data = replace(plan.data, labels=(("L1", 1), ("L2", 2), ("S1", 3)), channels=("T1",))
+    renamed = replace(plan, data=data)
     assert compare_plans(plan, renamed) == (
         Difference("channels", ("T2",), ("T1",)),
-        Difference("labels", plan.labels, renamed.labels),
+        Difference("labels", plan.data.labels, data.labels),
     )

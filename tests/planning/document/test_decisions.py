@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 
 from autospine.errors import PlanError
+from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.decisions import decisions, find_decisions
 from autospine.planning.document.parts import ExpectedPlan
-from autospine.planning.document.plan import Configuration, Plan
+from autospine.planning.document.plan import Plan
 
 REASONS = {
     "default": "the slices are thick",

@@ -10,18 +10,12 @@ from pathlib import Path
 import pytest
 
 from autospine.errors import PlanError
-from autospine.planning.document.model import (
-    ModelCard,
-    read_model,
-    read_previous,
-    weights_digest,
-    write_model,
-    write_previous,
-)
-from autospine.planning.document.parts import ExpectedPlan, IntensityPlan
-from autospine.planning.document.plan import Configuration, Plan
-
-INTENSITY = IntensityPlan(100.0, 20.0, 10.0, 200.0)
+from autospine.planning.document.card import ModelCard
+from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.model import read_model, read_previous, weights_digest, write_model, write_previous
+from autospine.planning.document.parts import ExpectedPlan
+from autospine.planning.document.plan import Plan
+from tests.cards import card_of
 
 
 def test_weights_are_taken_whatever_the_schedule_and_what_it_takes(
@@ -31,7 +25,7 @@ def test_weights_are_taken_whatever_the_schedule_and_what_it_takes(
     plan = make_plan(configuration)
 
     def card(changed: Configuration) -> ModelCard:
-        return ModelCard.from_plan(plan, changed)
+        return ModelCard(plan.data, changed)
 
     trained = card(configuration)
     longer = replace(configuration, training=replace(configuration.training, epochs=77))
@@ -49,10 +43,10 @@ def test_weights_are_taken_whatever_the_schedule_and_what_it_takes(
     scaled = replace(configuration, normalisation=("ct",))
     for other in (wider, unmirrored, finer, masked, larger, turned, coarser, scaled):
         assert not card(other).takes_weights_of(trained)
-    brighter = (replace(plan.intensities[0], mean=101.0),)
+    brighter = (replace(plan.data.intensities[0], mean=101.0),)
     swapped = (("L2", 1), ("L1", 2), ("L3", 3))
     for change in ({"channels": ("T1",)}, {"labels": swapped}, {"intensities": brighter}):
-        assert not replace(trained, **change).takes_weights_of(trained)  # type: ignore[arg-type]
+        assert not replace(trained, data=replace(plan.data, **change)).takes_weights_of(trained)  # type: ignore[arg-type]
 
 
 def test_slices_and_stages_that_enter_differ_in_meaning(make_configuration: Callable[..., Configuration]) -> None:
@@ -60,13 +54,7 @@ def test_slices_and_stages_that_enter_differ_in_meaning(make_configuration: Call
     # three channels enter either way
     single = replace(flat, normalisation=("zscore",) * 3, network=replace(flat.network, in_channels=3))
     neighbourly = replace(flat, name="2.5d", neighbours=1, network=single.network)
-    one, other = (
-        ModelCard("toy", channels, (("L1", 1), ("L2", 2), ("L3", 3)), (INTENSITY,) * len(channels), each)
-        for channels, each in (
-            (("a", "b", "c"), single),
-            (("a",), replace(neighbourly, normalisation=("zscore",))),
-        )
-    )
+    one, other = (card_of(each) for each in (single, replace(neighbourly, normalisation=("zscore",))))
     assert not one.takes_weights_of(other)
 
 
@@ -77,7 +65,7 @@ def test_a_cascades_card_comes_back(
     cascade = replace(
         base, name="3d_cascade_fullres", previous="3d_lowres", network=replace(base.network, in_channels=4)
     )
-    card = ModelCard.from_plan(make_plan(), cascade)
+    card = ModelCard(make_plan().data, cascade)
     write_model(tmp_path, card)
     assert read_model(tmp_path) == card
 
@@ -87,9 +75,8 @@ def test_a_card_cannot_name_a_stage_elsewhere(
 ) -> None:
     base = make_configuration()
     network = replace(base.network, in_channels=4)
-    card = ModelCard.from_plan(
-        make_plan(), replace(base, name="3d_cascade_fullres", previous="3d_lowres", network=network)
-    )
+    cascade = replace(base, name="3d_cascade_fullres", previous="3d_lowres", network=network)
+    card = ModelCard(make_plan().data, cascade)
     write_model(tmp_path, card)
     text = (tmp_path / "model.json").read_text()
     for elsewhere in ("..", "../3d_lowres", "", "3d_cascade_fullres", "2d"):

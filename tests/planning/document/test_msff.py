@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from autospine.networks.build import build_network
+from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.msff import branch_channels, branch_kernel, branch_rates, control_channels, parameters
-from autospine.planning.document.plan import Configuration
 from autospine.planning.estimate.memory import Machine, _Step
 
 

@@ -7,8 +7,9 @@ import pytest
 
 from autospine.errors import PlanError
 from autospine.planning.decide.planner import make_plan
-from autospine.planning.document.convert import from_table
-from autospine.planning.document.plan import Configuration, Plan, configuration_to_dict
+from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.convert import from_table, to_table
+from autospine.planning.document.plan import Plan
 from autospine.planning.document.plan_file import plan_from_toml, plan_to_toml
 from autospine.planning.document.recipe import Recipe
 from autospine.planning.measured.fingerprint import Fingerprint
@@ -37,7 +38,7 @@ def test_a_configuration_is_exchanged(plan: Plan) -> None:
 def test_toml_and_back(plan: Plan) -> None:
     odd = replace(
         plan,
-        labels=(("L5", 7), ('odd "name" = [1]', 2), *plan.labels[2:]),
+        data=replace(plan.data, labels=(("L5", 7), ('odd "name" = [1]', 2), *plan.data.labels[2:])),
         reasons={**plan.reasons, "2d.somewhere": "a reason without a key", "2d.batch": "8 GB # allow = 3"},
     )
     changed = replace(odd.configuration("2d"), spacing_mm=(0.1 + 0.2, 1 / 3))
@@ -47,7 +48,7 @@ def test_toml_and_back(plan: Plan) -> None:
     assert plan_from_toml(text) == odd
     assert plan_to_toml(plan_from_toml(text)) == text
     assert "# why: 8 GB # allow = 3\nbatch = 37\n" in text
-    assert plan_from_toml(text).labels[1] == ('odd "name" = [1]', 2)
+    assert plan_from_toml(text).data.labels[1] == ('odd "name" = [1]', 2)
 
 
 def test_a_reason_cannot_break_the_file(plan: Plan) -> None:
@@ -58,7 +59,7 @@ def test_a_reason_cannot_break_the_file(plan: Plan) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("schema = 5", "schema = 3", "key schema"),
+        ("schema = 6", "schema = 5", "key schema"),
         ("batch = 37", "bach = 37", "perhaps `batch`"),
         ("batch = 37\n", "", "the key `batch` is missing"),
         ("batch = 37", "batch = 0", "key configurations.2d.batch: found 0"),
@@ -90,14 +91,14 @@ def test_faults_in_the_file_are_named(plan: Plan, old: str, new: str, message: s
 
 def test_a_plan_without_tables_is_refused() -> None:
     with pytest.raises(PlanError, match="key labels"):
-        plan_from_toml("schema = 5\nlabels = 3\n")
+        plan_from_toml("schema = 6\nlabels = 3\n")
     with pytest.raises(PlanError, match="key schema"):
         plan_from_toml("")
 
 
 def test_configurations_survive_json(plan: Plan) -> None:
     for configuration in plan.configurations:
-        table = json.loads(json.dumps(configuration_to_dict(configuration)))
+        table = json.loads(json.dumps(to_table(configuration)))
         assert from_table(Configuration, table, "model.json") == configuration
     with pytest.raises(PlanError, match="model.json"):
         from_table(Configuration, [1, 2], "model.json")

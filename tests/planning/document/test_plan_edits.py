@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 
 from autospine.errors import PlanError
-from autospine.planning.document.parts import LevelsPlan
-from autospine.planning.document.plan import Configuration, Plan
+from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.data import LevelsPlan
+from autospine.planning.document.plan import Plan
 from autospine.planning.document.plan_file import plan_from_toml, plan_to_toml
 
 FILE = "runs/demo/plan.toml"
@@ -126,15 +127,13 @@ def test_a_fault_is_told_in_full(text: str, old: str, new: str, key: str, found:
 def test_a_fault_of_the_levels_is_told(
     make_plan: Callable[..., Plan], old: str, new: str, key: str, found: str, expected: str
 ) -> None:
-    plan = make_plan()
-    levels = LevelsPlan((1, 2), 1, 1.1, (0.9, 0.8))
-    plan = replace(plan, configurations=tuple(replace(one, levels=levels) for one in plan.configurations))
+    plan = make_plan(levels=LevelsPlan((1, 2), 1, 1.1, (0.9, 0.8)))
     text = plan_to_toml(plan)
     assert plan_from_toml(text) == plan
     with pytest.raises(PlanError) as caught:
         plan_from_toml(edit(text, (old, new)), FILE)
     error = caught.value
-    assert (error.where, error.found, error.expected) == (f"{FILE}, key {HERE}.levels.{key}", found, expected)
+    assert (error.where, error.found, error.expected) == (f"{FILE}, key levels.{key}", found, expected)
 
 
 @pytest.mark.parametrize(("old", "new", "key", "found", "expected"), UNKNOWN)
@@ -248,7 +247,7 @@ def test_a_configuration_has_one_of_the_five_names(text: str) -> None:
 
 def test_a_plan_of_another_format_says_to_plan_again(text: str) -> None:
     with pytest.raises(PlanError) as caught:
-        plan_from_toml(edit(text, ("schema = 5", "schema = 3")), FILE)
+        plan_from_toml(edit(text, ("schema = 6", "schema = 3")), FILE)
     assert caught.value.where == f"{FILE}, key schema"
     assert caught.value.remedy == "plan the dataset again with `autospine plan DATASET --overwrite`"
 

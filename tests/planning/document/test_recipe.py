@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from autospine.errors import PlanError
-from autospine.planning.document.plan import Configuration
+from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.recipe import Recipe, load_recipe, recipe_folder
 
 SHIPPED = sorted(path.stem for path in recipe_folder().glob("*.toml"))

@@ -15,22 +15,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autospine.data.structure import Region
 from autospine.errors import PlanError
 from autospine.networks.weights import network_shapes
 from autospine.planning.decide.topology import initial_patch, topology
+from autospine.planning.document.card import ModelCard
+from autospine.planning.document.configuration import MOST_PATCH_VOXELS, Configuration
 from autospine.planning.document.convert import to_table
-from autospine.planning.document.model import MODEL, SCHEMA, ModelCard, read_model
-from autospine.planning.document.parts import (
-    MOST_STAGES,
-    ExpectedPlan,
-    FoldLosses,
-    LevelsPlan,
-    NetworkPlan,
-    PresencePlan,
-    RegionsPlan,
-    SidesPlan,
-)
-from autospine.planning.document.plan import MOST_PATCH_VOXELS, Configuration, Plan
+from autospine.planning.document.data import LevelsPlan, PresencePlan
+from autospine.planning.document.model import MODEL, SCHEMA, read_model
+from autospine.planning.document.parts import MOST_STAGES, ExpectedPlan, FoldLosses, NetworkPlan
+from autospine.planning.document.plan import Plan
 from autospine.planning.document.plan_file import plan_to_toml, read_plan_file
 
 ODD: tuple[Any, ...] = (
@@ -49,21 +44,18 @@ def cards(make_configuration: Callable[..., Configuration], make_plan: Callable[
     loss = replace(
         base.loss, kind="dice_size_adaptive_ce", folds=FoldLosses("a", "b", ("c",), weights=((1.0, 2.0, 1.0, 1.0),))
     )
-    full = replace(
-        base, sides=SidesPlan(2, ((1, 2),)), levels=levels, loss=loss, expected=ExpectedPlan(3.0, "cpu", 0.5, 9, "key")
-    )
+    full = replace(base, loss=loss, expected=ExpectedPlan(3.0, "cpu", 0.5, 9, "key"))
     network = replace(base.network, in_channels=3, out_channels=1, encoder="residual", bottleneck="msff")
     two = replace(
         base,
         normalisation=("zscore", "ct"),
-        presence=PresencePlan((1,), 0.25),
         network=network,
-        regions=RegionsPlan(("all",), ((1, 2, 3),), (2,)),
         loss=replace(base.loss, class_weights=(1.0,)),
     )
-    plan = make_plan()
-    pair = {"channels": ("T2", "T1"), "intensities": plan.intensities * 2, "configurations": (two,)}
-    found = [ModelCard.from_plan(plan, full), ModelCard.from_plan(replace(plan, **pair), two)]
+    data = make_plan().data
+    pair = {"channels": ("T2", "T1"), "intensities": data.intensities * 2, "presence": PresencePlan((1,), 0.25)}
+    overlapping = replace(data, regions=(Region("all", (1, 2, 3), 2),), **pair)
+    found = [ModelCard(replace(data, sides=((1, 2),), levels=levels), full), ModelCard(overlapping, two)]
     return [{"schema": SCHEMA, **json.loads(json.dumps(to_table(card)))} for card in found]
 
 
@@ -120,14 +112,14 @@ def written(folder: Path, content: str | bytes) -> Path:
 @pytest.mark.parametrize(
     ("old", "new", "found"),
     [
-        ('"schema": 3', '"schema": ' + "9" * 10_000, "not a JSON file"),
-        ('"schema": 3', '"schema": ' + "[" * 200_000 + "]" * 200_000, "not a JSON file"),
-        ('"schema": 3', '"schema": ' + "[" * 700 + "]" * 700, "not a JSON file|hundreds of levels|schema"),
+        ('"schema": 4', '"schema": ' + "9" * 10_000, "not a JSON file"),
+        ('"schema": 4', '"schema": ' + "[" * 200_000 + "]" * 200_000, "not a JSON file"),
+        ('"schema": 4', '"schema": ' + "[" * 700 + "]" * 700, "not a JSON file|hundreds of levels|schema"),
         ('"batch": 2', '"batch": ' + "[" * 700 + "]" * 700, "not a JSON file|batch: found"),
         ('"batch": 2', '"batch": NaN', "batch: found nan"),
         ('"overlap": 0.5', '"overlap": Infinity', "overlap: found inf"),
-        ('"schema": 3', '"schema": 3, "schema": 3', "the key 'schema' stands twice"),
-        ('"schema": 3', '"schema": 3, "labels": []', "the key 'labels' stands twice"),
+        ('"schema": 4', '"schema": 4, "schema": 4', "the key 'schema' stands twice"),
+        ('"channels": ["T2"]', '"channels": ["T2"], "labels": []', "the key 'labels' stands twice"),
     ],
     ids=["digits", "deep", "levels", "levels inside", "nan", "infinity", "schema twice", "labels twice"],
 )
@@ -159,8 +151,9 @@ def test_text_that_json_takes_and_a_card_does_not(
 def test_labels_fit_a_mask_and_the_network(
     cards: list[dict[str, Any]], tmp_path: Path, labels: list[list[object]], found: str
 ) -> None:
+    changed = cards[0] | {"data": cards[0]["data"] | {"labels": labels}}
     with pytest.raises(PlanError, match=found):
-        read_model(written(tmp_path, json.dumps(cards[0] | {"labels": labels})))
+        read_model(written(tmp_path, json.dumps(changed)))
 
 
 def test_a_patch_and_a_network_have_limits(make_configuration: Callable[..., Configuration]) -> None:
@@ -230,7 +223,7 @@ def test_what_may_not_be_read_is_not_called_missing(
         ("batch = 2", f"batch = 0x{'f' * 10_000}", "a number of thousands of digits"),
         ("batch = 2", f"batch = {'9' * 10_000}", "not readable as TOML"),
         ("batch = 2", f"batch = {'[' * 5000}{']' * 5000}", "not readable as TOML"),
-        ("schema = 5", f"schema = 0x{'f' * 10_000}", "a number of thousands of digits"),
+        ("schema = 6", f"schema = 0x{'f' * 10_000}", "a number of thousands of digits"),
         ("batch = 2", f"batch = '{'x' * 10**5}'", "a whole number"),
         ("L2 = 2", "L2 = 2147483648", "values of at most 2147483647"),
     ],

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
+from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.parts import ExpectedPlan
-from autospine.planning.document.plan import Configuration
 from autospine.planning.estimate.duration import describe_length, spoken, training_seconds, warn_of_length
 
 CPU = "CPU, 2 cores, float32"

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from autospine.networks.build import build_network
 from autospine.networks.precision import Precision, has_bfloat16_units
+from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.parts import LossPlan, NetworkPlan
-from autospine.planning.document.plan import Configuration
 from autospine.planning.estimate.memory import Machine, _Step, training_memory_gb
 
 MB = 10**6

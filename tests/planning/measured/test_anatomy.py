@@ -8,7 +8,7 @@ import pytest
 
 from autospine.errors import PlanError
 from autospine.planning.decide.planner import make_plan
-from autospine.planning.document.parts import LevelsPlan, SidesPlan
+from autospine.planning.document.data import LevelsPlan
 from autospine.planning.document.plan_file import plan_from_toml, plan_to_toml
 from autospine.planning.document.recipe import Recipe
 from autospine.planning.measured.anatomy import (
@@ -87,10 +87,10 @@ def test_vertebrae_are_levels_and_nested_or_paired_labels_are_not(make_fingerpri
 
 
 def test_levels_say_how_often_a_view_shows_their_ends(lumbar: Fingerprint) -> None:
-    levels = planned_levels(lumbar, (2, 0, 1))
-    assert levels == LevelsPlan((1, 2, 3, 4, 5), 1, 1.0, (0.98, 0.98))
+    levels = planned_levels(lumbar)
+    assert levels == LevelsPlan((1, 2, 3, 4, 5), 0, 1.0, (0.98, 0.98))
     above = [replace(case, class_centroids_mm=(None, *case.class_centroids_mm[1:])) for case in lumbar.cases[:10]]
-    some = planned_levels(replace(lumbar, cases=(*above, *lumbar.cases[10:])), (2, 0, 1))
+    some = planned_levels(replace(lumbar, cases=(*above, *lumbar.cases[10:])))
     assert some is not None
     assert some.ends_seen == (round(27.5 / 38, 4), 0.98)
 
@@ -135,9 +135,10 @@ def test_sides_swap_where_that_makes_a_mirrored_image_right(make_fingerprint: Ca
     names = ("right_ES", "right_MF", "left_MF", "left_ES")
     plan = make_plan(sided(make_fingerprint, names), Recipe())
     flat, full = plan.configuration("2d"), plan.configuration("3d_fullres")
-    assert flat.sides == SidesPlan(1, ((3, 2), (4, 1))) and flat.training.mirror_axes == (0, 1)
-    assert full.sides == SidesPlan(2, ((3, 2), (4, 1))) and full.training.mirror_axes == (0, 1, 2)
-    assert flat.sides.swapped(5) == (0, 4, 3, 2, 1)
+    assert plan.data.sides == ((3, 2), (4, 1))
+    assert plan.card("2d").sides_axis == 1 and flat.training.mirror_axes == (0, 1)
+    assert plan.card("3d_fullres").sides_axis == 2 and full.training.mirror_axes == (0, 1, 2)
+    assert plan.data.swapped == (0, 4, 3, 2, 1)
     assert flat.training.rotation_deg == 15.0  # half a turn would mirror them, and swaps nothing
     assert plan.reasons["2d.training.mirror_axes"].endswith("they swap)")
     assert plan_from_toml(plan_to_toml(plan)) == plan
@@ -157,29 +158,31 @@ def test_sides_do_not_swap_where_that_would_not_mend_it(
     plan = make_plan(sided(make_fingerprint, names), Recipe())
     for name in ("2d", "3d_fullres"):
         configuration = plan.configuration(name)
-        assert configuration.sides is None
+        assert plan.data.sides == () and plan.card(name).sides_axis is None
         assert configuration.training.mirror_axes == tuple(range(len(configuration.patch) - 1))
 
 
 def test_the_dataset_may_pair_labels_itself(make_fingerprint: Callable[..., Fingerprint]) -> None:
     plain = sided(make_fingerprint, ("psoas A", "column", "psoas B"))
-    assert make_plan(plain, Recipe()).configuration("2d").sides is None
+    assert make_plan(plain, Recipe()).data.sides == ()
     paired = replace(plain, sides=(("psoas B", "psoas A"),))
-    assert make_plan(paired, Recipe()).configuration("2d").sides == SidesPlan(1, ((3, 1),))
+    plan = make_plan(paired, Recipe())
+    assert plan.data.sides == ((3, 1),) and plan.card("2d").sides_axis == 1
     assert paired.hash() != plain.hash() and Fingerprint.from_json(paired.to_json()) == paired
 
 
 def test_a_plan_that_says_none_or_all_swaps_what_it_mirrors(make_fingerprint: Callable[..., Fingerprint]) -> None:
     fingerprint = sided(make_fingerprint, ("right_ES", "right_MF", "left_MF", "left_ES"))
-    assert make_plan(fingerprint, Recipe(mirror="none")).configuration("2d").sides is None
-    assert make_plan(fingerprint, Recipe(mirror="all")).configuration("2d").sides == SidesPlan(1, ((3, 2), (4, 1)))
+    for mirror, axis in (("none", None), ("all", 1)):
+        plan = make_plan(fingerprint, Recipe(mirror=mirror))  # type: ignore[arg-type]
+        assert plan.data.sides == ((3, 2), (4, 1)) and plan.card("2d").sides_axis == axis
 
 
-@pytest.mark.parametrize("pairs", [(), ((1, 1),), ((1, 2), (2, 3)), ((0, 1),), ((1, 9),)])
+@pytest.mark.parametrize("pairs", [((1, 1),), ((1, 2), (2, 3)), ((0, 1),), ((1, 9),)])
 def test_sides_that_cannot_be(make_fingerprint: Callable[..., Fingerprint], pairs: Any) -> None:
-    flat = make_plan(sided(make_fingerprint, ("right_ES", "left_ES")), Recipe()).configuration("2d")
-    with pytest.raises(PlanError, match=r"sides\.pairs"):
-        replace(flat, sides=SidesPlan(1, pairs))
+    data = make_plan(sided(make_fingerprint, ("right_ES", "left_ES")), Recipe()).data
+    with pytest.raises(PlanError, match="sides"):
+        replace(data, sides=pairs)
 
 
 @pytest.mark.parametrize(

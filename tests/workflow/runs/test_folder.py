@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from autospine.errors import PlanError
-from autospine.planning.document.model import WEIGHTS, ModelCard, write_model
-from autospine.planning.document.plan import Configuration, Plan
+from autospine.planning.document.card import ModelCard
+from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.model import WEIGHTS, write_model
+from autospine.planning.document.plan import Plan
 from autospine.workflow.runs.folder import find_model
 
 
@@ -24,7 +26,7 @@ def test_the_only_model_is_found_and_a_cascade_is_one(
 
     def trained(dataset: str, configuration: Configuration) -> Path:
         folder = tmp_path / dataset / configuration.name
-        write_model(folder, ModelCard.from_plan(make_plan(), configuration))
+        write_model(folder, ModelCard(make_plan().data, configuration))
         (folder / "fold_0").mkdir()
         (folder / "fold_0" / WEIGHTS).touch()
         return folder

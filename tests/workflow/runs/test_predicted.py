@@ -14,7 +14,7 @@ import pytest
 from autospine.data.geometry import Volume
 from autospine.data.volume import read_volume, write_volume
 from autospine.inference.predictor import Predictor
-from autospine.planning.document.plan import Configuration
+from autospine.planning.document.configuration import Configuration
 from tests.workflow.predicting import GRID, cases, contents, made_model, predict, put_image, refused
 
 

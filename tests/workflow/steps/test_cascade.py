@@ -16,8 +16,8 @@ from autospine.data.folds import Fold
 from autospine.data.volume import read_volume
 from autospine.errors import OutputError, PlanError
 from autospine.inference.predictor import Predictor, Prepared
+from autospine.planning.document.data import LevelsPlan
 from autospine.planning.document.model import WEIGHTS, read_previous, weights_digest, write_previous
-from autospine.planning.document.parts import LevelsPlan
 from autospine.planning.document.plan import Plan
 from autospine.preprocessing.previous import write_segmentation
 from autospine.preprocessing.store import Store
@@ -164,7 +164,7 @@ def test_what_the_previous_stage_was_trained_with_must_still_stand(
     assert sparser.weights == find().weights
     assert all(sparser.keys[fold] != key for fold, key in find().keys.items())
     # and so do pieces that agree on their levels
-    agreed = find(plan=plan.with_configuration(replace(low, levels=LevelsPlan((1, 2), 0, 1.0, (0.5, 0.5))), {}))
+    agreed = find(plan=replace(plan, data=replace(plan.data, levels=LevelsPlan((1, 2), 0, 1.0, (0.5, 0.5)))))
     assert agreed.weights == find().weights
     assert all(agreed.keys[fold] != key for fold, key in find().keys.items())
 

@@ -16,8 +16,9 @@ from safetensors.torch import load_file, save_file
 from autospine.data.files import file_digest
 from autospine.errors import PlanError
 from autospine.inference import loading
-from autospine.planning.document.model import BEST, MODEL, WEIGHTS, ModelCard, write_model
-from autospine.planning.document.plan import Configuration
+from autospine.planning.document.card import ModelCard
+from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.model import BEST, MODEL, WEIGHTS, write_model
 from autospine.workflow.steps.segmenting import load_segmenter
 from tests.workflow.predicting import contents, made_model, predict
 

@@ -14,7 +14,6 @@ from autospine.data.dataset import load_case, open_dataset
 from autospine.data.folds import Fold, read_folds
 from autospine.data.structure import Reading
 from autospine.errors import PlanError
-from autospine.planning.document.model import ModelCard
 from autospine.preprocessing.store import IMAGE, Store, case_file
 from autospine.workflow.runs.folder import RunFolder
 from autospine.workflow.steps.validate import segmentation_writer, validate_fold
@@ -51,7 +50,7 @@ def test_an_image_that_cannot_be_read_any_more_costs_its_segmentation_alone(
 ) -> None:
     copy = shutil.copytree(toy_dataset, tmp_path / "toy")
     plan, noting = run.read_plan(), Noting()
-    card = ModelCard.from_plan(plan, plan.configuration("2d"))
+    card = plan.card("2d")
     write = segmentation_writer(copy, Reading(), tmp_path / "out", card, noting)
     (copy / "imagesTr" / "toy_01_0000.nii.gz").write_bytes(b"nothing")
     for name in ("toy_00", "toy_01"):

@@ -13,13 +13,13 @@ from acvl_utils.cropping_and_padding.padding import pad_nd_image
 from torch import Tensor
 
 from autospine.inference.window import Tile
-from autospine.planning.document.plan import Configuration
+from autospine.planning.document.card import ModelCard
 
 _ZEROS: dict[str, Any] = {"mode": "constant", "kwargs": {"constant_values": 0}}
 
 
 @dataclass(frozen=True)
-class EnteringCase:
+class PaddedCase:
     """A prepared case, padded to a patch, from which what enters for a tile is laid out."""
 
     volume: Tensor
@@ -30,31 +30,27 @@ class EnteringCase:
     """1 or 0 for each channel that may be missing."""
     earlier: Tensor | None
     """Class indices of the previous stage, padded as the image is."""
-    configuration: Configuration
+    card: ModelCard
 
     @staticmethod
     def of(
         image: npt.NDArray[np.float32],
         missing: Sequence[int],
         earlier: npt.NDArray[np.uint8] | None,
-        configuration: Configuration,
+        card: ModelCard,
         patch: tuple[int, int, int],
-    ) -> EnteringCase:
+    ) -> PaddedCase:
         """That of an image (C, a0, a1, a2), 0 where it is `missing`, and of what the previous stage says of it."""
         padded, back = pad_nd_image(image, patch, return_slicer=True, **_ZEROS)
         # a case of the store is mapped read-only, which torch does not take
         volume = torch.from_numpy(np.require(padded, np.float32, ["C", "W"]))
         if earlier is not None:
             earlier = np.require(pad_nd_image(earlier, patch, **_ZEROS), np.uint8, ["C", "W"])
-        there = torch.tensor(
-            [channel not in missing for channel in configuration.optional_channels], dtype=torch.float32
-        )
-        return EnteringCase(
-            volume, back[1:], there, None if earlier is None else torch.from_numpy(earlier), configuration
-        )
+        there = torch.tensor([float(channel not in missing) for channel in card.entering.optional])
+        return PaddedCase(volume, back[1:], there, None if earlier is None else torch.from_numpy(earlier), card)
 
     def batch(self, tiles: Sequence[Tile]) -> Tensor:
-        """(tiles, in_channels, *patch) in the order that the plan gives its channels.
+        """(tiles, in_channels, *patch), the channels in the order of the card's `entering`.
 
         Beyond the ends of the case its last slice stands for the neighbours that are missing, as in training.
         """
@@ -62,7 +58,7 @@ class EnteringCase:
 
     def _of_tile(self, tile: Tile) -> Tensor:
         """(in_channels, *patch)."""
-        configuration = self.configuration
+        configuration = self.card.configuration
         if configuration.network.dimension == 2:
             middle, neighbours = tile[0].start, configuration.neighbours
             slices = torch.arange(middle - neighbours, middle + neighbours + 1).clamp(0, self.volume.shape[1] - 1)
@@ -74,5 +70,5 @@ class EnteringCase:
             scan = torch.cat((scan, planes))
         if self.earlier is None:
             return scan
-        classes = torch.arange(1, configuration.classes + 1).view(-1, 1, 1, 1)
+        classes = torch.arange(1, self.card.data.classes + 1).view(-1, 1, 1, 1)
         return torch.cat((scan, (self.earlier[tile] == classes).to(scan.dtype)))

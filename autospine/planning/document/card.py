@@ -1,0 +1,95 @@
+"""A configuration with the data that it is for: what flows to preparation, training and prediction.
+
+What has to agree between the two is checked here, for a plan and for `model.json` alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.convert import Checks
+from autospine.planning.document.data import DataPlan
+from autospine.planning.document.entering import Entering
+from autospine.planning.document.parts import LossPlan
+
+RIGHT_TO_LEFT = 2
+"""Canonical axis."""
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """One configuration of a plan with what is true of its data."""
+
+    data: DataPlan
+    configuration: Configuration
+
+    def __post_init__(self) -> None:
+        """Check that the configuration fits the data."""
+        with Checks() as check:
+            check_fit(check, "configuration", self.data, self.configuration)
+
+    @cached_property
+    def entering(self) -> Entering:
+        """The channels that enter the network."""
+        return _entering(self.data, self.configuration)
+
+    @property
+    def sides_axis(self) -> int | None:
+        """Patch axis from right to left, along which a mirrored patch has its sides swapped; None where none is."""
+        patch_axes = self.configuration.axis_order[-self.configuration.network.dimension :]
+        if not self.data.sides or RIGHT_TO_LEFT not in patch_axes:
+            return None
+        axis = patch_axes.index(RIGHT_TO_LEFT)
+        return axis if axis in self.configuration.training.mirror_axes else None
+
+    def with_configuration(self, configuration: Configuration) -> ModelCard:
+        """The card of another configuration for the same data."""
+        return replace(self, configuration=configuration)
+
+    def with_loss(self, loss: LossPlan) -> ModelCard:
+        """The same, trained by another loss."""
+        return self.with_configuration(replace(self.configuration, loss=loss))
+
+    def takes_weights_of(self, other: ModelCard) -> bool:
+        """Whether weights trained under `other` mean the same here.
+
+        What enters the network and what its outputs are must agree; what it was trained by (batch, loss, schedule),
+        what that takes and how densely tiles overlap may differ.
+        """
+        return self._meaning == other._meaning
+
+    @property
+    def _meaning(self) -> tuple[object, ...]:
+        """What the weights and a prediction's meaning depend on."""
+        one, data = self.configuration, self.data
+        known = (data.channels, data.intensities, data.labels, data.regions, data.sides, data.optional)
+        prepared = (one.axis_order, one.spacing_mm, one.normalisation, one.use_mask, one.resampling)
+        return known, prepared, (one.patch, one.neighbours, one.previous, one.network, one.training.mirror_axes)
+
+
+def check_fit(check: Checks, where: str, data: DataPlan, one: Configuration) -> None:
+    """Note, at keys that begin with `where`, what of the configuration belongs to other data."""
+    entering = _entering(data, one)
+    outputs, targets = data.outputs, len(data.targets)
+    channels, normalised, found = len(data.channels), one.normalisation, one.network.in_channels
+    if check(len(normalised) == channels, f"{where}.normalisation", normalised, f"{channels}, one per channel"):
+        expected = f"{entering.count}: {channels} image channel(s), each normalised, x {entering.slices} slice(s)"
+        expected += f" + {len(data.optional)} that may be missing" if data.optional else ""
+        expected += f" + {data.classes} classes of {one.previous}" if one.previous else ""
+        check(found == entering.count, f"{where}.network.in_channels", found, expected)
+    made = f"{outputs}: " + ("one per region" if data.regions else "background and labels")
+    check(one.network.out_channels == outputs, f"{where}.network.out_channels", one.network.out_channels, made)
+    sizes, largest, unit = one.loss.usual_sizes, one.loss.largest_size, one.training.foreground_unit
+    whole = sizes is None or len(sizes) == targets
+    each = f"{targets}, one for each class or region that is segmented"
+    check(whole, f"{where}.loss.usual_sizes", sizes, each)
+    if data.regions:
+        overlap = "where regions overlap: a voxel lies in components of several sizes"
+        check(largest is None, f"{where}.loss.largest_size", largest, f"none {overlap}")
+        check(unit == "class", f"{where}.training.foreground_unit", unit, f"class {overlap}")
+
+
+def _entering(data: DataPlan, one: Configuration) -> Entering:
+    return Entering.of(data, one.neighbours, cascade=one.previous is not None)

@@ -1,0 +1,231 @@
+"""What is true of a data set, and so of every configuration of its plan: its names, and what is known of them.
+
+Class indices run from 1 in the order of the labels, 0 is the background; image channels run from 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from autospine.data.structure import Region
+from autospine.planning.document.convert import Checks
+
+MOST_CLASSES = 254
+"""Labels beside the background: a class index is uint8, of which 255 stands for what is not annotated."""
+LARGEST_LABEL = 2**31 - 1
+"""Largest value of a label: what a mask is read up to."""
+LONGEST_NAME = 1000
+"""Letters in the name of a channel, label or region (ours)."""
+
+
+@dataclass(frozen=True)
+class IntensityPlan:
+    """Foreground intensities of a channel over the training set; only `ct` normalisation uses them."""
+
+    mean: float
+    std: float
+    percentile_00_5: float
+    percentile_99_5: float
+
+    def __post_init__(self) -> None:
+        """Check that they can belong to one channel."""
+        low, high = self.percentile_00_5, self.percentile_99_5
+        with Checks() as check:
+            check.ranges(self)
+            check(low <= high, "percentile_00_5", low, f"at most percentile_99_5, which is {high:g}")
+
+
+@dataclass(frozen=True)
+class PresencePlan:
+    """Image channels that a case may lack.
+
+    A channel that is missing is 0, and each of these has a further channel that says whether it is there: 1, or 0.
+    """
+
+    channels: tuple[int, ...]
+    """Image channels, from 0, that may be missing."""
+    dropout: float
+    """Share of the training patches in which such a channel is left out although the case has it, 0 to below 1; one
+    channel always stays."""
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        with Checks("presence.") as check:
+            check.ranges(self)
+            distinct = 0 < len(self.channels) == len(set(self.channels)) and min(self.channels) >= 0
+            check(distinct, "channels", self.channels, "distinct channels from 0, at least one")
+
+
+@dataclass(frozen=True)
+class LevelsPlan:
+    """Classes that follow each other along an axis, one piece each, such as vertebrae.
+
+    A prediction makes each of its pieces one of them, in order; see `inference.levels`.
+    """
+
+    classes: tuple[int, ...]
+    """In their order along `axis`; the first label is 1."""
+    axis: int
+    """Canonical axis, 0 to 2."""
+    step: float
+    """Distance from level to level over the extent of a level along `axis`, above 0."""
+    ends_seen: tuple[float, float]
+    """Shares of the cases that show the first and the last of `classes`, above 0 and below 1."""
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        with Checks("levels.") as check:
+            distinct = len(set(self.classes)) == len(self.classes) > 1
+            check(distinct and min(self.classes) > 0, "classes", self.classes, "two or more distinct classes from 1")
+            check(self.axis in range(3), "axis", self.axis, "0, 1 or 2")
+            check(0 < self.step <= 100, "step", self.step, "above 0, at most 100")
+            shares = len(self.ends_seen) == 2 and all(0 < share < 1 for share in self.ends_seen)
+            check(shares, "ends_seen", self.ends_seen, "two shares above 0 and below 1")
+
+
+@dataclass(frozen=True)
+class DataPlan:
+    """What is learnt from, and what of it."""
+
+    dataset: str
+    """Name of the data set's folder."""
+    channels: tuple[str, ...]
+    """Channel names in order."""
+    intensities: tuple[IntensityPlan, ...]
+    """One per channel."""
+    labels: tuple[tuple[str, int], ...]
+    """(name, value on disk) of each class; inside, class i is i + 1 and 0 is background."""
+    regions: tuple[Region, ...] = ()
+    """Overlapping unions of classes that are segmented in their place, each an output of its own, yes or no in every
+    voxel. In a segmentation each is written as one of its classes, a later region over an earlier one."""
+    sides: tuple[tuple[int, int], ...] = ()
+    """(left, right) classes, which swap wherever a patch is mirrored from right to left."""
+    presence: PresencePlan | None = None
+    """Image channels that a case may lack; None: every case has all."""
+    levels: LevelsPlan | None = None
+    """What a prediction knows of the levels of a column; None: every voxel by itself."""
+
+    def __post_init__(self) -> None:
+        """Check that names and values are distinct, and that all else speaks of them."""
+        with Checks() as check:
+            check(bool(self.dataset), "dataset", self.dataset, "the name of the dataset's folder")
+            check(len(self.dataset) <= LONGEST_NAME, "dataset", self.dataset, f"at most {LONGEST_NAME} letters")
+            check(len(self.channels) > 0, "channels", self.channels, "at least one channel")
+            check(len(self.intensities) == len(self.channels), "intensities", len(self.intensities), "one per channel")
+            for key, names in (("channels", self.channels), ("labels", self.names), ("regions", self.targets)):
+                longest = max(map(len, names), default=0)
+                check(longest <= LONGEST_NAME, key, names, f"names of at most {LONGEST_NAME} letters")
+            if self._check_labels(check):
+                self._check_regions(check)
+                self._check_classes(check)
+            if self.presence is not None:
+                last, optional = len(self.channels) - 1, self.presence.channels
+                check(
+                    last > 0 and max(optional) <= last,
+                    "presence.channels",
+                    optional,
+                    f"some of 0 to {last}, of two or more",
+                )
+
+    def _check_labels(self, check: Checks) -> bool:
+        """Check names and values of the classes; whether all else can speak of them."""
+        values, count = dict(self.labels), len(self.labels)
+        distinct = 0 < len(values) == count == len(set(values.values()))
+        check(distinct, "labels", self.labels, "distinct names and values, at least one")
+        check(min(values.values(), default=1) >= 1, "labels", self.labels, "values of at least 1; 0 is the background")
+        largest = max(values.values(), default=1)
+        check(
+            largest <= LARGEST_LABEL, "labels", self.labels, f"values of at most {LARGEST_LABEL}, what a mask can hold"
+        )
+        return check(count <= MOST_CLASSES, "labels", count, f"at most {MOST_CLASSES} labels")
+
+    def _check_regions(self, check: Checks) -> None:
+        """Check that regions are unions of classes, and that nothing stands beside them that asks for one class."""
+        if not self.regions:
+            return
+        known = {value for _, value in self.labels}
+        check(len(set(self.targets)) == len(self.regions), "regions.name", self.targets, "distinct names")
+        for region in self.regions:
+            held = region.values
+            made = len(set(held)) == len(held) > 0 and known.issuperset(held)
+            check(made, "regions.values", held, "distinct values of labels, at least one")
+            check(region.written in held, "regions.written", region.written, "one of the values of its labels")
+        check(self.levels is None, "levels", "a table", "none: outputs that overlap are no levels")
+        check(not self.sides, "sides", self.sides, "none: regions do not swap")
+
+    def _check_classes(self, check: Checks) -> None:
+        """Check that sides and levels are classes that there are."""
+        paired = [value for pair in self.sides for value in pair]
+        distinct = len(set(paired)) == len(paired) and min(paired, default=1) > 0
+        check(distinct, "sides", self.sides, "pairs of distinct classes from 1")
+        check(max(paired, default=1) <= self.classes, "sides", self.sides, f"classes from 1 to {self.classes}")
+        if self.levels is not None:
+            chain = self.levels.classes
+            check(max(chain) <= self.classes, "levels.classes", chain, f"classes from 1 to {self.classes}")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return tuple(name for name, _ in self.labels)
+
+    @property
+    def classes(self) -> int:
+        """Classes beside the background; with regions those that they are made of."""
+        return len(self.labels)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """What is segmented, by name: the regions, or the classes."""
+        return tuple(region.name for region in self.regions) or self.names
+
+    @property
+    def members(self) -> tuple[tuple[int, ...], ...]:
+        """Classes that each of the targets is made of."""
+        if not self.regions:
+            return tuple((value,) for value in range(1, self.classes + 1))
+        return tuple(self._indices(region.values) for region in self.regions)
+
+    @property
+    def scored(self) -> tuple[tuple[str, int | tuple[int, ...]], ...]:
+        """(name, class, or those of a region) of what is segmented: one value is looked for sooner than several."""
+        values = [held if self.regions else held[0] for held in self.members]
+        return tuple(zip(self.targets, values, strict=True))
+
+    @property
+    def written(self) -> tuple[int, ...]:
+        """Class that each region is written as."""
+        return self._indices([region.written for region in self.regions])
+
+    @property
+    def outputs(self) -> int:
+        """Outputs of a network: background and a class each, of which one holds in a voxel, or the regions."""
+        return len(self.regions) or self.classes + 1
+
+    @property
+    def optional(self) -> tuple[int, ...]:
+        """Image channels that a case may lack."""
+        return () if self.presence is None else self.presence.channels
+
+    @property
+    def swapped(self) -> tuple[int, ...]:
+        """The class that each of 0 to `classes` becomes where a patch is mirrored from right to left."""
+        partner = {one: other for pair in self.sides for one, other in (pair, pair[::-1])}
+        return tuple(partner.get(value, value) for value in range(self.classes + 1))
+
+    def taking(self, channels: Sequence[str]) -> DataPlan:
+        """The same with these of its channels alone, in its own order; a channel alone cannot be missing."""
+        taken = [index for index, name in enumerate(self.channels) if name in channels]
+        optional = tuple(place for place, index in enumerate(taken) if index in self.optional)
+        kept = self.presence and optional and len(taken) > 1
+        return replace(
+            self,
+            channels=tuple(self.channels[index] for index in taken),
+            intensities=tuple(self.intensities[index] for index in taken),
+            presence=replace(self.presence, channels=optional) if self.presence and kept else None,
+        )
+
+    def _indices(self, values: Sequence[int]) -> tuple[int, ...]:
+        """Class indices of values on disk."""
+        places = {value: place for place, (_, value) in enumerate(self.labels, start=1)}
+        return tuple(places[value] for value in values)
