@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from autospine.machine import let_threads_sleep
+from autospine.machine.cores import let_threads_sleep
 
 if TYPE_CHECKING:
     from autospine.data.dataset import open_dataset

@@ -57,7 +57,7 @@ LAUNCH = (
     "recipe.recipe_folder = lambda: Path('recipes')\n"
     "run = cli.app\n"
     "def pinned_app():\n"
-    "    from autospine.networks.precision import pinned\n"
+    "    from autospine.machine.precision import pinned\n"
     "    with pinned('float32'):\n"
     "        run()\n"
     "cli.app = pinned_app\n"

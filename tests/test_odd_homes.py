@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +14,6 @@ import pytest
 import autospine
 from autospine.data import processes
 from autospine.data.structure import Case
-from autospine.errors import OutputError
-from autospine.machine import find_temporary_folder
 from autospine.preprocessing.jobs import run_jobs
 from autospine.workflow.plan import PlanRequest, plan_dataset
 
@@ -138,23 +135,6 @@ def test_a_container_that_is_read_only(planned: Path, tmp_path: Path, shared_mem
         assert refused.returncode == 1 and "set TMPDIR to a folder" in " ".join(
             refused.stdout.split() + refused.stderr.split()
         )
-
-
-def test_temporary_files_lie_in_shared_memory_where_nothing_else_takes_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TMPDIR", "/proc/none")
-    usable = {"/dev/shm"}
-
-    def find() -> str:
-        if os.environ["TMPDIR"] not in usable:
-            raise FileNotFoundError(2, "No usable temporary directory found")
-        return os.environ["TMPDIR"]
-
-    monkeypatch.setattr(tempfile, "gettempdir", find)
-    find_temporary_folder()
-    assert os.environ["TMPDIR"] == "/dev/shm"
-    usable.clear()
-    with pytest.raises(OutputError, match="set TMPDIR"):
-        find_temporary_folder()
 
 
 @dataclass(frozen=True)

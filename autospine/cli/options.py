@@ -15,7 +15,7 @@ import typer
 from autospine.cli.duration import parse_duration
 from autospine.cli.streams import need_output
 from autospine.errors import AutospineError, Stopped
-from autospine.machine import find_temporary_folder
+from autospine.machine.temporary import find_temporary_folder
 
 if TYPE_CHECKING:
     from autospine.data.structure import Reading

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from autospine.data.dicom_files import dicom_files
+from autospine.data.files import NAME_BYTES
 from autospine.data.layouts.folders import MASKS
 from autospine.data.layouts.masks import beginnings, masks_beside, surely_mask
 from autospine.data.layouts.naming import (
@@ -31,14 +32,12 @@ PREDICTED = "prediction.json"
 _OWN = frozenset({PREDICTED, "plan.toml", "model.json"})
 """Files of ours that say that a folder, and what lies below it, holds results and no images."""
 _DEEPEST = 6
-_LONGEST_NAME = 255
-"""Bytes of a file's name."""
 
 
 def record_beside(path: Path) -> Path:
     """Where a prediction into the single file `path` keeps account: hidden, since the folder may hold images."""
     name = f".{path.name}.{PREDICTED}"
-    if len(os.fsencode(name)) > _LONGEST_NAME:
+    if len(os.fsencode(name)) > NAME_BYTES:
         name = f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:32]}.{PREDICTED}"
     return path.with_name(name)
 

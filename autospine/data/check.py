@@ -34,7 +34,6 @@ def check_dataset(
     findings: list[Finding] = []
     digests: dict[str, str] = {}
     notes: list[Note] = []
-    seen = np.zeros(len(dataset.labels) + 1, np.int64)
     whole = True
     for done, case in enumerate(dataset.cases, start=1):
         loaded, found = inspect_case(dataset, case)
@@ -43,18 +42,17 @@ def check_dataset(
         whole = whole and loaded is not None
         if loaded is not None:
             digests[case.name] = image_digest(loaded.image.array)
-            notes.append(note_case(loaded))
-            if loaded.label is not None:
-                seen += np.bincount(loaded.label.ravel(), minlength=len(seen))[: len(seen)]
+            notes.append(note_case(loaded, len(dataset.labels)))
     findings += absent_channels(dataset)
     identical = identical_images(dataset, digests)
     copies = {finding.case for finding in identical}
     findings += [*identical, *compare_cases(dataset, [note for note in notes if note.case not in copies])]
     if whole:  # with a case missing, a class may be in that one
+        held = {index for note in notes for index in note.held}
         findings += [
             Finding("warning", "", str(dataset.root), f"no mask holds {label.name!r} ({label.value})", "", "")
-            for label, voxels in zip(dataset.labels, seen[1:], strict=True)
-            if voxels == 0
+            for index, label in enumerate(dataset.labels)
+            if index not in held
         ]
     return tuple(findings)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autospine.data.structure import Region
+from autospine.data.structure import MOST_CLASSES, Region
 from autospine.data.volume import IMAGE_SUFFIXES
 from autospine.errors import DataError
 
@@ -23,7 +23,6 @@ IGNORE = "ignore"
 ORDER = "regions_class_order"
 """Key of a description: the value that each region is written as, in the order of the regions."""
 _EXAMPLE = '{"background": 0, "L5": 1, "L4": 2}'
-_MOST_CLASSES = 254  # class indices are uint8, 0 is background, 255 is not annotated
 
 
 def channel_names(content: Mapping[str, Any], where: Path) -> tuple[str, ...]:
@@ -149,6 +148,6 @@ def _sides(named: Any, known: Collection[str], where: Path) -> tuple[tuple[str, 
 
 def counted(classes: tuple[tuple[str, int], ...], where: Path) -> tuple[tuple[str, int], ...]:
     """The classes as they are, where there are neither none nor too many for an index in uint8."""
-    if not 1 <= len(classes) <= _MOST_CLASSES:
-        raise DataError(str(where), f"{len(classes)} classes beside the background", f"1 to {_MOST_CLASSES} classes")
+    if not 1 <= len(classes) <= MOST_CLASSES:
+        raise DataError(str(where), f"{len(classes)} classes beside the background", f"1 to {MOST_CLASSES} classes")
     return classes

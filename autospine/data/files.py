@@ -30,6 +30,8 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _OF_THE_DISK = (*NO_ROOM, errno.EFBIG, errno.EROFS, errno.EIO)
 _ANOTHER_FOLDER = "choose a folder that you may write to and that has space left"
 _MAKE_ROOM = "make room on its disk, or choose another folder, and run the same command again"
+NAME_BYTES = 255
+"""Of a file's name, at most."""
 MOST_BYTES = 1 << 29
 """Of a text file that is read: a description of 100 000 cases has some 10^8 (ours)."""
 

@@ -12,12 +12,15 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+
+Triple = tuple[float, float, float]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -154,6 +157,18 @@ def same_grid(a: Geometry, b: Geometry, tolerance_mm: float | None = None) -> st
         f"corners lie {apart:.3g} mm apart (spacing {times(a.spacing_mm)} against {times(b.spacing_mm)} mm, "
         f"origin {point(a.origin_mm)} against {point(b.origin_mm)})"
     )
+
+
+def resampled_shape(shape: Sequence[int], spacing_mm: Sequence[float], target_mm: Sequence[float]) -> tuple[int, ...]:
+    """Voxels per axis that keep the extent at the spacing `target_mm`: at least 1."""
+    axes = zip(shape, spacing_mm, target_mm, strict=True)
+    return tuple(max(1, round(spacing / target * size)) for size, spacing, target in axes)
+
+
+def triple(values: Iterable[T]) -> tuple[T, T, T]:
+    """Exactly three values, one for each axis, as a tuple."""
+    first, second, third = values
+    return first, second, third
 
 
 def times(values: Sequence[float]) -> str:

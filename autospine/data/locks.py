@@ -21,7 +21,7 @@ from pathlib import Path
 
 import filelock
 
-from autospine.data.files import unwritable
+from autospine.data.files import NAME_BYTES, unwritable
 from autospine.errors import OutputError
 
 _POLL_S = 0.2
@@ -31,8 +31,6 @@ parent every five seconds."""
 _SAID_EVERY_S = 60.0
 _NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
 """What a file system says that knows no locks."""
-_LONGEST_NAME = 255
-"""Bytes of a file's name."""
 
 
 @contextmanager
@@ -48,7 +46,7 @@ def locked(path: Path, where: Path, tell: Callable[[str], None] | None = None) -
     Raises:
         OutputError: another process holds it and `tell` is None, or its file cannot be made.
     """
-    if len(os.fsencode(path.name)) > _LONGEST_NAME:
+    if len(os.fsencode(path.name)) > NAME_BYTES:
         path = path.with_name(f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:32]}.lock")
     lock = _lock_of(path)
     try:

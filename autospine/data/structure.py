@@ -13,7 +13,10 @@ import numpy.typing as npt
 from autospine.data.geometry import Volume
 
 IGNORED = 255
-"""In loaded masks: nobody knows what is there. Such voxels count neither in training nor in scores."""
+"""In loaded masks and the targets of losses: nobody knows what is there, or it lies beside the image. Such voxels count
+neither in training nor in scores."""
+MOST_CLASSES = IGNORED - 1
+"""Beside the background: a class index is uint8."""
 
 
 def in_a_class(label: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.bool_]:

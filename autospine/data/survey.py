@@ -8,17 +8,18 @@ have been seen. Everything here is a doubt, not a fault: the case may be what it
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from statistics import median
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from autospine.data.findings import Finding
+from autospine.data.measures import ClassMeasures, measure_classes, pair_distances, places_along
 from autospine.data.slices import slices_of
-from autospine.data.structure import IGNORED, Dataset, LoadedCase, in_a_class
+from autospine.data.structure import Dataset, LoadedCase, in_a_class
 
 THUMBNAIL = 16
 """Edge of a thumbnail, voxels."""
@@ -63,31 +64,29 @@ class Note:
     """The first channel that the case has."""
     thumbnail: npt.NDArray[np.float32]
     """Of that channel, mean 0 and norm 1, (16, 16, 16)."""
-    centroids_mm: Mapping[int, npt.NDArray[np.float64]]
-    """Class -> (3,)."""
-    extents_mm: Mapping[int, npt.NDArray[np.float64]]
+    classes: ClassMeasures | None
+    """None without a mask."""
     labelled_slices: tuple[int, int] | None
     """Slices with a label, and all; None without a mask."""
 
+    @property
+    def held(self) -> tuple[int, ...]:
+        """Classes that its mask holds, the first of the dataset being 0."""
+        return () if self.classes is None else tuple(np.flatnonzero(self.classes.voxels).tolist())
 
-def note_case(loaded: LoadedCase) -> Note:
-    """What to keep of a case."""
+
+def note_case(loaded: LoadedCase, classes: int) -> Note:
+    """What to keep of a case of a dataset with so many classes."""
     image, label, spacing = loaded.image.array, loaded.label, loaded.image.geometry.spacing_mm
     missing = loaded.case.missing
     shown = next(index for index in range(len(image)) if index not in missing)
-    centroids, extents = {}, {}
-    slices = None
+    slices, measures = None, None
     if label is not None:
+        measures = measure_classes(label, spacing, classes)
         across = slices_of(loaded.image.geometry)
         others = tuple(axis for axis in range(3) if axis != across)
         held = in_a_class(label).any(axis=others)
         slices = (int(held.sum()), label.shape[across])
-        for index, box in enumerate(ndimage.find_objects(label, max_label=IGNORED - 1), start=1):
-            if box is not None:
-                inside = label[box] == index
-                place = [side.start + mean for side, mean in zip(box, _mean_index(inside), strict=True)]
-                centroids[index] = np.array(place) * spacing
-                extents[index] = np.array([side.stop - side.start for side in box]) * spacing
     return Note(
         loaded.case.name,
         loaded.case.subject,
@@ -97,8 +96,7 @@ def note_case(loaded: LoadedCase) -> Note:
         tuple(None if index in missing else _usual(channel) for index, channel in enumerate(image)),
         shown,
         _thumbnail(image[shown]),
-        centroids,
-        extents,
+        measures,
         slices,
     )
 
@@ -178,15 +176,15 @@ def _other_greys(dataset: Dataset, notes: Sequence[Note]) -> list[Finding]:
 
 def _odd_labels(dataset: Dataset, notes: Sequence[Note]) -> list[Finding]:
     """Masks that lack a class which nearly all have, or hold one that nearly none has."""
-    masks = [note for note in notes if note.labelled_slices is not None and note.centroids_mm]
-    held = Counter(index for note in masks for index in note.centroids_mm)
+    masks = [note for note in notes if note.held]
+    held = Counter(index for note in masks for index in note.held)
     findings = []
     for note in masks if len(masks) >= FEWEST else ():
         lacks, more = [], []
-        for index, label in enumerate(dataset.labels, start=1):
-            if index not in note.centroids_mm and held[index] >= (1 - RARE) * len(masks):
+        for index, label in enumerate(dataset.labels):
+            if index not in note.held and held[index] >= (1 - RARE) * len(masks):
                 lacks.append(label.name)
-            if index in note.centroids_mm and held[index] <= RARE * len(masks) and held[index] < FEWEST:
+            if index in note.held and held[index] <= RARE * len(masks) and held[index] < FEWEST:
                 more.append(label.name)
         said = [f"the mask lacks {', '.join(lacks)}"] * bool(lacks)
         said += [f"the mask holds {', '.join(more)}, as hardly any other"] * bool(more)
@@ -233,23 +231,21 @@ def _orders(notes: Sequence[Note]) -> set[tuple[str, int]]:
     """(case, axis) where most pairs of classes lie in another order than in the rest."""
     against: Counter[tuple[str, int]] = Counter()
     pairs: Counter[tuple[str, int]] = Counter()
-    classes = sorted({index for note in notes for index in note.centroids_mm})
-    for place, first in enumerate(classes):
-        for second in classes[place + 1 :]:
-            having = [note for note in notes if first in note.centroids_mm and second in note.centroids_mm]
-            if len(having) < FEWEST:
+    measured = [note.classes for note in notes if note.classes is not None]
+    centroids, extents = [one.centroids_mm for one in measured], [one.extents_mm for one in measured]
+    for axis in range(3):
+        places, sizes = places_along(centroids, extents, axis)
+        for first, second in combinations(sorted({index for note in notes for index in note.held}), 2):
+            having = [note for note in notes if {first, second} <= set(note.held)]
+            distances, apart = pair_distances(places, sizes, first, second)
+            if len(having) < FEWEST or np.median(np.abs(distances) / np.maximum(apart, 1e-6)) < APART:
                 continue
-            steps = np.array([note.centroids_mm[second] - note.centroids_mm[first] for note in having])
-            sizes = np.array([(note.extents_mm[first] + note.extents_mm[second]) / 2 for note in having])
-            far = np.median(np.abs(steps) / np.maximum(sizes, 1e-6), axis=0) >= APART
-            signs = np.sign(steps)
-            for axis in np.flatnonzero(far):
-                total = signs[:, axis].sum()
-                for note, sign in zip(having, signs[:, axis], strict=True):
-                    rest = (total - sign) / (len(having) - 1)
-                    if abs(rest) >= 2 * AGREED - 1:
-                        pairs[note.case, int(axis)] += 1
-                        against[note.case, int(axis)] += bool(sign * rest < 0)
+            signs = np.sign(distances)
+            for note, sign in zip(having, signs, strict=True):
+                rest = (signs.sum() - sign) / (len(having) - 1)
+                if abs(rest) >= 2 * AGREED - 1:
+                    pairs[note.case, axis] += 1
+                    against[note.case, axis] += bool(sign * rest < 0)
     return {key for key, count in pairs.items() if against[key] > count / 2}
 
 
@@ -277,13 +273,6 @@ def _mirrored(notes: Sequence[Note]) -> set[tuple[str, int]]:
         for note, mine in zip(notes, better[:, axis], strict=True)
         if mine < -usual[axis] / 2
     }
-
-
-def _mean_index(inside: npt.NDArray[np.bool_]) -> tuple[float, ...]:
-    """Mean index of the true voxels along each axis."""
-    total = int(inside.sum())
-    sums = (inside.sum(axis=tuple(other for other in range(3) if other != axis)) for axis in range(3))
-    return tuple(float(np.dot(count, np.arange(count.size))) / total for count in sums)
 
 
 def _usual(channel: npt.NDArray[np.float32]) -> float:

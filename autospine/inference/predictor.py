@@ -29,7 +29,8 @@ from autospine.inference.mirroring import Mirroring, mirrorings
 from autospine.inference.padded import PaddedCase
 from autospine.inference.room import check_case, check_spacing
 from autospine.inference.window import Tile, Window
-from autospine.networks.precision import Choice, Precision, autocast, choose_precision
+from autospine.machine.precision import Choice, Precision, autocast
+from autospine.networks.precision import choose_precision
 from autospine.planning.document.card import ModelCard
 from autospine.preprocessing.memory import prepared_voxels
 from autospine.preprocessing.prepare import CaseProperties, prepare_case

@@ -18,8 +18,8 @@ from autospine.data.geometry import times
 from autospine.errors import DataError, PlanError
 from autospine.inference.memory import scores_bytes
 from autospine.inference.window import tile_starts
-from autospine.machine import total_bytes
-from autospine.networks.device import device_memory_gb
+from autospine.machine.device import device_memory_gb
+from autospine.machine.memory import total_bytes
 from autospine.planning.document.configuration import Configuration
 
 MOST_TILES = 10**6

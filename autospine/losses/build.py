@@ -29,7 +29,7 @@ class DiceCrossEntropy(nn.Module):
         self.smooth = smooth
 
     def forward(self, logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
-        """A scalar of at least -1 from logits (B, K, *patch) and target (B, *patch), values 0..K-1 or IGNORE.
+        """A scalar of at least -1 from logits (B, K, *patch) and target (B, *patch), values 0..K-1 or IGNORED.
 
         A `weight` (K,), or (B, *patch) of each voxel, takes the place of the class weights.
         Raises ValueError where the number of classes or the sizes differ.

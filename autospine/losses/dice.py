@@ -15,8 +15,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-IGNORE = -1
-"""Target value of voxels that no loss counts."""
+from autospine.data.structure import IGNORED
 
 
 def loss_inputs(logits: Tensor, target: Tensor, outputs: int, what: str) -> tuple[Tensor, Tensor]:
@@ -36,11 +35,10 @@ class _Sums(torch.autograd.Function):
     def forward(ctx: Any, probabilities: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         batch, classes, _ = probabilities.shape
         valid = _valid(target)
-        index = target if valid is None else target.clamp(min=0)
+        index, bins = (target, target) if valid is None else (target * valid, target.clamp(max=classes))
         own = probabilities.gather(1, index[:, None])[:, 0]
-        # Bin 0 of each sample collects what is ignored: bins of sample b are b (K + 1) ... b (K + 1) + K.
-        offset = torch.arange(batch, device=target.device)[:, None] * (classes + 1) + 1
-        bins = (target + offset).flatten()
+        # The last bin of each sample collects what is ignored: bins of sample b are b (K + 1) ... b (K + 1) + K.
+        bins = (bins + torch.arange(batch, device=target.device)[:, None] * (classes + 1)).flatten()
         size = batch * (classes + 1)
         # Float64 sums, cast once: the order of millions of additions does not show.
         intersection = torch.zeros(size, dtype=torch.float64, device=bins.device)
@@ -66,12 +64,12 @@ class _Sums(torch.autograd.Function):
 
 def _columns(bins: Tensor, batch: int) -> Tensor:
     """Flat bins -> (B, K) without the ignored bin."""
-    return bins.view(batch, -1)[:, 1:]
+    return bins.view(batch, -1)[:, :-1]
 
 
 def _valid(target: Tensor) -> Tensor | None:
     """Mask of the voxels that count; None where all do and it costs nothing to know."""
-    valid = target != IGNORE
+    valid = target != IGNORED
     # On a GPU the question would stop the queue of work: multiply by the mask instead.
     return None if target.device.type == "cpu" and bool(valid.all()) else valid
 
@@ -80,7 +78,7 @@ def soft_dice_loss(probabilities: Tensor, target: Tensor, *, batch_dice: bool, s
     """Minus the mean soft Dice of the foreground classes, a scalar in [-1, 0].
 
     `probabilities` (B, K, *patch) float32 or float64 summing to 1 over K; `target` (B, *patch) int64 with values
-    0..K-1 or IGNORE. A class absent from target and prediction counts as Dice 1, without gradient.
+    0..K-1 or IGNORED. A class absent from target and prediction counts as Dice 1, without gradient.
     """
     apply: Any = _Sums.apply  # torch leaves it untyped
     intersection, predicted, reference = apply(probabilities.flatten(2), target.flatten(1))

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from autospine.losses.dice import IGNORE, loss_inputs
+from autospine.data.structure import IGNORED
+from autospine.losses.dice import loss_inputs
 from autospine.planning.document.data import DataPlan
 
 
@@ -26,9 +27,9 @@ class Membership(nn.Module):
     table: Tensor
 
     def __init__(self, members: Sequence[Sequence[int]], classes: int) -> None:
-        """Of regions with these members: a row for each, a column for each of so many classes, background first."""
+        """Of regions with these members: a row each, a column for background, each class and what is in none."""
         super().__init__()
-        table = [[value in held for value in range(classes + 1)] for held in members]
+        table = [[value in held for value in range(classes + 2)] for held in members]
         self.register_buffer("table", torch.tensor(table), persistent=False)
 
     @staticmethod
@@ -37,9 +38,8 @@ class Membership(nn.Module):
         return Membership(data.members, data.classes) if data.regions else None
 
     def forward(self, target: Tensor) -> Tensor:
-        """Bool (B, R, *patch) of a target (B, *patch) int64; where that is `IGNORE`, no region."""
-        held = self.table[:, target.clamp(min=0)] & (target != IGNORE)
-        return held.transpose(0, 1)
+        """Bool (B, R, *patch) of a target (B, *patch) int64; where that is `IGNORED`, no region."""
+        return self.table[:, target.clamp(max=self.table.shape[1] - 1)].transpose(0, 1)
 
 
 class RegionDiceCrossEntropy(nn.Module):
@@ -58,7 +58,7 @@ class RegionDiceCrossEntropy(nn.Module):
         self.smooth = smooth
 
     def forward(self, logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
-        """A scalar of at least -1 from logits (B, R, *patch) and target (B, *patch), class indices or IGNORE.
+        """A scalar of at least -1 from logits (B, R, *patch) and target (B, *patch), class indices or IGNORED.
 
         A `weight` (R,) takes the place of the class weights.
         A region absent from target and prediction counts as Dice 1. Raises ValueError where the number of regions or
@@ -66,7 +66,7 @@ class RegionDiceCrossEntropy(nn.Module):
         """
         logits, target = loss_inputs(logits, target, len(self.weight), "regions")
         with torch.autocast(logits.device.type, enabled=False):
-            known = (target != IGNORE).to(logits.dtype)[:, None]
+            known = (target != IGNORED).to(logits.dtype)[:, None]
             inside = self.membership(target).to(logits.dtype)
             space = tuple(range(2, logits.ndim))
             probabilities = logits.sigmoid() * known

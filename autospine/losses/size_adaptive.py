@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from autospine.data.structure import IGNORED
 from autospine.errors import PlanError
-from autospine.losses.dice import IGNORE
 
 LEAST_SHARE = 0.01
 """Share of its usual size that a class must reach in a batch for the batch to count."""
@@ -60,7 +60,7 @@ class BatchWeights(nn.Module):
 
     @torch.no_grad()
     def forward(self, target: Tensor) -> Tensor:
-        """Float32 weights of a target (B, *patch), int64 class indices or IGNORE: background first, or per region."""
+        """Float32 weights of a target (B, *patch), int64 class indices or IGNORED: background first, or per region."""
         counts = self._counts(target)
         sums = torch.stack((counts.sum(0), (counts > 0).sum(0))).double()
         if torch.distributed.is_available() and torch.distributed.is_initialized():
@@ -74,13 +74,14 @@ class BatchWeights(nn.Module):
     def _counts(self, target: Tensor) -> Tensor:
         """Voxels (B, C) of each class or region."""
         if self.membership is not None:
-            held: Tensor = self.membership(target)
-            return held.flatten(2).sum(2)
+            inside: Tensor = self.membership(target)
+            return inside.flatten(2).sum(2)
         classes = len(self.usual)
         offset = torch.arange(len(target), device=target.device)[:, None] * (classes + 2)
-        # bin 0 of a sample holds what is ignored, bin 1 the background
-        bins = torch.bincount((target.flatten(1) + 1 + offset).flatten(), minlength=len(target) * (classes + 2))
-        return bins.view(len(target), -1)[:, 2:]
+        # bin 0 of a sample holds the background, the last one what is ignored
+        held = target.flatten(1).clamp(max=classes + 1)
+        bins = torch.bincount((held + offset).flatten(), minlength=len(target) * (classes + 2))
+        return bins.view(len(target), -1)[:, 1:-1]
 
 
 class ComponentWeights(nn.Module):
@@ -110,7 +111,7 @@ class ComponentWeights(nn.Module):
         if self.alpha == 0 or self.cap == 1:
             return None
         weights = ((self.largest / sizes.float()) ** self.alpha).clamp(1, self.cap)
-        weights.masked_fill_((target <= 0) | (sizes <= 0), 1)
+        weights.masked_fill_((target == 0) | (target == IGNORED) | (sizes <= 0), 1)
         # On a GPU the question would stop the queue of work: there, weights of 1 are multiplied with.
         return None if weights.device.type == "cpu" and bool((weights == 1).all()) else weights
 
@@ -119,14 +120,14 @@ def size_adaptive_cross_entropy(log_probabilities: Tensor, target: Tensor, weigh
     """The weighted mean of -log p[y] over the voxels that count, a scalar; 0 where every voxel is ignored.
 
     `log_probabilities` (B, K, *patch) float32 or float64 from a log-softmax over K; `target` (B, *patch) int64
-    with values 0..K-1 or IGNORE; `weight` (K,) from `weight_tensor` or `BatchWeights`, or (B, *patch) from
+    with values 0..K-1 or IGNORED; `weight` (K,) from `weight_tensor` or `BatchWeights`, or (B, *patch) from
     `ComponentWeights`.
     """
     weight = None if weight is None else weight.to(log_probabilities.dtype)
     if weight is not None and weight.ndim > 1:
-        each = F.nll_loss(log_probabilities, target, reduction="none", ignore_index=IGNORE)  # 0 where ignored
-        known = torch.where(target != IGNORE, weight, torch.zeros_like(weight))
+        each = F.nll_loss(log_probabilities, target, reduction="none", ignore_index=IGNORED)  # 0 where ignored
+        known = torch.where(target != IGNORED, weight, torch.zeros_like(weight))
         return (each * known).sum() / known.sum().clamp(min=1)
-    loss = F.nll_loss(log_probabilities, target, weight, ignore_index=IGNORE)
+    loss = F.nll_loss(log_probabilities, target, weight, ignore_index=IGNORED)
     # The mean over nothing is 0 / 0; `where` gives it the value 0 and the gradient 0.
-    return torch.where((target != IGNORE).any(), loss, torch.zeros_like(loss))
+    return torch.where((target != IGNORED).any(), loss, torch.zeros_like(loss))

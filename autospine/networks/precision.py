@@ -15,32 +15,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import replace
 from math import prod
-from pathlib import Path
-from typing import Literal, get_args
 
 import torch
 
-from autospine.machine import total_bytes
+from autospine.machine.arithmetic import Machine
+from autospine.machine.memory import total_bytes
+from autospine.machine.precision import Choice, Precision, autocast, gpu_precision, has_bfloat16_units, pinned_precision
 from autospine.networks.build import build_network
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.parts import NetworkPlan
 from autospine.planning.estimate.cost import multiply_adds
-from autospine.planning.estimate.memory import Machine, training_memory_gb
-
-Precision = Literal["float32", "bfloat16", "float16"]
+from autospine.planning.estimate.memory import training_memory_gb
 
 WORTH = 1.1
 """Times as fast as float32 from which bfloat16 is taken. Below, the next look may say otherwise, and several threads,
 which wait for each other as long in either precision, gain less than one."""
-LOOKS, LOOKS_S = (2, 6), 0.4
+TURNS, TURNS_S = (2, 6), 0.4
 """Looks at each precision, at least and at most; after the least no more are begun once all have taken so long."""
 CLEAR = 1.3
 """Factor between what is found and `WORTH` from which the first look tells enough."""
-HOPELESS, HOPELESS_S = 4.0, 0.3
+EMULATED, EMULATED_S = 4.0, 0.3
 """A first pass that takes so many times longer than in the other precision, and so long, is enough: in bfloat16 it is
 emulated, in float32 without a fast kernel (of few channels in 3D)."""
 MOST_WORK = 3e8
@@ -48,49 +45,9 @@ MOST_WORK = 3e8
 some hundredths of a second for forward and backward on one core, and a tenth for the first pass."""
 LEAST_EDGE = 3
 """Voxels of the coarsest stage below which no axis of a patch is made smaller: its layers would be all overhead."""
-_CPU_INFO = Path("/proc/cpuinfo")
-_UNITS = {"avx512_bf16", "amx_bf16", "bf16"}
-"""What Linux calls units that multiply bfloat16: Intel's and AMD's, and Arm's."""
 _BOTH: tuple[Precision, Precision] = ("float32", "bfloat16")
 _found: dict[tuple[NetworkPlan, bool], Choice] = {}
 """What was measured in this process, by network and whether in training."""
-_pinned: ContextVar[Precision | None] = ContextVar("precision", default=None)
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A precision, and what speaks for it."""
-
-    precision: Precision
-    speed: float | None = None
-    """How many times as fast as in float32 a core is in bfloat16 here; None where nothing was measured."""
-    because: str = ""
-    """What else decided, as a clause; empty where nothing else did."""
-
-    def __str__(self) -> str:
-        """As a message says it."""
-        if self.because:
-            return f"{self.precision}, {self.because}"
-        if self.speed is None:
-            return self.precision
-        if self.precision == "bfloat16":
-            return f"bfloat16, {self.speed:.2g} times as fast as float32 on a core here"
-        return f"float32: bfloat16 is {self.speed:.2g} times as fast on a core here"
-
-
-@contextmanager
-def pinned(precision: Precision) -> Iterator[None]:
-    """A block in which every network computes in `precision`, whatever is faster."""
-    before = _pinned.set(precision)
-    try:
-        yield
-    finally:
-        _pinned.reset(before)
-
-
-def pinned_precision() -> Precision | None:
-    """The precision of the innermost `pinned` block around; None outside of one."""
-    return _pinned.get()
 
 
 def choose_precision(configuration: Configuration, device: torch.device, *, training: bool) -> Choice:
@@ -116,42 +73,15 @@ def choose_precision(configuration: Configuration, device: torch.device, *, trai
     return _found[network, training]
 
 
-def gpu_precision(device: torch.device) -> Precision:
-    """The half precision of a GPU: bfloat16 where it has units for it."""
-    with torch.cuda.device(device):
-        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
-
-
-def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
-    """A context in which a forward pass on `device` runs in `precision`."""
-    if precision == "float32":
-        return nullcontext()
-    return torch.autocast(device.type, dtype=torch.bfloat16 if precision == "bfloat16" else torch.float16)
-
-
-def as_precision(text: object) -> Precision | None:
-    """What a file holds, where it is a precision."""
-    return next((known for known in get_args(Precision) if known == text), None)
-
-
-def has_bfloat16_units() -> bool:
-    """Whether the processor multiplies bfloat16 in hardware (Linux tells; elsewhere: no)."""
-    try:
-        words = _CPU_INFO.read_text(encoding="utf-8", errors="replace").split()
-    except OSError:
-        return False
-    return not _UNITS.isdisjoint(words)
-
-
 def faster(seconds_in: Callable[[Precision], float]) -> Choice:
     """float32, or bfloat16 where that is faster by `WORTH`, by a function that runs a pass and gives its seconds."""
     first = {precision: seconds_in(precision) for precision in _BOTH}
     speed = first["float32"] / first["bfloat16"]
-    if max(first.values()) > max(HOPELESS_S, HOPELESS * min(first.values())):
+    if max(first.values()) > max(EMULATED_S, EMULATED * min(first.values())):
         return Choice("bfloat16" if speed > 1 else "float32", speed)
     looks: dict[Precision, list[float]] = {precision: [] for precision in _BOTH}
-    for look in range(LOOKS[1]):
-        if look >= LOOKS[0] and sum(map(sum, looks.values())) > LOOKS_S:
+    for look in range(TURNS[1]):
+        if look >= TURNS[0] and sum(map(sum, looks.values())) > TURNS_S:
             break
         for precision in _BOTH:
             looks[precision].append(seconds_in(precision))

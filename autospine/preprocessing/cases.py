@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from autospine.data.jobs import Progress
 from autospine.data.structure import IGNORED, Case, in_a_class
 from autospine.errors import DataError
 from autospine.planning.document.configuration import Configuration
@@ -17,7 +18,6 @@ from autospine.planning.document.data import IntensityPlan
 from autospine.planning.document.plan import Plan
 from autospine.preprocessing.components import measure_components
 from autospine.preprocessing.fill import fill_store
-from autospine.preprocessing.jobs import Progress
 from autospine.preprocessing.keys import stored_key
 from autospine.preprocessing.locations import class_locations
 from autospine.preprocessing.prepare import prepare_case

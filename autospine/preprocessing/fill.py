@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from autospine.data.jobs import Progress
 from autospine.data.structure import Case
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.data import IntensityPlan
 from autospine.planning.document.plan import Plan
-from autospine.preprocessing.jobs import Progress, run_jobs
+from autospine.preprocessing.jobs import run_jobs
 from autospine.preprocessing.memory import bounded_workers
 from autospine.preprocessing.store import (
     Store,

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autospine.data.files import json_digest
+from autospine.data.jobs import Progress
 from autospine.data.structure import Case, Dataset
 from autospine.errors import DataError
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.data import IntensityPlan
 from autospine.planning.document.plan import Plan
 from autospine.preprocessing.fill import fill_store
-from autospine.preprocessing.jobs import Progress
 from autospine.preprocessing.keys import images_key
 from autospine.preprocessing.prepare import prepare_case
 from autospine.preprocessing.store import Store, StoredCase, StoreIndex

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from autospine.data.geometry import Geometry, canonical_orientation, orient_geometry
 from autospine.errors import DataError
-from autospine.machine import available_cores, free_bytes
+from autospine.machine.cores import available_cores
+from autospine.machine.memory import free_bytes, workers_that_fit
 from autospine.planning.document.configuration import Configuration
 
 _PROCESS_BYTES = 250_000_000
@@ -23,8 +24,8 @@ def bounded_workers(cases: Iterable[Sequence[Path]], configuration: Configuratio
     if len(cases) < 2:
         return 1
     largest = max(case_bytes(images, configuration) for images in cases)
-    fitting = int(free_bytes() * _SHARE // (largest + _PROCESS_BYTES))
-    return max(1, min(available_cores(), fitting, len(cases)))
+    wanted = min(available_cores(), len(cases))
+    return max(1, workers_that_fit(wanted, free_bytes() * _SHARE, largest + _PROCESS_BYTES))
 
 
 def case_bytes(images: Sequence[Path], configuration: Configuration) -> int:

@@ -7,21 +7,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from autospine.data.box import nonzero_box
+from autospine.data.geometry import resampled_shape, triple
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.data import IntensityPlan
 from autospine.preprocessing.normalise import nonzero_mask, normalise
-from autospine.preprocessing.resample import resample_image, resampled_shape
+from autospine.preprocessing.resample import resample_image
 from autospine.preprocessing.resample_labels import resample_label
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -69,11 +68,11 @@ class CaseProperties:
         spans = tuple((int(low), int(high)) for low, high in content["box"])
         return CaseProperties(
             name=str(content["name"]),
-            canonical_shape=_triple(int(value) for value in content["canonical_shape"]),
-            canonical_spacing_mm=_triple(float(value) for value in content["canonical_spacing_mm"]),
-            box=_triple(spans),
-            axis_order=_triple(int(value) for value in content["axis_order"]),
-            prepared_spacing_mm=_triple(float(value) for value in content["prepared_spacing_mm"]),
+            canonical_shape=triple(int(value) for value in content["canonical_shape"]),
+            canonical_spacing_mm=triple(float(value) for value in content["canonical_spacing_mm"]),
+            box=triple(spans),
+            axis_order=triple(int(value) for value in content["axis_order"]),
+            prepared_spacing_mm=triple(float(value) for value in content["prepared_spacing_mm"]),
             missing=tuple(int(value) for value in content["missing"]),
         )
 
@@ -112,11 +111,11 @@ def prepare_case(
     target_mm = (*planned_mm[: 3 - len(configuration.spacing_mm)], *configuration.spacing_mm)
     properties = CaseProperties(
         name=name,
-        canonical_shape=_triple(image.shape[1:]),
-        canonical_spacing_mm=_triple(float(value) for value in spacing_mm),
-        box=_triple((int(span.start), int(span.stop)) for span in box),
+        canonical_shape=triple(image.shape[1:]),
+        canonical_spacing_mm=triple(float(value) for value in spacing_mm),
+        box=triple((int(span.start), int(span.stop)) for span in box),
         axis_order=order,
-        prepared_spacing_mm=_triple(target_mm),
+        prepared_spacing_mm=triple(target_mm),
         missing=missing,
     )
     shape = properties.prepared_shape
@@ -130,9 +129,3 @@ def prepare_case(
         cropped_label = np.ascontiguousarray(label[box].transpose(order))
         prepared_label = resample_label(cropped_label, shape, planned_mm, target_mm, configuration.resampling)
     return PreparedCase(name, prepared, prepared_label, properties)
-
-
-def _triple(values: Iterable[T]) -> tuple[T, T, T]:
-    """Exactly three values as a tuple."""
-    first, second, third = values
-    return first, second, third

@@ -24,12 +24,6 @@ Index = npt.NDArray[np.intp]
 Floats = npt.NDArray[np.float64]
 
 
-def resampled_shape(shape: Sequence[int], spacing: Sequence[float], new_spacing: Sequence[float]) -> tuple[int, ...]:
-    """Voxels per axis that keep the extent: round(spacing / new_spacing * size), at least 1."""
-    axes = zip(shape, spacing, new_spacing, strict=True)
-    return tuple(max(1, round(old / new * size)) for size, old, new in axes)
-
-
 def through_plane_axis(spacing: Sequence[float], new_spacing: Sequence[float], threshold: float) -> int | None:
     """The one coarse axis to be treated apart, or None.
 

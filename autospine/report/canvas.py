@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autospine.data.files import atomic_path
-from autospine.machine import find_temporary_folder
+from autospine.machine.temporary import find_temporary_folder
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -16,12 +16,12 @@ from autospine.data.files import json_digest, read_json, write_json, write_text
 from autospine.data.folds import Fold, read_folds, write_folds
 from autospine.data.structure import Reading
 from autospine.errors import AutospineError, DataError, PlanError
-from autospine.networks.device import describe_device, device_memory_gb, step_machine
+from autospine.machine.arithmetic import Machine
+from autospine.machine.device import describe_device, device_memory_gb, step_machine
 from autospine.planning.document.convert import to_table
 from autospine.planning.document.plan import Plan
 from autospine.planning.document.plan_file import plan_to_toml
 from autospine.planning.estimate.edited import check_memory
-from autospine.planning.estimate.memory import Machine
 from autospine.planning.measured.fingerprint import Fingerprint, extract_fingerprint
 from autospine.study.arms import Arm, arm_plan
 from autospine.training.pretrain import block_edges

@@ -120,7 +120,7 @@ def run_study(
         PlanError: arms or folds that there are not, or an arm that was begun with another plan, split or steps.
         As for `train_fold`, else.
     """
-    from autospine.networks.device import resolve_device
+    from autospine.machine.device import resolve_device
 
     progress = progress or Silent()
     device = resolve_device(request.train.device)

@@ -37,6 +37,7 @@ from batchgenerators.transforms.resample_transforms import SimulateLowResolution
 from batchgenerators.transforms.spatial_transforms import MirrorTransform
 from scipy import ndimage
 
+from autospine.data.structure import IGNORED
 from autospine.planning.document.card import ModelCard
 from autospine.planning.document.configuration import Configuration
 
@@ -78,16 +79,15 @@ class SpatialTransform:
         """(C, *box) -> (C, *patch), cubic; 0 outside."""
         return np.stack([self._warp(channel, patch, order=3) for channel in image])
 
-    def apply_label(
-        self, label: npt.NDArray[np.int16], patch: tuple[int, int, int], outside: int
-    ) -> npt.NDArray[np.int16]:
-        """(*box) -> (*patch): each class interpolated linearly, kept where it reaches 0.5."""
-        out = np.zeros(patch, np.int16)
-        for value in np.unique(label):
+    def apply_label(self, label: npt.NDArray[np.uint8], patch: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
+        """(*box) -> (*patch): each class interpolated linearly, kept where it reaches 0.5; `IGNORED` outside."""
+        out = np.zeros(patch, np.uint8)
+        # what is not known comes first, as a class goes over it where both reach 0.5
+        for value in sorted(np.unique(label).tolist(), key=lambda held: held != IGNORED):
             if value != 0:
                 out[self._warp((label == value).astype(np.float32), patch, order=1) >= 0.5] = value
         covered = self._warp(np.ones(label.shape, np.float32), patch, order=1) >= 0.5
-        out[~covered] = outside
+        out[~covered] = IGNORED
         return out
 
     def apply_nearest(self, values: npt.NDArray[Real], patch: tuple[int, int, int]) -> npt.NDArray[Real]:
@@ -186,8 +186,8 @@ class IntensityAugmentation:
         self._sides = None if card.sides_axis is None else _MirrorSides(card, card.sides_axis)
 
     def __call__(
-        self, images: npt.NDArray[np.float32], labels: npt.NDArray[np.int16]
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int16]]:
+        self, images: npt.NDArray[np.float32], labels: npt.NDArray[np.uint8]
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
         """Augmented images (B, in_channels, *patch) and labels (B, *patch), changed in place.
 
         The one-hot channels of a previous stage are mirrored with the rest and otherwise left alone; like the labels,
@@ -231,18 +231,17 @@ class _MirrorSides:
 
     def __init__(self, card: ModelCard, axis: int) -> None:
         self._axis = axis
-        self._values = np.array(card.data.swapped, np.int16)
+        # whatever is no class stays what it is
+        self._values = np.array([*card.data.swapped, *range(card.data.classes + 1, IGNORED + 1)], np.uint8)
         self._channels = card.entering.mirrored
 
-    def __call__(self, images: npt.NDArray[np.float32], labels: npt.NDArray[np.int16]) -> None:
+    def __call__(self, images: npt.NDArray[np.float32], labels: npt.NDArray[np.uint8]) -> None:
         """Change images (B, in_channels, *patch), or with further channels, and labels (B, *patch) in place."""
         channels = [*self._channels, *range(len(self._channels), images.shape[1])]
         for image, label in zip(images, labels, strict=True):
             if np.random.uniform() < P_MIRROR:
                 image[...] = np.flip(image, 1 + self._axis)[channels]
-                flipped = np.flip(label, self._axis)
-                # what is no class (outside the image) stays what it is
-                label[...] = np.where(flipped >= 0, self._values[np.maximum(flipped, 0)], flipped)
+                label[...] = self._values[np.flip(label, self._axis)]
 
 
 @contextmanager

@@ -15,17 +15,17 @@ import torch
 from torch import Tensor
 
 from autospine.errors import AutospineError, Stopped
-from autospine.networks.precision import Precision
+from autospine.machine.peak import PeakMemory
+from autospine.machine.precision import Precision
+from autospine.machine.threads import ThreadTrials, given_threads
 from autospine.planning.document.parts import TrainingPlan
 from autospine.training.best import BestWeights
 from autospine.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, save_weights, saying_what_stands
 from autospine.training.identity import Identity
 from autospine.training.interrupt import StopRequest
 from autospine.training.log import EpochRecord, write_history
-from autospine.training.peak import PeakMemory
 from autospine.training.schedule import Clock, Schedule
 from autospine.training.step import WARM_UP_STEPS, Stepper
-from autospine.training.threads import ThreadTrials, given_threads
 
 CHECKPOINT_EVERY_S = 120.0
 """Seconds between checkpoints: what a kill can lose."""

@@ -13,8 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from autospine.data.folds import Fold
+from autospine.data.structure import IGNORED
 from autospine.losses.regions import Membership
-from autospine.networks.precision import Precision, autocast
+from autospine.machine.peak import PeakMemory
+from autospine.machine.precision import Precision, autocast
 from autospine.planning.document.card import ModelCard
 from autospine.planning.document.data import DataPlan
 from autospine.preprocessing.previous import PreviousStage
@@ -23,9 +25,8 @@ from autospine.training.epochs import FitProgress, FitResult, run_epochs
 from autospine.training.identity import Identity
 from autospine.training.initial import CarriedOver, InitialWeights, start_from
 from autospine.training.log import EpochRecord
-from autospine.training.peak import PeakMemory
 from autospine.training.precision import training_precision
-from autospine.training.sampler import IGNORE, PatchBatches
+from autospine.training.sampler import PatchBatches
 from autospine.training.step import Stepper
 from autospine.training.workers import batches_from
 
@@ -148,8 +149,8 @@ class Overlaps(nn.Module):
         self.membership = Membership.of(data)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Counts (T, 2) from logits (B, K, *patch) and target (B, *patch); voxels that are `IGNORE` do not count."""
-        known, outputs = target != IGNORE, logits.shape[1]
+        """Counts (T, 2) from logits (B, K, *patch) and target (B, *patch); voxels that are `IGNORED` do not count."""
+        known, outputs = target != IGNORED, logits.shape[1]
         if self.membership is not None:
             predicted, reference = (logits > 0) & known[:, None], self.membership(target)
             both, space = predicted & reference, (0, *range(2, logits.ndim))

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import torch
 
-from autospine.networks.device import device_names
-from autospine.networks.precision import Choice, as_precision, choose_precision, has_bfloat16_units, pinned_precision
+from autospine.machine.device import device_names
+from autospine.machine.precision import Choice, as_precision, has_bfloat16_units, pinned_precision
+from autospine.networks.precision import choose_precision
 from autospine.planning.document.configuration import Configuration
 from autospine.training.checkpoint import recorded_precision
 

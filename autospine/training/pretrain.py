@@ -23,18 +23,19 @@ import torch
 from torch import Tensor, nn
 
 from autospine.data.geometry import times
+from autospine.data.structure import IGNORED
 from autospine.errors import PlanError
+from autospine.machine.peak import PeakMemory
+from autospine.machine.precision import Precision
 from autospine.networks.build import build_network
-from autospine.networks.precision import Precision
 from autospine.planning.document.card import ModelCard
 from autospine.planning.document.configuration import Configuration
 from autospine.preprocessing.store import Store
 from autospine.training.epochs import FitProgress, FitResult, run_epochs
 from autospine.training.identity import Identity
 from autospine.training.log import EpochRecord
-from autospine.training.peak import PeakMemory
 from autospine.training.precision import training_precision
-from autospine.training.sampler import IGNORE, CaseSource, PatchBatches
+from autospine.training.sampler import CaseSource, PatchBatches
 from autospine.training.step import Stepper
 from autospine.training.workers import batches_from
 
@@ -101,7 +102,7 @@ class MaskedBatches:
         rng = np.random.default_rng((self._seed, step, _MASKS))
         patch, entering, scan = self._patch, self._entering, self._entering.scan
         target = np.full((len(image), scan.stop, *patch), np.nan, np.float32)
-        for sample, known, wanted in zip(image, label != IGNORE, target, strict=True):
+        for sample, known, wanted in zip(image, label != IGNORED, target, strict=True):
             mask = draw_mask(patch, self._edges, rng)
             wanted[:, mask & known] = sample[scan, mask & known]
             sample[scan, mask] = 0

@@ -28,18 +28,13 @@ from acvl_utils.cropping_and_padding.bounding_boxes import crop_and_pad_nd
 from scipy import ndimage
 from torch.utils.data import Dataset
 
+from autospine.data.structure import IGNORED, in_a_class
 from autospine.planning.document.card import ModelCard
 from autospine.planning.document.configuration import Configuration
 from autospine.preprocessing.previous import one_hot
 from autospine.preprocessing.store import StoredCase
 from autospine.training.augment import IntensityAugmentation, SpatialTransform, draw_transform, seeded
 from autospine.training.cascade import disturb
-
-IGNORE = -1
-"""Value of target voxels that no loss counts (outside the case)."""
-
-OUTSIDE = 255
-"""Padding of stored labels on its way to `IGNORE`, which an unsigned byte cannot hold."""
 
 MOST_OPEN = 48
 """Cases that stay open: each takes up to five of the files that a process may have open, often 1024 in all, and a
@@ -132,7 +127,7 @@ class PatchBatches(Dataset[Batch]):
 
     def _sample(
         self, rng: np.random.Generator, *, forced: bool
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int16]]:
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
         """One patch: image (in_channels, *patch), with a last channel of sizes, and label (*patch); three axes."""
         case, previous = self._case(self.cases[int(rng.integers(len(self.cases)))])
         shape = np.array(case.label.shape)
@@ -215,8 +210,8 @@ class PatchBatches(Dataset[Batch]):
         previous: npt.NDArray[np.uint8] | None,
         start: npt.NDArray[Any],
         transform: SpatialTransform | None,
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int16]]:
-        """The patch at `start`, through `transform`; voxels outside the case are 0 in the image, `IGNORE` in the label.
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
+        """The patch at `start`, through `transform`; outside the case it is 0 in the image, `IGNORED` in the label.
 
         The previous stage has no class there: 0, as in the background. Sizes of components are the last channel.
         """
@@ -227,12 +222,11 @@ class PatchBatches(Dataset[Batch]):
             box = transform.source_box(start, patch)
         image = crop_slices(case.image, box, neighbours) if neighbours else crop_and_pad_nd(case.image, box, 0)
         image = image.astype(np.float32)
-        label = crop_and_pad_nd(case.label, box, OUTSIDE).astype(np.int16)
+        label = crop_and_pad_nd(case.label, box, IGNORED)
         if any(high <= 0 or low >= size for (low, high), size in zip(box, case.label.shape, strict=True)):
-            label[:] = OUTSIDE  # a box beside the case comes back as zeros
-        label[label == OUTSIDE] = IGNORE
+            label[:] = IGNORED  # a box beside the case comes back as zeros
         if transform is not None:
-            image, label = transform.apply_image(image, patch), transform.apply_label(label, patch, IGNORE)
+            image, label = transform.apply_image(image, patch), transform.apply_label(label, patch)
         if neighbours:
             image = image.swapaxes(0, 1).reshape(-1, *patch)
         if previous is not None:
@@ -246,7 +240,7 @@ class PatchBatches(Dataset[Batch]):
 
 
 def _patch_sizes(
-    case: StoredCase, box: list[list[int]], label: npt.NDArray[np.int16], transform: SpatialTransform | None
+    case: StoredCase, box: list[list[int]], label: npt.NDArray[np.uint8], transform: SpatialTransform | None
 ) -> npt.NDArray[np.float32]:
     """(*patch) sizes of the components that a patch's `label` shows, which was read from `box` through `transform`."""
     if case.sizes is None:
@@ -256,7 +250,7 @@ def _patch_sizes(
         return sizes
     sizes = transform.apply_nearest(sizes, (label.shape[0], label.shape[1], label.shape[2]))
     # classes are interpolated and end up to a voxel beyond their nearest
-    beyond = (label > 0) & (sizes == 0)
+    beyond = in_a_class(label) & (sizes == 0)
     if beyond.any():
         sizes[beyond] = ndimage.maximum_filter(sizes, size=3)[beyond]
     return sizes

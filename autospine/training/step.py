@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from autospine.losses.build import build_loss
 from autospine.losses.regions import Membership
+from autospine.machine.precision import Precision, autocast
 from autospine.networks.build import build_network
-from autospine.networks.precision import Precision, autocast, choose_precision
+from autospine.networks.precision import choose_precision
 from autospine.networks.unet import UNet
 from autospine.planning.document.card import ModelCard
 from autospine.planning.document.parts import TrainingPlan

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from autospine.networks.device import is_out_of_memory
+from autospine.machine.device import is_out_of_memory
+from autospine.machine.threads import given_threads, thread_counts
 from autospine.planning.document.card import ModelCard
 from autospine.preprocessing.components import measure_components
 from autospine.preprocessing.locations import class_locations
@@ -23,7 +24,6 @@ from autospine.preprocessing.prepare import CaseProperties
 from autospine.preprocessing.store import StoredCase
 from autospine.training.sampler import PatchBatches, planned_patch
 from autospine.training.step import WARM_UP_STEPS, Stepper
-from autospine.training.threads import given_threads, thread_counts
 from autospine.training.workers import batches_from, fitting_workers
 
 LEAST_STEPS, LEAST_SECONDS = 2, 2.0

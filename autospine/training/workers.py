@@ -7,7 +7,6 @@ checkpoint can be saved: an error of the data as itself, a process that was ende
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 import sys
 import time
@@ -16,7 +15,6 @@ from contextlib import contextmanager, suppress
 from itertools import count
 from math import prod
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, cast
 
@@ -26,7 +24,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from autospine.data.processes import leave_signals_to_parent, loader_processes, may_start_processes
 from autospine.errors import AutospineError, DeviceError, Stopped
-from autospine.machine import available_cores
+from autospine.machine.cores import available_cores
+from autospine.machine.memory import SHARED, shared_bytes, workers_that_fit
 from autospine.planning.document.card import ModelCard
 from autospine.training.interrupt import stop_requested
 
@@ -38,7 +37,6 @@ LOOK_S = 5.0
 """Seconds between two looks at the processes while a batch is waited for."""
 WAIT_LIMIT_S = 900.0
 """Seconds without a batch after which none is expected any more; a slow network disk may take minutes for one."""
-_SHARED = Path("/dev/shm")
 _REMEDY = "give fewer `--workers` (0 needs least memory); a container may need more shared memory: `--shm-size 8g`"
 
 
@@ -78,10 +76,10 @@ def fitting_workers(
         return 0
     free, needed = shared_bytes(), batch_bytes(card)
     # beside those ahead there is the one that a step computes with, and the one that is being moved
-    fitting = wanted if free is None else max(0, min(wanted, (free // needed - 2) // AHEAD))
+    fitting = wanted if free is None else workers_that_fit(wanted, free - 2 * needed, AHEAD * needed)
     if free is not None and fitting < wanted:
         instead = f"{fitting} process{'es' * (fitting != 1)}" if fitting else "this process"
-        found = f"shared memory ({_SHARED}) has room for {free / 1e6:.3g} MB, a batch takes {needed / 1e6:.3g} MB"
+        found = f"shared memory ({SHARED}) has room for {free / 1e6:.3g} MB, a batch takes {needed / 1e6:.3g} MB"
         tell(f"Batches are built by {instead} instead of {wanted}: {found} (a container: --shm-size 8g)")
     return fitting
 
@@ -91,15 +89,6 @@ def batch_bytes(card: ModelCard) -> int:
     entering = card.entering
     per_voxel = 4 * (entering.count + max(3, entering.images * entering.slices))
     return per_voxel * card.configuration.batch * prod(card.configuration.patch)
-
-
-def shared_bytes() -> int | None:
-    """Shared memory that is free; None where it has no limit of its own."""
-    try:
-        room = os.statvfs(_SHARED)
-    except (AttributeError, OSError):
-        return None
-    return room.f_bavail * room.f_frsize
 
 
 def batches_from(batches: Batches, first: int, workers: int, pin: bool) -> Iterator[Sequence[Tensor]]:
@@ -251,7 +240,7 @@ def _describe_end(worker: BaseProcess) -> DeviceError:
         why = ", most often because memory ran out"
     if by == "SIGBUS":
         free = shared_bytes()
-        room = "" if free is None else f" ({_SHARED} has {free / 1e6:.3g} MB left)"
+        room = "" if free is None else f" ({SHARED} has {free / 1e6:.3g} MB left)"
         why = f", most often because shared memory is full{room} or a prepared case was cut short"
     found = f"a process that builds batches was ended ({by}){why}"
     return DeviceError("workers", found, remedy=_REMEDY)

@@ -21,7 +21,7 @@ def explained_plan(place: Path, runs: Path) -> tuple[Plan, tuple[str, ...]]:
     plan = find_plan(place, runs)
     if not any(was_edited(configuration) for configuration in plan.configurations):
         return plan, ()
-    from autospine.networks.device import resolve_device, step_machine
+    from autospine.machine.device import resolve_device, step_machine
 
     return renew_expected_memory(plan, step_machine(resolve_device()))
 

@@ -102,7 +102,7 @@ def predict_paths(
         OutputError: an OUT of another model's, or of nobody's that is known; a format or place that cannot be written.
         DeviceError: the device is not there.
     """
-    from autospine.networks.device import resolve_device
+    from autospine.machine.device import resolve_device
 
     progress = progress or Silent()
     single = _is_file(target)
@@ -216,11 +216,11 @@ def _judge_all(
 
 def _tell_how(segmenter: Segmenter, progress: Progress) -> str:
     """What it computes on, said together with which folds are averaged."""
-    from autospine.networks.device import describe_choice
+    from autospine.machine.device import describe_device
 
     progress.note(f"Segmenting with {segmenter.averaged} of {segmenter.folder}")
     choice = segmenter.predictor.computed_in()
-    computed = describe_choice(segmenter.predictor.device, choice)
+    computed = describe_device(segmenter.predictor.device, choice)
     if choice.speed is not None:
         progress.note(f"Predicting on {computed}")
     return computed

@@ -84,7 +84,7 @@ def pretrain_images(
         OutputError: the run folder cannot be written.
         Stopped: the user stopped; the same call goes on.
     """
-    from autospine.networks.device import resolve_device
+    from autospine.machine.device import resolve_device
 
     device = resolve_device(request.device)
     run = RunFolder.of(runs, dataset)
@@ -100,7 +100,7 @@ def _pretrain(
     device: torch.device,
     progress: Progress,
 ) -> Pretrained:
-    from autospine.networks.device import describe_choice, describe_device, device_memory_gb, step_machine
+    from autospine.machine.device import describe_device, device_memory_gb, step_machine
     from autospine.training.precision import training_precision
     from autospine.training.pretrain import block_edges, pretrain, pretraining_identity
     from autospine.training.workers import fitting_workers
@@ -150,7 +150,7 @@ def _pretrain(
             remove_training(folder)
         mark_begun(folder, replaces)
         progress.note(
-            f"Pretraining {configuration.name} on {len(cases)} image(s), on {describe_choice(device, choice)}"
+            f"Pretraining {configuration.name} on {len(cases)} image(s), on {describe_device(device, choice)}"
         )
         with progress.task(f"Pretraining {configuration.name}") as update:
             result = pretrain(

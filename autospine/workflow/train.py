@@ -142,7 +142,7 @@ def train_fold(
         OutputError: the run folder cannot be written, or another process trains this fold.
         Stopped: the user stopped; the same call goes on.
     """
-    from autospine.networks.device import resolve_device
+    from autospine.machine.device import resolve_device
 
     device = resolve_device(request.device)
     run = RunFolder.of(runs, dataset)
@@ -167,8 +167,8 @@ def _train_fold(
     device: torch.device,
     progress: Progress,
 ) -> Trained:
-    from autospine.networks.device import describe_choice, describe_device, device_memory_gb, step_machine
-    from autospine.networks.precision import Choice
+    from autospine.machine.device import describe_device, device_memory_gb, step_machine
+    from autospine.machine.precision import Choice
     from autospine.networks.weights import network_shapes
     from autospine.training.initial import check_fits, read_initial
     from autospine.training.loop import fit, training_identity
@@ -218,7 +218,7 @@ def _train_fold(
         for note in edits:
             if note.startswith(f"{configuration.name} "):
                 progress.note(note)
-        progress.note(f"Training {configuration.name}, fold {fold}, on {describe_choice(device, choice)}")
+        progress.note(f"Training {configuration.name}, fold {fold}, on {describe_device(device, choice)}")
         shorter = half_hour_command(dataset, run, run.read_request())
         for note in training_notes(trained_card, device, device_name, shorter, progress):
             progress.note(note)

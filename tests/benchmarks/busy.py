@@ -23,8 +23,8 @@ from typing import get_args
 
 from memory import plan, repeated_step  # beside this script
 
-from autospine.machine import WAITING, let_threads_sleep
-from autospine.networks.precision import Precision
+from autospine.machine.cores import WAITING, let_threads_sleep
+from autospine.machine.precision import Precision
 
 WAYS: dict[str, dict[str, str]] = {
     "OpenMP's default": {"GOMP_SPINCOUNT": "300000", "KMP_BLOCKTIME": "200"},

@@ -23,7 +23,7 @@ from statistics import median
 import torch
 from torch import Tensor
 
-from autospine.networks.precision import autocast
+from autospine.machine.precision import autocast
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.parts import LossPlan
 from autospine.planning.document.plan_file import read_plan_file

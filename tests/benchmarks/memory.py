@@ -23,9 +23,9 @@ from typing import Any, Literal, get_args
 import torch
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from autospine.losses.dice import IGNORE
-from autospine.networks.device import step_machine
-from autospine.networks.precision import Precision, gpu_precision
+from autospine.data.structure import IGNORED
+from autospine.machine.device import step_machine
+from autospine.machine.precision import Precision, gpu_precision
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.parts import (
     Bottleneck,
@@ -168,7 +168,7 @@ def repeated_step(
         size = (configuration.batch, *configuration.patch)
         image = torch.randn(size[0], configuration.network.in_channels, *size[1:], device=device)
         target = torch.randint(0, configuration.network.out_channels, size, device=device)
-        target[:, 0] = IGNORE  # an edge outside the case, as patches often have
+        target[:, 0] = IGNORED  # an edge outside the case, as patches often have
         by_component = configuration.loss.largest_size is not None
         stepper.step(image, target, *([torch.rand(size, device=device)] if by_component else []))
 

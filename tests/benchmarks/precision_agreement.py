@@ -21,7 +21,7 @@ import torch
 from autospine.data.dataset import open_dataset, read_images
 from autospine.data.folds import read_folds
 from autospine.inference.loading import load_model
-from autospine.networks.precision import Precision, pinned
+from autospine.machine.precision import Precision, pinned
 from autospine.workflow.runs.folder import RunFolder
 from autospine.workflow.train import TrainRequest, train_fold
 

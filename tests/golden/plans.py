@@ -13,6 +13,7 @@ from typing import Any
 
 from autospine.data.folds import Fold, make_folds
 from autospine.errors import PlanError
+from autospine.machine.arithmetic import Machine
 from autospine.planning.budget.default_time import fit_plan_to_default_time
 from autospine.planning.budget.fit import fit_plan_to_budget
 from autospine.planning.budget.measurements import Budget
@@ -22,7 +23,6 @@ from autospine.planning.decide.transfer import transfer_plan
 from autospine.planning.document.card import ModelCard
 from autospine.planning.document.plan import Plan
 from autospine.planning.estimate.cost import multiply_adds
-from autospine.planning.estimate.memory import Machine
 from autospine.planning.measured.fingerprint import Fingerprint
 from tests.golden.fingerprints import REAL, made_up, phantoms, real, references
 from tests.golden.recipes import CHOICES, SHIPPED, recipe

@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 
 from autospine.data.structure import Reading
 from autospine.data.volume import read_volume, write_volume
-from autospine.networks.precision import pinned
+from autospine.machine.precision import pinned
 from autospine.phantom.dataset import write_phantom
 from autospine.planning.document.plan import Plan
 from autospine.planning.document.plan_file import plan_to_toml

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from autospine.data.structure import IGNORED
 from autospine.losses.build import DiceCrossEntropy, build_loss
-from autospine.losses.dice import IGNORE, soft_dice_loss
+from autospine.losses.dice import soft_dice_loss
 from autospine.networks.build import build_network
 from autospine.planning.document.parts import Bottleneck, LossPlan, NetworkPlan
 
@@ -55,7 +56,7 @@ def test_gradcheck(size: tuple[int, ...], ignored: bool) -> None:
     logits = torch.randn(2, 3, *size, dtype=torch.float64, requires_grad=True)
     target = torch.randint(0, 3, (2, *size))
     if ignored:
-        target[1, 0] = IGNORE
+        target[1, 0] = IGNORED
     loss = DiceCrossEntropy(class_weights=(1.0, 2.0, 5.0), batch_dice=False, smooth=1e-5)
     assert torch.autograd.gradcheck(lambda x: loss(x, target), (logits,))
 
@@ -74,7 +75,7 @@ def test_float32_under_autocast() -> None:
 def test_ignored_voxels_do_not_matter() -> None:
     torch.manual_seed(0)
     logits, target = torch.randn(2, 3, 8, 8), torch.randint(0, 3, (2, 8, 8))
-    target[:, 5:] = IGNORE
+    target[:, 5:] = IGNORED
     other = logits.clone()
     other[:, :, 5:] = torch.randn(2, 3, 3, 8) * 10
     loss = build_loss(ADAPTIVE, 1)
@@ -84,7 +85,7 @@ def test_ignored_voxels_do_not_matter() -> None:
 
 def test_all_ignored_is_finite_and_teaches_nothing() -> None:
     logits = torch.randn(2, 3, 8, 8, requires_grad=True)
-    loss = build_loss(ADAPTIVE, 1)((logits,), torch.full((2, 8, 8), IGNORE))
+    loss = build_loss(ADAPTIVE, 1)((logits,), torch.full((2, 8, 8), IGNORED))
     loss.backward()
     # Dice of a class that is nowhere is 1, cross entropy over nothing 0.
     assert loss.item() == pytest.approx(-1)

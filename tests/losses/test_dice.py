@@ -5,13 +5,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from autospine.losses.dice import IGNORE, soft_dice_loss
+from autospine.data.structure import IGNORED
+from autospine.losses.dice import soft_dice_loss
 
 
 def _slow(probabilities: Tensor, target: Tensor, batch_dice: bool) -> Tensor:
     """The definition with a one-hot volume."""
-    valid = (target != IGNORE)[:, None]
-    onehot = F.one_hot(target.clamp(min=0), probabilities.shape[1]).movedim(-1, 1) * valid
+    valid = (target != IGNORED)[:, None]
+    onehot = F.one_hot(target.where(target != IGNORED, 0), probabilities.shape[1]).movedim(-1, 1) * valid
     axes = (0, *range(2, probabilities.ndim)) if batch_dice else tuple(range(2, probabilities.ndim))
     intersection = (probabilities * onehot).sum(axes)
     total = (probabilities * valid).sum(axes) + onehot.sum(axes)
@@ -25,7 +26,7 @@ def test_equals_the_definition_forward_and_backward(size: tuple[int, ...], ignor
     torch.manual_seed(0)
     logits = torch.randn(3, 4, *size, dtype=torch.float64, requires_grad=True)
     target = torch.randint(0, 4, (3, *size))
-    target[torch.rand(target.shape) < ignored] = IGNORE
+    target[torch.rand(target.shape) < ignored] = IGNORED
     ours = soft_dice_loss(logits.softmax(1), target, batch_dice=batch_dice)
     slow = _slow(logits.softmax(1), target, batch_dice)
     torch.testing.assert_close(ours, slow, rtol=0, atol=1e-12)
@@ -41,7 +42,7 @@ def test_gradcheck(batch_dice: bool, ignored: bool) -> None:
     logits = torch.randn(2, 3, 3, 4, dtype=torch.float64, requires_grad=True)
     target = torch.randint(0, 3, (2, 3, 4))
     if ignored:
-        target[0, 1] = IGNORE
+        target[0, 1] = IGNORED
     assert torch.autograd.gradcheck(lambda x: soft_dice_loss(x.softmax(1), target, batch_dice=batch_dice), (logits,))
 
 
@@ -73,7 +74,7 @@ def test_class_absent_from_both_counts_as_one() -> None:
 
 def test_all_ignored_has_no_gradient() -> None:
     logits = torch.randn(2, 3, 4, 4, requires_grad=True)
-    loss = soft_dice_loss(logits.softmax(1), torch.full((2, 4, 4), IGNORE), batch_dice=True)
+    loss = soft_dice_loss(logits.softmax(1), torch.full((2, 4, 4), IGNORED), batch_dice=True)
     loss.backward()
     assert bool(torch.isfinite(loss)) and logits.grad is not None and logits.grad.abs().max() == 0
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from autospine.data.structure import IGNORED
 from autospine.losses.build import build_loss
-from autospine.losses.dice import IGNORE
 from autospine.losses.regions import Membership, RegionDiceCrossEntropy
 from autospine.planning.document.parts import LossPlan
 
@@ -17,7 +17,7 @@ REGIONS = Membership(((1, 2, 3), (2, 3)), 3)
 
 
 def test_a_class_lies_in_its_regions() -> None:
-    held = REGIONS(torch.tensor([[0, 1, 2, 3, IGNORE]]))
+    held = REGIONS(torch.tensor([[0, 1, 2, 3, IGNORED]]))
     assert held.tolist() == [[[False, True, True, True, False], [False, False, True, True, False]]]
 
 
@@ -27,7 +27,7 @@ def test_by_hand() -> None:
     whole: I = 1, P = 1.5, G = 2, Dice 2/3.5; core: I = 0.5, P = 1.5, G = 1, Dice 1/2.5. Every BCE is log 2.
     """
     loss = RegionDiceCrossEntropy(REGIONS, class_weights=(1.0, 1.0), batch_dice=False, smooth=0.0)
-    found = loss(torch.zeros(1, 2, 4), torch.tensor([[0, 1, 2, IGNORE]]))
+    found = loss(torch.zeros(1, 2, 4), torch.tensor([[0, 1, 2, IGNORED]]))
     assert float(found) == pytest.approx(log(2) - (2 / 3.5 + 1 / 2.5) / 2)
 
 
@@ -47,18 +47,18 @@ def test_gradcheck(size: tuple[int, ...], batch_dice: bool) -> None:
     torch.manual_seed(1)
     logits = torch.randn(2, 2, *size, dtype=torch.float64, requires_grad=True)
     target = torch.randint(0, 4, (2, *size))
-    target[1, 0] = IGNORE
+    target[1, 0] = IGNORED
     loss = RegionDiceCrossEntropy(REGIONS, class_weights=(1.0, 2.0), batch_dice=batch_dice, smooth=1e-5)
     assert torch.autograd.gradcheck(lambda x: loss(x, target), (logits,))
 
 
 def test_what_is_ignored_has_no_part_in_it() -> None:
     torch.manual_seed(2)
-    logits, target = torch.randn(1, 2, 6), torch.tensor([[0, 1, 2, 3, IGNORE, IGNORE]])
+    logits, target = torch.randn(1, 2, 6), torch.tensor([[0, 1, 2, 3, IGNORED, IGNORED]])
     loss = build_loss(LossPlan("dice_ce", (1.0, 1.0), batch_dice=True), 1, REGIONS)
     torch.testing.assert_close(loss((logits,), target), loss((logits[..., :4],), target[..., :4]))
     nothing = torch.randn(1, 2, 6, requires_grad=True)
-    found = loss((nothing,), torch.full((1, 6), IGNORE))
+    found = loss((nothing,), torch.full((1, 6), IGNORED))
     found.backward()
     assert float(found.detach()) == pytest.approx(-1)
     assert nothing.grad is not None and not nothing.grad.any()

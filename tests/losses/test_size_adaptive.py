@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from autospine.data.structure import IGNORED
 from autospine.errors import PlanError
 from autospine.losses.build import build_loss
-from autospine.losses.dice import IGNORE
 from autospine.losses.regions import Membership
 from autospine.losses.size_adaptive import BatchWeights, ComponentWeights, size_adaptive_cross_entropy, weight_tensor
 from autospine.planning.document.parts import LossPlan
@@ -24,7 +24,7 @@ def test_three_classes_by_hand() -> None:
     loss = size_adaptive_cross_entropy(log_p, target, weight_tensor((1.0, 2.0, 5.0)))
     assert loss.item() == pytest.approx(20 / 8 * math.log(2), rel=1e-6)
     # With the last voxel ignored: (1 + 4) / 3 log 2
-    target[0, 2] = IGNORE
+    target[0, 2] = IGNORED
     loss = size_adaptive_cross_entropy(log_p, target, weight_tensor((1.0, 2.0, 5.0)))
     assert loss.item() == pytest.approx(5 / 3 * math.log(2), rel=1e-6)
 
@@ -37,9 +37,9 @@ def test_weights_of_one_are_plain_cross_entropy_to_the_bit(size: tuple[int, ...]
     b = a.detach().clone().requires_grad_()
     target = torch.randint(0, 4, (2, *size))
     if ignored:
-        target[:, :3] = IGNORE
+        target[:, :3] = IGNORED
     ours = size_adaptive_cross_entropy(a.log_softmax(1), target, weight_tensor((1.0,) * 4))
-    plain = F.cross_entropy(b, target, ignore_index=IGNORE)
+    plain = F.cross_entropy(b, target, ignore_index=IGNORED)
     assert torch.equal(ours, plain)
     ours.backward()
     plain.backward()
@@ -71,7 +71,7 @@ def test_alpha_one_is_the_mean_of_class_means() -> None:
 @pytest.mark.parametrize("weights", [(1.0, 1.0, 1.0), (1.0, 2.0, 5.0)])
 def test_all_ignored_is_zero_with_zero_gradient(weights: tuple[float, ...]) -> None:
     logits = torch.randn(2, 3, 4, 5, requires_grad=True)
-    loss = size_adaptive_cross_entropy(logits.log_softmax(1), torch.full((2, 4, 5), IGNORE), weight_tensor(weights))
+    loss = size_adaptive_cross_entropy(logits.log_softmax(1), torch.full((2, 4, 5), IGNORED), weight_tensor(weights))
     loss.backward()
     assert loss.item() == 0 and logits.grad is not None and torch.equal(logits.grad, torch.zeros_like(logits))
 
@@ -81,7 +81,7 @@ def test_gradcheck(size: tuple[int, ...]) -> None:
     torch.manual_seed(1)
     logits = torch.randn(2, 3, *size, dtype=torch.float64, requires_grad=True)
     target = torch.randint(0, 3, (2, *size))
-    target[0, 0] = IGNORE
+    target[0, 0] = IGNORED
     weight = weight_tensor((1.0, 1.7, 5.0))
     assert torch.autograd.gradcheck(lambda x: size_adaptive_cross_entropy(x.log_softmax(1), target, weight), (logits,))
 
@@ -134,7 +134,7 @@ def test_weights_of_a_batch_are_capped_and_leave_out_what_never_occurs() -> None
 
 def test_what_is_ignored_has_no_size() -> None:
     target = drawn((400, 0))
-    target[0, 0, 100:400] = IGNORE
+    target[0, 0, 100:400] = IGNORED
     weigh = BatchWeights((100.0, 25.0), 0.5, 5.0)
     torch.testing.assert_close(weigh(target), weigh(drawn((100, 0))))
 
@@ -189,13 +189,13 @@ def test_components_by_hand() -> None:
     # p[y] = 1/2, 1/4, 1/4, 1/4: (1 + 2 * 2 + 3 * 2 + 1 * 2) / 7 log 2
     assert size_adaptive_cross_entropy(LOG_P, target, weights).item() == pytest.approx(13 / 7 * math.log(2), rel=1e-6)
     # with the small lesion ignored, whatever it would weigh: (1 + 4 + 2) / 4 log 2
-    target[0, 2] = IGNORE
+    target[0, 2] = IGNORED
     assert size_adaptive_cross_entropy(LOG_P, target, weights).item() == pytest.approx(7 / 4 * math.log(2), rel=1e-6)
 
 
 def test_what_has_no_size_weighs_1() -> None:
     """The background within a component's reach, a class that no size is known of, and what is ignored."""
-    target, sizes = torch.tensor([[0, 1, IGNORE, 1]]), torch.tensor([[4.0, 0.0, 4.0, 4.0]])
+    target, sizes = torch.tensor([[0, 1, IGNORED, 1]]), torch.tensor([[4.0, 0.0, 4.0, 4.0]])
     weights = ComponentWeights(16.0, 0.5, 5.0)(target, sizes)
     assert weights is not None and weights.tolist() == [[1.0, 1.0, 1.0, 2.0]]
 
@@ -213,6 +213,7 @@ def test_components_that_weigh_1_are_plain_cross_entropy_to_the_bit(
     b = a.detach().clone().requires_grad_()
     target = torch.randint(-1, 4, (2, *size))
     sizes = torch.randint(10, 40, (2, *size)) * (target > 0)
+    target[target < 0] = IGNORED
     plan = LossPlan("dice_size_adaptive_ce", (1.0,) * 4, True, alpha=alpha, weight_cap=cap, largest_size=largest)
     ours = build_loss(plan, 1)((a,), target, sizes.float())
     plain = build_loss(LossPlan("dice_ce", (1.0,) * 4, True), 1)((b,), target)
@@ -227,6 +228,7 @@ def test_components_of_one_size_per_class_are_the_loss_by_class(size: tuple[int,
     torch.manual_seed(0)
     logits, target = torch.randn(2, 3, *size), torch.randint(-1, 3, (2, *size))
     sizes = torch.tensor([0.0, 100.0, 25.0])[target.clamp(min=0)]
+    target[target < 0] = IGNORED
     by_component = build_loss(LossPlan("dice_size_adaptive_ce", (1.0,) * 3, True, largest_size=100.0), 1)
     by_class = build_loss(LossPlan("dice_size_adaptive_ce", (1.0, 1.0, 2.0), True), 1)
     torch.testing.assert_close(by_component((logits,), target, sizes), by_class((logits,), target))
@@ -237,7 +239,7 @@ def test_gradcheck_by_component(size: tuple[int, ...]) -> None:
     torch.manual_seed(1)
     logits = torch.randn(2, 3, *size, dtype=torch.float64, requires_grad=True)
     target, sizes = torch.randint(0, 3, (2, *size)), torch.randint(1, 60, (2, *size)).float()
-    target[0, 0] = IGNORE
+    target[0, 0] = IGNORED
     loss = build_loss(LossPlan("dice_size_adaptive_ce", (1.0,) * 3, False, largest_size=50.0), 1)
     weights = ComponentWeights(50.0, 0.5, 5.0)(target, sizes)
     assert weights is not None and weights.unique().numel() > 3
@@ -248,7 +250,7 @@ def test_gradcheck_by_component(size: tuple[int, ...]) -> None:
 def test_all_ignored_by_component_is_zero_with_zero_gradient() -> None:
     logits = torch.randn(2, 3, 4, 5, requires_grad=True)
     weights = torch.full((2, 4, 5), 2.0)
-    loss = size_adaptive_cross_entropy(logits.log_softmax(1), torch.full((2, 4, 5), IGNORE), weights)
+    loss = size_adaptive_cross_entropy(logits.log_softmax(1), torch.full((2, 4, 5), IGNORED), weights)
     loss.backward()
     assert loss.item() == 0 and logits.grad is not None and torch.equal(logits.grad, torch.zeros_like(logits))
 

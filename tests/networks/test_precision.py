@@ -7,13 +7,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 
+from autospine.machine.precision import Choice, Precision, has_bfloat16_units, pinned
 from autospine.networks import precision
-from autospine.networks.precision import Choice, Precision, autocast, choose_precision, faster, pinned
+from autospine.networks.precision import choose_precision, faster
 from autospine.planning.document.configuration import Configuration
 
 CPU = torch.device("cpu")
@@ -135,30 +135,6 @@ def test_a_large_network_is_looked_at_on_a_part_of_its_patch(make_configuration:
     assert precision._smaller(base) == base  # 8 x 16 x 16: small enough
 
 
-@pytest.mark.parametrize(
-    ("text", "units"),
-    [
-        ("flags\t\t: fpu avx512f avx512_bf16 clzero", True),
-        ("flags : avx512f amx_bf16 amx_tile", True),
-        ("Features\t: fp asimd sve i8mm bf16 dgh", True),
-        ("flags : avx2 avx512f avx512_vnni", False),
-        ("model name : a bf16x processor", False),
-    ],
-)
-def test_units_are_read_from_linux(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, units: bool) -> None:
-    monkeypatch.setattr(precision, "_CPU_INFO", tmp_path / "cpuinfo")
-    assert not precision.has_bfloat16_units()
-    (tmp_path / "cpuinfo").write_text(text)
-    assert precision.has_bfloat16_units() == units
-
-
-@pytest.mark.parametrize("name", ["float32", "bfloat16", "float16"])
-def test_autocast_is_that_of_the_precision(name: Precision) -> None:
-    layer, image = torch.nn.Linear(2, 2), torch.ones(1, 2)
-    with autocast(CPU, name):
-        assert layer(image).dtype == getattr(torch, name)
-
-
 ISA = """
 import torch
 from autospine.networks.precision import faster, _measured
@@ -168,7 +144,7 @@ print(_measured(plan, (64, 64), 2, True).precision)
 """
 
 
-@pytest.mark.skipif(not precision.has_bfloat16_units(), reason="this processor has no bfloat16 units")
+@pytest.mark.skipif(not has_bfloat16_units(), reason="this processor has no bfloat16 units")
 @pytest.mark.skipif("ONEDNN_MAX_CPU_ISA" in os.environ, reason="oneDNN was told already which instructions to use")
 @pytest.mark.parametrize(("isa", "expected"), [("DEFAULT", "bfloat16"), ("AVX2", "float32")])
 def test_units_that_onednn_may_not_use_are_none(isa: str, expected: str) -> None:

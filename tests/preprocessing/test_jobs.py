@@ -51,13 +51,14 @@ import sys
 from pathlib import Path
 
 import slow
+from autospine.data import jobs as pools
 from autospine.errors import AutospineError
 from autospine.preprocessing import jobs
 from autospine.training.interrupt import end_on_signals
 
 root = Path(sys.argv[1])
 end_on_signals()
-jobs.WAITING_SAID_EVERY_S = 0.5
+pools.WAITING_SAID_EVERY_S = 0.5
 try:
     jobs.run_jobs(slow.build, slow.jobs(root), 2, 0, lambda name, done, total: print(name, done, total, flush=True))
 except KeyboardInterrupt:

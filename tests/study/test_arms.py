@@ -10,13 +10,13 @@ import pytest
 
 from autospine.data.folds import Fold
 from autospine.errors import PlanError
+from autospine.machine.arithmetic import Machine
 from autospine.planning.decide.fold_loss import fold_loss
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.data import IntensityPlan, PresencePlan
 from autospine.planning.document.parts import ExpectedPlan
 from autospine.planning.document.plan import Plan
 from autospine.planning.document.plan_file import plan_from_toml, plan_to_toml
-from autospine.planning.estimate.memory import Machine
 from autospine.study.arms import (
     ABLATION,
     ablation_arms,

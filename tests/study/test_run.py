@@ -254,7 +254,7 @@ def test_sequences_with_cases_that_lack_some(several: Path, toy_recipe: Path, tm
     assert "3 cases of 3 subjects" in text and "1 case(s) that some arm could not be scored on" in text
     alone = RunFolder(done.folder / "T1")
     assert alone.read_reading() == Reading(channels=("T1",), allow_missing=True)
-    assert alone.read_plan().channels == ("T1",) and alone.read_plan().configuration().presence is None
+    assert alone.read_plan().data.channels == ("T1",) and alone.read_plan().data.presence is None
     scored = {case for fold in read_folds(alone.splits) for case in fold.validation}
     assert scored == {"case_0", "case_1", "case_3", "case_5"}
     assert "## Lesions" in text and "| block | T1 |" in text

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from autospine.data.structure import IGNORED
 from autospine.planning.document.configuration import Configuration
 from autospine.training.augment import IntensityAugmentation, SpatialTransform, draw_transform, seeded
 from tests.cards import card_of
@@ -40,12 +41,12 @@ def test_quarter_turn_equals_rot90(in_plane: bool) -> None:
 
 
 def test_label_keeps_its_values_and_marks_the_outside() -> None:
-    label = np.zeros((20, 20, 20), np.int16)
+    label = np.zeros((20, 20, 20), np.uint8)
     label[5:15, 5:15, 5:15] = 2
-    label[:, :, 14:] = -1
+    label[:, :, 14:] = IGNORED
     transform = SpatialTransform(np.eye(3), in_plane=False)
     start = np.array([8, 8, 8])
-    out = transform.apply_label(cut(label, transform.source_box(start, (4, 4, 9))), (4, 4, 9), -1)
+    out = transform.apply_label(cut(label, transform.source_box(start, (4, 4, 9))), (4, 4, 9))
     np.testing.assert_array_equal(out, label[8:12, 8:12, 8:17])
 
 
@@ -154,8 +155,9 @@ def test_sides_swap_in_samples_that_are_mirrored(
     training = replace(base.training, mirror_axes=(2,))
     augment = IntensityAugmentation(card_of(replace(base, training=training), sides=((1, 3),)))
     rng = np.random.default_rng(0)
-    labels = rng.integers(-1, 4, (4, 8, 10, 12)).astype(np.int16)
-    swapped = np.array([0, 3, 2, 1, -1], np.int16)[labels][..., ::-1]
+    drawn = rng.integers(-1, 4, (4, 8, 10, 12))
+    labels = np.where(drawn < 0, IGNORED, drawn).astype(np.uint8)
+    swapped = np.array([0, 3, 2, 1, IGNORED], np.uint8)[drawn][..., ::-1]
     scans = rng.normal(size=(4, 1, 8, 10, 12)).astype(np.float32)
     mirrored = 0
     for seed in range(12):

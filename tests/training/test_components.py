@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from autospine.data.structure import IGNORED, in_a_class
 from autospine.losses.build import build_loss
 from autospine.planning.document.card import ModelCard
 from autospine.planning.document.configuration import Configuration
@@ -19,7 +20,7 @@ from autospine.preprocessing.prepare import CaseProperties
 from autospine.preprocessing.store import Store, StoredCase
 from autospine.training import sampler
 from autospine.training.augment import SpatialTransform
-from autospine.training.sampler import IGNORE, PatchBatches
+from autospine.training.sampler import PatchBatches
 from autospine.training.step import Stepper
 from autospine.training.throughput import seconds_per_step
 from tests.cards import card_of
@@ -96,8 +97,8 @@ def test_sizes_are_those_of_the_case(small_store: Store, quick: Configuration) -
     image, label, sizes = PatchBatches(Measured(small_store), ("b",), card_of(configuration), augment=False, seed=1)[0]
     assert image.shape == (2, 1, 16, 24, 24) and sizes.shape == label.shape and sizes.dtype == np.float32
     # blocks of 6 x 7 x 8 and 6 x 7 x 10 voxels
-    np.testing.assert_array_equal(sizes, np.array([0, 336, 420, 0])[label.clip(0)])
-    assert (label == IGNORE).any() and not sizes[label == IGNORE].any()
+    np.testing.assert_array_equal(sizes, np.array([0, 336, 420, 0])[np.where(label == IGNORED, 0, label)])
+    assert (label == IGNORED).any() and not sizes[label == IGNORED].any()
 
 
 def kinds(make_configuration: Callable[..., Configuration], quick: Configuration) -> dict[str, ModelCard]:
@@ -143,9 +144,9 @@ def test_image_and_target_do_not_know_of_sizes(
         np.testing.assert_array_equal(image, found)
         np.testing.assert_array_equal(target, label)
         assert set(np.unique(sizes).tolist()) <= {0, 378}
-        assert (sizes[label > 0] > 0).mean() > 0.999 if (label > 0).any() else True
-        agreeing.append(((sizes > 0) == (label > 0)).mean())
-        held += int((label > 0).sum())
+        assert (sizes[in_a_class(label)] > 0).mean() > 0.999 if in_a_class(label).any() else True
+        agreeing.append(((sizes > 0) == in_a_class(label)).mean())
+        held += int(in_a_class(label).sum())
     assert held > 1000 and np.mean(agreeing) > 0.99
 
 
@@ -159,8 +160,8 @@ def test_mirrored_sizes_stay_with_their_component(
     seen = set()
     for step in range(12):
         for label, sizes in zip(*batches[step][1:], strict=True):
-            np.testing.assert_array_equal(sizes > 0, label > 0)
-            seen |= {frozenset(zip(label[label > 0].tolist(), sizes[label > 0].tolist(), strict=True))}
+            np.testing.assert_array_equal(sizes > 0, in_a_class(label))
+            seen |= {frozenset(zip(label[in_a_class(label)].tolist(), sizes[in_a_class(label)].tolist(), strict=True))}
     assert seen == {frozenset({(1, 336.0), (2, 420.0)}), frozenset({(2, 336.0), (1, 420.0)})}
 
 
@@ -174,10 +175,10 @@ def test_a_voxel_beyond_its_component_takes_the_largest_size_beside_it() -> None
     matrix[1:, 1:] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
     transform = SpatialTransform(0.8 * matrix, in_plane=False)
     box = [[0, 3], [0, 31], [0, 31]]
-    turned = transform.apply_label(label.astype(np.int16), (3, 31, 31), IGNORE)
+    turned = transform.apply_label(label.astype(np.uint8), (3, 31, 31))
     nearest = transform.apply_nearest(np.asarray(case.sizes), (3, 31, 31))
     sizes = sampler._patch_sizes(case, box, turned, transform)
-    beyond = (turned > 0) & (nearest == 0)
+    beyond = in_a_class(turned) & (nearest == 0)
     assert beyond.sum() > 20
     np.testing.assert_array_equal(sizes[~beyond], nearest[~beyond])
     for z, y, x in np.argwhere(beyond):

@@ -14,10 +14,10 @@ from safetensors.torch import load_file
 
 from autospine.data.folds import Fold
 from autospine.errors import Stopped
+from autospine.machine.device import describe_device
+from autospine.machine.precision import Choice, Precision, has_bfloat16_units, pinned
 from autospine.networks import precision as networks
 from autospine.networks.build import build_network
-from autospine.networks.device import describe_device
-from autospine.networks.precision import Choice, Precision, has_bfloat16_units, pinned
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.model import WEIGHTS
 from autospine.planning.document.parts import ExpectedPlan
@@ -47,7 +47,7 @@ def train(
     on_step: Callable[[FitProgress], None] = lambda _: None,
 ) -> FitResult:
     folder.mkdir(exist_ok=True)
-    how = {"classes": ("L1", "L2", "L3"), "device": CPU, "workers": 0, "precision": precision, "on_step": on_step}
+    how = {"device": CPU, "workers": 0, "precision": precision, "on_step": on_step}
     return fit(card_of(configuration), store, FOLD, folder, **how)  # type: ignore[arg-type]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from autospine.data.structure import IGNORED, in_a_class
 from autospine.errors import PlanError
 from autospine.planning.document.card import ModelCard
 from autospine.planning.document.configuration import Configuration
@@ -16,7 +17,7 @@ from autospine.preprocessing.prepare import CaseProperties
 from autospine.preprocessing.previous import PreviousStage
 from autospine.preprocessing.store import Store, StoredCase
 from autospine.training import sampler
-from autospine.training.sampler import IGNORE, PatchBatches
+from autospine.training.sampler import PatchBatches
 from autospine.training.workers import batches_from
 from tests.cards import card_of
 
@@ -97,8 +98,8 @@ def test_jitter_moves_the_class_away_from_the_middle_but_not_out(small_store: St
         training = replace(line.training, oversample_foreground=1.0, foreground_jitter=jitter)
         batches = PatchBatches(small_store, CASES, card_of(replace(line, training=training)), augment=False, seed=3)
         labels = np.concatenate([batches[step][1] for step in range(25)]).reshape(-1, 9)
-        assert (labels > 0).any(1).all()
-        middle_alone[jitter] = (labels[:, 4] > 0).mean()
+        assert in_a_class(labels).any(1).all()
+        middle_alone[jitter] = in_a_class(labels[:, 4]).mean()
     assert middle_alone[0.0] == 1.0
     assert 0.5 < middle_alone[1.0] < 0.95
 
@@ -106,10 +107,10 @@ def test_jitter_moves_the_class_away_from_the_middle_but_not_out(small_store: St
 def test_a_patch_beyond_the_case_is_ignored_there(small_store: Store, quick: Configuration) -> None:
     large = replace(quick, patch=(16, 24, 24))
     image, label = PatchBatches(small_store, CASES, card_of(large), augment=False, seed=1)[0]
-    outside = label == IGNORE
+    outside = label == IGNORED
     assert outside.mean() > 0.4
     assert (image[:, 0][outside] == 0).all()
-    assert (label[~outside] >= 0).all()
+    assert (label[~outside] <= 3).all()
     assert (~outside).sum() == 2 * 12 * 20 * 18
 
 
@@ -121,7 +122,7 @@ def test_a_shifted_patch_stands_out_of_its_case_by_no_more_than_the_share(
     shifted = replace(large, training=replace(large.training, shift=0.25))
     for configuration in (large, shifted):  # patches to validate with are not
         _, label = PatchBatches(small_store, CASES, card_of(configuration), augment=False, seed=1)[0]
-        assert np.argwhere(label[0] != IGNORE).min(0).tolist() == [2, 2, 3]
+        assert np.argwhere(label[0] != IGNORED).min(0).tolist() == [2, 2, 3]
     patch = np.array((16, 24, 24))
     low, high = sampler._starts(np.array((12, 20, 18)), patch, 0.25)
     assert (low.tolist(), high.tolist()) == ([-6, -8, -9], [2, 4, 3])
@@ -143,8 +144,8 @@ def test_forced_patches_are_shifted_and_keep_their_voxel(
         batches._intensity = lambda images, labels: (images, labels)  # type: ignore[assignment]
         for step in range(10):
             for label in batches[step][1]:
-                assert (label > 0).any()
-                outside.append((label == IGNORE).mean())
+                assert in_a_class(label).any()
+                outside.append((label == IGNORED).mean())
     assert max(outside[: len(outside) // 2]) > 0.2
 
 
@@ -152,7 +153,7 @@ def test_a_patch_beside_its_case_is_ignored_as_a_whole(small_store: Store, quick
     batches = PatchBatches(small_store, CASES, card_of(quick), augment=False, seed=1)
     case, previous = batches._case(CASES[0])
     image, label = batches._read(case, previous, np.array((40, 0, 0)), None)
-    assert (label == IGNORE).all() and (image == 0).all()
+    assert (label == IGNORED).all() and (image == 0).all()
 
 
 def test_training_patches_are_shifted(
@@ -164,7 +165,7 @@ def test_training_patches_are_shifted(
         training = replace(large.training, shift=share)
         batches = PatchBatches(small_store, CASES, card_of(replace(large, training=training)), augment=True, seed=1)
         batches._intensity = lambda images, labels: (images, labels)  # type: ignore[assignment]
-        firsts = {tuple(np.argwhere(label != IGNORE).min(0)) for step in range(5) for label in batches[step][1]}
+        firsts = {tuple(np.argwhere(label != IGNORED).min(0)) for step in range(5) for label in batches[step][1]}
         assert len(firsts) >= places if share else len(firsts) == 1
 
 
@@ -226,14 +227,20 @@ def test_a_2d_batch_is_what_it_was(small_store: Store, make_configuration: Calla
         [2.0237882137298584, 2.3154137134552, 2.4578912258148193],
     ]
     np.testing.assert_allclose(image[:, 0, 7, 4:7], expected, rtol=1e-6)
-    assert [np.bincount(one.ravel() + 1).tolist() for one in label] == [[0, 256], [19, 125, 36, 76]]
+    assert [np.bincount(np.where(one == IGNORED, 0, one + 1).ravel()).tolist() for one in label] == [
+        [0, 256],
+        [19, 125, 36, 76],
+    ]
     image, label = batches[3]
     expected = [
         [0.19954705238342285, 1.1475807428359985, 0.7471960783004761],
         [0.8048583269119263, 0.08636647462844849, 0.8609778881072998],
     ]
     np.testing.assert_allclose(image[:, 0, 7, 4:7], expected, rtol=1e-6)
-    assert [np.bincount(one.ravel() + 1).tolist() for one in label] == [[0, 141, 49, 66], [0, 136, 72, 48]]
+    assert [np.bincount(np.where(one == IGNORED, 0, one + 1).ravel()).tolist() for one in label] == [
+        [0, 141, 49, 66],
+        [0, 136, 72, 48],
+    ]
 
 
 class Memory:
@@ -333,7 +340,7 @@ def test_the_previous_stage_enters_as_one_channel_per_class(
     )
     image, label = batches[0]
     assert image.shape == (2, 4, *patch)
-    assert (label > 0).any()
+    assert in_a_class(label).any()
     np.testing.assert_array_equal(image[:, 1:], np.stack([label == value for value in (1, 2, 3)], axis=1))
     plain = PatchBatches(small_store, ("a",), card_of(replace(quick, patch=patch)), augment=False, seed=1)[0]
     np.testing.assert_array_equal(image[:, :1], plain[0])

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from autospine.networks.precision import pinned
+from autospine.machine.precision import pinned
 from autospine.planning.document.configuration import Configuration
 from autospine.training import throughput
 from autospine.training.throughput import seconds_per_step

@@ -170,13 +170,6 @@ def test_workers_are_as_many_as_shared_memory_has_room_for(
     assert fitting_workers(card_of(quick), CPU, 0) == 0
 
 
-@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no /dev/shm")
-def test_the_room_in_shared_memory_is_that_of_the_system() -> None:
-    free = workers_module.shared_bytes()
-    assert free is not None
-    assert free <= shutil.disk_usage("/dev/shm").total
-
-
 def test_where_no_process_may_be_started_none_is(small_store: Store, quick: Configuration) -> None:
     said: list[str] = []
     found: list[int] = []

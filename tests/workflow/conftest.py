@@ -10,7 +10,7 @@ import pytest
 
 from autospine.data.files import write_text
 from autospine.data.folds import Fold, write_folds
-from autospine.networks.precision import pinned
+from autospine.machine.precision import pinned
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.plan import Plan
 from autospine.planning.document.plan_file import plan_to_toml
@@ -44,7 +44,7 @@ def float32() -> Iterator[None]:
 @pytest.fixture
 def steady(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine on which a step of any configuration takes a hundredth of a second."""
-    monkeypatch.setattr(timing, "_measure", lambda device, **_: lambda configuration, bounds: 0.01)
+    monkeypatch.setattr(timing, "_measure", lambda data, device, **_: lambda configuration, bounds: 0.01)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from autospine.workflow.runs.folder import RunFolder
 def test_a_plan_is_explained_and_compared_by_what_people_call_it(run: RunFolder, tmp_path: Path) -> None:
     runs = run.root.parent
     plan, notes = explained_plan(Path("toy"), runs)
-    assert (plan.dataset, plan.default) == ("toy", run.read_plan().default)
+    assert (plan.data.dataset, plan.default) == ("toy", run.read_plan().default)
     assert notes == ()
     # the test's plan is none that a planner has made: what its numbers take is worked out now
     assert all(one.expected is not None and one.expected.memory_gb > 0 for one in plan.configurations)

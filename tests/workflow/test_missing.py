@@ -82,7 +82,7 @@ def test_cases_that_lack_sequences_from_end_to_end(several: Path, toy_recipe: Pa
     assert not again.seconds  # known as done, with what they lack
     (images / "t2_0000.nii.gz").rename(images / "t2_0002.nii.gz")
     with pytest.raises(DataError, match=r"t2: 1 channel[\s\S]*T2, T1, STIR\), of which T1, STIR may be missing"):
-        predict_paths(images, tmp_path / "elsewhere", runs, PredictRequest(device="cpu"))
+        predict_paths(images, tmp_path / "elsewhere", runs, PredictRequest(device="cpu")).complete()
 
 
 def test_what_a_case_lacks_is_told_where_it_is_validated(

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from autospine.networks import device
+from autospine.machine import device
+from autospine.machine.arithmetic import Machine
 from autospine.planning.document.plan import Plan
 from autospine.planning.document.recipe import Recipe
-from autospine.planning.estimate.memory import Machine
 from autospine.planning.measured.fingerprint import Fingerprint
 from autospine.workflow import plan as workflow
 from autospine.workflow.plan import PlanRequest, plan_dataset

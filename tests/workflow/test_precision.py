@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from autospine.machine.device import describe_device
+from autospine.machine.precision import Choice
 from autospine.networks import precision
-from autospine.networks.device import describe_device
-from autospine.networks.precision import Choice
 from autospine.training import precision as trainings
 from autospine.workflow.plan import PlanRequest, plan_dataset
 from autospine.workflow.predict import PredictRequest, predict_paths

@@ -22,7 +22,7 @@ from autospine.data.volume import read_volume, write_volume
 from autospine.errors import DataError, OutputError
 from autospine.inference.memory import prediction_bytes
 from autospine.inference.predictor import Predictor
-from autospine.machine import total_bytes
+from autospine.machine.memory import total_bytes
 from autospine.planning.document.configuration import Configuration
 from autospine.workflow.predict import PredictRequest, predict_paths
 from autospine.workflow.progress import Update

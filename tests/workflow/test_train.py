@@ -12,7 +12,7 @@ import torch
 from autospine.data.files import write_text
 from autospine.data.structure import Reading
 from autospine.errors import OutputError, PlanError
-from autospine.networks import device as devices
+from autospine.machine import device as devices
 from autospine.planning.document.model import MODEL, WEIGHTS
 from autospine.planning.document.plan_file import plan_to_toml
 from autospine.workflow import plan as planning

@@ -20,12 +20,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
+from autospine.machine.arithmetic import Machine
 from autospine.planning.decide.loss import usual_sizes
 from autospine.planning.decide.planner import LOW, Narrowing, configure
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.recipe import Recipe
 from autospine.planning.estimate.cost import multiply_adds
-from autospine.planning.estimate.memory import Machine
 from autospine.planning.measured.anatomy import read_anatomy
 from autospine.planning.measured.fingerprint import Fingerprint
 

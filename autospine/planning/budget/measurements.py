@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from math import inf, isfinite
 
+from autospine.machine.arithmetic import Machine
 from autospine.planning.budget.ladder import Rung
 from autospine.planning.document.configuration import Configuration
-from autospine.planning.estimate.memory import Machine
 
 STEP_SHARE = 0.9
 """Share of the budget that goes into steps; the rest is start-up, validation batches and checkpoints."""

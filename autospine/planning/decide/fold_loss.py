@@ -28,6 +28,19 @@ KEY_LENGTH = 12
 """Hexadecimal digits of a key, as in `expected`: enough to tell one list of cases from another."""
 PLAN = "autospine plan DATASET"
 """The command that works out what stands in the plan, where nobody knows the data set's path and options."""
+WHY = {
+    **dict.fromkeys(
+        COLUMNS,
+        "one for each fold, from the cases that it trains on alone: these are the numbers that it is trained by; "
+        "edited ones hold for that fold",
+    ),
+    "cases": "a hash of the cases that each fold trains on: a fold with others is not trained before "
+    f"`{PLAN}` has worked its loss out",
+    "made_for": "a hash of the numbers of all cases, above: where these are edited, they hold in every fold and this "
+    "table is left aside",
+    "made_by": f"a hash of the settings that the numbers follow from: edited, `{PLAN}` renews them",
+}
+"""Reasons of the table of folds, by its keys."""
 
 State = Literal["fixed", "own", "open", "outdated", "resolved"]
 
@@ -129,51 +142,42 @@ def renew_loss(card: ModelCard, fingerprint: Fingerprint, folds: Sequence[Fold])
     Weights of somebody's own stay and hold in every fold. Of worked out ones, those of folds that train on the same
     cases stay as they are written; where settings were edited, all are worked out anew.
     """
-    loss, name = card.configuration.loss, card.configuration.name
-    match loss_state(card):
-        case "fixed":
-            said = f"{name}: the losses of the folds were taken out; they have no part beside {loss.kind}"
-            return replace(loss, folds=None), said if loss.folds is not None else ""
-        case "own":
-            said = f"{name}: the weights in its loss were edited; they hold in every fold as they are written"
-            return replace(loss, folds=None), said if loss.folds is not None else ""
-        case "resolved":
-            assert loss.folds is not None
-            kept = {key: _numbers(loss.folds, number) for number, key in enumerate(loss.folds.cases)}
-            keys = [fold_key(fold.train) for fold in folds]
-            other = [str(number) for number, key in enumerate(keys) if loss.folds.cases[number : number + 1] != (key,)]
-            renewed = _with_folds(card, fingerprint, folds, kept)
-            if renewed == loss:
-                return loss, ""
-            which = f"of fold(s) {', '.join(other)} " if other else ""
-            return renewed, f"{name}: the loss {which}was worked out for the folds as they stand"
-        case _:
-            renewed = resolve_loss(card, fingerprint, folds)
-            return renewed, f"{name}: the loss was worked out anew, for all cases and for those of each fold"
+    loss, state = card.configuration.loss, loss_state(card)
+    said = f"{card.configuration.name}: the "
+    if state in ("fixed", "own"):
+        said += (
+            f"losses of the folds were taken out; they have no part beside {loss.kind}"
+            if state == "fixed"
+            else "weights in its loss were edited; they hold in every fold as they are written"
+        )
+        return replace(loss, folds=None), said if loss.folds is not None else ""
+    if state != "resolved" or loss.folds is None:
+        said += "loss was worked out anew, for all cases and for those of each fold"
+        return resolve_loss(card, fingerprint, folds), said
+    standing = loss.folds.cases
+    kept = {key: _numbers(loss.folds, number) for number, key in enumerate(standing)}
+    renewed = _with_folds(card, fingerprint, folds, kept)
+    other = [str(at) for at, fold in enumerate(folds) if standing[at : at + 1] != (fold_key(fold.train),)]
+    which = f"loss of fold(s) {', '.join(other)}" if other else "loss"
+    return renewed, "" if renewed == loss else f"{said}{which} was worked out for the folds as they stand"
 
 
 def _with_folds(
     card: ModelCard, fingerprint: Fingerprint, folds: Sequence[Fold], kept: Mapping[str, dict[str, Any]]
 ) -> LossPlan:
     """The loss with a table of folds: what is `kept` by the key of the cases, else what these cases give."""
-    rows, configuration = [], card.configuration
-    for fold in folds:
-        key = fold_key(fold.train)
-        if key not in kept:
-            held = replace(fingerprint, cases=tuple(case for case in fingerprint.cases if case.case in fold.train))
-            # a fold without cases is refused where it is trained; until then it has some numbers
-            own = renewed_loss(configuration, held, card.data) if held.cases else configuration.loss
-            rows.append({_decisive(own): getattr(own, _decisive(own))})
-        else:
-            rows.append(dict(kept[key]))
-    columns = {column: tuple(row[name] for row in rows) for column, name in COLUMNS.items() if name in rows[0]}
-    table = FoldLosses(
-        made_for=numbers_key(configuration.loss),
-        made_by=settings_key(card),
-        cases=tuple(fold_key(fold.train) for fold in folds),
-        **columns,
-    )
-    return replace(configuration.loss, folds=table)
+    loss, keys = card.configuration.loss, tuple(fold_key(fold.train) for fold in folds)
+    rows = []
+    for key, fold in zip(keys, folds, strict=True):
+        held = replace(fingerprint, cases=tuple(case for case in fingerprint.cases if case.case in fold.train))
+        # a fold without cases is refused where it is trained; until then it has some numbers
+        known = key in kept or not held.cases
+        own = loss if known else renewed_loss(card.configuration, held, card.data)
+        rows.append(kept.get(key, {_decisive(own): getattr(own, _decisive(own))}))
+    columns: dict[str, Any] = {
+        column: tuple(row[name] for row in rows) for column, name in COLUMNS.items() if name in rows[0]
+    }
+    return replace(loss, folds=FoldLosses(numbers_key(loss), settings_key(card), keys, **columns))
 
 
 def _decisive(loss: LossPlan) -> str:
@@ -214,27 +218,12 @@ def needs_renewal(plan: Plan, folds: Sequence[Fold]) -> bool:
 
 def _exchanged(plan: Plan, card: ModelCard, loss: LossPlan) -> Plan:
     """`plan` with another loss in one of its configurations, and with the reasons that go with it."""
-    card = card.with_loss(loss)
-    configuration = card.configuration
-    begins = f"{configuration.name}.loss.folds."
+    card, name = card.with_loss(loss), card.configuration.name
+    begins = f"{name}.loss.folds."
     reasons = {key: reason for key, reason in plan.reasons.items() if not key.startswith(begins)}
-    weights = f"{configuration.name}.loss.class_weights"
     if loss.folds is not None:
-        numbers = "these are the numbers that it is trained by; edited ones hold for that fold"
-        for column in COLUMNS:
-            if getattr(loss.folds, column) is not None:
-                reasons[begins + column] = f"one for each fold, from the cases that it trains on alone: {numbers}"
-        reasons[begins + "cases"] = (
-            "a hash of the cases that each fold trains on: a fold with others is not trained before "
-            f"`{PLAN}` has worked its loss out"
-        )
-        reasons[begins + "made_for"] = (
-            "a hash of the numbers of all cases, above: where these are edited, they hold in every fold and this table "
-            "is left aside"
-        )
-        reasons[begins + "made_by"] = (
-            f"a hash of the settings that the numbers follow from: edited, `{PLAN}` renews them"
-        )
+        given = [key for key in WHY if getattr(loss.folds, key) is not None]
+        reasons |= {begins + key: WHY[key] for key in given}
     elif loss_state(card) == "own":
-        reasons[weights] = "edited by hand: they hold in every fold as they are written"
-    return plan.with_configuration(configuration, reasons)
+        reasons[f"{name}.loss.class_weights"] = "edited by hand: they hold in every fold as they are written"
+    return plan.with_configuration(card.configuration, reasons)

@@ -8,6 +8,7 @@ from math import prod
 
 import numpy as np
 
+from autospine.data.geometry import resampled_shape
 from autospine.data.slices import SliceAxis, slice_axis
 from autospine.planning.decide import rules
 from autospine.planning.measured.fingerprint import Fingerprint
@@ -48,7 +49,7 @@ def planned_grid(fingerprint: Fingerprint, target_mm: Sequence[float] | None = N
     order = rules.order_axes(across)
     planned = tuple(rule[axis] for axis in order) if target_mm is None else tuple(target_mm)
     canonical = [planned[order.index(axis)] for axis in range(3)]
-    resampled = [rules.resampled_shape(*pair, canonical) for pair in zip(shapes, spacings, strict=True)]
+    resampled = [resampled_shape(*pair, canonical) for pair in zip(shapes, spacings, strict=True)]
     median = np.median(np.asarray(resampled), axis=0)
     shape = tuple(float(median[axis]) for axis in order)
     return Grid(across, order, planned, shape, prod(shape), float(lying[order[0]]), moved and target_mm is None)

@@ -14,6 +14,7 @@ from typing import get_args
 import numpy as np
 
 from autospine.errors import PlanError
+from autospine.machine.arithmetic import Machine
 from autospine.planning.decide import rules
 from autospine.planning.decide.data import data_reasons, planned_data
 from autospine.planning.decide.grid import Grid, planned_grid
@@ -28,7 +29,7 @@ from autospine.planning.document.parts import NetworkPlan, Normalisation, Resamp
 from autospine.planning.document.plan import Plan
 from autospine.planning.document.recipe import Recipe
 from autospine.planning.estimate.expected import expect
-from autospine.planning.estimate.memory import Machine, training_memory_gb
+from autospine.planning.estimate.memory import training_memory_gb
 from autospine.planning.measured.anatomy import read_anatomy, read_patch_view
 from autospine.planning.measured.fingerprint import Fingerprint
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from autospine.data.slices import CLEARLY
+from autospine.machine.arithmetic import Machine
 from autospine.planning.decide import rules
 from autospine.planning.decide.anatomy_reasons import (
     mirror_reason,
@@ -23,7 +24,6 @@ from autospine.planning.decide.sizing import LowResolution, Size
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.data import DataPlan
 from autospine.planning.document.recipe import Recipe
-from autospine.planning.estimate.memory import Machine
 from autospine.planning.estimate.tiers import memory_tier
 from autospine.planning.measured.anatomy import AXIS_NAMES, AxisAnatomy, View
 

@@ -101,12 +101,6 @@ def stated_axis(stated: Sequence[int | None]) -> int | None:
     return axis if 2 * count > len(stated) else None
 
 
-def resampled_shape(shape: Sequence[int], spacing_mm: Sequence[float], target_mm: Sequence[float]) -> tuple[int, ...]:
-    """Voxels per axis, at least 1, after resampling from `spacing_mm` to `target_mm`."""
-    axes = zip(shape, spacing_mm, target_mm, strict=True)
-    return tuple(max(1, round(spacing / target * size)) for size, spacing, target in axes)
-
-
 def memory_elements(dimension: int, memory_gb: float, encoder: Encoder = "plain") -> float:
     """Feature-map elements of one patch that fit `memory_gb` at the reference batch.
 

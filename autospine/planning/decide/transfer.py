@@ -12,9 +12,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from autospine.data.geometry import resampled_shape
 from autospine.data.slices import slice_axis
 from autospine.errors import PlanError
-from autospine.planning.decide import rules
+from autospine.machine.arithmetic import Machine
 from autospine.planning.decide.anatomy_reasons import (
     mirror_reason,
     output_reason,
@@ -33,7 +34,6 @@ from autospine.planning.document.parts import LossPlan
 from autospine.planning.document.plan import Plan
 from autospine.planning.document.recipe import Recipe
 from autospine.planning.estimate.expected import expect
-from autospine.planning.estimate.memory import Machine
 from autospine.planning.measured.anatomy import AXIS_NAMES, read_anatomy, read_patch_view
 from autospine.planning.measured.fingerprint import Fingerprint
 
@@ -149,9 +149,7 @@ def _median_shape(configuration: Configuration, fingerprint: Fingerprint) -> tup
     target = configuration.spacing_mm
     axes = configuration.axis_order[-len(target) :]
     shapes = [
-        rules.resampled_shape(
-            [case.cropped_shape[axis] for axis in axes], [case.spacing_mm[axis] for axis in axes], target
-        )
+        resampled_shape([case.cropped_shape[axis] for axis in axes], [case.spacing_mm[axis] for axis in axes], target)
         for case in fingerprint.cases
     ]
     return tuple(max(1, round(float(edge))) for edge in np.median(np.asarray(shapes), axis=0))

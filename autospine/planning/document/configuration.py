@@ -11,6 +11,7 @@ from math import prod
 from typing import Literal, get_args
 
 from autospine.planning.document.convert import Checks
+from autospine.planning.document.limits import Batch, Edges, Neighbours, PartBelow1, Shape, SpacingMm
 from autospine.planning.document.parts import (
     ExpectedPlan,
     LossPlan,
@@ -26,8 +27,6 @@ VOLUMES = tuple(name for name in CONFIGURATIONS if name.startswith("3d"))
 """The configurations of 3D networks."""
 MOST_PATCH_VOXELS = 2**26
 """Voxels of a patch, 8192 x 8192 or 406 x 406 x 406: four times the largest start of `topology.START_VOXELS` (ours)."""
-MOST_NEIGHBOURS = 50
-"""Most slices on either side of the one that is segmented (ours)."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +37,13 @@ class Configuration:
     """One of `ConfigurationName`."""
     axis_order: tuple[int, int, int]
     """Canonical axis (Z=0, Y=1, X=2) that stands at each planned axis."""
-    spacing_mm: tuple[float, ...]
+    spacing_mm: SpacingMm
     """Target spacing: three values for 3D, the two in-plane ones for 2D (slices keep their own)."""
-    median_shape: tuple[int, ...]
+    median_shape: Shape
     """Median case at target spacing in voxels, same length as `spacing_mm`."""
-    patch: tuple[int, ...]
+    patch: Edges
     """Patch in voxels, same length as `spacing_mm`."""
-    batch: int
+    batch: Batch
     """Patches in a batch."""
     normalisation: tuple[Normalisation, ...]
     """Per channel."""
@@ -54,9 +53,9 @@ class Configuration:
     resampling: ResamplingPlan
     loss: LossPlan
     training: TrainingPlan
-    overlap: float = 0.5
+    overlap: PartBelow1 = 0.5
     """Share by which neighbouring prediction tiles overlap per axis, 0 to below 1."""
-    neighbours: int = 0
+    neighbours: Neighbours = 0
     """2.5d: slices on either side that enter as channels beside the one that is segmented."""
     previous: str | None = None
     """Cascade: the configuration whose segmentation enters as one channel per class."""
@@ -98,7 +97,6 @@ class Configuration:
     def _check_entering(self, check: Checks) -> None:
         """Check the neighbours and the previous stage."""
         size = self.network.dimension
-        check(0 <= self.neighbours <= MOST_NEIGHBOURS, "neighbours", self.neighbours, f"0 to {MOST_NEIGHBOURS}")
         check(self.neighbours == 0 or size == 2, "neighbours", self.neighbours, "0 for a 3D network")
         check(self.previous is None or size == 3, "previous", self.previous, "none for a 2D network")
         check(self.previous != self.name, "previous", self.previous, "another configuration")

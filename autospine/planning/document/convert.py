@@ -9,14 +9,14 @@ from __future__ import annotations
 import difflib
 import sys
 import types
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache
 from itertools import islice
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from autospine.errors import PlanError
-from autospine.planning.document.ranges import beyond_ranges
+from autospine.planning.document.limits import Limit
 
 T = TypeVar("T")
 REMEDY = "correct this key"
@@ -73,8 +73,8 @@ class Checks:
         return condition
 
     def ranges(self, part: Any) -> None:
-        """Note each field of the dataclass `part` that is beyond its range."""
-        for beyond in beyond_ranges(vars(part)):
+        """Note each field of the dataclass `part` that is beyond its limit."""
+        for beyond in _beyond(type(part), vars(part)):
             self(False, *beyond)
 
     def __enter__(self) -> Checks:
@@ -144,8 +144,8 @@ def read_table(
             faults.append(PlanError(place, f"the key `{name}` is missing", f"the keys {', '.join(known)}", REMEDY))
     if len(faults) > before:
         # it cannot be made, but its numbers can be looked at
-        checked = beyond_ranges(values) if hasattr(cls, "__post_init__") else ()
-        faults += [_fault(where, f"{path}.{name}" if path else name, *beyond) for name, *beyond in checked]
+        beyond = _beyond(cls, values)
+        faults += [_fault(where, f"{path}.{name}" if path else name, *said) for name, *said in beyond]
         return None
     try:
         return cls(**values)
@@ -216,7 +216,26 @@ def _fault(where: str, path: str, found: object, expected: str) -> PlanError:
 @cache
 def _hints(cls: Hashable) -> dict[str, Any]:
     """The annotations of a class, which take longer to work out than a table to read."""
-    return get_type_hints(cls)
+    return get_type_hints(cls, include_extras=True)
+
+
+@cache
+def _limits(cls: Hashable) -> dict[str, Limit]:
+    """The limits of a class's fields, by name; that of a number which a word or nothing may stand for is inside."""
+    found = {}
+    for name, hint in _hints(cls).items():
+        for kind in (hint, *get_args(hint)):
+            if get_origin(kind) is Annotated:
+                found[name] = next(one for one in get_args(kind) if isinstance(one, Limit))
+    return found
+
+
+def _beyond(cls: Any, values: Mapping[str, Any]) -> Iterator[tuple[str, Any, str]]:
+    """(name, value, what is expected) of each value beyond its limit; None and words stand for no number."""
+    for name, limit in _limits(cls).items():
+        value = values.get(name)
+        if value is not None and not isinstance(value, str) and not limit.holds(value):
+            yield name, value, limit.said
 
 
 def _admits_none(hint: Any) -> bool:
@@ -230,6 +249,8 @@ def _is_word(hint: Any) -> bool:
 def _convert(hint: Any, value: Any, where: str, path: str, faults: list[PlanError]) -> Any:
     """`value` as the annotation `hint` asks; None and a fault where it is something else."""
     origin, inner = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _convert(inner[0], value, where, path, faults)
 
     def refuse(expected: str) -> None:
         faults.append(_fault(where, path, value, expected))

@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from autospine.data.structure import Region
+from autospine.data.structure import MOST_CLASSES, Region
 from autospine.planning.document.convert import Checks
+from autospine.planning.document.limits import AtLeast0, Axis, Ends, Intensity, LevelStep, PartBelow1
 
-MOST_CLASSES = 254
-"""Labels beside the background: a class index is uint8, of which 255 stands for what is not annotated."""
 LARGEST_LABEL = 2**31 - 1
 """Largest value of a label: what a mask is read up to."""
 LONGEST_NAME = 1000
@@ -23,10 +22,10 @@ LONGEST_NAME = 1000
 class IntensityPlan:
     """Foreground intensities of a channel over the training set; only `ct` normalisation uses them."""
 
-    mean: float
-    std: float
-    percentile_00_5: float
-    percentile_99_5: float
+    mean: Intensity
+    std: AtLeast0
+    percentile_00_5: Intensity
+    percentile_99_5: Intensity
 
     def __post_init__(self) -> None:
         """Check that they can belong to one channel."""
@@ -45,7 +44,7 @@ class PresencePlan:
 
     channels: tuple[int, ...]
     """Image channels, from 0, that may be missing."""
-    dropout: float
+    dropout: PartBelow1
     """Share of the training patches in which such a channel is left out although the case has it, 0 to below 1; one
     channel always stays."""
 
@@ -66,22 +65,19 @@ class LevelsPlan:
 
     classes: tuple[int, ...]
     """In their order along `axis`; the first label is 1."""
-    axis: int
+    axis: Axis
     """Canonical axis, 0 to 2."""
-    step: float
+    step: LevelStep
     """Distance from level to level over the extent of a level along `axis`, above 0."""
-    ends_seen: tuple[float, float]
+    ends_seen: Ends
     """Shares of the cases that show the first and the last of `classes`, above 0 and below 1."""
 
     def __post_init__(self) -> None:
         """Check the numbers."""
         with Checks("levels.") as check:
+            check.ranges(self)
             distinct = len(set(self.classes)) == len(self.classes) > 1
             check(distinct and min(self.classes) > 0, "classes", self.classes, "two or more distinct classes from 1")
-            check(self.axis in range(3), "axis", self.axis, "0, 1 or 2")
-            check(0 < self.step <= 100, "step", self.step, "above 0, at most 100")
-            shares = len(self.ends_seen) == 2 and all(0 < share < 1 for share in self.ends_seen)
-            check(shares, "ends_seen", self.ends_seen, "two shares above 0 and below 1")
 
 
 @dataclass(frozen=True)
@@ -149,8 +145,8 @@ class DataPlan:
         for region in self.regions:
             held = region.values
             made = len(set(held)) == len(held) > 0 and known.issuperset(held)
-            check(made, "regions.values", held, "distinct values of labels, at least one")
-            check(region.written in held, "regions.written", region.written, "one of the values of its labels")
+            if check(made, "regions.values", held, "distinct values of labels, at least one"):
+                check(region.written in held, "regions.written", region.written, "one of the values of its labels")
         check(self.levels is None, "levels", "a table", "none: outputs that overlap are no levels")
         check(not self.sides, "sides", self.sides, "none: regions do not swap")
 

@@ -11,6 +11,26 @@ from math import inf
 from typing import Literal
 
 from autospine.planning.document.convert import Checks
+from autospine.planning.document.limits import (
+    Above0,
+    AtLeast0,
+    AtLeast1,
+    Blocks,
+    Channels,
+    Convs,
+    Count,
+    Epochs,
+    FeatureList,
+    Part,
+    PartBelow1,
+    Seconds,
+    Seed,
+    Shift,
+    SplineOrder,
+    Steps,
+    ValidationSteps,
+    Zooms,
+)
 
 Bottleneck = Literal["plain", "msff", "control"]
 Encoder = Literal["plain", "residual"]
@@ -33,22 +53,22 @@ class NetworkPlan:
 
     dimension: Literal[2, 3]
     """2 for (Y, X) patches, 3 for (Z, Y, X) patches."""
-    in_channels: int
+    in_channels: Channels
     """Channels that enter the network: image channels times slices, one per channel that may be missing, and one per
     class of a previous stage."""
-    out_channels: int
+    out_channels: Channels
     """Background plus the classes, or the regions."""
-    features: tuple[int, ...]
+    features: FeatureList
     """Feature maps of each stage."""
     kernels: tuple[tuple[int, ...], ...]
     """Convolution kernel of each stage, per planned axis, in voxels."""
     strides: tuple[tuple[int, ...], ...]
     """Downsampling on entering each stage, per planned axis; the first is all ones."""
-    blocks: tuple[int, ...]
+    blocks: Blocks
     """Convolutions (plain) or residual blocks in each encoder stage."""
     encoder: Encoder = "plain"
     """What an encoder stage is made of: convolutions, or residual blocks of two convolutions after a stem."""
-    convs_decoder: int = 2
+    convs_decoder: Convs = 2
     """Convolutions in each decoder stage."""
     bottleneck: Bottleneck = "plain"
     """`msff` appends the multi-scale feature fusion module to the last encoder stage, `control` a convolution with as
@@ -59,8 +79,6 @@ class NetworkPlan:
         stages = len(self.features)
         with Checks("network.") as check:
             check.ranges(self)
-            check(self.in_channels > 0, "in_channels", self.in_channels, "at least 1")
-            check(self.out_channels > 0, "out_channels", self.out_channels, "at least 1")
             if check(stages > 0, "features", self.features, "a width per stage"):
                 check(stages <= MOST_STAGES, "features", self.features, f"at most {MOST_STAGES} stages")
                 self._check_stages(check, stages)
@@ -80,23 +98,21 @@ class NetworkPlan:
 class ResamplingPlan:
     """Interpolation orders and when the through-plane axis is treated apart."""
 
-    order_image: int = 3
+    order_image: SplineOrder = 3
     """Spline order in plane, images."""
-    order_label: int = 1
+    order_label: SplineOrder = 1
     """Spline order per label (0.5 rule)."""
-    order_probability: int = 1
+    order_probability: SplineOrder = 1
     """Spline order of the network's output on its way back."""
-    order_through_plane: int = 0
+    order_through_plane: SplineOrder = 0
     """Order along a coarse axis that is treated apart."""
-    anisotropy_threshold: float = 3.0
+    anisotropy_threshold: AtLeast1 = 3.0
     """Max/min spacing above which a single coarse axis is treated apart."""
 
     def __post_init__(self) -> None:
         """Check the spline orders."""
         with Checks("resampling.") as check:
             check.ranges(self)
-            for name in ("order_image", "order_label", "order_probability", "order_through_plane"):
-                check(getattr(self, name) in range(6), name, getattr(self, name), "0 to 5")
 
 
 @dataclass(frozen=True)
@@ -142,11 +158,11 @@ class LossPlan:
     its own in `folds`. All ones beside `usual_sizes` and `largest_size`."""
     batch_dice: bool
     """Dice over the batch as one volume, else per sample."""
-    smooth: float = 1e-5
+    smooth: AtLeast0 = 1e-5
     """Dice smoothing."""
-    alpha: float = 0.5
+    alpha: Part = 0.5
     """Exponent that made the size-adaptive weights."""
-    weight_cap: float = 5.0
+    weight_cap: AtLeast1 = 5.0
     """Largest size-adaptive weight."""
     usual_sizes: tuple[float, ...] | None = None
     """Size-adaptive weights by the batch: usual size of each class (or region) in voxels, in 2D pixels per slice, which
@@ -201,41 +217,41 @@ class TrainingPlan:
 
     optimiser: Optimiser
     """`sgd` with Nesterov momentum, or `adamw`."""
-    learning_rate: float
+    learning_rate: Above0
     """Peak learning rate."""
-    weight_decay: float
+    weight_decay: AtLeast0
     """L2 (sgd) or decoupled (adamw) decay."""
-    momentum: float
+    momentum: PartBelow1
     """Nesterov momentum of sgd."""
-    warmup: float
+    warmup: PartBelow1
     """Share of the schedule spent on a linear warm-up, 0 to 1."""
-    poly_power: float
+    poly_power: AtLeast0
     """Exponent of the polynomial decay."""
-    clip_norm: float
+    clip_norm: Above0
     """Gradient norm at which gradients are clipped."""
-    epochs: int
+    epochs: Epochs
     """Epochs of a training without a time budget."""
-    steps_per_epoch: int
+    steps_per_epoch: Steps
     """Training steps in an epoch."""
-    validation_steps: int
+    validation_steps: ValidationSteps
     """Validation batches after an epoch."""
-    budget_s: float | None
+    budget_s: Seconds | None
     """Wall-clock seconds that training may take; None: `epochs` decides."""
-    oversample_foreground: float
+    oversample_foreground: Part
     """Share of a batch whose patches are forced onto a class, 0 to 1."""
-    foreground_jitter: float
+    foreground_jitter: Part
     """How far from a patch's middle the voxel it is forced onto may lie, as a share of half the patch, 0 to 1."""
-    shift: float
+    shift: Shift
     """How far a patch that holds a whole case may be off it, either way, as a share of its edge, 0 to 0.5."""
     mirror_axes: tuple[int, ...]
     """Patch axes that may be mirrored, in training and in prediction."""
-    rotation_deg: float
+    rotation_deg: AtLeast0
     """Largest rotation either way."""
     rotate_in_plane: bool
     """3D: rotate about the first axis only and scale in plane (anisotropic patches)."""
-    scale_range: tuple[float, float]
+    scale_range: Zooms
     """Zoom drawn from this range."""
-    seed: int = 12345
+    seed: Seed = 12345
     """Seed of sampling, augmentation and initialisation."""
     foreground_unit: Unit = "class"
     """What a forced patch is drawn from: the voxels of a class, or first one of its connected components."""
@@ -255,13 +271,13 @@ class TrainingPlan:
 class ExpectedPlan:
     """What a training is expected to take; `train` reports how true it was. Nothing is decided by it afterwards."""
 
-    memory_gb: float
+    memory_gb: Above0
     """Peak memory of a training step in 10^9 bytes, by the estimate of `planning.estimate.memory`."""
     device: str | None = None
     """Device on which a step was timed; None: none was."""
-    seconds_per_step: float | None = None
+    seconds_per_step: Seconds | None = None
     """Measured seconds of a training step there."""
-    steps: int | None = None
+    steps: Count | None = None
     """Steps that fit the time budget."""
     made_for: str | None = None
     """`expected.expectation_key` of the numbers that all this was estimated and timed for; None: nobody knows."""
@@ -270,4 +286,3 @@ class ExpectedPlan:
         """Check the numbers."""
         with Checks("expected.") as check:
             check.ranges(self)
-            check(self.memory_gb > 0, "memory_gb", self.memory_gb, "above 0")

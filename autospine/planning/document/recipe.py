@@ -14,8 +14,26 @@ from typing import Any, Literal
 
 from autospine.data.files import read_text
 from autospine.errors import PlanError
-from autospine.planning.document.configuration import MOST_NEIGHBOURS, ConfigurationName
+from autospine.planning.document.configuration import ConfigurationName
 from autospine.planning.document.convert import MOST_BYTES, Checks, raise_faults, read_table, to_table, unknown_keys
+from autospine.planning.document.limits import (
+    Above0,
+    AtLeast0,
+    AtLeast1,
+    Blocks,
+    Convs,
+    Epochs,
+    Features,
+    Part,
+    PartAbove0,
+    PartBelow1,
+    Seed,
+    Shift,
+    SomeNeighbours,
+    Steps,
+    ValidationSteps,
+    Zooms,
+)
 from autospine.planning.document.parts import Bottleneck, Encoder, LossKind, Optimiser, SizeSource, Unit
 
 
@@ -33,80 +51,80 @@ class Recipe:
     """Configurations to plan, where the data allow them."""
     default: Literal["auto", "2d", "2.5d", "3d_fullres", "3d_lowres", "3d_cascade_fullres"] = "auto"
     """Configuration to train first; `auto`: 3d_fullres, or 2d for 2D data and where time leaves 3D too little."""
-    neighbours: int = 1
+    neighbours: SomeNeighbours = 1
     """2.5d: slices on either side that enter beside the one that is segmented."""
-    memory_gb: Literal["auto"] | float = "auto"
+    memory_gb: Literal["auto"] | AtLeast1 = "auto"
     """Memory that a training may fill, 10^9 bytes; `auto`: what the device has, 8 where nothing is known of it."""
     encoder: Encoder = "plain"
     """`plain` convolutions, or `residual` blocks."""
-    encoder_blocks: Literal["auto"] | tuple[int, ...] = "auto"
+    encoder_blocks: Literal["auto"] | Blocks = "auto"
     """Convolutions or blocks per encoder stage, finest first, the last for all deeper; `auto`: `rules.BLOCKS`."""
-    decoder_convs: Literal["auto"] | int = "auto"
+    decoder_convs: Literal["auto"] | Convs = "auto"
     """Convolutions in a decoder stage; `auto`: 2 for the plain, 1 for the residual encoder."""
-    base_features: int = 32
+    base_features: Features = 32
     """Feature maps of the finest stage."""
-    max_features_2d: int = 512
+    max_features_2d: Features = 512
     """Cap of the feature maps in 2D and 2.5D."""
-    max_features_3d: int = 320
+    max_features_3d: Features = 320
     """Cap of the feature maps in 3D."""
     bottleneck: Literal["auto"] | Bottleneck = "auto"
     """`msff` appends the multi-scale feature fusion module, `control` a convolution with as many weights; `auto`:
     `rules.BOTTLENECK`."""
-    dataset_fraction: Literal["auto"] | float = "auto"
+    dataset_fraction: Literal["auto"] | PartAbove0 = "auto"
     """Largest share of the data set's voxels in one batch, 0 to 1; `auto`: 0.05 plain, 1 residual."""
     loss: Literal["auto", "dice_ce", "dice_size_adaptive_ce"] = "auto"
     """`auto`: size-adaptive where class sizes differ by `size_ratio` or more."""
-    alpha: float = 0.5
+    alpha: Part = 0.5
     """Exponent of the size-adaptive weights, 0 (plain) to 1 (class mean)."""
-    weight_cap: float = 5.0
+    weight_cap: AtLeast1 = 5.0
     """Largest size-adaptive weight."""
     unit: Unit = "class"
     """What the size-adaptive weights and the forced patches go by: classes, or each connected component (lesion)."""
     size_source: SizeSource = "fingerprint"
     """Sizes that the size-adaptive weights go by: of the training cases, or these blended with each batch's own."""
-    size_ratio: float = 50.0
+    size_ratio: AtLeast1 = 50.0
     """Largest over smallest class size from which `auto` takes the size-adaptive loss (`rules.SIZE_RATIO_REASONS`)."""
     optimiser: Literal["auto"] | Optimiser = "auto"
     """`sgd` with Nesterov momentum or `adamw`; `auto`: sgd, or adamw where a time budget leaves few steps."""
-    learning_rate: float = 0.01
+    learning_rate: Above0 = 0.01
     """Peak learning rate."""
-    weight_decay: float = 3e-5
+    weight_decay: AtLeast0 = 3e-5
     """Weight decay."""
-    momentum: float = 0.99
+    momentum: PartBelow1 = 0.99
     """Nesterov momentum of sgd."""
-    warmup: float = 0.0
+    warmup: PartBelow1 = 0.0
     """Share of the schedule spent on a linear warm-up."""
-    poly_power: float = 0.9
+    poly_power: AtLeast0 = 0.9
     """Exponent of the polynomial decay."""
-    clip_norm: float = 12.0
+    clip_norm: Above0 = 12.0
     """Gradient norm at which gradients are clipped."""
-    epochs: Literal["auto"] | int = "auto"
+    epochs: Literal["auto"] | Epochs = "auto"
     """Epochs of a training without a time budget; `auto`: `training.REFERENCE_EPOCHS`, on a CPU what fits
     `default_time.DEFAULT_S`."""
-    steps_per_epoch: int = 250
+    steps_per_epoch: Steps = 250
     """Training steps in an epoch."""
-    validation_steps: int = 50
+    validation_steps: ValidationSteps = 50
     """Validation batches after an epoch."""
-    oversample_foreground: float = 0.33
+    oversample_foreground: Part = 0.33
     """Share of a batch forced onto a class."""
-    foreground_jitter: float = 0.0
+    foreground_jitter: Part = 0.0
     """How far from a patch's middle the class may lie, as a share of half the patch, 0 to 1."""
-    shift: Literal["auto"] | float = "auto"
+    shift: Literal["auto"] | Shift = "auto"
     """How far a patch that holds a whole case may be off it, as a share of its edge, 0 to 0.5; `auto`: `rules.SHIFT`
     where views show from what levels can be counted."""
     ignore_unlabelled_slices: bool = False
     """Whether slices without any label, in masks that have some, are not annotated instead of background."""
     optional_channels: Literal["all"] | tuple[str, ...] = ()
     """Channels that images to predict may lack, beside those that a case of the data lacks."""
-    channel_dropout: float = 0.25
+    channel_dropout: PartBelow1 = 0.25
     """Share of the training patches in which a channel that may be missing is left out, 0 to below 1."""
     mirror: Literal["auto", "none", "all"] = "auto"
     """`auto`: every axis along which the labels have no order and no sides."""
-    scale_range: tuple[float, float] = (0.7, 1.4)
+    scale_range: Zooms = (0.7, 1.4)
     """Zoom of the augmentation."""
-    overlap: float = 0.5
+    overlap: PartBelow1 = 0.5
     """Overlap of neighbouring prediction tiles."""
-    seed: int = 12345
+    seed: Seed = 12345
     """Seed of sampling, augmentation and initialisation."""
 
     def __post_init__(self) -> None:
@@ -114,9 +132,7 @@ class Recipe:
         names = self.configurations
         with Checks() as check:
             check.ranges(self)
-            gb, blocks = self.memory_gb, self.encoder_blocks
-            check(gb == "auto" or gb >= 1, "memory_gb", gb, "at least 1")
-            check(1 <= self.neighbours <= MOST_NEIGHBOURS, "neighbours", self.neighbours, f"1 to {MOST_NEIGHBOURS}")
+            blocks = self.encoder_blocks
             check(len(blocks) > 0, "encoder_blocks", blocks, "a number per stage, the finest first")
             distinct = bool(names) and len(set(names)) == len(names)
             check(distinct, "configurations", names, "distinct names, at least one")

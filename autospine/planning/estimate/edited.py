@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from autospine.errors import PlanError
+from autospine.machine.arithmetic import Machine
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.plan import Plan
 from autospine.planning.estimate.expected import expect, expectation_key
-from autospine.planning.estimate.memory import Machine, training_memory_gb
+from autospine.planning.estimate.memory import training_memory_gb
 from autospine.planning.estimate.tiers import memory_tier
 
 

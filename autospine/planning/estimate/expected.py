@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from autospine.data.files import json_digest
+from autospine.machine.arithmetic import Machine
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.convert import to_table
 from autospine.planning.document.parts import ExpectedPlan
-from autospine.planning.estimate.memory import Machine, training_memory_gb
+from autospine.planning.estimate.memory import training_memory_gb
 
 KEY_LENGTH = 12
 """Hexadecimal digits of a key: enough to tell a plan from its edits."""

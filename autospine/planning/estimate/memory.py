@@ -13,27 +13,13 @@ the first, as autograd does. The largest sum of what is alive at once is the pea
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from math import ceil, prod
-from typing import Literal
 
+from autospine.machine.arithmetic import Machine
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.msff import branch_channels, branch_kernel, branch_rates, control_channels
 from autospine.planning.estimate.cost import stage_sizes
-
-Precision = Literal["float32", "bfloat16", "half"]
-
-
-@dataclass(frozen=True)
-class Machine:
-    """How a device computes a step: decides the memory it takes."""
-
-    precision: Precision = "half"
-    """`half` on a GPU, which the rules' memory sizes mean; `float32` or `bfloat16` on a CPU."""
-    threads: int = 1
-    """Threads of a CPU that compute a step, 1 on a GPU."""
-
 
 _FLOAT = 4
 """Bytes of weights, their gradients and optimiser states, the image, and all of the loss."""

@@ -9,24 +9,23 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from autospine.data.box import nonzero_box
 from autospine.data.check import absent_channels, image_digest, inspect_case
 from autospine.data.findings import Finding
-from autospine.data.geometry import Geometry
-from autospine.data.processes import begin_worker, fresh_processes, may_start_processes
+from autospine.data.geometry import Triple, triple
+from autospine.data.jobs import Progress, share_out
+from autospine.data.measures import measure_classes
 from autospine.data.slices import slice_axis
-from autospine.data.structure import Case, Dataset, Region, in_a_class
+from autospine.data.structure import Case, Dataset, LoadedCase, Region, in_a_class
 from autospine.errors import DataError
 from autospine.planning.document.convert import REPLAN, from_table, to_table
 
@@ -34,8 +33,6 @@ SAMPLES_PER_CASE = 10_000
 """Foreground voxels drawn per case and channel (nnU-Net v2.8); fewer make the 0.5 % percentiles noisy."""
 SAMPLES_IN_ALL = 100_000_000
 """Cap over all cases (nnU-Net v2.8): 0.4 GB per channel."""
-Triple = tuple[float, float, float]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -53,7 +50,7 @@ class CaseFingerprint:
     cropped_shape: tuple[int, int, int]
     """Shape of the box around nonzero intensities."""
     class_voxels: tuple[int, ...]
-    """Voxels of each class."""
+    """Voxels of each class; this and the next three as `data.measures` has them."""
     class_slices: tuple[tuple[int, int, int], ...]
     """Slices that contain the class, counted along each axis."""
     class_centroids_mm: tuple[Triple | None, ...]
@@ -145,9 +142,7 @@ class _Measured:
     samples: npt.NDArray[np.float32] | None
 
 
-def extract_fingerprint(
-    dataset: Dataset, *, workers: int = 1, progress: Callable[[str, int, int], None] | None = None
-) -> Fingerprint:
+def extract_fingerprint(dataset: Dataset, *, workers: int = 1, progress: Progress | None = None) -> Fingerprint:
     """The fingerprint of all labelled cases; unlabelled ones are no training cases and are left out.
 
     `progress` is called with (case, done, total) after each case. The result does not depend on `workers`.
@@ -157,12 +152,7 @@ def extract_fingerprint(
     if not cases:
         remedy = "put a mask with the case's name beside each image"
         raise DataError(str(dataset.root), "no case has a mask", "labelled cases to plan from", remedy)
-    count = min(SAMPLES_PER_CASE, max(1, SAMPLES_IN_ALL // len(cases)))
-    measured = []
-    for done, (case, result) in enumerate(zip(cases, _measure_all(dataset, cases, count, workers), strict=True), 1):
-        measured.append(result)
-        if progress is not None:
-            progress(case.name, done, len(cases))
+    measured = _measure_all(dataset, cases, workers, progress or (lambda case, done, total: None))
     findings = [finding for result in measured for finding in result.findings] + [*absent_channels(dataset)]
     errors = [str(finding) for finding in findings if finding.severity == "error"]
     if errors:
@@ -180,19 +170,20 @@ def extract_fingerprint(
     )
 
 
-def _measure_all(dataset: Dataset, cases: list[Case], count: int, workers: int) -> Iterator[_Measured]:
-    """Results in the order of `cases`, from this process or from `workers` fresh ones."""
-    measure = partial(_measure, dataset, count=count)
-    if workers <= 1 or len(cases) == 1 or not may_start_processes():
-        yield from map(measure, cases)
-        return
-    context = fresh_processes()
-    with ProcessPoolExecutor(min(workers, len(cases)), mp_context=context, initializer=begin_worker) as pool:
-        try:
-            yield from pool.map(measure, cases)
-        except BrokenProcessPool:
-            remedy = "give fewer workers; most often memory ran out"
-            raise DataError(str(dataset.root), "a worker that read cases was killed", remedy=remedy) from None
+def _measure_all(dataset: Dataset, cases: list[Case], workers: int, progress: Progress) -> list[_Measured]:
+    """What was measured, in the order of `cases`, in this process or in `workers` fresh ones."""
+    count = min(SAMPLES_PER_CASE, max(1, SAMPLES_IN_ALL // len(cases)))
+    named = [(case.name, case) for case in cases]
+    measured: dict[int, _Measured] = {}
+    try:
+        with closing(share_out(partial(_measure, dataset, count=count), named, workers)) as results:
+            for place, result in results:
+                measured[place] = result
+                progress(cases[place].name, len(measured), len(cases))
+    except BrokenProcessPool:
+        remedy = "give fewer workers; most often memory ran out"
+        raise DataError(str(dataset.root), "a worker that read cases was killed", remedy=remedy) from None
+    return [measured[place] for place in range(len(cases))]
 
 
 def _measure(dataset: Dataset, case: Case, *, count: int) -> _Measured:
@@ -205,16 +196,7 @@ def _measure(dataset: Dataset, case: Case, *, count: int) -> _Measured:
     if loaded is None or loaded.label is None or any(finding.severity == "error" for finding in findings):
         return _Measured(findings, None, None)
     image, label = loaded.image.array, loaded.label
-    fingerprint = measure_case(
-        case.name,
-        case.subject,
-        image,
-        label,
-        loaded.image.geometry.spacing_mm,
-        len(dataset.labels),
-        case.missing,
-        _stated_axis(loaded.image.geometry),
-    )
+    fingerprint = measure_case(loaded, label, len(dataset.labels))
     # Seeded by the case's name, so that adding a case changes no other case's draw.
     generator = np.random.default_rng(zlib.crc32(case.name.encode()))
     foreground = np.flatnonzero(in_a_class(label))
@@ -225,67 +207,25 @@ def _measure(dataset: Dataset, case: Case, *, count: int) -> _Measured:
     return _Measured(findings, fingerprint, samples)
 
 
-def _stated_axis(geometry: Geometry) -> int | None:
-    """The slice axis of a canonical image where its header decides it."""
-    across = slice_axis(geometry.shape, geometry.spacing_mm, geometry.slice_axis)
-    return across.axis if across.why == "header" else None
-
-
-def measure_case(
-    name: str,
-    subject: str,
-    image: npt.NDArray[Any],
-    label: npt.NDArray[np.uint8],
-    spacing_mm: Triple,
-    classes: int,
-    missing: tuple[int, ...] = (),
-    slice_axis: int | None = None,
-) -> CaseFingerprint:
-    """The fingerprint of an image (C, Z, Y, X) with its label (Z, Y, X): class indices 0 .. `classes`, or `IGNORED`.
-
-    Of the channels some may be `missing`; `slice_axis` is what the header says.
-    """
-    voxels: list[int] = []
-    slices: list[tuple[int, int, int]] = []
-    centroids: list[Triple | None] = []
-    extents: list[Triple] = []
-    boxes: list[tuple[slice, ...] | None] = ndimage.find_objects(label, max_label=classes)
-    for index, box in enumerate(boxes, 1):
-        if box is None:
-            voxels.append(0)
-            slices.append((0, 0, 0))
-            centroids.append(None)
-            extents.append((0.0, 0.0, 0.0))
-            continue
-        inside = label[box] == index
-        counts = [inside.sum(axis=tuple(other for other in range(3) if other != axis)) for axis in range(3)]
-        total = int(counts[0].sum())
-        moments = [float(np.dot(count, np.arange(count.size))) for count in counts]
-        places = [side.start + moment / total for side, moment in zip(box, moments, strict=True)]
-        voxels.append(total)
-        slices.append(_triple(int(np.count_nonzero(count)) for count in counts))
-        centroids.append(_triple(place * step for place, step in zip(places, spacing_mm, strict=True)))
-        extents.append(_triple(count.size * step for count, step in zip(counts, spacing_mm, strict=True)))
-    crop = nonzero_box(image)
+def measure_case(loaded: LoadedCase, label: npt.NDArray[np.uint8], classes: int) -> CaseFingerprint:
+    """The fingerprint of a case with its `label` (Z, Y, X): class indices 0 .. `classes`, or `IGNORED`."""
+    image, grid = loaded.image.array, loaded.image.geometry
+    across = slice_axis(grid.shape, grid.spacing_mm, grid.slice_axis)
+    measures = measure_classes(label, grid.spacing_mm, classes)
     return CaseFingerprint(
-        case=name,
-        subject=subject,
-        shape=_triple(label.shape),
-        spacing_mm=_triple(float(step) for step in spacing_mm),
-        cropped_shape=_triple(side.stop - side.start for side in crop),
-        class_voxels=tuple(voxels),
-        class_slices=tuple(slices),
-        class_centroids_mm=tuple(centroids),
-        class_extents_mm=tuple(extents),
+        case=loaded.case.name,
+        subject=loaded.case.subject,
+        shape=triple(label.shape),
+        spacing_mm=triple(float(step) for step in grid.spacing_mm),
+        cropped_shape=triple(side.stop - side.start for side in nonzero_box(image)),
+        class_voxels=measures.voxels,
+        class_slices=measures.slices,
+        class_centroids_mm=measures.centroids_mm,
+        class_extents_mm=measures.extents_mm,
         digest=image_digest(image),
-        missing=missing,
-        slice_axis=slice_axis,
+        missing=loaded.case.missing,
+        slice_axis=across.axis if across.why == "header" else None,
     )
-
-
-def _triple(values: Iterable[T]) -> tuple[T, T, T]:
-    first, second, third = values
-    return first, second, third
 
 
 def _intensities(measured: list[_Measured], channels: int) -> tuple[IntensityFingerprint, ...]:

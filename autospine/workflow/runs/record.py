@@ -34,7 +34,7 @@ def write_record(
     """
     import tomlkit
 
-    from autospine.networks.device import describe_device
+    from autospine.machine.device import describe_device
 
     record = tomlkit.document()
     record["identity"] = identity.exact

@@ -49,7 +49,7 @@ def requested(plan: Plan, name: str | None, budget_s: float | None, epochs: int 
 @contextmanager
 def enough_memory(device: torch.device) -> Iterator[None]:
     """A block in which torch's finding too little memory on `device` becomes a `DeviceError`."""
-    from autospine.networks.device import is_out_of_memory
+    from autospine.machine.device import is_out_of_memory
 
     try:
         yield

@@ -12,7 +12,7 @@ from autospine.data.geometry import Volume
 from autospine.data.layouts.naming import raise_fault
 from autospine.data.volume import header_remarks, read_geometry
 from autospine.errors import DataError
-from autospine.machine import free_bytes
+from autospine.machine.memory import free_bytes
 from autospine.workflow.progress import Progress
 from autospine.workflow.runs.predicted import files_of
 
@@ -54,7 +54,7 @@ class Segmenter:
         Raises:
             DataError: its files cannot be read or do not fit, or memory is too little for it.
         """
-        from autospine.networks.device import is_out_of_memory
+        from autospine.machine.device import is_out_of_memory
 
         channels = self.predictor.card.data.channels
         missing = tuple(index for index, path in enumerate(images) if path is None)

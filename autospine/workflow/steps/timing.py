@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from math import inf, isfinite
 from typing import TYPE_CHECKING
 
+from autospine.machine.arithmetic import Machine
 from autospine.planning.budget.default_time import DEFAULT_S, fit_plan_to_default_time
 from autospine.planning.budget.fit import fit_plan_to_budget
 from autospine.planning.budget.measurements import BRIEFLY, Budget, Measure
@@ -19,7 +20,7 @@ from autospine.planning.document.plan import Plan
 from autospine.planning.document.recipe import Recipe
 from autospine.planning.estimate.duration import describe_length, training_seconds, warn_of_length
 from autospine.planning.estimate.expected import expect
-from autospine.planning.estimate.memory import Machine, training_memory_gb
+from autospine.planning.estimate.memory import training_memory_gb
 from autospine.planning.measured.fingerprint import Fingerprint
 from autospine.workflow.progress import Progress
 
@@ -65,7 +66,7 @@ def hardware_of(name: str) -> Hardware:
     Raises:
         DeviceError: there is no such device.
     """
-    from autospine.networks.device import (
+    from autospine.machine.device import (
         describe_device,
         device_memory_gb,
         device_names,
@@ -173,7 +174,7 @@ def timed_elsewhere(plan: Plan, here: Hardware) -> tuple[str, ...]:
 
 
 def _measure(data: DataPlan, device: str, *, by_clock: bool) -> Measure:
-    from autospine.networks.device import resolve_device
+    from autospine.machine.device import resolve_device
     from autospine.training.throughput import seconds_per_step
 
     resolved = resolve_device(device)
@@ -184,7 +185,7 @@ def _measure(data: DataPlan, device: str, *, by_clock: bool) -> Measure:
 
 def _timed_on(device: str) -> Callable[[Configuration], tuple[str, Machine]]:
     """A function from a configuration that `_measure` has timed to what this device was called and computed then."""
-    from autospine.networks.device import describe_device, resolve_device, step_machine
+    from autospine.machine.device import describe_device, resolve_device, step_machine
     from autospine.networks.precision import choose_precision
 
     resolved = resolve_device(device)

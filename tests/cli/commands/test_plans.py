@@ -15,7 +15,7 @@ from rich.console import Console
 from typer.testing import Result
 
 from autospine.cli.show import plans as shown
-from autospine.networks.device import describe_device, resolve_device
+from autospine.machine.device import describe_device, resolve_device
 from autospine.planning.document.plan import Plan
 from autospine.planning.document.plan_file import plan_to_toml, read_plan_file
 from autospine.planning.document.recipe import recipe_folder

@@ -5,6 +5,7 @@ from math import isfinite, prod
 
 import pytest
 
+from autospine.machine.arithmetic import Machine
 from autospine.planning.budget.fit import default_within_budget, fit_plan_to_budget, fit_to_budget
 from autospine.planning.budget.ladder import ladder
 from autospine.planning.budget.measurements import BRIEFLY, PRECISELY, SURE, Budget, Measure, Measurements
@@ -13,7 +14,7 @@ from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.parts import ExpectedPlan
 from autospine.planning.document.recipe import Recipe
 from autospine.planning.estimate.cost import multiply_adds
-from autospine.planning.estimate.memory import Machine, training_memory_gb
+from autospine.planning.estimate.memory import training_memory_gb
 from autospine.planning.measured.fingerprint import Fingerprint
 from tests.planning.conftest import MakeFingerprint
 

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
+from autospine.machine.arithmetic import Machine
 from autospine.planning.budget.ladder import COARSEST, NEAR_VIEW, coarsest_factor, ladder, near_view_mm
 from autospine.planning.decide.planner import make_plan
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.recipe import Recipe
 from autospine.planning.estimate.cost import multiply_adds
-from autospine.planning.estimate.memory import Machine
 from autospine.planning.measured.fingerprint import Fingerprint
 from tests.planning.conftest import MakeFingerprint
 

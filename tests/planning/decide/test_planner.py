@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from autospine.errors import PlanError
+from autospine.machine.arithmetic import Machine
 from autospine.planning.decide.planner import Narrowing, configure, make_plan
 from autospine.planning.decide.rules import BOTTLENECK, BOTTLENECK_REASON
 from autospine.planning.document.recipe import Recipe
-from autospine.planning.estimate.memory import Machine, training_memory_gb
+from autospine.planning.estimate.memory import training_memory_gb
 from autospine.planning.measured.fingerprint import Fingerprint
 
 MakeFingerprint = Callable[..., Fingerprint]

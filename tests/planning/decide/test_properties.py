@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from autospine.errors import PlanError
+from autospine.machine.arithmetic import Machine
 from autospine.planning.budget.fit import fit_plan_to_budget
 from autospine.planning.budget.measurements import PRECISELY, Budget
 from autospine.planning.decide.planner import Narrowing, configure, make_plan
@@ -27,7 +28,6 @@ from autospine.planning.document.plan import Plan
 from autospine.planning.document.plan_file import plan_from_toml, plan_to_toml
 from autospine.planning.document.recipe import Recipe
 from autospine.planning.estimate.cost import multiply_adds
-from autospine.planning.estimate.memory import Machine
 from autospine.planning.estimate.tiers import MEMORY_TIERS_GB
 from autospine.planning.measured.fingerprint import Fingerprint
 from autospine.training.step import Stepper

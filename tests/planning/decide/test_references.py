@@ -21,11 +21,12 @@ import pytest
 
 from autospine.data.dataset import open_dataset
 from autospine.data.slices import FEW
+from autospine.machine.arithmetic import Machine
 from autospine.planning.decide.planner import make_plan
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.plan import Plan
 from autospine.planning.document.recipe import Recipe
-from autospine.planning.estimate.memory import Machine, training_memory_gb
+from autospine.planning.estimate.memory import training_memory_gb
 from autospine.planning.measured.fingerprint import (
     CaseFingerprint,
     Fingerprint,

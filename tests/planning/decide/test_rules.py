@@ -10,7 +10,6 @@ from autospine.planning.decide.rules import (
     memory_elements,
     normalisation_of,
     order_axes,
-    resampled_shape,
     size_adaptive_weights,
     size_ratio,
     stated_axis,
@@ -56,10 +55,6 @@ def test_the_slice_axis_of_the_headers_that_most_cases_have() -> None:
     assert stated_axis([2, 2, None]) == 2
     assert stated_axis([2, 2, None, 1]) is None
     assert stated_axis([None, None, 1]) is None
-
-
-def test_shapes_scale_with_spacing() -> None:
-    assert resampled_shape((20, 224, 305), (4.0, 1.0, 1.25), (4.0, 2.0, 1.0)) == (20, 112, 381)  # 381.25
 
 
 def test_normalisation_follows_the_channel_name() -> None:

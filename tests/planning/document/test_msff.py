@@ -8,10 +8,11 @@ from dataclasses import replace
 import pytest
 import torch
 
+from autospine.machine.arithmetic import Machine
 from autospine.networks.build import build_network
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.msff import branch_channels, branch_kernel, branch_rates, control_channels, parameters
-from autospine.planning.estimate.memory import Machine, _Step
+from autospine.planning.estimate.memory import _Step
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 
 from autospine.errors import PlanError
+from autospine.machine.arithmetic import Machine
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.parts import ExpectedPlan
 from autospine.planning.document.plan import Plan
 from autospine.planning.document.plan_file import plan_from_toml, plan_to_toml
 from autospine.planning.estimate.edited import check_memory, renew_expected_memory, was_edited
 from autospine.planning.estimate.expected import expect, expectation_key
-from autospine.planning.estimate.memory import Machine, training_memory_gb
+from autospine.planning.estimate.memory import training_memory_gb
 
 CPU = "CPU, 2 cores, float32"
 

@@ -13,11 +13,12 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from autospine.machine.arithmetic import Machine
+from autospine.machine.precision import Precision, has_bfloat16_units
 from autospine.networks.build import build_network
-from autospine.networks.precision import Precision, has_bfloat16_units
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.parts import LossPlan, NetworkPlan
-from autospine.planning.estimate.memory import Machine, _Step, training_memory_gb
+from autospine.planning.estimate.memory import _Step, training_memory_gb
 
 MB = 10**6
 CPU = torch.device("cpu")

@@ -10,6 +10,8 @@ import SimpleITK as sitk  # noqa: N813
 
 from autospine.data.box import nonzero_box
 from autospine.data.dataset import open_dataset
+from autospine.data.geometry import Geometry, Volume
+from autospine.data.structure import Case, LoadedCase
 from autospine.errors import DataError, PlanError
 from autospine.planning.measured.fingerprint import Fingerprint, extract_fingerprint, measure_case
 
@@ -37,7 +39,9 @@ def test_a_case_by_hand() -> None:
     image[0, :, :, 7] = 0
     label = np.zeros((4, 6, 8), np.uint8)
     label[1:3, 2:4, 1:5] = 1
-    case = measure_case("a", "s", image, label, (3.0, 2.0, 1.0), 2)
+    grid = Geometry((4, 6, 8), (3.0, 2.0, 1.0), (0.0, 0.0, 0.0), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
+    loaded = LoadedCase(Case("a", (Path("a.nii"),), None, "s"), Volume(image, grid), label)
+    case = measure_case(loaded, label, 2)
     assert (case.shape, case.cropped_shape) == ((4, 6, 8), (4, 6, 7))
     assert case.class_voxels == (16, 0)
     assert case.class_slices == ((2, 2, 4), (0, 0, 0))

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from autospine.data.files import write_text
-from autospine.networks.device import describe_device
+from autospine.machine.device import describe_device
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.parts import ExpectedPlan
 from autospine.planning.document.plan_file import plan_to_toml

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from autospine.errors import PlanError
-from autospine.networks.device import describe_device, device_names
+from autospine.machine.device import describe_device, device_names
 from autospine.planning.document.configuration import Configuration
 from autospine.workflow.plan import PlanRequest, ensure_planned, plan_dataset
 from autospine.workflow.progress import Silent, Update
@@ -31,7 +31,7 @@ def clock(monkeypatch: pytest.MonkeyPatch, seconds: float) -> list[Configuration
         timed.append(configuration)
         return seconds
 
-    monkeypatch.setattr(timing, "_measure", lambda device, **_: measure)
+    monkeypatch.setattr(timing, "_measure", lambda data, device, **_: measure)
     return timed
 
 
@@ -170,7 +170,7 @@ def test_an_edited_plan_of_many_steps_is_timed_before_it_is_trained(
     run.plan.write_text(text)
     plan, progress = run.read_plan(), Noting()
     # 1000 x (4 + 1 / 3) x 30 s are 36 h
-    notes = timing.training_notes(plan.configuration("2d"), torch.device("cpu"), DEVICE, "plan for less", progress)
+    notes = timing.training_notes(plan.card("2d"), torch.device("cpu"), DEVICE, "plan for less", progress)
     assert "1000 epochs, 4000 steps: about 36 h on CPU" in notes[0]
     assert "`plan for less`" in notes[1]
 

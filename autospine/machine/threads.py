@@ -24,7 +24,7 @@ SHARE = 0.04
 """Largest share of the time that trials take."""
 TRIED_STEPS = 3
 """Steps that are made with each number of threads in a trial; their median counts."""
-CLEARLY = 1.25
+FASTER = 1.25
 """Times as fast as now that another number has to be. At 1.1 an idle machine went to and fro on a moment's noise."""
 
 
@@ -86,4 +86,4 @@ def quickest(found: dict[int, list[float]], now: int) -> int:
     """The number of threads with the shortest step, by the median; the present one unless another is clearly faster."""
     typical = {count: median(times) for count, times in found.items()}
     best = min(typical, key=lambda count: (typical[count], -count))
-    return best if typical[best] * CLEARLY < typical[now] else now
+    return best if typical[best] * FASTER < typical[now] else now

@@ -5,10 +5,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from autospine.networks import device
-from autospine.networks.device import describe_choice, device_memory_gb, device_names, step_machine
-from autospine.networks.precision import Choice, Precision
-from autospine.planning.estimate.memory import Machine
+from autospine.machine import device
+from autospine.machine.arithmetic import Machine
+from autospine.machine.device import describe_device, device_memory_gb, device_names, step_machine
+from autospine.machine.precision import Choice, Precision
 
 
 def test_memory_of_a_gpu_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,13 +49,13 @@ def test_a_cpu_is_called_by_its_threads_and_precision(monkeypatch: pytest.Monkey
     monkeypatch.setattr(torch, "get_num_threads", lambda: 16)
     cpu = torch.device("cpu")
     assert device_names(cpu) == {"CPU, 16 cores, float32": "float32", "CPU, 16 cores, bfloat16": "bfloat16"}
-    assert describe_choice(cpu, Choice("float32")) == "CPU, 16 cores, float32"
-    assert describe_choice(cpu, Choice("bfloat16", 1.62)) == (
+    assert describe_device(cpu, Choice("float32")) == "CPU, 16 cores, float32"
+    assert describe_device(cpu, Choice("bfloat16", 1.62)) == (
         "CPU, 16 cores, bfloat16, 1.6 times as fast as float32 on a core here"
     )
-    assert describe_choice(cpu, Choice("float32", 0.4)) == (
+    assert describe_device(cpu, Choice("float32", 0.4)) == (
         "CPU, 16 cores, float32: bfloat16 is 0.4 times as fast on a core here"
     )
-    assert describe_choice(cpu, Choice("bfloat16", because="as it was begun")) == (
+    assert describe_device(cpu, Choice("bfloat16", because="as it was begun")) == (
         "CPU, 16 cores, bfloat16, as it was begun"
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 
 from autospine.errors import DeviceError
-from autospine.machine import total_bytes
-from autospine.networks.precision import Choice, Precision, gpu_precision
-from autospine.planning.estimate.memory import Machine
+from autospine.machine.arithmetic import Machine
+from autospine.machine.memory import total_bytes
+from autospine.machine.precision import Choice, Precision, gpu_precision
 
 
 def resolve_device(name: str = "auto") -> torch.device:
@@ -58,17 +58,14 @@ def is_out_of_memory(error: BaseException) -> bool:
     return any(said in str(error) for said in ("can't allocate memory", "std::bad_alloc"))
 
 
-def describe_device(device: torch.device, precision: Precision = "float32") -> str:
-    """A line for plans and `run.toml`: a GPU's name and precision, or a CPU's cores that torch uses and `precision`."""
+def describe_device(device: torch.device, precision: Precision | Choice = "float32") -> str:
+    """A line for plans and `run.toml`: a GPU's name and precision, or a CPU's cores that torch uses and `precision`.
+
+    A `Choice` says why it is that one, for messages.
+    """
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)}, {gpu_precision(device)}"
     return f"CPU, {torch.get_num_threads()} cores, {precision}"
-
-
-def describe_choice(device: torch.device, choice: Choice) -> str:
-    """What `describe_device` says, and why it is in this precision where there was another."""
-    name = describe_device(device, choice.precision)
-    return name if device.type == "cuda" else name.replace(choice.precision, str(choice))
 
 
 def device_names(device: torch.device) -> dict[str, Precision]:

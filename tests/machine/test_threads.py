@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from autospine.training import threads
-from autospine.training.threads import ThreadTrials, given_threads, quickest, thread_counts
+from autospine.machine import threads
+from autospine.machine.threads import ThreadTrials, given_threads, quickest, thread_counts
 
 
 class Machine:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from autospine.training import peak
-from autospine.training.peak import PeakMemory
+from autospine.machine import peak
+from autospine.machine.peak import PeakMemory
 
 LINUX = pytest.mark.skipif(platform.system() != "Linux", reason="other systems do not tell a process' peak")
 
