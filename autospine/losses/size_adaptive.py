@@ -4,7 +4,7 @@
 
 over the voxels that are not ignored. Our own definition, after the idea of Zhang et al. 2023
 (doi 10.1145/3587716.3587777) of reshaping cross entropy by anatomy size; the weights are made by the planner
-(`autospine.planning.decide.rules.size_adaptive_weights`). Equal weights are plain cross entropy to the bit.
+(`autospine.planning.decide.loss.size_adaptive_weights`). Equal weights are plain cross entropy to the bit.
 
     three classes, one voxel each, p[y] = 1/2, 1/4, 1/8 and w = 1, 2, 5:
     L = (1 log 2 + 2 log 4 + 5 log 8) / 8 = 20/8 log 2

@@ -13,20 +13,15 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 from statistics import fmean, median
 
 from autospine.data.dataset import open_dataset
-from autospine.planning.measured.anatomy import (
-    AXIS_NAMES,
-    level_column,
-    level_steps,
-    longest_chain,
-    pair_distances,
-    pair_order,
-)
+from autospine.planning.measured.anatomy import AXIS_NAMES
+from autospine.planning.measured.column import case_column
 from autospine.planning.measured.fingerprint import Fingerprint, extract_fingerprint
+from autospine.planning.measured.order import longest_chain, ordered_pairs, pair_distances, pair_order, places_along
 
 Pair = tuple[float, float, str]
 """Mean distance over extent, the least of any case, and which pair it is."""
@@ -35,12 +30,12 @@ Pair = tuple[float, float, str]
 def pairs(fingerprint: Fingerprint) -> Iterator[tuple[bool, Pair]]:
     """Whether a pair of classes is ordered along an axis, and its figures, from the cases that have both."""
     names, cases = [name for name, _ in fingerprint.labels], fingerprint.cases
-    for axis, (first, second) in ((axis, pair) for axis in range(3) for pair in combinations(range(len(names)), 2)):
-        distances, extents = pair_distances(cases, first, second, axis)
-        if distances:
-            mean = fmean(distances) / fmean(extents)
+    for axis, (first, second) in product(range(3), combinations(range(len(names)), 2)):
+        distances, extents = pair_distances(*places_along(cases, axis), first, second)
+        if distances.size:
+            mean = fmean(distances.tolist()) / fmean(extents.tolist())
             sign = 1 if mean > 0 else -1
-            least = min(sign * distance / extent for distance, extent in zip(distances, extents, strict=True))
+            least = float(min(sign * distances / extents))
             ordered = pair_order(distances, extents, least=min(2, len(cases))) is not None
             yield ordered, (abs(mean), least, f"{names[first]}, {names[second]} {AXIS_NAMES[axis]}")
 
@@ -49,12 +44,11 @@ def columns(fingerprint: Fingerprint) -> Iterator[tuple[float, float]]:
     """Of each case whose labels are all one chain: longest over shortest step, and extent over step (medians)."""
     count = len(fingerprint.labels)
     for axis in range(3):
-        chain = longest_chain(fingerprint.cases, count, axis)[0]
+        chain = longest_chain(ordered_pairs(fingerprint.cases, count, axis), count)[0]
         for case in fingerprint.cases if count == len(chain) > 2 else ():
-            column = level_column(case, chain, axis)
-            if column is not None and level_steps(column[0]):
-                steps = level_steps(column[0])
-                yield max(steps) / min(steps), median(column[1]) / median(steps)
+            column = case_column(case, chain, axis)
+            if column is not None and column.steps:
+                yield max(column.steps) / min(column.steps), median(column.extents) / median(column.steps)
 
 
 def main() -> None:

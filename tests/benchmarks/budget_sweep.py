@@ -30,7 +30,9 @@ from autospine.evaluation.score import score_cases
 from autospine.inference.predictor import Predictor
 from autospine.networks.build import build_network
 from autospine.planning.budget.fit import SHORT
-from autospine.planning.decide.planner import Narrowing, configure, make_plan
+from autospine.planning.decide.basis import Basis
+from autospine.planning.decide.network import Narrowing
+from autospine.planning.decide.planner import configure, make_plan
 from autospine.planning.document.card import ModelCard
 from autospine.planning.document.data import LevelsPlan
 from autospine.planning.document.model import WEIGHTS
@@ -61,7 +63,7 @@ def main() -> None:
         decoder_convs=asked.decoder_convs,
         blocks=asked.encoder_convs,
     )
-    configuration, _ = configure(fingerprint, recipe, asked.configuration, narrowing=narrowing)
+    configuration = configure(Basis.of(fingerprint, recipe), asked.configuration, narrowing).value
     training = replace(
         configuration.training,
         **SHORT,

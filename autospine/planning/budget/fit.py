@@ -14,8 +14,9 @@ from typing import Any
 
 from autospine.planning.budget.ladder import Rung, ladder
 from autospine.planning.budget.measurements import LOOKS, SURE, Budget, Measurements
-from autospine.planning.decide.planner import planned_memory_gb
-from autospine.planning.decide.reasons import numbers
+from autospine.planning.decide.basis import Basis
+from autospine.planning.decide.decided import numbers
+from autospine.planning.decide.topology import planned_memory_gb
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.plan import Plan
 from autospine.planning.document.recipe import Recipe
@@ -59,10 +60,10 @@ def fit_plan_to_budget(plan: Plan, fingerprint: Fingerprint, recipe: Recipe, bud
 
     What is to be trained first is timed well, the others at a glance and, when all have been, at another.
     """
-    measurements = Measurements(budget)
+    measurements, basis = Measurements(budget), Basis.of(fingerprint, recipe, budget.machine, plan.data.presence)
 
     def fit(name: str, measured: Callable[[Rung], float]) -> tuple[Configuration, dict[str, str]]:
-        return fit_to_budget(fingerprint, recipe, plan.configuration(name), plan.reasons, measurements, measured)
+        return fit_to_budget(basis, plan.configuration(name), plan.reasons, measurements, measured)
 
     for measured in (measurements.own, measurements.confirmed):
         fits = {one.name: fit(one.name, measured) for one in plan.configurations}
@@ -83,8 +84,7 @@ def fit_plan_to_budget(plan: Plan, fingerprint: Fingerprint, recipe: Recipe, bud
 
 
 def fit_to_budget(
-    fingerprint: Fingerprint,
-    recipe: Recipe,
+    basis: Basis,
     configuration: Configuration,
     reasons: Mapping[str, str],
     measurements: Measurements,
@@ -97,20 +97,18 @@ def fit_to_budget(
     this configuration renewed.
     """
     budget = measurements.budget
-    chosen = _richest(_rungs(fingerprint, recipe, configuration, reasons, budget), measurements, measured)
-    return _schedule(recipe, chosen, reasons, budget, measured(chosen), configuration)
+    chosen = _richest(_rungs(basis, configuration, reasons), measurements, measured)
+    return _schedule(basis.recipe, chosen, reasons, budget, measured(chosen), configuration)
 
 
-def _rungs(
-    fingerprint: Fingerprint, recipe: Recipe, configuration: Configuration, reasons: Mapping[str, str], budget: Budget
-) -> Sequence[Rung]:
+def _rungs(basis: Basis, configuration: Configuration, reasons: Mapping[str, str]) -> Sequence[Rung]:
     """`configuration` as it is and the rungs of its ladder, the most work first; those that fit the memory, if any."""
     unchanged = Rung((), configuration, dict(reasons), FULL_STEPS)
-    rungs = [unchanged, *ladder(fingerprint, recipe, configuration, budget.machine)]
-    if recipe.optimiser == "auto":  # what is timed is what will most likely be trained
+    rungs = [unchanged, *ladder(basis, configuration)]
+    if basis.recipe.optimiser == "auto":  # what is timed is what will most likely be trained
         rungs = [replace(rung, configuration=_with_training(rung.configuration, SHORT)) for rung in rungs]
-    limit = planned_memory_gb(recipe)
-    fitting = [rung for rung in rungs if training_memory_gb(rung.configuration, budget.machine) <= limit]
+    limit = planned_memory_gb(basis.recipe)
+    fitting = [rung for rung in rungs if training_memory_gb(rung.configuration, basis.machine) <= limit]
     return fitting or rungs[-1:]
 
 

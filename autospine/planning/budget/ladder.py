@@ -20,13 +20,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
-from autospine.machine.arithmetic import Machine
+from autospine.planning.decide.basis import Basis
 from autospine.planning.decide.loss import usual_sizes
-from autospine.planning.decide.planner import LOW, Narrowing, configure
-from autospine.planning.document.configuration import Configuration
-from autospine.planning.document.recipe import Recipe
+from autospine.planning.decide.network import Narrowing
+from autospine.planning.decide.planner import configure
+from autospine.planning.document.configuration import LOW, Configuration
 from autospine.planning.estimate.cost import multiply_adds
-from autospine.planning.measured.anatomy import read_anatomy
 from autospine.planning.measured.fingerprint import Fingerprint
 
 LEAST_VOXELS = {2: 75.0, 3: 600.0}
@@ -107,21 +106,18 @@ class Rung:
         return multiply_adds(configuration.network, configuration.patch, configuration.batch)
 
 
-def ladder(
-    fingerprint: Fingerprint, recipe: Recipe, configuration: Configuration, machine: Machine
-) -> tuple[Rung, ...]:
-    """The plans below `configuration`, the most work first; each planned anew by the rules for `machine`.
+def ladder(basis: Basis, configuration: Configuration) -> tuple[Rung, ...]:
+    """The plans below `configuration`, the most work first; each planned anew by the rules.
 
     Each takes clearly less work than the one before it, and no more steps to be worth it.
     """
-    furthest = coarsest_factor(fingerprint, configuration)
+    name, furthest = configuration.name, coarsest_factor(basis.fingerprint, configuration)
     rungs: list[Rung] = []
     for way in WAYS[configuration.network.dimension]:
-        narrowing = _narrowing(fingerprint, recipe, configuration, way, min(way.coarser, furthest))
-        planned, reasons = configure(fingerprint, recipe, configuration.name, narrowing=narrowing, machine=machine)
-        rung = Rung(_given_up(configuration, planned), planned, reasons, way.least_steps)
-        if planned != configuration:
-            rungs.append(rung)
+        planned = configure(basis, name, _narrowing(basis, configuration, way, min(way.coarser, furthest)))
+        if planned.value != configuration:
+            given_up = _given_up(configuration, planned.value)
+            rungs.append(Rung(given_up, planned.value, planned.reasons(name), way.least_steps))
     rungs.sort(key=lambda rung: rung.work, reverse=True)
     kept: list[Rung] = []
     for rung in rungs:
@@ -133,18 +129,16 @@ def ladder(
     return tuple(kept)
 
 
-def _narrowing(
-    fingerprint: Fingerprint, recipe: Recipe, configuration: Configuration, way: Way, factor: float
-) -> Narrowing:
+def _narrowing(basis: Basis, configuration: Configuration, way: Way, factor: float) -> Narrowing:
     """What `way` takes from `configuration`."""
-    network, spacing = configuration.network, configuration.spacing_mm
+    recipe, network, spacing = basis.recipe, configuration.network, configuration.spacing_mm
     # the finest axes coarsen together; thick slices stay as they are until the others have caught up
     finest = round(min(spacing) * factor, 4) if factor > 1 else min(spacing)
     coarse = tuple(max(step, finest) for step in spacing)
     view = [edge * step for edge, step in zip(configuration.patch, spacing, strict=True)]
     # a low resolution is there for its view
     if way.near and configuration.name != LOW:
-        view = [min(pair) for pair in zip(view, near_view_mm(fingerprint, configuration), strict=True)]
+        view = [min(pair) for pair in zip(view, near_view_mm(basis, configuration), strict=True)]
     width = min(way.width, recipe.base_features)
     cap = recipe.max_features_2d if network.dimension == 2 else recipe.max_features_3d
     return Narrowing(
@@ -179,14 +173,13 @@ def coarsest_factor(fingerprint: Fingerprint, configuration: Configuration) -> f
     return factor
 
 
-def near_view_mm(fingerprint: Fingerprint, configuration: Configuration) -> tuple[float, ...]:
+def near_view_mm(basis: Basis, configuration: Configuration) -> tuple[float, ...]:
     """The narrowest view per patch axis: endless along ordered axes, a few times the largest class along the others."""
     axes = configuration.axis_order[-configuration.network.dimension :]
-    anatomy = read_anatomy(fingerprint)
     return tuple(
         float("inf")
-        if anatomy[axis].directed
-        else max(NEAR_VIEW * _largest_extent_mm(fingerprint, axis), NEAREST_VOXELS * step)
+        if basis.anatomy.axes[axis].directed
+        else max(NEAR_VIEW * _largest_extent_mm(basis.fingerprint, axis), NEAREST_VOXELS * step)
         for axis, step in zip(axes, configuration.spacing_mm, strict=True)
     )
 

@@ -132,7 +132,7 @@ def resolve_loss(card: ModelCard, fingerprint: Fingerprint, folds: Sequence[Fold
     """The loss with the numbers of all cases, and those of each fold worked out from the cases that it trains on."""
     if card.configuration.loss.kind != "dice_size_adaptive_ce":
         return replace(card.configuration.loss, folds=None)
-    whole = renewed_loss(card.configuration, fingerprint, card.data)
+    whole = renewed_loss(card.configuration, fingerprint, card.data).value
     return _with_folds(card.with_loss(whole), fingerprint, folds, {})
 
 
@@ -172,7 +172,7 @@ def _with_folds(
         held = replace(fingerprint, cases=tuple(case for case in fingerprint.cases if case.case in fold.train))
         # a fold without cases is refused where it is trained; until then it has some numbers
         known = key in kept or not held.cases
-        own = loss if known else renewed_loss(card.configuration, held, card.data)
+        own = loss if known else renewed_loss(card.configuration, held, card.data).value
         rows.append(kept.get(key, {_decisive(own): getattr(own, _decisive(own))}))
     columns: dict[str, Any] = {
         column: tuple(row[name] for row in rows) for column, name in COLUMNS.items() if name in rows[0]

@@ -12,14 +12,71 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, prod
 
-from autospine.planning.decide.rules import fits
+import numpy as np
+
+from autospine.planning.decide.decided import RULE
 from autospine.planning.document.parts import Encoder
+from autospine.planning.document.recipe import Recipe
 from autospine.planning.estimate.cost import feature_map_elements
+
+DEFAULT_GB = 8.0
+"""Memory planned for where neither the user, the recipe nor a device says how much there is."""
+REFERENCE_ELEMENTS: dict[Encoder, dict[int, tuple[tuple[float, float], ...]]] = {
+    "plain": {2: ((8.0, 85e6),), 3: ((8.0, 560e6),)},
+    "residual": {
+        2: ((8.0, 135e6), (24.0, 380e6), (40.0, 560e6)),
+        3: ((8.0, 680e6), (24.0, 2.1e9), (40.0, 3.6e9)),
+    },
+}
+"""(GB, feature-map elements of a patch) by encoder and dimension: the plain preset; the residual M, L and XL."""
+REFERENCE_BATCH = {2: 12, 3: 2}
+"""Batch that the reference's GB hold beside the reference elements of one patch, by dimension."""
+SHRINK_BATCH: dict[Encoder, dict[int, int]] = {"plain": {2: 2, 3: 2}, "residual": REFERENCE_BATCH}
+"""Batch that must fit before a patch stops shrinking; the residual planner of the reference asks for all 12 in 2D."""
+
+
+def planned_memory_gb(recipe: Recipe) -> float:
+    """Memory to plan for, 10^9 bytes: the recipe's, else the rules' own."""
+    return DEFAULT_GB if recipe.memory_gb == "auto" else recipe.memory_gb
+
+
+def memory_elements(dimension: int, memory_gb: float, encoder: Encoder = "plain") -> float:
+    """Feature-map elements of one patch that fit `memory_gb` at the reference batch.
+
+    Between two presets in proportion to both, e.g. residual 3D at 16 GB: (680e6 + 2.1e9) / 2. Below the first and above
+    the last in proportion to the GB, as the reference scales a preset.
+    """
+    presets = REFERENCE_ELEMENTS[encoder][dimension]
+    (lowest, least), (highest, most) = presets[0], presets[-1]
+    if memory_gb <= lowest:
+        return least * memory_gb / lowest
+    if memory_gb >= highest:
+        return most * memory_gb / highest
+    return float(np.interp(memory_gb, [gb for gb, _ in presets], [elements for _, elements in presets]))
+
+
+def fits(dimension: int, elements: int, memory_gb: float, encoder: Encoder = "plain") -> bool:
+    """Whether a patch that costs `elements` need not shrink any more to fit `memory_gb`."""
+    share = SHRINK_BATCH[encoder][dimension] / REFERENCE_BATCH[dimension]
+    return elements * share <= memory_elements(dimension, memory_gb, encoder)
+
+
+def batch_by_memory(dimension: int, elements: int, memory_gb: float, encoder: Encoder = "plain") -> int:
+    """Batch that fills the memory, where one patch of the network costs `elements`."""
+    return round(memory_elements(dimension, memory_gb, encoder) / elements * REFERENCE_BATCH[dimension])
+
+
+def batch_by_dataset(dataset_voxels: float, fraction: float, patch: Sequence[int]) -> int:
+    """Batch that shows at most `fraction` of the data set's voxels in a step (against overfitting)."""
+    return round(dataset_voxels * fraction / float(np.prod(patch, dtype=np.float64)))
+
 
 SMALLEST_EDGE = 4
 """Voxels below which no feature map is pooled; smaller leaves the bottleneck nothing but padding."""
 START_VOXELS = {2: 2048**2, 3: 256**3}
 """Voxels of the patch before it is clipped to the median case: larger than any memory target needs."""
+PADDED = f"each edge is padded to what its poolings divide by ({RULE})"
+"""Why a patch is a little larger than all else asks for."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +91,11 @@ class Topology:
     """Kernel of each stage; the bottleneck's is 3 on every axis."""
     divisors: tuple[int, ...]
     """2 ** poolings per axis."""
+
+    @property
+    def bottom(self) -> tuple[int, ...]:
+        """Voxels of the patch that the deepest stage sees."""
+        return tuple(edge // divisor for edge, divisor in zip(self.patch, self.divisors, strict=True))
 
 
 def initial_patch(
@@ -130,8 +192,8 @@ class Fit:
     """Feature-map elements of one patch, by the reference's count."""
     shrunk: int
     """How often the patch had to shrink."""
-    too_large: bool
-    """Whether the patch could not shrink as far as the memory asks."""
+    why: str
+    """Why the patch is as large as it is."""
 
 
 def fit_patch(
@@ -144,10 +206,11 @@ def fit_patch(
     """The largest patch of the rules whose network fits `memory_gb` (10^9 bytes).
 
     `limit` holds the patch below a size in voxels. Stops short of the memory where the patch cannot shrink any more (a
-    few voxels per axis, or an absurd number of classes): the result then says `too_large`.
+    few voxels per axis, or an absurd number of classes): the reason then says so.
     """
     dimension = len(spacing_mm)
-    net = topology(spacing_mm, initial_patch(spacing_mm, median_shape, limit))
+    first = initial_patch(spacing_mm, median_shape, limit)
+    net = topology(spacing_mm, first)
     elements, shrunk, seen = family.elements(net), 0, {net.patch}
     while not fits(dimension, elements, memory_gb, family.encoder):
         ratios = [edge / size for edge, size in zip(net.patch, median_shape, strict=True)]
@@ -157,11 +220,23 @@ def fit_patch(
         probe = [edge - net.divisors[axis] * (index == axis) for index, edge in enumerate(net.patch)]
         step = topology(spacing_mm, probe).divisors[axis]
         edges = [edge - step * (index == axis) for index, edge in enumerate(net.patch)]
-        if min(edges) < 1:
-            return Fit(net, elements, shrunk, too_large=True)
-        smaller = topology(spacing_mm, edges)
-        if smaller.patch in seen:  # padded back to a size that was too large already
-            return Fit(net, elements, shrunk, too_large=True)
+        smaller = topology(spacing_mm, edges) if min(edges) >= 1 else None
+        if smaller is None or smaller.patch in seen:  # padded back to a size that was too large already
+            return Fit(net, elements, shrunk, too_large(memory_gb))
         seen.add(smaller.patch)
         net, elements, shrunk = smaller, family.elements(smaller), shrunk + 1
-    return Fit(net, elements, shrunk, too_large=False)
+    if shrunk:
+        why = f"the median case, shrunk {shrunk} time(s) along its relatively longest axis to fit {memory_gb:g} GB"
+    elif first != initial_patch(spacing_mm, median_shape):
+        why = f"the part of the median case that the time budget leaves fits {memory_gb:g} GB"
+    elif any(edge < max(1, round(size)) for edge, size in zip(net.patch, median_shape, strict=True)):
+        start = "2048 x 2048" if dimension == 2 else "256 x 256 x 256"
+        why = f"the volume of {start} voxels, which the rule begins with, cut to the median case, fits {memory_gb:g} GB"
+    else:
+        why = f"the median case fits {memory_gb:g} GB whole"
+    return Fit(net, elements, shrunk, f"{why}; {PADDED}")
+
+
+def too_large(memory_gb: float) -> str:
+    """Why a patch is the smallest there is."""
+    return f"the smallest patch there is; even that exceeds the estimate for {memory_gb:g} GB; {PADDED}"

@@ -1,62 +1,70 @@
-"""The training plan: schedule from the recipe, mirroring and rotation from the anatomy."""
+"""The training plan: schedule and sampling by the recipe, augmentation by the anatomy."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from autospine.planning.decide import rules
-from autospine.planning.document.parts import TrainingPlan
+from autospine.planning.decide.augmentation import (
+    planned_mirroring,
+    planned_plane,
+    planned_rotation,
+    planned_shift,
+)
+from autospine.planning.decide.decided import RULE, Decided, settle
+from autospine.planning.document.parts import Optimiser, TrainingPlan
 from autospine.planning.document.recipe import Recipe
-from autospine.planning.measured.anatomy import AxisAnatomy, View
+from autospine.planning.measured.anatomy import AxisAnatomy
+from autospine.planning.measured.column import View
 
 REFERENCE_EPOCHS = 1000
 """Epochs where neither a recipe nor a time says how many (nnU-Net v2.8)."""
+AS_SAID = ("learning_rate", "weight_decay", "momentum", "warmup", "poly_power", "clip_norm", "seed")
+"""What a plan takes over from its recipe as it stands there."""
 
 
-def plan_training(recipe: Recipe, patch: Sequence[int], axes: Sequence[AxisAnatomy], view: View) -> TrainingPlan:
-    """Schedule and augmentation; mirroring and rotation heed ordered and sided axes, shifts what the views show."""
-    everything = tuple(range(len(patch)))
-    match recipe.mirror:
-        case "all":
-            mirror = everything
-        case "none":
-            mirror = ()
-        case "auto":
-            mirror = tuple(axis for axis in everything if axes[axis].mirrored)
-    in_plane = len(patch) == 3 and max(patch) / patch[0] > rules.ANISOTROPY
-    # A rotation by 180 degrees is a mirroring along both axes of its plane, so it is forbidden where that is.
-    turned = axes[1:] if in_plane else axes
-    upright = recipe.mirror == "none" or (recipe.mirror == "auto" and any(axis.directed for axis in turned))
-    if upright:
-        rotation = 15.0
-    elif in_plane:
-        rotation = 180.0
-    elif len(patch) == 3:
-        rotation = 30.0
-    else:
-        rotation = 15.0 if max(patch) / min(patch) > 1.5 else 180.0
-    shift = recipe.shift
-    if shift == "auto":
-        shift = rules.SHIFT if view.countable else 0.0
-    return TrainingPlan(
-        optimiser="sgd" if recipe.optimiser == "auto" else recipe.optimiser,
-        learning_rate=recipe.learning_rate,
-        weight_decay=recipe.weight_decay,
-        momentum=recipe.momentum,
-        warmup=recipe.warmup,
-        poly_power=recipe.poly_power,
-        clip_norm=recipe.clip_norm,
-        epochs=REFERENCE_EPOCHS if recipe.epochs == "auto" else recipe.epochs,
-        steps_per_epoch=recipe.steps_per_epoch,
-        validation_steps=recipe.validation_steps,
-        budget_s=None,
-        oversample_foreground=recipe.oversample_foreground,
-        foreground_jitter=recipe.foreground_jitter,
-        shift=shift,
-        mirror_axes=mirror,
-        rotation_deg=rotation,
-        rotate_in_plane=in_plane,
-        scale_range=recipe.scale_range,
-        seed=recipe.seed,
-        foreground_unit=recipe.unit,
+def planned_training(
+    recipe: Recipe, patch: Sequence[int], axes: Sequence[AxisAnatomy], view: View
+) -> Decided[TrainingPlan]:
+    """Schedule and augmentation of a patch along `axes`, which has the `view`."""
+    said = recipe.said
+    epochs = planned_epochs(recipe)
+    pays = "pays in narrow views and does no harm in whole ones (docs/benchmarks/budget.md)"
+    forced = f"{said}: share of patches forced onto a label; {RULE} has a third, which {pays}"
+    by_class = "a label, large or small, is drawn as often as any other"
+    by_component = "of a label, each connected component (lesion) is drawn as often as any other"
+    return settle(
+        TrainingPlan,
+        **{key: Decided(getattr(recipe, key), said) for key in AS_SAID},
+        optimiser=planned_optimiser(recipe),
+        epochs=epochs,
+        steps_per_epoch=Decided(recipe.steps_per_epoch, epochs.why),
+        validation_steps=Decided(
+            recipe.validation_steps, f"{said}: a quick look after each epoch; the full score comes at the end"
+        ),
+        budget_s=Decided(None),
+        oversample_foreground=Decided(recipe.oversample_foreground, forced),
+        foreground_jitter=Decided(
+            recipe.foreground_jitter, f"{said}: 0 puts the label into the middle of such a patch"
+        ),
+        foreground_unit=Decided(recipe.unit, f"{said}: {by_class if recipe.unit == 'class' else by_component}"),
+        shift=planned_shift(recipe, view),
+        mirror_axes=planned_mirroring(recipe, axes),
+        rotation_deg=planned_rotation(recipe, patch, axes),
+        rotate_in_plane=planned_plane(patch),
+        scale_range=Decided(recipe.scale_range, f"{said}: patients differ in size"),
     )
+
+
+def planned_optimiser(recipe: Recipe) -> Decided[Optimiser]:
+    """What takes the steps."""
+    if recipe.optimiser != "auto":
+        return Decided(recipe.optimiser, recipe.said)
+    return Decided("sgd", f"without a time budget there are steps enough for SGD with Nesterov momentum ({RULE})")
+
+
+def planned_epochs(recipe: Recipe) -> Decided[int]:
+    """Epochs of a training without a time budget."""
+    steps = f"{recipe.steps_per_epoch} steps where no time budget is given"
+    if recipe.epochs != "auto":
+        return Decided(recipe.epochs, f"{recipe.said}: {recipe.epochs} x {steps}")
+    return Decided(REFERENCE_EPOCHS, f"{REFERENCE_EPOCHS} x {steps} ({RULE})")

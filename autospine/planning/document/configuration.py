@@ -25,6 +25,7 @@ ConfigurationName = Literal["2d", "2.5d", "3d_fullres", "3d_lowres", "3d_cascade
 CONFIGURATIONS: tuple[str, ...] = get_args(ConfigurationName)
 VOLUMES = tuple(name for name in CONFIGURATIONS if name.startswith("3d"))
 """The configurations of 3D networks."""
+LOW, CASCADE = "3d_lowres", "3d_cascade_fullres"
 MOST_PATCH_VOXELS = 2**26
 """Voxels of a patch, 8192 x 8192 or 406 x 406 x 406: four times the largest start of `topology.START_VOXELS` (ours)."""
 

@@ -34,7 +34,7 @@ from autospine.planning.document.limits import (
     ValidationSteps,
     Zooms,
 )
-from autospine.planning.document.parts import Bottleneck, Encoder, LossKind, Optimiser, SizeSource, Unit
+from autospine.planning.document.parts import Bottleneck, Encoder, Optimiser, SizeSource, Unit
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Recipe:
     encoder: Encoder = "plain"
     """`plain` convolutions, or `residual` blocks."""
     encoder_blocks: Literal["auto"] | Blocks = "auto"
-    """Convolutions or blocks per encoder stage, finest first, the last for all deeper; `auto`: `rules.BLOCKS`."""
+    """Convolutions or blocks per encoder stage, finest first, the last for all deeper; `auto`: `network.BLOCKS`."""
     decoder_convs: Literal["auto"] | Convs = "auto"
     """Convolutions in a decoder stage; `auto`: 2 for the plain, 1 for the residual encoder."""
     base_features: Features = 32
@@ -69,7 +69,7 @@ class Recipe:
     """Cap of the feature maps in 3D."""
     bottleneck: Literal["auto"] | Bottleneck = "auto"
     """`msff` appends the multi-scale feature fusion module, `control` a convolution with as many weights; `auto`:
-    `rules.BOTTLENECK`."""
+    `network.BOTTLENECK`."""
     dataset_fraction: Literal["auto"] | PartAbove0 = "auto"
     """Largest share of the data set's voxels in one batch, 0 to 1; `auto`: 0.05 plain, 1 residual."""
     loss: Literal["auto", "dice_ce", "dice_size_adaptive_ce"] = "auto"
@@ -83,7 +83,7 @@ class Recipe:
     size_source: SizeSource = "fingerprint"
     """Sizes that the size-adaptive weights go by: of the training cases, or these blended with each batch's own."""
     size_ratio: AtLeast1 = 50.0
-    """Largest over smallest class size from which `auto` takes the size-adaptive loss (`rules.SIZE_RATIO_REASONS`)."""
+    """Largest over smallest class size from which `auto` takes the size-adaptive loss (`loss.SIZE_RATIO_REASONS`)."""
     optimiser: Literal["auto"] | Optimiser = "auto"
     """`sgd` with Nesterov momentum or `adamw`; `auto`: sgd, or adamw where a time budget leaves few steps."""
     learning_rate: Above0 = 0.01
@@ -110,8 +110,8 @@ class Recipe:
     foreground_jitter: Part = 0.0
     """How far from a patch's middle the class may lie, as a share of half the patch, 0 to 1."""
     shift: Literal["auto"] | Shift = "auto"
-    """How far a patch that holds a whole case may be off it, as a share of its edge, 0 to 0.5; `auto`: `rules.SHIFT`
-    where views show from what levels can be counted."""
+    """How far a patch that holds a whole case may be off it, as a share of its edge, 0 to 0.5; `auto`:
+    `augmentation.SHIFT` where views show from what levels can be counted."""
     ignore_unlabelled_slices: bool = False
     """Whether slices without any label, in masks that have some, are not annotated instead of background."""
     optional_channels: Literal["all"] | tuple[str, ...] = ()
@@ -142,11 +142,10 @@ class Recipe:
             listed = self.default in ("auto", *names)
             check(listed, "default", self.default, f"auto or one of the configurations {', '.join(names)}")
 
-    def loss_kind(self, ratio: float) -> LossKind:
-        """The loss for a largest/smallest class size `ratio`."""
-        if self.loss == "auto":
-            return "dice_size_adaptive_ce" if ratio >= self.size_ratio else "dice_ce"
-        return self.loss
+    @property
+    def said(self) -> str:
+        """What the reasons of a plan call it."""
+        return f"the recipe {self.name}"
 
 
 def recipe_folder() -> Path:

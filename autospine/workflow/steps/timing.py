@@ -12,7 +12,7 @@ from autospine.machine.arithmetic import Machine
 from autospine.planning.budget.default_time import DEFAULT_S, fit_plan_to_default_time
 from autospine.planning.budget.fit import fit_plan_to_budget
 from autospine.planning.budget.measurements import BRIEFLY, Budget, Measure
-from autospine.planning.decide import rules
+from autospine.planning.decide.topology import DEFAULT_GB
 from autospine.planning.document.card import ModelCard
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.data import DataPlan
@@ -76,9 +76,9 @@ def hardware_of(name: str) -> Hardware:
 
     device = resolve_device(name)
     known = device_memory_gb(device)
-    total = rules.DEFAULT_GB if known is None else known
+    total = DEFAULT_GB if known is None else known
     if device.type != "cuda":
-        total = min(total, rules.DEFAULT_GB)
+        total = min(total, DEFAULT_GB)
     # no recipe plans for less than 1 GB, whatever the device has
     memory = max(total, 1.0)
     names, total_gb = tuple(device_names(device)), inf if known is None else known

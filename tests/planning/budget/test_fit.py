@@ -9,6 +9,7 @@ from autospine.machine.arithmetic import Machine
 from autospine.planning.budget.fit import default_within_budget, fit_plan_to_budget, fit_to_budget
 from autospine.planning.budget.ladder import ladder
 from autospine.planning.budget.measurements import BRIEFLY, PRECISELY, SURE, Budget, Measure, Measurements
+from autospine.planning.decide.basis import Basis
 from autospine.planning.decide.planner import make_plan
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.parts import ExpectedPlan
@@ -45,7 +46,7 @@ def fit(fingerprint: Fingerprint, clock: Measure, budget_s: float, recipe: Recip
     plan = make_plan(fingerprint, recipe)
     measurements = Measurements(Budget(budget_s, clock, device="CPU, 2 cores"))
     configuration = plan.configuration("2d")
-    return fit_to_budget(fingerprint, recipe, configuration, plan.reasons, measurements, measurements.precise)
+    return fit_to_budget(Basis.of(fingerprint, recipe), configuration, plan.reasons, measurements, measurements.precise)
 
 
 def same_as(configuration: Configuration) -> tuple[object, ...]:
@@ -55,7 +56,7 @@ def same_as(configuration: Configuration) -> tuple[object, ...]:
 
 def rungs_of(fingerprint: Fingerprint) -> list[tuple[Configuration, int]]:
     configuration = make_plan(fingerprint, Recipe()).configuration("2d")
-    rungs = ladder(fingerprint, Recipe(), configuration, Machine())
+    rungs = ladder(Basis.of(fingerprint, Recipe()), configuration)
     return [(rung.configuration, rung.least_steps) for rung in rungs]
 
 
@@ -148,7 +149,9 @@ def test_what_goes_first_is_held_against_its_own_measurement(lumbar: Fingerprint
     differ = 0
     for budget_s in range(300, 9000, 600):
         measurements = Measurements(Budget(budget_s, clock))
-        glanced, _ = fit_to_budget(lumbar, Recipe(), plan.configuration("2d"), {}, measurements, measurements.own)
+        glanced, _ = fit_to_budget(
+            Basis.of(lumbar, Recipe()), plan.configuration("2d"), {}, measurements, measurements.own
+        )
         fitted = fit_plan_to_budget(plan, lumbar, Recipe(), Budget(budget_s, clock))
         first = fitted.configuration("2d")
         assert fitted.default == "2d" and first.expected is not None
@@ -234,7 +237,9 @@ def test_what_adamw_remembers_has_to_fit_too(lumbar: Fingerprint) -> None:
     assert least < most
     measurements = Measurements(Budget(1800.0, Clock(1e13), machine=Machine("float32")))
     tight = replace(recipe, memory_gb=(least + most) / 2)
-    fitted, _ = fit_to_budget(lumbar, tight, configuration, {}, measurements, measurements.precise)
+    fitted, _ = fit_to_budget(
+        Basis.of(lumbar, tight, Machine("float32")), configuration, {}, measurements, measurements.precise
+    )
     assert fitted.expected is not None and fitted.expected.memory_gb <= (least + most) / 2
     assert same_as(fitted) != same_as(configuration)
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from autospine.machine.arithmetic import Machine
 from autospine.planning.budget.ladder import COARSEST, NEAR_VIEW, coarsest_factor, ladder, near_view_mm
+from autospine.planning.decide.basis import Basis
 from autospine.planning.decide.planner import make_plan
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.recipe import Recipe
@@ -16,6 +16,10 @@ from tests.planning.conftest import MakeFingerprint
 
 def planned(fingerprint: Fingerprint, name: str = "2d") -> Configuration:
     return make_plan(fingerprint, Recipe()).configuration(name)
+
+
+def basis(fingerprint: Fingerprint, recipe: Recipe = Recipe()) -> Basis:  # noqa: B008
+    return Basis.of(fingerprint, recipe)
 
 
 @pytest.fixture
@@ -29,7 +33,7 @@ def cord(make_fingerprint: MakeFingerprint) -> Fingerprint:
 @pytest.mark.parametrize("name", ["2d", "2.5d", "3d_fullres"])
 def test_each_rung_costs_less(lumbar: Fingerprint, name: str) -> None:
     configuration = planned(lumbar, name)
-    rungs = [configuration, *(rung.configuration for rung in ladder(lumbar, Recipe(), configuration, Machine()))]
+    rungs = [configuration, *(rung.configuration for rung in ladder(basis(lumbar), configuration))]
     work = [multiply_adds(rung.network, rung.patch, rung.batch) for rung in rungs]
     assert all(narrower < 0.95 * wider for wider, narrower in zip(work, work[1:], strict=False))
     assert work[1] > work[-1] * 20
@@ -39,8 +43,8 @@ def test_each_rung_costs_less(lumbar: Fingerprint, name: str) -> None:
 def test_ordered_levels_keep_the_whole_view(lumbar: Fingerprint) -> None:
     configuration = planned(lumbar)
     # the levels lie one above the other, and further back from one to the next
-    assert near_view_mm(lumbar, configuration)[0] == float("inf")
-    for rung in ladder(lumbar, Recipe(), configuration, Machine()):
+    assert near_view_mm(basis(lumbar), configuration)[0] == float("inf")
+    for rung in ladder(basis(lumbar), configuration):
         edge, spacing = rung.configuration.patch[0], rung.configuration.spacing_mm[0]
         assert edge * spacing >= 224
 
@@ -48,8 +52,8 @@ def test_ordered_levels_keep_the_whole_view(lumbar: Fingerprint) -> None:
 def test_tiny_anatomy_keeps_its_pixels_and_gives_up_the_view(cord: Fingerprint) -> None:
     configuration = planned(cord)
     assert coarsest_factor(cord, configuration) == 1.0  # 40 pixels are too few already
-    assert near_view_mm(cord, configuration) == (NEAR_VIEW * 15.0, NEAR_VIEW * 15.0)
-    rungs = ladder(cord, Recipe(), configuration, Machine())
+    assert near_view_mm(basis(cord), configuration) == (NEAR_VIEW * 15.0, NEAR_VIEW * 15.0)
+    rungs = ladder(basis(cord), configuration)
     assert {rung.configuration.spacing_mm for rung in rungs} == {(0.5, 0.5)}
     # 60 mm are 120 pixels, padded to what four poolings divide by
     assert rungs[1].configuration.patch == (128, 128)
@@ -69,7 +73,7 @@ def test_resolution_is_given_up_as_far_as_the_smallest_class_allows(make_fingerp
 
 
 def test_thick_slices_are_left_alone_until_the_others_have_caught_up(lumbar: Fingerprint) -> None:
-    rungs = ladder(lumbar, Recipe(), planned(lumbar, "3d_fullres"), Machine())
+    rungs = ladder(basis(lumbar), planned(lumbar, "3d_fullres"))
     spacings = [rung.configuration.spacing_mm for rung in rungs]
     assert all(spacing[0] == 4.0 for spacing in spacings)
     assert len(set(spacings)) > 1
@@ -77,34 +81,34 @@ def test_thick_slices_are_left_alone_until_the_others_have_caught_up(lumbar: Fin
 
 def test_a_recipe_that_is_narrow_already_is_not_widened(lumbar: Fingerprint) -> None:
     recipe = replace(Recipe(), base_features=8)
-    rungs = ladder(lumbar, recipe, make_plan(lumbar, recipe).configuration("2d"), Machine())
+    rungs = ladder(basis(lumbar, recipe), make_plan(lumbar, recipe).configuration("2d"))
     assert {rung.configuration.network.features[0] for rung in rungs} == {8}
 
 
 def test_small_lesions_keep_their_surroundings(make_fingerprint: MakeFingerprint) -> None:
     made = make_fingerprint([(200, 200, 200)] * 4, [(1.0, 1.0, 1.0)] * 4, ("lesion",), voxels=(60,), extent_mm=5.0)
     configuration = planned(made)
-    assert near_view_mm(made, configuration) == (96.0, 96.0)
+    assert near_view_mm(basis(made), configuration) == (96.0, 96.0)
 
 
 def test_a_low_resolution_keeps_its_view(make_fingerprint: MakeFingerprint) -> None:
     made = make_fingerprint([(400, 500, 500)] * 4, [(1.0, 1.0, 1.0)] * 4, voxels=(9000, 9000), extent_mm=20.0)
     low = planned(made, "3d_lowres")
-    rungs = ladder(made, Recipe(), low, Machine())
+    rungs = ladder(basis(made), low)
     assert len(rungs) > 2
     assert all("view" not in rung.what for rung in rungs)
-    assert any("view" in rung.what for rung in ladder(made, Recipe(), planned(made, "3d_fullres"), Machine()))
+    assert any("view" in rung.what for rung in ladder(basis(made), planned(made, "3d_fullres")))
 
 
 def test_a_spacing_that_is_kept_is_kept_exactly(make_fingerprint: MakeFingerprint) -> None:
     made = make_fingerprint([(20, 320, 320)] * 4, [(3.0, 0.46875, 0.46875)] * 4, ("a",), voxels=(400,), extent_mm=15.0)
-    rungs = ladder(made, Recipe(), planned(made), Machine())
+    rungs = ladder(basis(made), planned(made))
     assert {rung.configuration.spacing_mm for rung in rungs} == {(0.46875, 0.46875)}
     assert all("resolution" not in rung.what for rung in rungs)
 
 
 def test_the_residual_encoder_gets_shallow(lumbar: Fingerprint) -> None:
     recipe = replace(Recipe(), encoder="residual")
-    rungs = ladder(lumbar, recipe, make_plan(lumbar, recipe).configuration("2d"), Machine())
+    rungs = ladder(basis(lumbar, recipe), make_plan(lumbar, recipe).configuration("2d"))
     assert {max(rung.configuration.network.blocks) for rung in rungs} == {1}
     assert {rung.configuration.network.encoder for rung in rungs} == {"residual"}

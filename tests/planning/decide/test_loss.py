@@ -4,11 +4,50 @@ from dataclasses import replace
 
 import pytest
 
+from autospine.data.structure import Region
 from autospine.errors import PlanError
+from autospine.planning.decide.loss import (
+    By,
+    class_sizes,
+    planned_kind,
+    size_adaptive_weights,
+    size_ratio,
+    target_sizes,
+    weigh,
+)
 from autospine.planning.decide.planner import make_plan
+from autospine.planning.document.data import DataPlan, IntensityPlan
 from autospine.planning.document.plan_file import plan_from_toml, plan_to_toml
 from autospine.planning.document.recipe import Recipe
 from autospine.planning.measured.fingerprint import Fingerprint
+
+
+def test_class_sizes_are_medians_over_the_cases_that_have_the_class() -> None:
+    voxels = [(100, 0), (300, 40), (200, 80)]
+    slices = [(10, 0), (10, 4), (10, 4)]
+    spacings = [(1.0, 1.0), (1.0, 1.0), (2.0, 1.0)]
+    # per slice at 1 x 1 mm: 10, 30, 20 x 2 = 40 and 10, 20 x 2 = 40
+    assert class_sizes(voxels, slices, spacings, (1.0, 1.0)) == (30.0, 25.0)
+    assert class_sizes(voxels, slices, spacings, (2.0, 2.0)) == (7.5, 6.25)
+    assert class_sizes([(0, 5)], [(0, 1)], [(1.0, 1.0)], (1.0, 1.0)) == (0.0, 5.0)
+
+
+def test_size_adaptive_weights() -> None:
+    assert size_adaptive_weights((400.0, 100.0, 4.0)) == (1.0, 1.0, 2.0, 5.0)  # roots of 1, 4, 100 (capped)
+    assert size_adaptive_weights((400.0, 100.0), alpha=1.0) == (1.0, 1.0, 4.0)
+    assert size_adaptive_weights((50.0, 0.0)) == (1.0, 1.0, 1.0)  # the second never occurs
+
+
+@pytest.mark.parametrize(
+    ("sizes", "alpha", "cap"), [((9.0, 1.0), 0.0, 5.0), ((9.0, 1.0), 0.5, 1.0), ((7.0, 7.0), 0.5, 5.0)]
+)
+def test_no_weighting_is_exactly_one(sizes: tuple[float, ...], alpha: float, cap: float) -> None:
+    assert size_adaptive_weights(sizes, alpha, cap) == (1.0, 1.0, 1.0)
+
+
+def test_size_ratio_leaves_absent_classes_out() -> None:
+    assert size_ratio((400.0, 0.0, 100.0)) == 4.0
+    assert size_ratio((0.0, 0.0)) == 1.0
 
 
 @pytest.fixture
@@ -95,3 +134,62 @@ def test_without_any_class_there_is_no_largest_size(lumbar: Fingerprint) -> None
     plan = make_plan(empty, LESIONS)
     assert plan.configuration().loss.largest_size == 0
     assert "occurs in any case" in plan.reasons[f"{plan.default}.loss.largest_size"]
+
+
+ADAPTIVE = "dice_size_adaptive_ce"
+GREY = IntensityPlan(100.0, 20.0, 12.5, 240.25)
+DATA = DataPlan("toy", ("T2",), (GREY,), (("body", 1), ("cord", 2)))
+REGIONAL = replace(DATA, regions=(Region("whole", (1, 2), 1), Region("inner", (2,), 2)))
+
+
+@pytest.mark.parametrize(
+    ("loss", "sizes", "kind", "why"),
+    [
+        (
+            "auto",
+            (490.0, 10.0),
+            "dice_ce",
+            "largest label body (490 voxels) over smallest cord (10): 49 times, below",
+        ),
+        (
+            "auto",
+            (500.0, 10.0),
+            "dice_size_adaptive_ce",
+            "largest label body (500 voxels) over smallest cord (10): 50 times",
+        ),
+        ("auto", (500.0, 0.0), "dice_ce", "one label: nothing to balance"),
+        ("auto", (0.0, 0.0), "dice_ce", "no label occurs in any case: nothing to balance"),
+        ("dice_ce", (500.0, 10.0), "dice_ce", "the recipe default asks for it; largest label body"),
+    ],
+)
+def test_the_kind_follows_the_sizes(loss: str, sizes: tuple[float, ...], kind: str, why: str) -> None:
+    decided = planned_kind(Recipe(loss=loss), sizes, DATA, "voxels")  # type: ignore[arg-type]
+    assert decided.value == kind and str(decided.why).startswith(why)
+
+
+def test_what_a_voxel_weighs_by() -> None:
+    said = {by: f"by {by}" for by in ("class", "batch", "component")}
+
+    def numbers(by: By, data: DataPlan = DATA) -> tuple[object, ...]:
+        found = weigh((400.0, 100.0), data, by, 0.5, 5.0, said)
+        return tuple(found[key].value for key in ("class_weights", "usual_sizes", "largest_size"))
+
+    assert numbers("class") == ((1.0, 1.0, 2.0), None, None)
+    assert numbers("batch") == ((1.0, 1.0, 1.0), (400.0, 100.0), None)
+    assert numbers("component") == ((1.0, 1.0, 1.0), None, 400.0)
+    assert numbers("nothing") == ((1.0, 1.0, 1.0), None, None)
+    # regions have no background
+    assert numbers("class", REGIONAL) == ((1.0, 2.0), None, None)
+
+
+def test_a_region_is_as_large_as_what_it_holds() -> None:
+    assert target_sizes((300.0, 100.0), DATA) == (300.0, 100.0)
+    assert target_sizes((300.0, 100.0), REGIONAL) == (400.0, 100.0)
+
+
+def test_regions_have_no_background_to_speak_of(lumbar: Fingerprint) -> None:
+    regional = replace(lumbar, regions=(Region("column", (1, 2, 3, 4, 5), 2), Region("lower", (1, 2), 1)))
+    wanted = Recipe(loss="dice_size_adaptive_ce")
+    key = "2d.loss.class_weights"
+    assert make_plan(regional, wanted).reasons[key] == "(largest size / size) ^ 0.5, at most 5"
+    assert make_plan(lumbar, wanted).reasons[key].endswith("at most 5; background, which is no anatomy, 1")

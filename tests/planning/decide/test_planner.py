@@ -9,8 +9,10 @@ import pytest
 
 from autospine.errors import PlanError
 from autospine.machine.arithmetic import Machine
-from autospine.planning.decide.planner import Narrowing, configure, make_plan
-from autospine.planning.decide.rules import BOTTLENECK, BOTTLENECK_REASON
+from autospine.planning.decide.basis import Basis
+from autospine.planning.decide.network import BOTTLENECK, NOTHING, Narrowing
+from autospine.planning.decide.planner import configure, make_plan
+from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.recipe import Recipe
 from autospine.planning.estimate.memory import training_memory_gb
 from autospine.planning.measured.fingerprint import Fingerprint
@@ -24,6 +26,11 @@ def keys(value: Any, prefix: str = "") -> list[str]:
         part = getattr(value, field.name)
         found += keys(part, f"{prefix}{field.name}.") if is_dataclass(part) else [f"{prefix}{field.name}"]
     return found
+
+
+def configured(fingerprint: Fingerprint, name: str, less: Narrowing = NOTHING) -> tuple[Configuration, dict[str, str]]:
+    planned = configure(Basis.of(fingerprint, Recipe()), name, less)
+    return planned.value, planned.reasons(name)
 
 
 EXPECTED = ("device", "seconds_per_step", "steps")
@@ -138,12 +145,12 @@ def test_a_patch_that_sees_little_takes_dice_over_the_batch(make_fingerprint: Ma
 def test_dice_of_a_narrowed_patch_is_that_of_what_it_sees(make_fingerprint: MakeFingerprint) -> None:
     """A time budget narrows the view: the patch is no longer the one by which a low resolution was planned or not."""
     small = make_fingerprint([(128, 128, 128)] * 4, [(1.0, 1.0, 1.0)] * 4)
-    whole, reasons = configure(small, Recipe(), "3d_fullres")
+    whole, reasons = configured(small, "3d_fullres")
     assert not whole.loss.batch_dice
     assert "a patch sees 100.0% of the median case, at least 25%" in reasons["3d_fullres.loss.batch_dice"]
     # (64 / 128) ^ 3 = 1 / 8; 96 x 96 x 64 voxels = 28.1 %
     for limit, batch_dice, seen in (((64, 64, 64), True, "12.5%"), ((96, 96, 64), False, "28.1%")):
-        narrow, reasons = configure(small, Recipe(), "3d_fullres", narrowing=Narrowing(patch_limit=limit))
+        narrow, reasons = configured(small, "3d_fullres", Narrowing(patch_limit=limit))
         assert narrow.patch == limit
         assert narrow.loss.batch_dice == batch_dice
         side = "under" if batch_dice else "at least"
@@ -154,9 +161,9 @@ def test_dice_of_a_narrowed_patch_on_a_coarser_grid(make_fingerprint: MakeFinger
     large = make_fingerprint([(400, 400, 400)] * 4, [(1.0, 1.0, 1.0)] * 4)
     less = Narrowing(spacing_mm=(4.0, 4.0, 4.0), patch_limit=(96, 96, 96))
     for name in ("3d_fullres", "3d_cascade_fullres", "3d_lowres"):
-        coarse, _ = configure(large, Recipe(), name, narrowing=less)  # 96^3 of 100^3 voxels
+        coarse, _ = configured(large, name, less)  # 96^3 of 100^3 voxels
         assert (coarse.patch, coarse.loss.batch_dice) == ((96, 96, 96), False), name
-    low, reasons = configure(large, Recipe(), "3d_lowres", narrowing=Narrowing(patch_limit=(64, 64, 64)))
+    low, reasons = configured(large, "3d_lowres", Narrowing(patch_limit=(64, 64, 64)))
     assert low.loss.batch_dice  # 64^3 of 203^3
     assert "a patch sees 3.1% of the median case, under 25%" in reasons["3d_lowres.loss.batch_dice"]
 
@@ -212,7 +219,7 @@ def test_why_there_is_no_low_resolution(make_fingerprint: MakeFingerprint) -> No
     little = make_plan(make_fingerprint([(240,) * 3] * 4, [(1.0,) * 3] * 4), Recipe())
     assert "times fewer voxels, under 2" in little.reasons["left_out.3d_lowres"]
     with pytest.raises(PlanError, match="3d_lowres"):
-        configure(make_fingerprint([(150,) * 3] * 4, [(1.0,) * 3] * 4), Recipe(), "3d_lowres")
+        configured(make_fingerprint([(150,) * 3] * 4, [(1.0,) * 3] * 4), "3d_lowres")
 
 
 def test_what_the_recipe_does_not_plan_is_said(make_fingerprint: MakeFingerprint) -> None:
@@ -283,15 +290,15 @@ def test_the_residual_encoder(lumbar: Fingerprint) -> None:
 
 def test_the_bottleneck_is_the_recipes_or_what_was_measured(lumbar: Fingerprint) -> None:
     plan = make_plan(lumbar, Recipe())
-    assert plan.configuration("2d").network.bottleneck == BOTTLENECK
-    assert plan.reasons["2d.network.bottleneck"] == BOTTLENECK_REASON
+    assert plan.configuration("2d").network.bottleneck == BOTTLENECK.value
+    assert plan.reasons["2d.network.bottleneck"] == BOTTLENECK.why
     assert make_plan(lumbar, Recipe(bottleneck="msff")).configuration("2d").network.bottleneck == "msff"
 
 
 def test_narrowing_plans_anew(lumbar: Fingerprint) -> None:
     narrow = Narrowing(spacing_mm=(2.0, 2.0), base_features=16, feature_cap=256, max_batch=8, patch_limit=(112, 112))
     narrow = replace(narrow, blocks=1, decoder_convs=1)
-    planned, reasons = configure(lumbar, Recipe(), "2d", narrowing=narrow)
+    planned, reasons = configured(lumbar, "2d", narrow)
     assert planned.network.blocks == (1,) * 5
     assert planned.network.convs_decoder == 1
     assert planned.patch == planned.median_shape == (112, 112)

@@ -22,7 +22,9 @@ from autospine.errors import PlanError
 from autospine.machine.arithmetic import Machine
 from autospine.planning.budget.fit import fit_plan_to_budget
 from autospine.planning.budget.measurements import PRECISELY, Budget
-from autospine.planning.decide.planner import Narrowing, configure, make_plan
+from autospine.planning.decide.basis import Basis
+from autospine.planning.decide.network import Narrowing
+from autospine.planning.decide.planner import configure, make_plan
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.plan import Plan
 from autospine.planning.document.plan_file import plan_from_toml, plan_to_toml
@@ -149,7 +151,7 @@ def test_any_plan_trains_a_step(
     assume(name in [configuration.name for configuration in plan.configurations])
     size = len(plan.configuration(name).patch)
     small = Narrowing(base_features=2, feature_cap=4, max_batch=2, patch_limit=(40,) * size)
-    configuration, _ = configure(fingerprint, recipe, name, narrowing=small)
+    configuration = configure(Basis.of(fingerprint, recipe), name, small).value
     check_stages(configuration)
     check_step(configuration)
 
@@ -162,7 +164,7 @@ def test_low_resolution_and_cascade_train_a_step(
     """Drawn too seldom above: only volumes far larger than the memory have them."""
     large = make_fingerprint([(300, 300, 300)] * 2, [(1.0, 1.0, 1.0)] * 2)
     small = Narrowing(base_features=2, feature_cap=4, max_batch=1, patch_limit=(32, 32, 32))
-    configuration, _ = configure(large, Recipe(encoder=encoder), name, narrowing=small)
+    configuration = configure(Basis.of(large, Recipe(encoder=encoder)), name, small).value
     assert configuration.network.in_channels == entering
     check_step(configuration)
 

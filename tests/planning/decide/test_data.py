@@ -1,23 +1,35 @@
-"""Plans of data sets whose labels overlap in regions."""
+"""What is true of a data set, in its plan: regions that overlap, sides that swap, levels of a column."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from autospine.data.folds import Fold
 from autospine.data.structure import Region
 from autospine.errors import PlanError
+from autospine.planning.decide.data import planned_levels
 from autospine.planning.decide.fold_loss import resolve_loss
 from autospine.planning.decide.planner import make_plan
 from autospine.planning.decide.transfer import transfer_plan
+from autospine.planning.document.data import LevelsPlan
 from autospine.planning.document.plan_file import plan_from_toml, plan_to_toml
 from autospine.planning.document.recipe import Recipe
-from autospine.planning.measured.anatomy import read_anatomy
+from autospine.planning.measured.anatomy import Anatomy, AxisAnatomy
 from autospine.planning.measured.fingerprint import Fingerprint
 
 DECLARED = (Region("column", (1, 2, 3, 4, 5), 2), Region("lower", (1, 2), 1))
+
+
+def across(fingerprint: Fingerprint) -> AxisAnatomy:
+    return Anatomy.of(fingerprint).axes[2]
+
+
+def levels_of(fingerprint: Fingerprint) -> LevelsPlan | None:
+    return planned_levels(fingerprint, Anatomy.of(fingerprint), [name for name, _ in fingerprint.labels]).value
 
 
 @pytest.fixture
@@ -140,12 +152,84 @@ def test_paired_regions_are_not_mirrored_either(regional: Fingerprint, sides: tu
     names = ("one", "other") if sides else ("left_lesion", "right_lesion")
     regions = (Region(names[0], (1, 2), 1), Region(names[1], (3, 4, 5), 3))
     sided = replace(regional, regions=regions, sides=sides)
-    assert not read_anatomy(sided)[2].mirrored and read_anatomy(regional)[2].mirrored
+    assert not across(sided).mirrored and across(regional).mirrored
 
 
 @pytest.mark.parametrize("name", ["left_tumour", "Tumour (right side)"])
 def test_a_side_without_its_other_is_not_mirrored(regional: Fingerprint, name: str) -> None:
     lone = replace(regional, regions=(Region("all", (1, 2, 3, 4, 5), 1), Region(name, (3,), 3)))
-    assert not read_anatomy(lone)[2].mirrored and name in read_anatomy(lone)[2].reason
+    assert not across(lone).mirrored and name in across(lone).reason
     plain = replace(regional, regions=(), labels=((name, 1), *regional.labels[1:]))
-    assert not read_anatomy(plain)[2].mirrored
+    assert not across(plain).mirrored
+
+
+def test_levels_say_how_often_a_view_shows_their_ends(lumbar: Fingerprint) -> None:
+    levels = levels_of(lumbar)
+    assert levels == LevelsPlan((1, 2, 3, 4, 5), 0, 1.0, (0.98, 0.98))
+    above = [replace(case, class_centroids_mm=(None, *case.class_centroids_mm[1:])) for case in lumbar.cases[:10]]
+    some = levels_of(replace(lumbar, cases=(*above, *lumbar.cases[10:])))
+    assert some is not None
+    assert some.ends_seen == (round(27.5 / 38, 4), 0.98)
+
+
+PLACES = [(40.0, 50.0, 10.0), (40.0, 50.0, 30.0), (40.0, 50.0, 70.0), (40.0, 50.0, 90.0)]
+
+
+def sided(make_fingerprint: Callable[..., Fingerprint], names: tuple[str, ...]) -> Fingerprint:
+    """Classes that lie side by side from right to left."""
+    shapes, spacings = [(60, 200, 200)] * 6, [(4.0, 1.0, 1.0)] * 6
+    return make_fingerprint(shapes, spacings, names, centroids=PLACES[: len(names)], extent_mm=10.0)
+
+
+def test_sides_swap_where_that_makes_a_mirrored_image_right(make_fingerprint: Callable[..., Fingerprint]) -> None:
+    names = ("right_ES", "right_MF", "left_MF", "left_ES")
+    plan = make_plan(sided(make_fingerprint, names), Recipe())
+    flat, full = plan.configuration("2d"), plan.configuration("3d_fullres")
+    assert plan.data.sides == ((3, 2), (4, 1))
+    assert plan.card("2d").sides_axis == 1 and flat.training.mirror_axes == (0, 1)
+    assert plan.card("3d_fullres").sides_axis == 2 and full.training.mirror_axes == (0, 1, 2)
+    assert plan.data.swapped == (0, 4, 3, 2, 1)
+    assert flat.training.rotation_deg == 15.0  # half a turn would mirror them, and swaps nothing
+    assert plan.reasons["2d.training.mirror_axes"].endswith("they swap)")
+    assert plan_from_toml(plan_to_toml(plan)) == plan
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("right_ES", "right_MF", "left_MF", "spleen"),  # a side without its partner
+        ("liver", "spine", "spleen", "stomach"),  # no sides, but an order
+        ("left_a", "right_a", "cord", "spleen"),  # sides, and an order of others
+    ],
+)
+def test_sides_do_not_swap_where_that_would_not_mend_it(
+    make_fingerprint: Callable[..., Fingerprint], names: tuple[str, ...]
+) -> None:
+    plan = make_plan(sided(make_fingerprint, names), Recipe())
+    for name in ("2d", "3d_fullres"):
+        configuration = plan.configuration(name)
+        assert plan.data.sides == () and plan.card(name).sides_axis is None
+        assert configuration.training.mirror_axes == tuple(range(len(configuration.patch) - 1))
+
+
+def test_the_dataset_may_pair_labels_itself(make_fingerprint: Callable[..., Fingerprint]) -> None:
+    plain = sided(make_fingerprint, ("psoas A", "column", "psoas B"))
+    assert make_plan(plain, Recipe()).data.sides == ()
+    paired = replace(plain, sides=(("psoas B", "psoas A"),))
+    plan = make_plan(paired, Recipe())
+    assert plan.data.sides == ((3, 1),) and plan.card("2d").sides_axis == 1
+    assert paired.hash() != plain.hash() and Fingerprint.from_json(paired.to_json()) == paired
+
+
+def test_a_plan_that_says_none_or_all_swaps_what_it_mirrors(make_fingerprint: Callable[..., Fingerprint]) -> None:
+    fingerprint = sided(make_fingerprint, ("right_ES", "right_MF", "left_MF", "left_ES"))
+    for mirror, axis in (("none", None), ("all", 1)):
+        plan = make_plan(fingerprint, Recipe(mirror=mirror))  # type: ignore[arg-type]
+        assert plan.data.sides == ((3, 2), (4, 1)) and plan.card("2d").sides_axis == axis
+
+
+@pytest.mark.parametrize("pairs", [((1, 1),), ((1, 2), (2, 3)), ((0, 1),), ((1, 9),)])
+def test_sides_that_cannot_be(make_fingerprint: Callable[..., Fingerprint], pairs: Any) -> None:
+    data = make_plan(sided(make_fingerprint, ("right_ES", "left_ES")), Recipe()).data
+    with pytest.raises(PlanError, match="sides"):
+        replace(data, sides=pairs)
