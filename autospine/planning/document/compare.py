@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,30 +35,28 @@ def compare_plans(first: Plan, second: Plan) -> tuple[Difference, ...]:
     A configuration that only one plan has is one difference. Reasons are told, not compared: plans that decide the
     same for other reasons are the same.
     """
-    ours, theirs = ({decision.key: decision for decision in decisions(plan)} for plan in (first, second))
-    names = [dict.fromkeys(configuration.name for configuration in plan.configurations) for plan in (first, second)]
-    either = list({**names[0], **names[1]})
-    found = [
-        _difference(key, ours.get(key), theirs.get(key))
-        for key in {**ours, **theirs}
-        if not any(key.startswith(f"{name}.") for name in either) and not key.startswith(f"{LEFT_OUT}.")
-    ]
-    for name in either:
-        if name in names[0] and name in names[1]:
-            keys = [key for key in {**ours, **theirs} if key.startswith(f"{name}.")]
-            found += [_difference(key, ours.get(key), theirs.get(key)) for key in keys]
+    plans = first, second
+    ours, theirs = sides = [_by_configuration(plan) for plan in plans]
+    pairs: list[Sequence[Decision]] = []
+    for name in {**ours, **theirs}:
+        if name in ours and name in theirs:
+            for key in {**ours[name], **theirs[name]}:
+                nothing = Decision(key, None, "", ())
+                pairs.append([side[name].get(key, nothing) for side in sides])
         else:
-            values = [PLANNED if name in own else NOT_PLANNED for own in names]
-            why = [plan.reasons.get(f"{LEFT_OUT}.{name}", "") for plan in (first, second)]
-            found.append(Difference(name, *values, *why))
-    return tuple(difference for difference in found if difference.first != difference.second)
-
-
-def _difference(key: str, first: Decision | None, second: Decision | None) -> Difference:
-    return Difference(
-        key,
-        first.value if first else None,
-        second.value if second else None,
-        first.reason if first else "",
-        second.reason if second else "",
+            values = [PLANNED if name in side else NOT_PLANNED for side in sides]
+            why = [plan.reasons.get(f"{LEFT_OUT}.{name}", "") for plan in plans]
+            pairs.append([Decision(name, value, reason, ()) for value, reason in zip(values, why, strict=True)])
+    return tuple(
+        Difference(one.key, one.value, other.value, one.reason, other.reason)
+        for one, other in pairs
+        if one.value != other.value
     )
+
+
+def _by_configuration(plan: Plan) -> dict[str, dict[str, Decision]]:
+    """Decisions by configuration, the plan's own under an empty name, and by key."""
+    found: dict[str, dict[str, Decision]] = {name: {} for name in ("", *(one.name for one in plan.configurations))}
+    for decision in decisions(plan):
+        found.get("".join(decision.sections[:1]), found[""])[decision.key] = decision
+    return found

@@ -30,21 +30,23 @@ MOST_SHOWN = 500
 """Characters that are shown of a value."""
 REPLAN = "correct this key, or write the file anew with `autospine plan DATASET --overwrite`"
 """The remedy for files that `autospine plan` wrote."""
+SCALARS: Mapping[type, tuple[Any, str]] = {
+    bool: (bool, "true or false"),
+    int: (int, "a whole number"),
+    float: ((int, float), "a number"),
+    str: (str, "text"),
+}
+"""What may be read as such, and how it is called."""
 
 
 class FaultsError(PlanError):
     """Several faults of one value, each of which names its own key."""
 
     def __init__(self, faults: Sequence[PlanError]) -> None:
-        """Keep `faults`, two or more."""
+        """Of `faults`, two or more."""
         self.faults = tuple(faults)
         where = ", ".join(fault.where for fault in faults)
         super().__init__(where, _listed(faults), "a value without faults", "correct these keys")
-
-
-def single_faults(error: PlanError) -> tuple[PlanError, ...]:
-    """Each fault that `error` tells of."""
-    return error.faults if isinstance(error, FaultsError) else (error,)
 
 
 class Checks:
@@ -61,15 +63,15 @@ class Checks:
         self._faults: list[PlanError] = []
 
     def __call__(self, condition: bool, key: str, found: object, expected: str) -> bool:
-        """Note a fault at `key` unless `condition` holds; whether nothing is wrong with that key.
+        """Note a fault at `key` unless `condition` holds or it has one; whether nothing is wrong with that key.
 
-        The first fault of a key is enough, and what follows from it is none: let later checks depend on the result.
+        What follows from a fault is none: let later checks depend on the result.
         """
         where = f"{self._prefix}{key}"
         if where in (fault.where for fault in self._faults):
             return False
         if not condition:
-            self._faults.append(_fault(where, "", found, expected))
+            self._faults.append(PlanError(where, f"found {shown(found)}", expected, REMEDY))
         return condition
 
     def ranges(self, part: Any) -> None:
@@ -99,77 +101,155 @@ def to_table(value: Any) -> Any:
 
 
 def from_table(cls: type[T], table: object, where: str, remedy: str = REMEDY) -> T:
-    """An instance of the dataclass `cls` from a plain table.
+    """An instance of the dataclass `cls` from a plain table of the file `where`, as `Reader.table` reads it.
 
-    Every field must be there, except those whose type admits None, and lists that are empty where nothing is said.
-    Raises PlanError with `where` and the dotted key on an unknown or missing key, a wrong type, or a value that the
-    dataclass itself refuses; several faults are listed in one error. `remedy` says what to do about a wrong value.
+    Raises PlanError with `where` and the dotted key; several faults are listed in one error. `remedy` says what to do
+    about a wrong value.
     """
-    faults: list[PlanError] = []
-    value = read_table(cls, table, where, "", faults)
-    raise_faults(where, faults, remedy)
-    assert value is not None
-    return value
+    reader = Reader(where, remedy)
+    return reader.sound(reader.table(cls, table))
 
 
-def read_table(
-    cls: type[T], table: object, where: str, path: str, faults: list[PlanError], also: Sequence[str] = ()
-) -> T | None:
-    """As `from_table` for the table at the dotted key `path` of the file `where`; faults are added to `faults`.
+class Reader:
+    """Reads the tables of the file `where` and collects what is wrong with them; `path` is a dotted key there."""
 
-    None where there was a fault in it or in a part of it. The keys `also` may stand there too and are not read.
-    """
-    if not isinstance(table, Mapping):
-        faults.append(_fault(where, path, table, "a table of keys"))
+    def __init__(self, where: str, remedy: str = REMEDY) -> None:
+        """`remedy` says in an error what to do about a wrong value."""
+        self.where, self.remedy = where, remedy
+        self.faults: list[PlanError] = []
+
+    def place(self, path: str) -> str:
+        """Where a key stands."""
+        return f"{self.where}, key {path}" if path else self.where
+
+    def refuse(self, path: str, value: object, expected: str) -> None:
+        """Note that `value` is wrong."""
+        self.note(path, f"found {shown(value)}", expected)
+
+    def note(self, path: str, found: str, expected: str, remedy: str = REMEDY) -> None:
+        """Note a fault."""
+        self.faults.append(PlanError(self.place(path), found, expected, remedy))
+
+    def sound(self, value: T | None) -> T:
+        """`value`, which is there where there is no fault; else raises PlanError, one that lists them where several."""
+        if len(self.faults) == 1:
+            (fault,) = self.faults
+            said = self.remedy if fault.remedy == REMEDY else fault.remedy
+            raise PlanError(fault.where, fault.found, fault.expected, said)
+        if self.faults:
+            several = self.remedy.replace("this key", "these keys")
+            raise PlanError(self.where, _listed(self.faults, self.where), "a file without faults", several)
+        assert value is not None
+        return value
+
+    def table(self, cls: type[T], table: object, path: str = "", also: Sequence[str] = ()) -> T | None:
+        """An instance of the dataclass `cls`; None where there was a fault in it or in a part of it.
+
+        Every field must be there, except those whose type admits None, and lists that are empty where nothing is said.
+        A fault is an unknown or missing key, a wrong type, or a value that the dataclass itself refuses. The keys
+        `also` may stand there too and are not read.
+        """
+        if not isinstance(table, Mapping):
+            self.refuse(path, table, "a table of keys")
+            return None
+        before, hints = len(self.faults), _hints(cls)  # type: ignore[arg-type]
+        defaults = {field.name: field.default for field in fields(cls)}  # type: ignore[arg-type]
+        self.unknown(table, [*defaults, *also], path)
+        # a misspelt key is one fault, not a missing one beside it
+        renamed = {fault.expected for fault in self.faults[before:]}
+        values: dict[str, Any] = {}
+        for name, default in defaults.items():
+            if name in table:
+                so_far = len(self.faults)
+                value = self.value(hints[name], table[name], _joined(path, name))
+                if len(self.faults) == so_far:
+                    values[name] = value
+            elif type(None) in get_args(hints[name]):
+                values[name] = None
+            elif default == ():
+                values[name] = ()
+            elif f"perhaps `{name}`" not in renamed:
+                self.note(path, f"the key `{name}` is missing", f"the keys {', '.join(defaults)}")
+        if len(self.faults) == before:
+            return self.make(cls, values, path)
+        for name, *beyond in _beyond(cls, values):  # it cannot be made, but its numbers can be looked at
+            self.refuse(_joined(path, name), *beyond)
         return None
-    before = len(faults)
-    hints = _hints(cls)  # type: ignore[arg-type]
-    defaults = {field.name: field.default for field in fields(cls)}  # type: ignore[arg-type]
-    known = list(defaults)
-    place = f"{where}, key {path}" if path else where
-    unknown = unknown_keys(table, [*known, *also], place)
-    faults += unknown
-    renamed = {fault.expected for fault in unknown}  # a misspelt key is one fault, not a missing one beside it
-    values: dict[str, Any] = {}
-    for name in known:
-        inner = f"{path}.{name}" if path else name
-        if name in table:
-            so_far = len(faults)
-            value = _convert(hints[name], table[name], where, inner, faults)
-            if len(faults) == so_far:
-                values[name] = value
-        elif _admits_none(hints[name]) or defaults[name] == ():
-            values[name] = None if _admits_none(hints[name]) else ()
-        elif f"perhaps `{name}`" not in renamed:
-            faults.append(PlanError(place, f"the key `{name}` is missing", f"the keys {', '.join(known)}", REMEDY))
-    if len(faults) > before:
-        # it cannot be made, but its numbers can be looked at
-        beyond = _beyond(cls, values)
-        faults += [_fault(where, f"{path}.{name}" if path else name, *said) for name, *said in beyond]
-        return None
-    try:
-        return cls(**values)
-    except PlanError as error:
-        for fault in single_faults(error):
-            # A part names its own table, as in `network.strides`; so does the path that leads to it.
-            key = fault.where.removeprefix(f"{path.rpartition('.')[2]}.") if path else fault.where
-            dotted = f"{path}.{key}" if path else key
-            faults.append(PlanError(f"{where}, key {dotted}", fault.found, fault.expected, fault.remedy))
-        return None
 
+    def make(self, cls: type[T], values: Mapping[str, Any], path: str = "") -> T | None:
+        """`cls` of these values; None where it refuses them."""
+        try:
+            return cls(**values)
+        except PlanError as error:
+            for fault in error.faults if isinstance(error, FaultsError) else (error,):
+                # A part names its own table, as in `network.strides`; so does the path that leads to it.
+                key = fault.where.removeprefix(f"{path.rpartition('.')[2]}.") if path else fault.where
+                self.note(_joined(path, key), fault.found, fault.expected, fault.remedy)
+            return None
 
-def raise_faults(where: str, faults: Sequence[PlanError], remedy: str = REMEDY) -> None:
-    """Nothing where there are no faults; the fault where there is one; one PlanError that lists them where several.
+    def unknown(self, keys: Iterable[str], known: Sequence[str], path: str = "") -> None:
+        """Note each key that is not known, naming the nearest right one; of very many the first."""
+        for key in islice((key for key in keys if key not in known), MOST_FAULTS + 1):
+            named = key[:MOST_SHOWN]
+            near = _nearest(named, known)
+            expected = f"perhaps `{near[0]}`" if near else f"one of {', '.join(known)}"
+            self.note(path, f"there is no key `{named}`", expected, "rename or remove the key")
 
-    `remedy` takes the place of the general one.
-    """
-    if len(faults) == 1:
-        (fault,) = faults
-        said = remedy if fault.remedy == REMEDY else fault.remedy
-        raise PlanError(fault.where, fault.found, fault.expected, said)
-    if faults:
-        several = remedy.replace("this key", "these keys")
-        raise PlanError(where, _listed(faults, where), "a file without faults", several)
+    def value(self, hint: Any, value: Any, path: str) -> Any:
+        """`value` as the annotation `hint` asks; None and a fault where it is something else."""
+        origin, inner = get_origin(hint), get_args(hint)
+        if origin is Annotated:
+            return self.value(inner[0], value, path)
+        if origin in (Union, types.UnionType):
+            return self._either(inner, value, path)
+        if origin is Literal:
+            same = [option for option in inner if type(option) is type(value) and option == value]
+            return same[0] if same else self.refuse(path, value, _options(value, inner))
+        if origin is tuple:
+            return self._list(inner, value, path)
+        if is_dataclass(hint) and isinstance(hint, type):
+            return self.table(hint, value, path)
+        kinds, expected = SCALARS[hint]
+        if not isinstance(value, kinds) or isinstance(value, bool) and hint is not bool:
+            return self.refuse(path, value, expected)
+        # a whole number may have more digits than a float can hold
+        if hint is float and not abs(value) <= sys.float_info.max:
+            return self.refuse(path, value, "a finite number")
+        return hint(value)
+
+    def _either(self, kinds: Sequence[Any], value: Any, path: str) -> Any:
+        """`value` as one of the `kinds` asks: None, words, and one of anything."""
+        if value is None and type(None) in kinds:
+            return None
+        some = (kind for kind in kinds if kind is not type(None))
+        *literals, hint = sorted(some, key=_is_word, reverse=True)
+        words = [word for literal in literals for word in get_args(literal)]
+        if value in words:  # "auto" in the place of a number
+            return value
+        inside = Reader(self.where)
+        converted = inside.value(hint, value, path)
+        said = "".join(f", or {word!r}" for word in words)
+        for fault in inside.faults:  # a word may stand for the whole value, not for a part of it
+            expected = f"{fault.expected}{said}" if fault.where == self.place(path) else fault.expected
+            self.faults.append(PlanError(fault.where, fault.found, expected, fault.remedy))
+        return converted
+
+    def _list(self, kinds: Sequence[Any], value: Any, path: str) -> Any:
+        """`value` as a tuple of the `kinds`."""
+        if not isinstance(value, list | tuple):
+            return self.refuse(path, value, "a list")
+        if len(value) > MOST_ITEMS:
+            return self.refuse(path, value, f"a list of at most {MOST_ITEMS} values")
+        kinds = [kinds[0]] * len(value) if Ellipsis in kinds else kinds
+        if len(value) != len(kinds):
+            return self.refuse(path, value, f"a list of {len(kinds)} values")
+        items: list[Any] = []
+        before = len(self.faults)
+        for index, (kind, item) in enumerate(zip(kinds, value, strict=True)):
+            items.append(self.value(kind, item, f"{path}[{index}]"))
+            if len(self.faults) > before + MOST_FAULTS:
+                break
+        return tuple(items)
 
 
 def _listed(faults: Sequence[PlanError], where: str = "") -> str:
@@ -181,17 +261,6 @@ def _listed(faults: Sequence[PlanError], where: str = "") -> str:
     if len(faults) > MOST_FAULTS:
         lines.append(f"and {len(faults) - MOST_FAULTS} more")
     return "\n".join(lines)
-
-
-def unknown_keys(keys: Iterable[str], known: Sequence[str], where: str) -> list[PlanError]:
-    """A fault for each key that is not known, naming the nearest right one; of very many the first."""
-    found = []
-    for key in islice((key for key in keys if key not in known), MOST_FAULTS + 1):
-        named = key[:MOST_SHOWN]
-        near = difflib.get_close_matches(named, known, n=1, cutoff=0.6)
-        expected = f"perhaps `{near[0]}`" if near else f"one of {', '.join(known)}"
-        found.append(PlanError(where, f"there is no key `{named}`", expected, "rename or remove the key"))
-    return found
 
 
 def shown(value: object) -> str:
@@ -209,8 +278,13 @@ def shown(value: object) -> str:
     return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
 
 
-def _fault(where: str, path: str, found: object, expected: str) -> PlanError:
-    return PlanError(f"{where}, key {path}" if path else where, f"found {shown(found)}", expected, REMEDY)
+def _joined(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _nearest(word: str, options: Sequence[str]) -> list[str]:
+    """The option that `word` may have meant, if any."""
+    return difflib.get_close_matches(word, options, n=1, cutoff=0.6)
 
 
 @cache
@@ -238,75 +312,12 @@ def _beyond(cls: Any, values: Mapping[str, Any]) -> Iterator[tuple[str, Any, str
             yield name, value, limit.said
 
 
-def _admits_none(hint: Any) -> bool:
-    return get_origin(hint) in (Union, types.UnionType) and type(None) in get_args(hint)
-
-
 def _is_word(hint: Any) -> bool:
     return get_origin(hint) is Literal
 
 
-def _convert(hint: Any, value: Any, where: str, path: str, faults: list[PlanError]) -> Any:
-    """`value` as the annotation `hint` asks; None and a fault where it is something else."""
-    origin, inner = get_origin(hint), get_args(hint)
-    if origin is Annotated:
-        return _convert(inner[0], value, where, path, faults)
-
-    def refuse(expected: str) -> None:
-        faults.append(_fault(where, path, value, expected))
-
-    if origin in (Union, types.UnionType):
-        if value is None and type(None) in inner:
-            return None
-        *words, hint = sorted((option for option in inner if option is not type(None)), key=_is_word, reverse=True)
-        if any(value in get_args(word) for word in words):  # "auto" in the place of a number
-            return value
-        inside: list[PlanError] = []
-        converted = _convert(hint, value, where, path, inside)
-        said = "".join(f", or {option!r}" for word in words for option in get_args(word))
-        here = _fault(where, path, value, "").where
-        for fault in inside:  # a word may stand for the whole value, not for a part of it
-            expected = f"{fault.expected}{said}" if fault.where == here else fault.expected
-            faults.append(PlanError(fault.where, fault.found, expected, fault.remedy))
-        return converted
-    if origin is Literal:
-        same = [option for option in inner if type(option) is type(value) and option == value]
-        return same[0] if same else refuse(_options(value, inner))
-    if origin is tuple:
-        if not isinstance(value, list | tuple):
-            return refuse("a list")
-        if len(value) > MOST_ITEMS:
-            return refuse(f"a list of at most {MOST_ITEMS} values")
-        kinds = [inner[0]] * len(value) if len(inner) == 2 and inner[1] is Ellipsis else list(inner)
-        if len(value) != len(kinds):
-            return refuse(f"a list of {len(kinds)} values")
-        items: list[Any] = []
-        before = len(faults)
-        for index, (kind, item) in enumerate(zip(kinds, value, strict=True)):
-            items.append(_convert(kind, item, where, f"{path}[{index}]", faults))
-            if len(faults) > before + MOST_FAULTS:
-                break
-        return tuple(items)
-    if is_dataclass(hint) and isinstance(hint, type):
-        return read_table(hint, value, where, path, faults)
-    if hint is bool:
-        return value if isinstance(value, bool) else refuse("true or false")
-    if hint is int:
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        return int(value) if whole else refuse("a whole number")
-    if hint is float:
-        if not isinstance(value, int | float) or isinstance(value, bool):
-            return refuse("a number")
-        # a whole number may have more digits than a float can hold
-        finite = abs(value) <= sys.float_info.max
-        return float(value) if finite else refuse("a finite number")
-    if hint is str:
-        return str(value) if isinstance(value, str) else refuse("text")
-    raise TypeError(f"no rule to read {hint!r} at {where}, key {path}")
-
-
 def _options(value: object, options: Sequence[object]) -> str:
     """What may stand there, the nearest first to be named."""
-    near = difflib.get_close_matches(shown(value).strip("'"), [str(option) for option in options], n=1, cutoff=0.6)
+    near = _nearest(shown(value).strip("'"), [str(option) for option in options])
     listed = "one of " + ", ".join(repr(option) for option in options)
     return f"{listed}; perhaps {near[0]!r}" if near else listed

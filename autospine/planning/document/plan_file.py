@@ -18,16 +18,7 @@ from tomlkit.items import AoT, Comment, Table
 from autospine.data.files import read_text
 from autospine.errors import PlanError
 from autospine.planning.document.configuration import Configuration
-from autospine.planning.document.convert import (
-    MOST_BYTES,
-    REMEDY,
-    REPLAN,
-    raise_faults,
-    read_table,
-    shown,
-    single_faults,
-    to_table,
-)
+from autospine.planning.document.convert import MOST_BYTES, REPLAN, Reader, shown, to_table
 from autospine.planning.document.data import DataPlan
 from autospine.planning.document.plan import SCHEMA, Plan
 
@@ -95,25 +86,19 @@ def plan_from_toml(text: str, where: str = "plan.toml") -> Plan:
         remedy = "plan the dataset again with `autospine plan DATASET --overwrite`"
         expected = f"{SCHEMA}, the format this version reads"
         raise PlanError(f"{where}, key schema", f"found {shown(schema)}", expected, remedy)
-    faults: list[PlanError] = []
+    reader = Reader(where, REPLAN)
     rest = table.get("reasons", {})
     if not isinstance(rest, dict) or not all(isinstance(reason, str) for reason in rest.values()):
-        faults.append(PlanError(f"{where}, key reasons", f"found {shown(rest)}", "a table of sentences", REMEDY))
-    labels = _labels(table["labels"], where, faults) if "labels" in table else {}
-    head = read_table(_Head, table | labels, where, "", faults, also=("configurations", "reasons"))
-    configurations = _configurations(table.get("configurations"), where, faults)
-    raise_faults(where, faults, REPLAN)
-    assert head is not None
-    data = DataPlan(**{item.name: getattr(head, item.name) for item in fields(DataPlan)})
-    own = {name: getattr(head, name) for name in _Head.__annotations__}
-    try:
-        # comments are read of a sound file alone: it takes a hundred times as long
-        return Plan(data, **own, configurations=configurations, reasons={**_reasons(tomlkit.parse(text)), **rest})
-    except PlanError as error:
-        single = single_faults(error)
-        found = [PlanError(f"{where}, key {fault.where}", fault.found, fault.expected, REMEDY) for fault in single]
-        raise_faults(where, found, REPLAN)
-        raise
+        reader.refuse("reasons", rest, "a table of sentences")
+    labels = _labels(table["labels"], reader) if "labels" in table else {}
+    read = reader.table(_Head, table | labels, also=("configurations", "reasons"))
+    configurations = _configurations(table.get("configurations"), reader)
+    head = vars(reader.sound(read))
+    data = DataPlan(**{item.name: head[item.name] for item in fields(DataPlan)})
+    own = {name: head[name] for name in _Head.__annotations__}
+    # comments are read of a sound file alone: it takes a hundred times as long
+    reasons = {**_reasons(tomlkit.parse(text)), **rest}
+    return reader.sound(reader.make(Plan, {**own, "data": data, "configurations": configurations, "reasons": reasons}))
 
 
 def read_plan_file(path: Path) -> Plan:
@@ -125,35 +110,31 @@ def read_plan_file(path: Path) -> Plan:
     return plan_from_toml(read_text(path, PlanError, MOST_BYTES), str(path))
 
 
-def _labels(table: object, where: str, faults: list[PlanError]) -> dict[str, list[list[object]]]:
+def _labels(table: object, reader: Reader) -> dict[str, list[list[object]]]:
     """The table of labels as the pairs that a plan holds."""
     if not isinstance(table, dict):
-        faults.append(PlanError(f"{where}, key labels", f"found {shown(table)}", "a table of names and values", REMEDY))
+        reader.refuse("labels", table, "a table of names and values")
         return {"labels": []}
     whole = {name: value for name, value in table.items() if isinstance(value, int) and not isinstance(value, bool)}
     for name in (name for name in table if name not in whole):
-        found, expected = f"found {shown(table[name])}", "the label's value on disk, a whole number"
-        faults.append(PlanError(f"{where}, key labels.{name}", found, expected, REMEDY))
+        reader.refuse(f"labels.{name}", table[name], "the label's value on disk, a whole number")
     return {"labels": [[name, value] for name, value in whole.items()]}
 
 
-def _configurations(table: object, where: str, faults: list[PlanError]) -> tuple[Configuration, ...]:
-    """The configurations that have no fault; those of the others go to `faults`."""
+def _configurations(table: object, reader: Reader) -> tuple[Configuration, ...]:
+    """The configurations that have no fault."""
     if not isinstance(table, dict):
-        expected = "a table for each configuration, such as [configurations.2d]"
-        faults.append(PlanError(f"{where}, key configurations", f"found {shown(table)}", expected, REMEDY))
+        reader.refuse("configurations", table, "a table for each configuration, such as [configurations.2d]")
         return ()
     found = []
     for name, inner in table.items():
         path = f"configurations.{name}"
         if isinstance(inner, dict) and "name" in inner:
-            expected = "the name in the table's own header"
-            faults.append(PlanError(f"{where}, key {path}", "there is no key `name`", expected, "remove the key"))
-            continue
-        named = {"name": name, **inner} if isinstance(inner, dict) else inner
-        configuration = read_table(Configuration, named, where, path, faults)
-        found += [] if configuration is None else [configuration]
-    return tuple(found)
+            reader.note(path, "there is no key `name`", "the name in the table's own header", "remove the key")
+        else:
+            named = {"name": name, **inner} if isinstance(inner, dict) else inner
+            found.append(reader.table(Configuration, named, path))
+    return tuple(one for one in found if one is not None)
 
 
 @dataclass(frozen=True, kw_only=True)
