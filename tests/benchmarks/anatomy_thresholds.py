@@ -18,10 +18,11 @@ from pathlib import Path
 from statistics import fmean, median
 
 from autospine.data.dataset import open_dataset
+from autospine.data.measures import pair_distances, places_along
 from autospine.planning.measured.anatomy import AXIS_NAMES
 from autospine.planning.measured.column import case_column
 from autospine.planning.measured.fingerprint import Fingerprint, extract_fingerprint
-from autospine.planning.measured.order import longest_chain, ordered_pairs, pair_distances, pair_order, places_along
+from autospine.planning.measured.order import longest_chain, ordered_pairs, pair_order
 
 Pair = tuple[float, float, str]
 """Mean distance over extent, the least of any case, and which pair it is."""
@@ -31,7 +32,8 @@ def pairs(fingerprint: Fingerprint) -> Iterator[tuple[bool, Pair]]:
     """Whether a pair of classes is ordered along an axis, and its figures, from the cases that have both."""
     names, cases = [name for name, _ in fingerprint.labels], fingerprint.cases
     for axis, (first, second) in product(range(3), combinations(range(len(names)), 2)):
-        distances, extents = pair_distances(*places_along(cases, axis), first, second)
+        centroids, edges = [case.class_centroids_mm for case in cases], [case.class_extents_mm for case in cases]
+        distances, extents = pair_distances(*places_along(centroids, edges, axis), first, second)
         if distances.size:
             mean = fmean(distances.tolist()) / fmean(extents.tolist())
             sign = 1 if mean > 0 else -1

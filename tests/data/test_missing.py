@@ -14,7 +14,7 @@ from autospine.data.geometry import Geometry, Volume
 from autospine.data.structure import Reading
 from autospine.data.volume import write_volume
 from autospine.errors import DataError
-from autospine.planning.decide.presence import channel_counts
+from autospine.planning.decide.data import channel_counts
 from autospine.planning.measured.fingerprint import extract_fingerprint
 from tests.data.dicom_files import write_series
 

@@ -1,16 +1,15 @@
-"""The training plan: schedule and sampling by the recipe, augmentation by the anatomy."""
+"""The training plan: schedule and sampling by the recipe, augmentation by the anatomy.
+
+Patches are mirrored, turned and shifted as far as the labels stay right: upside down, L2 looks like L4, and half a turn
+is a mirroring along both axes of its plane.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from autospine.planning.decide.augmentation import (
-    planned_mirroring,
-    planned_plane,
-    planned_rotation,
-    planned_shift,
-)
 from autospine.planning.decide.decided import RULE, Decided, settle
+from autospine.planning.decide.grid import ANISOTROPY
 from autospine.planning.document.parts import Optimiser, TrainingPlan
 from autospine.planning.document.recipe import Recipe
 from autospine.planning.measured.anatomy import AxisAnatomy
@@ -20,6 +19,9 @@ REFERENCE_EPOCHS = 1000
 """Epochs where neither a recipe nor a time says how many (nnU-Net v2.8)."""
 AS_SAID = ("learning_rate", "weight_decay", "momentum", "warmup", "poly_power", "clip_norm", "seed")
 """What a plan takes over from its recipe as it stands there."""
+
+SHIFT = 0.15
+"""What a recipe's `shift = "auto"` comes to where views show from what levels can be counted (`column.read_view`)."""
 
 
 def planned_training(
@@ -68,3 +70,60 @@ def planned_epochs(recipe: Recipe) -> Decided[int]:
     if recipe.epochs != "auto":
         return Decided(recipe.epochs, f"{recipe.said}: {recipe.epochs} x {steps}")
     return Decided(REFERENCE_EPOCHS, f"{REFERENCE_EPOCHS} x {steps} ({RULE})")
+
+
+def planned_mirroring(recipe: Recipe, axes: Sequence[AxisAnatomy]) -> Decided[tuple[int, ...]]:
+    """Patch axes that may be mirrored; `axes` says what the labels say of each."""
+    every = tuple(range(len(axes)))
+    match recipe.mirror:
+        case "all":
+            return Decided(every, f"{recipe.said} says all")
+        case "none":
+            return Decided((), f"{recipe.said} says none")
+        case "auto":
+            why = (
+                f"axis {index} mirrored ({axis.reason}{': they swap' if axis.swaps else ''})"
+                if axis.mirrored
+                else f"axis {index} not mirrored ({axis.reason})"
+                for index, axis in enumerate(axes)
+            )
+            return Decided(tuple(index for index in every if axes[index].mirrored), "; ".join(why))
+
+
+def planned_plane(patch: Sequence[int]) -> Decided[bool]:
+    """Whether patches turn and scale in plane only."""
+    if len(patch) == 2:
+        return Decided(False, "2D patches have no other plane")
+    edges = max(patch) / patch[0]
+    why = f"longest patch edge over the first is {edges:.2g}: in plane only above {ANISOTROPY:g}"
+    return Decided(edges > ANISOTROPY, why)
+
+
+def planned_rotation(recipe: Recipe, patch: Sequence[int], axes: Sequence[AxisAnatomy]) -> Decided[float]:
+    """How far a patch is turned either way, degrees."""
+    in_plane = planned_plane(patch).value
+    # A rotation by 180 degrees is a mirroring along both axes of its plane, so it is forbidden where that is.
+    if recipe.mirror == "auto" and any(axis.directed for axis in (axes[1:] if in_plane else axes)):
+        return Decided(15.0, "labels are ordered or have sides along a rotated axis: a wide turn would mirror them")
+    if recipe.mirror == "none":
+        return Decided(15.0, f"{recipe.said} mirrors nothing, and a wide turn mirrors")
+    if len(patch) == 2 and max(patch) / min(patch) > 1.5:
+        long = f"the patch is more than 1.5 times longer than wide: a wide turn would leave it ({RULE})"
+        return Decided(15.0, long)
+    if len(patch) == 3 and not in_plane:
+        about = f"either way about every axis of a volume ({RULE}); further turns are left to the mirroring"
+        return Decided(30.0, about)
+    if recipe.mirror == "all":
+        return Decided(180.0, f"{recipe.said} mirrors along every axis, so a full turn shows nothing else")
+    return Decided(180.0, "labels have no order in plane: any turn shows possible anatomy")
+
+
+def planned_shift(recipe: Recipe, view: View) -> Decided[float]:
+    """How far a patch may be off its case; `view` is what it shows beyond a column of levels."""
+    if recipe.shift != "auto":
+        return Decided(recipe.shift, recipe.said)
+    if view.countable:
+        why = "levels are to be counted from there, not known by their place"
+        return Decided(SHIFT, f"{view.reason}: {why} (docs/benchmarks/budget.md)")
+    why = "nothing is to be counted from what lies beyond it"
+    return Decided(0.0, f"{view.reason}: {why} (docs/benchmarks/budget.md)")

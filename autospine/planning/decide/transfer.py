@@ -16,13 +16,13 @@ import numpy as np
 from autospine.data.slices import slice_axis
 from autospine.errors import PlanError
 from autospine.machine.arithmetic import Machine
-from autospine.planning.decide.augmentation import planned_mirroring, planned_rotation, planned_shift
 from autospine.planning.decide.basis import Basis
 from autospine.planning.decide.decided import Decided, settle
 from autospine.planning.decide.grid import Grid, median_shape, planned_median
 from autospine.planning.decide.loss import check_unit, renewed_loss
 from autospine.planning.decide.network import planned_entering, planned_outputs
 from autospine.planning.decide.sizing import with_expectation
+from autospine.planning.decide.training import planned_mirroring, planned_rotation, planned_shift
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.decisions import LEFT_OUT, decisions
 from autospine.planning.document.parts import NetworkPlan, TrainingPlan

@@ -73,8 +73,7 @@ class Configuration:
     def __post_init__(self) -> None:
         """Check that the parts belong together."""
         size, network, flat = self.network.dimension, self.network, self.name not in VOLUMES
-        with Checks() as check:
-            check.ranges(self)
+        with Checks(self) as check:
             if check(self.name in CONFIGURATIONS, "name", self.name, f"one of {', '.join(CONFIGURATIONS)}"):
                 expected = f"{2 if flat else 3}, as {self.name} says"
                 check((size == 2) == flat, "network.dimension", size, expected)

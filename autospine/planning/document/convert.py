@@ -50,17 +50,18 @@ class FaultsError(PlanError):
 
 
 class Checks:
-    """Collects what is wrong with a dataclass, so that all of it is said at once.
+    """Collects what is wrong with a dataclass, beginning with the limits of its fields, to say all of it at once.
 
-    with Checks("training.") as check:
-        check.ranges(self)
+    with Checks(self, "training.") as check:
         check(self.epochs > 0, "epochs", self.epochs, "at least 1")
     """
 
-    def __init__(self, prefix: str = "") -> None:
-        """`prefix` goes before the name of each key."""
+    def __init__(self, part: Any, prefix: str = "") -> None:
+        """Of the dataclass `part`; `prefix` goes before the name of each key."""
         self._prefix = prefix
         self._faults: list[PlanError] = []
+        for beyond in _beyond(type(part), vars(part)):
+            self(False, *beyond)
 
     def __call__(self, condition: bool, key: str, found: object, expected: str) -> bool:
         """Note a fault at `key` unless `condition` holds or it has one; whether nothing is wrong with that key.
@@ -74,13 +75,8 @@ class Checks:
             self._faults.append(PlanError(where, f"found {shown(found)}", expected, REMEDY))
         return condition
 
-    def ranges(self, part: Any) -> None:
-        """Note each field of the dataclass `part` that is beyond its limit."""
-        for beyond in _beyond(type(part), vars(part)):
-            self(False, *beyond)
-
     def __enter__(self) -> Checks:
-        """Nothing is noted yet."""
+        """Further checks may follow."""
         return self
 
     def __exit__(self, kind: object, fault: object, trace: object) -> None:

@@ -30,8 +30,7 @@ class IntensityPlan:
     def __post_init__(self) -> None:
         """Check that they can belong to one channel."""
         low, high = self.percentile_00_5, self.percentile_99_5
-        with Checks() as check:
-            check.ranges(self)
+        with Checks(self) as check:
             check(low <= high, "percentile_00_5", low, f"at most percentile_99_5, which is {high:g}")
 
 
@@ -50,8 +49,7 @@ class PresencePlan:
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        with Checks("presence.") as check:
-            check.ranges(self)
+        with Checks(self, "presence.") as check:
             distinct = 0 < len(self.channels) == len(set(self.channels)) and min(self.channels) >= 0
             check(distinct, "channels", self.channels, "distinct channels from 0, at least one")
 
@@ -74,8 +72,7 @@ class LevelsPlan:
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        with Checks("levels.") as check:
-            check.ranges(self)
+        with Checks(self, "levels.") as check:
             distinct = len(set(self.classes)) == len(self.classes) > 1
             check(distinct and min(self.classes) > 0, "classes", self.classes, "two or more distinct classes from 1")
 
@@ -104,7 +101,7 @@ class DataPlan:
 
     def __post_init__(self) -> None:
         """Check that names and values are distinct, and that all else speaks of them."""
-        with Checks() as check:
+        with Checks(self) as check:
             check(bool(self.dataset), "dataset", self.dataset, "the name of the dataset's folder")
             check(len(self.dataset) <= LONGEST_NAME, "dataset", self.dataset, f"at most {LONGEST_NAME} letters")
             check(len(self.channels) > 0, "channels", self.channels, "at least one channel")

@@ -77,8 +77,7 @@ class NetworkPlan:
     def __post_init__(self) -> None:
         """Check that every stage has its width, kernel and stride."""
         stages = len(self.features)
-        with Checks("network.") as check:
-            check.ranges(self)
+        with Checks(self, "network.") as check:
             if check(stages > 0, "features", self.features, "a width per stage"):
                 check(stages <= MOST_STAGES, "features", self.features, f"at most {MOST_STAGES} stages")
                 self._check_stages(check, stages)
@@ -111,8 +110,8 @@ class ResamplingPlan:
 
     def __post_init__(self) -> None:
         """Check the spline orders."""
-        with Checks("resampling.") as check:
-            check.ranges(self)
+        with Checks(self, "resampling."):
+            pass
 
 
 @dataclass(frozen=True)
@@ -139,7 +138,7 @@ class FoldLosses:
         """Check that every fold has its numbers."""
         kinds = ("weights", "sizes", "largest")
         given = [kind for kind in kinds if getattr(self, kind) is not None]
-        with Checks("folds.") as check:
+        with Checks(self, "folds.") as check:
             found = ", ".join(given) or "none"
             if check(len(given) == 1, given[-1] if given else "weights", found, f"one of {', '.join(kinds)}"):
                 values = getattr(self, given[0])
@@ -178,8 +177,7 @@ class LossPlan:
         """Check the weights and sizes."""
         sizes, adaptive = self.usual_sizes, self.kind == "dice_size_adaptive_ce"
         usable = len(self.class_weights) > 0 and min(self.class_weights) > 0
-        with Checks("loss.") as check:
-            check.ranges(self)
+        with Checks(self, "loss.") as check:
             check(usable, "class_weights", self.class_weights, "a weight above 0 per network output")
             if check(sizes is None or adaptive, "usual_sizes", sizes, "none beside dice_ce") and sizes is not None:
                 usable = all(0 <= size < inf for size in sizes) and len(sizes) > 0
@@ -258,8 +256,8 @@ class TrainingPlan:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        with Checks("training.") as check:
-            check.ranges(self)
+        with Checks(self, "training."):
+            pass
 
     @property
     def steps(self) -> int:
@@ -284,5 +282,5 @@ class ExpectedPlan:
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        with Checks("expected.") as check:
-            check.ranges(self)
+        with Checks(self, "expected."):
+            pass

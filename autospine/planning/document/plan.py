@@ -40,7 +40,7 @@ class Plan:
     def __post_init__(self) -> None:
         """Check the names and that every configuration fits the data."""
         names = [configuration.name for configuration in self.configurations]
-        with Checks() as check:
+        with Checks(self) as check:
             check(self.schema == SCHEMA, "schema", self.schema, f"{SCHEMA}, the format this version writes")
             check(bool(names) and len(set(names)) == len(names), "configurations", names, "distinct names")
             check(self.default in names, "default", self.default, f"one of {', '.join(names)}")

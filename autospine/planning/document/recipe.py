@@ -89,8 +89,7 @@ class Recipe:
     def __post_init__(self) -> None:
         """Check the choices: those that a plan takes over by its ranges, here those that planning alone uses."""
         names = self.configurations
-        with Checks() as check:
-            check.ranges(self)
+        with Checks(self) as check:
             blocks = self.encoder_blocks
             check(len(blocks) > 0, "encoder_blocks", blocks, "a number per stage, the finest first")
             distinct = bool(names) and len(set(names)) == len(names)

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from itertools import combinations, pairwise
 
 import numpy as np
-import numpy.typing as npt
 
+from autospine.data.measures import Floats, pair_distances, places_along
 from autospine.planning.measured.fingerprint import CaseFingerprint
 
 AGREEMENT = 0.95
@@ -20,7 +20,6 @@ LEAST_MEAN_DISTANCE = 0.5
 LEAST_DISTANCE = 0.1
 """Centroid distance over extent below which a single case counts as undecided."""
 
-Floats = npt.NDArray[np.float64]
 Pairs = dict[tuple[int, int], tuple[int, int]]
 """Classes (first, second) in increasing order along an axis -> (cases that agree, cases that have both)."""
 
@@ -32,7 +31,8 @@ def ordered_pairs(cases: Sequence[CaseFingerprint], classes: int, axis: int) -> 
     and lies apart by more than half of its mean extent.
     """
     before: Pairs = {}
-    places, extents = places_along(cases, axis)
+    centroids, edges = [case.class_centroids_mm for case in cases], [case.class_extents_mm for case in cases]
+    places, extents = places_along(centroids, edges, axis)
     for first, second in combinations(range(classes), 2):
         distances, sizes = pair_distances(places, extents, first, second)
         order = pair_order(distances, sizes, least=min(2, len(cases)))
@@ -42,24 +42,10 @@ def ordered_pairs(cases: Sequence[CaseFingerprint], classes: int, axis: int) -> 
     return before
 
 
-def places_along(cases: Sequence[CaseFingerprint], axis: int) -> tuple[Floats, Floats]:
-    """Centroids and extents of the classes along an axis in mm, (cases, classes); absent ones have centroid NaN."""
-    places = [[np.nan if place is None else place[axis] for place in case.class_centroids_mm] for case in cases]
-    extents = [[extent[axis] for extent in case.class_extents_mm] for case in cases]
-    return np.asarray(places, dtype=np.float64), np.asarray(extents, dtype=np.float64)
-
-
-def pair_distances(places: Floats, extents: Floats, first: int, second: int) -> tuple[Floats, Floats]:
-    """Signed centroid distance (second minus first) and mean extent in mm, per case that has both classes."""
-    distances = places[:, second] - places[:, first]
-    both = ~np.isnan(distances)
-    return distances[both], ((extents[:, first] + extents[:, second]) / 2)[both]
-
-
 def pair_order(distances: Floats, extents: Floats, *, least: int) -> tuple[int, int] | None:
     """(1 where distances are positive, else -1; cases that agree) of a pair of classes; None where it has no order.
 
-    `distances` and `extents` as of `pair_distances`, from `least` cases at least.
+    `distances` and `extents` as of `measures.pair_distances`, from `least` cases at least.
     """
     count = len(distances)
     if count < max(least, 1):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from autospine.planning.document.card import Entering
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.data import PresencePlan
-from autospine.planning.document.entering import Entering
 from tests.cards import card_of
 
 Make = Callable[..., Configuration]
