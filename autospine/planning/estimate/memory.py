@@ -32,6 +32,10 @@ _WEIGHT_COPIES = 4
 _BLOCK = 16
 """Channels in a block of oneDNN's bfloat16 layout with AVX-512 (seen with torch 2.13)."""
 
+Map = tuple[int, int]
+"""Stage and channels of what a layer takes or gives."""
+Kernel = tuple[int, ...]
+
 
 def training_memory_gb(configuration: Configuration, machine: Machine = Machine("float32")) -> float:
     """Estimated peak of what a training step allocates, in 10^9 bytes.
@@ -55,8 +59,7 @@ def training_memory_gb(configuration: Configuration, machine: Machine = Machine(
 class _Step:
     """A training step on paper: the bytes alive now, their peak, and what is left to do on the way back.
 
-    Maps are named by their stage and channels; `shared` means that the gradient of what leaves a layer is needed
-    elsewhere afterwards and is not freed with it.
+    `shared` means that the gradient of what leaves a layer is needed elsewhere afterwards and is not freed with it.
     """
 
     def __init__(self, configuration: Configuration, machine: Machine) -> None:
@@ -68,6 +71,7 @@ class _Step:
         self.item = 2 if self.half else _FLOAT
         self.shapes = stage_sizes(configuration.patch, self.plan.strides)
         self.voxels = [configuration.batch * prod(shape) for shape in self.shapes]
+        self.bottom: Map = (len(self.shapes) - 1, self.plan.features[-1])
         self.live = self.peak = self.parameters = self.largest = 0
         self.back: list[Callable[[], None]] = []
 
@@ -90,9 +94,9 @@ class _Step:
         self.touch(_FLOAT * (2 * self.largest if self.cpu else self.parameters))
         self.peak += self.parameters * _FLOAT * (1 + _STATES[configuration.training.optimiser])
 
-    def size(self, stage: int, channels: int) -> int:
+    def size(self, of: Map) -> int:
         """Bytes of a map."""
-        return self.voxels[stage] * channels * self.item
+        return self.voxels[of[0]] * of[1] * self.item
 
     def keep(self, size: int) -> None:
         """Allocate."""
@@ -117,45 +121,35 @@ class _Step:
         self.largest = max(self.largest, weights)
 
     def conv(
-        self,
-        source: int,
-        inside: int,
-        target: int,
-        outside: int,
-        kernel: tuple[int, ...],
-        *,
-        bias: bool = True,
-        shared: bool = False,
-        image: bool = False,
+        self, source: Map, target: Map, kernel: Kernel, *, bias: bool = True, shared: bool = False, image: bool = False
     ) -> None:
-        """A convolution from `inside` channels of stage `source` to `outside` of `target`; an image has no gradient."""
-        entering, leaving = self.size(source, inside), self.size(target, outside)
-        weights = inside * outside * prod(kernel)
-        moved = weights * self.item
-        others = outside if bias else 0
+        """A convolution; an image has no gradient."""
+        entering, leaving = self.size(source), self.size(target)
+        weights = source[1] * target[1] * prod(kernel)
+        moved, others = weights * self.item, target[1] if bias else 0
         self.count(weights, others)
         cast = moved if self.half else 0  # the weights in half precision
         if self.half and self.cpu and image:
             cast += entering
         self.keep(cast)
-        into, out = self.copy(source, inside, image=image), self.copy(target, outside)
+        into, out = self.copy(source, image=image), self.copy(target)
         if self.cpu:
-            self.touch(into + moved + out + self.sums(target, outside, kernel))
+            self.touch(into + moved + out + self.sums(target, kernel))
             self.touch(out + leaving)
         self.keep(leaving)
 
         def back() -> None:
             if not image:
                 if self.cpu:
-                    self.touch(out + moved + into + self.sums(source, inside, kernel))
+                    self.touch(out + moved + into + self.sums(source, kernel))
                     self.touch(into + entering)
                 self.keep(entering)
             if not self.cpu:
                 self.touch(moved)
             elif self.half:
-                self.touch(self.half_gradient(source, inside, target, outside, kernel))
+                self.touch(self.half_gradient(source, target, kernel))
             else:
-                self.touch(max(out + into + moved, self.scratch(target, inside, kernel, moved)))
+                self.touch(max(out + into + moved, self.scratch(source[1], target[0], kernel, moved)))
             self.keep((weights + others) * _FLOAT)
             self.drop(cast)
             if not shared:
@@ -163,152 +157,140 @@ class _Step:
 
         self.back.append(back)
 
-    def copy(self, stage: int, channels: int, *, image: bool = False) -> int:
+    def copy(self, of: Map, *, image: bool = False) -> int:
         """Bytes of a map in oneDNN's layout, which in bfloat16 has whole blocks of channels; an image is read as is."""
-        if image or not self.half:
-            return self.size(stage, channels)
-        return self.size(stage, ceil(channels / _BLOCK) * _BLOCK)
+        return self.size(of if image or not self.half else (of[0], ceil(of[1] / _BLOCK) * _BLOCK))
 
-    def sums(self, stage: int, channels: int, kernel: tuple[int, ...]) -> int:
+    def sums(self, of: Map, kernel: Kernel) -> int:
         """Bytes in which each thread adds up a patch of what a 1 x 1 convolution in bfloat16 gives, in float32."""
         if not self.half or prod(kernel) > 1:
             return 0
-        return self.threads * prod(self.shapes[stage]) * ceil(channels / _BLOCK) * _BLOCK * _FLOAT
+        return self.threads * prod(self.shapes[of[0]]) * ceil(of[1] / _BLOCK) * _BLOCK * _FLOAT
 
-    def half_gradient(self, source: int, inside: int, target: int, outside: int, kernel: tuple[int, ...]) -> int:
+    def half_gradient(self, source: Map, target: Map, kernel: Kernel) -> int:
         """Bytes for the weight gradient of a convolution in bfloat16, as oneDNN takes it with AVX-512.
 
         Copies in its layout, and for each group of threads that share one the transposed maps of one patch, and the
         gradient in float32. Threads first share the blocks of channels. Few channels are unfolded instead.
         """
+        inside, outside = source[1], target[1]
         weights, patches = inside * outside * prod(kernel), self.voxels[0] // prod(self.shapes[0])
         if inside < _BLOCK and outside < _BLOCK:
-            slices = self.shapes[target] if len(kernel) == 2 else self.shapes[target][1:]
+            slices = self.shapes[target[0]][-2:]
             return weights * self.item + prod(kernel) * inside * prod(slices) * self.item
-        out = self.copy(target, outside)
-        into = self.copy(source, inside) if inside >= _BLOCK else 0
+        out, into = self.copy(target), self.copy(source) if inside >= _BLOCK else 0
         copies = into + out + weights * self.item
         if prod(kernel) == 1:
             return copies
         groups = max(1, self.threads // ceil(max(inside, outside) / _BLOCK))
         return copies + groups * ((into + out) // patches + weights * _FLOAT)
 
-    def scratch(self, target: int, inside: int, kernel: tuple[int, ...], moved: int) -> int:
+    def scratch(self, inside: int, stage: int, kernel: Kernel, moved: int) -> int:
         """Bytes for the weight gradient where oneDNN unfolds slices, as it does for 3D kernels without AVX-512."""
         if len(kernel) < 3 or kernel[0] == 1:
             return 0
-        unfolded = prod(kernel) * inside * prod(self.shapes[target][1:]) * _FLOAT
+        unfolded = prod(kernel) * inside * prod(self.shapes[stage][1:]) * _FLOAT
         return self.threads * (unfolded + _WEIGHT_COPIES * moved)
 
-    def norm(self, stage: int, channels: int, *, shared: bool = False) -> None:
+    def norm(self, of: Map, *, shared: bool = False) -> None:
         """An instance norm, which keeps what enters; none on a single voxel."""
-        if prod(self.shapes[stage]) == 1:
+        if prod(self.shapes[of[0]]) == 1:
             return
-        size = self.size(stage, channels)
-        self.count(0, 2 * channels)
+        size, others = self.size(of), 2 * of[1]
+        self.count(0, others)
         self.keep(size)
+        self.later(self.drop, size if shared else 2 * size)
+        self.later(self.keep, size + others * _FLOAT)
 
-        def back() -> None:
-            self.keep(size + 2 * channels * _FLOAT)
-            self.drop(size if shared else 2 * size)
-
-        self.back.append(back)
-
-    def relu(self, stage: int, channels: int) -> None:
+    def relu(self, of: Map) -> None:
         """A leaky ReLU in place; on the way back it frees the map that it and the next layer kept."""
-        self.later(self.drop, 2 * self.size(stage, channels))
-        self.later(self.keep, self.size(stage, channels))
+        self.later(self.drop, 2 * self.size(of))
+        self.later(self.keep, self.size(of))
 
-    def block(
-        self, source: int, inside: int, target: int, outside: int, kernel: tuple[int, ...], *, image: bool = False
-    ) -> None:
+    def block(self, source: Map, target: Map, kernel: Kernel, *, image: bool = False) -> None:
         """Convolution, norm, leaky ReLU."""
-        self.conv(source, inside, target, outside, kernel, image=image)
-        self.norm(target, outside)
-        self.relu(target, outside)
+        self.conv(source, target, kernel, image=image)
+        self.norm(target)
+        self.relu(target)
 
-    def residual(self, source: int, inside: int, target: int, outside: int, *, strided: bool) -> None:
+    def residual(self, source: Map, target: Map, *, strided: bool) -> None:
         """Two convolutions, a skip that is averaged and projected as needed, their sum in place."""
-        kernel, single = self.plan.kernels[target], prod(self.shapes[target]) == 1
-        projected = inside != outside
+        stage, skipped = target[0], (target[0], source[1])
+        kernel, single = self.plan.kernels[stage], prod(self.shapes[stage]) == 1
+        projected = source[1] != target[1]
         identity = not strided and not projected
-        self.later(self.drop, self.size(source, inside))  # the skip's part of the gradient, once both are summed
-        self.block(source, inside, target, outside, kernel)
-        self.conv(target, outside, target, outside, kernel, shared=identity and single)
-        self.norm(target, outside, shared=identity)
-        average = self.size(target, inside)
+        self.later(self.drop, self.size(source))  # the skip's part of the gradient, once both are summed
+        self.block(source, target, kernel)
+        self.conv(target, target, kernel, shared=identity and single)
+        self.norm(target, shared=identity)
+        average = self.size(skipped)
         if strided:
             self.keep(average)
             if projected:
                 self.later(self.drop, 2 * average)  # kept for the projection, and its gradient
-            self.later(self.keep, self.size(source, inside))
+            self.later(self.keep, self.size(source))
             if self.half and self.cpu and self.plan.dimension == 3:
                 # Under autocast a CPU takes this mean in float32: what enters is kept so, and its gradient comes so.
-                wide = self.voxels[source] * inside * _FLOAT
+                wide = self.voxels[source[0]] * source[1] * _FLOAT
                 self.keep(wide)
                 self.later(self.drop, wide)
                 self.later(self.touch, wide)
         if projected:
-            self.conv(target, inside, target, outside, (1,) * len(kernel), bias=False, shared=single)
-            self.norm(target, outside, shared=True)
-            self.drop(self.size(target, outside))
+            self.conv(skipped, target, (1,) * len(kernel), bias=False, shared=single)
+            self.norm(target, shared=True)
+            self.drop(self.size(target))
         elif strided:
             self.drop(average)
-        self.relu(target, outside)
+        self.relu(target)
 
     def encode(self) -> None:
         """The encoder."""
-        plan, inside, source = self.plan, self.plan.in_channels, 0
+        plan, source = self.plan, (0, self.plan.in_channels)
         if plan.encoder == "residual":
-            self.block(0, inside, 0, plan.features[0], plan.kernels[0], image=True)
-            inside = plan.features[0]
-        for stage, width in enumerate(plan.features):
+            stem = (0, plan.features[0])
+            self.block(source, stem, plan.kernels[0], image=True)
+            source = stem
+        for stage, target in enumerate(enumerate(plan.features)):
             for index in range(plan.blocks[stage]):
                 if plan.encoder == "residual":
-                    self.residual(source, inside, stage, width, strided=index == 0 and max(plan.strides[stage]) > 1)
+                    self.residual(source, target, strided=index == 0 and max(plan.strides[stage]) > 1)
                 else:
-                    self.block(source, inside, stage, width, plan.kernels[stage], image=stage == index == 0)
-                inside, source = width, stage
+                    self.block(source, target, plan.kernels[stage], image=stage == index == 0)
+                source = target
             if stage < len(plan.features) - 1:
                 # The sum of the gradients from below and from the skip; the latter held a whole concatenation's.
-                self.later(self.drop, 3 * self.size(stage, width))
-                self.later(self.keep, self.size(stage, width))
+                self.later(self.drop, 3 * self.size(target))
+                self.later(self.keep, self.size(target))
 
     def fuse(self) -> None:
         """The MSFF bottleneck; that its group norm is float32 under autocast is left out, it is small."""
-        stage, width, shape = len(self.shapes) - 1, self.plan.features[-1], self.shapes[-1]
-        thin, ones, kernel = branch_channels(width), (1,) * len(shape), self.plan.kernels[-1]
+        shape, kernel, (stage, width) = self.shapes[-1], self.plan.kernels[-1], self.bottom
+        thin, ones = branch_channels(width), (1,) * len(shape)
         kernels = (ones, *(branch_kernel(shape, kernel) for _ in branch_rates(shape, kernel)))
-        size, joined = self.size(stage, width), self.size(stage, thin * (1 + len(kernels)))
+        joined = self.size((stage, thin * (1 + len(kernels))))
         for kernel in kernels:
-            self.later(self.drop, size)  # a branch's gradient, added to what is there
-            self.block(stage, width, stage, thin, kernel)
+            self.later(self.drop, self.size(self.bottom))  # a branch's gradient, added to what is there
+            self.block(self.bottom, (stage, thin), kernel)
         self.count(width * thin, thin)  # the branch of the mean: a single voxel
         self.later(self.keep, (width * thin + thin) * _FLOAT)
         self.keep(joined)
         # The concatenation and its gradient, of which the branches take their parts.
-        self.later(self.drop, 2 * joined - len(kernels) * self.size(stage, thin))
+        self.later(self.drop, 2 * joined - len(kernels) * self.size((stage, thin)))
         self.add_fused(thin * (1 + len(kernels)))
 
     def control(self) -> None:
         """What stands in for the MSFF bottleneck: two convolutions."""
-        stage, width, shape, kernel = (
-            len(self.shapes) - 1,
-            self.plan.features[-1],
-            self.shapes[-1],
-            self.plan.kernels[-1],
-        )
+        shape, kernel, (stage, width) = self.shapes[-1], self.plan.kernels[-1], self.bottom
         inside = control_channels(width, shape, kernel)
-        self.later(self.drop, self.size(stage, width))  # the branch's gradient, added to what is there
-        self.block(stage, width, stage, inside, branch_kernel(shape, kernel))
+        self.later(self.drop, self.size(self.bottom))  # the branch's gradient, added to what is there
+        self.block(self.bottom, (stage, inside), branch_kernel(shape, kernel))
         self.add_fused(inside)
 
     def add_fused(self, inside: int) -> None:
         """A 1x1 convolution from `inside` channels at the bottleneck, its norm, and the sum with what came in."""
-        stage, width = len(self.shapes) - 1, self.plan.features[-1]
-        size, single = self.size(stage, width), prod(self.shapes[-1]) == 1
-        self.conv(stage, inside, stage, width, (1,) * self.plan.dimension, bias=single, shared=single)
-        self.norm(stage, width, shared=True)
+        size, single = self.size(self.bottom), prod(self.shapes[-1]) == 1
+        self.conv((self.bottom[0], inside), self.bottom, (1,) * self.plan.dimension, bias=single, shared=single)
+        self.norm(self.bottom, shared=True)
         self.later(self.drop, size)
         self.keep(size)
         self.drop(size)  # what was fused lives on in the sum
@@ -320,28 +302,29 @@ class _Step:
             self.head(0)
         for stage in reversed(range(len(plan.features) - 1)):
             width, below = plan.features[stage], stage + 1
-            size = self.size(stage, width)
+            target = (stage, width)
+            size = self.size(target)
             if self.cpu:
-                self.touch(size + 2 * self.copy(stage, width))
-            self.conv(below, plan.features[below], stage, width, plan.strides[below])
+                self.touch(size + 2 * self.copy(target))
+            self.conv((below, plan.features[below]), target, plan.strides[below])
             self.later(self.keep, size)  # its part of the concatenation's gradient, copied out
             self.keep(2 * size)
             self.drop(size)  # what was upsampled lives on in the concatenation
             self.later(self.drop, 2 * size)
             for index in range(plan.convs_decoder):
-                self.block(stage, (2 if index == 0 else 1) * width, stage, width, plan.kernels[stage])
+                self.block((stage, 2 * width) if index == 0 else target, target, plan.kernels[stage])
             self.head(stage)
 
     def head(self, stage: int) -> None:
         """A segmentation head; the coarsest of several has no part in the loss and gets no gradient."""
-        width, ones = self.plan.features[stage], (1,) * self.plan.dimension
-        self.conv(stage, width, stage, self.plan.out_channels, ones)
+        source = (stage, self.plan.features[stage])
+        self.conv(source, (stage, self.plan.out_channels), (1,) * self.plan.dimension)
         coarsest = len(self.plan.features) - 2
         if 0 < stage == coarsest:
             self.back.pop()
         elif stage > 0:
             # Added to the gradient from the finer stage.
-            self.back.append(partial(self.after, self.back.pop(), self.size(stage, width)))
+            self.back.append(partial(self.after, self.back.pop(), self.size(source)))
 
     def after(self, action: Callable[[], None], size: int) -> None:
         """Free `size` bytes after `action`."""
@@ -365,6 +348,6 @@ class _Step:
             self.drop(kept - size)
             self.touch(2 * size)
             self.drop(size)
-            self.keep(self.size(stage, self.plan.out_channels))
+            self.keep(self.size((stage, self.plan.out_channels)))
 
         self.back.append(back)
