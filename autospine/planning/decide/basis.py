@@ -37,11 +37,7 @@ class Basis:
 
     @classmethod
     def of(
-        cls,
-        fingerprint: Fingerprint,
-        recipe: Recipe,
-        machine: Machine = Machine(),
-        taken: PresencePlan | None = None,
+        cls, fingerprint: Fingerprint, recipe: Recipe, machine: Machine = Machine(), taken: PresencePlan | None = None
     ) -> Basis:
         """What the fingerprint says, read once; `taken` and errors as for `planned_data`."""
         anatomy = Anatomy.of(fingerprint)
@@ -101,11 +97,6 @@ class Outline:
             spacing = (*basis.grid.spacing_mm[: 3 - len(less.spacing_mm)], *less.spacing_mm)
             grid = regridded(grid, basis.fingerprint, spacing)
         return cls(basis, name, less, grid, why)
-
-    @property
-    def recipe(self) -> Recipe:
-        """What is asked."""
-        return self.basis.recipe
 
     @property
     def flat(self) -> bool:

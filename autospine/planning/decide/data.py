@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from statistics import median
 
 from autospine.data.structure import Region
@@ -25,10 +26,8 @@ def planned_data(
     Raises `PlanError` where the recipe names a channel that there is not.
     """
     names = tuple(name for name, _ in fingerprint.labels)
-    intensities = tuple(
-        IntensityPlan(channel.mean, channel.std, channel.percentile_00_5, channel.percentile_99_5)
-        for channel in fingerprint.intensities
-    )
+    kept = [item.name for item in fields(IntensityPlan)]
+    intensities = tuple(IntensityPlan(*(getattr(one, key) for key in kept)) for one in fingerprint.intensities)
     return settle(
         DataPlan,
         dataset=Decided(fingerprint.dataset),
@@ -52,16 +51,13 @@ def planned_regions(fingerprint: Fingerprint) -> Decided[tuple[Region, ...]]:
     regions, names = fingerprint.regions, {value: name for name, value in fingerprint.labels}
     if not regions:
         return Decided(())
-    made = [f"{one.name}: {' + '.join(names[value] for value in one.values)}" for one in regions]
     written = ", ".join(f"{one.name} as {names[one.written]}" for one in regions)
-    return Decided(
-        regions,
-        {
-            "name": "the data set declares them: they overlap, so each has an output of its own, yes or no",
-            "values": "; ".join(made),
-            "written": f"{written}; later ones are written over earlier ones, as the data set says",
-        },
-    )
+    why = {
+        "name": "the data set declares them: they overlap, so each has an output of its own, yes or no",
+        "values": "; ".join(f"{one.name}: {' + '.join(names[value] for value in one.values)}" for one in regions),
+        "written": f"{written}; later ones are written over earlier ones, as the data set says",
+    }
+    return Decided(regions, why)
 
 
 def planned_sides(anatomy: Anatomy, names: Sequence[str]) -> Decided[tuple[tuple[int, int], ...]]:
@@ -83,8 +79,8 @@ def planned_presence(
     the recipe names a channel that there is not.
     """
     channels = fingerprint.channels
-    wanted = _wanted(recipe, channels)
-    optional = {channels.index(name) for name in wanted} | {one for case in fingerprint.cases for one in case.missing}
+    optional = {channels.index(name) for name in _wanted(recipe, channels)}
+    optional |= {one for case in fingerprint.cases for one in case.missing}
     optional |= set() if taken is None else set(taken.channels)
     if not optional or len(channels) == 1:
         return Decided(None)
@@ -95,8 +91,8 @@ def planned_presence(
     why += f", and {recipe.said} asks for it" if recipe.optional_channels else ""
     why += "; each has an input of its own that says whether it is there (ours)"
     if taken is None:
-        at_random = f"{recipe.said}: left out at random, so that the network knows every subset"
-        dropout = Decided(recipe.channel_dropout, at_random)
+        at_random = "left out at random, so that the network knows every subset"
+        dropout = Decided(recipe.channel_dropout, f"{recipe.said}: {at_random}")
     else:
         names = ", ".join(channels[index] for index in taken.channels)
         why += f"; by their place, {names} could be missing in the plan that this was taken from"
@@ -111,11 +107,8 @@ def _wanted(recipe: Recipe, channels: Sequence[str]) -> Sequence[str]:
     where, wanted = f"recipe {recipe.name}", recipe.optional_channels
     unknown = [name for name in wanted if name not in channels]
     if unknown:
-        found, expected = (
-            f"optional_channels names {', '.join(unknown)}",
-            f"channels of the data: {', '.join(channels)}",
-        )
-        raise PlanError(where, found, expected, "correct the key")
+        expected = f"channels of the data: {', '.join(channels)}"
+        raise PlanError(where, f"optional_channels names {', '.join(unknown)}", expected, "correct the key")
     if wanted and len(channels) == 1:
         found = f"optional_channels names {channels[0]}, the only channel there is"
         raise PlanError(where, found, "a channel beside others", "take the key out")
@@ -138,11 +131,10 @@ def planned_levels(fingerprint: Fingerprint, anatomy: Anatomy, names: Sequence[s
     ends = f"shares of the cases that show {names[chain[0]]} and {names[chain[-1]]}, half a case added either way, "
     ends += f"at most {SUREST:g}: how surely a column of as many pieces as levels begins and ends with them (ours)"
     order = f"{' < '.join(names[index] for index in chain)} {AXIS_NAMES[column.axis]}, evenly and apart"
+    pieces = f"{order}: each predicted piece is one of them, in order (ours)"
     return settle(
         LevelsPlan,
-        classes=Decided(
-            tuple(index + 1 for index in chain), f"{order}: each predicted piece is one of them, in order (ours)"
-        ),
+        classes=Decided(tuple(index + 1 for index in chain), pieces),
         axis=Decided(column.axis, "the canonical axis along which they follow each other"),
         step=Decided(round(median(ratios), 3), "median distance from level to level over the extent of one"),
         ends_seen=Decided((_share_that_shows(cases, chain[0]), _share_that_shows(cases, chain[-1])), ends),

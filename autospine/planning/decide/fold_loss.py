@@ -18,19 +18,23 @@ from autospine.errors import PlanError
 from autospine.planning.decide.loss import renewed_loss
 from autospine.planning.document.card import ModelCard
 from autospine.planning.document.convert import to_table
-from autospine.planning.document.parts import FoldLosses, LossPlan
+from autospine.planning.document.parts import By, FoldLosses, LossPlan
 from autospine.planning.document.plan import Plan
 from autospine.planning.measured.fingerprint import Fingerprint
 
-COLUMNS = {"weights": "class_weights", "sizes": "usual_sizes", "largest": "largest_size"}
-"""What the numbers of folds are called in the table of folds, and in the loss."""
+NUMBERS: Mapping[By, tuple[str, str]] = {
+    "class": ("class_weights", "weights"),
+    "batch": ("usual_sizes", "sizes"),
+    "component": ("largest_size", "largest"),
+}
+"""What the numbers that a loss goes by are called there, and in the table of folds."""
 KEY_LENGTH = 12
 """Hexadecimal digits of a key, as in `expected`: enough to tell one list of cases from another."""
 PLAN = "autospine plan DATASET"
 """The command that works out what stands in the plan, where nobody knows the data set's path and options."""
 WHY = {
     **dict.fromkeys(
-        COLUMNS,
+        [column for _, column in NUMBERS.values()],
         "one for each fold, from the cases that it trains on alone: these are the numbers that it is trained by; "
         "edited ones hold for that fold",
     ),
@@ -60,7 +64,7 @@ def settings_key(card: ModelCard) -> str:
     """A short hash of what the numbers of a fold follow from, beside its cases."""
     configuration, regions = card.configuration, to_table(card.data.regions) or None
     loss = configuration.loss
-    by_class = _decisive(loss) == "class_weights"
+    by_class = loss.by == "class"
     # sizes are in voxels of the planned spacing; weights are ratios of sizes, in which it has no part
     decisive = [float(value) for value in ((loss.alpha, loss.weight_cap) if by_class else configuration.spacing_mm)]
     return json_digest(to_table([by_class, decisive, configuration.axis_order, regions]))[:KEY_LENGTH]
@@ -75,10 +79,10 @@ def loss_state(card: ModelCard) -> State:
     as far as these train on the same cases.
     """
     loss, folds = card.configuration.loss, card.configuration.loss.folds
-    if loss.kind != "dice_size_adaptive_ce":
+    if loss.by == "nothing":
         return "fixed"
     as_made = folds is not None and folds.made_for == numbers_key(loss)
-    if not as_made and _decisive(loss) == "class_weights":
+    if not as_made and loss.by == "class":
         return "open" if set(loss.class_weights) == {1.0} else "own"
     by_settings = folds is not None and folds.made_by == settings_key(card)
     return "resolved" if as_made and by_settings else "outdated"
@@ -106,12 +110,10 @@ def fold_loss(card: ModelCard, number: int, fold: Fold, where: str = "plan.toml"
             remedy = f'run `{command}` to have them worked out, or set kind = "dice_ce" for plain cross entropy'
             raise PlanError(f"{key}.class_weights", found, "the weights of the classes", remedy)
         case "outdated":
-            found = (
-                "this, or what it follows from (alpha, weight_cap, spacing, axes, regions), is not what the losses of "
-            )
-            found += "the folds were worked out for"
+            found = "this, or what it follows from (alpha, weight_cap, spacing, axes, regions), is not what the losses "
+            found += "of the folds were worked out for"
             remedy = f"put it back, or run `{command}`, which works all of them out anew"
-            raise PlanError(f"{key}.{_decisive(loss)}", found, "numbers that belong together", remedy)
+            raise PlanError(f"{key}.{NUMBERS[loss.by][0]}", found, "numbers that belong together", remedy)
         case "resolved":
             folds = loss.folds
             assert folds is not None
@@ -119,18 +121,19 @@ def fold_loss(card: ModelCard, number: int, fold: Fold, where: str = "plan.toml"
                 found = f"fold {number} trains on other cases than those that its loss was worked out for"
                 remedy = f"run `{command}`, which works it out for the folds as they stand"
                 raise PlanError(f"{key}.folds", found, "the cases of splits.json", remedy)
-            return replace(loss, folds=None, **_numbers(folds, number))
+            name, values = _numbers(folds)
+            return replace(loss, folds=None, **{name: values[number]})
 
 
-def _numbers(folds: FoldLosses, number: int) -> dict[str, Any]:
-    """What a fold takes in the place of the loss's own numbers, by the name of the key."""
-    kept = {name: getattr(folds, column) for column, name in COLUMNS.items()}
-    return {name: values[number] for name, values in kept.items() if values is not None}
+def _numbers(folds: FoldLosses) -> tuple[str, Sequence[Any]]:
+    """The key in the loss that folds have numbers of their own for, and these by fold."""
+    found = ((name, getattr(folds, column)) for name, column in NUMBERS.values())
+    return next((name, values) for name, values in found if values is not None)
 
 
 def resolve_loss(card: ModelCard, fingerprint: Fingerprint, folds: Sequence[Fold]) -> LossPlan:
     """The loss with the numbers of all cases, and those of each fold worked out from the cases that it trains on."""
-    if card.configuration.loss.kind != "dice_size_adaptive_ce":
+    if card.configuration.loss.by == "nothing":
         return replace(card.configuration.loss, folds=None)
     whole = renewed_loss(card.configuration, fingerprint, card.data).value
     return _with_folds(card.with_loss(whole), fingerprint, folds, {})
@@ -144,47 +147,35 @@ def renew_loss(card: ModelCard, fingerprint: Fingerprint, folds: Sequence[Fold])
     """
     loss, state = card.configuration.loss, loss_state(card)
     said = f"{card.configuration.name}: the "
-    if state in ("fixed", "own"):
-        said += (
-            f"losses of the folds were taken out; they have no part beside {loss.kind}"
-            if state == "fixed"
-            else "weights in its loss were edited; they hold in every fold as they are written"
-        )
-        return replace(loss, folds=None), said if loss.folds is not None else ""
+    idle: dict[State, str] = {
+        "fixed": f"losses of the folds were taken out; they have no part beside {loss.kind}",
+        "own": "weights in its loss were edited; they hold in every fold as they are written",
+    }
+    if state in idle:
+        return replace(loss, folds=None), said + idle[state] if loss.folds is not None else ""
     if state != "resolved" or loss.folds is None:
         said += "loss was worked out anew, for all cases and for those of each fold"
         return resolve_loss(card, fingerprint, folds), said
     standing = loss.folds.cases
-    kept = {key: _numbers(loss.folds, number) for number, key in enumerate(standing)}
-    renewed = _with_folds(card, fingerprint, folds, kept)
+    renewed = _with_folds(card, fingerprint, folds, dict(zip(standing, _numbers(loss.folds)[1], strict=True)))
     other = [str(at) for at, fold in enumerate(folds) if standing[at : at + 1] != (fold_key(fold.train),)]
     which = f"loss of fold(s) {', '.join(other)}" if other else "loss"
     return renewed, "" if renewed == loss else f"{said}{which} was worked out for the folds as they stand"
 
 
-def _with_folds(
-    card: ModelCard, fingerprint: Fingerprint, folds: Sequence[Fold], kept: Mapping[str, dict[str, Any]]
-) -> LossPlan:
+def _with_folds(card: ModelCard, fingerprint: Fingerprint, folds: Sequence[Fold], kept: Mapping[str, Any]) -> LossPlan:
     """The loss with a table of folds: what is `kept` by the key of the cases, else what these cases give."""
     loss, keys = card.configuration.loss, tuple(fold_key(fold.train) for fold in folds)
-    rows = []
+    name, column = NUMBERS[loss.by]
+    found = []
     for key, fold in zip(keys, folds, strict=True):
         held = replace(fingerprint, cases=tuple(case for case in fingerprint.cases if case.case in fold.train))
         # a fold without cases is refused where it is trained; until then it has some numbers
         known = key in kept or not held.cases
         own = loss if known else renewed_loss(card.configuration, held, card.data).value
-        rows.append(kept.get(key, {_decisive(own): getattr(own, _decisive(own))}))
-    columns: dict[str, Any] = {
-        column: tuple(row[name] for row in rows) for column, name in COLUMNS.items() if name in rows[0]
-    }
-    return replace(loss, folds=FoldLosses(numbers_key(loss), settings_key(card), keys, **columns))
-
-
-def _decisive(loss: LossPlan) -> str:
-    """The key whose numbers a size-adaptive loss goes by."""
-    if loss.largest_size is not None:
-        return "largest_size"
-    return "class_weights" if loss.usual_sizes is None else "usual_sizes"
+        found.append(kept.get(key, getattr(own, name)))
+    values: dict[str, Any] = {column: tuple(found)}
+    return replace(loss, folds=FoldLosses(numbers_key(loss), settings_key(card), keys, **values))
 
 
 def with_fold_losses(plan: Plan, fingerprint: Fingerprint, folds: Sequence[Fold]) -> Plan:

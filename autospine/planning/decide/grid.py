@@ -71,12 +71,9 @@ def regridded(grid: Grid, fingerprint: Fingerprint, spacing_mm: Sequence[float])
 
 def median_shape(fingerprint: Fingerprint, axes: Sequence[int], target_mm: Sequence[float]) -> tuple[float, ...]:
     """Voxels of the median case along the canonical `axes`, cropped and resampled to `target_mm` along each."""
-    shapes = [
-        resampled_shape(
-            [case.cropped_shape[axis] for axis in axes], [case.spacing_mm[axis] for axis in axes], target_mm
-        )
-        for case in fingerprint.cases
-    ]
+    cases = fingerprint.cases
+    lying = [([case.cropped_shape[axis] for axis in axes], [case.spacing_mm[axis] for axis in axes]) for case in cases]
+    shapes = [resampled_shape(shape, spacing, target_mm) for shape, spacing in lying]
     return tuple(float(edge) for edge in np.median(np.asarray(shapes), axis=0))
 
 
@@ -95,9 +92,8 @@ def target_spacing(
     coarse = int(np.argmax(target))
     others = [axis for axis in range(3) if axis != coarse]
     widest = max(target[axis] for axis in others)
-    moved = bool(
-        target[coarse] > ANISOTROPY * widest and size[coarse] * ANISOTROPY < min(size[axis] for axis in others)
-    )
+    fewest = min(size[axis] for axis in others)
+    moved = bool(target[coarse] > ANISOTROPY * widest and size[coarse] * ANISOTROPY < fewest)
     if moved:
         fine = float(np.percentile(spacings[:, coarse], 10))
         # 1e-5 mm keeps the axis the coarsest, so that it stays the first one.

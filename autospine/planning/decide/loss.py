@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from math import prod
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from autospine.planning.decide.decided import RULE, Decided, settle
 from autospine.planning.decide.grid import LOW_SHARE
 from autospine.planning.document.configuration import LOW, Configuration
 from autospine.planning.document.data import DataPlan
-from autospine.planning.document.parts import LossKind, LossPlan, Unit
+from autospine.planning.document.parts import By, LossKind, LossPlan, Unit
 from autospine.planning.document.recipe import Recipe
 from autospine.planning.measured.fingerprint import CaseFingerprint, Fingerprint
 
@@ -44,10 +44,9 @@ def class_sizes(
     """Usual size s_c of each class in voxels at the plan's spacing; 0 for a class no case contains.
 
     `voxels` is (cases, classes). `spacings_mm` (cases, n) and `target_mm` (n) hold the axes that count: all three
-    in 3D, the in-plane ones in 2D. `slices` (cases, classes) is the number of slices over which a case's voxels
-    spread in 2D (its area per slice is then the mean over the slices that contain the class), all ones in 3D. The
-    size is the median over the cases that contain the class: our own definition (docs/papers.md), after Zhang et al.
-    2023 (doi 10.1145/3587716.3587777).
+    in 3D, the in-plane ones in 2D. `slices` (cases, classes) counts the slices over which a case's voxels spread in 2D,
+    all ones in 3D. The size is the median over the cases that contain the class: our own definition (docs/papers.md),
+    after Zhang et al. 2023 (doi 10.1145/3587716.3587777).
     """
     counts = np.asarray(voxels, dtype=np.float64)
     spread = np.maximum(np.asarray(slices, dtype=np.float64), 1)
@@ -86,22 +85,18 @@ SIZE_RATIO_REASONS = {
 }
 """Why a recipe's `size_ratio` is not reached, or is: its default lies below the ratio that was measured to gain."""
 
-By = Literal["class", "batch", "component", "nothing"]
-"""What gives a voxel its weight."""
-
 
 def planned_loss(outline: Outline, patch: Sequence[int]) -> Decided[LossPlan]:
     """The recipe's loss, or the one that the usual sizes of what is segmented ask for."""
-    recipe, data, grid = outline.recipe, outline.basis.data.value, outline.grid
-    classes = usual_sizes(outline.basis.fingerprint.cases, grid.axis_order, outline.frame.spacing_mm)
+    basis, recipe, data = outline.basis, outline.basis.recipe, outline.basis.data.value
+    classes = usual_sizes(basis.fingerprint.cases, outline.grid.axis_order, outline.frame.spacing_mm)
     sizes = target_sizes(classes, data)
     kind = planned_kind(recipe, sizes, data, "pixels per slice" if outline.flat else "voxels")
-    if kind.value != "dice_size_adaptive_ce":
-        by: By = "nothing"
-    elif recipe.unit == "component":
+    by: By = "batch" if recipe.size_source == "batch" else "class"
+    if recipe.unit == "component":
         by = "component"
-    else:
-        by = "batch" if recipe.size_source == "batch" else "class"
+    if kind.value != "dice_size_adaptive_ce":
+        by = "nothing"
     largest = max(zip(sizes, data.targets, strict=True))
     usual = f"usual size of {largest[1]}" if largest[0] > 0 else f"no {_what(data)} occurs in any case"
     law = f"(largest size / size) ^ {recipe.alpha:g}, at most {recipe.weight_cap:g}"
@@ -217,11 +212,5 @@ def renewed_loss(configuration: Configuration, fingerprint: Fingerprint, data: D
     """
     loss = configuration.loss
     classes = usual_sizes(fingerprint.cases, configuration.axis_order, configuration.spacing_mm)
-    if loss.largest_size is not None:
-        by: By = "component"
-    elif loss.usual_sizes is not None:
-        by = "batch"
-    else:
-        by = "class" if loss.kind == "dice_size_adaptive_ce" else "nothing"
-    numbers = weigh(target_sizes(classes, data), data, by, loss.alpha, loss.weight_cap, RENEWED)
+    numbers = weigh(target_sizes(classes, data), data, loss.by, loss.alpha, loss.weight_cap, RENEWED)
     return settle(partial(replace, loss), **numbers, folds=Decided(None))

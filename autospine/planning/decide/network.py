@@ -61,28 +61,20 @@ def planned_network(
     recipe: Recipe, name: str, data: DataPlan, family: NetworkFamily, net: Topology
 ) -> Decided[NetworkPlan]:
     """The network of the configuration `name`: one of the `family`, with the topology of a patch."""
-    stages, said = len(net.strides), recipe.said
+    stages, what = len(net.strides), "volumes" if name in VOLUMES else "slices"
     features = family.features_of(stages)
+    widened = "3 along an axis once its spacing is below twice the finest, 1 before"
+    halved = "an axis is halved while that leaves 4 voxels and its spacing is below twice the finest"
     return settle(
         NetworkPlan,
-        dimension=Decided(
-            len(net.patch), f"the configuration {name} works on {'volumes' if name in VOLUMES else 'slices'}"
-        ),
+        dimension=Decided(len(net.patch), f"the configuration {name} works on {what}"),
         in_channels=planned_entering(data, planned_neighbours(recipe, name).value, planned_previous(name).value),
         out_channels=planned_outputs(data),
         features=Decided(features, f"{features[0]}, doubled at each stage, none wider than {max(features)}"),
-        kernels=Decided(
-            net.kernels,
-            "3 along an axis once its spacing is below twice the finest, 1 before: "
-            f"thick slices do not mix with neighbours too early ({RULE})",
-        ),
-        strides=Decided(
-            net.strides,
-            "an axis is halved while that leaves 4 voxels and its spacing is below twice the finest: "
-            f"the deepest stage sees {numbers(net.bottom)} voxels ({RULE})",
-        ),
+        kernels=Decided(net.kernels, f"{widened}: thick slices do not mix with neighbours too early ({RULE})"),
+        strides=Decided(net.strides, f"{halved}: the deepest stage sees {numbers(net.bottom)} voxels ({RULE})"),
         blocks=Decided(family.blocks_of(stages), encoder_blocks(recipe).why),
-        encoder=Decided(recipe.encoder, f"{said}: {ENCODERS[recipe.encoder]}"),
+        encoder=Decided(recipe.encoder, f"{recipe.said}: {ENCODERS[recipe.encoder]}"),
         convs_decoder=Decided(family.convs_decoder, decoder_convs(recipe).why),
         bottleneck=planned_bottleneck(recipe),
     )

@@ -81,7 +81,7 @@ def configure(basis: Basis, name: str, less: Narrowing = NOTHING) -> Decided[Con
 
 def _without_patch(outline: Outline) -> dict[str, Decided[Any]]:
     """What a configuration has whatever its patch, by key."""
-    basis, recipe = outline.basis, outline.recipe
+    basis, recipe = outline.basis, outline.basis.recipe
     scales = planned_normalisation(basis.fingerprint.channels)
     return {
         "name": Decided(outline.name),
@@ -100,11 +100,12 @@ def _without_patch(outline: Outline) -> dict[str, Decided[Any]]:
 
 def _with_patch(outline: Outline, size: Size) -> dict[str, Decided[Any]]:
     """What else it has with a patch and a batch, by key."""
-    recipe, basis, axes, net = outline.recipe, outline.basis, outline.patch_axes, size.fit.topology
+    basis, axes, net = outline.basis, outline.patch_axes, size.fit.topology
+    recipe, data = basis.recipe, basis.data.value
     return {
         "patch": Decided(size.patch, size.why_patch),
         "batch": Decided(size.batch, size.why_batch),
-        "network": planned_network(recipe, outline.name, basis.data.value, outline.frame.family, net),
+        "network": planned_network(recipe, outline.name, data, outline.frame.family, net),
         "loss": planned_loss(outline, size.patch),
         "training": planned_training(recipe, size.patch, basis.anatomy.of_patch(axes), basis.anatomy.view_of(axes)),
     }

@@ -28,27 +28,23 @@ def planned_training(
     recipe: Recipe, patch: Sequence[int], axes: Sequence[AxisAnatomy], view: View
 ) -> Decided[TrainingPlan]:
     """Schedule and augmentation of a patch along `axes`, which has the `view`."""
-    said = recipe.said
-    epochs = planned_epochs(recipe)
+    said, epochs = recipe.said, planned_epochs(recipe)
+    quick = "a quick look after each epoch; the full score comes at the end"
+    middle = "0 puts the label into the middle of such a patch"
     pays = "pays in narrow views and does no harm in whole ones (docs/benchmarks/budget.md)"
     forced = f"{said}: share of patches forced onto a label; {RULE} has a third, which {pays}"
-    by_class = "a label, large or small, is drawn as often as any other"
-    by_component = "of a label, each connected component (lesion) is drawn as often as any other"
+    unit = "a label, large or small," if recipe.unit == "class" else "of a label, each connected component (lesion)"
     return settle(
         TrainingPlan,
         **{key: Decided(getattr(recipe, key), said) for key in AS_SAID},
         optimiser=planned_optimiser(recipe),
         epochs=epochs,
         steps_per_epoch=Decided(recipe.steps_per_epoch, epochs.why),
-        validation_steps=Decided(
-            recipe.validation_steps, f"{said}: a quick look after each epoch; the full score comes at the end"
-        ),
+        validation_steps=Decided(recipe.validation_steps, f"{said}: {quick}"),
         budget_s=Decided(None),
         oversample_foreground=Decided(recipe.oversample_foreground, forced),
-        foreground_jitter=Decided(
-            recipe.foreground_jitter, f"{said}: 0 puts the label into the middle of such a patch"
-        ),
-        foreground_unit=Decided(recipe.unit, f"{said}: {by_class if recipe.unit == 'class' else by_component}"),
+        foreground_jitter=Decided(recipe.foreground_jitter, f"{said}: {middle}"),
+        foreground_unit=Decided(recipe.unit, f"{said}: {unit} is drawn as often as any other"),
         shift=planned_shift(recipe, view),
         mirror_axes=planned_mirroring(recipe, axes),
         rotation_deg=planned_rotation(recipe, patch, axes),
@@ -81,13 +77,10 @@ def planned_mirroring(recipe: Recipe, axes: Sequence[AxisAnatomy]) -> Decided[tu
         case "none":
             return Decided((), f"{recipe.said} says none")
         case "auto":
-            why = (
-                f"axis {index} mirrored ({axis.reason}{': they swap' if axis.swaps else ''})"
-                if axis.mirrored
-                else f"axis {index} not mirrored ({axis.reason})"
-                for index, axis in enumerate(axes)
-            )
-            return Decided(tuple(index for index in every if axes[index].mirrored), "; ".join(why))
+            said = [axis.reason + ": they swap" * bool(axis.swaps) for axis in axes]
+            may = ["mirrored" if axis.mirrored else "not mirrored" for axis in axes]
+            why = "; ".join(f"axis {index} {may[index]} ({said[index]})" for index in every)
+            return Decided(tuple(index for index in every if axes[index].mirrored), why)
 
 
 def planned_plane(patch: Sequence[int]) -> Decided[bool]:
@@ -108,11 +101,11 @@ def planned_rotation(recipe: Recipe, patch: Sequence[int], axes: Sequence[AxisAn
     if recipe.mirror == "none":
         return Decided(15.0, f"{recipe.said} mirrors nothing, and a wide turn mirrors")
     if len(patch) == 2 and max(patch) / min(patch) > 1.5:
-        long = f"the patch is more than 1.5 times longer than wide: a wide turn would leave it ({RULE})"
-        return Decided(15.0, long)
+        return Decided(15.0, f"the patch is more than 1.5 times longer than wide: a wide turn would leave it ({RULE})")
     if len(patch) == 3 and not in_plane:
-        about = f"either way about every axis of a volume ({RULE}); further turns are left to the mirroring"
-        return Decided(30.0, about)
+        return Decided(
+            30.0, f"either way about every axis of a volume ({RULE}); further turns are left to the mirroring"
+        )
     if recipe.mirror == "all":
         return Decided(180.0, f"{recipe.said} mirrors along every axis, so a full turn shows nothing else")
     return Decided(180.0, "labels have no order in plane: any turn shows possible anatomy")
@@ -122,8 +115,7 @@ def planned_shift(recipe: Recipe, view: View) -> Decided[float]:
     """How far a patch may be off its case; `view` is what it shows beyond a column of levels."""
     if recipe.shift != "auto":
         return Decided(recipe.shift, recipe.said)
+    why = "nothing is to be counted from what lies beyond it"
     if view.countable:
         why = "levels are to be counted from there, not known by their place"
-        return Decided(SHIFT, f"{view.reason}: {why} (docs/benchmarks/budget.md)")
-    why = "nothing is to be counted from what lies beyond it"
-    return Decided(0.0, f"{view.reason}: {why} (docs/benchmarks/budget.md)")
+    return Decided(SHIFT if view.countable else 0.0, f"{view.reason}: {why} (docs/benchmarks/budget.md)")

@@ -141,9 +141,8 @@ def check_fit(check: Checks, where: str, data: DataPlan, one: Configuration) -> 
     made = f"{outputs}: " + ("one per region" if data.regions else "background and labels")
     check(one.network.out_channels == outputs, f"{where}.network.out_channels", one.network.out_channels, made)
     sizes, largest, unit = one.loss.usual_sizes, one.loss.largest_size, one.training.foreground_unit
-    whole = sizes is None or len(sizes) == targets
     each = f"{targets}, one for each class or region that is segmented"
-    check(whole, f"{where}.loss.usual_sizes", sizes, each)
+    check(sizes is None or len(sizes) == targets, f"{where}.loss.usual_sizes", sizes, each)
     if data.regions:
         overlap = "where regions overlap: a voxel lies in components of several sizes"
         check(largest is None, f"{where}.loss.largest_size", largest, f"none {overlap}")

@@ -114,12 +114,8 @@ class DataPlan:
                 self._check_classes(check)
             if self.presence is not None:
                 last, optional = len(self.channels) - 1, self.presence.channels
-                check(
-                    last > 0 and max(optional) <= last,
-                    "presence.channels",
-                    optional,
-                    f"some of 0 to {last}, of two or more",
-                )
+                known, expected = last > 0 and max(optional) <= last, f"some of 0 to {last}, of two or more"
+                check(known, "presence.channels", optional, expected)
 
     def _check_labels(self, check: Checks) -> bool:
         """Check names and values of the classes; whether all else can speak of them."""
@@ -127,10 +123,8 @@ class DataPlan:
         distinct = 0 < len(values) == count == len(set(values.values()))
         check(distinct, "labels", self.labels, "distinct names and values, at least one")
         check(min(values.values(), default=1) >= 1, "labels", self.labels, "values of at least 1; 0 is the background")
-        largest = max(values.values(), default=1)
-        check(
-            largest <= LARGEST_LABEL, "labels", self.labels, f"values of at most {LARGEST_LABEL}, what a mask can hold"
-        )
+        held = max(values.values(), default=1) <= LARGEST_LABEL
+        check(held, "labels", self.labels, f"values of at most {LARGEST_LABEL}, what a mask can hold")
         return check(count <= MOST_CLASSES, "labels", count, f"at most {MOST_CLASSES} labels")
 
     def _check_regions(self, check: Checks) -> None:

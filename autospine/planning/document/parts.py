@@ -10,31 +10,14 @@ from dataclasses import dataclass
 from math import inf
 from typing import Literal
 
+from autospine.planning.document import limits
 from autospine.planning.document.convert import Checks
-from autospine.planning.document.limits import (
-    Above0,
-    AtLeast0,
-    AtLeast1,
-    Blocks,
-    Channels,
-    Convs,
-    Count,
-    Epochs,
-    FeatureList,
-    Part,
-    PartBelow1,
-    Seconds,
-    Seed,
-    Shift,
-    SplineOrder,
-    Steps,
-    ValidationSteps,
-    Zooms,
-)
 
 Bottleneck = Literal["plain", "msff", "control"]
 Encoder = Literal["plain", "residual"]
 LossKind = Literal["dice_ce", "dice_size_adaptive_ce"]
+By = Literal["class", "batch", "component", "nothing"]
+"""What gives a voxel its weight in a loss."""
 SizeSource = Literal["fingerprint", "batch"]
 Unit = Literal["class", "component"]
 """What has a size, and what a patch is forced onto: a whole class, or each of its connected components (lesions)."""
@@ -53,22 +36,22 @@ class NetworkPlan:
 
     dimension: Literal[2, 3]
     """2 for (Y, X) patches, 3 for (Z, Y, X) patches."""
-    in_channels: Channels
+    in_channels: limits.Channels
     """Channels that enter the network: image channels times slices, one per channel that may be missing, and one per
     class of a previous stage."""
-    out_channels: Channels
+    out_channels: limits.Channels
     """Background plus the classes, or the regions."""
-    features: FeatureList
+    features: limits.FeatureList
     """Feature maps of each stage."""
     kernels: tuple[tuple[int, ...], ...]
     """Convolution kernel of each stage, per planned axis, in voxels."""
     strides: tuple[tuple[int, ...], ...]
     """Downsampling on entering each stage, per planned axis; the first is all ones."""
-    blocks: Blocks
+    blocks: limits.Blocks
     """Convolutions (plain) or residual blocks in each encoder stage."""
     encoder: Encoder = "plain"
     """What an encoder stage is made of: convolutions, or residual blocks of two convolutions after a stem."""
-    convs_decoder: Convs = 2
+    convs_decoder: limits.Convs = 2
     """Convolutions in each decoder stage."""
     bottleneck: Bottleneck = "plain"
     """`msff` appends the multi-scale feature fusion module to the last encoder stage, `control` a convolution with as
@@ -97,15 +80,15 @@ class NetworkPlan:
 class ResamplingPlan:
     """Interpolation orders and when the through-plane axis is treated apart."""
 
-    order_image: SplineOrder = 3
+    order_image: limits.SplineOrder = 3
     """Spline order in plane, images."""
-    order_label: SplineOrder = 1
+    order_label: limits.SplineOrder = 1
     """Spline order per label (0.5 rule)."""
-    order_probability: SplineOrder = 1
+    order_probability: limits.SplineOrder = 1
     """Spline order of the network's output on its way back."""
-    order_through_plane: SplineOrder = 0
+    order_through_plane: limits.SplineOrder = 0
     """Order along a coarse axis that is treated apart."""
-    anisotropy_threshold: AtLeast1 = 3.0
+    anisotropy_threshold: limits.AtLeast1 = 3.0
     """Max/min spacing above which a single coarse axis is treated apart."""
 
     def __post_init__(self) -> None:
@@ -157,11 +140,11 @@ class LossPlan:
     its own in `folds`. All ones beside `usual_sizes` and `largest_size`."""
     batch_dice: bool
     """Dice over the batch as one volume, else per sample."""
-    smooth: AtLeast0 = 1e-5
+    smooth: limits.AtLeast0 = 1e-5
     """Dice smoothing."""
-    alpha: Part = 0.5
+    alpha: limits.Part = 0.5
     """Exponent that made the size-adaptive weights."""
-    weight_cap: AtLeast1 = 5.0
+    weight_cap: limits.AtLeast1 = 5.0
     """Largest size-adaptive weight."""
     usual_sizes: tuple[float, ...] | None = None
     """Size-adaptive weights by the batch: usual size of each class (or region) in voxels, in 2D pixels per slice, which
@@ -186,6 +169,15 @@ class LossPlan:
                 self._check_components(check, self.largest_size)
             if self.folds is not None:
                 self._check_folds(check, self.folds)
+
+    @property
+    def by(self) -> By:
+        """What gives a voxel its weight: the size of its class in all cases or in each batch, or of its component."""
+        if self.kind != "dice_size_adaptive_ce":
+            return "nothing"
+        if self.largest_size is not None:
+            return "component"
+        return "class" if self.usual_sizes is None else "batch"
 
     def _check_folds(self, check: Checks, folds: FoldLosses) -> None:
         """Check the numbers of each fold as those of all cases are."""
@@ -215,41 +207,41 @@ class TrainingPlan:
 
     optimiser: Optimiser
     """`sgd` with Nesterov momentum, or `adamw`."""
-    learning_rate: Above0
+    learning_rate: limits.Above0
     """Peak learning rate."""
-    weight_decay: AtLeast0
+    weight_decay: limits.AtLeast0
     """L2 (sgd) or decoupled (adamw) decay."""
-    momentum: PartBelow1
+    momentum: limits.PartBelow1
     """Nesterov momentum of sgd."""
-    warmup: PartBelow1
+    warmup: limits.PartBelow1
     """Share of the schedule spent on a linear warm-up, 0 to 1."""
-    poly_power: AtLeast0
+    poly_power: limits.AtLeast0
     """Exponent of the polynomial decay."""
-    clip_norm: Above0
+    clip_norm: limits.Above0
     """Gradient norm at which gradients are clipped."""
-    epochs: Epochs
+    epochs: limits.Epochs
     """Epochs of a training without a time budget."""
-    steps_per_epoch: Steps
+    steps_per_epoch: limits.Steps
     """Training steps in an epoch."""
-    validation_steps: ValidationSteps
+    validation_steps: limits.ValidationSteps
     """Validation batches after an epoch."""
-    budget_s: Seconds | None
+    budget_s: limits.Seconds | None
     """Wall-clock seconds that training may take; None: `epochs` decides."""
-    oversample_foreground: Part
+    oversample_foreground: limits.Part
     """Share of a batch whose patches are forced onto a class, 0 to 1."""
-    foreground_jitter: Part
+    foreground_jitter: limits.Part
     """How far from a patch's middle the voxel it is forced onto may lie, as a share of half the patch, 0 to 1."""
-    shift: Shift
+    shift: limits.Shift
     """How far a patch that holds a whole case may be off it, either way, as a share of its edge, 0 to 0.5."""
     mirror_axes: tuple[int, ...]
     """Patch axes that may be mirrored, in training and in prediction."""
-    rotation_deg: AtLeast0
+    rotation_deg: limits.AtLeast0
     """Largest rotation either way."""
     rotate_in_plane: bool
     """3D: rotate about the first axis only and scale in plane (anisotropic patches)."""
-    scale_range: Zooms
+    scale_range: limits.Zooms
     """Zoom drawn from this range."""
-    seed: Seed = 12345
+    seed: limits.Seed = 12345
     """Seed of sampling, augmentation and initialisation."""
     foreground_unit: Unit = "class"
     """What a forced patch is drawn from: the voxels of a class, or first one of its connected components."""
@@ -269,13 +261,13 @@ class TrainingPlan:
 class ExpectedPlan:
     """What a training is expected to take; `train` reports how true it was. Nothing is decided by it afterwards."""
 
-    memory_gb: Above0
+    memory_gb: limits.Above0
     """Peak memory of a training step in 10^9 bytes, by the estimate of `planning.estimate.memory`."""
     device: str | None = None
     """Device on which a step was timed; None: none was."""
-    seconds_per_step: Seconds | None = None
+    seconds_per_step: limits.Seconds | None = None
     """Measured seconds of a training step there."""
-    steps: Count | None = None
+    steps: limits.Count | None = None
     """Steps that fit the time budget."""
     made_for: str | None = None
     """`expected.expectation_key` of the numbers that all this was estimated and timed for; None: nobody knows."""

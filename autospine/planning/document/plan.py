@@ -1,8 +1,7 @@
 """The plan: every resolved number of a training, each with its reason.
 
-A `Plan` is what `autospine plan` writes and what preparation, training and prediction read; none of them
-looks at the recipe or the fingerprint again. It is frozen, checked when it is made, and goes to TOML and
-back without loss.
+It is what `autospine plan` writes and what preparation, training and prediction read; none of them looks at the recipe
+or the fingerprint again. It goes to TOML and back without loss.
 """
 
 from __future__ import annotations
@@ -59,9 +58,8 @@ class Plan:
             if configuration.name == wanted:
                 return configuration
         names = ", ".join(configuration.name for configuration in self.configurations)
-        raise PlanError(
-            f"plan of {self.data.dataset}", f"no configuration {wanted}", f"one of {names}", "name one of these"
-        )
+        place = f"plan of {self.data.dataset}"
+        raise PlanError(place, f"no configuration {wanted}", f"one of {names}", "name one of these")
 
     def card(self, name: str | None = None) -> ModelCard:
         """The configuration called `name`, or the default one, with what is true of its data."""

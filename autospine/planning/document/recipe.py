@@ -14,26 +14,9 @@ from typing import Any, Literal
 
 from autospine.data.files import read_text
 from autospine.errors import PlanError
+from autospine.planning.document import limits
 from autospine.planning.document.configuration import ConfigurationName
 from autospine.planning.document.convert import MOST_BYTES, Checks, Reader, to_table
-from autospine.planning.document.limits import (
-    Above0,
-    AtLeast0,
-    AtLeast1,
-    Blocks,
-    Convs,
-    Epochs,
-    Features,
-    Part,
-    PartAbove0,
-    PartBelow1,
-    Seed,
-    Shift,
-    SomeNeighbours,
-    Steps,
-    ValidationSteps,
-    Zooms,
-)
 from autospine.planning.document.parts import Bottleneck, Encoder, Optimiser, SizeSource, Unit
 
 
@@ -49,42 +32,42 @@ class Recipe:
     """What the plan calls the recipe: the file's name without suffix."""
     configurations: tuple[ConfigurationName, ...] = ("2d", "2.5d", "3d_fullres", "3d_lowres", "3d_cascade_fullres")
     default: Literal["auto", "2d", "2.5d", "3d_fullres", "3d_lowres", "3d_cascade_fullres"] = "auto"
-    neighbours: SomeNeighbours = 1
-    memory_gb: Literal["auto"] | AtLeast1 = "auto"
+    neighbours: limits.SomeNeighbours = 1
+    memory_gb: Literal["auto"] | limits.AtLeast1 = "auto"
     encoder: Encoder = "plain"
-    encoder_blocks: Literal["auto"] | Blocks = "auto"
-    decoder_convs: Literal["auto"] | Convs = "auto"
-    base_features: Features = 32
-    max_features_2d: Features = 512
-    max_features_3d: Features = 320
+    encoder_blocks: Literal["auto"] | limits.Blocks = "auto"
+    decoder_convs: Literal["auto"] | limits.Convs = "auto"
+    base_features: limits.Features = 32
+    max_features_2d: limits.Features = 512
+    max_features_3d: limits.Features = 320
     bottleneck: Literal["auto"] | Bottleneck = "auto"
-    dataset_fraction: Literal["auto"] | PartAbove0 = "auto"
+    dataset_fraction: Literal["auto"] | limits.PartAbove0 = "auto"
     loss: Literal["auto", "dice_ce", "dice_size_adaptive_ce"] = "auto"
-    alpha: Part = 0.5
-    weight_cap: AtLeast1 = 5.0
+    alpha: limits.Part = 0.5
+    weight_cap: limits.AtLeast1 = 5.0
     unit: Unit = "class"
     size_source: SizeSource = "fingerprint"
-    size_ratio: AtLeast1 = 50.0
+    size_ratio: limits.AtLeast1 = 50.0
     optimiser: Literal["auto"] | Optimiser = "auto"
-    learning_rate: Above0 = 0.01
-    weight_decay: AtLeast0 = 3e-5
-    momentum: PartBelow1 = 0.99
-    warmup: PartBelow1 = 0.0
-    poly_power: AtLeast0 = 0.9
-    clip_norm: Above0 = 12.0
-    epochs: Literal["auto"] | Epochs = "auto"
-    steps_per_epoch: Steps = 250
-    validation_steps: ValidationSteps = 50
-    oversample_foreground: Part = 0.33
-    foreground_jitter: Part = 0.0
-    shift: Literal["auto"] | Shift = "auto"
+    learning_rate: limits.Above0 = 0.01
+    weight_decay: limits.AtLeast0 = 3e-5
+    momentum: limits.PartBelow1 = 0.99
+    warmup: limits.PartBelow1 = 0.0
+    poly_power: limits.AtLeast0 = 0.9
+    clip_norm: limits.Above0 = 12.0
+    epochs: Literal["auto"] | limits.Epochs = "auto"
+    steps_per_epoch: limits.Steps = 250
+    validation_steps: limits.ValidationSteps = 50
+    oversample_foreground: limits.Part = 0.33
+    foreground_jitter: limits.Part = 0.0
+    shift: Literal["auto"] | limits.Shift = "auto"
     ignore_unlabelled_slices: bool = False
     optional_channels: Literal["all"] | tuple[str, ...] = ()
-    channel_dropout: PartBelow1 = 0.25
+    channel_dropout: limits.PartBelow1 = 0.25
     mirror: Literal["auto", "none", "all"] = "auto"
-    scale_range: Zooms = (0.7, 1.4)
-    overlap: PartBelow1 = 0.5
-    seed: Seed = 12345
+    scale_range: limits.Zooms = (0.7, 1.4)
+    overlap: limits.PartBelow1 = 0.5
+    seed: limits.Seed = 12345
 
     def __post_init__(self) -> None:
         """Check the choices: those that a plan takes over by its ranges, here those that planning alone uses."""
