@@ -161,7 +161,7 @@ def sequence_arms(plan: Plan, configuration: Configuration, names: Sequence[str]
         data = plan.data.taking(parts)
         channels = data.channels
         what = channels[0] if len(channels) == 1 else f"{' and '.join(channels)} together"
-        entering = Entering.of(data, configuration.neighbours, cascade=configuration.previous is not None)
+        entering = Entering.of(data, configuration.neighbours, configuration.previous)
         network = replace(configuration.network, in_channels=entering.count)
         normalisation = tuple(configuration.normalisation[plan.data.channels.index(channel)] for channel in channels)
         arms.append(Arm(name, what, replace(configuration, normalisation=normalisation, network=network), channels))

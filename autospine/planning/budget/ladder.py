@@ -175,12 +175,11 @@ def coarsest_factor(fingerprint: Fingerprint, configuration: Configuration) -> f
 
 def near_view_mm(basis: Basis, configuration: Configuration) -> tuple[float, ...]:
     """The narrowest view per patch axis: endless along ordered axes, a few times the largest class along the others."""
-    axes = configuration.axis_order[-configuration.network.dimension :]
     return tuple(
         float("inf")
         if basis.anatomy.axes[axis].directed
         else max(NEAR_VIEW * _largest_extent_mm(basis.fingerprint, axis), NEAREST_VOXELS * step)
-        for axis, step in zip(axes, configuration.spacing_mm, strict=True)
+        for axis, step in zip(configuration.patch_axes, configuration.spacing_mm, strict=True)
     )
 
 

@@ -9,9 +9,10 @@ from statistics import median
 from autospine.data.structure import Region
 from autospine.errors import PlanError
 from autospine.planning.decide.decided import Decided, settle
+from autospine.planning.document.card import RIGHT_TO_LEFT
 from autospine.planning.document.data import DataPlan, IntensityPlan, LevelsPlan, PresencePlan
 from autospine.planning.document.recipe import Recipe
-from autospine.planning.measured.anatomy import ACROSS, AXIS_NAMES, Anatomy
+from autospine.planning.measured.anatomy import AXIS_NAMES, Anatomy
 from autospine.planning.measured.fingerprint import CaseFingerprint, Fingerprint
 
 SUREST = 0.98
@@ -62,7 +63,7 @@ def planned_regions(fingerprint: Fingerprint) -> Decided[tuple[Region, ...]]:
 
 def planned_sides(anatomy: Anatomy, names: Sequence[str]) -> Decided[tuple[tuple[int, int], ...]]:
     """Classes that swap wherever a patch is mirrored from right to left."""
-    swaps = anatomy.axes[ACROSS].swaps
+    swaps = anatomy.axes[RIGHT_TO_LEFT].swaps
     if not swaps:
         return Decided(())
     pairs = ", ".join(f"{names[left - 1]} / {names[right - 1]}" for left, right in swaps)

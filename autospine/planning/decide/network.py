@@ -105,7 +105,7 @@ def planned_entering(data: DataPlan, neighbours: int, previous: str | None) -> D
     if previous is not None:
         why = f"{images} image channel(s), and one per label of {previous}"
     why += f", and {optional} that say{'s' * (optional == 1)} what is missing" if optional else ""
-    return Decided(Entering.of(data, neighbours, cascade=previous is not None).count, why)
+    return Decided(Entering.of(data, neighbours, previous).count, why)
 
 
 def planned_outputs(data: DataPlan) -> Decided[int]:

@@ -136,13 +136,8 @@ def _same_axes(configuration: Configuration, grid: Grid) -> str:
 
 def _median(configuration: Configuration, basis: Basis) -> Decided[tuple[int, ...]]:
     """Median case of the new data at the plan's spacing."""
-    shape = median_shape(basis.fingerprint, patch_axes(configuration), configuration.spacing_mm)
+    shape = median_shape(basis.fingerprint, configuration.patch_axes, configuration.spacing_mm)
     return planned_median(shape, basis.cases)
-
-
-def patch_axes(configuration: Configuration) -> tuple[int, ...]:
-    """Canonical axis of each patch axis."""
-    return configuration.axis_order[-len(configuration.spacing_mm) :]
 
 
 def _move(source: Plan, configuration: Configuration, basis: Basis) -> Decided[Configuration]:
@@ -185,7 +180,7 @@ def _renewed_network(configuration: Configuration, basis: Basis) -> Decided[Netw
 
 def _renewed_training(configuration: Configuration, basis: Basis) -> Decided[TrainingPlan]:
     """The same training, augmented as the new labels allow."""
-    recipe, patch, axes = basis.recipe, configuration.patch, patch_axes(configuration)
+    recipe, patch, axes = basis.recipe, configuration.patch, configuration.patch_axes
     anatomy = basis.anatomy.of_patch(axes)
     rotation = planned_rotation(recipe, patch, anatomy)
     return settle(

@@ -38,9 +38,9 @@ class Entering:
     """Class that each of a previous stage becomes in a mirrored patch, the first being 1; empty where there is none."""
 
     @staticmethod
-    def of(data: DataPlan, neighbours: int, *, cascade: bool) -> Entering:
-        """Of slices with so many `neighbours` on either side; the classes of a previous stage enter a `cascade`."""
-        swapped = data.swapped[1:] if cascade else ()
+    def of(data: DataPlan, neighbours: int, previous: str | None) -> Entering:
+        """Of slices with so many `neighbours` on either side, and the classes of the `previous` stage, if any."""
+        swapped = () if previous is None else data.swapped[1:]
         return Entering(len(data.channels), 2 * neighbours + 1, data.optional, swapped)
 
     @property
@@ -92,12 +92,12 @@ class ModelCard:
     @cached_property
     def entering(self) -> Entering:
         """The channels that enter the network."""
-        return _entering(self.data, self.configuration)
+        return Entering.of(self.data, self.configuration.neighbours, self.configuration.previous)
 
     @property
     def sides_axis(self) -> int | None:
         """Patch axis from right to left, along which a mirrored patch has its sides swapped; None where none is."""
-        patch_axes = self.configuration.axis_order[-self.configuration.network.dimension :]
+        patch_axes = self.configuration.patch_axes
         if not self.data.sides or RIGHT_TO_LEFT not in patch_axes:
             return None
         axis = patch_axes.index(RIGHT_TO_LEFT)
@@ -130,7 +130,7 @@ class ModelCard:
 
 def check_fit(check: Checks, where: str, data: DataPlan, one: Configuration) -> None:
     """Note, at keys that begin with `where`, what of the configuration belongs to other data."""
-    entering = _entering(data, one)
+    entering = Entering.of(data, one.neighbours, one.previous)
     outputs, targets = data.outputs, len(data.targets)
     channels, normalised, found = len(data.channels), one.normalisation, one.network.in_channels
     if check(len(normalised) == channels, f"{where}.normalisation", normalised, f"{channels}, one per channel"):
@@ -147,7 +147,3 @@ def check_fit(check: Checks, where: str, data: DataPlan, one: Configuration) -> 
         overlap = "where regions overlap: a voxel lies in components of several sizes"
         check(largest is None, f"{where}.loss.largest_size", largest, f"none {overlap}")
         check(unit == "class", f"{where}.training.foreground_unit", unit, f"class {overlap}")
-
-
-def _entering(data: DataPlan, one: Configuration) -> Entering:
-    return Entering.of(data, one.neighbours, cascade=one.previous is not None)

@@ -66,6 +66,11 @@ class Configuration:
     """What a training is expected to take."""
 
     @property
+    def patch_axes(self) -> tuple[int, ...]:
+        """Canonical axis of each patch axis."""
+        return self.axis_order[-self.network.dimension :]
+
+    @property
     def by_component(self) -> bool:
         """Whether loss or sampling go by connected components, which are then measured where cases are prepared."""
         return self.loss.largest_size is not None or self.training.foreground_unit == "component"

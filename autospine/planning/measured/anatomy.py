@@ -12,13 +12,12 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from autospine.planning.document.card import RIGHT_TO_LEFT
 from autospine.planning.measured.column import Column, View, find_column, read_view
 from autospine.planning.measured.fingerprint import Fingerprint
 from autospine.planning.measured.order import longest_chain, ordered_pairs
 
 AXIS_NAMES = ("from inferior to superior", "from anterior to posterior", "from right to left")
-ACROSS = 2
-"""The canonical axis from right to left."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +65,15 @@ class Anatomy:
             if chain:
                 order = " < ".join(names[index] for index in chain)
                 reasons.append(f"{AXIS_NAMES[axis]} {order} in {agree} of {having} cases")
-            if axis == ACROSS and sides:
+            if axis == RIGHT_TO_LEFT and sides:
                 reasons.append(f"sides are told apart by name ({', '.join(sides)})")
             text = " and ".join(reasons) if reasons else f"no order of the labels {AXIS_NAMES[axis]}"
             # what is learnt of regions is no class that could swap with another
-            swaps = swapping_classes(names, pairs, before[axis]) if axis == ACROSS and not fingerprint.regions else ()
+            swaps = (
+                swapping_classes(names, pairs, before[axis])
+                if axis == RIGHT_TO_LEFT and not fingerprint.regions
+                else ()
+            )
             axes.append(AxisAnatomy(bool(reasons), text, swaps))
         # regions overlap: no voxel is one level alone
         column = None if fingerprint.regions else find_column(cases, [chain for chain, *_ in chains], len(names))

@@ -158,12 +158,11 @@ def extract_fingerprint(dataset: Dataset, *, workers: int = 1, progress: Progres
     if errors:
         found = f"{len(errors)} error(s) in the data:\n" + "\n".join(errors)
         raise DataError(str(dataset.root), found, "a data set without errors", "correct or remove these files")
-    fingerprints = tuple(result.case for result in measured if result.case is not None)
     return Fingerprint(
         dataset=dataset.name,
         channels=dataset.channels,
         labels=tuple((label.name, label.value) for label in dataset.labels),
-        cases=fingerprints,
+        cases=tuple(result.case for result in measured if result.case is not None),
         intensities=_intensities(measured, len(dataset.channels)),
         sides=dataset.sides,
         regions=dataset.regions,
@@ -241,16 +240,7 @@ def _intensities(measured: list[_Measured], channels: int) -> tuple[IntensityFin
             found.append(IntensityFingerprint(0, 1, 0, 0, 0, 0, 0))
             continue
         values = np.concatenate(samples).astype(np.float64)
-        low, median, high = (float(value) for value in np.percentile(values, (0.5, 50.0, 99.5)))
-        found.append(
-            IntensityFingerprint(
-                mean=float(values.mean()),
-                std=float(values.std()),
-                median=median,
-                minimum=float(values.min()),
-                maximum=float(values.max()),
-                percentile_00_5=low,
-                percentile_99_5=high,
-            )
-        )
+        low, median, high = np.percentile(values, (0.5, 50.0, 99.5))
+        numbers = values.mean(), values.std(), median, values.min(), values.max(), low, high
+        found.append(IntensityFingerprint(*map(float, numbers)))
     return tuple(found)

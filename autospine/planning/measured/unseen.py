@@ -48,8 +48,6 @@ def unseen_in_folds(
 
 
 def _sentence(what: str, numbers: Collection[str]) -> str:
-    where = f"fold {', '.join(numbers)}" if len(numbers) == 1 else f"the folds {', '.join(numbers)}"
-    network = "its network" if len(numbers) == 1 else "their networks"
-    if what.startswith("has "):
-        return f"No training case of {where} {what}: {network} will not know what that shows"
-    return f"No training case of {where} {what}: {network} cannot learn to find it"
+    where, network = ("fold", "its network") if len(numbers) == 1 else ("the folds", "their networks")
+    fails = "will not know what that shows" if what.startswith("has ") else "cannot learn to find it"
+    return f"No training case of {where} {', '.join(numbers)} {what}: {network} {fails}"
