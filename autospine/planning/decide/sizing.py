@@ -8,6 +8,7 @@ for 8 GB, the 300 of the smaller tier are kept.
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import prod
@@ -106,19 +107,15 @@ def size_for_memory(frame: Frame, memory_gb: float, peak_gb: Callable[[Size], fl
 
 def _fitting(size: Size, memory_gb: float, peak_gb: Callable[[Size], float]) -> Size | None:
     """`size` with the largest batch up to its own whose peak fits; None where not even two patches do."""
-    fits, exceeds = min(size.batch, MINIMUM_BATCH), size.batch
     if peak_gb(size) <= memory_gb:
         return size
-    if peak_gb(replace(size, batch=fits)) > memory_gb:
+    least = min(size.batch, MINIMUM_BATCH)
+    if peak_gb(replace(size, batch=least)) > memory_gb:
         return None
-    while exceeds - fits > 1:
-        middle = (fits + exceeds) // 2
-        if peak_gb(replace(size, batch=middle)) <= memory_gb:
-            fits = middle
-        else:
-            exceeds = middle
+    larger = range(least + 1, size.batch)
+    batch = least + bisect(larger, memory_gb, key=lambda batch: peak_gb(replace(size, batch=batch)))
     why = f"{size.why_batch}; lowered until the estimated peak stays within {memory_gb:g} GB (ours)"
-    return replace(size, batch=fits, why_batch=why)
+    return replace(size, batch=batch, why_batch=why)
 
 
 def _size_by_rule(frame: Frame, tier: float) -> Size:

@@ -132,18 +132,19 @@ def check_fit(check: Checks, where: str, data: DataPlan, one: Configuration) -> 
     """Note, at keys that begin with `where`, what of the configuration belongs to other data."""
     entering = Entering.of(data, one.neighbours, one.previous)
     outputs, targets = data.outputs, len(data.targets)
-    channels, normalised, found = len(data.channels), one.normalisation, one.network.in_channels
-    if check(len(normalised) == channels, f"{where}.normalisation", normalised, f"{channels}, one per channel"):
+    channels, found = len(data.channels), one.network.in_channels
+    whole = len(one.normalisation) == channels
+    if check(whole, f"{where}.normalisation", f"{channels}, one per channel", one.normalisation):
         expected = f"{entering.count}: {channels} image channel(s), each normalised, x {entering.slices} slice(s)"
         expected += f" + {len(data.optional)} that may be missing" if data.optional else ""
         expected += f" + {data.classes} classes of {one.previous}" if one.previous else ""
-        check(found == entering.count, f"{where}.network.in_channels", found, expected)
+        check(found == entering.count, f"{where}.network.in_channels", expected, found)
     made = f"{outputs}: " + ("one per region" if data.regions else "background and labels")
-    check(one.network.out_channels == outputs, f"{where}.network.out_channels", one.network.out_channels, made)
+    check(one.network.out_channels == outputs, f"{where}.network.out_channels", made, one.network.out_channels)
     sizes, largest, unit = one.loss.usual_sizes, one.loss.largest_size, one.training.foreground_unit
     each = f"{targets}, one for each class or region that is segmented"
-    check(sizes is None or len(sizes) == targets, f"{where}.loss.usual_sizes", sizes, each)
+    check(sizes is None or len(sizes) == targets, f"{where}.loss.usual_sizes", each, sizes)
     if data.regions:
         overlap = "where regions overlap: a voxel lies in components of several sizes"
-        check(largest is None, f"{where}.loss.largest_size", largest, f"none {overlap}")
-        check(unit == "class", f"{where}.training.foreground_unit", unit, f"class {overlap}")
+        check(largest is None, f"{where}.loss.largest_size", f"none {overlap}", largest)
+        check(unit == "class", f"{where}.training.foreground_unit", f"class {overlap}", unit)

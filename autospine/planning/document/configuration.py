@@ -79,31 +79,27 @@ class Configuration:
         """Check that the parts belong together."""
         size, network, flat = self.network.dimension, self.network, self.name not in VOLUMES
         with Checks(self) as check:
-            if check(self.name in CONFIGURATIONS, "name", self.name, f"one of {', '.join(CONFIGURATIONS)}"):
-                expected = f"{2 if flat else 3}, as {self.name} says"
-                check((size == 2) == flat, "network.dimension", size, expected)
-            check(sorted(self.axis_order) == [0, 1, 2], "axis_order", self.axis_order, "an order of the axes 0, 1, 2")
+            if check(self.name in CONFIGURATIONS, "name", f"one of {', '.join(CONFIGURATIONS)}"):
+                check((size == 2) == flat, "network.dimension", f"{2 if flat else 3}, as {self.name} says")
+            check(sorted(self.axis_order) == [0, 1, 2], "axis_order", "an order of the axes 0, 1, 2")
             for name in ("spacing_mm", "median_shape", "patch"):
                 values = getattr(self, name)
-                check(len(values) == size and min(values) > 0, name, values, f"{size} numbers above 0")
-            voxels = prod(self.patch)
-            check(voxels <= MOST_PATCH_VOXELS, "patch", self.patch, f"at most {MOST_PATCH_VOXELS} voxels together")
+                check(len(values) == size and min(values) > 0, name, f"{size} numbers above 0")
+            check(prod(self.patch) <= MOST_PATCH_VOXELS, "patch", f"at most {MOST_PATCH_VOXELS} voxels together")
             if len(self.patch) == size:
                 divisors = [prod(stride[axis] for stride in network.strides) for axis in range(size)]
                 divides = all(edge % divisor == 0 for edge, divisor in zip(self.patch, divisors, strict=True))
-                check(divides, "patch", self.patch, f"multiples of {divisors}, what the network's strides divide by")
+                check(divides, "patch", f"multiples of {divisors}, what the network's strides divide by")
             self._check_entering(check)
-            weights = self.loss.class_weights
-            check(len(weights) == network.out_channels, "loss.class_weights", weights, "one per network output")
+            check(len(self.loss.class_weights) == network.out_channels, "loss.class_weights", "one per network output")
             mirror = self.training.mirror_axes
             right = len(set(mirror)) == len(mirror) and all(0 <= axis < size for axis in mirror)
-            check(right, "training.mirror_axes", mirror, f"distinct patch axes from 0 to {size - 1}")
+            check(right, "training.mirror_axes", f"distinct patch axes from 0 to {size - 1}")
 
     def _check_entering(self, check: Checks) -> None:
         """Check the neighbours and the previous stage."""
         size = self.network.dimension
-        check(self.neighbours == 0 or size == 2, "neighbours", self.neighbours, "0 for a 3D network")
-        check(self.previous is None or size == 3, "previous", self.previous, "none for a 2D network")
-        check(self.previous != self.name, "previous", self.previous, "another configuration")
-        volumes = self.previous is None or self.previous in VOLUMES
-        check(volumes, "previous", self.previous, f"a configuration of volumes: {', '.join(VOLUMES)}")
+        check(self.neighbours == 0 or size == 2, "neighbours", "0 for a 3D network")
+        check(self.previous is None or size == 3, "previous", "none for a 2D network")
+        check(self.previous != self.name, "previous", "another configuration")
+        check(self.previous in (None, *VOLUMES), "previous", f"a configuration of volumes: {', '.join(VOLUMES)}")

@@ -13,6 +13,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache
 from itertools import islice
+from operator import attrgetter
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from autospine.errors import PlanError
@@ -53,26 +54,28 @@ class Checks:
     """Collects what is wrong with a dataclass, beginning with the limits of its fields, to say all of it at once.
 
     with Checks(self, "training.") as check:
-        check(self.epochs > 0, "epochs", self.epochs, "at least 1")
+        check(self.epochs > 0, "epochs", "at least 1")
     """
 
     def __init__(self, part: Any, prefix: str = "") -> None:
         """Of the dataclass `part`; `prefix` goes before the name of each key."""
-        self._prefix = prefix
+        self._part, self._prefix = part, prefix
         self._faults: list[PlanError] = []
-        for beyond in _beyond(type(part), vars(part)):
-            self(False, *beyond)
+        for name, _, said in _beyond(type(part), vars(part)):
+            self(False, name, said)
 
-    def __call__(self, condition: bool, key: str, found: object, expected: str) -> bool:
+    def __call__(self, condition: bool, key: str, expected: str, found: object = None) -> bool:
         """Note a fault at `key` unless `condition` holds or it has one; whether nothing is wrong with that key.
 
-        What follows from a fault is none: let later checks depend on the result.
+        `found` is the key's value where nothing else is given. What follows from a fault is none: let later checks
+        depend on the result.
         """
         where = f"{self._prefix}{key}"
         if where in (fault.where for fault in self._faults):
             return False
         if not condition:
-            self._faults.append(PlanError(where, f"found {shown(found)}", expected, REMEDY))
+            value = attrgetter(key)(self._part) if found is None else found
+            self._faults.append(PlanError(where, f"found {shown(value)}", expected, REMEDY))
         return condition
 
     def __enter__(self) -> Checks:

@@ -29,9 +29,9 @@ class IntensityPlan:
 
     def __post_init__(self) -> None:
         """Check that they can belong to one channel."""
-        low, high = self.percentile_00_5, self.percentile_99_5
+        high = self.percentile_99_5
         with Checks(self) as check:
-            check(low <= high, "percentile_00_5", low, f"at most percentile_99_5, which is {high:g}")
+            check(self.percentile_00_5 <= high, "percentile_00_5", f"at most percentile_99_5, which is {high:g}")
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class PresencePlan:
         """Check the numbers."""
         with Checks(self, "presence.") as check:
             distinct = 0 < len(self.channels) == len(set(self.channels)) and min(self.channels) >= 0
-            check(distinct, "channels", self.channels, "distinct channels from 0, at least one")
+            check(distinct, "channels", "distinct channels from 0, at least one")
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class LevelsPlan:
         """Check the numbers."""
         with Checks(self, "levels.") as check:
             distinct = len(set(self.classes)) == len(self.classes) > 1
-            check(distinct and min(self.classes) > 0, "classes", self.classes, "two or more distinct classes from 1")
+            check(distinct and min(self.classes) > 0, "classes", "two or more distinct classes from 1")
 
 
 @dataclass(frozen=True)
@@ -102,54 +102,53 @@ class DataPlan:
     def __post_init__(self) -> None:
         """Check that names and values are distinct, and that all else speaks of them."""
         with Checks(self) as check:
-            check(bool(self.dataset), "dataset", self.dataset, "the name of the dataset's folder")
-            check(len(self.dataset) <= LONGEST_NAME, "dataset", self.dataset, f"at most {LONGEST_NAME} letters")
-            check(len(self.channels) > 0, "channels", self.channels, "at least one channel")
-            check(len(self.intensities) == len(self.channels), "intensities", len(self.intensities), "one per channel")
+            check(bool(self.dataset), "dataset", "the name of the dataset's folder")
+            check(len(self.dataset) <= LONGEST_NAME, "dataset", f"at most {LONGEST_NAME} letters")
+            check(len(self.channels) > 0, "channels", "at least one channel")
+            check(len(self.intensities) == len(self.channels), "intensities", "one per channel", len(self.intensities))
             for key, names in (("channels", self.channels), ("labels", self.names), ("regions", self.targets)):
                 longest = max(map(len, names), default=0)
-                check(longest <= LONGEST_NAME, key, names, f"names of at most {LONGEST_NAME} letters")
+                check(longest <= LONGEST_NAME, key, f"names of at most {LONGEST_NAME} letters", names)
             if self._check_labels(check):
                 self._check_regions(check)
                 self._check_classes(check)
             if self.presence is not None:
-                last, optional = len(self.channels) - 1, self.presence.channels
-                known, expected = last > 0 and max(optional) <= last, f"some of 0 to {last}, of two or more"
-                check(known, "presence.channels", optional, expected)
+                last = len(self.channels) - 1
+                known = 0 < last >= max(self.presence.channels)
+                check(known, "presence.channels", f"some of 0 to {last}, of two or more")
 
     def _check_labels(self, check: Checks) -> bool:
         """Check names and values of the classes; whether all else can speak of them."""
         values, count = dict(self.labels), len(self.labels)
         distinct = 0 < len(values) == count == len(set(values.values()))
-        check(distinct, "labels", self.labels, "distinct names and values, at least one")
-        check(min(values.values(), default=1) >= 1, "labels", self.labels, "values of at least 1; 0 is the background")
+        check(distinct, "labels", "distinct names and values, at least one")
+        check(min(values.values(), default=1) >= 1, "labels", "values of at least 1; 0 is the background")
         held = max(values.values(), default=1) <= LARGEST_LABEL
-        check(held, "labels", self.labels, f"values of at most {LARGEST_LABEL}, what a mask can hold")
-        return check(count <= MOST_CLASSES, "labels", count, f"at most {MOST_CLASSES} labels")
+        check(held, "labels", f"values of at most {LARGEST_LABEL}, what a mask can hold")
+        return check(count <= MOST_CLASSES, "labels", f"at most {MOST_CLASSES} labels", count)
 
     def _check_regions(self, check: Checks) -> None:
         """Check that regions are unions of classes, and that nothing stands beside them that asks for one class."""
         if not self.regions:
             return
         known = {value for _, value in self.labels}
-        check(len(set(self.targets)) == len(self.regions), "regions.name", self.targets, "distinct names")
+        check(len(set(self.targets)) == len(self.regions), "regions.name", "distinct names", self.targets)
         for region in self.regions:
             held = region.values
             made = len(set(held)) == len(held) > 0 and known.issuperset(held)
-            if check(made, "regions.values", held, "distinct values of labels, at least one"):
-                check(region.written in held, "regions.written", region.written, "one of the values of its labels")
-        check(self.levels is None, "levels", "a table", "none: outputs that overlap are no levels")
-        check(not self.sides, "sides", self.sides, "none: regions do not swap")
+            if check(made, "regions.values", "distinct values of labels, at least one", held):
+                check(region.written in held, "regions.written", "one of the values of its labels", region.written)
+        check(self.levels is None, "levels", "none: outputs that overlap are no levels", "a table")
+        check(not self.sides, "sides", "none: regions do not swap")
 
     def _check_classes(self, check: Checks) -> None:
         """Check that sides and levels are classes that there are."""
         paired = [value for pair in self.sides for value in pair]
         distinct = len(set(paired)) == len(paired) and min(paired, default=1) > 0
-        check(distinct, "sides", self.sides, "pairs of distinct classes from 1")
-        check(max(paired, default=1) <= self.classes, "sides", self.sides, f"classes from 1 to {self.classes}")
+        check(distinct, "sides", "pairs of distinct classes from 1")
+        check(max(paired, default=1) <= self.classes, "sides", f"classes from 1 to {self.classes}")
         if self.levels is not None:
-            chain = self.levels.classes
-            check(max(chain) <= self.classes, "levels.classes", chain, f"classes from 1 to {self.classes}")
+            check(max(self.levels.classes) <= self.classes, "levels.classes", f"classes from 1 to {self.classes}")
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -61,19 +61,19 @@ class NetworkPlan:
         """Check that every stage has its width, kernel and stride."""
         stages = len(self.features)
         with Checks(self, "network.") as check:
-            if check(stages > 0, "features", self.features, "a width per stage"):
-                check(stages <= MOST_STAGES, "features", self.features, f"at most {MOST_STAGES} stages")
+            if check(stages > 0, "features", "a width per stage"):
+                check(stages <= MOST_STAGES, "features", f"at most {MOST_STAGES} stages")
                 self._check_stages(check, stages)
 
     def _check_stages(self, check: Checks, stages: int) -> None:
         """Check what there is one of for each stage."""
         for name, lists in (("kernels", self.kernels), ("strides", self.strides)):
             whole = len(lists) == stages and all(len(row) == self.dimension and min(row) > 0 for row in lists)
-            check(whole, name, lists, f"{stages} lists of {self.dimension} positive numbers, one per stage")
+            check(whole, name, f"{stages} lists of {self.dimension} positive numbers, one per stage")
         odd = all(edge % 2 == 1 and edge <= WIDEST_KERNEL for kernel in self.kernels for edge in kernel)
-        check(odd, "kernels", self.kernels, f"odd kernels of at most {WIDEST_KERNEL}")
-        check(set(self.strides[:1]) == {(1,) * self.dimension}, "strides", self.strides, "ones for the first stage")
-        check(len(self.blocks) == stages, "blocks", self.blocks, f"{stages} numbers of at least 1, one per stage")
+        check(odd, "kernels", f"odd kernels of at most {WIDEST_KERNEL}")
+        check(set(self.strides[:1]) == {(1,) * self.dimension}, "strides", "ones for the first stage")
+        check(len(self.blocks) == stages, "blocks", f"{stages} numbers of at least 1, one per stage")
 
 
 @dataclass(frozen=True)
@@ -123,9 +123,9 @@ class FoldLosses:
         given = [kind for kind in kinds if getattr(self, kind) is not None]
         with Checks(self, "folds.") as check:
             found = ", ".join(given) or "none"
-            if check(len(given) == 1, given[-1] if given else "weights", found, f"one of {', '.join(kinds)}"):
-                values = getattr(self, given[0])
-                check(len(values) == len(self.cases), given[0], values, f"{len(self.cases)}, one for each fold")
+            if check(len(given) == 1, given[-1] if given else "weights", f"one of {', '.join(kinds)}", found):
+                values, each = getattr(self, given[0]), f"{len(self.cases)}, one for each fold"
+                check(len(values) == len(self.cases), given[0], each)
 
 
 @dataclass(frozen=True)
@@ -159,12 +159,11 @@ class LossPlan:
     def __post_init__(self) -> None:
         """Check the weights and sizes."""
         sizes, adaptive = self.usual_sizes, self.kind == "dice_size_adaptive_ce"
-        usable = len(self.class_weights) > 0 and min(self.class_weights) > 0
         with Checks(self, "loss.") as check:
-            check(usable, "class_weights", self.class_weights, "a weight above 0 per network output")
-            if check(sizes is None or adaptive, "usual_sizes", sizes, "none beside dice_ce") and sizes is not None:
+            check(min(self.class_weights, default=0) > 0, "class_weights", "a weight above 0 per network output")
+            if check(sizes is None or adaptive, "usual_sizes", "none beside dice_ce") and sizes is not None:
                 usable = all(0 <= size < inf for size in sizes) and len(sizes) > 0
-                check(usable, "usual_sizes", sizes, "finite sizes of at least 0")
+                check(usable, "usual_sizes", "finite sizes of at least 0")
             if self.largest_size is not None:
                 self._check_components(check, self.largest_size)
             if self.folds is not None:
@@ -184,21 +183,20 @@ class LossPlan:
         count, kinds = len(self.class_weights), "finite numbers above 0"
         for weights in folds.weights or ():
             usable = len(weights) == count and all(0 < weight < inf for weight in weights)
-            check(usable, "folds.weights", weights, f"{count} {kinds}")
+            check(usable, "folds.weights", f"{count} {kinds}", weights)
         for sizes in folds.sizes or ():
             count = len(sizes if self.usual_sizes is None else self.usual_sizes)
             usable = len(sizes) == count and all(0 <= size < inf for size in sizes)
-            check(usable, "folds.sizes", sizes, f"{count} finite sizes of at least 0")
+            check(usable, "folds.sizes", f"{count} finite sizes of at least 0", sizes)
         for size in folds.largest or ():
-            check(0 <= size < inf, "folds.largest", size, "finite sizes of at least 0")
+            check(0 <= size < inf, "folds.largest", "finite sizes of at least 0", size)
 
     def _check_components(self, check: Checks, largest: float) -> None:
         """Check that nothing but the size of its component gives a voxel its weight."""
-        check(self.kind == "dice_size_adaptive_ce", "largest_size", largest, "none beside dice_ce")
-        check(0 <= largest < inf, "largest_size", largest, "a finite size of at least 0")
-        check(self.usual_sizes is None, "usual_sizes", self.usual_sizes, "none beside largest_size")
-        ones = set(self.class_weights) == {1.0}
-        check(ones, "class_weights", self.class_weights, "all 1.0 beside largest_size: components have weights")
+        check(self.kind == "dice_size_adaptive_ce", "largest_size", "none beside dice_ce")
+        check(0 <= largest < inf, "largest_size", "a finite size of at least 0")
+        check(self.usual_sizes is None, "usual_sizes", "none beside largest_size")
+        check(set(self.class_weights) == {1.0}, "class_weights", "all 1.0 beside largest_size: components have weights")
 
 
 @dataclass(frozen=True)

@@ -40,16 +40,16 @@ class Plan:
         """Check the names and that every configuration fits the data."""
         names = [configuration.name for configuration in self.configurations]
         with Checks(self) as check:
-            check(self.schema == SCHEMA, "schema", self.schema, f"{SCHEMA}, the format this version writes")
-            check(bool(names) and len(set(names)) == len(names), "configurations", names, "distinct names")
-            check(self.default in names, "default", self.default, f"one of {', '.join(names)}")
+            check(self.schema == SCHEMA, "schema", f"{SCHEMA}, the format this version writes")
+            check(0 < len(names) == len(set(names)), "configurations", "distinct names", names)
+            check(self.default in names, "default", f"one of {', '.join(names)}")
             for configuration in self.configurations:
                 where = f"configurations.{configuration.name}"
                 check_fit(check, where, self.data, configuration)
                 key, previous = f"{where}.previous", configuration.previous
-                if check(previous is None or previous in names, key, previous, f"one of {', '.join(names)}"):
+                if check(previous is None or previous in names, key, f"one of {', '.join(names)}", previous):
                     first = previous is None or self.configuration(previous).previous is None
-                    check(first, key, previous, "a configuration that has no previous one itself")
+                    check(first, key, "a configuration that has no previous one itself", previous)
 
     def configuration(self, name: str | None = None) -> Configuration:
         """The configuration called `name`, or the default one; PlanError where there is none of that name."""

@@ -73,15 +73,12 @@ class Recipe:
         """Check the choices: those that a plan takes over by its ranges, here those that planning alone uses."""
         names = self.configurations
         with Checks(self) as check:
-            blocks = self.encoder_blocks
-            check(len(blocks) > 0, "encoder_blocks", blocks, "a number per stage, the finest first")
-            distinct = bool(names) and len(set(names)) == len(names)
-            check(distinct, "configurations", names, "distinct names, at least one")
+            check(len(self.encoder_blocks) > 0, "encoder_blocks", "a number per stage, the finest first")
+            check(0 < len(names) == len(set(names)), "configurations", "distinct names, at least one")
             measured = self.unit == "class" or self.size_source == "fingerprint"
             expected = 'fingerprint beside unit = "component": each component is measured once, not in a batch'
-            check(measured, "size_source", self.size_source, expected)
-            listed = self.default in ("auto", *names)
-            check(listed, "default", self.default, f"auto or one of the configurations {', '.join(names)}")
+            check(measured, "size_source", expected)
+            check(self.default in ("auto", *names), "default", f"auto or one of the configurations {', '.join(names)}")
 
     @property
     def said(self) -> str:
