@@ -22,10 +22,7 @@ SUREST = 0.98
 def planned_data(
     fingerprint: Fingerprint, anatomy: Anatomy, recipe: Recipe, taken: PresencePlan | None = None
 ) -> Decided[DataPlan]:
-    """What a plan keeps of the data; a plan that is moved to other data brings what may be missing there, `taken`.
-
-    Raises `PlanError` where the recipe names a channel that there is not.
-    """
+    """What a plan keeps of the data; `taken` and errors as for `planned_presence`."""
     names = tuple(name for name, _ in fingerprint.labels)
     kept = [item.name for item in fields(IntensityPlan)]
     intensities = tuple(IntensityPlan(*(getattr(one, key) for key in kept)) for one in fingerprint.intensities)
@@ -74,10 +71,9 @@ def planned_sides(anatomy: Anatomy, names: Sequence[str]) -> Decided[tuple[tuple
 def planned_presence(
     fingerprint: Fingerprint, recipe: Recipe, taken: PresencePlan | None = None
 ) -> Decided[PresencePlan | None]:
-    """Channels that may be missing; None where none may.
+    """Channels that may be missing, None where none may; PlanError where the recipe names one that there is not.
 
-    A plan that is moved to other data brings what was `taken` from it, which goes by its place. Raises PlanError where
-    the recipe names a channel that there is not.
+    A plan that is moved to other data brings what was `taken` from it, which goes by its place.
     """
     channels = fingerprint.channels
     optional = {channels.index(name) for name in _wanted(recipe, channels)}

@@ -89,13 +89,10 @@ def loss_state(card: ModelCard) -> State:
 
 
 def fold_loss(card: ModelCard, number: int, fold: Fold, where: str = "plan.toml", command: str = PLAN) -> LossPlan:
-    """The loss that fold `number` is trained by, from the plan alone.
+    """The loss that fold `number` is trained by, from the plan alone, whose file `where` is renewed by `command`.
 
-    `where` is the plan's file, `command` what renews it.
-
-    Raises:
-        PlanError: weights that are still to be worked out, numbers for other settings or cases than those of now, or
-            weights that would have no part in the loss.
+    Raises PlanError for weights that are still to be worked out, numbers for other settings or cases than those of now,
+    and weights that would have no part in the loss.
     """
     loss, state = card.configuration.loss, loss_state(card)
     key = f"{where}, key configurations.{card.configuration.name}.loss"

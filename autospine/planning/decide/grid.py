@@ -102,10 +102,7 @@ def target_spacing(
 
 
 def order_axes(across: SliceAxis) -> tuple[int, int, int]:
-    """Canonical axis at each planned axis: the slices' first, the other two in their order.
-
-    The reference takes the coarsest axis; `data.slices` departs from it where another one is clearly the slices'.
-    """
+    """Canonical axis at each planned axis: the slices' first (the reference: the coarsest), then the others."""
     second, third = [axis for axis in range(3) if axis != across.axis]
     return across.axis, second, third
 

@@ -141,10 +141,7 @@ def _what(data: DataPlan) -> str:
 def weigh(
     sizes: Sequence[float], data: DataPlan, by: By, alpha: float, weight_cap: float, said: Mapping[str, str]
 ) -> dict[str, Decided[Any]]:
-    """What a loss plan says of weights and sizes, by its keys; `sizes` are those of what is segmented.
-
-    `said` says why the numbers are what they are that the loss goes by.
-    """
+    """Weights and sizes in a loss plan, by key, from `sizes` of what is segmented; `said` is why, for each `by`."""
     # one weight per network output: regions lack a background
     weights = size_adaptive_weights(sizes, alpha, weight_cap)[-data.outputs :]
     plain = tuple(1.0 for _ in weights)
@@ -188,10 +185,7 @@ def planned_batch_dice(outline: Outline, patch: Sequence[int]) -> Decided[bool]:
 
 
 def check_unit(unit: Unit, fingerprint: Fingerprint, remedy: str) -> None:
-    """Nothing; raises PlanError, with this `remedy`, where components are asked for and regions overlap.
-
-    A voxel then lies in components of several sizes, one for each region.
-    """
+    """Nothing; PlanError where components are asked for and regions overlap: a voxel would lie in several of them."""
     if unit == "component" and fingerprint.regions:
         names = ", ".join(region.name for region in fingerprint.regions)
         found = f'unit = "component", and regions that overlap ({names})'

@@ -69,10 +69,7 @@ class Entering:
 
     @property
     def mirrored(self) -> tuple[int, ...]:
-        """Which channel enters in the place of each where a patch is mirrored from right to left.
-
-        The classes of a previous stage swap as sides do; all else stays where it is.
-        """
+        """Which channel enters for each in a patch mirrored from right to left: a previous stage's classes swap."""
         first = self.previous.start
         return (*range(first), *(first + value - 1 for value in self.swapped))
 

@@ -100,11 +100,7 @@ def to_table(value: Any) -> Any:
 
 
 def from_table(cls: type[T], table: object, where: str, remedy: str = REMEDY) -> T:
-    """An instance of the dataclass `cls` from a plain table of the file `where`, as `Reader.table` reads it.
-
-    Raises PlanError with `where` and the dotted key; several faults are listed in one error. `remedy` says what to do
-    about a wrong value.
-    """
+    """The dataclass `cls` from a table of the file `where`, as a `Reader` reads it; PlanError lists all faults."""
     reader = Reader(where, remedy)
     return reader.sound(reader.table(cls, table))
 

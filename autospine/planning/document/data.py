@@ -36,10 +36,7 @@ class IntensityPlan:
 
 @dataclass(frozen=True)
 class PresencePlan:
-    """Image channels that a case may lack.
-
-    A channel that is missing is 0, and each of these has a further channel that says whether it is there: 1, or 0.
-    """
+    """Image channels that a case may lack: 0 where it does, and each with a further one, 1 where it is there."""
 
     channels: tuple[int, ...]
     """Image channels, from 0, that may be missing."""
@@ -56,10 +53,7 @@ class PresencePlan:
 
 @dataclass(frozen=True)
 class LevelsPlan:
-    """Classes that follow each other along an axis, one piece each, such as vertebrae.
-
-    A prediction makes each of its pieces one of them, in order; see `inference.levels`.
-    """
+    """Classes that follow each other along an axis, one piece each, such as vertebrae; see `inference.levels`."""
 
     classes: tuple[int, ...]
     """In their order along `axis`; the first label is 1."""

@@ -34,9 +34,7 @@ def write_model(folder: Path, card: ModelCard) -> None:
 def read_model(folder: Path) -> ModelCard:
     """The card of a model folder, of which every value is within what a plan may hold.
 
-    Raises:
-        PlanError: no such folder or card, one that this version cannot read, or values that are impossible or do not
-            belong together; all of these are listed.
+    Raises PlanError for no card, one that this version cannot read, and values that a plan may not hold (all listed).
     """
     path = folder / MODEL
     remedy = "give --model the folder runs/<dataset>/<configuration> of a finished training"
@@ -71,11 +69,7 @@ def write_previous(fold_folder: Path, digests: Mapping[int, str]) -> None:
 
 
 def read_previous(fold_folder: Path) -> dict[str, str]:
-    """What `write_previous` wrote: fold of the previous stage -> SHA-256 of its weights.
-
-    Raises:
-        PlanError: there is no such file, or it holds something else.
-    """
+    """What `write_previous` wrote; PlanError where there is no such file, or it holds something else."""
     path, remedy = fold_folder / PREVIOUS, "copy the model folder whole, or train this fold again with --overwrite"
     if not path.is_file():
         found = "no such file: nobody knows which weights this fold was trained on"

@@ -1,7 +1,6 @@
 """The parts of a configuration: network, resampling, loss, training.
 
-Each is frozen and checked when it is made; `planning.document.configuration` puts them together. Lists run from the
-finest stage to the bottleneck; axes are those of the plan.
+Lists run from the finest stage to the bottleneck; axes are those of the plan.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ WIDEST_KERNEL = 15
 
 @dataclass(frozen=True)
 class NetworkPlan:
-    """A U-Net in numbers; lists run from the finest stage to the bottleneck."""
+    """A U-Net in numbers."""
 
     dimension: Literal[2, 3]
     """2 for (Y, X) patches, 3 for (Z, Y, X) patches."""
@@ -99,10 +98,7 @@ class ResamplingPlan:
 
 @dataclass(frozen=True)
 class FoldLosses:
-    """The numbers of a size-adaptive loss by fold, from the cases that each trains on: lists with one entry for each.
-
-    One kind of numbers is there, the one that the loss goes by.
-    """
+    """The numbers that a size-adaptive loss goes by, one entry for each fold, from the cases that it trains on."""
 
     made_for: str
     """`fold_loss.numbers_key` of the numbers of all cases; where these were edited they hold in every fold."""

@@ -58,10 +58,7 @@ def plan_to_toml(plan: Plan) -> str:
 
 
 def losses_to_toml(plan: Plan, text: str) -> str:
-    """`text`, the file of a plan that differs from `plan` in losses alone, with the losses of `plan`.
-
-    All else stays as somebody has written it, with comments of their own.
-    """
+    """`text`, a plan's file, with the losses of `plan`; all else stays as written, somebody's comments too."""
     document = tomlkit.parse(text)
     left = dict(plan.reasons)
     for configuration in plan.configurations:
@@ -102,11 +99,7 @@ def plan_from_toml(text: str, where: str = "plan.toml") -> Plan:
 
 
 def read_plan_file(path: Path) -> Plan:
-    """The plan in the file `path`.
-
-    Raises:
-        PlanError: there is no such file, it is not text, or not a valid plan.
-    """
+    """The plan in the file `path`; PlanError where that is none, or not a valid one."""
     return plan_from_toml(read_text(path, PlanError, MOST_BYTES), str(path))
 
 

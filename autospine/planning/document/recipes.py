@@ -37,8 +37,7 @@ def recipe_text(name: str) -> str:
         # Changed from 0.0.
         warmup = 0.1
 
-    Raises:
-        PlanError: there is no recipe of that name.
+    Raises PlanError where there is no recipe of that name.
     """
     files = shipped_files()
     if name not in files:

@@ -40,18 +40,14 @@ Kernel = tuple[int, ...]
 def training_memory_gb(configuration: Configuration, machine: Machine = Machine("float32")) -> float:
     """Estimated peak of what a training step allocates, in 10^9 bytes.
 
-    `float32` is a step on a CPU: oneDNN copies what enters and leaves a convolution into its own layout, and each
-    thread takes room of its own for the weight gradient of a 3D convolution. It is measured.
+    - `float32`, on a CPU: oneDNN copies what enters and leaves a convolution into its own layout, and each thread takes
+      room of its own for the weight gradient of a 3D convolution. Measured.
+    - `bfloat16`, under autocast on a CPU with AVX-512: activations of 2 bytes, the weights in both precisions, the loss
+      in float32, copies in blocks of channels, and for weight gradients the transposed maps of a patch. Measured.
+    - `half`, under autocast on a GPU: activations of 2 bytes and no such copies, the weights and the loss in float32.
+      Not measured; cuDNN's workspaces, the allocator's rounding and the CUDA context come on top.
 
-    `bfloat16` is one under autocast on a CPU with AVX-512: activations of 2 bytes, the weights in both precisions, the
-    loss in float32, copies in blocks of channels, and for weight gradients the transposed maps of a patch. Measured.
-
-    `half` is a step under autocast on a GPU: activations of 2 bytes and no such copies, the weights and the loss in
-    float32. It comes from the same walk but has not been measured on a GPU yet; cuDNN's workspaces, the allocator's
-    rounding and the CUDA context come on top.
-
-    The step is one of a running training: optimiser states exist. Python, the libraries and the data workers are not
-    counted.
+    Optimiser states exist, as in a running training. Python, the libraries and the data workers are not counted.
     """
     return _Step(configuration, machine).peak / 1e9
 

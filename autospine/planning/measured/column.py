@@ -80,10 +80,7 @@ def case_column(case: CaseFingerprint, chain: Sequence[int], axis: int) -> CaseC
 
 
 def find_column(cases: Sequence[CaseFingerprint], chains: Sequence[Sequence[int]], classes: int) -> Column | None:
-    """The column that all classes make, None where they make none; `chains` are the longest along each axis.
-
-    Where they make one along several axes, it is the one with the largest steps.
-    """
+    """The column of largest steps that all classes make, if any; `chains` are the longest along each axis."""
     found = []
     for axis, chain in enumerate(chains):
         if len(chain) == classes >= LEAST_LEVELS:

@@ -66,10 +66,7 @@ class CaseFingerprint:
     spacing says it: then the case is the same whichever format it lies in."""
 
     def is_of(self, image: npt.NDArray[Any], label: npt.NDArray[Any], missing: tuple[int, ...]) -> bool:
-        """Whether it was made from this image (C, Z, Y, X) and, by its voxels of each class, this label (Z, Y, X).
-
-        The image is `missing` the same channels.
-        """
+        """Whether it is of this image (C, Z, Y, X), its `missing` channels and, by voxels, this label (Z, Y, X)."""
         voxels = np.bincount(label.ravel(), minlength=1 + len(self.class_voxels))[1 : 1 + len(self.class_voxels)]
         same = missing == self.missing and tuple(voxels.tolist()) == self.class_voxels
         return same and image_digest(image) == self.digest
