@@ -7,7 +7,7 @@ from math import prod
 
 import numpy as np
 
-from autospine.planning.decide.decided import RULE, Decided, settle
+from autospine.planning.decide.decided import RULE, Decided
 from autospine.planning.decide.grid import ANISOTROPY
 from autospine.planning.document.parts import Normalisation, ResamplingPlan
 from autospine.planning.measured.fingerprint import CaseFingerprint
@@ -44,17 +44,12 @@ def planned_mask(cases: Sequence[CaseFingerprint], scales: Sequence[Normalisatio
 
 def planned_resampling() -> Decided[ResamplingPlan]:
     """How images, labels and probabilities are brought from one grid to another."""
-    default = ResamplingPlan()
-    sharp = f"cubic splines keep edges sharp in images ({RULE})"
-    halved = f"linear per label, cut at one half: no ringing and no labels in between ({RULE})"
-    between = f"linear: probabilities stay between those of their neighbours ({RULE})"
-    nearest = f"nearest along a coarse axis: between thick slices there is nothing to interpolate ({RULE})"
-    apart = f"an axis over {ANISOTROPY:g} times coarser than the finest stands apart ({RULE})"
-    return settle(
-        ResamplingPlan,
-        order_image=Decided(default.order_image, sharp),
-        order_label=Decided(default.order_label, halved),
-        order_probability=Decided(default.order_probability, between),
-        order_through_plane=Decided(default.order_through_plane, nearest),
-        anisotropy_threshold=Decided(ANISOTROPY, apart),
-    )
+    why = {
+        "order_image": "cubic splines keep edges sharp in images",
+        "order_label": "linear per label, cut at one half: no ringing and no labels in between",
+        "order_probability": "linear: probabilities stay between those of their neighbours",
+        "order_through_plane": "nearest along a coarse axis: between thick slices there is nothing to interpolate",
+        "anisotropy_threshold": f"an axis over {ANISOTROPY:g} times coarser than the finest stands apart",
+    }
+    plan = ResamplingPlan(anisotropy_threshold=ANISOTROPY)
+    return Decided(plan, {key: f"{text} ({RULE})" for key, text in why.items()})
