@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -13,8 +14,9 @@ from autospine.planning.decide.grid import Grid, LowResolution, low_resolution, 
 from autospine.planning.decide.network import NOTHING, Narrowing, network_family
 from autospine.planning.decide.sizing import Frame, dataset_fraction
 from autospine.planning.decide.topology import planned_memory_gb
-from autospine.planning.document.configuration import CASCADE, LOW, VOLUMES
+from autospine.planning.document.configuration import CASCADE, LOW, VOLUMES, Configuration
 from autospine.planning.document.data import DataPlan, PresencePlan
+from autospine.planning.document.plan import Plan
 from autospine.planning.document.recipe import Recipe
 from autospine.planning.measured.anatomy import Anatomy
 from autospine.planning.measured.fingerprint import Fingerprint
@@ -44,10 +46,19 @@ class Basis:
         data = planned_data(fingerprint, anatomy, recipe, taken)
         return cls(fingerprint, recipe, machine, planned_grid(fingerprint), anatomy, data)
 
-    @property
-    def cases(self) -> int:
-        """Labelled cases."""
-        return len(self.fingerprint.cases)
+    def plan(
+        self, recipe: str, planned: Sequence[Decided[Configuration]], default: Decided[str], reasons: Mapping[str, str]
+    ) -> Plan:
+        """The plan of these configurations; `reasons` are those of what is none of their keys."""
+        inner = {key: why for one in planned for key, why in one.reasons(one.value.name).items()}
+        return Plan(
+            data=self.data.value,
+            recipe=recipe,
+            fingerprint_hash=self.fingerprint.hash(),
+            configurations=tuple(one.value for one in planned),
+            default=default.value,
+            reasons={**reasons, **inner, **self.data.keyed, **default.reasons("default")},
+        )
 
     @cached_property
     def low(self) -> LowResolution:
@@ -77,7 +88,7 @@ class Outline:
     @classmethod
     def of(cls, basis: Basis, name: str, less: Narrowing) -> Outline:
         """The configuration `name` on its grid; raises PlanError for a low resolution that the rules do not plan."""
-        grid, cases = basis.grid, basis.cases
+        grid, cases = basis.grid, len(basis.fingerprint.cases)
         if name in (LOW, CASCADE) and not basis.low.planned:
             found = f"{name}: {basis.low.obstacle}"
             expected, remedy = "a configuration of the plan", "name another configuration"
@@ -122,7 +133,7 @@ class Outline:
             spacing_mm=grid.spacing_mm[first:],
             median_shape=grid.median_shape[first:],
             family=network_family(basis.recipe, 3 - first, basis.data.value.outputs, less),
-            dataset_voxels=grid.voxels * basis.cases,
+            dataset_voxels=grid.voxels * len(basis.fingerprint.cases),
             fraction=dataset_fraction(basis.recipe),
             max_batch=less.max_batch,
             limit=less.patch_limit,

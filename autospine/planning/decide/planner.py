@@ -44,18 +44,8 @@ def make_plan(fingerprint: Fingerprint, recipe: Recipe, *, machine: Machine = Ma
         remedy = "choose another recipe, or add a configuration (or lower neighbours) in your own"
         raise PlanError(fingerprint.dataset, found, "a configuration that the data allow", remedy)
     planned = [configure(basis, name) for name in names]
-    default = default_configuration(basis, names)
     reasons = {f"{LEFT_OUT}.{name}": why for name, why in absent.items()}
-    for one in planned:
-        reasons |= one.reasons(one.value.name)
-    return Plan(
-        data=basis.data.value,
-        recipe=recipe.name,
-        fingerprint_hash=fingerprint.hash(),
-        configurations=tuple(one.value for one in planned),
-        default=default.value,
-        reasons={**reasons, **basis.data.keyed, **default.reasons("default")},
-    )
+    return basis.plan(recipe.name, planned, default_configuration(basis, names), reasons)
 
 
 def configure(basis: Basis, name: str, less: Narrowing = NOTHING) -> Decided[Configuration]:
@@ -87,7 +77,7 @@ def _without_patch(outline: Outline) -> dict[str, Decided[Any]]:
         "name": Decided(outline.name),
         "axis_order": planned_axes(outline.grid),
         "spacing_mm": Decided(outline.frame.spacing_mm, outline.why_spacing),
-        "median_shape": planned_median(outline.frame.median_shape, basis.cases),
+        "median_shape": planned_median(outline.frame.median_shape, len(basis.fingerprint.cases)),
         "normalisation": scales,
         "use_mask": planned_mask(basis.fingerprint.cases, scales.value),
         "resampling": planned_resampling(),

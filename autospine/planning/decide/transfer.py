@@ -59,20 +59,11 @@ def transfer_plan(source: Plan, fingerprint: Fingerprint, recipe: Recipe, *, mac
     reasons = {"recipe": _taken(source)}
     reasons |= {key: _taken(source, why) for key, why in source.reasons.items() if key.startswith(f"{LEFT_OUT}.")}
     reasons |= {f"{LEFT_OUT}.{name}": obstacle for name, obstacle in absent.items()}
-    for one in moved:
-        reasons |= one.reasons(one.value.name)
     if source.default in absent:
         default = Decided(moved[0].value.name, f"the plan's {source.default} is left out for these data")
     else:
         default = Decided(source.default, _taken(source, source.reasons.get("default", "")))
-    return Plan(
-        data=basis.data.value,
-        recipe=source.recipe,
-        fingerprint_hash=fingerprint.hash(),
-        configurations=tuple(one.value for one in moved),
-        default=default.value,
-        reasons={**reasons, **basis.data.keyed, **default.reasons("default")},
-    )
+    return basis.plan(source.recipe, moved, default, reasons)
 
 
 def _check_channels(source: Plan, fingerprint: Fingerprint) -> None:
@@ -137,7 +128,7 @@ def _same_axes(configuration: Configuration, grid: Grid) -> str:
 def _median(configuration: Configuration, basis: Basis) -> Decided[tuple[int, ...]]:
     """Median case of the new data at the plan's spacing."""
     shape = median_shape(basis.fingerprint, configuration.patch_axes, configuration.spacing_mm)
-    return planned_median(shape, basis.cases)
+    return planned_median(shape, len(basis.fingerprint.cases))
 
 
 def _move(source: Plan, configuration: Configuration, basis: Basis) -> Decided[Configuration]:
