@@ -51,32 +51,7 @@ def evaluate_folders(
             different grids; or there is nothing to score: no class in the references, or none of them in any
             prediction, while these hold other values.
     """
-    references = _mask_files(reference_folder)
-    if not references:
-        raise DataError(
-            str(reference_folder),
-            "no mask files here",
-            f"masks ending in {', '.join(IMAGE_SUFFIXES)}",
-            "check the path",
-        )
-    predictions = _mask_files(prediction_folder)
-    problems: list[str] = []
-    pairs: list[tuple[str, Path, Path]] = []
-    both_files = prediction_folder.is_file() and reference_folder.is_file()
-    for name, files in references.items():
-        reference = files[0]
-        if len(files) > 1:
-            problems.append(f"{name}: several references: {', '.join(file.name for file in files)}")
-        candidates = [prediction_folder] if both_files else predictions.get(name, [])
-        same_suffix = [file for file in candidates if file.name == reference.name]
-        chosen = same_suffix or candidates
-        if not chosen:
-            problems.append(f"{name}: no prediction in {prediction_folder}")
-        elif len(chosen) > 1:
-            problems.append(f"{name}: several predictions: {', '.join(file.name for file in chosen)}")
-        else:
-            pairs.append((name, chosen[0], reference))
-
+    pairs, problems = _paired(prediction_folder, reference_folder)
     found = _declared_labels(reference_folder, strict=labels is None)
     masks = MaskPairs(pairs, found, labels, problems, progress)
     scores = score_cases(masks.read(), masks.labels, masks.ignored, lesions=lesions)
@@ -90,6 +65,30 @@ def evaluate_folders(
             "correct these files; predict missing cases again, on the images the references belong to",
         )
     return replace(scores, notes=(*masks.notes(), *_dicom_notes(prediction_folder, reference_folder)))
+
+
+def _paired(prediction_folder: Path, reference_folder: Path) -> tuple[list[tuple[str, Path, Path]], list[str]]:
+    """(case, prediction, reference) of each reference that has one prediction, and what is wrong with the others."""
+    references = _mask_files(reference_folder)
+    if not references:
+        expected = f"masks ending in {', '.join(IMAGE_SUFFIXES)}"
+        raise DataError(str(reference_folder), "no mask files here", expected, "check the path")
+    predictions = _mask_files(prediction_folder)
+    both_files = prediction_folder.is_file() and reference_folder.is_file()
+    pairs, problems = [], []
+    for name, files in references.items():
+        if len(files) > 1:
+            problems.append(f"{name}: several references: {', '.join(file.name for file in files)}")
+        candidates = [prediction_folder] if both_files else predictions.get(name, [])
+        same_suffix = [file for file in candidates if file.name == files[0].name]
+        chosen = same_suffix or candidates
+        if not chosen:
+            problems.append(f"{name}: no prediction in {prediction_folder}")
+        elif len(chosen) > 1:
+            problems.append(f"{name}: several predictions: {', '.join(file.name for file in chosen)}")
+        else:
+            pairs.append((name, chosen[0], files[0]))
+    return pairs, problems
 
 
 def _dicom_notes(*folders: Path) -> tuple[str, ...]:
@@ -112,12 +111,14 @@ def _mask_files(path: Path) -> dict[str, list[Path]]:
         there = file.is_file() or (file.is_symlink() and not file.exists())
         if there and not file.name.startswith(".") and file.name.lower().endswith(IMAGE_SUFFIXES):
             named.setdefault(mask_stem(file), []).append(file)
-    cases = [] if named else [file for file in files if file.is_dir() and not file.name.startswith(".")]
-    for case in cases:
-        held = [folder for folder in sorted(case.iterdir()) if says_mask(folder.name) and is_structures(folder)]
-        if held:
-            named[case.name] = held
-    return named
+    if named:
+        return named
+    cases = [file for file in files if file.is_dir() and not file.name.startswith(".")]
+    held = {
+        case.name: [folder for folder in sorted(case.iterdir()) if says_mask(folder.name) and is_structures(folder)]
+        for case in cases
+    }
+    return {name: folders for name, folders in held.items() if folders}
 
 
 def _declared_labels(reference: Path, *, strict: bool) -> Declared | None:
@@ -127,24 +128,19 @@ def _declared_labels(reference: Path, *, strict: bool) -> Declared | None:
     """
     folder = reference.parent if reference.is_file() else reference
     for file in (parent / name for parent in (folder, folder.parent) for name in ("dataset.json", "labels.json")):
-        if not file.is_file():
+        content = read_json(file) if file.is_file() else None
+        nested = file.name == "dataset.json"
+        entries = content.get("labels") if nested and isinstance(content, dict) else content
+        if not isinstance(content, dict) or not isinstance(entries, dict):
             continue
-        content = read_json(file)
-        entries = content.get("labels") if file.name == "dataset.json" and isinstance(content, dict) else content
-        if not isinstance(entries, dict):
-            continue
-        order = (content if file.name == "dataset.json" else entries).get(ORDER)
+        order = content.get(ORDER)
         try:
-            known = declared(
-                {key: value for key, value in entries.items() if key not in (SIDES, ORDER)}, file, order=order
-            )
+            labels = {key: value for key, value in entries.items() if key not in (SIDES, ORDER)}
+            return declared(labels, file, order=order)
         except DataError:
-            lists = file.name == "dataset.json" and any(
-                isinstance(value, list) and value and all(isinstance(one, int) for one in value)
-                for value in entries.values()
-            )
-            if strict and (lists or order is not None):  # these are regions, wrongly declared
+            lists = (value for value in entries.values() if isinstance(value, list) and value)
+            regions = nested and any(all(isinstance(one, int) for one in value) for value in lists)
+            if strict and (regions or order is not None):  # wrongly declared
                 raise
-            continue  # whatever it describes, it is not these masks
-        return known
+            # whatever it describes, it is not these masks
     return None

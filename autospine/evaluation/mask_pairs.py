@@ -21,9 +21,11 @@ from autospine.data.mask_values import counted_values
 from autospine.data.placing import covering, onto_axes, place
 from autospine.errors import DataError
 from autospine.evaluation.score import Labels, ScoredCase
-from autospine.evaluation.value_sets import Overlaps, likely_cause
+from autospine.evaluation.value_sets import Overlaps, first_of, likely_cause
 
+_DECLARE = "say which value is which structure in a labels.json beside the references"
 _LISTED = 4
+"""Files that a message names."""
 
 
 class MaskPairs:
@@ -126,7 +128,7 @@ class MaskPairs:
         if exchanged:
             notes.append(f"values may mean other classes in the predictions: {exchanged}")
         if self._rounded:
-            listed = _listed([f"{path.parent.name}/{path.name}" for path in self._rounded])
+            listed = first_of([f"{path.parent.name}/{path.name}" for path in self._rounded], _LISTED)
             notes.append(f"values within rounding of whole numbers, taken for these, in {listed}")
         return tuple(notes)
 
@@ -197,9 +199,6 @@ class MaskPairs:
         )
 
 
-_DECLARE = "say which value is which structure in a labels.json beside the references"
-
-
 def _common_grid(prediction: Mask, prediction_path: Path, reference: Mask, reference_path: Path) -> Geometry:
     """The grid that both masks are compared on: that of one which is not cropped, the reference's before the other's.
 
@@ -214,11 +213,7 @@ def _common_grid(prediction: Mask, prediction_path: Path, reference: Mask, refer
 
 def _told(held: dict[int, list[Path]]) -> str:
     """Each value with the files that hold it."""
-    parts = [f"{value} (in {_listed([path.name for path in paths])})" for value, paths in list(held.items())[:8]]
+    parts = [
+        f"{value} (in {first_of([path.name for path in paths], _LISTED)})" for value, paths in list(held.items())[:8]
+    ]
     return ", ".join(parts) + (", ..." if len(held) > 8 else "")
-
-
-def _listed(names: Sequence[str]) -> str:
-    """The first names, and how many more there are."""
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return ", ".join(names[:_LISTED]) + more
