@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, get_type_hints
 
 import typer
 
-from autospine.cli.duration import parse_duration
+from autospine.cli.quantities import parse_duration
 from autospine.cli.streams import need_output
 from autospine.errors import AutospineError, Stopped
 from autospine.machine.temporary import find_temporary_folder
@@ -124,22 +124,21 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
         need_output(False)
         try:
             find_temporary_folder()
-            command(*args, **kwargs)
+            return command(*args, **kwargs)
         except AutospineError as error:
-            from autospine.cli.terminal import show_error
-
-            show_error(error)
-            raise typer.Exit(1) from None
+            found = error
         except PermissionError as fault:  # of a folder above a file that is looked for
             if fault.filename is None:
                 raise
-            from autospine.cli.terminal import show_error
             from autospine.data.files import unreadable
 
-            show_error(unreadable(Path(os.fsdecode(fault.filename)), fault))
-            raise typer.Exit(1) from None
+            found = unreadable(Path(os.fsdecode(fault.filename)), fault)
         except (Stopped, KeyboardInterrupt) as stop:
             typer.echo(f"Stopped. {stop}".strip(), err=True)
             raise typer.Exit(130) from None
+        from autospine.cli.terminal import show_error
+
+        show_error(found)
+        raise typer.Exit(1)
 
     return run

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-from autospine.cli.duration import format_duration
+from autospine.cli.quantities import format_duration
 from autospine.errors import AutospineError
 
 if TYPE_CHECKING:
