@@ -25,23 +25,13 @@ from autospine.planning.estimate.edited import renew_expected_memory
 from autospine.planning.measured.fingerprint import Fingerprint, extract_fingerprint
 from autospine.planning.measured.unseen import shown_by_cases, unseen_in_folds
 from autospine.workflow.progress import Progress, Silent, counted
-from autospine.workflow.runs.folder import RunFolder, planning_alone
+from autospine.workflow.runs.folder import RunFolder, find_plan, planning_alone
 from autospine.workflow.runs.folds import check_fit, folds_for, standing_folds
-from autospine.workflow.runs.plan_command import RECIPE_FILE, half_hour_command
-from autospine.workflow.runs.plans import find_plan
+from autospine.workflow.runs.plan_command import RECIPE_FILE, half_hour_command, option_of
 from autospine.workflow.steps.timing import Hardware, hardware_of, length_notes, time_plan, timed_elsewhere
 
-SAID = {
-    "recipe": "--recipe",
-    "memory_gb": "--memory",
-    "budget_s": "--budget",
-    "epochs": "--epochs",
-    "recipe_choices": "content of the recipe",
-    "source": "--from",
-    "files": "state of the data",
-    "allow_missing": "--allow-missing",
-}
-"""How parts of a request are called in messages."""
+NO_OPTIONS = {"recipe_choices": "content of the recipe", "files": "state of the data"}
+"""What a plan answers beside options, as it is called in messages."""
 
 
 @dataclass(frozen=True)
@@ -114,10 +104,10 @@ def plan_dataset(
         if stands and keep:
             return Planned(folder.read_plan(), folder, existed=True)
         if stands and not overwrite:
-            standing, renewed = _standing_plan(folder, asked)
-            standing, notes = renew_expected_memory(standing, hardware.machine)
-            notes += (*renewed, *timed_elsewhere(standing, hardware), *length_notes(standing, hardware, shorter))
-            return Planned(standing, folder, existed=True, notes=notes)
+            plan, renewed = _standing_plan(folder, asked)
+            plan, notes = renew_expected_memory(plan, hardware.machine)
+            notes += (*renewed, *timed_elsewhere(plan, hardware), *length_notes(plan, hardware, shorter))
+            return Planned(plan, folder, existed=True, notes=notes)
         with progress.task("Reading the dataset") as update:
             fingerprint = extract_fingerprint(dataset, progress=counted(update))
         folds = folds_for(folder, fingerprint)
@@ -166,7 +156,7 @@ def _check_reading(run: RunFolder, reading: Reading) -> None:
         standing = None if asked is None else asked.get(key)
         if wanted in (None, False, standing):
             continue
-        option = f"--{key.replace('_', '-')}"
+        option = option_of(key)
         made = f"with {option} {standing}" if standing else f"without {option}"
         found = "it is not known how the folds were made" if asked is None else f"the folds were made {made}"
         remedy = f"leave {option} out, or run `autospine plan` with it and --overwrite"
@@ -228,7 +218,7 @@ def _source(request: PlanRequest, runs: Path) -> Plan | None:
     for key in ("recipe", "memory_gb", "budget_s", "epochs"):
         if getattr(request, key) == getattr(usual, key):
             continue  # not asked for
-        option = SAID[key]
+        option = option_of(key)
         found = f"{option} beside --from: a moved plan keeps the network, patch, batch and schedule it has"
         remedy = f"leave {option} out"
         if key in ("budget_s", "epochs"):
@@ -275,13 +265,12 @@ def _standing_plan(folder: RunFolder, asked: dict[str, Any]) -> tuple[Plan, tupl
 
     Its numbers may have been edited by hand, and so may the folds: the losses of the folds are renewed in the file.
     """
-    plan = folder.read_plan()
-    standing = folder.read_request()
+    plan, standing = folder.read_plan(), folder.read_request()
     if standing is None:
         standing = asked
     # where a recipe lies says nothing; what it holds is compared
     compared = [key for key in asked if key != RECIPE_FILE]
-    different = [SAID.get(key, f"--{key}") for key in compared if standing.get(key) != asked[key]]
+    different = [NO_OPTIONS.get(key, option_of(key)) for key in compared if standing.get(key) != asked[key]]
     if different:
         found = f"a plan stands here that was made with another {', '.join(different)}"
         remedy = "run plan with --overwrite to replace it, with --explain to see it, or give another --runs"

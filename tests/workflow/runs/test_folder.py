@@ -1,4 +1,4 @@
-"""Which model is meant where none is named."""
+"""Which model is meant where none is named, and which plan by a file, a folder or a name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from autospine.planning.document.card import ModelCard
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.model import WEIGHTS, write_model
 from autospine.planning.document.plan import Plan
-from autospine.workflow.runs.folder import find_model
+from autospine.workflow.runs.folder import RunFolder, find_model, find_plan
 
 
 def test_the_only_model_is_found_and_a_cascade_is_one(
@@ -43,3 +43,11 @@ def test_the_only_model_is_found_and_a_cascade_is_one(
         find_model(tmp_path)
     assert str(second) in fault.value.found and str(other) in fault.value.found
     assert str(first) not in fault.value.found
+
+
+def test_a_plan_by_file_folder_and_name(run: RunFolder, tmp_path: Path) -> None:
+    runs = run.root.parent
+    for place in (run.plan, run.root, Path("toy"), Path("anywhere/toy")):
+        assert find_plan(place, runs) == run.read_plan()
+    with pytest.raises(PlanError, match="no plan: .* is not there"):
+        find_plan(tmp_path / "other", runs)
