@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Labels = tuple[tuple[str, int], ...]
+MOST_CHANNELS = 3
+"""Channels that a contact sheet shows."""
 
 # Told apart on grey, neighbours in the list in hue and lightness: neighbouring vertebrae have neighbouring values.
 _COLOURS = (
@@ -73,11 +75,10 @@ def plot_history(csv_path: Path, png_path: Path) -> None:
     rate_axes.xaxis.get_major_locator().set_params(integer=True)
     if len(epochs) == 1 and math.isfinite(epochs[0]):  # a lone point would be given ticks between the epochs
         rate_axes.set_xlim(epochs[0] - 1, epochs[0] + 1)
-    for axes in (loss_axes, dice_axes):
-        if axes.get_legend_handles_labels()[1]:
-            axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8)
     for axes in (loss_axes, dice_axes, rate_axes):
         axes.grid(alpha=0.3)
+        if axes is not rate_axes and axes.get_legend_handles_labels()[1]:
+            axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8)
     save_figure(figure, png_path)
 
 
@@ -136,9 +137,8 @@ def side_by_side(
     for axes, (_, mask) in zip(all_axes[1:], masks, strict=True):
         axes.imshow(_overlay(np.take(mask, index, axis=axis), labels), **placement)
     _add_legend(figure, labels)
-    figure.suptitle(
-        f"{title} · slice {index} of axis {'ZYX'[axis]}" if title else f"slice {index} of axis {'ZYX'[axis]}"
-    )
+    where = f"slice {index} of axis {'ZYX'[axis]}"
+    figure.suptitle(f"{title} · {where}" if title else where)
     save_figure(figure, path)
 
 
@@ -158,32 +158,29 @@ class SheetRow:
     """Channels, from 0, that the case lacks."""
 
 
-def contact_sheet(
-    rows: Sequence[SheetRow], channels: Sequence[str], labels: Labels, path: Path, *, title: str = "", most: int = 3
-) -> None:
-    """Writes a row per case: one slice of each channel (the first `most`), then the first with the mask on it.
+def contact_sheet(rows: Sequence[SheetRow], channels: Sequence[str], labels: Labels, path: Path, title: str) -> None:
+    """Writes a row per case: one slice of each of the first channels, then the first with the mask on it.
 
     The slice is the one with most of the mask.
 
     Args:
         rows: the cases, at least one.
-        channels: names of the channels.
+        channels: names of the channels, of which `MOST_CHANNELS` are shown.
         labels: (name, value in the masks) of the classes.
         path: the picture; the suffix says the format.
         title: above the picture.
-        most: channels that are shown.
 
     Raises:
         OutputError: the picture cannot be written.
     """
-    shown = channels[:most]
+    shown = channels[:MOST_CHANNELS]
     panels = len(shown) + 1
     figure = new_figure(2.6 * panels + (1.6 if labels else 0.2), 2.7 * len(rows) + 0.6)
     table = figure.subplots(len(rows), panels, squeeze=False)
     for number, (row, axes_of_row) in enumerate(zip(rows, table, strict=True)):
         axis = row.axis
         index = _best_slice([] if row.label is None else [row.label], row.image.shape[1 + axis], axis)
-        planes = [_windowed(np.take(channel, index, axis=axis)) for channel in row.image[:most]]
+        planes = [_windowed(np.take(channel, index, axis=axis)) for channel in row.image[:MOST_CHANNELS]]
         # the mask lies on the first channel that there is
         below = next((plane for place, plane in enumerate(planes) if place not in row.missing), planes[0])
         placement = _placement(axis, row.spacing_mm)

@@ -73,14 +73,13 @@ def check_unseen(folder: Path, dataset: str, split: Fold, fingerprint: Fingerpri
             shared.add(shown)
         elif names & people:
             namesakes.add(shown)
+    some = ", ".join(sorted(shared or namesakes)[:6])
     if shared:
-        listed = ", ".join(sorted(shared)[:6])
-        found = f"these weights were trained on {listed}, which this fold is to be judged by"
+        found = f"these weights were trained on {some}, which this fold is to be judged by"
         raise PlanError(str(folder), found, "weights that have not seen them", "take those of the same fold")
     if not namesakes:
         return ()
-    listed = ", ".join(sorted(namesakes)[:6])
-    return (f"These weights were trained on {listed}, called like those whom this fold is judged by: the same people?",)
+    return (f"These weights were trained on {some}, called like those whom this fold is judged by: the same people?",)
 
 
 def check_cases(
