@@ -48,9 +48,7 @@ class MaskPairs:
             problems: where all that keeps a pair from being scored is added.
             progress: called with a case, the cases done and their total.
         """
-        self._pairs = pairs
-        self._problems = problems
-        self._progress = progress
+        self._pairs, self._problems, self._progress = pairs, problems, progress
         self._named = False
         """Whether the names in the references alone say what is what."""
         self._values: dict[str, int] = {}
@@ -149,12 +147,11 @@ class MaskPairs:
             first, other = next(iter(names.values())), next(iter(values.values()))
             self._problems.append(f"{first} names its structures and {other} does not: {_DECLARE}")
         self._named = bool(names)
-        found = {name: number for number, name in enumerate(names, 1)} or {
-            f"label_{one}": one for one in sorted(values)
-        }
-        self._values = dict(found) if names else {}
-        self.ignored = next((number for name, number in found.items() if names and name.lower() == IGNORE), None)
-        return tuple((name, number) for name, number in found.items() if number != self.ignored)
+        if not names:
+            return tuple((f"label_{one}", one) for one in sorted(values))
+        self._values = {name: number for number, name in enumerate(names, 1)}
+        self.ignored = next((number for name, number in self._values.items() if name.lower() == IGNORE), None)
+        return tuple((name, number) for name, number in self._values.items() if number != self.ignored)
 
     def _read(self, path: Path, *, note: bool = True) -> Mask | None:
         """The mask, or None and a line in the problems."""

@@ -80,8 +80,7 @@ def class_metrics(
     predicted, expected = belongs(prediction, label), belongs(reference, label)
     predicted_voxels, reference_voxels = int(np.count_nonzero(predicted)), int(np.count_nonzero(expected))
     if predicted_voxels == 0 and reference_voxels == 0:
-        nan = math.nan
-        return ClassMetrics(nan, nan, nan, nan, nan, nan, reference_voxels=0, predicted_voxels=0)
+        return ClassMetrics(**dict.fromkeys(METRICS, math.nan), reference_voxels=0, predicted_voxels=0)
 
     box = _bounding_box(predicted | expected)
     inner_predicted, inner_expected = predicted[box], expected[box]
@@ -131,8 +130,7 @@ def _surface(mask: BoolArray, axes: tuple[int, ...]) -> BoolArray:
         target = np.moveaxis(inside, axis, 0)
         target[1:] &= moved[:-1]
         target[:-1] &= moved[1:]
-        target[0] = False
-        target[-1] = False
+        target[[0, -1]] = False
     return np.asarray(mask & ~inside)
 
 

@@ -31,16 +31,8 @@ MOST_CHANNELS = 3
 
 # Told apart on grey, neighbours in the list in hue and lightness: neighbouring vertebrae have neighbouring values.
 _COLOURS = (
-    "#e6194b",
-    "#3cb44b",
-    "#ffe119",
-    "#4e7bff",
-    "#f032e6",
-    "#42d4f4",
-    "#f58231",
-    "#bfef45",
-    "#fabed4",
-    "#00a08a",
+    *("#e6194b", "#3cb44b", "#ffe119", "#4e7bff", "#f032e6"),
+    *("#42d4f4", "#f58231", "#bfef45", "#fabed4", "#00a08a"),
 )
 
 

@@ -128,8 +128,7 @@ def run_study(
         raise PlanError(f"--name {name}", "not the name of a folder", "a name without / in it", "give another")
     run = _planned(dataset, runs, request.train, progress)
     base = Base(dataset, run, run.read_plan(), read_folds(run.splits))
-    arms = planned_arms(base.plan, request)
-    chosen = _chosen_folds(request, len(base.folds))
+    arms, chosen = planned_arms(base.plan, request), _chosen_folds(request, len(base.folds))
     folder = run.root / STUDIES / name
     homes = {arm.name: base.home(folder, arm) for arm in arms}
     jobs = [(arm, fold) for fold in chosen for arm in arms]
@@ -138,7 +137,7 @@ def run_study(
         if not jobs:
             expected = f"one of {', '.join(homes)}, then : and one of {', '.join(map(str, chosen))}"
             raise PlanError(f"--only {request.only[0]}:{request.only[1]}", "no such arm and fold", expected)
-    wanted = [arm for arm in arms if any(arm is one for one, _ in jobs)]
+    wanted = arms if request.only is None else [jobs[0][0]]
     if list_only:
         for arm in wanted:
             stands(arm, homes[arm.name], base)
@@ -157,11 +156,11 @@ def run_study(
     missing = tuple((arm.name, fold) for fold in chosen for arm in arms if not is_done(arm, homes[arm.name], fold))
     if request.only is not None:
         return Study(folder, None, missing)
-    commands = tuple(only_command(command, *job) for job in missing)
     # folds that an earlier call has trained belong to the study as well
     done = [fold for fold in range(len(base.folds)) if all(is_done(arm, homes[arm.name], fold) for arm in arms)]
     if not done:
         return Study(folder, None, missing)
+    commands = tuple(only_command(command, *job) for job in missing)
     report = _report(request, arms, homes, run.read_fingerprint(), done, commands)
     return Study(folder, write_study(report, folder), missing, tuple(verdict(one) for one in report.overall))
 

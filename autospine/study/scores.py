@@ -44,8 +44,7 @@ class StudyScores:
 
     def class_size(self, index: int) -> float:
         """Median voxels of the class at `index` over the subjects that have it; NaN where none has."""
-        held = self.voxels[:, index]
-        held = held[~np.isnan(held)]
+        held = self.voxels[~np.isnan(self.voxels[:, index]), index]
         return float(np.median(held)) if len(held) else math.nan
 
 

@@ -21,29 +21,10 @@ if TYPE_CHECKING:
     from autospine.planning.document.recipes import ShippedRecipe
 
 SHOWN = (
-    "spacing_mm",
-    "median_shape",
-    "patch",
-    "batch",
-    "normalisation",
-    "presence.channels",
-    "use_mask",
-    "neighbours",
-    "previous",
-    "network.encoder",
-    "network.features",
-    "network.bottleneck",
-    "regions.name",
-    "loss.kind",
-    "loss.class_weights",
-    "loss.folds.weights",
-    "loss.folds.largest",
-    "loss.largest_size",
-    "training.mirror_axes",
-    "training.rotation_deg",
-    "training.optimiser",
-    "training.epochs",
-    "training.budget_s",
+    *("spacing_mm", "median_shape", "patch", "batch", "normalisation", "presence.channels", "use_mask"),
+    *("neighbours", "previous", "network.encoder", "network.features", "network.bottleneck", "regions.name"),
+    *("loss.kind", "loss.class_weights", "loss.folds.weights", "loss.folds.largest", "loss.largest_size"),
+    *("training.mirror_axes", "training.rotation_deg", "training.optimiser", "training.epochs", "training.budget_s"),
 )
 """Decisions of a configuration that the terminal shows; all of them are in plan.toml."""
 CALLED = {
