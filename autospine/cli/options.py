@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, get_type_hints
@@ -90,13 +90,11 @@ def _parameters(called: Callable[..., object]) -> list[inspect.Parameter]:
     return [one.replace(annotation=hints[one.name]) for one in inspect.signature(called).parameters.values()]
 
 
-def _spread(parameter: inspect.Parameter) -> Iterator[inspect.Parameter]:
+def _spread(parameter: inspect.Parameter) -> list[inspect.Parameter]:
     """The options that a parameter stands for: its own fields where it is a dataclass, and theirs."""
     if not is_dataclass(parameter.annotation):
-        yield parameter
-    else:
-        for field in _parameters(parameter.annotation):  # type: ignore[arg-type]
-            yield from _spread(field)
+        return [parameter]
+    return [one for field in _parameters(parameter.annotation) for one in _spread(field)]  # type: ignore[arg-type]
 
 
 def _gathered(parameter: inspect.Parameter, given: Mapping[str, Any]) -> Any:

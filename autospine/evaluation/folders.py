@@ -32,16 +32,14 @@ def evaluate_folders(
 ) -> Scores:
     """Scores of predicted mask files against reference mask files.
 
-    The references decide which cases there are; files are paired by name without suffix. Both arguments may be
-    single files, which are then a pair whatever their names. Values are those on disk; masks that name their structures
-    (3D Slicer's, or a folder per case with a folder of one file per structure) go by the names.
+    Files are paired by name without suffix; two single files are a pair whatever their names. Values are those on disk;
+    masks that name their structures (3D Slicer's, or a folder per case with one file per structure) go by the names.
 
     Args:
         prediction_folder: folder of masks, or one mask.
         reference_folder: folder of masks, or one mask.
-        labels: (name, value on disk) of each class; None: those of a dataset.json (or labels.json)
-            in or beside the reference folder, else what the references name, else every value above 0 in them,
-            called `label_<value>`.
+        labels: (name, value on disk) of each class; None: those of a dataset.json (or labels.json) in or beside the
+            reference folder, else what the references name, else every value above 0 in them, called `label_<value>`.
             Voxels of a label that is called `ignore` there count for nothing.
         lesions: count the connected components of each class as lesions, too.
         progress: called with a case, the cases done and their total.

@@ -1,9 +1,7 @@
 """Overlap and surface distance of one class in one case: arrays in, numbers out.
 
-All counts are voxels, all distances millimetres. The *empty rule*: a class that is absent from prediction
-and reference says nothing, so every number is NaN and is left out of means; a class that is absent from one
-of the two is a miss, so Dice, IoU, precision and sensitivity are 0; HD95 is NaN whenever there is no surface
-to measure to. Work is done inside the box that holds both masks, the whole volume is only counted.
+All counts are voxels, all distances millimetres; what `EMPTY_RULE` leaves out is NaN here. Work is done inside the box
+that holds both masks, the whole volume is only counted.
 """
 
 from __future__ import annotations

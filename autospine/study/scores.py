@@ -50,16 +50,14 @@ class StudyScores:
 
 @dataclass(frozen=True)
 class LesionTally:
-    """Lesions of a class over the cases that every arm has scored (`evaluation.lesions`)."""
+    """Lesions of a class over the cases that every arm has scored, counted as in `evaluation.lesions`."""
 
     arm: str
     label: str
     found: int
     missed: int
     true: int
-    """Predicted components that touch a lesion which was found."""
     false: int
-    """Other predicted components."""
 
     @property
     def sensitivity(self) -> float:

@@ -290,11 +290,10 @@ def _is_file(target: Path) -> bool:
     """Whether `target` is the name of one segmentation, and not of a folder; `OutputError` where it can be neither."""
     if target.is_dir():
         return False
-    other = is_unread(target.name) or target.name.lower().endswith(_NO_FOLDERS)
-    if not suffix_of(target) and not other:
-        return False
-    check_format(target)
-    return True
+    named = suffix_of(target) or is_unread(target.name) or target.name.lower().endswith(_NO_FOLDERS)
+    if named:
+        check_format(target)
+    return bool(named)
 
 
 def _check_single(target: Path, source: Path, cases: Sequence[Sequence[Path]]) -> None:
