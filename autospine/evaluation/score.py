@@ -44,7 +44,7 @@ class Scores:
 
     def class_mean(self, name: str, metric: str = "dice") -> float:
         """Mean of `metric` for class `name` over the cases that have it; NaN if none has."""
-        return _mean(self._column(name, metric))
+        return mean_of_known(self._column(name, metric))
 
     def class_cases(self, name: str, metric: str = "dice") -> int:
         """Cases that have a number for `metric` of class `name`; for `dice`, those that show it on either side."""
@@ -60,11 +60,11 @@ class Scores:
 
         A class counts once, however many cases show it: a rare class weighs as much as a common one.
         """
-        return _mean(self.class_mean(name, metric) for name in self.classes)
+        return mean_of_known(self.class_mean(name, metric) for name in self.classes)
 
     def case_mean(self, case: CaseScores, metric: str = "dice") -> float:
         """Mean of `metric` over the classes of one case; NaN if it has none."""
-        return _mean(float(getattr(metrics, metric)) for metrics in case.metrics)
+        return mean_of_known(float(getattr(metrics, metric)) for metrics in case.metrics)
 
     def to_json(self) -> dict[str, Any]:
         """The content of metrics.json: rule, mean, classes, cases, lesions where counted, notes; NaN becomes None.
@@ -123,7 +123,7 @@ def score_cases(
     return Scores(tuple(name for name, _ in labels), tuple(scored))
 
 
-def _mean(values: Iterable[float]) -> float:
+def mean_of_known(values: Iterable[float]) -> float:
     """Mean of the values that are not NaN; NaN if there are none."""
     known = [value for value in values if not math.isnan(value)]
     return math.fsum(known) / len(known) if known else math.nan

@@ -17,6 +17,7 @@ import numpy as np
 
 from autospine.evaluation.metrics import METRICS
 from autospine.evaluation.paired import Floats
+from autospine.evaluation.score import mean_of_known
 
 RIGHTLY_EMPTY = ("dice", "iou", "precision", "sensitivity")
 """Metrics in which finding nothing where nothing is counts 1 beside an arm that found something."""
@@ -93,9 +94,11 @@ def gather_scores(
                 if metric in RIGHTLY_EMPTY:
                     scored = _with_rightly_empty(scored)
                 for place, numbers in enumerate(scored):
-                    values[place, row, column, index] = _mean(numbers)
+                    values[place, row, column, index] = mean_of_known(
+                        math.nan if number is None else number for number in numbers
+                    )
             # the reference is the same for all
-            voxels[row, column] = _mean([table["reference_voxels"] or None for table in found[0]])
+            voxels[row, column] = mean_of_known(table["reference_voxels"] or math.nan for table in found[0])
     return StudyScores(tuple(by_case), tuple(classes), names, len(shared), values, voxels)
 
 
@@ -127,8 +130,3 @@ def tally_lesions(tables: Mapping[str, Sequence[Mapping[str, Any]]], classes: Se
             sums = (sum(int(count[key]) for count in counts) for key in ("found", "missed", "true", "false"))
             found += [LesionTally(arm, label, *sums)] if counts else []
     return tuple(found)
-
-
-def _mean(values: Sequence[float | None]) -> float:
-    known = [float(value) for value in values if value is not None]
-    return math.fsum(known) / len(known) if known else math.nan

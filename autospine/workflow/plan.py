@@ -28,7 +28,7 @@ from autospine.workflow.progress import Progress, Silent, counted
 from autospine.workflow.runs.folder import RunFolder, find_plan, planning_alone
 from autospine.workflow.runs.folds import check_fit, folds_for, standing_folds
 from autospine.workflow.runs.plan_command import RECIPE_FILE, half_hour_command, option_of
-from autospine.workflow.steps.timing import Hardware, hardware_of, length_notes, time_plan, timed_elsewhere
+from autospine.workflow.steps.timing import hardware_of, length_notes, time_plan, timed_elsewhere
 
 NO_OPTIONS = {"recipe_choices": "content of the recipe", "files": "state of the data"}
 """What a plan answers beside options, as it is called in messages."""
@@ -112,7 +112,8 @@ def plan_dataset(
             fingerprint = extract_fingerprint(dataset, progress=counted(update))
         folds = folds_for(folder, fingerprint)
         if source is None:
-            recipe = replace(recipe, memory_gb=_memory_gb(request, recipe, hardware))
+            memory_gb = hardware.memory_gb if recipe.memory_gb == "auto" else recipe.memory_gb
+            recipe = replace(recipe, memory_gb=memory_gb if request.memory_gb is None else request.memory_gb)
             plan = _with_epochs(make_plan(fingerprint, recipe, machine=hardware.machine), recipe, request.epochs)
         else:
             plan = transfer_plan(source, fingerprint, recipe, machine=hardware.machine)
@@ -225,13 +226,6 @@ def _source(request: PlanRequest, runs: Path) -> Plan | None:
             remedy += f"; `autospine train` takes {option} of its own"
         raise PlanError(f"--from {request.source}", found, f"--from without {option}", remedy)
     return find_plan(request.source, runs)
-
-
-def _memory_gb(request: PlanRequest, recipe: Recipe, hardware: Hardware) -> float:
-    """Memory to plan for: what the user says, what the recipe says, or what the device has."""
-    if request.memory_gb is not None:
-        return request.memory_gb
-    return hardware.memory_gb if recipe.memory_gb == "auto" else recipe.memory_gb
 
 
 def _asked(request: PlanRequest, recipe: Recipe, source: Plan | None, dataset: Dataset, device: str) -> dict[str, Any]:

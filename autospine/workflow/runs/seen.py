@@ -29,13 +29,9 @@ def seen_images(folder: Path) -> list[dict[str, Any]]:
 
 def trained_images(dataset: str, split: Fold, fingerprint: Fingerprint | None) -> list[dict[str, Any]]:
     """The images that a fold trains on, for its record; without the fingerprint by their names alone."""
-    cases = {} if fingerprint is None else {case.case: case for case in fingerprint.cases}
-    found = []
-    for name in split.train:
-        case = cases.get(name)
-        known = {} if case is None else {"subject": case.subject, "digest": case.digest}
-        found.append({"dataset": dataset, "case": name, **known, "masks": True})
-    return found
+    cases = () if fingerprint is None else fingerprint.cases
+    known = {case.case: {"subject": case.subject, "digest": case.digest} for case in cases}
+    return [{"dataset": dataset, "case": name, **known.get(name, {}), "masks": True} for name in split.train]
 
 
 def shown_by_store(store: Store, cases: Sequence[str], channels: int) -> dict[str, Shown]:
