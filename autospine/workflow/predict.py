@@ -112,9 +112,8 @@ def predict_paths(
     for note in segmenter.unfinished:
         progress.note(note)
     faults: list[DataError] = []
-    cases = find_inputs(
-        source, segmenter.model.card.data.channels, segmenter.optional, tell=progress.note, report=faults.append
-    )
+    channels, optional = segmenter.predictor.card.data.channels, segmenter.predictor.optional_channels
+    cases = find_inputs(source, channels, optional, tell=progress.note, report=faults.append)
     if single:
         _check_single(target, source, [files_of(images) for _, images in cases])
     left_out = _LeftOut(source, target, len(cases) + len(faults), progress)
@@ -138,7 +137,7 @@ def predict_paths(
         made = _segment_cases(segmenter, account, named, outputs, left_out, progress, overwrite=request.overwrite)
     files = tuple(path for name, path in outputs.items() if name not in left_out.names)
     missing = left_out.error() if left_out.names else None
-    return Prediction(files, *made, folder, segmenter.model.folds, missing)
+    return Prediction(files, *made, folder, segmenter.predictor.origin.folds, missing)
 
 
 def _segment_cases(
@@ -156,7 +155,7 @@ def _segment_cases(
     if left:
         check_writable(account.target.folder)
     computed = _tell_how(segmenter, progress) if left else ""
-    last = {"folder": str(segmenter.folder), "folds": list(segmenter.model.folds), "device": computed}
+    last = {"folder": str(segmenter.folder), "folds": list(segmenter.predictor.origin.folds), "device": computed}
     seconds: list[float] = []
     slices: list[int] = []
     for name, before in left.items():
@@ -211,12 +210,11 @@ def _left_to_make(
 
 def _tell_how(segmenter: Segmenter, progress: Progress) -> str:
     """What it computes on, said together with which folds are averaged."""
-    from autospine.inference.predictor import prediction_precision
     from autospine.machine.device import describe_device
 
     progress.note(f"Segmenting with {segmenter.averaged} of {segmenter.folder}")
-    choice = prediction_precision(segmenter.model.card.configuration, segmenter.device)
-    computed = describe_device(segmenter.device, choice)
+    choice = segmenter.predictor.computed_in()
+    computed = describe_device(segmenter.predictor.device, choice)
     if choice.speed is not None:
         progress.note(f"Predicting on {computed}")
     return computed
