@@ -19,13 +19,12 @@ from autospine.data.structures import is_structures
 from autospine.data.volume import IMAGE_SUFFIXES
 from autospine.errors import DataError
 from autospine.evaluation.mask_pairs import MaskPairs
-from autospine.evaluation.score import Labels, Scores, score_cases
+from autospine.evaluation.score import Scores, score_cases
 
 
 def evaluate_folders(
     prediction_folder: Path,
     reference_folder: Path,
-    labels: Labels | None = None,
     *,
     lesions: bool = False,
     progress: Callable[[str, int, int], None] = lambda case, done, total: None,
@@ -34,13 +33,13 @@ def evaluate_folders(
 
     Files are paired by name without suffix; two single files are a pair whatever their names. Values are those on disk;
     masks that name their structures (3D Slicer's, or a folder per case with one file per structure) go by the names.
+    Classes are those of a dataset.json (or labels.json) in or beside the reference folder, else what the references
+    name, else every value above 0 in them, called `label_<value>`. Voxels of a label that is called `ignore` there
+    count for nothing.
 
     Args:
         prediction_folder: folder of masks, or one mask.
         reference_folder: folder of masks, or one mask.
-        labels: (name, value on disk) of each class; None: those of a dataset.json (or labels.json) in or beside the
-            reference folder, else what the references name, else every value above 0 in them, called `label_<value>`.
-            Voxels of a label that is called `ignore` there count for nothing.
         lesions: count the connected components of each class as lesions, too.
         progress: called with a case, the cases done and their total.
 
@@ -50,8 +49,7 @@ def evaluate_folders(
             prediction, while these hold other values.
     """
     pairs, problems = _paired(prediction_folder, reference_folder)
-    found = _declared_labels(reference_folder, strict=labels is None)
-    masks = MaskPairs(pairs, found, labels, problems, progress)
+    masks = MaskPairs(pairs, _declared_labels(reference_folder), problems, progress)
     scores = score_cases(masks.read(), masks.labels, masks.ignored, lesions=lesions)
     masks.check()
     if problems:
@@ -119,7 +117,7 @@ def _mask_files(path: Path) -> dict[str, list[Path]]:
     return {name: folders for name, folders in held.items() if folders}
 
 
-def _declared_labels(reference: Path, *, strict: bool) -> Declared | None:
+def _declared_labels(reference: Path) -> Declared | None:
     """Labels that a dataset.json or labels.json in or beside the reference folder names.
 
     Both directions are read: {"L1": 5} and the older {"5": "L1"}; of regions, all their values.
@@ -138,7 +136,7 @@ def _declared_labels(reference: Path, *, strict: bool) -> Declared | None:
         except DataError:
             lists = (value for value in entries.values() if isinstance(value, list) and value)
             regions = nested and any(all(isinstance(one, int) for one in value) for value in lists)
-            if strict and (regions or order is not None):  # wrongly declared
+            if regions or order is not None:  # wrongly declared
                 raise
             # whatever it describes, it is not these masks
     return None

@@ -35,7 +35,6 @@ class MaskPairs:
         self,
         pairs: Sequence[tuple[str, Path, Path]],
         found: Declared | None,
-        labels: Labels | None,
         problems: list[str],
         progress: Callable[[str, int, int], None],
     ) -> None:
@@ -44,7 +43,6 @@ class MaskPairs:
         Args:
             pairs: (case, prediction, reference).
             found: what a description beside the references says.
-            labels: what is to be scored; None: all that is declared, named or found.
             problems: where all that keeps a pair from being scored is added.
             progress: called with a case, the cases done and their total.
         """
@@ -55,25 +53,22 @@ class MaskPairs:
         """Values of structures by their names, for masks that name them."""
         self.ignored = None if found is None else found.ignore
         """Value of voxels that are not annotated."""
-        if found is not None:
-            self._values = dict(found.classes)
-            regions = tuple((region.name, region.values) for region in found.regions)
-            labels = labels or regions or found.classes
-        elif labels is not None:
-            self._values = {name: value for name, value in labels if isinstance(value, int)}
+        self.labels: Labels
+        """What is scored: all that is declared, named or found."""
+        if found is None:
+            self.labels = self._labels_found()
         else:
-            labels = self._labels_found()
+            self._values = dict(found.classes)
+            self.labels = tuple((region.name, region.values) for region in found.regions) or found.classes
         if self.ignored is not None:
             self._values[IGNORE] = self.ignored
-        self.labels: Labels = labels
-        """What is scored."""
         self._known: set[int] = {0} if self.ignored is None else {0, self.ignored}
-        for _, value in labels:
+        for _, value in self.labels:
             self._known.update(value if isinstance(value, tuple) else (value,))
         self._strange: dict[str, dict[int, list[Path]]] = {"predictions": {}, "references": {}}
         self._predicted: set[int] = set()
         """All values above 0 in the predictions, without those that are not annotated."""
-        self._overlaps = Overlaps({value: name for name, value in labels if isinstance(value, int)})
+        self._overlaps = Overlaps({value: name for name, value in self.labels if isinstance(value, int)})
         self._rounded: list[Path] = []
 
     def read(self) -> Iterator[ScoredCase]:

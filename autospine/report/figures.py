@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from autospine.data.slices import slice_axis
 from autospine.data.structure import in_a_class
 from autospine.errors import DataError
 from autospine.report.canvas import new_figure, save_figure
@@ -80,9 +79,9 @@ def side_by_side(
     prediction: npt.NDArray[Any] | None,
     spacing_mm: tuple[float, ...],
     path: Path,
-    title: str = "",
-    labels: Labels = (),
-    axis: int | None = None,
+    title: str,
+    labels: Labels,
+    axis: int,
 ) -> None:
     """Writes one slice as image | reference | prediction with coloured classes and a legend.
 
@@ -92,10 +91,10 @@ def side_by_side(
         prediction: labels (Z, Y, X), or None: left out.
         spacing_mm: voxel size (Z, Y, X).
         path: the picture; the suffix says the format.
-        title: above the picture.
-        labels: (name, value in the arrays) of the classes that are drawn; empty: every value above 0.
-        axis: slices are taken across this axis (0 axial, 1 coronal, 2 sagittal); None: as `data.slices` has it.
-            Of the slices the one with most reference (or else predicted) foreground is shown, the middle one if none.
+        title: above the picture; may be empty.
+        labels: (name, value in the arrays) of the classes that are drawn.
+        axis: slices are taken across this axis (0 axial, 1 coronal, 2 sagittal). The one with most reference (or else
+            predicted) foreground is shown, the middle one if none.
 
     Raises:
         ValueError: the arrays differ in shape.
@@ -104,13 +103,7 @@ def side_by_side(
     masks = [(name, mask) for name, mask in (("reference", reference), ("prediction", prediction)) if mask is not None]
     if image.ndim != 3 or any(mask.shape != image.shape for _, mask in masks):
         raise ValueError(f"image {image.shape} and masks {[mask.shape for _, mask in masks]} differ in shape")
-    if axis is None:
-        axis = slice_axis(image.shape, spacing_mm).axis
     index = _best_slice([mask for _, mask in masks], image.shape[axis], axis)
-    if not labels:
-        values = sorted({int(value) for _, mask in masks for value in np.unique(mask) if value > 0})
-        labels = tuple((f"label_{value}", value) for value in values)
-
     rows_axis, columns_axis = (other for other in range(3) if other != axis)
     height_mm = image.shape[rows_axis] * spacing_mm[rows_axis]
     width_mm = image.shape[columns_axis] * spacing_mm[columns_axis]
