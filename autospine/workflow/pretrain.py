@@ -16,7 +16,7 @@ from autospine.data.folds import Fold, read_folds
 from autospine.errors import PlanError
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.plan import Plan
-from autospine.planning.estimate.edited import check_memory, renew_expected_memory
+from autospine.planning.estimate.edited import check_memory, renew_expected
 from autospine.planning.measured.fingerprint import Fingerprint
 from autospine.preprocessing.images import images_key, images_name, prepare_images
 from autospine.workflow.plan import PlanRequest, ensure_planned
@@ -108,7 +108,7 @@ def _pretrain(
     found = _open_before_planning(paths, dataset, run)
     if not run.plan.is_file():
         ensure_planned(dataset, runs, PlanRequest(budget_s=request.budget_s, device=request.device), progress)
-    plan, _ = renew_expected_memory(run.read_plan(), step_machine(device))
+    plan = run.read_plan()
     card = requested(plan, request.configuration, request.budget_s, request.epochs)
     configuration = card.configuration
     _check_configuration(configuration)
@@ -133,7 +133,10 @@ def _pretrain(
             progress.note(f"{folder} is pretrained {said}")
             settle([folder], folder)
             return done
-        choice = training_precision(configuration, folder if course == "goes on" else None, device)
+        own = plan.configuration(configuration.name)
+        expected, _ = renew_expected(own, run.read_expected().get(own.name), step_machine(device))
+        standing = folder if course == "goes on" else None
+        choice = training_precision(configuration, standing, device, expected.device)
         machine, name = step_machine(device, choice.precision), describe_device(device, choice.precision)
         check_memory(configuration, device_memory_gb(device), name, str(run.plan), machine)
         key = images_key(plan, configuration)

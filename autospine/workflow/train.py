@@ -14,7 +14,7 @@ from autospine.data.structure import Reading
 from autospine.planning.decide.fold_loss import fold_loss
 from autospine.planning.document.model import write_previous
 from autospine.planning.document.plan import Plan
-from autospine.planning.estimate.edited import check_memory, renew_expected_memory
+from autospine.planning.estimate.edited import check_memory, renew_expected
 from autospine.planning.estimate.memory import training_memory_gb
 from autospine.preprocessing.store import Store, stored_key
 from autospine.workflow.plan import PlanRequest, ensure_planned
@@ -174,9 +174,11 @@ def _train_fold(
     from autospine.training.precision import training_precision
     from autospine.training.workers import fitting_workers
 
-    # what was expected of other numbers than the plan's own is no measure of this training
-    plan, edits = renew_expected_memory(run.read_plan(), step_machine(device))
+    plan = run.read_plan()
     planned = requested(plan, request.configuration, request.budget_s, request.epochs)
+    # what was expected of other numbers than the plan's own is no measure of this training
+    own = plan.configuration(request.configuration)
+    expected, edited = renew_expected(own, run.read_expected().get(own.name), step_machine(device))
     folds = read_folds(run.splits)
     split = folds[fold]
     command = plan_command(dataset, run, run.read_request())
@@ -193,7 +195,7 @@ def _train_fold(
     replaces = folders if request.overwrite else ()
     course = choose_course(folder, identity, configuration.training, replaces, progress.note)
     trained, standing = course == "has ended", folder if course == "goes on" else None
-    choice = Choice("float32") if trained else training_precision(configuration, standing, device)
+    choice = Choice("float32") if trained else training_precision(configuration, standing, device, expected.device)
     machine, device_name = step_machine(device, choice.precision), describe_device(device, choice.precision)
     if not trained:
         check_memory(configuration, device_memory_gb(device), device_name, str(run.plan), machine)
@@ -214,15 +216,14 @@ def _train_fold(
         begin_in_model(model, folder, planned, course, replaces, progress.note)
         if source is not None:
             write_previous(folder, source.weights)
-        for note in edits:
-            if note.startswith(f"{configuration.name} "):
-                progress.note(note)
+        if edited:
+            progress.note(edited)
         progress.note(f"Training {configuration.name}, fold {fold}, on {describe_device(device, choice)}")
         shorter = half_hour_command(dataset, run, run.read_request())
-        for note in training_notes(trained_card, device, device_name, shorter, progress):
+        for note in training_notes(trained_card, expected, device, device_name, shorter, progress):
             progress.note(note)
         again = replan_command(dataset, run, run.read_request(), configuration.training.budget_s)
-        pace = watch_pace(configuration.expected, configuration.training, device_name, again, progress.note)
+        pace = watch_pace(expected, configuration.training, device_name, again, progress.note)
         with progress.task(f"Training {configuration.name} fold {fold}") as update:
             result = fit(
                 trained_card,
@@ -239,9 +240,9 @@ def _train_fold(
                 on_epoch=_drawing(folder),
                 before_end=lambda: withdraw_results(folder),
             )
-        kept = configuration.training == plan.configuration(configuration.name).training
+        kept = configuration.training == own.training
         memory_gb = training_memory_gb(configuration, machine)
-        comparisons = compare_expected(configuration.expected, memory_gb, result, device_name, same_schedule=kept)
+        comparisons = compare_expected(expected, memory_gb, result, device_name, same_schedule=kept)
         if comparisons:
             progress.note(f"The plan's expectation: {describe_comparisons(comparisons)}")
         _write_run_record(folder, plan, split, store, device, request, result, identity, comparisons, seen)

@@ -5,43 +5,47 @@ What a plan's file may hold at all is checked where it is read; memory depends o
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from autospine.errors import PlanError
 from autospine.machine.arithmetic import Machine
 from autospine.planning.document.configuration import Configuration
-from autospine.planning.document.plan import Plan
+from autospine.planning.document.expected import Estimated, Expected
 from autospine.planning.estimate.expected import expect, expectation_key
 from autospine.planning.estimate.memory import training_memory_gb
 from autospine.planning.estimate.tiers import memory_tier
 
 
-def was_edited(configuration: Configuration) -> bool:
-    """Whether the configuration has other numbers than those that it expects memory and times for."""
-    return configuration.expected is None or configuration.expected.made_for != expectation_key(configuration)
+def was_edited(configuration: Configuration, expected: Expected | None) -> bool:
+    """Whether the configuration has other numbers than those that memory and times are `expected` for."""
+    return expected is None or expected.made_for != expectation_key(configuration)
 
 
-def renew_expected_memory(plan: Plan, machine: Machine = Machine()) -> tuple[Plan, tuple[str, ...]]:
-    """`plan` with memory estimated anew for each configuration that was edited, and a sentence for each of those.
+def renew_expected(
+    configuration: Configuration, before: Expected | None, machine: Machine = Machine()
+) -> tuple[Expected, str]:
+    """What holds for `configuration` as it stands, and a sentence where it was edited since `before` was expected.
 
-    Times that were measured on other numbers are left out. What was estimated on another machine for the same numbers
-    stays as it is.
+    Its memory is then estimated anew, and times that were measured on other numbers are left out. What was estimated
+    on another machine for the same numbers stays as it is.
     """
-    configurations, notes, reasons = [], [], dict(plan.reasons)
-    for configuration in plan.configurations:
-        before = configuration.expected
-        if was_edited(configuration):
-            expected = expect(configuration, machine)
-            reasons[f"{configuration.name}.expected.memory_gb"] = "estimated anew for the numbers as they stand"
-            if before is not None:
-                lost = "" if before.seconds_per_step is None else "; the time of a step is no longer known"
-                notes.append(
-                    f"{configuration.name} was edited: a training is now expected to take {expected.memory_gb:.3g} GB, "
-                    f"the plan was written for {before.memory_gb:.3g} GB{lost}"
-                )
-            configuration = replace(configuration, expected=expected)
-        configurations.append(configuration)
-    return replace(plan, configurations=tuple(configurations), reasons=reasons), tuple(notes)
+    if before is not None and not was_edited(configuration, before):
+        return before, ""
+    expected = expect(configuration, machine, "estimated anew for the numbers as they stand")
+    if before is None:
+        return expected, ""
+    lost = "" if before.seconds_per_step is None else "; the time of a step is no longer known"
+    return expected, (
+        f"{configuration.name} was edited: a training is now expected to take {expected.memory_gb:.3g} GB, "
+        f"the plan was written for {before.memory_gb:.3g} GB{lost}"
+    )
+
+
+def renew_estimated(standing: Estimated, machine: Machine = Machine()) -> tuple[Estimated, tuple[str, ...]]:
+    """The plan with what holds for each configuration as it stands, and a sentence for each that was edited."""
+    renewed = {
+        one.name: renew_expected(one, standing.expected.get(one.name), machine) for one in standing.plan.configurations
+    }
+    expected = {name: one for name, (one, _) in renewed.items()}
+    return Estimated(standing.plan, expected), tuple(note for _, note in renewed.values() if note)
 
 
 def check_memory(

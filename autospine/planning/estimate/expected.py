@@ -6,7 +6,8 @@ from autospine.data.files import json_digest
 from autospine.machine.arithmetic import Machine
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.convert import to_table
-from autospine.planning.document.parts import ExpectedPlan
+from autospine.planning.document.expected import Estimated, Expected
+from autospine.planning.document.plan import Plan
 from autospine.planning.estimate.memory import training_memory_gb
 
 KEY_LENGTH = 12
@@ -16,15 +17,20 @@ KEY_LENGTH = 12
 def expect(
     configuration: Configuration,
     machine: Machine,
+    why: str = "",
     *,
     device: str | None = None,
     seconds_per_step: float | None = None,
     steps: int | None = None,
-) -> ExpectedPlan:
+) -> Expected:
     """The memory of a training step of `configuration` on `machine`, and what was timed of it on `device`."""
-    return ExpectedPlan(
-        training_memory_gb(configuration, machine), device, seconds_per_step, steps, expectation_key(configuration)
-    )
+    needed = training_memory_gb(configuration, machine)
+    return Expected(needed, device, seconds_per_step, steps, expectation_key(configuration), why)
+
+
+def estimate(plan: Plan, machine: Machine, why: str) -> Estimated:
+    """`plan` with the memory that training steps take on `machine`, and `why` that much."""
+    return Estimated(plan, {one.name: expect(one, machine, why) for one in plan.configurations})
 
 
 def expectation_key(configuration: Configuration) -> str:
