@@ -19,13 +19,15 @@ from typing import Literal, get_args
 
 from autospine.data.folds import Fold
 from autospine.errors import PlanError
+from autospine.machine.arithmetic import Machine
 from autospine.planning.decide.fold_loss import loss_state, renew_loss, resolve_loss
 from autospine.planning.document.card import ModelCard
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.entering import Entering
-from autospine.planning.document.expected import Expected
+from autospine.planning.document.expected import Expectations, Expected
 from autospine.planning.document.parts import Bottleneck, LossKind, LossPlan, TrainingPlan
 from autospine.planning.document.plan import Plan
+from autospine.planning.estimate.expected import expect
 from autospine.planning.measured.fingerprint import Fingerprint
 
 StudyKind = Literal["ablation", "sequences", "dimensions", "patches"]
@@ -282,3 +284,12 @@ def arm_plan(plan: Plan, arm: Arm, fingerprint: Fingerprint, folds: Sequence[Fol
         default=one.name,
         reasons={"default": f"arm {arm.name} of a study: {arm.what}"},
     )
+
+
+def arm_expected(plan: Plan, before: Expected | None, machine: Machine) -> Expectations:
+    """What the `plan` of an arm takes, in the precision that the study's own was timed in, which is that of `before`.
+
+    Arms and folds may be trained one by one, on several machines, and compute alike.
+    """
+    one = plan.configuration()
+    return {one.name: expect(one, machine, device=None if before is None else before.device)}

@@ -21,10 +21,9 @@ from autospine.planning.document.convert import to_table
 from autospine.planning.document.expected import Expectations, write_expected
 from autospine.planning.document.plan import Plan
 from autospine.planning.document.plan_file import plan_to_toml
-from autospine.planning.estimate.edited import check_memory
-from autospine.planning.estimate.expected import expect
+from autospine.planning.estimate.expected import check_memory
 from autospine.planning.measured.fingerprint import Fingerprint, extract_fingerprint
-from autospine.study.arms import Arm, arm_plan
+from autospine.study.arms import Arm, arm_expected, arm_plan
 from autospine.training.pretrain import block_edges
 from autospine.workflow.progress import Progress, counted
 from autospine.workflow.runs.folder import METRICS, RunFolder, alone, planning_alone, read_record, remove_training
@@ -81,7 +80,9 @@ def stands(arm: Arm, home: RunFolder, base: Base) -> bool:
     found = ""
     if read_json(stamp, PlanError).get("digest") != _digest(arm, base):
         found = "this arm was begun with another plan, split or number of steps"
-    elif _bare(home.read_plan()) != _bare(arm_plan(base.plan, arm, home.read_fingerprint(), read_folds(home.splits))):
+    elif replace(home.read_plan(), reasons={}) != replace(
+        arm_plan(base.plan, arm, home.read_fingerprint(), read_folds(home.splits)), reasons={}
+    ):
         found = f"{home.plan.name} of this arm was edited: it would differ in more than it should"
     if found:
         remedy = "ask for the same again, replace it with --overwrite, or give the study a --name of its own"
@@ -124,15 +125,9 @@ def _begin(arm: Arm, home: RunFolder, base: Base, device: torch.device, progress
     write_folds(home.splits, kept)
     write_json(home.request, reading.to_json())
     plan = arm_plan(base.plan, arm, fingerprint, kept)
-    write_expected(home.expected, _expected(plan, base, device))
+    write_expected(home.expected, arm_expected(plan, base.expected.get(base.plan.default), step_machine(device)))
     write_text(home.plan, plan_to_toml(plan))
     write_json(home.root / STAMP, {"arm": arm.name, "what": arm.what, "digest": _digest(arm, base)})
-
-
-def _expected(plan: Plan, base: Base, device: torch.device) -> Expectations:
-    """Arms compute in the precision of the plan, wherever and one by one they are trained."""
-    one, before = plan.configuration(), base.expected.get(base.plan.default)
-    return {one.name: expect(one, step_machine(device), device=None if before is None else before.device)}
 
 
 def check_split(arm: Arm, home: RunFolder, chosen: Sequence[int]) -> None:
@@ -170,8 +165,3 @@ def _digest(arm: Arm, base: Base) -> str:
     numbers = to_table([base.plan.data, arm.configuration])
     split = [[fold.train, fold.validation] for fold in base.folds]
     return json_digest([numbers, arm.channels, arm.pretraining, base.plan.fingerprint_hash, split])
-
-
-def _bare(plan: Plan) -> Plan:
-    """The plan without reasons."""
-    return replace(plan, reasons={})

@@ -19,16 +19,15 @@ def training_precision(
     """The precision of the training that stands in `folder`, else the one its plan was timed in here, else the faster.
 
     A training that was stopped ends with the weights it would have had, and all folds of a plan compute alike.
-    `folder` is None where a training begins anew, whatever stands there, and `timed_on` what the plan calls the device
-    on which it was timed. A `pinned` precision goes before all of this.
+    `folder` is None where a training begins anew, whatever stands there; `timed_on` is what the device of the timing
+    was called. A `pinned` precision goes before all of this.
     """
     if device.type == "cuda" or pinned_precision() is not None:  # there is nothing to choose
         return choose_precision(configuration, device, training=True)
     begun = None if folder is None else as_precision(recorded_precision(folder))
-    # what a GPU has begun in half precision goes on as this processor computes well
-    if begun == "float32" or (begun == "bfloat16" and has_bfloat16_units()):
-        return Choice(begun, because="as it was begun")
     timed = device_names(device).get(timed_on or "")
-    if timed == "float32" or (timed == "bfloat16" and has_bfloat16_units()):
-        return Choice(timed, because="as the plan was timed")
+    for known, because in ((begun, "as it was begun"), (timed, "as the plan was timed")):
+        # what a GPU has begun in half precision goes on as this processor computes well
+        if known == "float32" or (known == "bfloat16" and has_bfloat16_units()):
+            return Choice(known, because=because)
     return choose_precision(configuration, device, training=True)

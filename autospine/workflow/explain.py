@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from autospine.planning.document.compare import Difference, compare_plans
-from autospine.planning.document.expected import EXPECTED, Estimated, read_expected
-from autospine.planning.estimate.edited import renew_estimated, was_edited
-from autospine.workflow.runs.plans import find_plan, plan_path
+from autospine.planning.document.expected import Estimated
+from autospine.planning.estimate.expected import renew_estimated, was_edited
+from autospine.workflow.runs.plans import find_plan
 
 
 def explained_plan(place: Path, runs: Path) -> tuple[Estimated, tuple[str, ...]]:
@@ -18,7 +18,7 @@ def explained_plan(place: Path, runs: Path) -> tuple[Estimated, tuple[str, ...]]
     Raises:
         PlanError: as for `find_plan`.
     """
-    standing = _standing(place, runs)
+    standing = find_plan(place, runs)
     if not any(was_edited(one, standing.expected.get(one.name)) for one in standing.plan.configurations):
         return standing, ()
     from autospine.machine.device import resolve_device, step_machine
@@ -34,12 +34,7 @@ def compare_at(first: Path, second: Path, runs: Path) -> tuple[Difference, ...]:
     Raises:
         PlanError: one of them is not there, or not a valid plan.
     """
-    plans = [_standing(place, runs) for place in (first, second)]
+    plans = [find_plan(place, runs) for place in (first, second)]
     if not all(one.expected for one in plans):
         plans = [Estimated(one.plan) for one in plans]
     return compare_plans(*plans)
-
-
-def _standing(place: Path, runs: Path) -> Estimated:
-    """The plan at `place` with what is known beside it of what it takes."""
-    return Estimated(find_plan(place, runs), read_expected(plan_path(place, runs).with_name(EXPECTED)))

@@ -23,24 +23,19 @@ from autospine.planning.document.expected import Estimated, write_expected
 from autospine.planning.document.plan import Plan
 from autospine.planning.document.plan_file import losses_to_toml, plan_to_toml
 from autospine.planning.document.recipe import Recipe, load_recipe
-from autospine.planning.estimate.edited import renew_estimated
-from autospine.planning.estimate.expected import estimate
+from autospine.planning.estimate.expected import estimate, renew_estimated
 from autospine.planning.measured.fingerprint import Fingerprint, extract_fingerprint
 from autospine.planning.measured.unseen import shown_by_cases, unseen_in_folds
 from autospine.workflow.progress import Progress, Silent, counted
 from autospine.workflow.runs.folder import RunFolder, planning_alone
 from autospine.workflow.runs.folds import check_fit, folds_for, standing_folds
-from autospine.workflow.runs.plan_command import RECIPE_FILE, half_hour_command
+from autospine.workflow.runs.plan_command import OPTIONS, RECIPE_FILE, half_hour_command
 from autospine.workflow.runs.plans import find_plan
 from autospine.workflow.steps.timing import Hardware, hardware_of, length_notes, time_plan, timed_elsewhere
 
 SAID = {
-    "recipe": "--recipe",
-    "memory_gb": "--memory",
-    "budget_s": "--budget",
-    "epochs": "--epochs",
+    **OPTIONS,
     "recipe_choices": "content of the recipe",
-    "source": "--from",
     "files": "state of the data",
     "allow_missing": "--allow-missing",
 }
@@ -240,7 +235,7 @@ def _source(request: PlanRequest, runs: Path) -> Plan | None:
         if key in ("budget_s", "epochs"):
             remedy += f"; `autospine train` takes {option} of its own"
         raise PlanError(f"--from {request.source}", found, f"--from without {option}", remedy)
-    return find_plan(request.source, runs)
+    return find_plan(request.source, runs).plan
 
 
 def _memory_gb(request: PlanRequest, recipe: Recipe, hardware: Hardware) -> float:

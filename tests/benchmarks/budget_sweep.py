@@ -41,7 +41,9 @@ from autospine.planning.document.recipe import load_recipe
 from autospine.planning.measured.fingerprint import extract_fingerprint
 from autospine.preprocessing.cases import prepare_dataset
 from autospine.preprocessing.prepare import restore_labels
-from autospine.training.loop import fit
+from autospine.training.epochs import fit
+from autospine.training.fold import FoldTask
+from autospine.training.task import Place
 
 EPOCHS = 10
 CPU = torch.device("cpu")
@@ -85,7 +87,7 @@ def main() -> None:
         start = time.monotonic()
         card, levels = ModelCard(plan.data, configuration), plan.data.levels
         named, classes = plan.data.scored, plan.data.targets
-        result = fit(card, store, split, Path(scratch), device=CPU, workers=0)
+        result = fit(FoldTask(card, split), store, Place(Path(scratch), CPU, workers=0))
         trained = time.monotonic()
         network = build_network(configuration.network, configuration.patch).eval()
         network.load_state_dict(load_file(Path(scratch) / WEIGHTS))

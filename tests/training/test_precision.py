@@ -12,7 +12,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from autospine.data.folds import Fold
 from autospine.errors import Stopped
 from autospine.inference.predictor import predict_logits
 from autospine.machine.device import describe_device
@@ -21,42 +20,20 @@ from autospine.networks import precision as networks
 from autospine.networks.build import build_network
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.model import WEIGHTS
-from autospine.planning.document.parts import ExpectedPlan
 from autospine.preprocessing.store import Store
 from autospine.training import precision as trainings
-from autospine.training.checkpoint import CHECKPOINT, recorded_precision
-from autospine.training.epochs import FitProgress, FitResult
-from autospine.training.loop import fit
+from autospine.training.checkpoint import recorded_precision
 from autospine.training.precision import training_precision
 from tests.cards import card_of
+from tests.training.trainings import CPU, stop_at, train
 
-FOLD = Fold(("a", "b"), ("c",))
-CPU = torch.device("cpu")
 BOTH: tuple[Precision, Precision] = ("float32", "bfloat16")
+
+
 needs_units = pytest.mark.skipif(
     not has_bfloat16_units() or "ONEDNN_MAX_CPU_ISA" in os.environ,
     reason="this processor has no bfloat16 units, or oneDNN was told which instructions to use",
 )
-
-
-def train(
-    configuration: Configuration,
-    store: Store,
-    folder: Path,
-    precision: Precision | None = None,
-    on_step: Callable[[FitProgress], None] = lambda _: None,
-) -> FitResult:
-    folder.mkdir(exist_ok=True)
-    how = {"device": CPU, "workers": 0, "precision": precision, "on_step": on_step}
-    return fit(card_of(configuration), store, FOLD, folder, **how)  # type: ignore[arg-type]
-
-
-def stop_at(step: int) -> Callable[[FitProgress], None]:
-    def on_step(state: FitProgress) -> None:
-        if state.step == step:
-            os.kill(os.getpid(), 2)
-
-    return on_step
 
 
 @pytest.fixture
@@ -81,7 +58,7 @@ def test_a_resumed_training_keeps_its_precision(
     begun: Precision,
     later: Precision,
 ) -> None:
-    assert train(quick, small_store, tmp_path / "whole", begun).precision == begun
+    assert train(quick, small_store, tmp_path / "whole", precision=begun).precision == begun
     faster(begun)
     with pytest.raises(Stopped):
         train(quick, small_store, tmp_path / "parts", on_step=stop_at(3))
@@ -98,28 +75,25 @@ def test_what_decides_a_precision(
 ) -> None:
     faster("bfloat16")
     assert training_precision(quick, tmp_path, CPU) == Choice("bfloat16", 2.0)
-    here, elsewhere = (
-        replace(quick, expected=ExpectedPlan(1.0, name, 0.1, 10))
-        for name in (describe_device(CPU, "float32"), "CPU, 999 cores, float32")
-    )
-    assert training_precision(here, tmp_path, CPU) == Choice("float32", because="as the plan was timed")
-    assert training_precision(elsewhere, tmp_path, CPU) == Choice("bfloat16", 2.0)
+    here, elsewhere = describe_device(CPU, "float32"), "CPU, 999 cores, float32"
+    assert training_precision(quick, tmp_path, CPU, here) == Choice("float32", because="as the plan was timed")
+    assert training_precision(quick, tmp_path, CPU, elsewhere) == Choice("bfloat16", 2.0)
     with pytest.raises(Stopped):
         train(quick, small_store, tmp_path, on_step=stop_at(2))
-    assert training_precision(here, tmp_path, CPU) == Choice("bfloat16", because="as it was begun")
-    assert training_precision(here, None, CPU).precision == "float32"  # begins anew, whatever stands there
+    assert training_precision(quick, tmp_path, CPU, here) == Choice("bfloat16", because="as it was begun")
+    assert training_precision(quick, None, CPU, here).precision == "float32"  # begins anew, whatever stands there
     with pinned("float32"):
-        assert training_precision(elsewhere, tmp_path, CPU) == Choice("float32")
+        assert training_precision(quick, tmp_path, CPU, elsewhere) == Choice("float32")
 
 
 def test_a_plan_timed_in_bfloat16_means_a_processor_with_units(
     quick: Configuration, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    timed = replace(quick, expected=ExpectedPlan(1.0, describe_device(CPU, "bfloat16"), 0.1, 10))
+    timed = describe_device(CPU, "bfloat16")
     for units, precision in ((True, "bfloat16"), (False, "float32")):
         for place in (networks, trainings):
             monkeypatch.setattr(place, "has_bfloat16_units", lambda units=units: units)
-        assert training_precision(timed, None, CPU).precision == precision
+        assert training_precision(quick, None, CPU, timed).precision == precision
 
 
 @pytest.mark.parametrize(("begun", "units"), [("float16", True), ("bfloat16", False)])
@@ -134,15 +108,6 @@ def test_what_a_gpu_began_goes_on_as_this_processor_computes(
     assert training_precision(quick, tmp_path, CPU) == Choice("float32")
 
 
-@pytest.mark.parametrize("content", [None, b"not a checkpoint"])
-def test_without_a_checkpoint_that_says_it_no_precision_is_recorded(tmp_path: Path, content: bytes | None) -> None:
-    if content is not None:
-        (tmp_path / CHECKPOINT).write_bytes(content)
-    assert recorded_precision(tmp_path) is None
-    torch.save({"step": 3}, tmp_path / CHECKPOINT)
-    assert recorded_precision(tmp_path) is None
-
-
 @needs_units
 def test_a_training_in_bfloat16_learns_and_both_precisions_predict_the_same(
     small_store: Store, quick: Configuration, tmp_path: Path
@@ -152,7 +117,7 @@ def test_a_training_in_bfloat16_learns_and_both_precisions_predict_the_same(
     images = [np.array(small_store.open(name).image) for name in ("a", "b", "c")]
     losses = []
     for precision in BOTH:
-        result = train(longer, small_store, tmp_path / precision, precision)
+        result = train(longer, small_store, tmp_path / precision, precision=precision)
         assert result.precision == precision
         assert result.history[-1].train_loss < result.history[0].train_loss - 0.5
         losses.append(result.history[-1].train_loss)

@@ -66,11 +66,6 @@ class Fitted:
     reasons: Mapping[str, str]
     """Of what was decided for the time, by dotted key."""
 
-    @property
-    def steps(self) -> int:
-        """That fit the time; 0 where they could not be timed."""
-        return self.expected.steps or 0
-
 
 def fit_plan_to_budget(plan: Plan, fingerprint: Fingerprint, recipe: Recipe, budget: Budget) -> Estimated:
     """`plan` with every configuration narrowed until it fits the budget, and the one to train first chosen anew.
@@ -190,7 +185,7 @@ def default_within_budget(fits: Sequence[Fitted], recipe: Recipe) -> tuple[str, 
     if recipe.default != "auto" or not {"2d", "3d_fullres"} <= set(by_name):
         return None
     flat, full = by_name["2d"].configuration, by_name["3d_fullres"].configuration
-    flat_steps, steps = by_name["2d"].steps, by_name["3d_fullres"].steps
+    flat_steps, steps = (by_name[name].expected.steps or 0 for name in ("2d", "3d_fullres"))
     spacing, flat_spacing = full.spacing_mm[1:], flat.spacing_mm
     view, flat_view = _view(full), _view(flat)
     width, flat_width = full.network.features[0], flat.network.features[0]

@@ -27,6 +27,7 @@ from autospine.workflow.pretrain import PretrainRequest, pretrain_images
 from autospine.workflow.progress import Update
 from autospine.workflow.runs.folder import METRICS, RECORD, RunFolder, find_model, read_record
 from autospine.workflow.runs.standing import BEGUN
+from autospine.workflow.steps import training as training_step
 from autospine.workflow.train import Trained, TrainRequest, train_folds
 from tests.data.test_locks import holding
 from tests.workflow.conftest import Noting
@@ -174,8 +175,8 @@ def test_longer_training_killed_at_its_end_is_never_a_mixture(
     with monkeypatch.context() as patch:
         module, name = {
             "save_weights": (epochs, "save_weights"),
-            "before_end": (workflow_train, "withdraw_results"),
-            "record": (workflow_train, "_write_run_record"),
+            "before_end": (training_step, "withdraw_results"),
+            "record": (training_step, "write_record"),
         }[place]
         patch.setattr(module, name, kill)
         with pytest.raises(Killed):
