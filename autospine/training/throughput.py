@@ -19,7 +19,8 @@ from autospine.machine.device import is_out_of_memory
 from autospine.machine.threads import given_threads, thread_counts
 from autospine.planning.document.card import ModelCard
 from autospine.preprocessing.components import measure_components
-from autospine.preprocessing.prepare import CaseProperties, class_locations
+from autospine.preprocessing.locations import class_locations
+from autospine.preprocessing.prepare import CaseProperties
 from autospine.preprocessing.store import StoredCase
 from autospine.training.batches import PatchBatches
 from autospine.training.sampler import planned_patch

@@ -17,7 +17,8 @@ from autospine.errors import PlanError
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.plan import Plan
 from autospine.planning.measured.fingerprint import Fingerprint
-from autospine.preprocessing.images import images_key, images_name, prepare_images
+from autospine.preprocessing.images import prepare_images
+from autospine.preprocessing.keys import images_key, images_name
 from autospine.preprocessing.store import Store
 from autospine.workflow.plan import PlanRequest, ensure_planned
 from autospine.workflow.progress import Progress, Silent, counted

@@ -15,7 +15,8 @@ from autospine.planning.decide.fold_loss import fold_loss
 from autospine.planning.document.card import ModelCard
 from autospine.planning.document.model import write_previous
 from autospine.planning.estimate.memory import training_memory_gb
-from autospine.preprocessing.store import Store, stored_key
+from autospine.preprocessing.keys import stored_key
+from autospine.preprocessing.store import Store
 from autospine.workflow.plan import PlanRequest, ensure_planned
 from autospine.workflow.progress import Progress, Silent
 from autospine.workflow.runs.folder import METRICS, VALIDATION, RunFolder, training_alone

@@ -13,7 +13,6 @@ import torch
 from safetensors.torch import load_file
 
 from autospine.errors import Stopped
-from autospine.inference.predictor import predict_logits
 from autospine.machine.device import describe_device
 from autospine.machine.precision import Choice, Precision, has_bfloat16_units, pinned
 from autospine.networks import precision as networks
@@ -25,6 +24,7 @@ from autospine.training import precision as trainings
 from autospine.training.checkpoint import recorded_precision
 from autospine.training.precision import training_precision
 from tests.cards import card_of
+from tests.inference.predicting import predict_logits
 from tests.training.trainings import CPU, stop_at, train
 
 BOTH: tuple[Precision, Precision] = ("float32", "bfloat16")
@@ -124,10 +124,7 @@ def test_a_training_in_bfloat16_learns_and_both_precisions_predict_the_same(
         network = build_network(longer.network, longer.patch).eval()
         network.load_state_dict(load_file(tmp_path / precision / WEIGHTS))
         labels = [
-            [
-                predict_logits([network], image, card_of(longer), device=CPU, precision=asked).argmax(0)
-                for image in images
-            ]
+            [predict_logits([network], image, card_of(longer), precision=asked).argmax(0) for image in images]
             for asked in BOTH
         ]
         assert np.any(labels[0])
