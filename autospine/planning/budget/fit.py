@@ -228,7 +228,9 @@ def _schedule(recipe: Recipe, rung: Rung, budget: Budget, seconds: float, before
     if "view" in rung.what:
         training = replace(training, foreground_jitter=max(old.foreground_jitter, JITTER))
     configuration = replace(rung.configuration, training=training)
-    device, machine = budget.computed_on(configuration, timed=isfinite(seconds))
+    device, machine = budget.device, budget.machine
+    if isfinite(seconds) and budget.timed_on is not None:
+        device, machine = budget.timed_on(configuration)
     expected = expect(
         configuration,
         machine,

@@ -33,24 +33,23 @@ def spoken(seconds: float) -> str:
     return f"{seconds / 86400:.0f} days"
 
 
-def describe_length(training: TrainingPlan, expected: Expected, device: str) -> str:
-    """What a training takes on `device`, in a few words."""
+def describe_length(
+    configuration: Configuration, expected: Expected, device: str, command: str | None
+) -> tuple[str, ...]:
+    """What a training of `configuration` takes on `device`, in a few words; where it takes a CPU over a day, a warning.
+
+    That names the `command` that plans for a time, where there is one.
+    """
+    training = configuration.training
     seconds = training_seconds(training, expected, device)
     if training.budget_s is not None:
-        return f"{spoken(training.budget_s)} by the clock"
-    steps = f"{training.epochs} epoch{'s' * (training.epochs != 1)}, {training.steps} steps"
-    if seconds is None:
-        return f"{steps}; how long that takes on {device} is not known, since no step was timed there"
-    return f"{steps}: about {spoken(seconds)} on {device}"
-
-
-def warn_of_length(configuration: Configuration, expected: Expected, device: str, command: str | None) -> str:
-    """A sentence where a training on a CPU takes over a day; else nothing.
-
-    It names the `command` that plans for a time, where there is one.
-    """
-    seconds = training_seconds(configuration.training, expected, device)
+        said = f"{spoken(training.budget_s)} by the clock"
+    else:
+        said = f"{training.epochs} epoch{'s' * (training.epochs != 1)}, {training.steps} steps"
+        unknown = f"; how long that takes on {device} is not known, since no step was timed there"
+        said += unknown if seconds is None else f": about {spoken(seconds)} on {device}"
     if seconds is None or seconds <= LONG_S or not device.startswith("CPU"):
-        return ""
-    text = f"{configuration.name} would train for about {spoken(seconds)} on this CPU"
-    return f"{text}: `{command}` plans what it can train in half an hour" if command else f"{text}: --budget ends it"
+        return (said,)
+    warning = f"{configuration.name} would train for about {spoken(seconds)} on this CPU"
+    warning += f": `{command}` plans what it can train in half an hour" if command else ": --budget ends it"
+    return said, warning

@@ -84,11 +84,11 @@ def renew_expected(
 
 def renew_estimated(standing: Estimated, machine: Machine = Machine()) -> tuple[Estimated, tuple[str, ...]]:
     """The plan with what holds for each configuration as it stands, and a sentence for each that was edited."""
-    renewed = {
-        one.name: renew_expected(one, standing.expected.get(one.name), machine) for one in standing.plan.configurations
-    }
-    expected = {name: one for name, (one, _) in renewed.items()}
-    return Estimated(standing.plan, expected), tuple(note for _, note in renewed.values() if note)
+    plan, expected, notes = standing.plan, dict[str, Expected](), list[str]()
+    for one in plan.configurations:
+        expected[one.name], note = renew_expected(one, standing.expected.get(one.name), machine)
+        notes += [note] if note else []
+    return Estimated(plan, expected), tuple(notes)
 
 
 def check_memory(

@@ -18,7 +18,7 @@ from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.data import DataPlan
 from autospine.planning.document.expected import Estimated, Expectations, Expected
 from autospine.planning.document.recipe import Recipe
-from autospine.planning.estimate.duration import describe_length, training_seconds, warn_of_length
+from autospine.planning.estimate.duration import describe_length, training_seconds
 from autospine.planning.estimate.expected import expect
 from autospine.planning.estimate.memory import training_memory_gb
 from autospine.planning.measured.fingerprint import Fingerprint
@@ -132,12 +132,11 @@ def length_notes(estimated: Estimated, hardware: Hardware, command: str | None) 
     That names the `command` that plans for less, where there is one.
     """
     configuration = estimated.plan.configuration()
-    training, expected = configuration.training, estimated.expected[configuration.name]
+    expected = estimated.expected[configuration.name]
     # a plan that was timed here says in which precision
     device = expected.device if expected.device in hardware.names else hardware.device
-    said = f"A training of {configuration.name}: {describe_length(training, expected, device)}"
-    warning = warn_of_length(configuration, expected, device, command)
-    return (said, warning) if warning else (said,)
+    said, *warning = describe_length(configuration, expected, device, command)
+    return (f"A training of {configuration.name}: {said}", *warning)
 
 
 def training_notes(
@@ -156,15 +155,13 @@ def training_notes(
     """
     from autospine.training.throughput import seconds_per_step
 
-    configuration = card.configuration
-    training = configuration.training
+    training = card.configuration.training
     if training_seconds(training, expected, name) is None and training.steps >= TIMED_STEPS:
         with progress.task("Timing a training step"):
             seconds = seconds_per_step(card, device, bounds_s=BRIEFLY)
         if isfinite(seconds):
             expected = replace(expected, device=name, seconds_per_step=seconds)
-    warning = warn_of_length(configuration, expected, name, command)
-    return (describe_length(training, expected, name), *([warning] if warning else []))
+    return describe_length(card.configuration, expected, name, command)
 
 
 def timed_elsewhere(expected: Expectations, here: Hardware) -> tuple[str, ...]:

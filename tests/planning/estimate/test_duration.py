@@ -7,8 +7,7 @@ import pytest
 
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.expected import Expected
-from autospine.planning.document.parts import TrainingPlan
-from autospine.planning.estimate.duration import describe_length, spoken, training_seconds, warn_of_length
+from autospine.planning.estimate.duration import describe_length, spoken, training_seconds
 
 CPU = "CPU, 2 cores, float32"
 
@@ -23,26 +22,24 @@ def configuration(make_configuration: Callable[..., Configuration]) -> Configura
     return replace(made, training=replace(made.training, validation_steps=6))
 
 
-@pytest.fixture
-def training(configuration: Configuration) -> TrainingPlan:
-    return configuration.training
-
-
-def test_a_training_takes_its_steps_and_a_third_of_one_for_each_validation_batch(training: TrainingPlan) -> None:
+def test_a_training_takes_its_steps_and_a_third_of_one_for_each_validation_batch(configuration: Configuration) -> None:
+    training = configuration.training
     assert training_seconds(training, HERE) == pytest.approx(10 * (10 + 2) * 0.5)
     assert training_seconds(training, HERE, CPU) == training_seconds(training, HERE)
-    assert describe_length(training, HERE, CPU) == f"10 epochs, 100 steps: about 60 s on {CPU}"
+    assert describe_length(configuration, HERE, CPU, "") == (f"10 epochs, 100 steps: about 60 s on {CPU}",)
 
 
-def test_a_budget_is_what_it_takes(training: TrainingPlan) -> None:
-    by_clock = replace(training, budget_s=1800.0)
-    assert training_seconds(by_clock, HERE, "elsewhere") == 1800.0
-    assert describe_length(by_clock, HERE, CPU) == "30 min by the clock"
+def test_a_budget_is_what_it_takes(configuration: Configuration) -> None:
+    by_clock = replace(configuration, training=replace(configuration.training, budget_s=1800.0))
+    assert training_seconds(by_clock.training, HERE, "elsewhere") == 1800.0
+    assert describe_length(by_clock, HERE, CPU, "") == ("30 min by the clock",)
 
 
-def test_the_time_of_another_device_says_nothing(training: TrainingPlan) -> None:
+def test_the_time_of_another_device_says_nothing(configuration: Configuration) -> None:
+    training = configuration.training
     assert training_seconds(training, HERE, "NVIDIA H100, bfloat16") is None
-    assert "not known" in describe_length(training, HERE, "NVIDIA H100, bfloat16")
+    (said,) = describe_length(configuration, HERE, "NVIDIA H100, bfloat16", "")
+    assert "not known" in said
     assert training_seconds(training, Expected(1.0)) is None
 
 
@@ -60,7 +57,7 @@ def test_more_than_a_day_on_a_cpu_is_warned_of(configuration: Configuration) -> 
     long = replace(configuration, training=training)
     # 250 000 steps of 4 s are 11.6 days
     slow = replace(HERE, seconds_per_step=4.0)
-    text = warn_of_length(long, slow, CPU, "autospine plan spines --budget 30m --overwrite")
+    _, text = describe_length(long, slow, CPU, "autospine plan spines --budget 30m --overwrite")
     assert "about 12 days" in text and "`autospine plan spines --budget 30m --overwrite`" in text
-    assert warn_of_length(long, replace(HERE, seconds_per_step=0.3), CPU, "") == ""
-    assert warn_of_length(long, replace(slow, device="NVIDIA H100"), "NVIDIA H100", "") == ""
+    assert len(describe_length(long, replace(HERE, seconds_per_step=0.3), CPU, "")) == 1
+    assert len(describe_length(long, replace(slow, device="NVIDIA H100"), "NVIDIA H100", "")) == 1
