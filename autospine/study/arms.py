@@ -24,6 +24,7 @@ from autospine.planning.decide.fold_loss import loss_state, renew_loss, resolve_
 from autospine.planning.document.card import ModelCard
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.entering import Entering
+from autospine.planning.document.expected import Expectations, Expected
 from autospine.planning.document.parts import Bottleneck, LossKind, LossPlan, TrainingPlan
 from autospine.planning.document.plan import Plan
 from autospine.planning.estimate.expected import expect
@@ -248,15 +249,14 @@ def with_steps(training: TrainingPlan, steps: int) -> TrainingPlan:
     return replace(training, budget_s=None, epochs=epochs, steps_per_epoch=-(-steps // epochs))
 
 
-def planned_steps(configuration: Configuration) -> int:
-    """Steps of a training of `configuration`: those expected of its time budget, or those of its epochs."""
-    training, expected = configuration.training, configuration.expected
+def planned_steps(training: TrainingPlan, expected: Expected | None) -> int:
+    """Steps of a training: those expected of its time budget, or those of its epochs."""
     if training.budget_s is not None and expected is not None and expected.steps is not None:
         return max(1, expected.steps)
     return training.steps
 
 
-def arm_plan(plan: Plan, arm: Arm, fingerprint: Fingerprint, machine: Machine, folds: Sequence[Fold]) -> Plan:
+def arm_plan(plan: Plan, arm: Arm, fingerprint: Fingerprint, folds: Sequence[Fold]) -> Plan:
     """The plan that an arm is trained by: its configuration alone, for the data with that fingerprint and these folds.
 
     Where these are fewer than the plan's, sizes in the loss are theirs.
@@ -268,9 +268,6 @@ def arm_plan(plan: Plan, arm: Arm, fingerprint: Fingerprint, machine: Machine, f
     else:
         loss, _ = renew_loss(card, fingerprint, folds)
     one = replace(arm.configuration, loss=loss)
-    # arms compute in the precision of the plan, wherever and one by one they are trained
-    before = plan.configuration().expected
-    one = replace(one, expected=expect(one, machine, device=None if before is None else before.device))
     return replace(
         plan,
         data=data,
@@ -279,3 +276,12 @@ def arm_plan(plan: Plan, arm: Arm, fingerprint: Fingerprint, machine: Machine, f
         default=one.name,
         reasons={"default": f"arm {arm.name} of a study: {arm.what}"},
     )
+
+
+def arm_expected(plan: Plan, before: Expected | None, machine: Machine) -> Expectations:
+    """What the `plan` of an arm takes, in the precision that the study's own was timed in, which is that of `before`.
+
+    Arms and folds may be trained one by one, on several machines, and compute alike.
+    """
+    one = plan.configuration()
+    return {one.name: expect(one, machine, device=None if before is None else before.device)}

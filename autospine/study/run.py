@@ -20,6 +20,7 @@ from typing import Any
 from autospine.data.files import read_json
 from autospine.data.folds import read_folds
 from autospine.errors import PlanError
+from autospine.planning.document.expected import Expectations
 from autospine.planning.document.plan import Plan
 from autospine.planning.measured.fingerprint import Fingerprint
 from autospine.study.arms import (
@@ -127,8 +128,9 @@ def run_study(
     if name in (".", "..") or Path(name).name != name:
         raise PlanError(f"--name {name}", "not the name of a folder", "a name without / in it", "give another")
     run = _planned(dataset, runs, request.train, progress)
-    base = Base(dataset, run, run.read_plan(), read_folds(run.splits))
-    arms, chosen = planned_arms(base.plan, request), _chosen_folds(request, len(base.folds))
+    base = Base(dataset, run, run.read_plan(), run.read_expected(), read_folds(run.splits))
+    arms = planned_arms(base.plan, request, base.expected)
+    chosen = _chosen_folds(request, len(base.folds))
     folder = run.root / STUDIES / name
     homes = {arm.name: base.home(folder, arm) for arm in arms}
     jobs = [(arm, fold) for fold in chosen for arm in arms]
@@ -195,7 +197,7 @@ def only_command(command: str, arm: str, fold: int) -> str:
     return f"{command} --only {shlex.quote(f'{arm}:{fold}')}"
 
 
-def planned_arms(plan: Plan, request: StudyRequest) -> tuple[Arm, ...]:
+def planned_arms(plan: Plan, request: StudyRequest, expected: Expectations) -> tuple[Arm, ...]:
     """The arms of the study, made equal.
 
     Raises:
@@ -212,7 +214,8 @@ def planned_arms(plan: Plan, request: StudyRequest) -> tuple[Arm, ...]:
             configuration = arms[0].configuration
         case "patches":
             arms = patch_arms(configuration, tuple(_size(name) for name in request.arms), request.pretraining)
-    return made_equal(arms, request.steps or planned_steps(configuration))
+    steps = planned_steps(configuration.training, expected.get(configuration.name))
+    return made_equal(arms, request.steps or steps)
 
 
 def _size(text: str) -> int:

@@ -17,11 +17,13 @@ from autospine.errors import PlanError
 from autospine.planning.budget.fit import FEW_STEPS, SHORT, short_reason
 from autospine.planning.decide.fold_loss import needs_renewal, renew_fold_losses, with_fold_losses
 from autospine.planning.decide.planner import make_plan
-from autospine.planning.decide.transfer import transfer_plan
+from autospine.planning.decide.sizing import planned_for
+from autospine.planning.decide.transfer import RENEWED, transfer_plan
+from autospine.planning.document.expected import Estimated, write_expected
 from autospine.planning.document.plan import Plan
 from autospine.planning.document.plan_file import losses_to_toml, plan_to_toml
 from autospine.planning.document.recipe import Recipe, load_recipe
-from autospine.planning.estimate.edited import renew_expected_memory
+from autospine.planning.estimate.expected import estimate, renew_estimated
 from autospine.planning.measured.fingerprint import Fingerprint, extract_fingerprint
 from autospine.planning.measured.unseen import shown_by_cases, unseen_in_folds
 from autospine.workflow.progress import Progress, Silent, counted
@@ -54,11 +56,10 @@ class PlanRequest:
     """Epochs of a training without a budget; None: the recipe's."""
 
 
-@dataclass(frozen=True)
-class Planned:
+@dataclass(frozen=True, kw_only=True)
+class Planned(Estimated):
     """A plan with where it came from."""
 
-    plan: Plan
     folder: RunFolder
     existed: bool
     """The plan stood there already and was left as it is."""
@@ -102,12 +103,13 @@ def plan_dataset(
     with nullcontext() if dry_run else planning_alone(folder, progress.note):
         stands = folder.plan.exists() and not dry_run
         if stands and keep:
-            return Planned(folder.read_plan(), folder, existed=True)
+            return Planned(folder.read_plan(), folder=folder, existed=True)
         if stands and not overwrite:
-            plan, renewed = _standing_plan(folder, asked)
-            plan, notes = renew_expected_memory(plan, hardware.machine)
-            notes += (*renewed, *timed_elsewhere(plan, hardware), *length_notes(plan, hardware, shorter))
-            return Planned(plan, folder, existed=True, notes=notes)
+            standing, renewed = _standing_plan(folder, asked)
+            estimated, notes = renew_estimated(Estimated(standing, folder.read_expected()), hardware.machine)
+            elsewhere = timed_elsewhere(estimated.expected, hardware)
+            notes += (*renewed, *elsewhere, *length_notes(estimated, hardware, shorter))
+            return Planned(standing, estimated.expected, folder=folder, existed=True, notes=notes)
         with progress.task("Reading the dataset") as update:
             fingerprint = extract_fingerprint(dataset, progress=counted(update))
         folds = folds_for(folder, fingerprint)
@@ -115,17 +117,20 @@ def plan_dataset(
             memory_gb = hardware.memory_gb if recipe.memory_gb == "auto" else recipe.memory_gb
             recipe = replace(recipe, memory_gb=memory_gb if request.memory_gb is None else request.memory_gb)
             plan = _with_epochs(make_plan(fingerprint, recipe, machine=hardware.machine), recipe, request.epochs)
+            why = planned_for(recipe, hardware.machine)
         else:
-            plan = transfer_plan(source, fingerprint, recipe, machine=hardware.machine)
+            plan, why = transfer_plan(source, fingerprint, recipe), RENEWED
+        estimated = estimate(plan, hardware.machine, why)
         given = source is not None or request.epochs is not None or recipe.epochs != "auto"
-        plan = time_plan(
-            plan, fingerprint, recipe, request.budget_s, request.device, length_given=given, progress=progress
+        estimated = time_plan(
+            estimated, fingerprint, recipe, request.budget_s, request.device, length_given=given, progress=progress
         )
-        plan = with_fold_losses(plan, fingerprint, folds)
-        notes = (*_unseen(fingerprint, folds), *length_notes(plan, hardware, shorter))
+        notes = (*_unseen(fingerprint, folds), *length_notes(estimated, hardware, shorter))
+        plan = with_fold_losses(estimated.plan, fingerprint, folds)
+        planned = Planned(plan, estimated.expected, folder=folder, existed=False, notes=notes)
         if not dry_run:
-            _write(folder, plan, fingerprint, folds, asked)
-        return Planned(plan, folder, existed=False, notes=notes)
+            _write(planned, fingerprint, folds, asked)
+        return planned
 
 
 def ensure_planned(dataset: Path, runs: Path, wanted: PlanRequest, progress: Progress) -> RunFolder:
@@ -164,21 +169,21 @@ def _check_reading(run: RunFolder, reading: Reading) -> None:
         raise PlanError(str(run.splits), found, option if wanted is True else f"{option} {wanted}", remedy)
 
 
-def _write(
-    folder: RunFolder, plan: Plan, fingerprint: Fingerprint, folds: Sequence[Fold], asked: dict[str, Any]
-) -> None:
-    """Write all four files of a planning, none of which is ever beside those of another.
+def _write(planned: Planned, fingerprint: Fingerprint, folds: Sequence[Fold], asked: dict[str, Any]) -> None:
+    """Write all five files of a planning, none of which is ever beside those of another.
 
     All are on the disk under temporary names before the first takes its place. The plan goes first and comes last:
     where it stands, the rest stands too. The folds come before the fingerprint that they are compared with: stopped
     between the two, folds that were made are seen to be those of these data when the planning is repeated.
     """
+    folder = planned.folder
     with ExitStack() as renamed_last_first:
-        kept_plan, request, measured, splits = (
+        kept_plan, expected, request, measured, splits = (
             renamed_last_first.enter_context(atomic_path(path))
-            for path in (folder.plan, folder.request, folder.fingerprint, folder.splits)
+            for path in (folder.plan, folder.expected, folder.request, folder.fingerprint, folder.splits)
         )
-        write_text(kept_plan, plan_to_toml(plan))
+        write_text(kept_plan, plan_to_toml(planned.plan))
+        write_expected(expected, planned.expected)
         write_json(request, asked)
         write_json(measured, fingerprint.to_json())
         write_folds(splits, folds)
@@ -225,7 +230,7 @@ def _source(request: PlanRequest, runs: Path) -> Plan | None:
         if key in ("budget_s", "epochs"):
             remedy += f"; `autospine train` takes {option} of its own"
         raise PlanError(f"--from {request.source}", found, f"--from without {option}", remedy)
-    return find_plan(request.source, runs)
+    return find_plan(request.source, runs).plan
 
 
 def _asked(request: PlanRequest, recipe: Recipe, source: Plan | None, dataset: Dataset, device: str) -> dict[str, Any]:

@@ -81,9 +81,9 @@ def plan(
     planned = plan_dataset(dataset, runs, request, dry_run=dry_run, overwrite=overwrite, progress=TerminalProgress())
     need_output(dry_run)
     if explain:
-        show_decisions(find_decisions(planned.plan, key))
+        show_decisions(find_decisions(planned, key))
     else:
-        show_plan(planned.plan)
+        show_plan(planned)
     for note in planned.notes:
         console.print(note, markup=False)
     if planned.existed:

@@ -14,9 +14,9 @@ from autospine.cli.terminal import console, show_line
 
 if TYPE_CHECKING:
     from autospine.planning.document.compare import Difference
-    from autospine.planning.document.configuration import Configuration
     from autospine.planning.document.decisions import Decision
-    from autospine.planning.document.parts import ExpectedPlan
+    from autospine.planning.document.expected import Estimated, Expected
+    from autospine.planning.document.parts import TrainingPlan
     from autospine.planning.document.plan import Plan
     from autospine.planning.document.recipes import ShippedRecipe
 
@@ -38,8 +38,9 @@ LISTS = ("training.mirror_axes", "normalisation")
 """Those of them that are no edges of anything."""
 
 
-def show_plan(plan: Plan) -> None:
+def show_plan(estimated: Estimated) -> None:
     """The main decisions of each configuration with their reasons, what it takes, and what was left out."""
+    plan = estimated.plan
     for configuration in plan.configurations:
         name = configuration.name
         first = " (trained first)" if name == plan.default else ""
@@ -50,8 +51,7 @@ def show_plan(plan: Plan) -> None:
             if reason is not None and not idle:
                 table.add_row(escape(_readable(field)), escape(_value(plan, name, field)), escape(reason))
         console.print(table)
-        if configuration.expected is not None:
-            console.print(f"[bold]expected[/bold] {escape(_expected(configuration, configuration.expected))}")
+        console.print(f"[bold]expected[/bold] {escape(_expected(configuration.training, estimated.expected[name]))}")
     console.print()
     for key, reason in plan.reasons.items():
         start, _, rest = key.partition(".")
@@ -62,7 +62,7 @@ def show_plan(plan: Plan) -> None:
             console.print(f"[bold]{escape(_readable(key))}[/bold] {escape(str(value))}: {escape(reason)}")
 
 
-def _expected(configuration: Configuration, expected: ExpectedPlan) -> str:
+def _expected(training: TrainingPlan, expected: Expected) -> str:
     """`memory about 7.6 GB; 0.34 s a step on CPU, 2 cores; 4800 steps; about 28 min`, as far as it is known."""
     from autospine.planning.estimate.duration import spoken, training_seconds
 
@@ -70,9 +70,9 @@ def _expected(configuration: Configuration, expected: ExpectedPlan) -> str:
     if expected.seconds_per_step is not None:
         text += f"; {expected.seconds_per_step:.3g} s a step"
         text += f" on {expected.device}" if expected.device else ""
-    steps = configuration.training.steps if configuration.training.budget_s is None else expected.steps
+    steps = training.steps if training.budget_s is None else expected.steps
     text += f"; {steps} steps" if steps is not None else ""
-    seconds = training_seconds(configuration)
+    seconds = training_seconds(training, expected)
     return text + (f"; about {spoken(seconds)}" if seconds is not None else "")
 
 
