@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from autospine.planning.document.decisions import LEFT_OUT, Decision, decisions
-from autospine.planning.document.plan import Plan
+from autospine.planning.document.expected import Estimated
 
 PLANNED = "planned"
 NOT_PLANNED = "not planned"
@@ -29,14 +29,13 @@ class Difference:
     """Why, in the second plan."""
 
 
-def compare_plans(first: Plan, second: Plan) -> tuple[Difference, ...]:
+def compare_plans(first: Estimated, second: Estimated) -> tuple[Difference, ...]:
     """Every key whose values differ, the plan's own keys first, then configuration by configuration.
 
     A configuration that only one plan has is one difference. Reasons are told, not compared: plans that decide the
     same for other reasons are the same.
     """
-    plans = first, second
-    ours, theirs = sides = [_by_configuration(plan) for plan in plans]
+    ours, theirs = sides = [_by_configuration(one) for one in (first, second)]
     pairs: list[Sequence[Decision]] = []
     for name in {**ours, **theirs}:
         if name in ours and name in theirs:
@@ -45,7 +44,7 @@ def compare_plans(first: Plan, second: Plan) -> tuple[Difference, ...]:
                 pairs.append([side[name].get(key, nothing) for side in sides])
         else:
             values = [PLANNED if name in side else NOT_PLANNED for side in sides]
-            why = [plan.reasons.get(f"{LEFT_OUT}.{name}", "") for plan in plans]
+            why = [plan.reasons.get(f"{LEFT_OUT}.{name}", "") for plan in (first.plan, second.plan)]
             pairs.append([Decision(name, value, reason, ()) for value, reason in zip(values, why, strict=True)])
     return tuple(
         Difference(one.key, one.value, other.value, one.reason, other.reason)
@@ -54,9 +53,10 @@ def compare_plans(first: Plan, second: Plan) -> tuple[Difference, ...]:
     )
 
 
-def _by_configuration(plan: Plan) -> dict[str, dict[str, Decision]]:
+def _by_configuration(estimated: Estimated) -> dict[str, dict[str, Decision]]:
     """Decisions by configuration, the plan's own under an empty name, and by key."""
-    found: dict[str, dict[str, Decision]] = {name: {} for name in ("", *(one.name for one in plan.configurations))}
-    for decision in decisions(plan):
+    names = ("", *(one.name for one in estimated.plan.configurations))
+    found: dict[str, dict[str, Decision]] = {name: {} for name in names}
+    for decision in decisions(estimated):
         found.get("".join(decision.sections[:1]), found[""])[decision.key] = decision
     return found

@@ -249,24 +249,3 @@ class TrainingPlan:
     def steps(self) -> int:
         """Training steps without a time budget."""
         return self.epochs * self.steps_per_epoch
-
-
-@dataclass(frozen=True)
-class ExpectedPlan:
-    """What a training is expected to take; `train` reports how true it was. Nothing is decided by it afterwards."""
-
-    memory_gb: limits.Above0
-    """Peak memory of a training step in 10^9 bytes, by the estimate of `planning.estimate.memory`."""
-    device: str | None = None
-    """Device on which a step was timed; None: none was."""
-    seconds_per_step: limits.Seconds | None = None
-    """Measured seconds of a training step there."""
-    steps: limits.Count | None = None
-    """Steps that fit the time budget."""
-    made_for: str | None = None
-    """`expected.expectation_key` of the numbers that all this was estimated and timed for; None: nobody knows."""
-
-    def __post_init__(self) -> None:
-        """Check the numbers."""
-        with Checks(self, "expected."):
-            pass
