@@ -211,8 +211,7 @@ def _view(configuration: Configuration) -> tuple[float, ...]:
 
 def _schedule(recipe: Recipe, rung: Rung, budget: Budget, seconds: float, before: Configuration) -> Fitted:
     """The rung with a training plan for the budget."""
-    name, old = rung.configuration.name, rung.configuration.training
-    steps = budget.steps(seconds)
+    old, steps, known = rung.configuration.training, budget.steps(seconds), isfinite(seconds)
     per_epoch = max(STEPS_PER_EPOCH, round(steps / EPOCHS))
     training = replace(
         old,
@@ -229,53 +228,62 @@ def _schedule(recipe: Recipe, rung: Rung, budget: Budget, seconds: float, before
         training = replace(training, foreground_jitter=max(old.foreground_jitter, JITTER))
     configuration = replace(rung.configuration, training=training)
     device, machine = budget.device, budget.machine
-    if isfinite(seconds) and budget.timed_on is not None:
+    if known and budget.timed_on is not None:
         device, machine = budget.timed_on(configuration)
     expected = expect(
         configuration,
         machine,
         planned_for(recipe, budget.machine),
         device=device or None,
-        seconds_per_step=round(seconds, 4) if isfinite(seconds) else None,
-        steps=steps if isfinite(seconds) else None,
+        seconds_per_step=round(seconds, 4) if known else None,
+        steps=steps if known else None,
     )
     measured = f"measured {seconds:.3g} s a step: about {steps} steps in {_duration(budget.seconds)}"
-    if not isfinite(seconds):
-        measured = "the device's memory is too small to measure a step"
-        verdict = f"the narrowest plan there is; {measured}"
-    elif steps < WEAK_STEPS:
-        verdict = f"the narrowest plan there is; {measured}, under {WEAK_STEPS}: expect a weak model"
-    elif rung.what:
-        verdict = f"narrowed ({', '.join(rung.what)}) to the richest plan that gets enough steps; {measured}"
-    else:
-        verdict = f"nothing had to be narrowed: {measured}"
-    renewed = dict(rung.reasons)
-    renewed[f"{name}.training.budget_s"] = verdict
-    renewed[f"{name}.training.epochs"] = f"what fits: {measured}; the schedule ends when the time does"
-    renewed[f"{name}.training.steps_per_epoch"] = f"an epoch is about 1/{EPOCHS} of the budget"
-    renewed[f"{name}.training.validation_steps"] = "about a tenth of an epoch's steps, to spend the time on training"
+    measured = measured if known else "the device's memory is too small to measure a step"
+    reasons = {
+        **rung.reasons,
+        "training.budget_s": _verdict(rung, measured, steps if known else None),
+        "training.epochs": f"what fits: {measured}; the schedule ends when the time does",
+        "training.steps_per_epoch": f"an epoch is about 1/{EPOCHS} of the budget",
+        "training.validation_steps": "about a tenth of an epoch's steps, to spend the time on training",
+    }
     if few:
-        renewed |= {f"{name}.training.{key}": short_reason(steps) for key in SHORT}
+        reasons |= {f"training.{key}": short_reason(steps) for key in SHORT}
     elif steps < FEW_STEPS and training.optimiser == "sgd":
-        renewed[f"{name}.training.optimiser"] = (
-            f"the recipe {recipe.name} names it; in {steps} steps it may not get beyond the background, "
-            "where AdamW does (docs/benchmarks/budget.md)"
-        )
+        fails = "may not get beyond the background, where AdamW does (docs/benchmarks/budget.md)"
+        reasons["training.optimiser"] = f"the recipe {recipe.name} names it; in {steps} steps it {fails}"
     if training.foreground_jitter != old.foreground_jitter:
-        renewed[f"{name}.training.foreground_jitter"] = (
-            "the view is narrow: a label that is always in the middle of its patch would not be looked for elsewhere"
-        )
-    for key, value, given in (
-        ("spacing_mm", configuration.spacing_mm, before.spacing_mm),
-        ("patch", configuration.patch, before.patch),
-        ("batch", configuration.batch, before.batch),
-        ("network.features", configuration.network.features, before.network.features),
-        ("network.blocks", max(configuration.network.blocks), max(before.network.blocks)),
-        ("network.convs_decoder", configuration.network.convs_decoder, before.network.convs_decoder),
-    ):
-        if value != given:  # the narrower network may have fewer stages too, which the rules explain
-            renewed[f"{name}.{key}"] = f"narrowed for the time budget from {numbers(given)}; {measured}"
-    return Fitted(configuration, expected, renewed)
+        middle = "a label that is always in the middle of its patch would not be looked for elsewhere"
+        reasons["training.foreground_jitter"] = f"the view is narrow: {middle}"
+    given = _sizes(before)
+    for key, value in _sizes(configuration).items():
+        if value != given[key]:  # the narrower network may have fewer stages too, which the rules explain
+            reasons[key] = f"narrowed for the time budget from {numbers(given[key])}; {measured}"
+    return Fitted(configuration, expected, {f"{configuration.name}.{key}": why for key, why in reasons.items()})
+
+
+def _verdict(rung: Rung, measured: str, steps: int | None) -> str:
+    """How far a configuration had to be narrowed, and whether that is enough; `steps` is None where none was timed."""
+    if steps is None:
+        return f"the narrowest plan there is; {measured}"
+    if steps < WEAK_STEPS:
+        return f"the narrowest plan there is; {measured}, under {WEAK_STEPS}: expect a weak model"
+    if rung.what:
+        return f"narrowed ({', '.join(rung.what)}) to the richest plan that gets enough steps; {measured}"
+    return f"nothing had to be narrowed: {measured}"
+
+
+def _sizes(configuration: Configuration) -> Mapping[str, float | Sequence[float]]:
+    """What a budget may narrow, by its key."""
+    network = configuration.network
+    return {
+        "spacing_mm": configuration.spacing_mm,
+        "patch": configuration.patch,
+        "batch": configuration.batch,
+        "network.features": network.features,
+        "network.blocks": max(network.blocks),
+        "network.convs_decoder": network.convs_decoder,
+    }
 
 
 def _duration(seconds: float) -> str:

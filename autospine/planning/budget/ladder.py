@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import inf, prod
 from statistics import median
 
 from autospine.planning.decide.basis import Basis
@@ -95,7 +96,7 @@ class Rung:
     """What was given up, in words."""
     configuration: Configuration
     reasons: Mapping[str, str]
-    """Reasons by dotted key, `2d.patch`."""
+    """By the configuration's own keys."""
     least_steps: int
     """Fewest steps with which it is worth training."""
 
@@ -111,13 +112,14 @@ def ladder(basis: Basis, configuration: Configuration) -> tuple[Rung, ...]:
 
     Each takes clearly less work than the one before it, and no more steps to be worth it.
     """
-    name, furthest = configuration.name, coarsest_factor(basis.fingerprint, configuration)
+    furthest = coarsest_factor(basis.fingerprint, configuration)
     rungs: list[Rung] = []
     for way in WAYS[configuration.network.dimension]:
-        planned = configure(basis, name, _narrowing(basis, configuration, way, min(way.coarser, furthest)))
+        less = _narrowing(basis, configuration, way, min(way.coarser, furthest))
+        planned = configure(basis, configuration.name, less)
         if planned.value != configuration:
             given_up = _given_up(configuration, planned.value)
-            rungs.append(Rung(given_up, planned.value, planned.reasons(name), way.least_steps))
+            rungs.append(Rung(given_up, planned.value, planned.keyed, way.least_steps))
     rungs.sort(key=lambda rung: rung.work, reverse=True)
     kept: list[Rung] = []
     for rung in rungs:
@@ -164,9 +166,7 @@ def coarsest_factor(fingerprint: Fingerprint, configuration: Configuration) -> f
     factor = 1.0
     while factor < COARSEST:
         further = min(factor * 1.01, COARSEST)
-        shrunk = 1.0
-        for step in spacing:
-            shrunk *= max(step, min(spacing) * further) / step
+        shrunk = prod(max(step, min(spacing) * further) / step for step in spacing)
         if min(sizes) / shrunk < LEAST_VOXELS[dimension]:
             break
         factor = further
@@ -176,7 +176,7 @@ def coarsest_factor(fingerprint: Fingerprint, configuration: Configuration) -> f
 def near_view_mm(basis: Basis, configuration: Configuration) -> tuple[float, ...]:
     """The narrowest view per patch axis: endless along ordered axes, a few times the largest class along the others."""
     return tuple(
-        float("inf")
+        inf
         if basis.anatomy.axes[axis].directed
         else max(NEAR_VIEW * _largest_extent_mm(basis.fingerprint, axis), NEAREST_VOXELS * step)
         for axis, step in zip(configuration.patch_axes, configuration.spacing_mm, strict=True)
@@ -188,9 +188,8 @@ def _largest_extent_mm(fingerprint: Fingerprint, axis: int) -> float:
     largest = 0.0
     for index in range(len(fingerprint.labels)):
         having = [case for case in fingerprint.cases if case.class_centroids_mm[index] is not None]
-        extents = [case.class_extents_mm[index][axis] for case in having]
-        largest = max(largest, median(extents) if extents else 0.0)
-    return largest if largest > 0 else float("inf")
+        largest = max(largest, median(case.class_extents_mm[index][axis] for case in having) if having else 0.0)
+    return largest if largest > 0 else inf
 
 
 def _given_up(before: Configuration, after: Configuration) -> tuple[str, ...]:
