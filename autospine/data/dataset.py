@@ -23,7 +23,7 @@ from autospine.data.geometry import (
     orient,
     to_canonical,
 )
-from autospine.data.integrity import non_finite
+from autospine.data.integrity import check_finite
 from autospine.data.layouts import find_layout
 from autospine.data.layouts.naming import channels_text, closed_below, closed_note, subjects_of
 from autospine.data.mask_files import labels_of_masks, mask_volume, read_mask, values_by_name
@@ -231,8 +231,7 @@ def _as_float32(array: npt.NDArray[Any], path: Path) -> npt.NDArray[np.float32]:
     """The voxels as float32; `DataError` where some are too large for it."""
     with np.errstate(over="ignore"):
         image: npt.NDArray[np.float32] = array.astype(np.float32)
-    if not np.isfinite(image).all():
-        raise non_finite(path, int(image.size - np.isfinite(image).sum()))
+    check_finite(path, image)
     return image
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from autospine.data.files import unreadable
+from autospine.data.integrity import said
 from autospine.errors import DataError
 
 SUFFIX = ".dcm"
@@ -156,8 +157,7 @@ def series_folders(root: Path, most: int = 6, tell: Callable[[str], None] = lamb
 
 def damaged(path: Path, fault: Exception) -> DataError:
     """The error of a file that pydicom cannot read."""
-    said = " ".join(str(fault).split())[:200] or type(fault).__name__
-    return DataError(str(path), f"cannot be read as DICOM ({said})", "", "copy or export the file again")
+    return DataError(str(path), f"cannot be read as DICOM ({said(fault)})", "", "copy or export the file again")
 
 
 @cache

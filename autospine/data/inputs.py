@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
@@ -11,7 +10,6 @@ from autospine.data.aside import image_files_below, images_to_segment, refuse_mi
 from autospine.data.dicom import holds_images
 from autospine.data.dicom_files import dicom_files, series_folders, slices_beside
 from autospine.data.files import file_digest, unreadable
-from autospine.data.integrity import detached_voxels
 from autospine.data.layouts.naming import (
     CHANNEL,
     channels_in,
@@ -25,7 +23,7 @@ from autospine.data.layouts.naming import (
     raise_fault,
     unread_below,
 )
-from autospine.data.volume import IMAGE_SUFFIXES, is_series, read_channels, stem, suffix_of
+from autospine.data.volume import IMAGE_SUFFIXES, files_of, is_series, read_channels, stem, suffix_of
 from autospine.errors import DataError
 
 
@@ -95,9 +93,9 @@ def find_inputs(
     if not groups and not faults:
         raise _no_images(path)
     found: list[tuple[str, tuple[Path | None, ...]]] = []
-    for name, files_of in sorted(groups.items()):
+    for name, held in sorted(groups.items()):
         try:
-            found.append((name, _channel_files(name, files_of, channels, optional)))
+            found.append((name, _channel_files(name, held, channels, optional)))
         except DataError as fault:
             report(fault)
     return found
@@ -111,27 +109,27 @@ def _without(faults: Sequence[DataError], groups: dict[str, dict[int, Path]], co
 
 
 def _channel_files(
-    name: str, files_of: dict[int, Path], channels: Sequence[str], optional: Collection[int]
+    name: str, files: dict[int, Path], channels: Sequence[str], optional: Collection[int]
 ) -> tuple[Path | None, ...]:
     """The files of a case in the order of `channels`; `DataError` where they are others."""
     count = len(channels)
-    alone = len(files_of) == 1 and 0 in files_of
-    held = read_channels(files_of[0]) if alone else len(files_of)
+    alone = len(files) == 1 and 0 in files
+    held = read_channels(files[0]) if alone else len(files)
     # what is numbered as the first channel may be that alone, where the others may be missing
-    first = alone and CHANNEL.fullmatch(stem(files_of[0])) is not None and stem(files_of[0]).endswith("_0000")
+    first = alone and CHANNEL.fullmatch(stem(files[0])) is not None and stem(files[0]).endswith("_0000")
     whole = alone and (held == count or not (optional and first))
-    lacking = set(range(count)) - files_of.keys()
-    if (held != count) if whole else (bool(files_of.keys() - set(range(count))) or not lacking <= set(optional)):
-        remedy = "give " + ", ".join(f"{name}_{index:04d}{suffix_of(min(files_of.values()))}" for index in range(count))
-        if count == 1 and len(files_of) > 1:
+    lacking = set(range(count)) - files.keys()
+    if (held != count) if whole else (bool(files.keys() - set(range(count))) or not lacking <= set(optional)):
+        remedy = "give " + ", ".join(f"{name}_{index:04d}{suffix_of(min(files.values()))}" for index in range(count))
+        if count == 1 and len(files) > 1:
             remedy += "; where each number is a case, rename the files so that no name ends in four digits"
         raise DataError(
             name,
-            f"{channels_text(held)} ({', '.join(files_of[key].name for key in sorted(files_of))})",
+            f"{channels_text(held)} ({', '.join(files[key].name for key in sorted(files))})",
             _wanted(channels, optional),
             remedy,
         )
-    return (files_of[0],) if whole else tuple(files_of.get(index) for index in range(count))
+    return (files[0],) if whole else tuple(files.get(index) for index in range(count))
 
 
 def _no_images(path: Path) -> DataError:
@@ -239,19 +237,8 @@ def images_digest(images: Sequence[Path | None]) -> str:
             if path.is_dir():  # a DICOM series: its slices stand in the order of their positions
                 parts = sorted(file_digest(file) for file in dicom_files(path))
             else:
-                parts = [file_digest(file) for file in _read_with(path)]
+                parts = [file_digest(file) for file in files_of(path)]
         except OSError as fault:
             raise unreadable(path, fault) from fault
         digest.update(f"{','.join(parts)};".encode())
     return digest.hexdigest()
-
-
-def _read_with(path: Path) -> list[Path]:
-    """An image file and those beside it that it is read with: detached voxels, the voxel size of a picture."""
-    suffix = suffix_of(path)
-    beside = [detached_voxels(path)]
-    if suffix == ".hdr":
-        beside = [path.with_suffix(".img")]
-    elif suffix in (".png", ".tif", ".tiff"):
-        beside = [path.with_name(f"{name}.json") for name in (stem(path), re.sub(r"_\d{4}$", "", stem(path)))]
-    return [path, *(file for file in beside if file is not None and file.is_file())]

@@ -10,14 +10,14 @@ from __future__ import annotations
 import gzip
 import math
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from autospine.data.affine import farthest_mm, from_affine, split_shape, to_affine, triple, unusable
+from autospine.data.affine import farthest_mm, from_affine, split_shape, to_affine, unusable
 from autospine.data.geometry import Geometry, times
 from autospine.data.integrity import damaged, read_exactly, unpacked
 from autospine.data.itk import nibabel
@@ -104,7 +104,7 @@ def contradictions(fields: Any, shape: tuple[int, int, int]) -> tuple[str, ...]:
         resized = matrix @ np.diag([*(sizes / np.where(held > 0, held, 1)), 1.0])
         far = farthest_mm(matrix, resized, shape)
         if not far <= DISAGREE_MM:  # nor is a pixdim that is no number
-            named = f"sform says voxels of {times(triple(held[::-1]))} mm, pixdim {times(triple(sizes[::-1]))} mm"
+            named = f"sform says voxels of {times(held[::-1].tolist())} mm, pixdim {times(sizes[::-1].tolist())} mm"
             said.append(f"{named} (Z x Y x X), {far:.3g} mm apart at a corner: the sform counts")
     unit = _UNITS.get(int(fields["xyzt_units"]) & 7)
     if unit is not None:
@@ -198,7 +198,8 @@ def _grid(path: Path, fields: Any, shape: tuple[int, ...]) -> Geometry:
         raise unusable(path, str(fault)) from fault
     along = fields.get_dim_info()[2] if len(shape) == 3 else None  # of x, y, z
     stated = None if along is None else 2 - along
-    return from_affine(path, affine, shape, said, fields["pixdim"][1:4], stated, block)
+    geometry = from_affine(path, affine, shape, said, fields["pixdim"][1:4])
+    return replace(geometry, slice_axis=stated, nifti_header=block)
 
 
 def _as_channels(path: Path, values: npt.NDArray[Any], header: Header) -> npt.NDArray[Any]:
