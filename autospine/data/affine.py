@@ -43,12 +43,9 @@ def usable_grid(
         raise unusable(path, f"{times(shape)} voxels of {times(spacing_mm)} mm at {point(origin_mm)}")
     direction, skew = nearest_orthogonal(axes / lengths)
     if skew > SKEW_DEGREES:
-        raise DataError(
-            str(path),
-            f"its axes are {skew:.3g} degrees from right angles (a sheared grid, or a wrong matrix)",
-            f"at most {SKEW_DEGREES:g} degree",
-            "resample it onto a grid with axes at right angles, or correct its header",
-        )
+        found = f"its axes are {skew:.3g} degrees from right angles (a sheared grid, or a wrong matrix)"
+        remedy = "resample it onto a grid with axes at right angles, or correct its header"
+        raise DataError(str(path), found, f"at most {SKEW_DEGREES:g} degree", remedy)
     held = tuple((direction + 0.0).ravel().tolist())  # + 0.0 turns -0.0 into 0.0
     return Geometry(shape, spacing_mm, origin_mm, held, dimension, skew)
 
@@ -127,9 +124,5 @@ def other_dimensions(path: Path, shape: tuple[int, ...]) -> DataError:
 
 def unusable(path: Path, found: str) -> DataError:
     """The error of a header that places its voxels nowhere."""
-    return DataError(
-        str(path),
-        f"no usable grid: {found}",
-        "finite numbers, positive spacing and axes at right angles",
-        "export the image again or correct its header",
-    )
+    expected = "finite numbers, positive spacing and axes at right angles"
+    return DataError(str(path), f"no usable grid: {found}", expected, "export the image again or correct its header")

@@ -6,25 +6,24 @@ IM0001 ... IM0038  a.nii.gz     ->  a question: the DICOM series or the file?
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from autospine.data.dicom_files import dicom_files
-from autospine.data.files import NAME_BYTES
+from autospine.data.files import hidden_name
 from autospine.data.layouts.folders import MASKS
 from autospine.data.layouts.masks import beginnings, masks_beside, surely_mask
 from autospine.data.layouts.naming import (
     CHANNEL,
     PREVIEW,
-    listed,
     named_images,
     raise_fault,
     refuse_twins,
     unread_files,
 )
 from autospine.data.volume import stem, suffix_of
+from autospine.data.wording import listed, plural
 from autospine.errors import DataError
 
 PREDICTED = "prediction.json"
@@ -36,10 +35,7 @@ _DEEPEST = 6
 
 def record_beside(path: Path) -> Path:
     """Where a prediction into the single file `path` keeps account: hidden, since the folder may hold images."""
-    name = f".{path.name}.{PREDICTED}"
-    if len(os.fsencode(name)) > NAME_BYTES:
-        name = f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:32]}.{PREDICTED}"
-    return path.with_name(name)
+    return path.with_name(hidden_name(f".{path.name}.{PREDICTED}", path.name, PREDICTED))
 
 
 def images_to_segment(
@@ -97,12 +93,9 @@ def refuse_mixture(root: Path, files: Sequence[Path], folders: Sequence[Path], t
     if rivals:
         count = sum(len(dicom_files(folder)) for folder in folders)
         names = listed([_shown(root, file) for file in rivals])
-        raise DataError(
-            str(root),
-            f"{count} DICOM file{'s' * (count != 1)} and {_counted(rivals)} ({names}): which are meant?",
-            "images of one kind",
-            f"give {rivals[0]} by itself, or move what is not meant to another folder",
-        )
+        found = f"{plural(count, 'DICOM file')} and {_counted(rivals)} ({names}): which are meant?"
+        remedy = f"give {rivals[0]} by itself, or move what is not meant to another folder"
+        raise DataError(str(root), found, "images of one kind", remedy)
     aside = [_shown(root, file) for file in (*files, *below)]
     if aside:
         tell(f"neither DICOM nor an image by their names and places, left aside: {listed(aside)}")
@@ -138,4 +131,4 @@ def _shown(root: Path, file: Path) -> str:
 def _counted(files: Sequence[Path]) -> str:
     """`1 NIfTI file`, `2 PNG files`, `3 image files`."""
     kinds = {"NIfTI" if suffix_of(file).startswith(".nii") else suffix_of(file)[1:].upper() for file in files}
-    return f"{len(files)} {kinds.pop() if len(kinds) == 1 else 'image'} file{'s' * (len(files) != 1)}"
+    return plural(len(files), f"{kinds.pop() if len(kinds) == 1 else 'image'} file")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from autospine.data.files import unreadable
-from autospine.data.integrity import said
+from autospine.data.wording import said
 from autospine.errors import DataError
 
 SUFFIX = ".dcm"

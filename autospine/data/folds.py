@@ -17,6 +17,7 @@ import numpy as np
 from autospine.data.files import read_json, write_json
 from autospine.errors import DataError
 
+_CORRECT = "correct the file, or delete it to have folds made"
 RARE = 0.5
 """Share of the subjects below which a class is rare: chance would leave one of five folds without it too easily."""
 
@@ -131,7 +132,7 @@ def read_folds(path: Path) -> tuple[Fold, ...]:
     content = read_json(path)
     form = 'a list of {"train": ["case", ...], "val": ["case", ...]}'
     if not isinstance(content, list) or not content:
-        raise DataError(str(path), "no folds", form, "correct the file, or delete it to have folds made")
+        raise DataError(str(path), "no folds", form, _CORRECT)
     folds = []
     for number, entry in enumerate(content):
         parts = [entry.get(key) for key in ("train", "val")] if isinstance(entry, dict) else [None]
@@ -163,9 +164,5 @@ def check_folds(
         wrong += [f"fold {number} names a case twice"] if repeated else []
         wrong += [f"fold {number} splits the subject of {', '.join(sorted(shared))}"] if shared else []
     if wrong:
-        raise DataError(
-            where,
-            "; ".join(wrong),
-            "every subject on one side of a fold, known cases only",
-            "correct the file, or delete it to have folds made",
-        )
+        expected = "every subject on one side of a fold, known cases only"
+        raise DataError(where, "; ".join(wrong), expected, _CORRECT)

@@ -12,9 +12,10 @@ import numpy.typing as npt
 
 from autospine.data.affine import from_affine, split_shape, to_affine
 from autospine.data.geometry import Geometry
-from autospine.data.integrity import check_claim, not_an_image, read_exactly, said, unpacked, voxels_of
+from autospine.data.integrity import check_claim, not_an_image, read_exactly, unpacked, voxels_of
 from autospine.data.itk import nibabel
 from autospine.data.nifti import contradictions
+from autospine.data.wording import said
 from autospine.errors import DataError, OutputError
 
 MGH = (".mgz", ".mgh")

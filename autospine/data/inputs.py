@@ -13,17 +13,16 @@ from autospine.data.files import file_digest, unreadable
 from autospine.data.layouts.naming import (
     CHANNEL,
     channels_in,
-    channels_text,
     closed_note,
     group_files,
     image_files,
-    listed,
     no_images_note,
     numbered_cases,
     raise_fault,
     unread_below,
 )
 from autospine.data.volume import IMAGE_SUFFIXES, files_of, is_series, read_channels, stem, suffix_of
+from autospine.data.wording import listed, plural
 from autospine.errors import DataError
 
 
@@ -123,12 +122,8 @@ def _channel_files(
         remedy = "give " + ", ".join(f"{name}_{index:04d}{suffix_of(min(files.values()))}" for index in range(count))
         if count == 1 and len(files) > 1:
             remedy += "; where each number is a case, rename the files so that no name ends in four digits"
-        raise DataError(
-            name,
-            f"{channels_text(held)} ({', '.join(files[key].name for key in sorted(files))})",
-            _wanted(channels, optional),
-            remedy,
-        )
+        found = f"{plural(held, 'channel')} ({', '.join(files[key].name for key in sorted(files))})"
+        raise DataError(name, found, _wanted(channels, optional), remedy)
     return (files[0],) if whole else tuple(files.get(index) for index in range(count))
 
 
@@ -160,7 +155,7 @@ def _grouped(files: Sequence[Path], count: int, optional: Collection[int]) -> di
 
 def _wanted(channels: Sequence[str], optional: Collection[int]) -> str:
     """Which channels a case is to have."""
-    text = f"{channels_text(len(channels))} ({', '.join(channels)})"
+    text = f"{plural(len(channels), 'channel')} ({', '.join(channels)})"
     may = ", ".join(channels[index] for index in sorted(optional))
     return f"{text}, of which {may} may be missing" if may else text
 
@@ -193,22 +188,17 @@ def _series_inputs(
     found: list[tuple[str, tuple[Path | None, ...]]] = []
     for name, held in sorted(cases.items()):
         if len(homes[name]) > 1:
-            places = listed([home.as_posix() for home in homes[name]])
-            report(
-                DataError(name, f"the name of {len(homes[name])} folders' cases ({places})", "one", "rename a folder")
+            found_twice = (
+                f"the name of {len(homes[name])} folders' cases ({listed([home.as_posix() for home in homes[name]])})"
             )
+            report(DataError(name, found_twice, "one", "rename a folder"))
             continue
         called = {folder.name: folder for folder in held}
         fits = needed <= set(called) <= set(channels) if len(channels) > 1 else True
         if len(called) != len(held) or len(held) > len(channels) or not fits:
-            report(
-                DataError(
-                    name,
-                    f"{channels_text(len(held))} ({', '.join(sorted(called))})",
-                    _wanted(channels, optional),
-                    "give a folder per case, with a folder per channel that is called like it",
-                )
-            )
+            there = f"{plural(len(held), 'channel')} ({', '.join(sorted(called))})"
+            remedy = "give a folder per case, with a folder per channel that is called like it"
+            report(DataError(name, there, _wanted(channels, optional), remedy))
             continue
         found.append((name, tuple(called.get(channel) for channel in channels) if len(channels) > 1 else (held[0],)))
     return found

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autospine.data.files import unreadable
+from autospine.data.wording import said
 from autospine.errors import DataError
 
 ZLIB_OR_GZIP = 47
@@ -170,11 +171,6 @@ def damaged(path: Path, fault: Exception) -> DataError:
 def not_an_image(path: Path, why: str) -> DataError:
     """The error of a file that a library does not understand, which says `why`."""
     return DataError(str(path), f"cannot be read as an image ({why})", remedy=f"{_AGAIN}, or convert it")
-
-
-def said(fault: Exception) -> str:
-    """What a library says is wrong, in one line of at most 200 characters."""
-    return " ".join(str(fault).split())[:200] or type(fault).__name__
 
 
 def check_finite(path: Path, array: npt.NDArray[Any]) -> None:

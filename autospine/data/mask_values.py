@@ -93,9 +93,8 @@ def _no_labels(wrong: npt.NDArray[Any], path: Path, within: float) -> DataError:
         if (wrong == np.rint(wrong)).all()
         else "save labels: threshold a map of probabilities; resample a mask by the nearest neighbour"
     )
-    return DataError(
-        str(path), f"values that are no labels: {listed}", f"whole numbers from 0 (within {within:.2g})", remedy
-    )
+    expected = f"whole numbers from 0 (within {within:.2g})"
+    return DataError(str(path), f"values that are no labels: {listed}", expected, remedy)
 
 
 def _scaling_error(path: Path) -> float:

@@ -158,13 +158,11 @@ def _header(path: Path, stream: IO[bytes]) -> Header:
         or len(block) < made.sizeof_hdr
         or magic[:3] not in (b"n+1", b"n+2", b"ni1", b"ni2")
     ):
-        raise DataError(
-            str(path), "cannot be read as an image (no NIfTI header)", "a whole NIfTI file", "copy or export it again"
-        )
+        found = "cannot be read as an image (no NIfTI header)"
+        raise DataError(str(path), found, "a whole NIfTI file", "copy or export it again")
     if magic[:2] == b"ni":
-        raise DataError(
-            str(path), "its header says that the voxels lie in an .img file", "both in one file", "name it .hdr"
-        )
+        found = "its header says that the voxels lie in an .img file"
+        raise DataError(str(path), found, "both in one file", "name it .hdr")
     try:
         fields = made(block[: made.sizeof_hdr], check=False)
         shape = tuple(int(edge) for edge in fields.get_data_shape())

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from autospine.data.integrity import said
 from autospine.data.volume import PICTURES, suffix_of
+from autospine.data.wording import said
 from autospine.errors import DataError
 
 _MODE = "P"

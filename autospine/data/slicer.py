@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from autospine.data.files import unreadable
 from autospine.data.mask_values import counted_values
+from autospine.data.wording import said_first
 from autospine.errors import DataError
 
 SUFFIX = ".nrrd"
@@ -109,10 +110,8 @@ def numbered(layers: npt.NDArray[np.integer[Any]], segments: tuple[Segment, ...]
         strange = {value: count for value, count in counted_values(layer).items() if value and value not in known}
         if strange:
             listed = ", ".join(f"{value} ({count} voxels)" for value, count in sorted(strange.items())[:8])
-            found = f"values of no segment in layer {place}: {listed}"
-            raise DataError(
-                str(path), found, ", ".join(f"{value} ({names[at]})" for value, at in known.items()), _REMEDY
-            )
+            expected = ", ".join(f"{value} ({names[at]})" for value, at in known.items())
+            raise DataError(str(path), f"values of no segment in layer {place}: {listed}", expected, _REMEDY)
         for value, number in known.items():
             inside = layer == value
             before = numbers[inside]
@@ -150,5 +149,5 @@ def _header(path: Path) -> dict[str, Any]:
         lines = head[: end.start()].decode("utf-8").split("\n")
         return dict(nrrd.read_header(lines))
     except Exception as fault:  # a damaged header fails anywhere in the parser
-        said = str(fault).splitlines()[0][:200] if str(fault) else type(fault).__name__
-        raise DataError(str(path), f"a header that cannot be understood ({said})", "an NRRD header", _REMEDY) from fault
+        found = f"a header that cannot be understood ({said_first(fault)})"
+        raise DataError(str(path), found, "an NRRD header", _REMEDY) from fault

@@ -135,9 +135,8 @@ def _declared_labels(reference: Path, *, strict: bool) -> Declared | None:
             continue
         order = (content if file.name == "dataset.json" else entries).get(ORDER)
         try:
-            known = declared(
-                {key: value for key, value in entries.items() if key not in (SIDES, ORDER)}, file, order=order
-            )
+            values = {key: value for key, value in entries.items() if key not in (SIDES, ORDER)}
+            known = declared(values, file, {ORDER: order})
         except DataError:
             lists = file.name == "dataset.json" and any(
                 isinstance(value, list) and value and all(isinstance(one, int) for one in value)

@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 from autospine.data.layouts import beside, bids, cases, decathlon, dicom_tree, folders, manifest, nnunet
 from autospine.data.layouts.contents import Contents
-from autospine.data.layouts.naming import listed, unread_below
+from autospine.data.layouts.naming import unread_below
 from autospine.data.structure import Reading
 from autospine.data.volume import IMAGE_SUFFIXES, suffix_of
+from autospine.data.wording import listed
 from autospine.errors import DataError
 
 

@@ -15,11 +15,12 @@ from autospine.data.dicom import Series, describe_series, holds_images
 from autospine.data.dicom_files import dicom_files, is_dicom, series_folders
 from autospine.data.layouts.contents import Contents, described_beside
 from autospine.data.layouts.folders import IMAGES, MASKS
-from autospine.data.layouts.masks import Images, choose_kind, says_mask
-from autospine.data.layouts.naming import listed, no_images_note
+from autospine.data.layouts.masks import PLAIN, Images, kind_to_read, says_mask
+from autospine.data.layouts.naming import no_images_note
 from autospine.data.segmentation import is_segmentation
 from autospine.data.structure import Case, Reading
 from autospine.data.volume import stem, suffix_of
+from autospine.data.wording import listed
 from autospine.errors import DataError
 
 HERE = "DICOM files"
@@ -199,7 +200,7 @@ def _masks(
             kind = f"{path.relative_to(root).parts[0]}/{kind}" if len(shared) > 1 else kind
         else:
             name = max((one for one, home in homes.items() if home in path.parents), key=len, default="")
-            kind = stem(path).removeprefix(name).lstrip("-_. ") or "plain"
+            kind = stem(path).removeprefix(name).lstrip("-_. ") or PLAIN
             meant = path in segmentations or says_mask(kind) or path.parent.name.lower() in MASKS
             name = name if meant or stem(path) == name else ""
         if name:
@@ -207,8 +208,7 @@ def _masks(
         else:
             ignored.append(path)
     kinds = sorted({kind for of_case in held.values() for kind in of_case})
-    several = any(len(of_case) > 1 for of_case in held.values())
-    chosen = choose_kind(kinds, reading.masks, root) if several or (reading.masks is not None and kinds) else None
+    chosen = kind_to_read(kinds, reading.masks, root, clash=any(len(of_case) > 1 for of_case in held.values()))
     paired: dict[str, Path] = {}
     for name, of_case in held.items():
         for kind, paths in of_case.items():

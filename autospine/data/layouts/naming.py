@@ -15,6 +15,7 @@ from pathlib import Path
 
 from autospine.data.files import check_name, unreadable
 from autospine.data.volume import read_channels, stem, suffix_of
+from autospine.data.wording import listed
 from autospine.errors import DataError
 
 CHANNEL = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
@@ -136,11 +137,6 @@ def is_unread(name: str) -> bool:
     return not name.startswith(".") and name.lower().endswith(UNREAD) and not suffix_of(Path(name))
 
 
-def listed(names: Collection[str]) -> str:
-    """The first of some names, for messages."""
-    return ", ".join(sorted(names)[:6]) + (", ..." if len(names) > 6 else "")
-
-
 def no_images_note(root: Path, folders: Sequence[Path]) -> str:
     """What is said of `folders` at or below `root` whose DICOM objects are reports and the like."""
     names = [f"{folder.relative_to(root).as_posix()}/" for folder in folders]
@@ -251,22 +247,21 @@ def subject_names(name: str, subject: str, pattern: str | None) -> tuple[str, ..
     match = _SUBJECT.fullmatch(name)
     names = [subject, *(filter(None, match.groups()) if match else ())]
     if pattern is not None:
-        found = re.search(pattern, name)
-        names += [] if found is None else [found.group(1) if found.re.groups else found.group()]
+        names.append(_found(pattern, name))
     return tuple(dict.fromkeys(one.casefold() for one in names if one))
+
+
+def _found(pattern: str, name: str) -> str | None:
+    """What the pattern finds in a name: its first group, else the whole match."""
+    match = re.search(pattern, name)
+    return match and (match.group(1) if match.re.groups else match.group())
 
 
 def _matched(name: str, pattern: str) -> str:
     try:
-        match = re.search(pattern, name)
+        subject = _found(pattern, name)
     except re.error as fault:
         raise DataError(f"subjects {pattern!r}", f"not a regular expression ({fault})") from fault
-    subject = match and (match.group(1) if match.re.groups else match.group())
     if not subject:
         raise DataError(name, f"does not match subjects {pattern!r}", "a pattern that finds a subject in every case")
     return subject
-
-
-def channels_text(count: int) -> str:
-    """`1 channel`, `2 channels`."""
-    return f"{count} channel{'s' if count != 1 else ''}"
