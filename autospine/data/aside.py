@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from autospine.data.dicom_files import dicom_files
+from autospine.data.dicom_files import DEEPEST, dicom_files
 from autospine.data.files import hidden_name
 from autospine.data.layouts.folders import MASKS
 from autospine.data.layouts.masks import beginnings, masks_beside, surely_mask
@@ -30,7 +30,6 @@ PREDICTED = "prediction.json"
 """In a folder of segmentations: which model made which file of which images."""
 _OWN = frozenset({PREDICTED, "plan.toml", "model.json"})
 """Files of ours that say that a folder, and what lies below it, holds results and no images."""
-_DEEPEST = 6
 
 
 def record_beside(path: Path) -> Path:
@@ -114,14 +113,14 @@ def image_files_below(root: Path, tell: Callable[[str], None] = lambda note: Non
             continue
         deep = len(folder.relative_to(root).parts)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        if deep >= _DEEPEST:
+        if deep >= DEEPEST:
             deeper += [_shown(root, folder / name) for name in folders]
             folders.clear()
         if folder != root:
             named = sorted(name for name in names if not name.startswith(".") and suffix_of(Path(name)))
             yield from (folder / name for name in named if record_beside(Path(name)).name not in names)
     if deeper:
-        tell(f"folders more than {_DEEPEST} levels down, not looked into: {listed(deeper)}")
+        tell(f"folders more than {DEEPEST} levels down, not looked into: {listed(deeper)}")
 
 
 def _shown(root: Path, file: Path) -> str:

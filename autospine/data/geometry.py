@@ -151,8 +151,7 @@ def same_grid(a: Geometry, b: Geometry, tolerance_mm: float | None = None) -> st
     if a.shape != b.shape:
         return f"{times(a.shape)} voxels against {times(b.shape)} (Z x Y x X)"
     apart = float(np.linalg.norm(a.corners_mm() - b.corners_mm(), axis=1).max())
-    limit = 0.1 * min(a.spacing_mm + b.spacing_mm) if tolerance_mm is None else tolerance_mm
-    if apart <= limit:
+    if apart <= (0.1 * min(a.spacing_mm + b.spacing_mm) if tolerance_mm is None else tolerance_mm):
         return None
     return (
         f"corners lie {apart:.3g} mm apart (spacing {times(a.spacing_mm)} against {times(b.spacing_mm)} mm, "
