@@ -20,7 +20,7 @@ from autospine.data.geometry import Geometry, Volume, canonical_orientation, ori
 from autospine.data.integrity import check_finite
 from autospine.data.layouts import find_layout
 from autospine.data.layouts.naming import closed_below, closed_note, raise_fault, subjects_of
-from autospine.data.mask_files import labels_of_masks, mask_volume, read_mask, values_by_name
+from autospine.data.mask_files import labels_of_masks, read_mask, values_by_name
 from autospine.data.mask_values import counted_values
 from autospine.data.placing import onto_axes, place
 from autospine.data.structure import IGNORED, Case, Dataset, Label, LoadedCase, Reading, dataset_name
@@ -200,11 +200,12 @@ def _read_mask(grid: Geometry | None, reference: Path, path: Path, dataset: Data
     classes = {label.name: label.value for label in dataset.labels}
     classes |= {} if dataset.ignore is None else {IGNORE: dataset.ignore}
     mask = read_mask(path, grid, classes)
+    values = mask.values
     if grid is not None and mask.cropped:
-        mask = replace(mask, values=place(mask.values, mask.geometry, grid, path, reference.name), geometry=grid)
+        values = place(values, mask.geometry, grid, path, reference.name)
     elif grid is not None:
-        mask = replace(mask, values=onto_axes(mask_volume(mask), grid, path, reference).array[0], geometry=grid)
-    return values_by_name(mask, classes, path)
+        values = onto_axes(Volume(values[None], mask.geometry), grid, path, reference).array[0]
+    return values_by_name(replace(mask, values=values), classes, path)
 
 
 def _as_float32(array: npt.NDArray[Any], path: Path) -> npt.NDArray[np.float32]:

@@ -150,8 +150,7 @@ def check_folds(
 
     Wrong are: no training case, a case that is not in `cases`, a case twice, a subject in training and validation.
     """
-    known = set(cases)
-    wrong = []
+    known, wrong = set(cases), []
     for number, fold in enumerate(folds):
         train, validation = set(fold.train), set(fold.validation)
         both = sorted(train & validation)
