@@ -22,7 +22,7 @@ from autospine.data.geometry import Volume
 from autospine.data.inputs import find_inputs
 from autospine.data.volume import write_volume
 from autospine.errors import DataError, PlanError
-from autospine.inference.ensemble import load_model
+from autospine.inference.loading import load_model
 from autospine.networks.build import build_network
 from autospine.planning.document.model import read_model, weights_digest, write_model
 from autospine.planning.document.plan import Plan
@@ -30,7 +30,7 @@ from autospine.planning.document.plan_file import plan_to_toml, read_plan_file
 from autospine.planning.document.recipe import load_recipe
 from autospine.preprocessing.arrays import write_array, write_arrays
 from autospine.preprocessing.previous import PreviousStage
-from autospine.preprocessing.store import Store, begin_store
+from autospine.preprocessing.store import Store, StoreIndex, begin_store
 from autospine.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, save_weights
 from autospine.training.identity import Identity
 from autospine.training.initial import read_initial
@@ -69,7 +69,7 @@ def model(make_plan: Callable[..., Plan]) -> Iterator[Path]:
     save_weights(folder / "fold_0", build_network(card.configuration.network, card.configuration.patch))
     save_checkpoint(folder / "fold_0", Checkpoint({}, {}, {}, 1, 1.0, (), torch.zeros(()), 0, "a training"))
     write_text(folder / "plan.toml", plan_to_toml(plan))
-    begin_store(folder / "store", {"key": "a key", "cases": {"a": True}})
+    begin_store(folder / "store", StoreIndex("a key", "labels", {"a": True}))
     write_json(folder / "store" / "a.properties.json", {"key": "a key"})
     write_arrays(folder / "store" / "a.locations.npz", {"1": np.zeros((1, 3), np.int32)})
     for part in ("image", "label", "reference"):

@@ -1,4 +1,4 @@
-"""One level per vertebra: pieces of a segmentation are made the classes of a chain, in its order.
+"""One level per vertebra: each piece of a segmentation becomes one class of a chain, and they follow in its order.
 
 A network that reads slices or patches tells levels by what it sees, and may call one vertebra L2 in some slices and L3
 in others, or two neighbours both L4. Together the pieces know better:
@@ -12,14 +12,15 @@ A network may also call a whole column one level too high, where it stands unusu
 are speaks against that: where every case so far showed the first and the last of seven levels, seven pieces are all of
 them (`LevelsPlan.ends_seen`). Only a network that is quite sure of another start is believed.
 
-Only classes that the plan names as a chain are treated so (`DataPlan.levels`): each of them one piece, all about
-alike in size and apart by about the same distance, `LevelsPlan.step` of their own extent. Pieces in which the network
-sees several levels above each other are vertebrae that touch: they stay as they are. Our own method.
+Only the classes that the plan names as a chain are treated so (`LevelsPlan`): each is one piece, all about alike in
+size, and from one to the next it is about the same distance. Pieces in which the network sees several levels above each
+other are vertebrae that touch: they stay as they are. Our own method, and all numbers are ours.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import log
 
 import numpy as np
@@ -28,26 +29,74 @@ from scipy import ndimage
 
 from autospine.planning.document.data import LevelsPlan
 
-SMALL = 0.2
-"""Of the size of a piece that a foreground voxel usually belongs to: smaller pieces are crumbs, which count for nothing
-and go with the nearest piece. Of a piece's voxels: what a class needs to count in `_several`."""
-APART = 0.35
-"""Of a piece's extent: classes whose centres in it are farther apart are one vertebra each."""
-LONG = 1.5
-"""Of the usual extent along the chain: longer pieces are several that touch, and stay as the network sees them."""
-NEAR = 0.5
-"""Of the step from level to level: pieces with centres nearer than that along the chain are parts of one."""
-FAR = 1.5
-"""Of that step as the plan has it: no step in a case is longer."""
-SKIP = 1.6
-"""Of a case's own step: from there on a gap has missed a level."""
+SMALLEST_PIECE = 0.2
+"""Voxels of a piece over those of a usual one. A smaller piece is a crumb: it is no vertebra and takes the level of the
+nearest one. Lower, stray voxels count as vertebrae and shift their neighbours; higher, vertebrae that the edge of the
+image cuts are lost."""
+LEAST_OF_PIECE = 0.2
+"""Voxels of a class over those of the piece it is in. With fewer a class is a slip of the network there; with more it
+may be a vertebra of its own. Lower, slips make a vertebra two; higher, two of unlike size that touch count as one."""
+FARTHEST_IN_VERTEBRA = 0.35
+"""Distance of the centres of two classes in a piece over its extent, both along the chain. Farther apart they are two
+vertebrae that touch (halves: 0.5); nearer they are one with two names (side by side: 0)."""
+LONGEST_VERTEBRA = 1.5
+"""Extent of a piece along the chain over the usual one. A longer piece is several that touch, and stays as the network
+sees it. Lower, tall vertebrae are left out; higher, two that touch get one level."""
+NEAREST_LEVELS = 0.5
+"""Distance of two pieces along the chain over the step from level to level. Nearer pieces are parts of one vertebra and
+share its level. Lower, an arch that is apart from its body is taken for the next; higher, neighbours are joined."""
+LONGEST_STEP = 1.5
+"""Step from level to level as a case shows it over that of the plan. A longer one is a gap: the plan's is taken.
+Lower, cases of tall people are measured by the plan's step; higher, a case of which every second vertebra was missed is
+taken for whole."""
+MISSED_LEVEL = 1.6
+"""Distance of two pieces along the chain over the case's own step. From there on a level between them was missed, from
+2.6 on two. Lower, a wide disc counts as a vertebra; higher, one that was missed is not counted."""
 MARGIN_VOXELS = 2
-"""Voxels around a piece that change with it, so that interpolation between them finds no other level there."""
-DOUBT = -7.0
-"""Smallest log probability that a voxel gives a class (0.001): no network is surer than that of what it never saw."""
+"""Voxels around a piece that change with it, so that interpolation between them finds no other level there. Fewer, and
+the old level shines through at the edges; more, and neighbours that are close lose theirs."""
+LEAST_LOG_PROBABILITY = -7.0
+"""Of a class in a voxel (0.001): no network is surer than that of what it never saw. Lower, a few voxels that are too
+sure decide for a whole column; higher, the network's doubts and its certainty say the same."""
+
+Logits = npt.NDArray[np.float32]
+Numbers = npt.NDArray[np.int64]
+"""Of pieces; the first is 1."""
 
 
-def agree_on_levels(logits: npt.NDArray[np.float32], levels: LevelsPlan, axis: int) -> npt.NDArray[np.float32]:
+@dataclass(frozen=True)
+class _Pieces:
+    """The connected pieces of the chain's classes. What there is one of per piece stands at its number; 0 is none."""
+
+    numbers: npt.NDArray[np.int32]
+    """(a0, a1, a2): the piece that a voxel is of."""
+    inside: npt.NDArray[np.bool_]
+    """(a0, a1, a2): whether a voxel is of any; it has an entry in the two that follow."""
+    of_voxel: npt.NDArray[np.int32]
+    """The piece."""
+    along: npt.NDArray[np.int64]
+    """The place along the chain, voxels."""
+    sizes: npt.NDArray[np.int64]
+    """Voxels per piece."""
+    centres: npt.NDArray[np.float64]
+    """Centre per piece along the chain, voxels."""
+    extents: npt.NDArray[np.int64]
+    """Extent per piece along the chain, voxels."""
+
+    @staticmethod
+    def of(inside: npt.NDArray[np.bool_], axis: int) -> _Pieces:
+        """The pieces of what is `inside` (a0, a1, a2), for a chain along `axis`."""
+        numbers, _ = ndimage.label(inside)
+        of_voxel, along = numbers[inside], np.nonzero(inside)[axis]
+        sizes = np.bincount(of_voxel, minlength=1)
+        centres = np.bincount(of_voxel, along, minlength=1) / np.maximum(sizes, 1)
+        spans = [box[axis] for box in ndimage.find_objects(numbers)]
+        return _Pieces(
+            numbers, inside, of_voxel, along, sizes, centres, np.array([0, *(span.stop - span.start for span in spans)])
+        )
+
+
+def agree_on_levels(logits: Logits, levels: LevelsPlan, axis: int) -> Logits:
     """Make each piece of foreground in logits (K, a0, a1, a2) one of the levels or background.
 
     Neighbouring pieces differ by as many levels as their distance is, in units of the usual one; the level that they
@@ -63,118 +112,95 @@ def agree_on_levels(logits: npt.NDArray[np.float32], levels: LevelsPlan, axis: i
         `logits`, as they were where there are no two single pieces to compare.
     """
     chain = levels.classes
-    rest = _either(logits, [index for index in range(len(logits)) if index not in chain])
-    together = _either(logits, chain)
-    pieces, count = ndimage.label(together > rest)
-    if count < 2:
+    others = _any_of(logits, [index for index in range(len(logits)) if index not in chain])
+    chained = _any_of(logits, chain)
+    pieces = _Pieces.of(chained > others, axis)
+    large = _without_crumbs(pieces)
+    vertebrae, usual_extent = _vertebrae(logits, pieces, large, chain)
+    if len(vertebrae) < 2:
         return logits
-    sizes = np.bincount(pieces.ravel(), minlength=count + 1)[1:]
-    ordered = np.sort(sizes)[::-1]
-    usual_size = ordered[np.searchsorted(np.cumsum(ordered), sizes.sum() / 2)]
-    large = np.flatnonzero(sizes >= SMALL * usual_size) + 1
-    boxes = ndimage.find_objects(pieces)
-    extents = np.array([boxes[piece - 1][axis].stop - boxes[piece - 1][axis].start for piece in large])
-    single = ~_several(logits, pieces, large, extents, chain, axis)
-    if not single.any():
-        return logits
-    usual = float(np.median(extents[single]))
-    whole = large[extents <= LONG * usual]
-    if len(whole) < 2:
-        return logits
-    places = _places(pieces, whole, axis)
-    order = np.argsort(places, kind="stable")
-    whole, places = whole[order], places[order]
-    evidence = _evidence(logits, rest, np.logaddexp(rest, together), pieces, whole, chain)
-
+    ranks = _ranks(pieces.centres[vertebrae], levels.step * usual_extent)
+    evidence = _evidence(logits, others, chained, pieces, vertebrae, chain)
     # piece -> 1 + position on the chain, 1 + its length for background, 0 where the network decides
-    becomes = np.zeros(count + 1, np.int16)
-    becomes[whole] = _likeliest(evidence, _ranks(places, levels.step * usual), levels.ends_seen)
-    crumbs = np.setdiff1d(np.arange(1, count + 1), large)
-    if len(crumbs):
-        distances = np.abs(_places(pieces, crumbs, axis)[:, None] - _places(pieces, large, axis))
-        becomes[crumbs] = becomes[large[distances.argmin(axis=1)]]
-    region = becomes[pieces]
-    for _ in range(MARGIN_VOXELS):
-        region = np.where((pieces > 0) | (region > 0), region, ndimage.maximum_filter(region, size=3))
-    # out of the question, but no lower than that: logits are interpolated, and a cliff would eat into its neighbours
-    lost = np.minimum(rest, together) - 1
-    for position, level in enumerate(chain, 1):
-        logits[level] = np.where(region == position, together, np.where(region > 0, lost, logits[level]))
+    becomes = np.zeros(len(pieces.sizes), np.int16)
+    becomes[vertebrae] = _likeliest(evidence, ranks, levels.ends_seen)
+    _join_crumbs(becomes, pieces, large)
+    _rename(logits, _with_margin(becomes, pieces), chain, others, chained)
     return logits
 
 
-def _either(logits: npt.NDArray[np.float32], classes: Sequence[int]) -> npt.NDArray[np.float32]:
+def _any_of(logits: Logits, classes: Sequence[int]) -> Logits:
     """Logit of any of `classes`; one at a time, since there may be dozens."""
-    sum_of: npt.NDArray[np.float32] = logits[classes[0]].copy()
+    sum_of: Logits = logits[classes[0]].copy()
     for index in classes[1:]:
         np.logaddexp(sum_of, logits[index], out=sum_of)
     return sum_of
 
 
-def _several(
-    logits: npt.NDArray[np.float32],
-    pieces: npt.NDArray[np.int32],
-    which: npt.NDArray[np.int64],
-    extents: npt.NDArray[np.int64],
-    chain: Sequence[int],
-    axis: int,
-) -> npt.NDArray[np.bool_]:
-    """Whether the network sees levels above each other in a piece, each with a good part of its voxels."""
-    inside, length = pieces > 0, len(chain)
-    named = np.stack([logits[level][inside] for level in chain]).argmax(axis=0)
-    place = np.nonzero(inside)[axis]
-    cell, cells = pieces[inside].astype(np.int64) * length + named, (int(pieces.max()) + 1) * length
-    voxels = np.bincount(cell, minlength=cells).reshape(-1, length)[which]
-    centres = np.bincount(cell, place, minlength=cells).reshape(-1, length)[which] / np.maximum(voxels, 1)
-    counts = voxels >= SMALL * voxels.sum(axis=1, keepdims=True)
+def _without_crumbs(pieces: _Pieces) -> Numbers:
+    """The pieces of at least `SMALLEST_PIECE`; the usual size is that of the piece a foreground voxel usually is of."""
+    sizes = pieces.sizes[1:]
+    if not len(sizes):
+        return np.zeros(0, np.int64)
+    ordered = np.sort(sizes)[::-1]
+    usual = ordered[np.searchsorted(np.cumsum(ordered), sizes.sum() / 2)]
+    return np.flatnonzero(sizes >= SMALLEST_PIECE * usual) + 1
+
+
+def _vertebrae(logits: Logits, pieces: _Pieces, large: Numbers, chain: Sequence[int]) -> tuple[Numbers, float]:
+    """Those of the `large` pieces that are one vertebra each, in their order along the chain; and the usual extent."""
+    extents = pieces.extents[large]
+    single = ~_hold_several(logits, pieces, large, chain)
+    if not single.any():
+        return large[:0], 0.0
+    usual = float(np.median(extents[single]))
+    whole = large[extents <= LONGEST_VERTEBRA * usual]
+    return whole[np.argsort(pieces.centres[whole], kind="stable")], usual
+
+
+def _hold_several(logits: Logits, pieces: _Pieces, large: Numbers, chain: Sequence[int]) -> npt.NDArray[np.bool_]:
+    """Whether the network sees levels above each other in a `large` piece, each with a good part of its voxels."""
+    length = len(chain)
+    named = np.stack([logits[level][pieces.inside] for level in chain]).argmax(axis=0)
+    cell, cells = pieces.of_voxel.astype(np.int64) * length + named, len(pieces.sizes) * length
+    voxels = np.bincount(cell, minlength=cells).reshape(-1, length)[large]
+    centres = np.bincount(cell, pieces.along, minlength=cells).reshape(-1, length)[large] / np.maximum(voxels, 1)
+    counts = voxels >= LEAST_OF_PIECE * voxels.sum(axis=1, keepdims=True)
     spread = np.where(counts, centres, -np.inf).max(axis=1) - np.where(counts, centres, np.inf).min(axis=1)
-    several: npt.NDArray[np.bool_] = spread > APART * extents
+    several: npt.NDArray[np.bool_] = spread > FARTHEST_IN_VERTEBRA * pieces.extents[large]
     return several
 
 
-def _places(pieces: npt.NDArray[np.int32], which: npt.NDArray[np.int64], axis: int) -> npt.NDArray[np.float64]:
-    """Centre of each piece along `axis`, voxels."""
-    return np.array([centre[axis] for centre in ndimage.center_of_mass(pieces > 0, pieces, which)])
-
-
-def _ranks(places: npt.NDArray[np.float64], step: float) -> npt.NDArray[np.int64]:
+def _ranks(places: npt.NDArray[np.float64], step: float) -> Numbers:
     """Rank of each piece along the chain, the first 0, from their ascending `places`: a gap of two skips one."""
     gaps = np.diff(places)
-    apart = gaps[gaps > NEAR * step]
+    apart = gaps > NEAREST_LEVELS * step
     # the lower median: a gap that skips a level is no usual one
-    own = float(np.sort(apart)[(len(apart) - 1) // 2]) if len(apart) else step
-    own = step if own > FAR * step else own
-    steps = np.where(gaps > NEAR * step, np.maximum(np.floor(gaps / own + 2 - SKIP), 1), 0)
+    own = float(np.sort(gaps[apart])[(apart.sum() - 1) // 2]) if apart.any() else step
+    own = step if own > LONGEST_STEP * step else own
+    steps = np.where(apart, np.maximum(np.floor(gaps / own + 2 - MISSED_LEVEL), 1), 0)
     return np.concatenate(([0], np.cumsum(steps))).astype(np.int64)
 
 
 def _evidence(
-    logits: npt.NDArray[np.float32],
-    rest: npt.NDArray[np.float32],
-    total: npt.NDArray[np.float32],
-    pieces: npt.NDArray[np.int32],
-    whole: npt.NDArray[np.int64],
-    chain: Sequence[int],
+    logits: Logits, others: Logits, chained: Logits, pieces: _Pieces, vertebrae: Numbers, chain: Sequence[int]
 ) -> npt.NDArray[np.float64]:
-    """(pieces, levels + 1): log probability of each level, then of none of them; summed, mean of the column's voxels.
+    """(vertebrae, levels + 1): log probability of each level, then of none, summed; mean of the column's voxels.
 
     The mean, not the sum: the voxels of a case err together, so that they say no more than one of them would.
     """
-    inside = pieces > 0
-    of_piece, length = pieces[inside], int(pieces.max()) + 1
+    total = np.logaddexp(others[pieces.inside], chained[pieces.inside])
 
-    def summed(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        said = np.maximum(values[inside] - total[inside], DOUBT)
-        return np.bincount(of_piece, said, minlength=length)[whole].astype(np.float64)
+    def summed(values: Logits) -> npt.NDArray[np.float64]:
+        said = np.maximum(values[pieces.inside] - total, LEAST_LOG_PROBABILITY)
+        return np.bincount(pieces.of_voxel, said)[vertebrae].astype(np.float64)
 
-    every = np.stack([*(summed(logits[level]) for level in chain), summed(rest)], axis=1)
-    mean: npt.NDArray[np.float64] = every / np.bincount(of_piece, minlength=length)[whole].sum()
+    every = np.stack([*(summed(logits[level]) for level in chain), summed(others)], axis=1)
+    mean: npt.NDArray[np.float64] = every / pieces.sizes[vertebrae].sum()
     return mean
 
 
-def _likeliest(
-    evidence: npt.NDArray[np.float64], ranks: npt.NDArray[np.int64], ends_seen: tuple[float, float]
-) -> npt.NDArray[np.int64]:
+def _likeliest(evidence: npt.NDArray[np.float64], ranks: Numbers, ends_seen: tuple[float, float]) -> Numbers:
     """1 + position on the chain of each piece, 1 + its length for none, where evidence and view together say most."""
     length = evidence.shape[1] - 1
     best, chosen = -np.inf, np.zeros(len(ranks), np.int64)
@@ -187,3 +213,29 @@ def _likeliest(
         if found > best:
             best, chosen = found, positions + 1
     return chosen
+
+
+def _join_crumbs(becomes: npt.NDArray[np.int16], pieces: _Pieces, large: Numbers) -> None:
+    """Let each crumb become, in `becomes`, what the nearest of the `large` pieces does."""
+    crumbs = np.setdiff1d(np.arange(1, len(pieces.sizes)), large)
+    if len(crumbs):
+        distances = np.abs(pieces.centres[crumbs][:, None] - pieces.centres[large])
+        becomes[crumbs] = becomes[large[distances.argmin(axis=1)]]
+
+
+def _with_margin(becomes: npt.NDArray[np.int16], pieces: _Pieces) -> npt.NDArray[np.int16]:
+    """What each voxel becomes (a0, a1, a2): that of its piece, and around it that of the nearest."""
+    region: npt.NDArray[np.int16] = becomes[pieces.numbers]
+    for _ in range(MARGIN_VOXELS):
+        region = np.where(pieces.inside | (region > 0), region, ndimage.maximum_filter(region, size=3))
+    return region
+
+
+def _rename(
+    logits: Logits, region: npt.NDArray[np.int16], chain: Sequence[int], others: Logits, chained: Logits
+) -> None:
+    """In place, let the level that a voxel becomes have all that the chain has there, and the other levels lose."""
+    # out of the question, but no lower than that: logits are interpolated, and a cliff would eat into its neighbours
+    lost = np.minimum(others, chained) - 1
+    for position, level in enumerate(chain, 1):
+        logits[level] = np.where(region == position, chained, np.where(region > 0, lost, logits[level]))

@@ -1,187 +1,221 @@
-"""Logits of a prepared case: sliding window, mirroring, the mean of several networks.
+"""Trained networks as one object that segments: a prepared case, or an image as it lies on disk.
 
-Everything here is arrays in, arrays out; no file is read. 2D configurations predict slice by slice along
-the first planned axis, several slices to a batch. What enters beside the image (neighbouring slices, the previous
-stage's classes) is laid out tile by tile: a volume of all input channels would be several times the image.
+    image --prepared--> case --sliding window--> logits --agreed on levels--> logits --restored--> labels on its grid
+
+No file is read here, and nothing is said on a terminal. 2D configurations predict slice by slice along the first
+planned axis, several slices to a batch. The logits of a case are the largest thing that a prediction holds: they are
+made once, are changed in place, have no name that outlives their use, and go before the next case's are made.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from acvl_utils.cropping_and_padding.padding import pad_nd_image
 from torch import Tensor, nn
 
-from autospine.errors import PlanError
+from autospine.data.box import nonzero_box
+from autospine.data.geometry import Geometry, Volume, to_canonical
+from autospine.errors import DataError, PlanError
+from autospine.inference.export import labels_volume
 from autospine.inference.levels import agree_on_levels
-from autospine.inference.memory import tiles_together
-from autospine.inference.room import check_case
-from autospine.inference.window import blending_window, tile_starts
+from autospine.inference.memory import prediction_bytes, tiles_together
+from autospine.inference.mirroring import Mirroring, mirrorings
+from autospine.inference.padded import PaddedCase
+from autospine.inference.room import check_case, check_spacing
+from autospine.inference.window import Tile, Window
 from autospine.machine.precision import Choice, Precision, autocast
 from autospine.networks.precision import choose_precision
 from autospine.planning.document.card import ModelCard
-from autospine.planning.document.configuration import Configuration
+from autospine.preprocessing.memory import prepared_voxels
+from autospine.preprocessing.prepare import CaseProperties, prepare_case
+from autospine.preprocessing.restore import onto_next_grid, restore_labels
 
-Tile = tuple[slice, slice, slice]
+Progress = Callable[[int, int], None]
+"""Called with (tiles done, tiles in all), anew for each stage."""
+Labels = npt.NDArray[np.uint8]
+Logits = npt.NDArray[np.float32]
 
 
-@torch.inference_mode()
-def predict_logits(
-    networks: Sequence[nn.Module],
-    image: npt.NDArray[np.float32],
-    card: ModelCard,
-    *,
-    device: torch.device,
-    mirror: bool = True,
-    previous: npt.NDArray[np.uint8] | None = None,
-    missing: Collection[int] = (),
-    precision: Precision | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> npt.NDArray[np.float32]:
-    """Mean logits of `networks` over all tiles and mirrorings, in which pieces agree on their levels (see `levels`).
+def _silent(done: int, total: int) -> None:
+    """Nothing."""
 
-    Args:
-        networks: trained networks in evaluation mode on `device`.
-        image: prepared case (C, a0, a1, a2), planned axes.
-        card: the patch, overlap and mirror axes of its configuration are used, and what is known of levels and sides.
-        device: where the networks are.
-        mirror: average over all combinations of the plan's mirror axes.
-        previous: the previous stage's class indices (a0, a1, a2), where the configuration takes them.
-        missing: image channels, from 0, that the case lacks; they are 0 in `image`.
-        precision: in which the networks compute; None: the faster one on this device.
-        progress: called with (tiles done, tiles in all).
 
-    Returns:
-        (K, a0, a1, a2) float32, K = background + classes.
+class Prepared(Protocol):
+    """A case as the network sees it."""
 
-    Raises:
-        PlanError: the machine has no room for the case (see `room`), or what comes out is not finite.
-    """
-    configuration, levels = card.configuration, card.data.levels
-    if (previous is None) != (configuration.previous is None):
-        raise ValueError(f"{configuration.name} takes {configuration.previous} as its previous stage")
-    precision = precision or prediction_precision(configuration, device).precision
-    flat = configuration.network.dimension == 2
-    patch = (1, *configuration.patch) if flat else configuration.patch
-    check_case(configuration, len(image), image.shape[1:], patch)
-    zeros: dict[str, Any] = {"mode": "constant", "kwargs": {"constant_values": 0}}
-    padded, back = pad_nd_image(image, patch, return_slicer=True, **zeros)
-    axes = configuration.training.mirror_axes if mirror else ()
-    shape = padded.shape[1:]
-    inner = back[1:]
-    # a case of the store is mapped read-only, which torch does not take
-    volume = torch.from_numpy(np.require(padded, np.float32, ["C", "W"]))
-    earlier = None
-    if previous is not None:
-        earlier = torch.from_numpy(np.require(pad_nd_image(previous, patch, **zeros), np.uint8, ["C", "W"]))
-    there = torch.tensor([channel not in missing for channel in card.entering.optional], dtype=torch.float32)
-    window = torch.from_numpy(blending_window(patch)).to(device)
-    # of the case alone: what was put around it would have to be cut off, and a cut copies all classes once more
-    total = torch.zeros((configuration.network.out_channels, *image.shape[1:]), dtype=torch.float32)
-    weight = torch.zeros(image.shape[1:], dtype=torch.float32)
+    @property
+    def image(self) -> npt.NDArray[np.float32]:
+        """(C, a0, a1, a2), planned axes."""
 
-    tiles = list(_tiles(shape, patch, configuration.overlap))
-    together = tiles_together(configuration, device.type)
-    for first in range(0, len(tiles), together):
-        group = tiles[first : first + together]
-        batch = torch.stack([_network_input(volume, there, earlier, tile, card) for tile in group]).to(device)
-        logits = _mean_logits(networks, batch, axes, device, card, precision)
-        logits = logits[:, :, None] if flat else logits
-        for tile, values in zip(group, logits * window, strict=True):
-            place, part = _within(tile, inner)
-            total[(slice(None), *place)] += values.cpu()[(slice(None), *part)]
-            weight[place] += window.cpu()[part]
-        progress(min(first + together, len(tiles)), len(tiles))
-    total /= weight
-    if not all(torch.isfinite(end) for end in torch.aminmax(total)):
-        found = "NaN or infinite numbers in the output of the network"
-        remedy = "use other weights; where large numbers overflow in float16 alone, predict with --device cpu"
-        raise PlanError(f"configuration {configuration.name}", found, "finite numbers", remedy)
-    logits_of_case: npt.NDArray[np.float32] = total.numpy()
-    if levels is None:
+    @property
+    def properties(self) -> CaseProperties:
+        """Where it lies on its own grid, and what it lacks."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where networks come from; nothing is computed from it."""
+
+    folds: tuple[str, ...] = ()
+    """Names of the folds (`0`, `1`, ...)."""
+    unfinished: tuple[str, ...] = ()
+    """A sentence for each of them that is not trained to its end."""
+    digests: tuple[str, ...] = ()
+    """SHA-256 of the files that were read: the card's, then each fold's weights'."""
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """Trained networks with the card that says what they take and give."""
+
+    card: ModelCard
+    networks: tuple[nn.Module, ...]
+    """One per fold, in evaluation mode on `device`; what they say is averaged."""
+    device: torch.device
+    mirror: bool = True
+    """Average over all combinations of the plan's mirror axes."""
+    precision: Precision | None = None
+    """In which the networks compute; None: the faster one on this device."""
+    previous: Predictor | None = None
+    """What a cascade starts from, where it has to segment that first."""
+    origin: Origin = Origin()
+
+    @property
+    def stages(self) -> tuple[Predictor, ...]:
+        """This, and what a cascade starts from."""
+        return (self,) if self.previous is None else (self, self.previous)
+
+    @property
+    def optional_channels(self) -> Collection[int]:
+        """Channels, from 0, that every stage can do without."""
+        return set.intersection(*(set(stage.card.data.optional) for stage in self.stages))
+
+    def computed_in(self) -> Choice:
+        """The precision in which the networks compute."""
+        if self.precision is not None:
+            return Choice(self.precision)
+        configuration = self.card.configuration
+        together = replace(configuration, batch=tiles_together(configuration, self.device.type))
+        return choose_precision(together, self.device, training=False)
+
+    def needed_bytes(self, geometry: Geometry) -> int:
+        """An upper bound of the memory that `segment` takes for an image on this grid."""
+        native, cards = prod(geometry.shape), [stage.card for stage in self.stages]
+        return max(prediction_bytes(card, native, prepared_voxels(geometry, card.configuration)) for card in cards)
+
+    def segment(
+        self, volume: Volume, name: str, *, missing: tuple[int, ...] = (), progress: Progress = _silent
+    ) -> Volume:
+        """Labels (1, Z, Y, X) with the values of the training set, on the grid and with the header of `volume`.
+
+        Args:
+            volume: image (C, Z, Y, X) as it lies on disk, channels in the model's order.
+            name: the case, for messages.
+            missing: channels, from 0, that the case lacks; they are 0 in `volume`.
+            progress: told of the tiles, for each stage.
+
+        Raises:
+            DataError: another number of channels than the model takes, one missing that it needs, or an image that
+                there is no room for (see `room`).
+            PlanError: as `logits` does.
+        """
+        self._check_channels(len(volume.array), missing, name)
+        geometry, metadata = volume.geometry, volume.metadata
+        canonical = to_canonical(volume)
+        image, spacing_mm = canonical.array.astype(np.float32, copy=False), canonical.geometry.spacing_mm
+        shape = [span.stop - span.start for span in nonzero_box(image)]
+        cards = [stage.card for stage in self.stages]
+        for card in cards:
+            check_spacing(card.configuration, shape, spacing_mm, len(image), name)
+        case, *first = [
+            prepare_case(image, None, spacing_mm, card.configuration, card.data.intensities, name, missing)
+            for card in cards
+        ]
+        del volume, canonical, image  # as large as the logits of a class or more, and of no more use
+        earlier = None
+        if self.previous is not None:
+            # without a name: the image of the first stage is let go of before the second predicts
+            earlier = self.previous.labels_for(first.pop(), case.properties, progress)
+        return labels_volume(self.labels(case, earlier, progress), geometry, self.card, metadata)
+
+    def labels(self, case: Prepared, earlier: Labels | None = None, progress: Progress = _silent) -> Labels:
+        """Class indices of a case on its own canonical grid (Z, Y, X); arguments and errors as those of `logits`."""
+        return restore_labels(self.logits(case, earlier, progress), case.properties, self.card)
+
+    def labels_for(self, case: Prepared, following: CaseProperties, progress: Progress = _silent) -> Labels:
+        """Class indices of a case on the grid of the same case as the next stage prepares it, which is `following`."""
+        return onto_next_grid(self.logits(case, None, progress), case.properties, following, self.card)
+
+    def logits(self, case: Prepared, earlier: Labels | None = None, progress: Progress = _silent) -> Logits:
+        """Logits (K, a0, a1, a2) of a case, K = background + classes, in which pieces agree on levels (see `levels`).
+
+        Args:
+            case: prepared as the card says.
+            earlier: class indices (a0, a1, a2) of the previous stage, where the configuration takes them.
+            progress: told of the tiles.
+
+        Raises:
+            DataError: the machine has no room for the case (see `room`).
+            PlanError: what comes out is not finite.
+        """
+        levels = self.card.data.levels
+        logits = self.voxelwise_logits(case, earlier, progress)
+        if levels is None:
+            return logits
+        return agree_on_levels(logits, levels, self.card.configuration.axis_order.index(levels.axis))
+
+    @torch.inference_mode()
+    def voxelwise_logits(self, case: Prepared, earlier: Labels | None, progress: Progress) -> Logits:
+        """Mean logits (K, a0, a1, a2) over all networks, tiles and mirrorings; arguments and errors as of `logits`."""
+        configuration, image = self.card.configuration, case.image
+        if (earlier is None) != (configuration.previous is None):
+            raise ValueError(f"{configuration.name} takes {configuration.previous} as its previous stage")
+        a, b, c = (1, *configuration.patch)[-3:]
+        together = tiles_together(configuration, self.device.type)
+        window = Window((a, b, c), configuration.overlap, together, configuration.network.out_channels)
+        check_case(configuration, len(image), image.shape[1:], window.patch)
+        inputs = PaddedCase.of(image, case.properties.missing, earlier, self.card, window.patch)
+        turns, precision = mirrorings(self.card, self.mirror), self.computed_in().precision
+
+        def logits_of(tiles: Sequence[Tile]) -> Tensor:
+            said = self._mean_logits(inputs.batch(tiles).to(self.device), turns, precision)
+            return said if said.ndim == 5 else said[:, :, None]
+
+        logits = window.slide(inputs.volume.shape[1:], inputs.inner, logits_of, progress)
+        if not all(torch.isfinite(end) for end in torch.aminmax(logits)):
+            found = "NaN or infinite numbers in the output of the network"
+            remedy = "use other weights; where large numbers overflow in float16 alone, predict with --device cpu"
+            raise PlanError(f"configuration {configuration.name}", found, "finite numbers", remedy)
+        logits_of_case: Logits = logits.numpy()
         return logits_of_case
-    return agree_on_levels(logits_of_case, levels, configuration.axis_order.index(levels.axis))
 
+    def _mean_logits(self, inputs: Tensor, turns: Sequence[Mirroring], precision: Precision) -> Tensor:
+        """(N, in_channels, *patch) -> (N, K, *patch) float32, averaged over networks and mirrorings."""
+        summed: Tensor | None = None
+        for turn in turns:
+            turned = turn.turn(inputs)
+            for network in self.networks:
+                with autocast(self.device, precision):
+                    logits = network(turned)[0].float()
+                logits = turn.back(logits)
+                summed = logits if summed is None else summed + logits
+        assert summed is not None
+        return summed / (len(turns) * len(self.networks))
 
-def prediction_precision(configuration: Configuration, device: torch.device) -> Choice:
-    """The precision in which networks of `configuration` predict faster on `device`."""
-    together = replace(configuration, batch=tiles_together(configuration, device.type))
-    return choose_precision(together, device, training=False)
-
-
-def _tiles(shape: tuple[int, ...], patch: tuple[int, ...], overlap: float) -> Iterator[Tile]:
-    """The tiles of a volume, in order."""
-    starts = [tile_starts(size, edge, overlap) for size, edge in zip(shape, patch, strict=True)]
-    for z, y, x in itertools.product(*starts):
-        yield slice(z, z + patch[0]), slice(y, y + patch[1]), slice(x, x + patch[2])
-
-
-def _within(tile: Tile, inner: Sequence[slice]) -> tuple[Tile, Tile]:
-    """Where a tile of the padded volume lies in the case, whose place in it is `inner`; and which part of it does."""
-    spans = [
-        (max(one.start, case.start), min(one.stop, case.stop), one.start, case.start)
-        for one, case in zip(tile, inner, strict=True)
-    ]
-    z, y, x = (slice(low - case, high - case) for low, high, _, case in spans)
-    a, b, c = (slice(low - start, high - start) for low, high, start, _ in spans)
-    return (z, y, x), (a, b, c)
-
-
-def _network_input(volume: Tensor, there: Tensor, previous: Tensor | None, tile: Tile, card: ModelCard) -> Tensor:
-    """What the network takes for a tile, (in_channels, *patch) in the order that the plan gives its channels.
-
-    `there` (n,) is 1 or 0 for each channel that may be missing.
-    Beyond the ends of the case its last slice stands for the neighbours that are missing, as in training.
-    """
-    if card.configuration.network.dimension == 2:
-        middle, neighbours = tile[0].start, card.configuration.neighbours
-        slices = torch.arange(middle - neighbours, middle + neighbours + 1).clamp(0, volume.shape[1] - 1)
-        scan = volume[:, slices, tile[1], tile[2]].transpose(0, 1).flatten(0, 1)
-    else:
-        scan = volume[(slice(None), *tile)]
-    if len(there):
-        planes = there.to(scan.dtype).view(-1, *(1 for _ in scan.shape[1:])).expand(-1, *scan.shape[1:])
-        scan = torch.cat((scan, planes))
-    if previous is None:
-        return scan
-    classes = torch.arange(1, card.data.classes + 1).view(-1, 1, 1, 1)
-    return torch.cat((scan, (previous[tile] == classes).to(scan.dtype)))
-
-
-def _mean_logits(
-    networks: Sequence[nn.Module],
-    inputs: Tensor,
-    axes: tuple[int, ...],
-    device: torch.device,
-    card: ModelCard,
-    precision: Precision,
-) -> Tensor:
-    """(N, in_channels, *patch) -> (N, K, *patch) float32, averaged over networks and mirrorings.
-
-    Mirrored from right to left, sides swap: in what enters of a previous stage, and in what comes out.
-    """
-    across, entering, swapped = card.sides_axis, list(card.entering.mirrored), list(card.data.swapped)
-    flips = [
-        tuple(axis + 2 for axis in chosen)
-        for count in range(len(axes) + 1)
-        for chosen in itertools.combinations(axes, count)
-    ]
-    summed: Tensor | None = None
-    for flip in flips:
-        turned = across is not None and across + 2 in flip
-        flipped = inputs.flip(flip) if flip else inputs
-        flipped = flipped[:, entering] if turned else flipped
-        for network in networks:
-            with autocast(device, precision):
-                logits = network(flipped)[0].float()
-            logits = logits.flip(flip) if flip else logits
-            logits = logits[:, swapped] if turned else logits
-            summed = logits if summed is None else summed + logits
-    assert summed is not None
-    return summed / (len(flips) * len(networks))
+    def _check_channels(self, count: int, missing: Sequence[int], name: str) -> None:
+        """Raise `DataError` unless an image of `count` channels without the `missing` ones is what the model takes."""
+        channels = self.card.data.channels
+        if count != len(channels):
+            expected = f"{len(channels)} ({', '.join(channels)})"
+            raise DataError(name, f"{count} channel(s)", expected, "give the channels the model was trained on")
+        needed = [channels[index] for index in missing if index not in self.optional_channels]
+        if needed:
+            raise DataError(
+                name, f"no {', '.join(needed)}", "every channel that the model was not trained to do without"
+            )

@@ -1,4 +1,4 @@
-"""Where the tiles of a sliding window lie, and how much each voxel of a tile counts.
+"""A sliding window: where its tiles lie, how much each voxel of a tile counts, and what all of them say together.
 
 size 10, patch 4, overlap 0.5:   0123456789
                                  ====            tiles start at 0, 2, 4, 6:
@@ -9,12 +9,19 @@ size 10, patch 4, overlap 0.5:   0123456789
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from scipy import ndimage
+from torch import Tensor
 
+Tile = tuple[slice, slice, slice]
+Shape = tuple[int, int, int]
 SIGMA_SHARE = 0.125
 """Standard deviation of the blending window as a share of the patch edge (nnU-Net's 1/8)."""
 
@@ -46,3 +53,66 @@ def blending_window(patch: tuple[int, ...]) -> npt.NDArray[np.float32]:
     # far corners underflow to 0, where a voxel seen by one tile alone would be divided by 0
     weights[weights == 0] = weights[weights > 0].min()
     return weights
+
+
+@dataclass(frozen=True)
+class Window:
+    """A window that slides over a case."""
+
+    patch: Shape
+    """Voxels; of a slice the first edge is 1."""
+    overlap: float
+    """Share by which neighbouring tiles overlap per axis, 0 to below 1."""
+    together: int
+    """Tiles that go through the networks at once."""
+    outputs: int
+    """Of the networks, for each voxel."""
+
+    def tiles(self, shape: Sequence[int]) -> list[Tile]:
+        """The tiles of a volume of `shape` (a0, a1, a2), none shorter than the patch, in order."""
+        starts = [tile_starts(size, edge, self.overlap) for size, edge in zip(shape, self.patch, strict=True)]
+        a, b, c = self.patch
+        return [(slice(z, z + a), slice(y, y + b), slice(x, x + c)) for z, y, x in itertools.product(*starts)]
+
+    def slide(
+        self,
+        shape: Sequence[int],
+        inner: Sequence[slice],
+        logits_of: Callable[[list[Tile]], Tensor],
+        progress: Callable[[int, int], None],
+    ) -> Tensor:
+        """(outputs, *case): the weighted mean, in each voxel of a case, of what tiles say of it.
+
+        Args:
+            shape: of the case, padded to the patch.
+            inner: where the case lies in that.
+            logits_of: tiles of the padded case -> (tiles, outputs, *patch) on whatever device.
+            progress: called with (tiles done, tiles in all).
+        """
+        tiles, weights = self.tiles(shape), torch.from_numpy(blending_window(self.patch))
+        # of the case alone: what was put around it would have to be cut off, and a cut copies all classes once more
+        case = [span.stop - span.start for span in inner]
+        total, weight = torch.zeros((self.outputs, *case)), torch.zeros(case)
+        there = None
+        for first in range(0, len(tiles), self.together):
+            group = tiles[first : first + self.together]
+            logits = logits_of(group)
+            there = weights.to(logits.device) if there is None else there
+            for tile, values in zip(group, logits * there, strict=True):
+                place, part = _within(tile, inner)
+                total[(slice(None), *place)] += values.cpu()[(slice(None), *part)]
+                weight[place] += weights[part]
+            progress(first + len(group), len(tiles))
+        total /= weight
+        return total
+
+
+def _within(tile: Tile, inner: Sequence[slice]) -> tuple[Tile, Tile]:
+    """Where a tile of the padded volume lies in the case, whose place in it is `inner`; and which part of it does."""
+    spans = [
+        (max(one.start, case.start), min(one.stop, case.stop), one.start, case.start)
+        for one, case in zip(tile, inner, strict=True)
+    ]
+    z, y, x = (slice(low - case, high - case) for low, high, _, case in spans)
+    a, b, c = (slice(low - start, high - start) for low, high, start, _ in spans)
+    return (z, y, x), (a, b, c)

@@ -9,6 +9,7 @@ a one-hot volume would be multiplied for is picked out of the probabilities by i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -81,9 +82,11 @@ def soft_dice_loss(probabilities: Tensor, target: Tensor, *, batch_dice: bool, s
     0..K-1 or IGNORED. A class absent from target and prediction counts as Dice 1, without gradient.
     """
     apply: Any = _Sums.apply  # torch leaves it untyped
-    intersection, predicted, reference = apply(probabilities.flatten(2), target.flatten(1))
-    if batch_dice:
-        intersection, predicted, reference = intersection.sum(0), predicted.sum(0), reference.sum(0)
-    dice = (2 * intersection + smooth) / (reference + predicted + smooth).clamp(min=1e-8)
-    loss: Tensor = -dice[..., 1:].mean()
-    return loss
+    sums = apply(probabilities.flatten(2), target.flatten(1))
+    return -dice_of(sums, batch_dice=batch_dice, smooth=smooth)[..., 1:].mean()
+
+
+def dice_of(sums: Sequence[Tensor], *, batch_dice: bool, smooth: float) -> Tensor:
+    """Soft Dice (B, K) of the `sums` I, S and G (B, K) above, or (K,) of the whole batch."""
+    intersection, predicted, reference = (part.sum(0) if batch_dice else part for part in sums)
+    return (2 * intersection + smooth) / (predicted + reference + smooth).clamp(min=1e-8)

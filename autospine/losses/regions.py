@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from autospine.data.structure import IGNORED
-from autospine.losses.dice import loss_inputs
+from autospine.losses.dice import dice_of, loss_inputs
 from autospine.planning.document.data import DataPlan
 
 
@@ -71,8 +71,7 @@ class RegionDiceCrossEntropy(nn.Module):
             space = tuple(range(2, logits.ndim))
             probabilities = logits.sigmoid() * known
             sums = [part.sum(space) for part in (probabilities * inside, probabilities, inside)]
-            intersection, predicted, reference = (part.sum(0) if self.batch_dice else part for part in sums)
-            dice = (2 * intersection + self.smooth) / (predicted + reference + self.smooth).clamp(min=1e-8)
+            dice = dice_of(sums, batch_dice=self.batch_dice, smooth=self.smooth)
             within = (self.weight if weight is None else weight).to(logits.dtype).view(1, -1, *(1 for _ in space))
             weights = known * torch.where(inside > 0, within, torch.ones_like(within))
             entropy = F.binary_cross_entropy_with_logits(logits, inside, reduction="none")

@@ -115,6 +115,7 @@ class ConvBlock(ConvNorm):
 
 
 def stack(
+    block: Callable[..., nn.Module],
     in_channels: int,
     out_channels: int,
     kernel: tuple[int, ...],
@@ -123,9 +124,9 @@ def stack(
     stride: tuple[int, ...] | None = None,
     norm: bool = True,
 ) -> nn.Sequential:
-    """`count` blocks one after another; only the first has the stride and sees `in_channels`."""
-    first = ConvBlock(in_channels, out_channels, kernel, stride=stride, norm=norm)
-    rest = (ConvBlock(out_channels, out_channels, kernel, norm=norm) for _ in range(count - 1))
+    """`count` blocks of a kind one after another; only the first has the stride and sees `in_channels`."""
+    first = block(in_channels, out_channels, kernel, stride=stride, norm=norm)
+    rest = (block(out_channels, out_channels, kernel, norm=norm) for _ in range(count - 1))
     return nn.Sequential(first, *rest)
 
 
@@ -138,3 +139,12 @@ def initialise(module: nn.Module) -> None:
             nn.init.kaiming_normal_(layer.weight, a=SLOPE)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
+
+
+def silence(layer: nn.Module, norm: nn.Module) -> None:
+    """Set what comes last before a sum to 0, so that nothing is added until it is trained; draws no random number.
+
+    That is the norm, or the `layer` before it where there is no norm.
+    """
+    for parameter in (layer if isinstance(norm, nn.Identity) else norm).parameters():
+        nn.init.zeros_(parameter)

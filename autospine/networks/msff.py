@@ -18,7 +18,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from autospine.networks.blocks import EPS, ConvBlock, convolution, initialise
+from autospine.networks.blocks import EPS, ConvBlock, convolution, initialise, silence
 from autospine.planning.document.msff import branch_channels, branch_kernel, branch_rates, control_channels
 
 
@@ -44,7 +44,7 @@ class MSFF(nn.Module):
         self.pooled = ConvBlock(channels, width, ones, norm=False)
         self.fuse, self.norm = _fusion((2 + len(rates)) * width, channels, len(shape), norm=norm)
         initialise(self)
-        _silence(self.fuse, self.norm)
+        silence(self.fuse, self.norm)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, *shape) -> (B, C, *shape)."""
@@ -71,7 +71,7 @@ class Control(nn.Module):
         self.conv = ConvBlock(channels, width, branch_kernel(shape, kernel), norm=norm)
         self.fuse, self.norm = _fusion(width, channels, len(shape), norm=norm)
         initialise(self)
-        _silence(self.fuse, self.norm)
+        silence(self.fuse, self.norm)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, *shape) -> (B, C, *shape)."""
@@ -83,10 +83,3 @@ def _fusion(inside: int, channels: int, dimension: int, *, norm: bool) -> tuple[
     """The 1x1 convolution back to `channels` and its norm, whose shift stands in for the bias; without one, a bias."""
     fuse = convolution(inside, channels, (1,) * dimension, bias=not norm)
     return fuse, nn.GroupNorm(1, channels, eps=EPS) if norm else nn.Identity()
-
-
-def _silence(fuse: nn.Module, norm: nn.Module) -> None:
-    """Set what comes last to 0, so that nothing is added until it has been trained."""
-    last = fuse if isinstance(norm, nn.Identity) else norm
-    for parameter in last.parameters():
-        nn.init.zeros_(parameter)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from autospine.networks.blocks import SLOPE, ConvBlock, ConvNorm
+from autospine.networks.blocks import SLOPE, ConvBlock, ConvNorm, silence
 
 _AVERAGES: Mapping[int, Callable[..., nn.Module]] = {2: nn.AvgPool2d, 3: nn.AvgPool3d}
 
@@ -54,28 +54,8 @@ class ResidualBlock(nn.Module):
         return F.leaky_relu(y, SLOPE, inplace=True)
 
 
-def residual_stack(
-    in_channels: int,
-    out_channels: int,
-    kernel: tuple[int, ...],
-    count: int,
-    *,
-    stride: tuple[int, ...] | None = None,
-    norm: bool = True,
-) -> nn.Sequential:
-    """`count` residual blocks one after another; only the first has the stride and sees `in_channels`."""
-    first = ResidualBlock(in_channels, out_channels, kernel, stride=stride, norm=norm)
-    rest = (ResidualBlock(out_channels, out_channels, kernel, norm=norm) for _ in range(count - 1))
-    return nn.Sequential(first, *rest)
-
-
 def start_as_identity(module: nn.Module) -> None:
-    """Set what comes last before the sum of every residual block in `module` to 0; draws no random number.
-
-    That is the norm, or the convolution where there is no norm.
-    """
+    """Let every residual block in `module` pass its skip on and nothing else."""
     for block in module.modules():
         if isinstance(block, ResidualBlock):
-            last = block.second.conv if isinstance(block.second.norm, nn.Identity) else block.second.norm
-            for parameter in last.parameters():
-                nn.init.zeros_(parameter)
+            silence(block.second.conv, block.second.norm)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from autospine.networks.blocks import ConvBlock, convolution, initialise, stack, upsampling
 from autospine.networks.msff import MSFF, Control
-from autospine.networks.residual import residual_stack, start_as_identity
+from autospine.networks.residual import ResidualBlock, start_as_identity
 from autospine.planning.document.parts import Bottleneck, Encoder
 from autospine.planning.estimate.cost import stage_sizes
 
@@ -31,7 +31,7 @@ class DecoderStage(nn.Module):
         """`below` and `features` are channels of the coarser and of this stage; `count` convolutions follow."""
         super().__init__()
         self.up = upsampling(below, features, stride)
-        self.convs = stack(2 * features, features, kernel, count)
+        self.convs = stack(ConvBlock, 2 * features, features, kernel, count)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """(B, below, ...), (B, features, ... x stride) -> (B, features, ... x stride)."""
@@ -71,14 +71,15 @@ class UNet(nn.Module):
         shapes = stage_sizes(patch, strides)
         residual = encoder == "residual"
         inputs = (features[0] if residual else in_channels, *features[:-1])
-        stage = residual_stack if residual else stack
+        block = ResidualBlock if residual else ConvBlock
         coarse = range(len(features) - 1)
         self.divisor = tuple(math.prod(steps) for steps in zip(*strides, strict=True))
         self.stem: nn.Module = nn.Identity()
         if residual:
             self.stem = ConvBlock(in_channels, features[0], kernels[0], norm=math.prod(patch) > 1)
         self.encoder = nn.ModuleList(
-            stage(
+            stack(
+                block,
                 inputs[i],
                 features[i],
                 kernels[i],

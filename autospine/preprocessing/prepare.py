@@ -1,14 +1,13 @@
-"""A case as the network sees it, and the network's answer back on the case's own grid.
+"""A case as the network sees it; `restore` brings the network's answer back on the case's own grid.
 
     canonical (Z, Y, X)  --crop to nonzero--> --planned axis order--> --normalise--> --resample-->  prepared
-    native labels        <--put into a blank volume-- <--canonical order-- <--argmax on the crop's grid--  logits
 
 `CaseProperties` is all the way back needs. A 2D configuration keeps the slices of the first planned axis as they are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,23 +16,11 @@ import numpy.typing as npt
 
 from autospine.data.box import nonzero_box
 from autospine.data.geometry import resampled_shape, triple
-from autospine.data.structure import IGNORED, in_a_class
-from autospine.planning.document.card import ModelCard
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.data import IntensityPlan
-from autospine.planning.document.parts import ResamplingPlan
 from autospine.preprocessing.normalise import nonzero_mask, normalise
-from autospine.preprocessing.resample import (
-    argmax_on_grid,
-    positive_on_grid,
-    resample_image,
-    resample_label,
-)
-
-_LOCATIONS_ENOUGH = 10_000
-"""Voxels kept per class: enough that a training never sees a pattern (nnU-Net's number)."""
-_LOCATIONS_SHARE = 0.01
-"""... or this share of a class, where that is more (nnU-Net's number)."""
+from autospine.preprocessing.resample import resample_image
+from autospine.preprocessing.resample_labels import resample_label
 
 
 @dataclass(frozen=True)
@@ -65,6 +52,11 @@ class CaseProperties:
         """Voxel size of the crop on its own grid, in planned order."""
         z, y, x = (self.canonical_spacing_mm[axis] for axis in self.axis_order)
         return z, y, x
+
+    @property
+    def prepared_shape(self) -> tuple[int, ...]:
+        """Voxels of the prepared case, in planned order."""
+        return resampled_shape(self.cropped_shape, self.cropped_spacing_mm, self.prepared_spacing_mm)
 
     def to_json(self) -> dict[str, Any]:
         """Plain lists and numbers, for `json.dumps`."""
@@ -126,7 +118,7 @@ def prepare_case(
         prepared_spacing_mm=triple(target_mm),
         missing=missing,
     )
-    shape = resampled_shape(cropped.shape[1:], planned_mm, target_mm)
+    shape = properties.prepared_shape
     mask = nonzero_mask(cropped) if configuration.use_mask else None
     # before resampling, so that the mask still fits the image exactly
     scaled = normalise(cropped, configuration.normalisation, intensities, mask)
@@ -137,66 +129,3 @@ def prepare_case(
         cropped_label = np.ascontiguousarray(label[box].transpose(order))
         prepared_label = resample_label(cropped_label, shape, planned_mm, target_mm, configuration.resampling)
     return PreparedCase(name, prepared, prepared_label, properties)
-
-
-def without_unlabelled_slices(label: npt.NDArray[np.uint8], axis: int) -> npt.NDArray[np.uint8]:
-    """`label` (Z, Y, X) with the slices across `axis` that hold no class `IGNORED`, where others hold one."""
-    others = tuple(other for other in range(3) if other != axis)
-    held = in_a_class(label).any(axis=others)
-    if not held.any():
-        return label
-    left = label.copy()
-    left[tuple(slice(None) if other != axis else ~held for other in range(3))] = IGNORED
-    return left
-
-
-def restore_labels(logits: npt.NDArray[Any], properties: CaseProperties, card: ModelCard) -> npt.NDArray[np.uint8]:
-    """The classes of `logits` (K, a0, a1, a2) on the canonical native grid (Z, Y, X); 0 outside the crop."""
-    shape, spacing_mm = properties.cropped_shape, properties.cropped_spacing_mm
-    resampling, written = card.configuration.resampling, card.data.written
-    winners = classes_on_grid(logits, shape, properties.prepared_spacing_mm, spacing_mm, resampling, written)
-    labels = np.zeros(properties.canonical_shape, np.uint8)
-    box = tuple(slice(low, high) for low, high in properties.box)
-    labels[box] = winners.transpose(np.argsort(properties.axis_order))
-    return labels
-
-
-def classes_on_grid(
-    logits: npt.NDArray[Any],
-    shape: Sequence[int],
-    spacing_from: Sequence[float],
-    spacing_to: Sequence[float],
-    resampling: ResamplingPlan,
-    written: Sequence[int] = (),
-) -> npt.NDArray[np.uint8]:
-    """Class indices of `logits` (K, a0, a1, a2) on the grid `shape`: the winners, or regions, `written` in turn.
-
-    A region holds where its interpolated logit is above 0, a probability above one half.
-    """
-    if not written:
-        return argmax_on_grid(logits, shape, spacing_from, spacing_to, resampling)
-    labels = np.zeros(tuple(shape), np.uint8)
-    for logit, value in zip(logits, written, strict=True):
-        labels[positive_on_grid(logit, shape, spacing_from, spacing_to, resampling)] = value
-    return labels
-
-
-def class_locations(
-    label: npt.NDArray[np.uint8], classes: Iterable[int], seed: int
-) -> dict[int, npt.NDArray[np.int32]]:
-    """Voxels (n, 3) of each of `classes` that `label` (a0, a1, a2) holds, drawn without repetition and sorted.
-
-    n is all of a class up to 10 000 voxels, or 1 % of it where that is more; a class that is not there has no entry.
-    """
-    rng = np.random.default_rng(seed)
-    foreground = np.flatnonzero(label)
-    values = label.reshape(-1)[foreground]
-    locations = {}
-    for value in classes:
-        voxels = foreground[values == value] if value else np.flatnonzero(label == 0)
-        count = max(min(_LOCATIONS_ENOUGH, len(voxels)), int(np.ceil(len(voxels) * _LOCATIONS_SHARE)))
-        if count < len(voxels):
-            voxels = np.sort(rng.choice(voxels, count, replace=False))
-        if count:
-            locations[value] = np.stack(np.unravel_index(voxels, label.shape), axis=1).astype(np.int32)
-    return locations

@@ -19,9 +19,7 @@ import numpy.typing as npt
 
 from autospine.data.files import unreadable
 from autospine.errors import PlanError
-from autospine.planning.document.parts import ResamplingPlan
 from autospine.preprocessing.arrays import write_array
-from autospine.preprocessing.prepare import CaseProperties, classes_on_grid
 
 
 @dataclass(frozen=True)
@@ -52,33 +50,6 @@ class PreviousStage:
             found = f"{labels.dtype} of shape {labels.shape}"
             raise PlanError(str(path), found, f"uint8 of shape {tuple(shape)}, the grid of the prepared case", remedy)
         return labels
-
-
-def onto_next_grid(
-    logits: npt.NDArray[Any],
-    properties: CaseProperties,
-    next_properties: CaseProperties,
-    next_shape: Sequence[int],
-    resampling: ResamplingPlan,
-    written: Sequence[int] = (),
-) -> npt.NDArray[np.uint8]:
-    """The classes of `logits` (K, a0, a1, a2) on the grid of the same case as the next stage prepares it.
-
-    Both stages prepare the same crop, so the grids share their borders and only axes and spacing can differ.
-
-    Args:
-        logits: the previous stage's, on its own planned axes.
-        properties: of the case as the previous stage prepared it.
-        next_properties: of the case as the next stage prepared it.
-        next_shape: voxels of that along the next stage's planned axes.
-        resampling: the previous stage's; its `order_probability` interpolates.
-        written: class that each region of the previous stage is written as, where it has any.
-    """
-    order = [properties.axis_order.index(axis) for axis in next_properties.axis_order]
-    turned = logits.transpose(0, *(axis + 1 for axis in order))
-    spacing_mm = [properties.prepared_spacing_mm[axis] for axis in order]
-    next_mm = next_properties.prepared_spacing_mm
-    return classes_on_grid(turned, next_shape, spacing_mm, next_mm, resampling, written)
 
 
 def one_hot(labels: npt.NDArray[Any], classes: int) -> npt.NDArray[np.float32]:

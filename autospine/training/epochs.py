@@ -1,31 +1,31 @@
-"""`run_epochs`: the loop that every training runs, from its first step or from its checkpoint to its end.
+"""`fit`: the loop that every training runs, from its first step or from its checkpoint to its end.
 
-It knows steps, the schedule, the clock, checkpoints and Ctrl-C. What is learnt is in the batches and in the stepper's
-loss: a segmentation (`loop.fit`), or what lies under masked blocks (`pretrain.pretrain`).
+It knows steps, the schedule, the clock, checkpoints and Ctrl-C. What is learnt is the `Task`'s.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from autospine.errors import AutospineError, Stopped
 from autospine.machine.peak import PeakMemory
-from autospine.machine.precision import Precision
 from autospine.machine.threads import ThreadTrials, given_threads
-from autospine.planning.document.parts import TrainingPlan
+from autospine.preprocessing.store import Store
 from autospine.training.best import BestWeights
 from autospine.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, save_weights, saying_what_stands
-from autospine.training.identity import Identity
 from autospine.training.interrupt import StopRequest
 from autospine.training.log import EpochRecord, write_history
+from autospine.training.precision import training_precision
+from autospine.training.progress import FitProgress, FitResult, Watcher
 from autospine.training.schedule import Clock, Schedule
-from autospine.training.step import WARM_UP_STEPS, Stepper
+from autospine.training.step import WARM_UP_STEPS
+from autospine.training.task import Place, Task
+from autospine.training.workers import batches_from
 
 CHECKPOINT_EVERY_S = 120.0
 """Seconds between checkpoints: what a kill can lose."""
@@ -33,207 +33,196 @@ LOSS_EVERY_STEPS = 10
 """Steps between two readings of the loss for display: each reading makes the host wait for the device."""
 
 
-@dataclass(frozen=True)
-class FitProgress:
-    """What a progress bar shows after a step."""
-
-    progress: float
-    """Share of the training done, 0 to 1."""
-    step: int
-    seconds: float
-    loss: float | None
-    """Mean training loss since the epoch began."""
-    dice: float | None
-    """Mean Dice over what is segmented after the last epoch."""
-    here_s: float = 0.0
-    """Seconds of this call alone, without what an interrupted one took before."""
-    seconds_per_step: float | None = None
-    """As `FitResult` has it, so far."""
-    threads: int | None = None
-    """With which a step is computed at this time, trials of other numbers aside; None: not known."""
-
-
-@dataclass(frozen=True)
-class FitResult:
-    """How a training ended."""
-
-    step: int
-    seconds: float
-    history: tuple[EpochRecord, ...]
-    seconds_per_step: float | None
-    """Mean over the steps of this call after the first two, without validation and checkpoints; None where there are
-    none."""
-    peak_memory_bytes: int | None
-    """CUDA: the allocator's peak. CPU: by how much the process grew in this call; None where unknown or no step was
-    made."""
-    precision: Precision = "float32"
-    """In which the network computed."""
-
-
-def run_epochs(
-    training: TrainingPlan,
-    stepper: Stepper,
-    batches_from_step: Callable[[int], Iterator[Sequence[Tensor]]],
-    folder: Path,
-    *,
-    identity: Identity,
-    classes: tuple[str, ...],
-    device: torch.device,
-    memory: PeakMemory,
-    begin: Callable[[], None],
-    validate: Callable[[], tuple[float | None, tuple[float | None, ...]]],
-    on_step: Callable[[FitProgress], None],
-    on_epoch: Callable[[EpochRecord], None],
-    before_end: Callable[[], None],
-) -> FitResult:
-    """Train what `stepper` holds until the schedule ends, or go on where an earlier call stopped.
-
-    Args:
-        training: the schedule; `budget_s` or `epochs` ends it.
-        stepper: network, loss and optimiser, as they begin.
-        batches_from_step: an endless iterator of batches from a step on: an image, then what its loss takes.
-        folder: where `training.ckpt`, `history.csv`, `best.safetensors` and at the end `model.safetensors` go.
-        identity: what the training depends on; a checkpoint goes on where that differs in nothing but the length.
-        classes: names of what `validate` gives the Dice of.
-        device: where `stepper` is.
-        memory: the watch over the memory, begun before there was a network.
-        begin: called where the training begins, not where it goes on.
-        validate: loss and Dice after an epoch; None and nothing where nothing is held out.
-        on_step: called after every step.
-        on_epoch: called after every epoch.
-        before_end: called when all is learnt and kept, before `model.safetensors` is written or replaced.
+def fit(task: Task, store: Store, place: Place, watcher: Watcher = Watcher()) -> FitResult:  # noqa: B008
+    """Train `task` on cases of `store` until its schedule ends, or go on where an earlier call stopped.
 
     Raises:
         Stopped: Ctrl-C or a termination signal; the checkpoint is saved.
-        PlanError: the checkpoint is that of another training, or of one that is longer already.
+        PlanError: the checkpoint is that of another training, or of one that is longer already, or what the task begins
+            with does not fit, or a case cannot be opened.
         DeviceError: a process that builds batches was ended, or gives none; the checkpoint is saved.
         AutospineError: the loss is no longer finite, or what a batch raised; then the checkpoint is saved.
     """
-    schedule = Schedule(training)
-    network, optimiser, scaler = stepper.network, stepper.optimiser, stepper.scaler
-    step, history, seconds = 0, list[EpochRecord](), 0.0
-    summed, counted = torch.zeros((), device=device), 0  # losses of the epoch under way
-    best = BestWeights(folder, training)
-    resumed = load_checkpoint(folder, identity, device)
-    if resumed is not None:
-        if resumed.identity != identity.exact:
-            schedule.check_goes_on(str(folder), resumed.step, resumed.seconds)
-        network.load_state_dict(resumed.network)
-        optimiser.load_state_dict(resumed.optimiser)
-        if scaler.is_enabled():
-            scaler.load_state_dict(resumed.scaler)
-        step, seconds, history = resumed.step, resumed.seconds, list(resumed.history)
-        summed, counted = resumed.summed_loss, resumed.counted
-    else:
-        best.remove()
-        begin()
-    del resumed  # a second copy of the weights
-    batches = batches_from_step(step)
-    clock = Clock(seconds)
-    saved_at = clock.seconds
+    memory = PeakMemory(place.device)  # before there is a network: its weights count
+    run = _Run(task, store, place, watcher)
+    with run.stop, given_threads():
+        while run.progress < 1:
+            run.train_epoch()
+            run.end_epoch()
+            run.pause()
+    run.save()
+    watcher.before_end()
+    save_weights(place.folder, run.stepper.network)
+    run.best.remove()
+    peak = memory.peak_bytes() if run.at.step > run.at.first else None
+    return FitResult(
+        run.at.step, run.clock.seconds, tuple(run.at.history), run.at.seconds_per_step, peak, run.stepper.precision
+    )
 
-    def save() -> None:
-        nonlocal saved_at
-        state = Checkpoint(
-            network=network.state_dict(),
-            optimiser=optimiser.state_dict(),
-            scaler=scaler.state_dict(),
-            step=step,
-            seconds=clock.seconds,
-            history=tuple(history),
-            summed_loss=summed,
-            counted=counted,
-            identity=identity.exact,
-            precision=stepper.precision,
-            any_length=identity.any_length,
+
+@dataclass
+class _Position:
+    """How far a training is."""
+
+    summed: Tensor
+    """Sum of the losses of the epoch under way, a scalar."""
+    counted: int = 0
+    """Steps in that sum."""
+    step: int = 0
+    history: list[EpochRecord] = field(default_factory=list)
+    seconds: float = 0.0
+    """Of training, before this call."""
+    first: int = 0
+    """The step at which this call began."""
+    in_steps: float = 0.0
+    """Seconds of this call's steps after the first two."""
+    shown: float | None = None
+    """Mean loss of the epoch under way, as it was last read; None before it was."""
+
+    @property
+    def seconds_per_step(self) -> float | None:
+        """Mean over the steps of this call after the first two; None where there are none."""
+        timed = self.step - self.first - WARM_UP_STEPS
+        return self.in_steps / timed if timed > 0 else None
+
+
+class _Run:
+    """A training under way: what it trains, how far it is, and what is done one after another."""
+
+    def __init__(self, task: Task, store: Store, place: Place, watcher: Watcher) -> None:
+        """At its beginning, or where the checkpoint stands."""
+        self.task, self.place, self.watcher, self.training = task, place, watcher, task.card.configuration.training
+        chosen = place.precision or training_precision(task.card.configuration, place.folder, place.device).precision
+        torch.manual_seed(self.training.seed)
+        self.stepper = task.stepper(place.device, chosen)
+        self.judge = task.judge(store, self.stepper, place.device)
+        self.schedule, self.best = Schedule(self.training), BestWeights(place.folder, self.training)
+        self.identity, drawn = task.identity(store.key), task.batches(store)
+        self.at = self._resume()
+        self.batches = batches_from(drawn, self.at.step, place.workers, pin=place.device.type == "cuda")
+        self.clock = Clock(self.at.seconds)
+        self.saved_at = self.clock.seconds
+        self.stop = StopRequest()
+        by_clock = place.device.type == "cpu" and self.training.budget_s is not None
+        self.trials = ThreadTrials(torch.get_num_threads(), active=by_clock)
+
+    def _resume(self) -> _Position:
+        """Where the training stands; the stepper is brought there."""
+        start = _Position(torch.zeros((), device=self.place.device))
+        there = load_checkpoint(self.place.folder, self.identity, self.place.device)
+        if there is None:
+            self.best.remove()
+            taken = self.task.begin(self.stepper.network)
+            if taken is not None:
+                self.watcher.on_start(taken)
+            return start
+        if there.identity != self.identity.exact:
+            self.schedule.check_goes_on(str(self.place.folder), there.step, there.seconds)
+        self.stepper.load(there.network, there.optimiser, there.scaler)
+        return _Position(
+            there.summed_loss, there.counted, there.step, list(there.history), there.seconds, first=there.step
         )
-        save_checkpoint(folder, state)
-        saved_at = clock.seconds
 
-    def pause() -> None:
+    @property
+    def progress(self) -> float:
+        """Share of the training done, 0 to 1."""
+        return self.schedule.progress(self.at.step, self.clock.seconds)
+
+    def train_epoch(self) -> None:
+        """Steps to the end of the epoch or the training; none where they are made, and their validation failed."""
+        self.stepper.network.train()
+        self.at.shown = None
+        per_epoch = self.training.steps_per_epoch
+        left = per_epoch - self.at.step % per_epoch
+        for _ in range(0 if self.at.counted == per_epoch else left):
+            self._step()
+            # stopped or saved at its end, the epoch would lose its line in the history
+            if self.progress >= 1 or self.at.step % per_epoch == 0:
+                break
+            self.pause()
+
+    def _step(self) -> None:
+        """One step at the rate of its place in the schedule."""
+        at, device, began = self.at, self.place.device, self.clock.seconds
+        self.stepper.set_rate(self.schedule.learning_rate(self.progress))
+        image, *targets = (part.to(device, non_blocking=True) for part in self._next_batch())
+        self.trials.before_step()
+        loss = self.stepper.step(image, *targets)
+        self.trials.after_step()
+        at.step, at.summed, at.counted = at.step + 1, at.summed + loss, at.counted + 1
+
+        if at.counted % LOSS_EVERY_STEPS == 0 or device.type == "cpu":
+            at.shown = float(at.summed) / at.counted
+        if at.step - at.first > WARM_UP_STEPS:
+            at.in_steps += self.clock.seconds - began
+        now, dice = self.clock.seconds, at.history[-1].mean_dice if at.history else None
+        done, pace = self.schedule.progress(at.step, now), at.seconds_per_step
+        self.watcher.on_step(
+            FitProgress(done, at.step, now, at.shown, dice, now - at.seconds, pace, self.trials.threads)
+        )
+
+    def _next_batch(self) -> Sequence[Tensor]:
+        """The next batch; what comes instead finds the training between two steps, where all of it is whole."""
+        try:
+            return next(self.batches)
+        except AutospineError as fault:
+            if self.at.step > self.at.first:
+                self.save()
+            raise self._kept(fault) from fault
+        except Stopped:  # while it was waited for
+            self.pause()
+            raise
+
+    def end_epoch(self) -> None:
+        """Validate, and write down what the epoch came to."""
+        at, folder = self.at, self.place.folder
+        train_loss = float(at.summed) / at.counted
+        if not math.isfinite(train_loss):
+            remedy = "lower training.learning_rate in plan.toml and start anew with --overwrite"
+            found = f"the loss became {train_loss} by step {at.step}"
+            raise AutospineError(str(folder), found, "a finite loss", remedy)
+        try:
+            validation_loss, dice = self.judge()
+        except AutospineError as fault:
+            self.save()
+            raise self._kept(fault) from fault
+        at.summed, at.counted = torch.zeros_like(at.summed), 0
+        rate = self.stepper.rate
+        record = EpochRecord(len(at.history), at.step, self.clock.seconds, rate, train_loss, validation_loss, dice)
+        at.history.append(record)
+        self.best.look(self.stepper.network.state_dict(), at.history)
+        with saying_what_stands(folder):
+            write_history(folder, at.history, self.task.classes)
+            self.watcher.on_epoch(record)
+
+    def pause(self) -> None:
         """Between two steps: keep what there is, where the user stops or it is time to."""
-        if stop.requested or clock.seconds - saved_at > CHECKPOINT_EVERY_S:
-            save()
-            best.write(network.state_dict(), step, history)  # after what matters more, where there is little room
-        if stop.requested:
-            raise Stopped(f"stopped after {step} steps; the same command goes on from there")
+        if self.stop.requested or self.clock.seconds - self.saved_at > CHECKPOINT_EVERY_S:
+            self.save()
+            # after what matters more, where there is little room
+            self.best.write(self.stepper.network.state_dict(), self.at.step, self.at.history)
+        if self.stop.requested:
+            raise Stopped(f"stopped after {self.at.step} steps; the same command goes on from there")
 
-    first, in_steps = step, 0.0
-    with StopRequest() as stop, given_threads() as most:
-        trials = ThreadTrials(most, active=device.type == "cpu" and training.budget_s is not None)
-        while schedule.progress(step, clock.seconds) < 1:
-            network.train()
-            shown: float | None = None
-            left = training.steps_per_epoch - step % training.steps_per_epoch
-            for _ in range(0 if counted == training.steps_per_epoch else left):  # 0: its validation failed
-                began = clock.seconds
-                rate = schedule.learning_rate(schedule.progress(step, clock.seconds))
-                for group in optimiser.param_groups:
-                    group["lr"] = rate
-                try:
-                    batch = next(batches)
-                except AutospineError as fault:  # between two steps: what has been trained is whole
-                    if step > first:
-                        save()
-                    raise _kept(fault, step) from fault
-                except Stopped:  # while it was waited for
-                    pause()
-                    raise
-                image, *targets = (part.to(device, non_blocking=True) for part in batch)
-                trials.before_step()
-                loss = stepper.step(image, *targets)
-                trials.after_step()
-                step += 1
-                summed, counted = summed + loss, counted + 1
+    def save(self) -> None:
+        """Write the checkpoint."""
+        at = self.at
+        state = Checkpoint(
+            **self.stepper.state(),
+            step=at.step,
+            seconds=self.clock.seconds,
+            history=tuple(at.history),
+            summed_loss=at.summed,
+            counted=at.counted,
+            identity=self.identity.exact,
+            precision=self.stepper.precision,
+            any_length=self.identity.any_length,
+        )
+        save_checkpoint(self.place.folder, state)
+        self.saved_at = self.clock.seconds
 
-                if counted % LOSS_EVERY_STEPS == 0 or device.type == "cpu":
-                    shown = float(summed) / counted
-                if step - first > WARM_UP_STEPS:
-                    in_steps += clock.seconds - began
-                dice = history[-1].mean_dice if history else None
-                timed = step - first - WARM_UP_STEPS
-                pace = in_steps / timed if timed > 0 else None
-                now = clock.seconds
-                done = schedule.progress(step, now)
-                on_step(FitProgress(done, step, now, shown, dice, now - seconds, pace, trials.threads))
-                if schedule.progress(step, clock.seconds) >= 1:
-                    break
-                if step % training.steps_per_epoch == 0:
-                    break  # stopped or saved here, the epoch would lose its line in the history
-                pause()
-
-            train_loss = float(summed) / counted
-            if not math.isfinite(train_loss):
-                remedy = "lower training.learning_rate in plan.toml and start anew with --overwrite"
-                raise AutospineError(
-                    str(folder), f"the loss became {train_loss} by step {step}", "a finite loss", remedy
-                )
-            rate = optimiser.param_groups[0]["lr"]
-            try:
-                validation_loss, overlap = validate()
-            except AutospineError as fault:
-                save()
-                raise _kept(fault, step) from fault
-            summed, counted = torch.zeros((), device=device), 0
-            record = EpochRecord(len(history), step, clock.seconds, rate, train_loss, validation_loss, overlap)
-            history.append(record)
-            best.look(network.state_dict(), history)
-            with saying_what_stands(folder):
-                write_history(folder, history, classes)
-                on_epoch(record)
-            pause()
-
-    save()
-    before_end()
-    save_weights(folder, network)
-    best.remove()
-    timed = step - first - WARM_UP_STEPS
-    per_step = in_steps / timed if timed > 0 else None
-    peak = memory.peak_bytes() if step > first else None
-    return FitResult(step, clock.seconds, tuple(history), per_step, peak, stepper.precision)
-
-
-def _kept(fault: AutospineError, step: int) -> AutospineError:
-    """`fault`, which came instead of a batch, with what is there to go on from."""
-    kept = f"; the checkpoint of step {step} is saved, and the same command goes on from there" if step else ""
-    return type(fault)(fault.where, fault.found + kept, fault.expected, fault.remedy)
+    def _kept(self, fault: AutospineError) -> AutospineError:
+        """`fault`, which came instead of a batch, with what is there to go on from."""
+        step = self.at.step
+        kept = f"; the checkpoint of step {step} is saved, and the same command goes on from there" if step else ""
+        return type(fault)(fault.where, fault.found + kept, fault.expected, fault.remedy)

@@ -22,11 +22,10 @@ def training_precision(configuration: Configuration, folder: Path | None, device
     if device.type == "cuda" or pinned_precision() is not None:  # there is nothing to choose
         return choose_precision(configuration, device, training=True)
     begun = None if folder is None else as_precision(recorded_precision(folder))
-    # what a GPU has begun in half precision goes on as this processor computes well
-    if begun == "float32" or (begun == "bfloat16" and has_bfloat16_units()):
-        return Choice(begun, because="as it was begun")
     expected = configuration.expected
     timed = None if expected is None else device_names(device).get(expected.device or "")
-    if timed == "float32" or (timed == "bfloat16" and has_bfloat16_units()):
-        return Choice(timed, because="as the plan was timed")
+    for known, because in ((begun, "as it was begun"), (timed, "as the plan was timed")):
+        # what a GPU has begun in half precision goes on as this processor computes well
+        if known == "float32" or (known == "bfloat16" and has_bfloat16_units()):
+            return Choice(known, because=because)
     return choose_precision(configuration, device, training=True)

@@ -1,4 +1,4 @@
-"""`pretrain`: an encoder learns from images alone, by telling what lies under masked blocks.
+"""`MaskedTask`: an encoder learns from images alone, by telling what lies under masked blocks.
 
 Three quarters of the blocks of a patch are set to 0, about the mean of a normalised image, in all channels and slices
 alike. The planned U-Net, with an output per channel of the image, says what was there. The error counts where something
@@ -13,9 +13,8 @@ out at random where they may be missing. Intensities are what is to be told, and
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -25,19 +24,15 @@ from torch import Tensor, nn
 from autospine.data.geometry import times
 from autospine.data.structure import IGNORED
 from autospine.errors import PlanError
-from autospine.machine.peak import PeakMemory
 from autospine.machine.precision import Precision
 from autospine.networks.build import build_network
 from autospine.planning.document.card import ModelCard
 from autospine.planning.document.configuration import Configuration
 from autospine.preprocessing.store import Store
-from autospine.training.epochs import FitProgress, FitResult, run_epochs
+from autospine.training.batches import CaseSource, PatchBatches
 from autospine.training.identity import Identity
-from autospine.training.log import EpochRecord
-from autospine.training.precision import training_precision
-from autospine.training.sampler import CaseSource, PatchBatches
 from autospine.training.step import Stepper
-from autospine.training.workers import batches_from
+from autospine.training.task import Task
 
 MASKED = 0.75
 """Share of the blocks that are masked (He et al. 2022, doi 10.1109/CVPR52688.2022.01553)."""
@@ -125,58 +120,25 @@ class MaskedError(nn.Module):
         return apart.square().sum() / counts.sum().clamp(min=1)
 
 
-def pretrain(
-    card: ModelCard,
-    store: Store,
-    cases: tuple[str, ...],
-    folder: Path,
-    *,
-    device: torch.device,
-    workers: int = 1,
-    precision: Precision | None = None,
-    on_step: Callable[[FitProgress], None] = lambda _: None,
-    on_epoch: Callable[[EpochRecord], None] = lambda _: None,
-    before_end: Callable[[], None] = lambda: None,
-) -> FitResult:
-    """Pretrain the network of `card` on the images `cases`, or go on where an earlier call stopped.
+@dataclass(frozen=True)
+class MaskedTask(Task):
+    """The network of a configuration, to tell what lies under the masks of images without labels."""
 
-    Optimiser, schedule and clipping are those of its training, and so is the precision unless it is given. `folder`
-    gets `training.ckpt`, `model.safetensors` and `history.csv`; `workers` processes build batches; `on_step` and
-    `on_epoch` are called after every step and epoch, `before_end` before the weights of the end are written.
+    card: ModelCard
+    """Optimiser, schedule and clipping are those of its training."""
+    cases: tuple[str, ...]
 
-    Raises:
-        Stopped: Ctrl-C or a termination signal; the checkpoint is saved.
-        PlanError: the patch is a single block, or another pretraining stands there, or a longer one.
-        AutospineError: the loss is no longer finite.
-    """
-    memory = PeakMemory(device)  # before there is a network: its weights count
-    configuration, training = card.configuration, card.configuration.training
-    precision = precision or training_precision(configuration, folder, device).precision
-    torch.manual_seed(training.seed)
-    told = replace(configuration.network, out_channels=card.entering.scan.stop)
-    network = build_network(told, configuration.patch).to(device)
-    drawn = MaskedBatches(store, cases, card, training.seed)
+    def identity(self, prepared: str) -> Identity:
+        """Of the card, the images and the masks."""
+        return Identity.of(self.card, before=["pretrain", MASKED, EDGE], after=[prepared, self.cases])
 
-    def batches(first: int) -> Iterator[Sequence[Tensor]]:
-        return batches_from(drawn, first, workers, pin=device.type == "cuda")
+    def stepper(self, device: torch.device, precision: Precision) -> Stepper:
+        """The planned network with an output per channel of the image."""
+        configuration = self.card.configuration
+        told = replace(configuration.network, out_channels=self.card.entering.scan.stop)
+        network = build_network(told, configuration.patch).to(device)
+        return Stepper.around(network, MaskedError(), configuration.training, device, precision)
 
-    return run_epochs(
-        training,
-        Stepper.around(network, MaskedError(), training, device, precision),
-        batches,
-        folder,
-        identity=pretraining_identity(card, store.key, cases),
-        classes=(),
-        device=device,
-        memory=memory,
-        begin=lambda: None,
-        validate=lambda: (None, ()),
-        on_step=on_step,
-        on_epoch=on_epoch,
-        before_end=before_end,
-    )
-
-
-def pretraining_identity(card: ModelCard, prepared: str, cases: tuple[str, ...]) -> Identity:
-    """What a pretraining depends on, `prepared` being the key of its images: that of another must not be continued."""
-    return Identity.of(card, before=["pretrain", MASKED, EDGE], after=[prepared, cases])
+    def batches(self, store: Store) -> MaskedBatches:
+        """Patches of all images; raises as `block_edges` does."""
+        return MaskedBatches(store, self.cases, self.card, self.card.configuration.training.seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -67,3 +68,25 @@ class Stepper:
         self.scaler.step(self.optimiser)
         self.scaler.update()
         return loss.detach()
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the next step."""
+        rate: float = self.optimiser.param_groups[0]["lr"]
+        return rate
+
+    def set_rate(self, rate: float) -> None:
+        """Have the next steps made at this learning rate."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+
+    def state(self) -> dict[str, dict[str, Any]]:
+        """What a checkpoint holds of it: the states of network, optimiser and scaler."""
+        return {part: getattr(self, part).state_dict() for part in ("network", "optimiser", "scaler")}
+
+    def load(self, network: dict[str, Any], optimiser: dict[str, Any], scaler: dict[str, Any]) -> None:
+        """Go on with the states of another stepper like this one."""
+        self.network.load_state_dict(network)
+        self.optimiser.load_state_dict(optimiser)
+        if self.scaler.is_enabled():
+            self.scaler.load_state_dict(scaler)

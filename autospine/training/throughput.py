@@ -10,20 +10,24 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from autospine.machine.device import is_out_of_memory
 from autospine.machine.threads import given_threads, thread_counts
 from autospine.planning.document.card import ModelCard
 from autospine.preprocessing.components import measure_components
-from autospine.preprocessing.prepare import CaseProperties, class_locations
+from autospine.preprocessing.locations import class_locations
+from autospine.preprocessing.prepare import CaseProperties
 from autospine.preprocessing.store import StoredCase
-from autospine.training.sampler import PatchBatches, planned_patch
+from autospine.training.batches import PatchBatches
+from autospine.training.sampler import planned_patch
 from autospine.training.step import WARM_UP_STEPS, Stepper
 from autospine.training.workers import batches_from, fitting_workers
+
+T = TypeVar("T")
 
 LEAST_STEPS, LEAST_SECONDS = 2, 2.0
 """A first look has at least so many steps; a measurement takes at least so long: a machine has its moods."""
@@ -39,23 +43,13 @@ ROOM = 1.3
 
 
 @dataclass(frozen=True)
-class _Noise:
-    """One case of noise, in the place of a store and of a previous stage's segmentations."""
+class _Noise(Generic[T]):
+    """The case of noise in the place of a store, or its labels in that of a previous stage's segmentations."""
 
-    case: StoredCase
+    held: T
 
-    def open(self, name: str) -> StoredCase:
-        return self.case
-
-
-@dataclass(frozen=True)
-class _NoisyStage:
-    """A previous stage's segmentation of it: its own labels."""
-
-    label: npt.NDArray[np.uint8]
-
-    def open(self, name: str, shape: Sequence[int]) -> npt.NDArray[np.uint8]:
-        return self.label
+    def open(self, name: str, shape: Sequence[int] = ()) -> T:
+        return self.held
 
 
 def seconds_per_step(
@@ -138,6 +132,5 @@ def _batches(card: ModelCard) -> PatchBatches:
         case = StoredCase("noise", image, label, label, properties, found.locations, found.sizes, found.offsets)
     else:
         case = StoredCase("noise", image, label, label, properties, class_locations(label, range(1, values), 0))
-    noise = _Noise(case)
-    previous = _NoisyStage(label) if configuration.previous is not None else None
-    return PatchBatches(noise, ("noise",), card, augment=True, seed=0, previous=previous)
+    previous = _Noise(label) if configuration.previous is not None else None
+    return PatchBatches(_Noise(case), ("noise",), card, augment=True, seed=0, previous=previous)

@@ -20,7 +20,7 @@ from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from autospine.data.processes import leave_signals_to_parent, loader_processes, may_start_processes
 from autospine.errors import AutospineError, DeviceError, Stopped
@@ -102,18 +102,8 @@ def batches_from(batches: Batches, first: int, workers: int, pin: bool) -> Itera
     """
     batches.check_cases()
     if workers and may_start_processes():
-        return WorkerBatches(batches, _Steps(first), workers, pin)
-    return iter(DataLoader(cast(Dataset[Any], batches), batch_size=None, sampler=_Steps(first), pin_memory=pin))
-
-
-class _Steps(Sampler[int]):
-    """The step numbers from `first` on, without end."""
-
-    def __init__(self, first: int) -> None:
-        self._first = first
-
-    def __iter__(self) -> Iterator[int]:
-        return count(self._first)
+        return WorkerBatches(batches, first, workers, pin)
+    return iter(DataLoader(cast(Dataset[Any], batches), batch_size=None, sampler=count(first), pin_memory=pin))
 
 
 def _initialise_worker(_worker: int) -> None:
@@ -139,13 +129,13 @@ class WorkerBatches(Iterator[Sequence[Tensor]]):
         Stopped: a stop was asked for while it waited (see `interrupt`).
     """
 
-    def __init__(self, batches: Batches, steps: Sampler[int], workers: int, pin: bool) -> None:
-        """Start so many `workers`, which build the batches of `steps`; raises `DeviceError` where none can start."""
+    def __init__(self, batches: Batches, first: int, workers: int, pin: bool) -> None:
+        """Start so many `workers` for the batches from step `first` on; raises `DeviceError` where none can start."""
         context = loader_processes()
         loader = DataLoader(
             _Shared(batches),
             batch_size=None,
-            sampler=steps,
+            sampler=count(first),
             num_workers=workers,
             pin_memory=pin,
             worker_init_fn=_initialise_worker,

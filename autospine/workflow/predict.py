@@ -113,7 +113,11 @@ def predict_paths(
         progress.note(note)
     faults: list[DataError] = []
     cases = find_inputs(
-        source, segmenter.model.card.data.channels, segmenter.optional, tell=progress.note, report=faults.append
+        source,
+        segmenter.predictor.card.data.channels,
+        segmenter.predictor.optional_channels,
+        tell=progress.note,
+        report=faults.append,
     )
     place = Target(target, single)
     if single:
@@ -140,7 +144,7 @@ def predict_paths(
         )
     files = tuple(path for name, path in outputs.items() if name not in left_out.names)
     missing = left_out.error() if left_out.names else None
-    return Prediction(files, seconds, slices, folder, segmenter.model.folds, missing)
+    return Prediction(files, seconds, slices, folder, segmenter.predictor.origin.folds, missing)
 
 
 def _segment_cases(
@@ -169,7 +173,7 @@ def _segment_cases(
     if left:
         check_writable(account.target.folder)
     computed = _tell_how(segmenter, progress) if left else ""
-    last = {"folder": str(segmenter.folder), "folds": list(segmenter.model.folds), "device": computed}
+    last = {"folder": str(segmenter.folder), "folds": list(segmenter.predictor.origin.folds), "device": computed}
     seconds: list[float] = []
     slices: list[int] = []
     for name, images in left:
@@ -212,12 +216,11 @@ def _judge_all(
 
 def _tell_how(segmenter: Segmenter, progress: Progress) -> str:
     """What it computes on, said together with which folds are averaged."""
-    from autospine.inference.predictor import prediction_precision
     from autospine.machine.device import describe_device
 
     progress.note(f"Segmenting with {segmenter.averaged} of {segmenter.folder}")
-    choice = prediction_precision(segmenter.model.card.configuration, segmenter.device)
-    computed = describe_device(segmenter.device, choice)
+    choice = segmenter.predictor.computed_in()
+    computed = describe_device(segmenter.predictor.device, choice)
     if choice.speed is not None:
         progress.note(f"Predicting on {computed}")
     return computed

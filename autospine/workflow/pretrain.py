@@ -9,30 +9,33 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from autospine.data.dataset import open_dataset
 from autospine.data.folds import Fold, read_folds
 from autospine.errors import PlanError
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.plan import Plan
-from autospine.planning.estimate.edited import check_memory, renew_expected_memory
+from autospine.planning.estimate.edited import renew_expected_memory
 from autospine.planning.measured.fingerprint import Fingerprint
-from autospine.preprocessing.images import images_key, images_name, prepare_images
+from autospine.preprocessing.images import prepare_images
+from autospine.preprocessing.keys import images_key, images_name
+from autospine.preprocessing.store import Store
 from autospine.workflow.plan import PlanRequest, ensure_planned
 from autospine.workflow.progress import Progress, Silent, counted
-from autospine.workflow.runs.folder import RunFolder, remove_training, training_alone, withdraw_results
+from autospine.workflow.runs.folder import RunFolder, remove_training, training_alone
 from autospine.workflow.runs.folds import check_fit
 from autospine.workflow.runs.prepared import check_unused
-from autospine.workflow.runs.record import write_record
 from autospine.workflow.runs.standing import choose_course, mark_begun, settle
 from autospine.workflow.steps.pretraining_images import Chosen, Found, choose_images, open_all
 from autospine.workflow.steps.request import enough_memory, requested
+from autospine.workflow.steps.training import Training
 
 if TYPE_CHECKING:
     import torch
 
-    from autospine.training.epochs import FitProgress
+    from autospine.training.pretrain import MaskedTask
+    from autospine.training.progress import FitProgress, FitResult
 
 
 @dataclass(frozen=True)
@@ -85,97 +88,96 @@ def pretrain_images(
     """
     from autospine.machine.device import resolve_device
 
-    device = resolve_device(request.device)
-    run = RunFolder.of(runs, dataset)
+    device, run, tell = resolve_device(request.device), RunFolder.of(runs, dataset), progress or Silent()
     with enough_memory(device):
-        return _pretrain(paths, dataset, run, request, device, progress or Silent())
+        plan, task, chosen = _open(paths, dataset, run, request, device, tell)
+        configuration = task.card.configuration
+        folder = run.pretrained(configuration.name, request.fold)
+        replaces = [folder] if request.overwrite else []
+        with training_alone(folder):
+            identity = task.identity(images_key(plan, configuration))
+            course = choose_course(folder, identity, configuration.training, replaces, tell.note)
+            training = Training(run, plan, task, identity, folder, replaces, course, device, tell)
+            if course == "has ended":
+                said = "by this command" if request.overwrite else "already (--overwrite begins anew)"
+                tell.note(f"{folder} is pretrained {said}")
+            else:
+                store = _prepare(training, chosen, request)
+                result = _fit(training, store, request)
+                flags = {**vars(request), "images": [str(path) for path in paths], "dataset": dataset}
+                _record(training, store, result, chosen, flags)
+            settle([folder], folder)
+        return Pretrained(folder, _next_command(dataset, run.root.parent, plan, configuration, request.fold, folder))
 
 
-def _pretrain(
+def _open(
     paths: Sequence[Path],
     dataset: Path,
     run: RunFolder,
     request: PretrainRequest,
     device: torch.device,
     progress: Progress,
-) -> Pretrained:
-    from autospine.machine.device import describe_device, device_memory_gb, step_machine
-    from autospine.training.precision import training_precision
-    from autospine.training.pretrain import block_edges, pretrain, pretraining_identity
-    from autospine.training.workers import fitting_workers
+) -> tuple[Plan, MaskedTask, Chosen]:
+    """What is pretrained, and the images that it may learn from; the data set is planned where it is not."""
+    from autospine.machine.device import step_machine
+    from autospine.training.pretrain import MaskedTask, block_edges
 
-    runs = run.root.parent
     found = _open_before_planning(paths, dataset, run)
     if not run.plan.is_file():
-        ensure_planned(dataset, runs, PlanRequest(budget_s=request.budget_s, device=request.device), progress)
+        planning = PlanRequest(budget_s=request.budget_s, device=request.device)
+        ensure_planned(dataset, run.root.parent, planning, progress)
     plan, _ = renew_expected_memory(run.read_plan(), step_machine(device))
     card = requested(plan, request.configuration, request.budget_s, request.epochs)
-    configuration = card.configuration
-    _check_configuration(configuration)
-    block_edges(configuration)
+    _check_configuration(card.configuration)
+    block_edges(card.configuration)
     fingerprint = run.read_fingerprint()
     split = _split(run, fingerprint, request.fold)
     run.check_writable()
-    folder = run.pretrained(configuration.name, request.fold)
     with progress.task("Reading the images") as update:
         chosen = choose_images(
             found, fingerprint, request.fold, split, run.read_reading().subjects, run.digests, counted(update)
         )
     _tell(chosen, found, progress)
-    with training_alone(folder):
-        cases = tuple(sorted(source.stored_name for source in chosen.sources))
-        identity = pretraining_identity(card, images_key(plan, configuration), cases)
-        replaces = [folder] if request.overwrite else []
-        course = choose_course(folder, identity, configuration.training, replaces, progress.note)
-        done = Pretrained(folder, _next_command(dataset, runs, plan, configuration, request.fold, folder))
-        if course == "has ended":
-            said = "by this command" if request.overwrite else "already (--overwrite begins anew)"
-            progress.note(f"{folder} is pretrained {said}")
-            settle([folder], folder)
-            return done
-        choice = training_precision(configuration, folder if course == "goes on" else None, device)
-        machine, name = step_machine(device, choice.precision), describe_device(device, choice.precision)
-        check_memory(configuration, device_memory_gb(device), name, str(run.plan), machine)
-        key = images_key(plan, configuration)
-        root = run.stores(images_name(plan, configuration), key)[-1]
-        check_unused(
-            root, key, run, [f"pretrained/.{configuration.name}.lock", f"pretrained/.{configuration.name}_fold_*"]
+    return plan, MaskedTask(card, tuple(sorted(source.stored_name for source in chosen.sources))), chosen
+
+
+def _prepare(training: Training[MaskedTask], chosen: Chosen, request: PretrainRequest) -> Store:
+    """The prepared images; all that may refuse the pretraining is asked before anything of an earlier is removed."""
+    run, plan, configuration = training.run, training.plan, training.configuration
+    training.check_memory()
+    name, key = images_name(plan, configuration), images_key(plan, configuration)
+    root = run.stores(name, key)[-1]
+    locks = [f"pretrained/.{configuration.name}.lock", f"pretrained/.{configuration.name}_fold_*"]
+    check_unused(root, key, run, locks)
+    with training.progress.task(f"Preparing {name}") as update:
+        return prepare_images(
+            chosen.sources, plan, configuration, root, workers=request.workers, progress=counted(update)
         )
-        with progress.task(f"Preparing {images_name(plan, configuration)}") as update:
-            store = prepare_images(
-                chosen.sources, plan, configuration, root, workers=request.workers, progress=counted(update)
-            )
-        if request.overwrite and course == "begins":
-            remove_training(folder)
-        mark_begun(folder, replaces)
-        progress.note(
-            f"Pretraining {configuration.name} on {len(cases)} image(s), on {describe_device(device, choice)}"
-        )
-        with progress.task(f"Pretraining {configuration.name}") as update:
-            result = pretrain(
-                card,
-                store,
-                cases,
-                folder,
-                device=device,
-                workers=fitting_workers(card, device, request.workers, progress.note),
-                precision=choice.precision,
-                on_step=lambda state: update(_step_text(state), state.progress),
-                before_end=lambda: withdraw_results(folder),
-            )
-        sources = {
-            "data": {"dataset": plan.data.dataset, "fingerprint": plan.fingerprint_hash, "prepared": store.key},
-        }
-        flags = {**vars(request), "images": [str(path) for path in paths], "dataset": dataset}
-        more = {
-            "images": [asdict(image) for image in chosen.seen],
-            "left_out": [{"image": image, "why": why} for image, why in chosen.left_out],
-        }
-        write_record(
-            folder, identity, flags, sources, device, result, {key: held for key, held in more.items() if held}
-        )
-        settle([folder], folder)
-        return done
+
+
+def _fit(training: Training[MaskedTask], store: Store, request: PretrainRequest) -> FitResult:
+    """Replace what stands in the way, then pretrain."""
+    from autospine.machine.device import describe_device
+    from autospine.training.progress import Watcher
+
+    name, progress = training.configuration.name, training.progress
+    if request.overwrite and training.course == "begins":
+        remove_training(training.folder)
+    mark_begun(training.folder, training.replaces)
+    where = describe_device(training.device, training.choice)
+    progress.note(f"Pretraining {name} on {len(training.task.cases)} image(s), on {where}")
+    with progress.task(f"Pretraining {name}") as update:
+        watcher = Watcher(on_step=lambda state: update(_step_text(state), state.progress))
+        return training.fit(store, request.workers, watcher)
+
+
+def _record(
+    training: Training[MaskedTask], store: Store, result: FitResult, chosen: Chosen, flags: dict[str, Any]
+) -> None:
+    """`run.toml`: what was asked, which images were used and left out, and what it took."""
+    left_out = [{"image": image, "why": why} for image, why in chosen.left_out]
+    more = {"images": [asdict(image) for image in chosen.seen], "left_out": left_out}
+    training.record(store, result, flags, {}, {key: held for key, held in more.items() if held})
 
 
 def _open_before_planning(paths: Sequence[Path], dataset: Path, run: RunFolder) -> tuple[Found, ...]:

@@ -9,36 +9,39 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autospine.data.files import read_json, write_json
-from autospine.data.folds import Fold, read_folds
+from autospine.data.folds import read_folds
 from autospine.data.structure import Reading
 from autospine.planning.decide.fold_loss import fold_loss
+from autospine.planning.document.card import ModelCard
 from autospine.planning.document.model import write_previous
-from autospine.planning.document.plan import Plan
-from autospine.planning.estimate.edited import check_memory, renew_expected_memory
+from autospine.planning.estimate.edited import renew_expected_memory
 from autospine.planning.estimate.memory import training_memory_gb
-from autospine.preprocessing.store import Store, stored_key
+from autospine.preprocessing.keys import stored_key
+from autospine.preprocessing.store import Store
 from autospine.workflow.plan import PlanRequest, ensure_planned
 from autospine.workflow.progress import Progress, Silent
-from autospine.workflow.runs.folder import METRICS, VALIDATION, RunFolder, training_alone, withdraw_results
+from autospine.workflow.runs.folder import METRICS, VALIDATION, RunFolder, training_alone
 from autospine.workflow.runs.plan_command import half_hour_command, plan_command, replan_command
 from autospine.workflow.runs.prepared import ensure_prepared
-from autospine.workflow.runs.record import write_record
 from autospine.workflow.runs.seen import check_cases, check_unseen
 from autospine.workflow.runs.standing import begin_in_model, check_model, choose_course, settle
-from autospine.workflow.steps.cascade import find_out_of_fold, segment_out_of_fold
-from autospine.workflow.steps.expectation import Comparison, compare_expected, describe_comparisons
+from autospine.workflow.steps.cascade import OutOfFold, find_out_of_fold, segment_out_of_fold
+from autospine.workflow.steps.expectation import compare_expected, describe_comparisons
 from autospine.workflow.steps.pace import shown, watch_pace, watch_threads
 from autospine.workflow.steps.request import enough_memory, fold_numbers, requested
 from autospine.workflow.steps.timing import training_notes
+from autospine.workflow.steps.training import Training
 from autospine.workflow.steps.validate import segmentation_writer, validate_fold
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import torch
 
-    from autospine.training.epochs import FitResult
-    from autospine.training.identity import Identity
+    from autospine.training.fold import FoldTask
     from autospine.training.initial import CarriedOver
     from autospine.training.log import EpochRecord
+    from autospine.training.progress import FitResult
 
 
 @dataclass(frozen=True)
@@ -151,107 +154,167 @@ def train_fold(
         folder = run.fold(name, fold)
         folders = [run.fold(name, number) for number in together or (fold,)]
         with training_alone(folder):
-            trained = _train_fold(dataset, fold, run, request, folders, device, progress or Silent())
+            opened = _open(dataset, fold, run, request, folders, device, progress or Silent())
+            ready = _refuse(opened)
+            if opened.training.course == "has ended":
+                said = "by this command" if request.overwrite else "already (--overwrite trains it anew)"
+                opened.training.progress.note(f"{folder} is trained {said}")
+            else:
+                _record(opened, ready, _fit(opened, ready))
+            trained = _score(opened, ready)
             if folder == folders[-1]:
                 settle(folders, folder)
             return trained
 
 
-def _train_fold(
+@dataclass(frozen=True)
+class _Fold:
+    """A fold that is to be trained, after the plan, the folds and what stands in the run folder."""
+
+    dataset: Path
+    number: int
+    request: TrainRequest
+    edits: Sequence[str]
+    """What is to be said of a plan that was edited."""
+    card: ModelCard
+    """Of the model, as planned; the training has the fold's own loss."""
+    source: OutOfFold | None
+    """In a cascade, which networks of the previous stage segment its cases."""
+    training: Training[FoldTask]
+
+    @property
+    def model(self) -> Path:
+        """The model folder."""
+        return self.training.run.model(self.training.configuration.name)
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """What a training has once nothing can refuse it any more."""
+
+    store: Store
+    seen: Sequence[dict[str, Any]]
+    """The images that it will have seen."""
+    write: Callable[[str, npt.NDArray[np.uint8]], None]
+    """Writes the segmentation of a validation case."""
+
+
+def _open(
     dataset: Path,
-    fold: int,
+    number: int,
     run: RunFolder,
     request: TrainRequest,
     folders: Sequence[Path],
     device: torch.device,
     progress: Progress,
-) -> Trained:
-    from autospine.machine.device import describe_device, device_memory_gb, step_machine
-    from autospine.machine.precision import Choice
-    from autospine.networks.weights import network_shapes
-    from autospine.training.initial import check_fits, read_initial
-    from autospine.training.loop import fit, training_identity
-    from autospine.training.precision import training_precision
-    from autospine.training.workers import fitting_workers
+) -> _Fold:
+    """Read all that decides the training, and what becomes of it."""
+    from autospine.machine.device import step_machine
+    from autospine.training.fold import FoldTask
+    from autospine.training.initial import read_initial
 
     # what was expected of other numbers than the plan's own is no measure of this training
     plan, edits = renew_expected_memory(run.read_plan(), step_machine(device))
     planned = requested(plan, request.configuration, request.budget_s, request.epochs)
     folds = read_folds(run.splits)
-    split = folds[fold]
-    command = plan_command(dataset, run, run.read_request())
-    trained_card = planned.with_loss(fold_loss(planned, fold, split, str(run.plan), command))
-    configuration = trained_card.configuration
-    folder, model = run.fold(configuration.name, fold), run.model(configuration.name)
+    split, command = folds[number], plan_command(dataset, run, run.read_request())
+    card = planned.with_loss(fold_loss(planned, number, split, str(run.plan), command))
+    configuration = card.configuration
     source = None
     if configuration.previous is not None:
         cases = (*split.train, *split.validation)
         source = find_out_of_fold(dataset, run, plan, configuration, folds, cases)
     previous = None if source is None else source.stage
     initial = None if request.init is None else read_initial(request.init)
-    identity = training_identity(trained_card, stored_key(plan, configuration), split, previous, initial)
-    replaces = folders if request.overwrite else ()
+    task = FoldTask(card, split, previous, initial)
+    identity = task.identity(stored_key(plan, configuration))
+    folder, replaces = run.fold(configuration.name, number), folders if request.overwrite else ()
     course = choose_course(folder, identity, configuration.training, replaces, progress.note)
-    trained, standing = course == "has ended", folder if course == "goes on" else None
-    choice = Choice("float32") if trained else training_precision(configuration, standing, device)
-    machine, device_name = step_machine(device, choice.precision), describe_device(device, choice.precision)
-    if not trained:
-        check_memory(configuration, device_memory_gb(device), device_name, str(run.plan), machine)
-        check_model(model, folder, planned, course, replaces)
-    prepare = partial(ensure_prepared, dataset, run, plan, progress=progress, workers=request.workers)
+    training = Training(run, plan, task, identity, folder, replaces, course, device, progress)
+    return _Fold(dataset, number, request, edits, planned, source, training)
+
+
+def _refuse(fold: _Fold) -> _Ready:
+    """Ask all that may refuse the training, and make what it needs, before anything of an earlier one is removed."""
+    from autospine.networks.weights import network_shapes
+    from autospine.training.initial import check_fits
+
+    training, source, task = fold.training, fold.source, fold.training.task
+    run, plan, configuration, progress = training.run, training.plan, training.configuration, training.progress
+    ended = training.course == "has ended"
+    if not ended:
+        training.check_memory()
+        check_model(fold.model, training.folder, fold.card, training.course, training.replaces)
+    prepare = partial(ensure_prepared, fold.dataset, run, plan, progress=progress, workers=fold.request.workers)
     store = prepare(configuration)
-    seen = check_cases(run, plan, fold, split, store, None if initial is None else initial.path.parent, progress)
-    if initial is not None:
-        # nothing of an earlier training is gone before these are known to fit
-        check_fits(network_shapes(configuration.network, configuration.patch), initial)
-    if source is not None and not (trained and (folder / METRICS).exists()):
-        segment_out_of_fold(source, store, partial(prepare, source.card.configuration), device, progress)
-    write = segmentation_writer(dataset, run.read_reading(), folder / VALIDATION, planned, progress)
-    if trained:
-        said = "by this command" if request.overwrite else "already (--overwrite trains it anew)"
-        progress.note(f"{folder} is trained {said}")
-    else:
-        begin_in_model(model, folder, planned, course, replaces, progress.note)
-        if source is not None:
-            write_previous(folder, source.weights)
-        for note in edits:
-            if note.startswith(f"{configuration.name} "):
-                progress.note(note)
-        progress.note(f"Training {configuration.name}, fold {fold}, on {describe_device(device, choice)}")
-        shorter = half_hour_command(dataset, run, run.read_request())
-        for note in training_notes(trained_card, device, device_name, shorter, progress):
-            progress.note(note)
-        again = replan_command(dataset, run, run.read_request(), configuration.training.budget_s)
-        pace = watch_pace(configuration.expected, configuration.training, device_name, again, progress.note)
-        with progress.task(f"Training {configuration.name} fold {fold}") as update:
-            result = fit(
-                trained_card,
-                store,
-                split,
-                folder,
-                device=device,
-                workers=fitting_workers(trained_card, device, request.workers, progress.note),
-                previous=previous,
-                initial=initial,
-                precision=choice.precision,
-                on_start=lambda taken: progress.note(_start_text(request.init, taken)),
-                on_step=shown(update, pace, watch_threads(progress.note)),
-                on_epoch=_drawing(folder),
-                before_end=lambda: withdraw_results(folder),
-            )
-        kept = configuration.training == plan.configuration(configuration.name).training
-        memory_gb = training_memory_gb(configuration, machine)
-        comparisons = compare_expected(configuration.expected, memory_gb, result, device_name, same_schedule=kept)
-        if comparisons:
-            progress.note(f"The plan's expectation: {describe_comparisons(comparisons)}")
-        _write_run_record(folder, plan, split, store, device, request, result, identity, comparisons, seen)
-    if not split.validation:
+    weights = None if task.initial is None else task.initial.path.parent
+    seen = check_cases(run, plan, fold.number, task.fold, store, weights, progress)
+    if task.initial is not None:
+        check_fits(network_shapes(configuration.network, configuration.patch), task.initial)
+    if source is not None and not (ended and (training.folder / METRICS).exists()):
+        segment_out_of_fold(source, store, partial(prepare, source.card.configuration), training.device, progress)
+    folder, reading = training.folder / VALIDATION, run.read_reading()
+    return _Ready(store, seen, segmentation_writer(fold.dataset, reading, folder, fold.card, progress))
+
+
+def _fit(fold: _Fold, ready: _Ready) -> FitResult:
+    """Replace what stands in the way, then train."""
+    from autospine.machine.device import describe_device
+    from autospine.training.progress import Watcher
+
+    training, dataset, run = fold.training, fold.dataset, fold.training.run
+    folder, configuration, device = training.folder, training.configuration, training.device
+    note = training.progress.note
+    begin_in_model(fold.model, folder, fold.card, training.course, training.replaces, note)
+    if fold.source is not None:
+        write_previous(folder, fold.source.weights)
+    for edit in fold.edits:
+        if edit.startswith(f"{configuration.name} "):
+            note(edit)
+    note(f"Training {configuration.name}, fold {fold.number}, on {describe_device(device, training.choice)}")
+    shorter = half_hour_command(dataset, run, run.read_request())
+    for said in training_notes(training.task.card, device, training.device_name, shorter, training.progress):
+        note(said)
+    again = replan_command(dataset, run, run.read_request(), configuration.training.budget_s)
+    pace = watch_pace(configuration.expected, configuration.training, training.device_name, again, note)
+    with training.progress.task(f"Training {configuration.name} fold {fold.number}") as update:
+        watcher = Watcher(
+            on_start=lambda taken: note(_start_text(fold.request.init, taken)),
+            on_step=shown(update, pace, watch_threads(note)),
+            on_epoch=_drawing(folder),
+        )
+        return training.fit(ready.store, fold.request.workers, watcher)
+
+
+def _record(fold: _Fold, ready: _Ready, result: FitResult) -> None:
+    """`run.toml`: what this fold was trained with and what it took."""
+    training, configuration, split = fold.training, fold.training.configuration, fold.training.task.fold
+    kept = configuration.training == training.plan.configuration(configuration.name).training
+    memory_gb, device = training_memory_gb(configuration, training.machine), training.device_name
+    comparisons = compare_expected(configuration.expected, memory_gb, result, device, same_schedule=kept)
+    if comparisons:
+        training.progress.note(f"The plan's expectation: {describe_comparisons(comparisons)}")
+    flags = {**vars(fold.request), **fold.request.reading.to_json()}
+    del flags["reading"]
+    sources = {"split": {"train": list(split.train), "validation": list(split.validation)}}
+    more: dict[str, Any] = {"expected": {item.key: item.expected for item in comparisons}} if comparisons else {}
+    more["images"] = list(ready.seen)  # what starts from these weights is not to be judged by them
+    training.record(ready.store, result, flags, sources, more)
+
+
+def _score(fold: _Fold, ready: _Ready) -> Trained:
+    """Predict and score the validation cases, unless that is done."""
+    training, task = fold.training, fold.training.task
+    metrics, progress = training.folder / METRICS, training.progress
+    if not task.fold.validation:
         progress.note("This fold has no validation cases: nothing to score")
-        return Trained(folder, None)
-    if not (folder / METRICS).exists():
-        scores = validate_fold(model, fold, split, store, write, device, progress, previous)
-        write_json(folder / METRICS, scores.to_json())
-    return Trained(folder, read_json(folder / METRICS))
+        return Trained(training.folder, None)
+    if not metrics.exists():
+        scores = validate_fold(
+            fold.model, fold.number, task.fold, ready.store, ready.write, training.device, progress, task.previous
+        )
+        write_json(metrics, scores.to_json())
+    return Trained(training.folder, read_json(metrics))
 
 
 def _start_text(path: Path | None, taken: CarriedOver) -> str:
@@ -265,29 +328,3 @@ def _drawing(folder: Path) -> Callable[[EpochRecord], None]:
     from autospine.report.figures import plot_history
 
     return lambda record: plot_history(folder / "history.csv", folder / "progress.png")
-
-
-def _write_run_record(
-    folder: Path,
-    plan: Plan,
-    split: Fold,
-    store: Store,
-    device: torch.device,
-    request: TrainRequest,
-    result: FitResult,
-    identity: Identity,
-    comparisons: Sequence[Comparison],
-    seen: Sequence[dict[str, Any]],
-) -> None:
-    """`run.toml`: what this fold was trained with and what it took; where it stands, the training has ended."""
-    flags = {**vars(request), **request.reading.to_json()}
-    del flags["reading"]
-    sources = {
-        "split": {"train": list(split.train), "validation": list(split.validation)},
-        "data": {"dataset": plan.data.dataset, "fingerprint": plan.fingerprint_hash, "prepared": store.key},
-    }
-    more: dict[str, Any] = {}
-    if comparisons:
-        more["expected"] = {item.key: item.expected for item in comparisons}
-    more["images"] = list(seen)  # what starts from these weights is not to be judged by them
-    write_record(folder, identity, flags, sources, device, result, more)

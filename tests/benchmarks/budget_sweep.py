@@ -27,8 +27,7 @@ from autospine.data.dataset import open_dataset
 from autospine.data.folds import make_folds
 from autospine.data.structure import Reading
 from autospine.evaluation.score import score_cases
-from autospine.inference.levels import agree_on_levels
-from autospine.inference.predictor import predict_logits
+from autospine.inference.predictor import Predictor
 from autospine.networks.build import build_network
 from autospine.planning.budget.fit import SHORT
 from autospine.planning.decide.basis import Basis
@@ -40,8 +39,9 @@ from autospine.planning.document.model import WEIGHTS
 from autospine.planning.document.recipe import load_recipe
 from autospine.planning.measured.fingerprint import extract_fingerprint
 from autospine.preprocessing.cases import prepare_dataset
-from autospine.preprocessing.prepare import restore_labels
-from autospine.training.loop import fit
+from autospine.training.epochs import fit
+from autospine.training.fold import FoldTask
+from autospine.training.task import Place
 
 EPOCHS = 10
 CPU = torch.device("cpu")
@@ -85,26 +85,21 @@ def main() -> None:
         start = time.monotonic()
         card, levels = ModelCard(plan.data, configuration), plan.data.levels
         named, classes = plan.data.scored, plan.data.targets
-        result = fit(card, store, split, Path(scratch), device=CPU, workers=0)
+        result = fit(FoldTask(card, split), store, Place(Path(scratch), CPU, workers=0))
         trained = time.monotonic()
         network = build_network(configuration.network, configuration.patch).eval()
         network.load_state_dict(load_file(Path(scratch) / WEIGHTS))
 
-        voxelwise = replace(card, data=replace(plan.data, levels=None))
+        predictor = Predictor(ModelCard.from_plan(plan, configuration), (network,), CPU, asked.mirror)
 
         def predictions(levels: LevelsPlan | None, without: tuple[int, ...] = ()) -> Iterator[Any]:
             for name in split.validation:
                 case = store.open(name)
                 image, missing = np.array(case.image), {*case.properties.missing, *without}
                 image[list(missing)] = 0
-                how = {"device": CPU, "mirror": asked.mirror, "missing": missing}
-                logits = predict_logits([network], image, voxelwise, **how)
-                logits = (
-                    logits
-                    if levels is None
-                    else agree_on_levels(logits, levels, configuration.axis_order.index(levels.axis))
-                )
-                labels = restore_labels(logits, case.properties, card)
+                lacking = replace(case, image=image, properties=replace(case.properties, missing=tuple(missing)))
+                card = replace(predictor.card, configuration=replace(configuration, levels=levels))
+                labels = replace(predictor, card=card).labels(lacking)
                 yield name, labels, np.asarray(case.reference), case.properties.canonical_spacing_mm
 
         scores = score_cases(predictions(levels), named)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,7 @@ import torch
 
 from autospine.data.dataset import open_dataset, read_images
 from autospine.data.folds import read_folds
-from autospine.inference.ensemble import load_model
-from autospine.inference.export import segment
+from autospine.inference.loading import load_model
 from autospine.machine.precision import Precision, pinned
 from autospine.workflow.runs.folder import RunFolder
 from autospine.workflow.train import TrainRequest, train_fold
@@ -48,7 +48,7 @@ def main() -> None:
         for case in read_folds(home.splits)[0].validation[: asked.cases]:
             volume = read_images(cases[case].images, refuse)
             assert volume is not None
-            one, other = (segment(model, volume, case, device=CPU, precision=way).array for way in BOTH)
+            one, other = (replace(model, precision=way).segment(volume, case).array for way in BOTH)
             labelled = (one > 0) | (other > 0)
             same = one == other
             figures = f"{np.mean(same):.5f} | {np.mean(same[labelled]):.5f}"

@@ -29,8 +29,7 @@ import sys, numpy as np, torch
 from dataclasses import replace
 from pathlib import Path
 from autospine.data.geometry import Geometry, Volume
-from autospine.inference.ensemble import Model
-from autospine.inference.export import segment
+from autospine.inference.predictor import Predictor
 from autospine.networks.build import build_network
 from autospine.planning.document.card import ModelCard
 from autospine.planning.document.data import DataPlan, IntensityPlan
@@ -43,7 +42,8 @@ configuration = replace(plan((512, 512), 2, (4, 8), classes - 1), spacing_mm=(sp
 labels = tuple((f"k{value}", value) for value in range(1, classes))
 card = ModelCard(DataPlan("noise", ("T2",), (IntensityPlan(0.0, 1.0, 0.0, 1.0),), labels), configuration)
 torch.manual_seed(0)
-model = Model(card, (build_network(configuration.network, (512, 512)).eval(),), ("0",))
+network = build_network(configuration.network, (512, 512)).eval()
+model = Predictor(card, (network,), torch.device("cpu"), mirror=False, precision="float32")
 def peak():
     return next(int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines()
                 if line.startswith("VmHWM")) / 1e6
@@ -52,7 +52,7 @@ image = np.random.default_rng(0).normal(100, 10, (1, *shape)).astype(np.float32)
 grid = Geometry(shape, (3.0, 1.0, 1.0), (0.0, 0.0, 0.0), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
 volume = Volume(image, grid)
 del image
-made = segment(model, volume, "noise", device=torch.device("cpu"), mirror=False, precision="float32")
+made = model.segment(volume, "noise")
 print(f"{peak() - before:.2f} GB", int(made.array.astype(np.int64).sum()))
 """
 

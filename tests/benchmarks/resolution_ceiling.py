@@ -22,7 +22,8 @@ from autospine.planning.decide.planner import make_plan
 from autospine.planning.document.card import ModelCard
 from autospine.planning.document.recipe import Recipe
 from autospine.planning.measured.fingerprint import extract_fingerprint
-from autospine.preprocessing.prepare import prepare_case, restore_labels
+from autospine.preprocessing.prepare import prepare_case
+from autospine.preprocessing.restore import restore_labels
 
 FACTORS = (1.0, 1.41, 2.0, 2.83)
 CASES = 6

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from autospine.inference.predictor import predict_logits
 from autospine.networks.build import build_network
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.data import LevelsPlan, PresencePlan
 from tests.cards import card_of
+from tests.inference.predicting import predict_logits
 
 CPU = torch.device("cpu")
 
@@ -43,14 +43,14 @@ def test_pointwise_logits_come_back_on_every_voxel(
 ) -> None:
     image = np.random.default_rng(0).normal(size=(1, *shape)).astype(np.float32)
     for configuration in (make_configuration(), make_configuration(spacing_mm=(1.0, 1.0))):
-        logits = predict_logits([Pointwise()], image, card_of(configuration), device=CPU, mirror=mirror)
+        logits = predict_logits([Pointwise()], image, card_of(configuration), mirror=mirror)
         assert logits.shape == (4, *shape)
         np.testing.assert_allclose(logits, np.concatenate([image, image**2, 1 - image, -image]), atol=1e-5)
 
 
 def test_networks_are_averaged(make_configuration: Callable[..., Configuration]) -> None:
     image = np.random.default_rng(0).normal(size=(1, 8, 16, 16)).astype(np.float32)
-    logits = predict_logits([Pointwise(1.0), Pointwise(3.0)], image, card_of(make_configuration()), device=CPU)
+    logits = predict_logits([Pointwise(1.0), Pointwise(3.0)], image, card_of(make_configuration()))
     np.testing.assert_allclose(logits[0], 2 * image[0], atol=1e-5)
 
 
@@ -59,17 +59,15 @@ def test_mirroring_averages_over_the_plans_axes_only(make_configuration: Callabl
     base = make_configuration()
     along = replace(base, training=replace(base.training, mirror_axes=(2,)))
     across = replace(base, training=replace(base.training, mirror_axes=(0, 1)))
-    np.testing.assert_allclose(predict_logits([Positional()], image, card_of(along), device=CPU), 7.5, atol=1e-5)
-    kept = predict_logits([Positional()], image, card_of(across), device=CPU)
+    np.testing.assert_allclose(predict_logits([Positional()], image, card_of(along)), 7.5, atol=1e-5)
+    kept = predict_logits([Positional()], image, card_of(across))
     np.testing.assert_allclose(kept[0, 0, 0], np.arange(16), atol=1e-4)
 
 
 def test_progress_counts_the_tiles(make_configuration: Callable[..., Configuration]) -> None:
     seen: list[tuple[int, int]] = []
     image = np.zeros((1, 12, 16, 16), np.float32)
-    predict_logits(
-        [Pointwise()], image, card_of(make_configuration()), device=CPU, progress=lambda *done: seen.append(done)
-    )
+    predict_logits([Pointwise()], image, card_of(make_configuration()), progress=lambda *done: seen.append(done))
     assert seen == [(1, 2), (2, 2)]
 
 
@@ -99,7 +97,7 @@ def test_neighbouring_slices_enter_and_the_ends_are_repeated(
     configuration = neighbourly(make_configuration, channels=1, neighbours=1)
     image = np.random.default_rng(0).normal(size=(1, 5, *plane)).astype(np.float32)
     network = Slices()
-    logits = predict_logits([network], image, card_of(configuration), device=CPU, mirror=False)
+    logits = predict_logits([network], image, card_of(configuration), mirror=False)
     before, after = image[0, [0, 0, 1, 2, 3]], image[0, [1, 2, 3, 4, 4]]
     np.testing.assert_allclose(logits[0], before, atol=1e-5)
     np.testing.assert_allclose(logits[1], image[0], atol=1e-5)
@@ -118,7 +116,7 @@ def test_the_mean_of_its_slices_is_a_number_known_beforehand(make_configuration:
             return (x.mean(1, keepdim=True).expand(-1, 4, -1, -1),)
 
     for mirror in (True, False):
-        logits = predict_logits([Mean()], image, card_of(configuration), device=CPU, mirror=mirror)
+        logits = predict_logits([Mean()], image, card_of(configuration), mirror=mirror)
         np.testing.assert_allclose(logits[2, :, 3, 5], [6, 12, 18, 24], rtol=1e-6)
 
 
@@ -134,7 +132,7 @@ def test_all_channels_of_a_slice_stand_together(make_configuration: Callable[...
             seen.extend(x[:, :, 0, 0].tolist())
             return (x[:, :4],)
 
-    predict_logits([Look()], image, card_of(configuration), device=CPU, mirror=False)
+    predict_logits([Look()], image, card_of(configuration), mirror=False)
     assert seen == [[0, 1, 0, 1, 10, 11], [0, 1, 10, 11, 20, 21], [10, 11, 20, 21, 20, 21]]
 
 
@@ -156,12 +154,12 @@ def test_the_previous_stage_enters_one_channel_per_class(
     rng = np.random.default_rng(0)
     image = rng.normal(size=(1, *shape)).astype(np.float32)
     previous = rng.integers(0, 4, shape).astype(np.uint8)
-    logits = predict_logits([Believing()], image, card_of(cascade), device=CPU, previous=previous)
+    logits = predict_logits([Believing()], image, card_of(cascade), previous=previous)
     np.testing.assert_allclose(logits[0], image[0], atol=1e-5)
     for value in (1, 2, 3):
         np.testing.assert_allclose(logits[value], previous == value, atol=1e-5)
     with pytest.raises(ValueError, match="3d_lowres"):
-        predict_logits([Believing()], image, card_of(cascade), device=CPU)
+        predict_logits([Believing()], image, card_of(cascade))
 
 
 def test_pieces_of_a_prediction_agree_on_the_plans_levels(make_configuration: Callable[..., Configuration]) -> None:
@@ -176,10 +174,10 @@ def test_pieces_of_a_prediction_agree_on_the_plans_levels(make_configuration: Ca
         image[:, :, 4:12, first : first + 12] = value
     image[:, :3, 4:12, 24:36] = 1
     flat = make_configuration(spacing_mm=(1.0, 1.0))
-    apart = predict_logits([Named()], image, card_of(flat), device=CPU, mirror=False).argmax(0)
+    apart = predict_logits([Named()], image, card_of(flat), mirror=False).argmax(0)
     assert set(np.unique(apart[:, 8, 30])) == {1, 2}
     levels = LevelsPlan((1, 2, 3), 2, 1.6, (0.9, 0.9))
-    agreed = predict_logits([Named()], image, card_of(flat, levels=levels), device=CPU, mirror=False).argmax(0)
+    agreed = predict_logits([Named()], image, card_of(flat, levels=levels), mirror=False).argmax(0)
     assert [set(np.unique(agreed[:, 8, place])) for place in (10, 30, 50)] == [{1}, {2}, {3}]
 
 
@@ -206,11 +204,11 @@ def test_a_mirrored_image_has_its_sides_swapped(
     image = rng.normal(size=(1, *shape)).astype(np.float32)
     earlier = rng.integers(0, 4, shape).astype(np.uint8) if cascade else None
     turned = None if earlier is None else np.array([0, 3, 2, 1], np.uint8)[earlier][..., ::-1]
-    plain = predict_logits([network], image, card, device=CPU, previous=earlier)
-    mirrored = predict_logits([network], image[..., ::-1], card, device=CPU, previous=turned)
+    plain = predict_logits([network], image, card, previous=earlier)
+    mirrored = predict_logits([network], image[..., ::-1], card, previous=turned)
     np.testing.assert_allclose(mirrored[[0, 3, 2, 1], ..., ::-1], plain, atol=1e-4)
     assert np.abs(mirrored[..., ::-1] - plain).max() > 0.01
-    once = predict_logits([network], image, card, device=CPU, mirror=False, previous=earlier)
+    once = predict_logits([network], image, card, mirror=False, previous=earlier)
     assert np.abs(once - plain).max() > 0.01
 
 
@@ -231,7 +229,7 @@ def test_flags_follow_the_image(make_configuration: Callable[..., Configuration]
 
     image = np.ones((2, 8, 16, 16), np.float32)
     previous = np.full((8, 16, 16), 3, np.uint8)
-    predict_logits([Look()], image, card_of(cascade, presence=presence), device=CPU, previous=previous, missing=missing)
+    predict_logits([Look()], image, card_of(cascade, presence=presence), previous=previous, missing=missing)
     for x in seen:
         assert x[0, :, 0, 0, 0].tolist() == [1, 1, 0 if missing else 1, 0, 0, 1]
     flat = neighbourly(make_configuration, channels=2, neighbours=1)
@@ -241,7 +239,6 @@ def test_flags_follow_the_image(make_configuration: Callable[..., Configuration]
         [Look()],
         image,
         card_of(replace(flat, network=network), presence=presence),
-        device=CPU,
         missing=missing,
     )
     assert all(x[0, :, 0, 0].tolist() == [1] * 6 + [0 if missing else 1] for x in seen)
@@ -254,7 +251,7 @@ def test_logits_are_held_once_however_small_the_case(
     """Those of a case smaller than a patch, too: a cut through them would be copied whole on the way back."""
     image = np.random.default_rng(0).normal(size=(1, *shape)).astype(np.float32)
     for configuration in (make_configuration(), make_configuration(spacing_mm=(1.0, 1.0))):
-        logits = predict_logits([Pointwise()], image, card_of(configuration), device=CPU)
+        logits = predict_logits([Pointwise()], image, card_of(configuration))
         assert logits.flags.c_contiguous and logits.base is not None
         assert logits.nbytes == 4 * 4 * int(np.prod(shape))
         storage = torch.from_numpy(logits).untyped_storage()

@@ -12,12 +12,11 @@ from torch import Tensor, nn
 
 from autospine.data.geometry import Geometry, Volume
 from autospine.errors import DataError, PlanError
-from autospine.inference.ensemble import Model
-from autospine.inference.export import segment
-from autospine.inference.predictor import predict_logits
+from autospine.inference.predictor import Predictor
 from autospine.inference.room import check_case, check_spacing, check_tile
 from autospine.planning.document.configuration import Configuration
 from tests.cards import card_of
+from tests.inference.predicting import predict_logits
 
 CPU = torch.device("cpu")
 Make = Callable[..., Configuration]
@@ -42,9 +41,7 @@ def test_an_image_has_to_fit_the_machine_padded_to_the_patch(
     large = make_configuration(patch=(256, 256, 256))
     monkeypatch.setattr("autospine.inference.room.total_bytes", lambda: 67_385_343)
     with pytest.raises(DataError, match=r"256 x 256 x 256 voxels, it takes 0\.0674 GB or more"):
-        predict_logits(
-            [nn.Identity()], np.zeros((1, 24, 24, 24), np.float32), card_of(large), device=CPU, precision="float32"
-        )
+        predict_logits([nn.Identity()], np.zeros((1, 24, 24, 24), np.float32), card_of(large), precision="float32")
     monkeypatch.setattr("autospine.inference.room.total_bytes", lambda: 67_385_344)
     check_case(large, 1, (24, 24, 24), large.patch)
 
@@ -89,10 +86,10 @@ def test_an_image_that_would_become_huge_is_not_prepared(make_configuration: Mak
     image[:, 20:24, 20:24, 20:24] = 1
     grid = Geometry((64, 64, 64), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
     wide = replace(fine, patch=(80, 80, 80))
-    segment(Model(replace(card, configuration=wide), (Flat(),), ("0",)), Volume(image, grid), "a", device=CPU)
+    Predictor(replace(card, configuration=wide), (Flat(),), CPU).segment(Volume(image, grid), "a")
     image[:] = 1
     with pytest.raises(DataError, match=r"2\.1e\+09 voxels of this image"):
-        segment(Model(card, (Flat(),), ("0",)), Volume(image, grid), "a", device=CPU)
+        Predictor(card, (Flat(),), CPU).segment(Volume(image, grid), "a")
 
 
 class Flat(nn.Module):
@@ -112,7 +109,7 @@ class Overflowing(nn.Module):
 def test_an_output_that_is_no_number_is_no_empty_mask(make_configuration: Make) -> None:
     for network in (Overflowing(), Hollow()):
         with pytest.raises(PlanError, match="NaN or infinite numbers in the output of the network"):
-            predict_logits([network], np.zeros((1, 8, 16, 16), np.float32), card_of(make_configuration()), device=CPU)
+            predict_logits([network], np.zeros((1, 8, 16, 16), np.float32), card_of(make_configuration()))
 
 
 class Hollow(nn.Module):

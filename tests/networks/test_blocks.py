@@ -56,7 +56,7 @@ def test_upsampling_is_the_inverse_in_size() -> None:
 
 
 def test_only_the_first_block_of_a_stack_is_strided() -> None:
-    blocks = stack(1, 4, (3, 3), 3, stride=(2, 2))
+    blocks = stack(ConvBlock, 1, 4, (3, 3), 3, stride=(2, 2))
     assert blocks(torch.randn(1, 1, 8, 8)).shape == (1, 4, 4, 4)
     assert [block.conv.stride for block in blocks] == [(2, 2), (1, 1), (1, 1)]
 

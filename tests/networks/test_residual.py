@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from autospine.networks.blocks import stack
 from autospine.networks.build import build_network
-from autospine.networks.residual import ResidualBlock, residual_stack, start_as_identity
+from autospine.networks.residual import ResidualBlock, start_as_identity
 from autospine.networks.unet import UNet
 from autospine.planning.document.parts import Bottleneck, NetworkPlan
 from autospine.planning.estimate.cost import stage_sizes
@@ -138,7 +139,7 @@ def test_block_is_two_convolutions_beside_a_skip() -> None:
 
 
 def test_only_the_first_block_of_a_stack_changes_size_and_width() -> None:
-    blocks = residual_stack(4, 8, (3, 3), 3, stride=(2, 1))
+    blocks = stack(ResidualBlock, 4, 8, (3, 3), 3, stride=(2, 1))
     assert blocks(torch.randn(1, 4, 8, 6)).shape == (1, 8, 4, 6)
     assert [isinstance(block.pool, nn.AvgPool2d) for block in blocks] == [True, False, False]
     assert [isinstance(block.project, nn.Identity) for block in blocks] == [False, True, True]

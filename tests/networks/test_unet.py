@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from autospine.errors import PlanError
 from autospine.networks.build import build_network
 from autospine.networks.unet import UNet
 from autospine.planning.document.msff import branch_kernel, parameters
@@ -194,19 +193,6 @@ def test_every_weight_is_trained() -> None:
 def test_a_size_that_cannot_be_halved_says_so() -> None:
     with pytest.raises(ValueError, match=r"\(6, 7\) must be a multiple of \(4, 4\)"):
         _build(PLAN_2D, (8, 8))(torch.zeros(1, 2, 6, 7))
-
-
-@pytest.mark.parametrize(
-    ("plan", "patch", "message"),
-    [
-        (PLAN_2D, (10, 8), "divided"),
-        (PLAN_2D, (8, 8, 8), "2 numbers"),
-        (PLAN_2D, (0, 8), "divided"),
-    ],
-)
-def test_a_patch_that_does_not_fit_is_refused(plan: NetworkPlan, patch: tuple[int, ...], message: str) -> None:
-    with pytest.raises(PlanError, match=message):
-        build_network(plan, patch)
 
 
 def test_training_keeps_two_copies_of_each_feature_map_and_no_more() -> None:

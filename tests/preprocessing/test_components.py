@@ -21,8 +21,9 @@ from autospine.planning.document.plan import Plan
 from autospine.preprocessing import components
 from autospine.preprocessing.cases import prepare_dataset
 from autospine.preprocessing.components import Components, measure_components
-from autospine.preprocessing.prepare import class_locations
-from autospine.preprocessing.store import find_store, store_name, stored_key
+from autospine.preprocessing.keys import store_name, stored_key
+from autospine.preprocessing.locations import class_locations
+from autospine.preprocessing.store import find_store
 
 
 def drawn() -> np.ndarray:
@@ -133,7 +134,7 @@ def test_a_store_has_components_where_the_plan_goes_by_them(
 ) -> None:
     plan, root = make_plan(lesionwise), tmp_path / "s"
     store = prepare_dataset(dataset, plan, lesionwise, root, workers=1)
-    assert store.components
+    assert store.contents == "components"
     case = store.open("a")
     assert isinstance(case.sizes, np.memmap) and case.sizes.shape == case.label.shape
     assert case.sizes[1, 1, 1] == 24 and case.sizes[5, 6, 6] == 1 and case.sizes.sum() == 24 * 24 + 1
@@ -157,7 +158,7 @@ def test_a_store_without_components_is_what_it_was(
     root = tmp_path / "s"
     prepare_dataset(dataset, make_plan(lesionwise), lesionwise, root, workers=1)
     store = prepare_dataset(dataset, make_plan(plain), plain, root, workers=1)
-    assert not store.components and not list(root.glob("*.sizes.npy"))
+    assert store.contents == "labels" and not list(root.glob("*.sizes.npy"))
     assert "components" not in json.loads((root / "store.json").read_text())
     case = store.open("a")
     assert case.sizes is None and case.offsets == {}

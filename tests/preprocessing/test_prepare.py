@@ -12,18 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from autospine.data.structure import IGNORED
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.data import IntensityPlan
-from autospine.preprocessing.prepare import (
-    CaseProperties,
-    class_locations,
-    classes_on_grid,
-    prepare_case,
-    restore_labels,
-    without_unlabelled_slices,
-)
-from autospine.preprocessing.resample import resample_image, resample_label
+from autospine.preprocessing.prepare import CaseProperties, prepare_case
+from autospine.preprocessing.resample import resample_image
+from autospine.preprocessing.resample_labels import resample_label
+from autospine.preprocessing.restore import restore_labels
 from tests.cards import card_of
 
 Array = npt.NDArray[Any]
@@ -198,46 +192,3 @@ def test_properties_survive_json(make_configuration: Make) -> None:
     assert CaseProperties.from_json(json.loads(json.dumps(case.properties.to_json()))) == case.properties
     assert case.properties.cropped_shape == (23, 37, 45)
     assert case.properties.cropped_spacing_mm == (1.5, 1.2, 0.9)
-
-
-def test_locations_of_small_and_large_classes() -> None:
-    label = np.zeros((60, 150, 200), np.uint8)
-    label[:, :, :150] = 1  # 1 350 000 voxels: 1 % is 13 500
-    label[5, 6, 180:190] = 2
-    label[10:20, :, 160:] = 4  # 60 000 voxels: 10 000 are kept
-    found = class_locations(label, (1, 2, 3, 4), seed=0)
-    assert {value: len(voxels) for value, voxels in found.items()} == {1: 13_500, 2: 10, 4: 10_000}
-    for value, voxels in found.items():
-        assert voxels.dtype == np.int32
-        assert (label[tuple(voxels.T)] == value).all()
-        assert len(np.unique(voxels, axis=0)) == len(voxels)
-    again, other = class_locations(label, (1, 2, 3, 4), seed=0), class_locations(label, (1, 2, 3, 4), seed=1)
-    np.testing.assert_array_equal(found[1], again[1])
-    assert not np.array_equal(found[1], other[1])
-    # evenly over the class, not from one end
-    assert abs(float(found[1].mean(axis=0)[0]) - 29.5) < 1
-
-
-@pytest.mark.parametrize("axis", [0, 1, 2])
-def test_slices_without_labels_count_as_not_annotated(axis: int) -> None:
-    label = np.zeros((4, 5, 6), np.uint8)
-    label[1:3, 1:3, 1:3] = 1
-    label[0, 0, 0] = IGNORED  # of itself it annotates nothing
-    left = without_unlabelled_slices(label, axis)
-    held = np.isin(np.arange(label.shape[axis]), (1, 2))
-    assert (left.swapaxes(0, axis)[~held] == IGNORED).all()
-    np.testing.assert_array_equal(left.swapaxes(0, axis)[held], label.swapaxes(0, axis)[held])
-    empty = np.zeros((4, 5, 6), np.uint8)
-    np.testing.assert_array_equal(without_unlabelled_slices(empty, axis), empty)
-
-
-def test_regions_are_written_in_turn(make_configuration: Make) -> None:
-    """Logits 2, 2, -1 of the first region and -1, 0.5, 0.5 of the second: class 2, then class 3 over it."""
-    written = (2, 3)
-    logits = np.array([[2.0, 2, -1], [-1, 0.5, 0.5]], np.float32)[:, None, None, :]
-    resampling = make_configuration().resampling
-    same = classes_on_grid(logits, (1, 1, 3), (1.0,) * 3, (1.0,) * 3, resampling, written)
-    assert same.ravel().tolist() == [2, 3, 3]
-    # at half the spacing: whole 2, 2, 2, 1.25, -0.25, -1 and core -1, -0.625, 0.125, 0.5, 0.5, 0.5
-    finer = classes_on_grid(logits, (1, 1, 6), (1.0,) * 3, (1.0, 1.0, 0.5), resampling, written)
-    assert finer.ravel().tolist() == [2, 2, 3, 3, 3, 3]

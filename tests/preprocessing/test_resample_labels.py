@@ -15,8 +15,9 @@ from skimage.transform import resize
 
 from autospine.errors import PlanError
 from autospine.planning.document.parts import ResamplingPlan
-from autospine.preprocessing import resample
-from autospine.preprocessing.resample import argmax_on_grid, nearest_slices, positive_on_grid, resample_label
+from autospine.preprocessing import resample_labels
+from autospine.preprocessing.resample import nearest_slices
+from autospine.preprocessing.resample_labels import argmax_on_grid, positive_on_grid, resample_label
 
 PLAN = ResamplingPlan()
 FINE = (1.0, 1.0, 1.0)
@@ -168,16 +169,16 @@ def test_slabs_and_blocks_leave_no_seam(monkeypatch: pytest.MonkeyPatch) -> None
     logits = np.random.default_rng(11).normal(size=(3, 9, 8, 7)).astype(np.float32)
     shape = (14, 13, 12)
     labels, winners = resample_label(label, shape, FINE, FINE, PLAN), argmax_on_grid(logits, shape, FINE, FINE, PLAN)
-    monkeypatch.setattr(resample, "_SLAB_VOXELS", 2 * 13 * 12)
-    monkeypatch.setattr(resample, "_BLOCK_VOXELS", 17)
+    monkeypatch.setattr(resample_labels, "_SLAB_VOXELS", 2 * 13 * 12)
+    monkeypatch.setattr(resample_labels, "_BLOCK_VOXELS", 17)
     np.testing.assert_array_equal(resample_label(label, shape, FINE, FINE, PLAN), labels)
     np.testing.assert_array_equal(argmax_on_grid(logits, shape, FINE, FINE, PLAN), winners)
 
 
 def test_memory_does_not_grow_with_the_classes(monkeypatch: pytest.MonkeyPatch) -> None:
     slab, block = 1 << 16, 1 << 13
-    monkeypatch.setattr(resample, "_SLAB_VOXELS", slab)
-    monkeypatch.setattr(resample, "_BLOCK_VOXELS", block)
+    monkeypatch.setattr(resample_labels, "_SLAB_VOXELS", slab)
+    monkeypatch.setattr(resample_labels, "_BLOCK_VOXELS", block)
     classes, shape = 8, (40, 160, 160)
     label = blobs((12, 40, 40), classes, 12)
     logits = 3 * np.eye(classes, dtype=np.float32)[label].transpose(3, 0, 1, 2).copy()

@@ -11,7 +11,7 @@ import pytest
 from autospine.data.folds import read_folds
 from autospine.data.structure import Reading
 from autospine.errors import OutputError, PlanError, Stopped
-from autospine.preprocessing import store
+from autospine.preprocessing import fill
 from autospine.study import folders as workflow_arms
 from autospine.study import run as workflow_study
 from autospine.study.run import StudyRequest, run_study
@@ -31,7 +31,7 @@ QUICK = TrainRequest(device="cpu", workers=0)
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "bounded_workers", lambda *_: 1)
+    monkeypatch.setattr(fill, "bounded_workers", lambda *_: 1)
     monkeypatch.setattr(workflow_train, "_drawing", lambda folder: lambda record: None)
 
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from autospine.planning.document.configuration import Configuration
-from autospine.preprocessing.prepare import class_locations, prepare_case
+from autospine.preprocessing.locations import class_locations
+from autospine.preprocessing.prepare import prepare_case
 from autospine.preprocessing.store import Store
 
 CASES = ("a", "b", "c")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,11 +15,10 @@ from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.model import BEST, WEIGHTS
 from autospine.preprocessing.store import Store
 from autospine.training import best as best_module
-from autospine.training import epochs
 from autospine.training.best import BestWeights, moving_dice
 from autospine.training.checkpoint import CHECKPOINT
 from autospine.training.log import EpochRecord
-from tests.training.test_loop import stop_at, train
+from tests.training.trainings import stop_at, train
 
 
 def record(epoch: int, *dice: float | None) -> EpochRecord:
@@ -92,26 +90,3 @@ def test_without_validation_the_newest_weights_are_kept(
     newest = torch.load(tmp_path / "fold" / CHECKPOINT, weights_only=True)["network"]
     assert about(tmp_path / "fold")["step"] == "6"
     assert all(torch.equal(tensor, newest[name]) for name, tensor in load_file(tmp_path / "fold" / BEST).items())
-
-
-@pytest.mark.parametrize("steps", [1, 2, 4])
-def test_a_kill_loses_two_minutes_whatever_the_length_of_an_epoch(
-    small_store: Store, quick: Configuration, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
-) -> None:
-    """With a checkpoint due at every moment there is one after each step, at an epoch's end as within it."""
-    monkeypatch.setattr(epochs, "CHECKPOINT_EVERY_S", -1.0)
-    saved: list[int] = []
-    real = epochs.save_checkpoint
-    monkeypatch.setattr(
-        epochs, "save_checkpoint", lambda folder, state: (saved.append(state.step), real(folder, state))
-    )
-    short = replace(quick, training=replace(quick.training, epochs=8 // steps, steps_per_epoch=steps))
-    train(short, small_store, tmp_path / "fold")
-    assert sorted(set(saved)) == list(range(1, 9))
-
-
-def test_epochs_of_one_step_stop_at_once(small_store: Store, quick: Configuration, tmp_path: Path) -> None:
-    short = replace(quick, training=replace(quick.training, epochs=9, steps_per_epoch=1))
-    with pytest.raises(Stopped, match="3 steps"):
-        train(short, small_store, tmp_path / "fold", on_step=stop_at(3))
-    assert train(short, small_store, tmp_path / "fold").step == 9

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,15 +12,8 @@ from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 from skimage.morphology import ball
 
-from autospine.data.folds import Fold
-from autospine.planning.document.configuration import Configuration
-from autospine.planning.document.parts import ExpectedPlan
-from autospine.preprocessing.previous import PreviousStage
-from autospine.preprocessing.store import Store
 from autospine.training import cascade
 from autospine.training.cascade import close, dilate, disturb, erode, open_
-from autospine.training.loop import training_identity
-from tests.cards import card_of
 
 Mask = np.ndarray
 
@@ -133,14 +125,3 @@ def test_the_same_draw_gives_the_same_fault(monkeypatch: pytest.MonkeyPatch) -> 
     once, twice = ([disturbed(seed) for seed in range(10)] for _ in range(2))
     assert once == twice
     assert len(set(once)) > 5  # small blocks are often opened or eroded to nothing
-
-
-def test_a_training_is_that_of_its_previous_stage(small_store: Store, quick: Configuration) -> None:
-    fold = Fold(("a", "b"), ("c",))
-    one, other = PreviousStage({}, "1" * 64), PreviousStage({}, "2" * 64)
-    identities = {training_identity(card_of(quick), small_store.key, fold, previous) for previous in (None, one, other)}
-    assert len(identities) == 3
-    timed = replace(quick, expected=ExpectedPlan(memory_gb=2.0))
-    assert training_identity(card_of(timed), small_store.key, fold) == training_identity(
-        card_of(quick), small_store.key, fold
-    )

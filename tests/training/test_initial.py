@@ -10,7 +10,6 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from autospine.data.folds import Fold
 from autospine.errors import PlanError
 from autospine.networks.build import build_network
 from autospine.networks.weights import network_shapes
@@ -19,11 +18,7 @@ from autospine.planning.document.model import WEIGHTS
 from autospine.preprocessing.store import Store
 from autospine.training.checkpoint import save_weights
 from autospine.training.initial import CarriedOver, check_fits, read_initial, start_from
-from autospine.training.loop import fit, training_identity
-from tests.cards import card_of
-
-CPU = torch.device("cpu")
-FOLD = Fold(("a", "b"), ("c",))
+from tests.training.trainings import run, segmenting, train
 
 
 def network(configuration: Configuration, seed: int) -> torch.nn.Module:
@@ -82,16 +77,13 @@ def test_a_training_starts_from_them_once(small_store: Store, quick: Configurati
     initial = read_initial(tmp_path / "source")
     folder, said = tmp_path / "fold", []
     for _ in range(2):
-        fit(card_of(quick), small_store, FOLD, folder, device=CPU, workers=0, initial=initial,
-            on_start=said.append)  # fmt: skip
+        run(segmenting(quick, initial=initial), small_store, folder, on_start=said.append)
     assert said == [CarriedOver(1.0, ())]
     plain = tmp_path / "plain"
-    fit(card_of(quick), small_store, FOLD, plain, device=CPU, workers=0)
+    train(quick, small_store, plain)
     ours, theirs = (load_file(path / WEIGHTS) for path in (folder, plain))
     assert not torch.equal(ours["encoder.0.0.conv.weight"], theirs["encoder.0.0.conv.weight"])
-    identities = {
-        training_identity(card_of(quick), small_store.key, FOLD, initial=weights) for weights in (None, initial)
-    }
+    identities = {segmenting(quick, initial=weights).identity(small_store.key) for weights in (None, initial)}
     assert len(identities) == 2
 
 

@@ -12,9 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from autospine.data.folds import Fold
 from autospine.errors import Stopped
-from autospine.inference.predictor import predict_logits
 from autospine.machine.device import describe_device
 from autospine.machine.precision import Choice, Precision, has_bfloat16_units, pinned
 from autospine.networks import precision as networks
@@ -24,39 +22,19 @@ from autospine.planning.document.model import WEIGHTS
 from autospine.planning.document.parts import ExpectedPlan
 from autospine.preprocessing.store import Store
 from autospine.training import precision as trainings
-from autospine.training.checkpoint import CHECKPOINT, recorded_precision
-from autospine.training.epochs import FitProgress, FitResult
-from autospine.training.loop import fit
+from autospine.training.checkpoint import recorded_precision
 from autospine.training.precision import training_precision
 from tests.cards import card_of
+from tests.inference.predicting import predict_logits
+from tests.training.trainings import CPU, stop_at, train
 
-FOLD = Fold(("a", "b"), ("c",))
-CPU = torch.device("cpu")
 BOTH: tuple[Precision, Precision] = ("float32", "bfloat16")
+
+
 needs_units = pytest.mark.skipif(
     not has_bfloat16_units() or "ONEDNN_MAX_CPU_ISA" in os.environ,
     reason="this processor has no bfloat16 units, or oneDNN was told which instructions to use",
 )
-
-
-def train(
-    configuration: Configuration,
-    store: Store,
-    folder: Path,
-    precision: Precision | None = None,
-    on_step: Callable[[FitProgress], None] = lambda _: None,
-) -> FitResult:
-    folder.mkdir(exist_ok=True)
-    how = {"device": CPU, "workers": 0, "precision": precision, "on_step": on_step}
-    return fit(card_of(configuration), store, FOLD, folder, **how)  # type: ignore[arg-type]
-
-
-def stop_at(step: int) -> Callable[[FitProgress], None]:
-    def on_step(state: FitProgress) -> None:
-        if state.step == step:
-            os.kill(os.getpid(), 2)
-
-    return on_step
 
 
 @pytest.fixture
@@ -81,7 +59,7 @@ def test_a_resumed_training_keeps_its_precision(
     begun: Precision,
     later: Precision,
 ) -> None:
-    assert train(quick, small_store, tmp_path / "whole", begun).precision == begun
+    assert train(quick, small_store, tmp_path / "whole", precision=begun).precision == begun
     faster(begun)
     with pytest.raises(Stopped):
         train(quick, small_store, tmp_path / "parts", on_step=stop_at(3))
@@ -134,15 +112,6 @@ def test_what_a_gpu_began_goes_on_as_this_processor_computes(
     assert training_precision(quick, tmp_path, CPU) == Choice("float32")
 
 
-@pytest.mark.parametrize("content", [None, b"not a checkpoint"])
-def test_without_a_checkpoint_that_says_it_no_precision_is_recorded(tmp_path: Path, content: bytes | None) -> None:
-    if content is not None:
-        (tmp_path / CHECKPOINT).write_bytes(content)
-    assert recorded_precision(tmp_path) is None
-    torch.save({"step": 3}, tmp_path / CHECKPOINT)
-    assert recorded_precision(tmp_path) is None
-
-
 @needs_units
 def test_a_training_in_bfloat16_learns_and_both_precisions_predict_the_same(
     small_store: Store, quick: Configuration, tmp_path: Path
@@ -152,17 +121,14 @@ def test_a_training_in_bfloat16_learns_and_both_precisions_predict_the_same(
     images = [np.array(small_store.open(name).image) for name in ("a", "b", "c")]
     losses = []
     for precision in BOTH:
-        result = train(longer, small_store, tmp_path / precision, precision)
+        result = train(longer, small_store, tmp_path / precision, precision=precision)
         assert result.precision == precision
         assert result.history[-1].train_loss < result.history[0].train_loss - 0.5
         losses.append(result.history[-1].train_loss)
         network = build_network(longer.network, longer.patch).eval()
         network.load_state_dict(load_file(tmp_path / precision / WEIGHTS))
         labels = [
-            [
-                predict_logits([network], image, card_of(longer), device=CPU, precision=asked).argmax(0)
-                for image in images
-            ]
+            [predict_logits([network], image, card_of(longer), precision=asked).argmax(0) for image in images]
             for asked in BOTH
         ]
         assert np.any(labels[0])

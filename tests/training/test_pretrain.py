@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,12 +18,12 @@ from autospine.planning.document.data import PresencePlan
 from autospine.planning.document.model import WEIGHTS
 from autospine.preprocessing.prepare import CaseProperties
 from autospine.preprocessing.store import Store, StoredCase
-from autospine.training.epochs import FitProgress, FitResult
 from autospine.training.initial import CarriedOver, read_initial, start_from
-from autospine.training.pretrain import MaskedBatches, MaskedError, block_edges, draw_mask, pretrain
+from autospine.training.pretrain import MaskedBatches, MaskedError, MaskedTask, block_edges, draw_mask
+from autospine.training.progress import FitResult
 from tests.cards import card_of
+from tests.training.trainings import run, stop_at
 
-CPU = torch.device("cpu")
 MakeConfiguration = Callable[..., Configuration]
 
 
@@ -174,9 +172,8 @@ def small(quick: Configuration, **training: object) -> Configuration:
     return replace(quick, spacing_mm=(1.0, 4.0, 4.0), training=replace(quick.training, **training))  # type: ignore[arg-type]
 
 
-def learn(configuration: Configuration, store: Store, folder: Path, **more: object) -> FitResult:
-    folder.mkdir(exist_ok=True)
-    return pretrain(card_of(configuration), store, ("a", "b"), folder, device=CPU, **{"workers": 0, **more})  # type: ignore[arg-type]
+def learn(configuration: Configuration, store: Store, folder: Path, **how: object) -> FitResult:
+    return run(MaskedTask(card_of(configuration), ("a", "b")), store, folder, **how)
 
 
 def test_it_learns_what_lies_under_the_masks(small_store: Store, quick: Configuration, tmp_path: Path) -> None:
@@ -191,14 +188,10 @@ def test_it_learns_what_lies_under_the_masks(small_store: Store, quick: Configur
 def test_a_stopped_pretraining_ends_as_if_it_had_not_been(
     small_store: Store, quick: Configuration, tmp_path: Path, stop_after: int
 ) -> None:
-    def stop(state: FitProgress) -> None:
-        if state.step == stop_after:
-            os.kill(os.getpid(), signal.SIGINT)
-
     configuration = small(quick)
     learn(configuration, small_store, tmp_path / "whole", workers=1)
     with pytest.raises(Stopped, match=f"{stop_after} steps"):
-        learn(configuration, small_store, tmp_path / "parts", on_step=stop)
+        learn(configuration, small_store, tmp_path / "parts", on_step=stop_at(stop_after))
     assert not (tmp_path / "parts" / WEIGHTS).exists()
     other = small(quick, learning_rate=0.5)
     with pytest.raises(PlanError, match="another plan"):

@@ -13,6 +13,7 @@ from autospine.planning.document.configuration import Configuration
 from autospine.training import throughput
 from autospine.training.throughput import seconds_per_step
 from tests.cards import card_of
+from tests.training.kinds import kinds, sized_card
 
 CPU = torch.device("cpu")
 
@@ -118,3 +119,13 @@ def test_a_first_look_at_short_steps_takes_more_of_them(
     monkeypatch.setattr(throughput.time, "perf_counter", clock_of(took))
     assert seconds_per_step(card_of(make_configuration()), CPU, bounds_s=(0.02, 0.1)) == pytest.approx(0.01)
     assert len(list(took)) > 490
+
+
+@pytest.mark.parametrize("kind", ["2d", "2.5d", "3d", "cascade"])
+def test_components_can_be_timed(
+    make_configuration: Callable[..., Configuration], quick: Configuration, kind: str
+) -> None:
+    card = sized_card(kinds(make_configuration, quick)[kind])
+    training = replace(card.configuration.training, foreground_unit="component")
+    card = replace(card, configuration=replace(card.configuration, training=training))
+    assert 0 < seconds_per_step(card, CPU, at_least_s=0.0) < 5

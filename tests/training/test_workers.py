@@ -11,7 +11,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,28 +20,18 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from autospine.data.files import atomic_path
-from autospine.data.folds import Fold
 from autospine.errors import DeviceError, PlanError, Stopped
 from autospine.planning.document.configuration import Configuration
 from autospine.preprocessing.store import Store
 from autospine.training import workers as workers_module
+from autospine.training.batches import PatchBatches
 from autospine.training.checkpoint import CHECKPOINT
-from autospine.training.epochs import FitProgress, FitResult
-from autospine.training.interrupt import StopRequest
-from autospine.training.loop import fit
-from autospine.training.sampler import PatchBatches
+from autospine.training.progress import FitProgress
 from autospine.training.workers import WorkerBatches, batch_bytes, batches_from, fitting_workers
 from tests.cards import card_of
+from tests.training.trainings import CPU, train
 
-CPU = torch.device("cpu")
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="signals and shared memory of Linux")
-
-
-def train(configuration: Configuration, store: Store, folder: Path, **more: object) -> FitResult:
-    folder.mkdir(exist_ok=True)
-    fold = Fold(("a", "b"), ("c",))
-    return fit(card_of(configuration), store, fold, folder, device=CPU, **more)  # type: ignore[arg-type]
 
 
 @LINUX
@@ -229,74 +219,6 @@ def test_full_shared_memory_ends_with_a_message_or_is_done_without(
         assert "--shm-size" in done.stderr
 
 
-def test_what_cannot_be_batched_is_saved_before_it_ends_the_training(
-    small_store: Store, quick: Configuration, tmp_path: Path
-) -> None:
-    """A case that is damaged while a training runs: said with its name, and no step is lost."""
-    label = small_store.root / "b.label.npy"
-
-    def damage(state: FitProgress) -> None:
-        if state.step == 2:
-            (small_store.root / "b.image.npy").unlink()
-            label.unlink()
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("autospine.training.sampler.MOST_OPEN", 1)
-        with pytest.raises(PlanError, match="'b'") as fault:
-            train(quick, small_store, tmp_path / "fold", workers=0, on_step=damage)
-    assert "the same command goes on" in fault.value.found
-    assert (tmp_path / "fold" / CHECKPOINT).is_file()
-
-
-def test_a_second_signal_of_the_same_stop_is_no_second_stop(
-    small_store: Store, quick: Configuration, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """`timeout` sends one to the process and one to its group; a person asks again a second later."""
-
-    def twice(state: FitProgress) -> None:
-        if state.step == 2:
-            for name in ("SIGTERM", "SIGINT"):
-                signal.raise_signal(getattr(signal, name))
-
-    with pytest.raises(Stopped, match="2 steps"):
-        train(quick, small_store, tmp_path / "once", workers=0, on_step=twice)
-    assert (tmp_path / "once" / CHECKPOINT).is_file()
-    monkeypatch.setattr("autospine.training.interrupt.SAME_STOP_S", 0.0)
-    with pytest.raises(KeyboardInterrupt):
-        train(quick, small_store, tmp_path / "twice", workers=0, on_step=twice)
-
-
-@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no SIGHUP")
-@pytest.mark.parametrize("ignored", [False, True])
-def test_a_terminal_that_closes_stops_a_training_unless_that_is_ignored(
-    small_store: Store, quick: Configuration, tmp_path: Path, ignored: bool
-) -> None:
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
-    close: Callable[[FitProgress], None] = lambda state: signal.raise_signal(signal.SIGHUP)  # noqa: E731
-    try:
-        if ignored:
-            assert train(quick, small_store, tmp_path / "fold", workers=0, on_step=close).step == 12
-        else:
-            with pytest.raises(Stopped):
-                train(quick, small_store, tmp_path / "fold", workers=0, on_step=close)
-        assert (tmp_path / "fold" / CHECKPOINT).is_file()
-    finally:
-        signal.signal(signal.SIGHUP, before)
-
-
-def test_a_second_stop_leaves_no_half_written_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("autospine.training.interrupt.SAME_STOP_S", 0.0)
-    (tmp_path / "whole").write_text("before")
-    with StopRequest() as stop, pytest.raises(KeyboardInterrupt):
-        signal.raise_signal(signal.SIGINT)
-        assert stop.requested
-        with atomic_path(tmp_path / "whole") as temporary:
-            temporary.write_text("half")
-            signal.raise_signal(signal.SIGTERM)
-    assert [path.name for path in tmp_path.iterdir()] == ["whole"]
-    assert (tmp_path / "whole").read_text() == "before"
-
-
 @LINUX
 def test_a_stop_is_answered_while_a_batch_is_waited_for(
     small_store: Store, quick: Configuration, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -320,27 +242,6 @@ def test_a_stop_is_answered_while_a_batch_is_waited_for(
     with pytest.raises(Stopped, match="stopped after 6 steps"):
         train(long, small_store, tmp_path / "out", workers=1, on_step=stop_soon)
     assert torch.load(tmp_path / "out" / CHECKPOINT, weights_only=True)["step"] == 6
-
-
-def test_a_fault_in_the_validation_costs_no_epoch(small_store: Store, quick: Configuration, tmp_path: Path) -> None:
-    """The epoch is saved as trained and not yet validated, and that is what is done first when it goes on."""
-    train(quick, small_store, tmp_path / "whole", workers=0)
-    properties = small_store.root / "c.properties.json"
-    content = properties.read_bytes()
-
-    def damage(state: FitProgress) -> None:
-        if state.step == 4:  # the end of the first epoch
-            properties.unlink()
-
-    with pytest.raises(PlanError, match="the checkpoint of step 4 is saved") as fault:
-        train(quick, small_store, tmp_path / "parts", workers=0, on_step=damage)
-    assert fault.value.remedy
-    properties.write_bytes(content)
-    train(quick, small_store, tmp_path / "parts", workers=0)
-    one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "parts"))
-    assert all(torch.equal(one[name], two[name]) for name in one)
-    histories = [(tmp_path / name / "history.csv").read_text().splitlines() for name in ("whole", "parts")]
-    assert [line.split(",")[:2] for line in histories[0]] == [line.split(",")[:2] for line in histories[1]]
 
 
 @pytest.mark.parametrize("alive", [True, False])

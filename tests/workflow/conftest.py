@@ -14,7 +14,7 @@ from autospine.machine.precision import pinned
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.plan import Plan
 from autospine.planning.document.plan_file import plan_to_toml
-from autospine.preprocessing import store
+from autospine.preprocessing import fill
 from autospine.workflow import train as workflow_train
 from autospine.workflow.runs.folder import RunFolder
 from autospine.workflow.steps import timing
@@ -65,7 +65,7 @@ def run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> RunFolder:
     """A planned run of the toy dataset: 2d, 2.5d, full resolution, low resolution and the cascade of both."""
-    monkeypatch.setattr(store, "bounded_workers", lambda *_: 1)  # starting a process takes longer than the toy's cases
+    monkeypatch.setattr(fill, "bounded_workers", lambda *_: 1)  # starting a process takes longer than the toy's cases
     monkeypatch.setattr(workflow_train, "_drawing", lambda folder: lambda record: None)  # nor is the curve looked at
     base = make_configuration()
     spacing = {"spacing_mm": (4.0, 1.5, 1.0), "median_shape": (10, 21, 26)}

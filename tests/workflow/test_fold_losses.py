@@ -15,9 +15,10 @@ from autospine.data.folds import read_folds
 from autospine.data.geometry import Geometry, Volume
 from autospine.data.volume import write_volume
 from autospine.errors import PlanError
-from autospine.planning.document.card import ModelCard
 from autospine.planning.document.parts import LossPlan
-from autospine.training import loop
+from autospine.training import epochs
+from autospine.training.progress import FitResult
+from autospine.training.task import Task
 from autospine.workflow.plan import PlanRequest, plan_dataset
 from autospine.workflow.runs.folder import RunFolder, read_record
 from autospine.workflow.train import TrainRequest, train_fold, train_folds
@@ -67,13 +68,13 @@ def adaptive(tmp_path: Path, toy_recipe: Path) -> PlanRequest:
 def trained_by(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[LossPlan]]:
     """The losses that trainings were given, one after another."""
     given: list[LossPlan] = []
-    fit = loop.fit
+    fit = epochs.fit
 
-    def listen(card: ModelCard, *words: object, **named: object) -> loop.FitResult:
-        given.append(card.configuration.loss)
-        return fit(card, *words, **named)  # type: ignore[arg-type]
+    def listen(task: Task, *words: object) -> FitResult:
+        given.append(task.card.configuration.loss)
+        return fit(task, *words)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(loop, "fit", listen)
+    monkeypatch.setattr(epochs, "fit", listen)
     yield given
 
 

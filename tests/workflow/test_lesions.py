@@ -13,7 +13,7 @@ from autospine.data.geometry import Geometry, Volume
 from autospine.data.volume import write_volume
 from autospine.errors import PlanError
 from autospine.planning.document.plan_file import plan_from_toml
-from autospine.preprocessing import store as store_module
+from autospine.preprocessing import fill
 from autospine.preprocessing.store import Store
 from autospine.workflow import train as workflow_train
 from autospine.workflow.plan import PlanRequest, plan_dataset
@@ -64,7 +64,7 @@ def lesions(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_lesions_from_end_to_end(
     lesions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, sizes: set[float], largest: set[float]
 ) -> None:
-    monkeypatch.setattr(store_module, "bounded_workers", lambda *_: 1)
+    monkeypatch.setattr(fill, "bounded_workers", lambda *_: 1)
     monkeypatch.setattr(workflow_train, "_drawing", lambda folder: lambda record: None)
     recipe, runs = tmp_path / "lesionwise.toml", tmp_path / "runs"
     recipe.write_text(RECIPE + f'default = "{name}"\n')
@@ -78,7 +78,7 @@ def test_lesions_from_end_to_end(
     assert len(history) == 3
 
     store = Store(runs / "lesions" / "prepared" / name)
-    assert store.components and len(store.names) == 6
+    assert store.contents == "components" and len(store.names) == 6
     for case in map(store.open, store.names):
         assert case.sizes is not None
         assert set(np.unique(case.sizes).tolist()) == sizes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +14,7 @@ from autospine.data.geometry import Geometry, Volume
 from autospine.data.structure import Reading
 from autospine.data.volume import read_volume, write_volume
 from autospine.errors import DataError, PlanError
-from autospine.inference import predictor
-from autospine.inference.predictor import predict_logits
+from autospine.inference.predictor import Predictor, Prepared
 from autospine.preprocessing.store import Store
 from autospine.workflow.plan import PlanRequest, plan_dataset
 from autospine.workflow.predict import PredictRequest, predict_paths
@@ -94,11 +94,13 @@ def test_what_a_case_lacks_is_told_where_it_is_validated(
     number = next(number for number, fold in enumerate(folds) if "case_2" in fold.validation)
     told: list[object] = []
 
-    def listened(*given: object, **how: object) -> np.ndarray:
-        told.append(how["missing"])
-        return predict_logits(*given, **how)  # type: ignore[arg-type]
+    real = Predictor.logits
 
-    monkeypatch.setattr(predictor, "predict_logits", listened)
+    def listened(self: Predictor, case: Prepared, *more: Any) -> np.ndarray:
+        told.append(case.properties.missing)
+        return real(self, case, *more)
+
+    monkeypatch.setattr(Predictor, "logits", listened)
     list(train_folds(several, str(number), runs, TrainRequest(device="cpu", workers=0)))
     store = Store(runs / "several" / "prepared" / planned.plan.default)
     assert told == [store.open(name).properties.missing for name in folds[number].validation] and (1,) in told

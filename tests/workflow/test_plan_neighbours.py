@@ -16,7 +16,7 @@ import pytest
 from autospine.data import files
 from autospine.data.folds import read_folds
 from autospine.errors import OutputError, PlanError
-from autospine.inference.ensemble import trained_folds
+from autospine.inference.loading import trained_folds
 from autospine.workflow import plan as workflow_plan
 from autospine.workflow.plan import Planned, PlanRequest, ensure_planned, plan_dataset
 from autospine.workflow.progress import Progress

@@ -20,8 +20,8 @@ from autospine.data.geometry import Volume
 from autospine.data.locks import locked
 from autospine.data.volume import read_volume, write_volume
 from autospine.errors import DataError, OutputError
-from autospine.inference import export
 from autospine.inference.memory import prediction_bytes
+from autospine.inference.predictor import Predictor
 from autospine.machine.memory import total_bytes
 from autospine.planning.document.configuration import Configuration
 from autospine.workflow.predict import PredictRequest, predict_paths
@@ -96,14 +96,14 @@ def test_a_channel_that_cannot_be_taken_is_none_that_a_case_lacks(tmp_path: Path
 def test_an_image_too_large_for_memory_is_one_bad_file(
     model: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    real = export.segment
+    real = Predictor.segment
 
     def failing(what: object, volume: Volume, name: str, **more: object) -> Volume:
         if name == "c":
             raise error
         return real(what, volume, name, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(export, "segment", failing)
+    monkeypatch.setattr(Predictor, "segment", failing)
     said = refused(images, tmp_path / "out", model)
     assert "4 of 5 done" in said and "c: too little memory: it needs up to 0.0 GB" in said
 
@@ -114,7 +114,7 @@ def test_a_fault_of_ours_keeps_its_traceback(
     def failing(*what: object, **more: object) -> Volume:
         raise RuntimeError("shapes do not match")
 
-    monkeypatch.setattr(export, "segment", failing)
+    monkeypatch.setattr(Predictor, "segment", failing)
     with pytest.raises(RuntimeError, match="shapes do not match"):
         predict(images, tmp_path / "out", model)
 
@@ -158,7 +158,7 @@ def test_too_little_memory_is_a_message(model: Path, images: Path, tmp_path: Pat
     write_volume(images / "large.nii.gz", Volume(np.ones((1, *grid.shape), np.uint8), grid))
     code = (
         "import sys, resource, torch; torch.set_num_threads(1)\n"
-        "from autospine.inference import export, predictor; import SimpleITK, nibabel, scipy.ndimage\n"
+        "from autospine.inference import loading; import SimpleITK, nibabel, scipy.ndimage\n"
         "held = next(int(l.split()[1]) for l in open('/proc/self/status') if l.startswith('VmSize')) * 1024\n"
         "resource.setrlimit(resource.RLIMIT_AS, (held + 300_000_000,) * 2)\n"
         "from autospine.cli.app import app; app(sys.argv[1:])"
@@ -268,7 +268,7 @@ def test_a_place_that_cannot_be_written_is_noticed_first(
     def never(*what: object, **more: object) -> Volume:
         raise AssertionError("computed")
 
-    monkeypatch.setattr(export, "segment", never)
+    monkeypatch.setattr(Predictor, "segment", never)
     (tmp_path / "file").write_text("in the way")
     for target in (tmp_path / "file", tmp_path / "file" / "below", tmp_path / "file" / "seg.nii.gz"):
         source = images / "a.nii.gz" if target.suffix else images
@@ -298,7 +298,7 @@ def test_a_name_that_no_segmentation_can_have_is_noticed_first(
     def never(*what: object, **more: object) -> Volume:
         raise AssertionError("computed")
 
-    monkeypatch.setattr(export, "segment", never)
+    monkeypatch.setattr(Predictor, "segment", never)
     said = refused(images / "a.nii.gz", tmp_path / name, model)
     if name == "x.png":
         assert "a PNG file holds one slice, and this is 5" in said

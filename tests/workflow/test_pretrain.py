@@ -23,7 +23,7 @@ from autospine.data.volume import read_volume, write_volume
 from autospine.errors import DataError, PlanError
 from autospine.networks.build import build_network
 from autospine.planning.measured.fingerprint import extract_fingerprint
-from autospine.preprocessing import store
+from autospine.preprocessing import fill
 from autospine.preprocessing.store import Store
 from autospine.training.initial import read_initial, start_from
 from autospine.workflow.pretrain import Pretrained, PretrainRequest, pretrain_images
@@ -217,7 +217,7 @@ def test_an_image_that_has_changed_since_the_plan_is_refused(learn: Learn, run: 
 def test_the_commands_as_they_are_typed(
     toy_dataset: Path, toy_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "bounded_workers", lambda *_: 1)  # starting a process takes longer than the toy's cases
+    monkeypatch.setattr(fill, "bounded_workers", lambda *_: 1)  # starting a process takes longer than the toy's cases
     runs = tmp_path / "runs"
 
     def call(*words: object) -> str:

@@ -22,11 +22,11 @@ multiprocessing.set_start_method("spawn")  # as on macOS and Windows, for the pr
 
 from autospine.data.dataset import open_dataset
 from autospine.planning.measured.fingerprint import extract_fingerprint
-from autospine.preprocessing import store
+from autospine.preprocessing import fill
 from autospine.workflow.plan import PlanRequest, plan_dataset
 from autospine.workflow.train import TrainRequest, train_fold
 
-store.bounded_workers = lambda *_: 2
+fill.bounded_workers = lambda *_: 2
 
 
 def work():

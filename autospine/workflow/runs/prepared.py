@@ -10,7 +10,8 @@ from autospine.errors import OutputError, PlanError
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.plan import Plan
 from autospine.preprocessing.cases import prepare_dataset
-from autospine.preprocessing.store import Store, find_store, store_name, stored_key
+from autospine.preprocessing.keys import store_name, stored_key
+from autospine.preprocessing.store import Store, find_store
 from autospine.workflow.progress import Progress, counted
 from autospine.workflow.runs.folder import RunFolder
 

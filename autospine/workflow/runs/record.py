@@ -15,8 +15,8 @@ from autospine.workflow.runs.folder import RECORD
 if TYPE_CHECKING:
     import torch
 
-    from autospine.training.epochs import FitResult
     from autospine.training.identity import Identity
+    from autospine.training.progress import FitResult
 
 
 def write_record(

@@ -25,14 +25,14 @@ from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.convert import to_table
 from autospine.planning.document.model import WEIGHTS, read_model, weights_digest
 from autospine.planning.document.plan import Plan
-from autospine.preprocessing.previous import PreviousStage, onto_next_grid, write_segmentation
-from autospine.preprocessing.store import Store, stored_key
+from autospine.preprocessing.keys import stored_key
+from autospine.preprocessing.previous import PreviousStage, write_segmentation
+from autospine.preprocessing.store import Store
 from autospine.workflow.progress import Progress, counted
 from autospine.workflow.runs.folder import RunFolder, read_record
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
 
 FORMAT = 1
 """Grows when the segmentations change their meaning; part of their key."""
@@ -124,31 +124,20 @@ def segment_out_of_fold(
     missing = [name for name in source.networks if not files[name].is_file()]
     if not missing:
         return
-    from autospine.inference.ensemble import load_model
-    from autospine.inference.predictor import predict_logits
+    from autospine.inference.loading import load_model
 
-    first_store, configuration = open_first(), source.card.configuration
-    done = 0
-    with progress.task(f"Segmenting with {configuration.name}, each case by the fold that did not train on it") as bar:
+    first_store, done = open_first(), 0
+    title = f"Segmenting with {source.card.configuration.name}, each case by the fold that did not train on it"
+    with progress.task(title) as bar:
         # each process in an order of its own: two that started at once would else make the same case at the same time
         for fold in random.sample(list(source.keys), len(source.keys)):
             own = [name for name in missing if source.networks[name] == fold]
-            networks: tuple[nn.Module, ...] = ()
+            model = None
             for name in random.sample(own, len(own)):
                 if not files[name].is_file():
-                    networks = networks or load_model(source.model, device, (str(fold),)).networks
+                    model = model or load_model(source.model, device, (str(fold),))
                     case, target = first_store.open(name), store.open(name)
-                    missing_here = case.properties.missing
-                    # without a name the logits are let go of at once: two cases' would be held together
-                    labels = onto_next_grid(
-                        predict_logits(networks, case.image, source.card, device=device, missing=missing_here),
-                        case.properties,
-                        target.properties,
-                        target.label.shape,
-                        configuration.resampling,
-                        source.card.data.written,
-                    )
-                    write_segmentation(files[name], labels)
+                    write_segmentation(files[name], model.labels_for(case, target.properties))
                 done += 1
                 counted(bar)(name, done, len(missing))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from autospine.planning.document.parts import ExpectedPlan
 
 if TYPE_CHECKING:
-    from autospine.training.epochs import FitResult
+    from autospine.training.progress import FitResult
 
 
 @dataclass(frozen=True)

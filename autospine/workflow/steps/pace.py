@@ -10,7 +10,7 @@ from autospine.planning.estimate.duration import spoken
 from autospine.workflow.progress import Update
 
 if TYPE_CHECKING:
-    from autospine.training.epochs import FitProgress
+    from autospine.training.progress import FitProgress
 
 AFTER_S, AFTER_SHARE = 60.0, 0.05
 """The pace is judged after a minute of this call's training, or after this share of a budget where that is less."""

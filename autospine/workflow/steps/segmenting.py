@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
-from dataclasses import dataclass, replace
-from math import prod
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,17 +12,14 @@ from autospine.data.geometry import Volume
 from autospine.data.layouts.naming import raise_fault
 from autospine.data.volume import header_remarks, read_geometry
 from autospine.errors import DataError
-from autospine.inference.memory import prediction_bytes
 from autospine.machine.memory import free_bytes
-from autospine.planning.document.card import ModelCard
-from autospine.preprocessing.memory import prepared_voxels
 from autospine.workflow.progress import Progress
 from autospine.workflow.runs.predicted import files_of
 
 if TYPE_CHECKING:
     import torch
 
-    from autospine.inference.ensemble import Model
+    from autospine.inference.predictor import Predictor
 
 Images = tuple[Path | None, ...]
 """The channel files of a case, None for a channel that it lacks."""
@@ -38,35 +33,20 @@ class Segmenter:
 
     folder: Path
     """The model folder."""
-    model: Model
-    first: Model | None
-    """What a cascade starts from."""
-    device: torch.device
-    mirror: bool
-    """Whether it averages over the plan's mirrorings."""
+    predictor: Predictor
     identity: str
     """Hash of the weights and settings that decide what comes out."""
 
     @property
-    def stages(self) -> list[Model]:
-        """The model, and what a cascade starts from."""
-        return [self.model] if self.first is None else [self.model, self.first]
-
-    @property
-    def optional(self) -> Collection[int]:
-        """Channels, from 0, that every stage can do without."""
-        return set.intersection(*(set(stage.card.data.optional) for stage in self.stages))
-
-    @property
     def averaged(self) -> str:
         """Which folds' networks are averaged, for a message and the record."""
-        folds = self.model.folds
+        folds = self.predictor.origin.folds
         return f"fold {folds[0]} alone" if len(folds) == 1 else f"the average of folds {', '.join(folds)}"
 
     @property
     def unfinished(self) -> tuple[str, ...]:
         """A sentence for each fold that is not trained to its end."""
-        return tuple(said for stage in self.stages for said in stage.unfinished)
+        return tuple(said for stage in self.predictor.stages for said in stage.origin.unfinished)
 
     def segment(self, name: str, images: Images, title: str, progress: Progress) -> Volume:
         """The segmentation of a case, on the grid of its first image; `title` is shown while it takes.
@@ -74,28 +54,23 @@ class Segmenter:
         Raises:
             DataError: its files cannot be read or do not fit, or memory is too little for it.
         """
-        from autospine.inference.export import segment
         from autospine.machine.device import is_out_of_memory
 
-        channels = self.model.card.data.channels
+        channels = self.predictor.card.data.channels
         missing = tuple(index for index, path in enumerate(images) if path is None)
         if missing:
             progress.note(f"{name} is segmented without {', '.join(channels[index] for index in missing)}")
         for path in files_of(images):
             for said in header_remarks(path):
                 progress.note(f"{name}: {path.name}: {said}")
-        needed, free = self._needed_bytes(images), free_bytes()
+        needed, free = self.predictor.needed_bytes(read_geometry(files_of(images)[0])), free_bytes()
         if needed > free:
             progress.note(f"{name} needs up to {needed / 1e9:.1f} GB of memory, of which {free / 1e9:.1f} GB are free")
         try:
             with progress.task(title) as update:
-                return segment(
-                    self.model,
+                return self.predictor.segment(
                     _read(images),
                     name,
-                    device=self.device,
-                    mirror=self.mirror,
-                    previous=self.first,
                     missing=missing,
                     progress=lambda tiles, total: update(f"tile {tiles}/{total}", tiles / total),
                 )
@@ -107,50 +82,28 @@ class Segmenter:
 
     def _too_large(self, name: str, needed: int) -> DataError:
         """The error of a case that memory was too little for; what a GPU holds for later is given back."""
-        if self.device.type == "cuda":
+        if self.predictor.device.type == "cuda":
             import torch
 
             torch.cuda.empty_cache()
             remedy = f"use --device cpu, or end what else computes there; else {_LARGE_REMEDY}"
-            return DataError(name, f"too little memory on {self.device} or beside it", "", remedy)
+            return DataError(name, f"too little memory on {self.predictor.device} or beside it", "", remedy)
         found = f"too little memory: it needs up to {needed / 1e9:.1f} GB, and {free_bytes() / 1e9:.1f} GB are free"
         return DataError(name, found, "", f"end other programs; else {_LARGE_REMEDY}")
-
-    def _needed_bytes(self, images: Images) -> int:
-        """An upper bound of the memory that a case takes, by the header of its first image."""
-        geometry = read_geometry(files_of(images)[0])
-        native = prod(geometry.shape)
-        cards = [stage.card for stage in self.stages]
-        return max(prediction_bytes(card, native, prepared_voxels(geometry, card.configuration)) for card in cards)
 
 
 def load_segmenter(
     folder: Path, device: torch.device, folds: tuple[str, ...] | None, mirror: bool, overlap: float | None
 ) -> Segmenter:
-    """The model in `folder`, with the previous stage of a cascade, which stands beside it.
+    """The model in `folder`; arguments and errors as those of `inference.loading.load_stages`."""
+    from autospine.inference.loading import load_stages
 
-    Args:
-        folder: model folder.
-        device: where to predict.
-        folds: to average; None: all that are trained.
-        mirror: average over the plan's mirrorings.
-        overlap: share by which tiles overlap; None: the plan's.
-
-    Raises:
-        PlanError: no model, or a broken one, or a cascade without its previous stage.
-    """
-    from autospine.inference.ensemble import load_model, load_previous
-
-    model = load_model(folder, device, folds)
-    first = load_previous(folder, model, device)
-    if overlap is not None:
-        model = replace(model, card=_overlapping(model.card, overlap))
-        first = None if first is None else replace(first, card=_overlapping(first.card, overlap))
-    digest = hashlib.sha256(repr((model.folds, mirror, overlap)).encode())
-    for stage in (model,) if first is None else (model, first):
-        for part in stage.digests:
+    predictor = load_stages(folder, device, folds, mirror=mirror, overlap=overlap)
+    digest = hashlib.sha256(repr((predictor.origin.folds, mirror, overlap)).encode())
+    for stage in predictor.stages:
+        for part in stage.origin.digests:
             digest.update(part.encode())
-    return Segmenter(folder, model, first, device, mirror, digest.hexdigest())
+    return Segmenter(folder, predictor, digest.hexdigest())
 
 
 def _read(images: Images) -> Volume:
@@ -158,8 +111,3 @@ def _read(images: Images) -> Volume:
     volume = read_images(images, raise_fault)
     assert volume is not None  # None only after a fault, and a fault has been raised
     return volume
-
-
-def _overlapping(card: ModelCard, overlap: float) -> ModelCard:
-    """`card` with tiles that overlap by this share."""
-    return replace(card, configuration=replace(card.configuration, overlap=overlap))

@@ -14,7 +14,6 @@ from autospine.data.structure import IGNORED, Reading
 from autospine.errors import DataError, PlanError
 from autospine.evaluation.score import Scores, score_cases
 from autospine.planning.document.card import ModelCard
-from autospine.preprocessing.prepare import restore_labels
 from autospine.preprocessing.previous import PreviousStage
 from autospine.preprocessing.store import Store
 from autospine.workflow.progress import Progress, counted
@@ -48,8 +47,7 @@ def validate_fold(
     Raises:
         PlanError: prepared files are missing or damaged, all that are, once the other cases have been predicted.
     """
-    from autospine.inference.ensemble import load_model
-    from autospine.inference.predictor import predict_logits
+    from autospine.inference.loading import load_model
 
     model = load_model(folder, device, (str(fold),))
     damaged: list[PlanError] = []
@@ -64,15 +62,7 @@ def validate_fold(
             except PlanError as fault:
                 damaged.append(fault)
                 continue
-            missing = case.properties.missing
-            # without a name the logits are let go of at once: two cases' would be held together
-            labels = restore_labels(
-                predict_logits(
-                    model.networks, case.image, model.card, device=device, previous=earlier, missing=missing
-                ),
-                case.properties,
-                model.card,
-            )
+            labels = model.labels(case, earlier)
             write(name, labels)
             yield name, labels, np.asarray(case.reference), case.properties.canonical_spacing_mm
             update(name, index + 1, len(split.validation))
@@ -99,9 +89,8 @@ def segmentation_writer(
         progress.note(absent)
         return lambda name, labels: None
     from autospine.data.dataset import open_dataset
-    from autospine.data.geometry import Volume, canonical_orientation, restore
     from autospine.data.volume import read_geometry, write_volume
-    from autospine.inference.export import label_values
+    from autospine.inference.export import labels_volume
 
     try:
         images = {case.name: case.files[0] for case in open_dataset(dataset, reading).cases}
@@ -118,7 +107,6 @@ def segmentation_writer(
         except DataError as fault:
             progress.note(f"{images[name]} cannot be read any more ({fault.found}): {name} is scored, not written")
             return
-        array = restore(label_values(labels, card), canonical_orientation(geometry))
-        write_volume(folder / f"{name}.nii.gz", Volume(array[None], geometry, ()))
+        write_volume(folder / f"{name}.nii.gz", labels_volume(labels, geometry, card))
 
     return write

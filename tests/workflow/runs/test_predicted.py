@@ -13,7 +13,7 @@ import pytest
 
 from autospine.data.geometry import Volume
 from autospine.data.volume import read_volume, write_volume
-from autospine.inference import export
+from autospine.inference.predictor import Predictor
 from autospine.planning.document.configuration import Configuration
 from tests.workflow.predicting import GRID, cases, contents, made_model, predict, put_image, refused
 
@@ -120,7 +120,7 @@ def test_what_was_corrected_by_hand_stays_and_is_told(
 def test_a_mask_that_is_corrected_while_others_are_made_stays(
     model: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out, real = tmp_path / "out", export.segment
+    out, real = tmp_path / "out", Predictor.segment
     predict(images, out, model)
 
     def slow(what: object, volume: Volume, name: str, **more: object) -> Volume:
@@ -128,7 +128,7 @@ def test_a_mask_that_is_corrected_while_others_are_made_stays(
             put_mask(out / "b.nii.gz", 2)
         return real(what, volume, name, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(export, "segment", slow)
+    monkeypatch.setattr(Predictor, "segment", slow)
     said = refused(images, out, model, overwrite=True)
     assert "4 of 5 done" in said and "b.nii.gz: a file of this name has been made or changed meanwhile" in said
     assert set(np.unique(read_volume(out / "b.nii.gz").array)) == {0, 2}
@@ -165,14 +165,14 @@ def test_a_process_killed_while_it_replaces_a_mask_leaves_one_that_is_known(
 def test_a_file_that_appears_meanwhile_is_not_replaced(
     model: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out, real = tmp_path / "out", export.segment
+    out, real = tmp_path / "out", Predictor.segment
 
     def slow(what: object, volume: Volume, name: str, **more: object) -> Volume:
         if name == "b":
             (out / "b.nii.gz").write_bytes(b"mine")
         return real(what, volume, name, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(export, "segment", slow)
+    monkeypatch.setattr(Predictor, "segment", slow)
     said = refused(images, out, model)
     assert "4 of 5 done" in said and "b: b.nii.gz: a file of this name has been made or changed meanwhile" in said
     assert (out / "b.nii.gz").read_bytes() == b"mine"

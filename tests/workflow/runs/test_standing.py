@@ -17,7 +17,7 @@ import torch
 from autospine.data.dataset import open_dataset
 from autospine.data.files import write_json
 from autospine.errors import OutputError, PlanError, Stopped
-from autospine.inference.ensemble import load_model
+from autospine.inference.loading import load_model
 from autospine.planning.document.model import BEST, MODEL, WEIGHTS
 from autospine.planning.measured.fingerprint import extract_fingerprint
 from autospine.training import epochs
@@ -27,6 +27,7 @@ from autospine.workflow.pretrain import PretrainRequest, pretrain_images
 from autospine.workflow.progress import Update
 from autospine.workflow.runs.folder import METRICS, RECORD, RunFolder, find_model, read_record
 from autospine.workflow.runs.standing import BEGUN
+from autospine.workflow.steps import training as training_step
 from autospine.workflow.train import Trained, TrainRequest, train_folds
 from tests.data.test_locks import holding
 from tests.workflow.conftest import Noting
@@ -174,8 +175,8 @@ def test_longer_training_killed_at_its_end_is_never_a_mixture(
     with monkeypatch.context() as patch:
         module, name = {
             "save_weights": (epochs, "save_weights"),
-            "before_end": (workflow_train, "withdraw_results"),
-            "record": (workflow_train, "_write_run_record"),
+            "before_end": (training_step, "withdraw_results"),
+            "record": (training_step, "write_record"),
         }[place]
         patch.setattr(module, name, kill)
         with pytest.raises(Killed):
@@ -216,10 +217,10 @@ def test_a_stopped_training_predicts_and_says_so(toy: Path, run: RunFolder, tmp_
     said = [note for note in progress.notes if "not trained to its end" in note]
     assert len(said) == 1 and said[0].startswith("Fold 0 of 2d") and said[0].endswith("of 3")
     learn(toy, run, "1", QUICK)
-    assert load_model(model, CPU).folds == ("1",)  # a fold that has ended goes before all that have not
-    assert [note[:6] for note in load_model(model, CPU, ("0", "1")).unfinished] == ["Fold 0"]
+    assert load_model(model, CPU).origin.folds == ("1",)  # a fold that has ended goes before all that have not
+    assert [note[:6] for note in load_model(model, CPU, ("0", "1")).origin.unfinished] == ["Fold 0"]
     learn(toy, run, "0", QUICK)
-    assert load_model(model, CPU).folds == ("0", "1") and load_model(model, CPU).unfinished == ()
+    assert load_model(model, CPU).origin.folds == ("0", "1") and load_model(model, CPU).origin.unfinished == ()
     assert not (run.fold("2d", 0) / BEST).exists()
 
 
@@ -305,7 +306,7 @@ def test_two_folds_at_once_make_one_model(toy: Path, run: RunFolder) -> None:
     both = [subprocess.Popen([*command, fold, *options], stderr=subprocess.PIPE, text=True) for fold in ("0", "1")]
     complaints = [process.communicate(timeout=300)[1] for process in both]
     assert [process.returncode for process in both] == [0, 0], complaints
-    assert load_model(run.model("2d"), CPU).folds == ("0", "1")
+    assert load_model(run.model("2d"), CPU).origin.folds == ("0", "1")
 
 
 def test_another_plan_leaves_the_cases_alone_that_a_training_reads(toy: Path, run: RunFolder) -> None:

@@ -15,8 +15,7 @@ from safetensors.torch import load_file, save_file
 from autospine.data.folds import Fold
 from autospine.data.volume import read_volume
 from autospine.errors import OutputError, PlanError
-from autospine.inference import predictor
-from autospine.inference.predictor import predict_logits
+from autospine.inference.predictor import Predictor, Prepared
 from autospine.planning.document.data import LevelsPlan
 from autospine.planning.document.model import WEIGHTS, read_previous, weights_digest, write_previous
 from autospine.planning.document.plan import Plan
@@ -195,10 +194,11 @@ def test_a_segmentation_goes_on_beside_another(
     segment_out_of_fold(source, full, unwanted, CPU, Silent())
 
     # two that start at once go different ways
-    def blank(networks: object, image: np.ndarray, *rest: object, **more: object) -> np.ndarray:
-        return np.zeros((3, *image.shape[1:]), np.float32)
+    def blank(self: Predictor, case: Prepared, *more: object) -> np.ndarray:
+        return np.zeros((3, *case.image.shape[1:]), np.float32)
 
-    monkeypatch.setattr(predictor, "predict_logits", blank)
+    real = Predictor.logits
+    monkeypatch.setattr(Predictor, "logits", blank)
     orders = set()
     for _ in range(4):
         for path in source.stage.files.values():
@@ -217,9 +217,9 @@ def test_a_segmentation_goes_on_beside_another(
         predicted.append(inputs)
         for name, path in source.stage.files.items():
             write_segmentation(path, np.full(full.open(name).label.shape, 9, np.uint8))
-        return predict_logits(*inputs, **more)
+        return real(*inputs, **more)
 
-    monkeypatch.setattr(predictor, "predict_logits", meanwhile)
+    monkeypatch.setattr(Predictor, "logits", meanwhile)
     segment_out_of_fold(source, full, lambda: first, CPU, Silent())
     assert len(predicted) == 1
     assert sorted({int(np.load(path).max()) for path in source.stage.files.values()})[1:] == [9]

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from autospine.planning.document.parts import ExpectedPlan
-from autospine.training.loop import FitResult
+from autospine.training.progress import FitResult
 from autospine.workflow.steps.expectation import compare_expected, describe_comparisons
 
 EXPECTED = ExpectedPlan(memory_gb=2.0, device="CPU, 2 cores, float32", seconds_per_step=0.5, steps=1000)

@@ -16,7 +16,7 @@ from autospine.planning.document.parts import ExpectedPlan
 from autospine.planning.document.plan_file import plan_to_toml
 from autospine.planning.estimate.duration import spoken
 from autospine.training import epochs
-from autospine.training.epochs import FitProgress
+from autospine.training.progress import FitProgress
 from autospine.workflow.plan import PlanRequest, plan_dataset
 from autospine.workflow.progress import Silent
 from autospine.workflow.runs.folder import RunFolder

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from autospine.data.files import file_digest
 from autospine.errors import PlanError
-from autospine.inference import ensemble
+from autospine.inference import loading
 from autospine.planning.document.card import ModelCard
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.model import BEST, MODEL, WEIGHTS, write_model
@@ -27,7 +27,7 @@ def test_what_is_recorded_is_the_model_that_was_loaded(
     model: Path, images: Path, tmp_path: Path, configuration: Configuration, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A training ends while its best weights are read; its last ones are loaded, and their digest is kept."""
-    fold, real, last = model / "fold_0", ensemble.load_network, tmp_path / "last"
+    fold, real, last = model / "fold_0", loading.load_network, tmp_path / "last"
     predict(images / "a.nii.gz", tmp_path / "expected" / "a.nii.gz", model)
     (fold / WEIGHTS).rename(last)
     best = made_model(tmp_path / "models" / "b", configuration, 1) / "fold_0" / WEIGHTS
@@ -46,7 +46,7 @@ def test_what_is_recorded_is_the_model_that_was_loaded(
 
     for before in (False, True):
         begin()
-        monkeypatch.setattr(ensemble, "load_network", partial(ending, before=before))
+        monkeypatch.setattr(loading, "load_network", partial(ending, before=before))
         out = tmp_path / f"{before}" / "a.nii.gz"
         _, notes = predict(images / "a.nii.gz", out, model)
         assert not any("not trained to its end" in note for note in notes)
@@ -57,7 +57,7 @@ def test_what_is_recorded_is_the_model_that_was_loaded(
         save_file(load_file(path), path, {"time": str(time.monotonic_ns())})
         return network
 
-    monkeypatch.setattr(ensemble, "load_network", changing)
+    monkeypatch.setattr(loading, "load_network", changing)
     with pytest.raises(PlanError, match="changed each time while it was read"):
         load_segmenter(model, torch.device("cpu"), None, False, None)
 
@@ -65,7 +65,7 @@ def test_what_is_recorded_is_the_model_that_was_loaded(
 def test_a_card_that_is_written_meanwhile_is_read_again(
     model: Path, monkeypatch: pytest.MonkeyPatch, configuration: Configuration
 ) -> None:
-    real, cards = ensemble.read_model, [0.25, 0.75]
+    real, cards = loading.read_model, [0.25, 0.75]
     first = load_segmenter(model, torch.device("cpu"), None, False, None)
 
     def renewed(folder: Path) -> ModelCard:
@@ -74,10 +74,10 @@ def test_a_card_that_is_written_meanwhile_is_read_again(
             write_model(folder, replace(card, configuration=replace(card.configuration, overlap=cards.pop())))
         return card
 
-    monkeypatch.setattr(ensemble, "read_model", renewed)
+    monkeypatch.setattr(loading, "read_model", renewed)
     segmenter = load_segmenter(model, torch.device("cpu"), None, False, None)
-    assert segmenter.model.card == real(model) and segmenter.model.card.configuration.overlap == 0.25
-    assert segmenter.model.digests[0] == file_digest(model / MODEL) and segmenter.identity != first.identity
+    assert segmenter.predictor.card == real(model) and segmenter.predictor.card.configuration.overlap == 0.25
+    assert segmenter.predictor.origin.digests[0] == file_digest(model / MODEL) and segmenter.identity != first.identity
 
 
 def test_copies_of_folds_are_no_folds_and_a_fold_counts_once(

@@ -14,7 +14,7 @@ from autospine.data.dataset import load_case, open_dataset
 from autospine.data.folds import Fold, read_folds
 from autospine.data.structure import Reading
 from autospine.errors import PlanError
-from autospine.preprocessing.store import Store, case_files
+from autospine.preprocessing.store import IMAGE, Store, case_file
 from autospine.workflow.runs.folder import RunFolder
 from autospine.workflow.steps.validate import segmentation_writer, validate_fold
 from autospine.workflow.train import TrainRequest, train_fold
@@ -29,7 +29,7 @@ def test_damaged_cases_are_listed_together_and_the_others_are_written(run: RunFo
     split = read_folds(run.splits)[0]
     whole = Fold(split.train[:-2], (*split.validation, *split.train[-2:]))
     for name in split.validation:
-        case_files(store.root, name)[0].write_bytes(b"cut off")
+        case_file(store.root, name, IMAGE).write_bytes(b"cut off")
     written: list[str] = []
     with pytest.raises(PlanError) as fault:
         validate_fold(

@@ -1,4 +1,4 @@
-"""A model folder as networks in memory: `model.json` and one `model.safetensors` a fold.
+"""A model folder as a predictor: `model.json` and one `model.safetensors` a fold.
 
 A fold whose training was stopped has `best.safetensors` in its place, and serves where no fold that is done does. A
 training may write both while they are read: the digests are those of what was read.
@@ -7,7 +7,7 @@ training may write both while they are read: the digests are those of what was r
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -17,6 +17,7 @@ from torch import nn
 
 from autospine.data.files import file_digest
 from autospine.errors import PlanError
+from autospine.inference.predictor import Origin, Predictor
 from autospine.inference.room import check_tile
 from autospine.networks.weights import load_network, read_metadata
 from autospine.planning.document.card import ModelCard
@@ -25,21 +26,6 @@ from autospine.planning.document.model import BEST, MODEL, PREVIOUS, WEIGHTS, fo
 _TRIES = 5
 """How often files are read that change meanwhile: a training writes its best weights every two minutes (ours)."""
 Loaded = TypeVar("Loaded")
-
-
-@dataclass(frozen=True)
-class Model:
-    """Trained networks with the card that says what they take and give."""
-
-    card: ModelCard
-    networks: tuple[nn.Module, ...]
-    """One per fold, in evaluation mode."""
-    folds: tuple[str, ...]
-    """Names of the folds (`0`, `1`, ...) the networks come from."""
-    unfinished: tuple[str, ...] = ()
-    """A sentence for each of them that is not trained to its end."""
-    digests: tuple[str, ...] = ()
-    """SHA-256 of the files that it was read from: the card's, then each fold's weights'."""
 
 
 def trained_folds(folder: Path) -> tuple[str, ...]:
@@ -52,8 +38,8 @@ def _folds_with(folder: Path, weights: str) -> tuple[str, ...]:
     return tuple(sorted(name for name in names if name.isdecimal()))  # a copy, `fold_0_old`, is no fold of its own
 
 
-def load_model(folder: Path, device: torch.device, folds: tuple[str, ...] | None = None) -> Model:
-    """The networks of `folds` of a model folder, on `device`.
+def load_model(folder: Path, device: torch.device, folds: tuple[str, ...] | None = None) -> Predictor:
+    """The networks of `folds` of a model folder, on `device`, without what a cascade starts from.
 
     None: all folds that are trained to their end, or where none is, all that have been stopped. A fold that is named
     and was stopped has the best weights so far.
@@ -83,7 +69,7 @@ def load_model(folder: Path, device: torch.device, folds: tuple[str, ...] | None
         networks.append(network.to(device))
         digests.append(digest)
         unfinished += [said] if said else []
-    return Model(card, tuple(networks), wanted, tuple(unfinished), tuple(digests))
+    return Predictor(card, tuple(networks), device, origin=Origin(wanted, tuple(unfinished), tuple(digests)))
 
 
 def _read_exactly(find: Callable[[], Path], read: Callable[[Path], Loaded]) -> tuple[Loaded, str]:
@@ -131,7 +117,42 @@ def previous_folder(folder: Path, card: ModelCard) -> Path | None:
     return folder.resolve().parent / name
 
 
-def load_previous(folder: Path, model: Model, device: torch.device) -> Model | None:
+def load_stages(
+    folder: Path,
+    device: torch.device,
+    folds: tuple[str, ...] | None = None,
+    *,
+    mirror: bool = True,
+    overlap: float | None = None,
+) -> Predictor:
+    """As `load_model`, with what a cascade starts from, which stands beside it.
+
+    Args:
+        folder: model folder.
+        device: where to predict.
+        folds: to average; None: all that are trained.
+        mirror: average over the plan's mirrorings.
+        overlap: share by which tiles overlap; None: the plan's.
+
+    Raises:
+        PlanError: as `load_model` and `load_previous` do.
+    """
+    model = load_model(folder, device, folds)
+    previous = load_previous(folder, model)
+    if previous is not None:
+        previous = _set(previous, mirror, overlap)
+    return replace(_set(model, mirror, overlap), previous=previous)
+
+
+def _set(model: Predictor, mirror: bool, overlap: float | None) -> Predictor:
+    """`model` with this choice, and tiles that overlap by this share."""
+    configuration = model.card.configuration
+    if overlap is not None:
+        configuration = replace(configuration, overlap=overlap)
+    return replace(model, mirror=mirror, card=replace(model.card, configuration=configuration))
+
+
+def load_previous(folder: Path, model: Predictor) -> Predictor | None:
     """The networks that the cascade `model` from `folder` starts from, of the same folds; None where it is no cascade.
 
     Raises:
@@ -145,18 +166,18 @@ def load_previous(folder: Path, model: Model, device: torch.device) -> Model | N
         found = f"no model here, and {name} starts from its segmentations"
         remedy = f"train {there.name}, or copy its folder beside that of {name}"
         raise PlanError(str(there), found, f"the model folder of {there.name}", remedy)
-    previous = load_model(there, device, model.folds)
+    previous = load_model(there, model.device, model.origin.folds)
     mine, its = model.card, previous.card
     if (its.data.channels, its.data.labels, its.configuration.previous) != (mine.data.channels, mine.data.labels, None):
         found = f"another model than {name} was trained on: its channels, labels or stages differ"
         raise PlanError(str(there), found, f"the {there.name} of the same plan", "copy both model folders together")
-    _check_trained_on(folder, model, there, dict(zip(previous.folds, previous.digests[1:], strict=True)))
+    _check_trained_on(folder, model, there, dict(zip(previous.origin.folds, previous.origin.digests[1:], strict=True)))
     return previous
 
 
-def _check_trained_on(folder: Path, model: Model, there: Path, digests: dict[str, str]) -> None:
+def _check_trained_on(folder: Path, model: Predictor, there: Path, digests: dict[str, str]) -> None:
     """Raise `PlanError` unless the cascade's folds were trained on the weights from `there`: fold -> digest."""
-    for fold in model.folds:
+    for fold in model.origin.folds:
         known = read_previous(folder / f"fold_{fold}")
         # a fold that validates none of the cascade's cases had no part in its training
         other = [first for first, digest in digests.items() if known.get(first, digest) != digest]

@@ -1,0 +1,154 @@
+"""Batches of patches: a pure function of (seed, step), read from memory-mapped cases.
+
+Because batch number `step` depends on nothing but the seed, a resumed training sees the batches that an uninterrupted
+one would have seen, whatever the number of workers. A sample is drawn in this order: its case, where in it the patch
+lies (`sampler`), how it is turned (`spatial`), which channels it shows; then the batch as a whole is changed
+(`intensity`, `mirror`, `cascade`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+from torch.utils.data import Dataset
+
+from autospine.planning.document.card import ModelCard
+from autospine.preprocessing.store import StoredCase
+from autospine.training.cascade import disturb
+from autospine.training.intensity import IntensityAugmentation, seeded
+from autospine.training.mirror import Mirroring
+from autospine.training.reader import Patch, PatchReader, Previous
+from autospine.training.sampler import LocationSampler
+from autospine.training.spatial import draw_transform
+
+MOST_OPEN = 48
+"""Cases that stay open: each takes up to five of the files that a process may have open, often 1024 in all, and a
+training has its validation cases open beside those that it trains on."""
+
+Images = npt.NDArray[np.float32]
+Targets = npt.NDArray[np.int64]
+Batch = tuple[Images, Targets] | tuple[Images, Targets, npt.NDArray[np.float32]]
+"""Image, target, and sizes where the loss goes by components."""
+
+
+class CaseSource(Protocol):
+    """Where prepared cases come from; a `Store` is one."""
+
+    def open(self, name: str) -> StoredCase:
+        """The case called `name`."""
+
+
+class PreviousSource(Protocol):
+    """Where a previous stage's segmentations come from; a `PreviousStage` is one."""
+
+    def open(self, name: str, shape: Sequence[int]) -> Previous:
+        """Class indices of `shape` of the case called `name`."""
+
+
+class PatchBatches(Dataset[Batch]):
+    """Batch `step` of a training or validation: image (B, in_channels, *patch) float32, target (B, *patch) int64.
+
+    Where the loss goes by components, third the sizes (B, *patch) float32: of the voxel's component, 0 where unknown.
+    """
+
+    def __init__(
+        self,
+        store: CaseSource,
+        cases: tuple[str, ...],
+        card: ModelCard,
+        *,
+        augment: bool,
+        seed: int,
+        previous: PreviousSource | None = None,
+        intensity: bool = True,
+    ):
+        """Sample from `cases` of `store`; `augment` switches every random transform, `intensity` those of intensities.
+
+        `previous` has the previous stage's segmentations of these cases, where the configuration takes them.
+        """
+        configuration = card.configuration
+        if (previous is None) != (configuration.previous is None):
+            raise ValueError(f"{configuration.name} takes {configuration.previous} as its previous stage")
+        self.cases = cases
+        self._card, self._seed = card, seed
+        self._store, self._previous = store, previous
+        self._sampler, self._reader = LocationSampler(configuration, shifted=augment), PatchReader(card)
+        self._intensity = IntensityAugmentation(card) if augment and intensity else None
+        self._mirror = Mirroring(card) if augment else None
+        self._open: dict[str, tuple[StoredCase, Previous | None]] = {}
+
+    def check_cases(self) -> None:
+        """Open every case once, unread: what cannot be opened raises its `PlanError` before there is any work to lose.
+
+        What was opened is let go, since each process maps the cases for itself.
+        """
+        for name in self.cases:
+            self._open_case(name)
+
+    def __getitem__(self, step: int) -> Batch:
+        """The batch of this step; the same for the same seed and step, always."""
+        rng = np.random.default_rng((self._seed, step))
+        samples = [self._sample(rng, forced=forced) for forced in self._sampler.draw_forced(rng)]
+        images = np.stack([sample.image for sample in samples])
+        labels = np.stack([sample.label for sample in samples])
+        sized = [sample.sizes for sample in samples if sample.sizes is not None]
+        sizes = np.stack(sized) if sized else None
+        if self._card.configuration.network.dimension == 2:
+            images, labels, sizes = images[:, :, 0], labels[:, 0], None if sizes is None else sizes[:, 0]
+        if self._mirror is not None:
+            with seeded(int(rng.integers(2**31))):
+                if self._intensity is not None:
+                    self._intensity(images)
+                self._mirror(images, labels, sizes)
+            self._blank(images)
+            if self._previous is not None:
+                for image in images:
+                    disturb(image[self._card.entering.previous], rng)
+        target = np.ascontiguousarray(labels, np.int64)
+        return (images, target) if sizes is None else (images, target, sizes)
+
+    def _sample(self, rng: np.random.Generator, *, forced: bool) -> Patch:
+        """One patch of one case."""
+        case, previous = self._case(self.cases[int(rng.integers(len(self.cases)))])
+        start = self._sampler.draw_start(rng, case, forced=forced)
+        transform = None if self._mirror is None else draw_transform(rng, self._card.configuration)
+        return self._reader.read(case, previous, start, transform, self._draw_there(case.properties.missing, rng))
+
+    def _draw_there(self, missing: tuple[int, ...], rng: np.random.Generator) -> npt.NDArray[np.bool_]:
+        """Which image channels a sample shows: those of the case, in training without some that may be missing.
+
+        The network so meets every subset.
+        """
+        presence = self._card.data.presence
+        held = np.array([channel not in missing for channel in range(self._card.entering.images)])
+        if presence is None or self._mirror is None:
+            return held
+        kept = held.copy()
+        for channel in presence.channels:
+            kept[channel] &= rng.random() >= presence.dropout
+        if not kept.any():  # of nothing there is nothing to learn
+            kept[int(rng.choice(np.flatnonzero(held)))] = True
+        return kept
+
+    def _blank(self, images: Images) -> None:
+        """Set to 0, in place, what a batch (B, in_channels, *patch) does not show: augmentation has left its traces."""
+        entering = self._card.entering
+        for place, channel in enumerate(entering.optional, start=entering.presence.start):
+            for image in images:
+                if not image[place].any():
+                    image[entering.places(channel)] = 0
+
+    def _case(self, name: str) -> tuple[StoredCase, Previous | None]:
+        """The prepared case called `name` and its segmentation by the previous stage, of which some are kept open."""
+        if name not in self._open:
+            if len(self._open) >= MOST_OPEN:
+                del self._open[next(iter(self._open))]
+            self._open[name] = self._open_case(name)
+        return self._open[name]
+
+    def _open_case(self, name: str) -> tuple[StoredCase, Previous | None]:
+        case = self._store.open(name)
+        return case, None if self._previous is None else self._previous.open(name, case.label.shape)

@@ -1,0 +1,123 @@
+"""What a training leaves on disk to go on from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from autospine.errors import OutputError, PlanError, Stopped
+from autospine.networks.weights import read_metadata
+from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.model import WEIGHTS
+from autospine.preprocessing.store import Store
+from autospine.training.checkpoint import (
+    CHECKPOINT,
+    Checkpoint,
+    load_checkpoint,
+    recorded_precision,
+    save_checkpoint,
+    save_weights,
+    saying_what_stands,
+    write_weights,
+)
+from autospine.training.identity import Identity
+from autospine.training.log import EpochRecord
+from tests.training.trainings import CPU, stop_at, train
+
+OURS = Identity("exact", "any length")
+
+
+HISTORY = (EpochRecord(0, 4, 1.5, 0.01, 0.5, None, (0.25, None)),)
+
+
+def checkpoint(step: int = 5) -> Checkpoint:
+    return Checkpoint(
+        network={"weight": torch.arange(3.0)},
+        optimiser={"state": {}, "param_groups": [{"lr": 0.01}]},
+        scaler={},
+        step=step,
+        seconds=2.5,
+        history=HISTORY,
+        summed_loss=torch.tensor(0.75),
+        counted=1,
+        identity=OURS.exact,
+        precision="float32",
+        any_length=OURS.any_length,
+    )
+
+
+def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
+    assert load_checkpoint(tmp_path, OURS, CPU) is None
+    save_checkpoint(tmp_path, checkpoint())
+    for mmap in (False, True):
+        found = load_checkpoint(tmp_path, OURS, CPU, mmap=mmap)
+        assert found is not None
+        assert (found.step, found.seconds, found.history, found.counted) == (5, 2.5, HISTORY, 1)
+        assert torch.equal(found.network["weight"], torch.arange(3.0)) and found.summed_loss == 0.75
+        assert found.optimiser["param_groups"] == [{"lr": 0.01}]
+    assert recorded_precision(tmp_path) == "float32"
+
+
+def test_one_of_another_length_is_taken_and_one_of_another_training_refused(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, checkpoint())
+    longer = load_checkpoint(tmp_path, Identity("other", OURS.any_length), CPU)
+    assert longer is not None and longer.identity == OURS.exact
+    with pytest.raises(PlanError, match="another plan, fold, split or other data"):
+        load_checkpoint(tmp_path, Identity("other", "other"), CPU)
+
+
+def test_what_cannot_be_read_or_holds_something_else_is_named(tmp_path: Path) -> None:
+    for content in (b"not a checkpoint", b""):
+        (tmp_path / CHECKPOINT).write_bytes(content)
+        with pytest.raises(PlanError, match=r"training\.ckpt[\s\S]*cannot be read[\s\S]*--overwrite"):
+            load_checkpoint(tmp_path, OURS, CPU)
+    torch.save({"step": 3, "history": []}, tmp_path / CHECKPOINT)
+    with pytest.raises(PlanError, match="cannot be read"):
+        load_checkpoint(tmp_path, OURS, CPU)
+
+
+def test_a_fault_of_writing_says_what_is_kept(tmp_path: Path) -> None:
+    for kept in ("no checkpoint yet", "of step 5, is whole"):
+        with pytest.raises(OutputError, match=kept) as fault, saying_what_stands(tmp_path):
+            raise OutputError("place", "no room", "some", "make room")
+        assert fault.value.remedy.startswith("make room: ")
+        save_checkpoint(tmp_path, checkpoint())
+
+
+def test_weights_are_written_whole_with_what_is_said_of_them(tmp_path: Path) -> None:
+    network = torch.nn.Linear(3, 2)
+    save_weights(tmp_path, network)
+    found = load_file(tmp_path / WEIGHTS)
+    assert all(torch.equal(tensor, found[name]) for name, tensor in network.state_dict().items())
+    # a view that is not contiguous is written as what it shows
+    write_weights(tmp_path / "best.safetensors", {"turned": torch.arange(6.0).view(2, 3).T}, {"step": "7"})
+    assert load_file(tmp_path / "best.safetensors")["turned"].tolist() == [[0, 3], [1, 4], [2, 5]]
+    assert read_metadata(tmp_path / "best.safetensors")["step"] == "7"
+
+
+def test_another_plan_does_not_continue(small_store: Store, quick: Configuration, tmp_path: Path) -> None:
+    with pytest.raises(Stopped):
+        train(quick, small_store, tmp_path / "fold", on_step=stop_at(2))
+    other = replace(quick, training=replace(quick.training, learning_rate=0.5))
+    with pytest.raises(PlanError, match="another plan"):
+        train(other, small_store, tmp_path / "fold")
+
+
+def test_a_damaged_checkpoint_is_named(small_store: Store, quick: Configuration, tmp_path: Path) -> None:
+    (tmp_path / "fold").mkdir()
+    (tmp_path / "fold" / "training.ckpt").write_bytes(b"not a checkpoint")
+    with pytest.raises(PlanError, match=r"training\.ckpt"):
+        train(quick, small_store, tmp_path / "fold")
+
+
+@pytest.mark.parametrize("content", [None, b"not a checkpoint"])
+def test_without_a_checkpoint_that_says_it_no_precision_is_recorded(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / CHECKPOINT).write_bytes(content)
+    assert recorded_precision(tmp_path) is None
+    torch.save({"step": 3}, tmp_path / CHECKPOINT)
+    assert recorded_precision(tmp_path) is None
