@@ -6,7 +6,6 @@ IM0001 ... IM0038  a.nii.gz     ->  a question: the DICOM series or the file?
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from autospine.data.layouts.naming import (
     raise_fault,
     refuse_twins,
     unread_files,
+    walk,
 )
 from autospine.data.volume import stem, suffix_of
 from autospine.data.wording import listed, plural
@@ -106,18 +106,16 @@ def image_files_below(root: Path, tell: Callable[[str], None] = lambda note: Non
     Folders that lie too deep to be looked into go to `tell`.
     """
     deeper: list[str] = []
-    for place, folders, names in os.walk(root):
-        folder = Path(place)
+    for folder, folders, names in walk(root):
         if folder != root and _OWN & set(names):
             folders.clear()
             continue
         deep = len(folder.relative_to(root).parts)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
         if deep >= DEEPEST:
             deeper += [_shown(root, folder / name) for name in folders]
             folders.clear()
         if folder != root:
-            named = sorted(name for name in names if not name.startswith(".") and suffix_of(Path(name)))
+            named = (name for name in names if not name.startswith(".") and suffix_of(Path(name)))
             yield from (folder / name for name in named if record_beside(Path(name)).name not in names)
     if deeper:
         tell(f"folders more than {DEEPEST} levels down, not looked into: {listed(deeper)}")

@@ -37,7 +37,6 @@ def read(root: Path, reading: Reading) -> Contents:
             name,
             expected_files(root, _image_name(name, groups, masks), groups.get(name, {}), len(channels), ending, False),
             paired.get(name),
-            "",
         )
         for name in sorted(groups.keys() | paired.keys())
     )

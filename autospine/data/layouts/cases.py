@@ -62,7 +62,7 @@ def read(root: Path, reading: Reading) -> Contents:
             if alone
             else [roles.get(role, folder / f"{role}{suffix}") for role in channels]
         )
-        cases.append(Case(folder.name, tuple(files), masks[0] if masks else None, ""))
+        cases.append(Case(folder.name, tuple(files), masks[0] if masks else None))
     notes = [f"folders without images in them, left aside: {', '.join(without)}"] if without else []
     notes += [note for folder in held for note in unread_files(folder)]
     contents = described_beside(root, Contents(channels, None, tuple(cases), tuple(notes)))

@@ -40,7 +40,7 @@ def read(root: Path, reading: Reading) -> Contents:
     if not isinstance(listed, list) or not all(_is_entry(entry) for entry in listed) or not listed:
         raise DataError(str(path), '"training" is no list of files', _FORM)
     cases = [
-        Case(stem(Path(entry["image"])), (root / entry["image"],), root / entry["label"], "")
+        Case(stem(Path(entry["image"])), (root / entry["image"],), root / entry["label"])
         for entry in listed
         if not Path(entry["image"]).name.startswith(".")
     ]

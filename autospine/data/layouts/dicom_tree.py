@@ -6,7 +6,6 @@ of them as their subject. Channels are named by the series' folders, where these
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from itertools import takewhile
 from pathlib import Path
@@ -16,7 +15,7 @@ from autospine.data.dicom_files import dicom_files, is_dicom, series_folders
 from autospine.data.layouts.contents import Contents, described_beside
 from autospine.data.layouts.folders import IMAGES, MASKS
 from autospine.data.layouts.masks import PLAIN, Images, kind_to_read, says_mask
-from autospine.data.layouts.naming import no_images_note
+from autospine.data.layouts.naming import no_images_note, walk
 from autospine.data.segmentation import is_segmentation
 from autospine.data.structure import Case, Reading
 from autospine.data.volume import stem, suffix_of
@@ -42,13 +41,10 @@ def dicom_among(root: Path) -> str | None:
 
     What has an image's name is not opened: there may be thousands, and they are what is read.
     """
-    for place, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        others = (
-            Path(place) / name for name in sorted(names) if not name.startswith(".") and name.upper() != DIRECTORY
-        )
+    for folder, _, names in walk(root):
+        others = (folder / name for name in names if not name.startswith(".") and name.upper() != DIRECTORY)
         if any(not suffix_of(path) and is_dicom(path) for path in others):
-            inner = Path(place).relative_to(root).as_posix()
+            inner = folder.relative_to(root).as_posix()
             return HERE if inner == "." else f"{HERE} in {inner}/"
     return None
 
@@ -222,10 +218,9 @@ def _masks(
 
 def _image_files(root: Path) -> Iterator[Path]:
     """What has an image's name at and below `root` and is not hidden; links to folders are not followed."""
-    for folder, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+    for folder, folders, names in walk(root):
         named = sorted(name for name in (*names, *folders) if not name.startswith(".") and suffix_of(Path(name)))
-        yield from (Path(folder) / name for name in named)
+        yield from (folder / name for name in named)
 
 
 def _role(folder: Path, series: list[Series]) -> str:

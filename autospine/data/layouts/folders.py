@@ -102,7 +102,6 @@ def pair_folders(
             name,
             expected_files(images, name, groups.get(name, {}), len(channels), ending, strict),
             named.get(name, masks / f"{name}{ending}"),
-            "",
         )
         for name in sorted(groups.keys() | named.keys())
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection, Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from autospine.data.files import check_name, unreadable
@@ -103,11 +103,18 @@ def unread_files(folder: Path, *, previews: bool = True) -> tuple[str, ...]:
 
 def unread_below(root: Path) -> list[str]:
     """Files at and below `root` of formats that are not read, relative to it."""
-    found = []
-    for place, folders, names in os.walk(root):
+    found = ((folder / name, name) for folder, folders, names in walk(root) for name in (*names, *folders))
+    return sorted(path.relative_to(root).as_posix() for path, name in found if is_unread(name))
+
+
+def walk(root: Path, onerror: Callable[[OSError], object] | None = None) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Folders at and below `root` that are not hidden, with the names of folders and of files in each, by name.
+
+    Links to folders are not followed, and folders that are taken out of the list of their names are not gone into.
+    """
+    for place, folders, names in os.walk(root, onerror=onerror):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [(Path(place) / name).relative_to(root).as_posix() for name in (*names, *folders) if is_unread(name)]
-    return sorted(found)
+        yield Path(place), folders, sorted(names)
 
 
 def closed_note(names: Collection[str]) -> str:
@@ -127,8 +134,8 @@ def is_open(folder: Path) -> bool:
 def closed_below(root: Path) -> list[str]:
     """Folders below `root` that may not be read, such as `lost+found`, relative to it; hidden ones are left aside."""
     closed: list[str] = []
-    for _, folders, _ in os.walk(root, onerror=lambda fault: closed.append(fault.filename)):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+    for _ in walk(root, onerror=lambda fault: closed.append(fault.filename)):
+        pass
     return [Path(path).relative_to(root).as_posix() for path in closed if Path(path) != root]
 
 

@@ -70,5 +70,5 @@ def _listed(root: Path, listed: Any, channels: int) -> tuple[Case, ...]:
         if len(images) not in (1, channels):
             raise DataError(str(path), f"case {name!r} lists {len(images)} images", f"{channels}, one per channel")
         files = tuple(root / file for file in images)
-        cases.append(Case(str(name), files, None if label is None else root / label, ""))
+        cases.append(Case(str(name), files, None if label is None else root / label))
     return tuple(cases)
