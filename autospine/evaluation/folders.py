@@ -131,8 +131,8 @@ def _declared_labels(reference: Path) -> Declared | None:
             continue
         order = content.get(ORDER)
         try:
-            labels = {key: value for key, value in entries.items() if key not in (SIDES, ORDER)}
-            return declared(labels, file, order=order)
+            values = {key: value for key, value in entries.items() if key not in (SIDES, ORDER)}
+            return declared(values, file, {ORDER: order})
         except DataError:
             lists = (value for value in entries.values() if isinstance(value, list) and value)
             regions = nested and any(all(isinstance(one, int) for one in value) for value in lists)

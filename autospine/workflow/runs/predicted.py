@@ -19,9 +19,9 @@ from pathlib import Path
 from autospine.data.aside import PREDICTED, record_beside
 from autospine.data.files import file_digest, read_json, write_json
 from autospine.data.inputs import images_digest
-from autospine.data.layouts.naming import listed
 from autospine.data.locks import locked
 from autospine.data.temporaries import temporary_beside
+from autospine.data.wording import listed
 from autospine.errors import OutputError
 
 LOCK = ".prediction.lock"
