@@ -24,7 +24,7 @@ import torch
 from autospine.machine.arithmetic import Machine
 from autospine.machine.memory import total_bytes
 from autospine.machine.precision import Choice, Precision, autocast, gpu_precision, has_bfloat16_units, pinned_precision
-from autospine.networks.build import build_network
+from autospine.networks.unet import UNet
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.parts import NetworkPlan
 from autospine.planning.estimate.cost import multiply_adds
@@ -101,7 +101,7 @@ def _measured(plan: NetworkPlan, patch: tuple[int, ...], batch: int, training: b
         torch.inference_mode(False),
         torch.set_grad_enabled(training),
     ):
-        network = build_network(plan, patch).train(training)
+        network = UNet(plan, patch).train(training)
         image = torch.randn(batch, plan.in_channels, *patch)
 
         def seconds_in(precision: Precision) -> float:

@@ -19,7 +19,6 @@ from torch import Tensor, nn
 
 from autospine.data.files import unreadable
 from autospine.errors import PlanError
-from autospine.networks.build import build_network
 from autospine.networks.unet import UNet
 from autospine.planning.document.model import WEIGHTS
 from autospine.planning.document.parts import NetworkPlan
@@ -98,7 +97,7 @@ def read_metadata(path: Path) -> dict[str, str]:
 def network_shapes(plan: NetworkPlan, patch: tuple[int, ...]) -> UNet:
     """The planned network without memory: names and shapes of its weights, no numbers."""
     with torch.device("meta"):
-        return build_network(plan, patch)
+        return UNet(plan, patch)
 
 
 def load_network(path: Path, plan: NetworkPlan, patch: tuple[int, ...]) -> nn.Module:

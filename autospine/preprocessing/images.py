@@ -64,8 +64,7 @@ class ImageSource:
             found = "the image is not the one that the plan was made from, or has changed while it was prepared"
             remedy = "run `autospine plan DATASET --overwrite` where its data have changed, else run this again"
             raise DataError(self.case.shown, found, "the same files as before", remedy)
-        name, missing = self.stored_name, self.missing
-        case = prepare_case(array, None, spacing_mm, configuration, intensities, name, missing)
+        case = prepare_case(array, None, spacing_mm, configuration, intensities, self.stored_name, self.missing)
         return StoredCase.of_image(case.image, case.properties)
 
 

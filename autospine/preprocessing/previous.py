@@ -19,7 +19,6 @@ import numpy.typing as npt
 
 from autospine.data.files import unreadable
 from autospine.errors import PlanError
-from autospine.preprocessing.arrays import write_array
 
 
 @dataclass(frozen=True)
@@ -57,8 +56,3 @@ def one_hot(labels: npt.NDArray[Any], classes: int) -> npt.NDArray[np.float32]:
     values = np.arange(1, classes + 1).reshape(-1, *(1,) * labels.ndim)
     channels: npt.NDArray[np.float32] = (labels[None] == values).astype(np.float32)
     return channels
-
-
-def write_segmentation(path: Path, labels: npt.NDArray[np.uint8]) -> None:
-    """Write class indices (a0, a1, a2) as `path`, whole or not at all."""
-    write_array(path, labels)

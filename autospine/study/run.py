@@ -278,11 +278,11 @@ def _record(arm: Arm, took: Sequence[dict[str, Any]], cases: int) -> ArmRecord:
     """What an arm was, with the means of what its trainings took."""
     import torch
 
-    from autospine.networks.build import build_network
+    from autospine.networks.unet import UNet
 
     one = arm.configuration
     with torch.device("meta"):
-        weights = sum(part.numel() for part in build_network(one.network, one.patch).parameters())
+        weights = sum(part.numel() for part in UNet(one.network, one.patch).parameters())
     timed = [float(result["seconds_per_step"]) for result in took if "seconds_per_step" in result]
     return ArmRecord(
         name=arm.name,

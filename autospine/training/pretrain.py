@@ -25,7 +25,7 @@ from autospine.data.geometry import times
 from autospine.data.structure import IGNORED
 from autospine.errors import PlanError
 from autospine.machine.precision import Precision
-from autospine.networks.build import build_network
+from autospine.networks.unet import UNet
 from autospine.planning.document.card import ModelCard
 from autospine.planning.document.configuration import Configuration
 from autospine.preprocessing.store import Store
@@ -136,7 +136,7 @@ class MaskedTask(Task):
         """The planned network with an output per channel of the image."""
         configuration = self.card.configuration
         told = replace(configuration.network, out_channels=self.card.entering.scan.stop)
-        network = build_network(told, configuration.patch).to(device)
+        network = UNet(told, configuration.patch).to(device)
         return Stepper.around(network, MaskedError(), configuration.training, device, precision)
 
     def batches(self, store: Store) -> MaskedBatches:

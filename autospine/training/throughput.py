@@ -15,11 +15,11 @@ from typing import Generic, TypeVar
 import numpy as np
 import torch
 
+from autospine.data.geometry import triple
 from autospine.machine.device import is_out_of_memory
 from autospine.machine.threads import given_threads, thread_counts
 from autospine.planning.document.card import ModelCard
-from autospine.preprocessing.components import measure_components
-from autospine.preprocessing.locations import class_locations
+from autospine.preprocessing.locations import locate
 from autospine.preprocessing.prepare import CaseProperties
 from autospine.preprocessing.store import StoredCase
 from autospine.training.batches import PatchBatches
@@ -124,13 +124,9 @@ def _batches(card: ModelCard) -> PatchBatches:
     stripes = np.minimum(np.arange(shape[-1]) * values // shape[-1], values - 1).astype(np.uint8)
     label = np.ascontiguousarray(np.broadcast_to(stripes, shape))
     image = rng.standard_normal((card.entering.images, *shape), np.float32)
-    box = ((0, shape[0]), (0, shape[1]), (0, shape[2]))
-    whole = (shape[0], shape[1], shape[2])
-    properties = CaseProperties("noise", whole, (1.0, 1.0, 1.0), box, (0, 1, 2), (1.0, 1.0, 1.0))
-    if configuration.by_component:
-        found = measure_components(label, range(1, values), slices_apart=len(configuration.patch) == 2, seed=0)
-        case = StoredCase("noise", image, label, label, properties, found.locations, found.sizes, found.offsets)
-    else:
-        case = StoredCase("noise", image, label, label, properties, class_locations(label, range(1, values), 0))
+    box, ones = triple((0, edge) for edge in shape), (1.0, 1.0, 1.0)
+    properties = CaseProperties("noise", triple(shape), ones, box, (0, 1, 2), ones)
+    located = locate(label, range(1, values), configuration, 0)
+    case = StoredCase("noise", image, label, label, properties, *located)
     previous = _Noise(label) if configuration.previous is not None else None
     return PatchBatches(_Noise(case), ("noise",), card, augment=True, seed=0, previous=previous)

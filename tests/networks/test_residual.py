@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from autospine.networks.blocks import stack
-from autospine.networks.build import build_network
 from autospine.networks.residual import ResidualBlock, start_as_identity
 from autospine.networks.unet import UNet
 from autospine.planning.document.parts import Bottleneck, NetworkPlan
@@ -64,7 +63,7 @@ PLANS = [(SMALL_2D, (20, 12)), (SMALL_3D, (6, 12, 20))]
 
 def _build(plan: NetworkPlan, patch: tuple[int, ...], seed: int = 0) -> UNet:
     torch.manual_seed(seed)
-    return build_network(plan, patch)
+    return UNet(plan, patch)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +90,7 @@ def _build(plan: NetworkPlan, patch: tuple[int, ...], seed: int = 0) -> UNet:
 )
 def test_as_many_parameters_as_the_reference(plan: NetworkPlan, patch: tuple[int, ...], expected: int) -> None:
     with torch.device("meta"):
-        assert sum(parameter.numel() for parameter in build_network(plan, patch).parameters()) == expected
+        assert sum(parameter.numel() for parameter in UNet(plan, patch).parameters()) == expected
 
 
 def test_names_of_the_weights_are_frozen() -> None:

@@ -25,8 +25,9 @@ from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.convert import to_table
 from autospine.planning.document.model import WEIGHTS, read_model, weights_digest
 from autospine.planning.document.plan import Plan
+from autospine.preprocessing.arrays import write_array
 from autospine.preprocessing.keys import stored_key
-from autospine.preprocessing.previous import PreviousStage, write_segmentation
+from autospine.preprocessing.previous import PreviousStage
 from autospine.preprocessing.store import Store
 from autospine.workflow.progress import Progress, counted
 from autospine.workflow.runs.folder import RunFolder, read_record
@@ -137,7 +138,7 @@ def segment_out_of_fold(
                 if not files[name].is_file():
                     model = model or load_model(source.model, device, (str(fold),))
                     case, target = first_store.open(name), store.open(name)
-                    write_segmentation(files[name], model.labels_for(case, target.properties))
+                    write_array(files[name], model.labels_for(case, target.properties))
                 done += 1
                 counted(bar)(name, done, len(missing))
 
