@@ -29,9 +29,7 @@ MOST_OPEN = 48
 training has its validation cases open beside those that it trains on."""
 
 Images = npt.NDArray[np.float32]
-Targets = npt.NDArray[np.int64]
-Batch = tuple[Images, Targets] | tuple[Images, Targets, npt.NDArray[np.float32]]
-"""Image, target, and sizes where the loss goes by components."""
+Batch = tuple[Images, npt.NDArray[np.int64]] | tuple[Images, npt.NDArray[np.int64], Images]
 
 
 class CaseSource(Protocol):
@@ -51,7 +49,7 @@ class PreviousSource(Protocol):
 class PatchBatches(Dataset[Batch]):
     """Batch `step` of a training or validation: image (B, in_channels, *patch) float32, target (B, *patch) int64.
 
-    Where the loss goes by components, third the sizes (B, *patch) float32: of the voxel's component, 0 where unknown.
+    Where the loss goes by components, third the sizes (B, *patch) float32 of the voxel's, 0 where unknown.
     """
 
     def __init__(
@@ -86,7 +84,7 @@ class PatchBatches(Dataset[Batch]):
         What was opened is let go, since each process maps the cases for itself.
         """
         for name in self.cases:
-            self._open_case(name)
+            self._read(name)
 
     def __getitem__(self, step: int) -> Batch:
         """The batch of this step; the same for the same seed and step, always."""
@@ -95,20 +93,20 @@ class PatchBatches(Dataset[Batch]):
         images = np.stack([sample.image for sample in samples])
         labels = np.stack([sample.label for sample in samples])
         sized = [sample.sizes for sample in samples if sample.sizes is not None]
-        sizes = np.stack(sized) if sized else None
+        sizes = [np.stack(sized)] if sized else []
         if self._card.configuration.network.dimension == 2:
-            images, labels, sizes = images[:, :, 0], labels[:, 0], None if sizes is None else sizes[:, 0]
+            images, labels, sizes = images[:, :, 0], labels[:, 0], [held[:, 0] for held in sizes]
         if self._mirror is not None:
             with seeded(int(rng.integers(2**31))):
                 if self._intensity is not None:
                     self._intensity(images)
-                self._mirror(images, labels, sizes)
+                self._mirror(images, labels, *sizes)
             self._blank(images)
             if self._previous is not None:
                 for image in images:
                     disturb(image[self._card.entering.previous], rng)
         target = np.ascontiguousarray(labels, np.int64)
-        return (images, target) if sizes is None else (images, target, sizes)
+        return (images, target, sizes[0]) if sizes else (images, target)
 
     def _sample(self, rng: np.random.Generator, *, forced: bool) -> Patch:
         """One patch of one case."""
@@ -146,9 +144,9 @@ class PatchBatches(Dataset[Batch]):
         if name not in self._open:
             if len(self._open) >= MOST_OPEN:
                 del self._open[next(iter(self._open))]
-            self._open[name] = self._open_case(name)
+            self._open[name] = self._read(name)
         return self._open[name]
 
-    def _open_case(self, name: str) -> tuple[StoredCase, Previous | None]:
+    def _read(self, name: str) -> tuple[StoredCase, Previous | None]:
         case = self._store.open(name)
         return case, None if self._previous is None else self._previous.open(name, case.label.shape)

@@ -1,8 +1,7 @@
 """What a training leaves on disk: the state to go on from, and the weights to predict with.
 
-`training.ckpt` holds weights, optimiser, step, seconds and history; batches need no state of their own,
-since they are a function of the step. Both files are written whole or not at all, and read without
-running any code that they might hold.
+Batches need no state of their own, since they are a function of the step. Both files are written whole or not at all,
+and read without running any code that they might hold.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +57,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     Raises:
         OutputError: it cannot be written; says what the same command goes on from.
     """
-    content = {**vars(checkpoint), "history": [record.to_dict() for record in checkpoint.history]}
+    content = {**vars(checkpoint), "history": [asdict(record) for record in checkpoint.history]}
     with saying_what_stands(folder), atomic_path(folder / CHECKPOINT, whole=is_whole_archive) as temporary:
         with temporary.open("wb") as file:  # torch's own files do not say why they cannot be written
             torch.save(content, file)
@@ -91,10 +90,7 @@ def load_checkpoint(folder: Path, identity: Identity, device: torch.device, *, m
 
 
 def recorded_precision(folder: Path) -> str | None:
-    """The precision of the checkpoint of `folder`; None where there is none, or none that says or can be read.
-
-    What is wrong with it is said by `load_checkpoint`.
-    """
+    """The precision of the checkpoint of `folder`; None where there is none, or none that says or can be read."""
     recorded: str | None = _read_lightly(folder).get("precision")
     return recorded
 
@@ -120,10 +116,9 @@ def saying_what_stands(folder: Path) -> Iterator[None]:
         yield
     except OutputError as error:
         step = _read_lightly(folder).get("step")
+        kept = f"the last checkpoint, of step {step}, is whole, and the same command goes on from it"
         if step is None:
             kept = "there is no checkpoint yet, so the same command begins this training anew"
-        else:
-            kept = f"the last checkpoint, of step {step}, is whole, and the same command goes on from it"
         raise OutputError(error.where, error.found, error.expected, f"{error.remedy}: {kept}") from error
 
 

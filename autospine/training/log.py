@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +38,9 @@ class EpochRecord:
         known = [value for value in self.dice if value is not None]
         return sum(known) / len(known) if known else None
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, as a checkpoint holds them."""
-        return asdict(self)
-
     @staticmethod
     def from_dict(values: dict[str, Any]) -> EpochRecord:
-        """Inverse of `to_dict`."""
+        """Inverse of `asdict`, which is what a checkpoint holds."""
         return EpochRecord(**{**values, "dice": tuple(values["dice"])})
 
 

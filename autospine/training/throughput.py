@@ -81,17 +81,11 @@ def seconds_per_step(
 
 
 def _measure(
-    card: ModelCard,
-    device: torch.device,
-    at_least_s: float,
-    bounds_s: tuple[float, float],
-    counts: tuple[int, ...],
+    card: ModelCard, device: torch.device, at_least_s: float, bounds_s: tuple[float, float], counts: tuple[int, ...]
 ) -> float:
-    pin = device.type == "cuda"
-    batches = batches_from(_batches(card), 0, fitting_workers(card, device), pin)
+    batches = batches_from(_batches(card), 0, fitting_workers(card, device), pin=device.type == "cuda")
     stepper = Stepper.of(card, device)
     warm_up = 1 if device.type == "cpu" else WARM_UP_STEPS
-
     times: list[float] = []
     while len(times) < warm_up + LOOKS * len(counts) or sum(times[warm_up:]) < at_least_s:
         torch.set_num_threads(counts[(len(times) - warm_up) % len(counts)])
@@ -102,10 +96,10 @@ def _measure(
             torch.cuda.synchronize(device)
         times.append(time.perf_counter() - start)
         looked = times[warm_up:]
-        seen = sum(looked) >= (LOOK_SECONDS if len(looked) >= LEAST_STEPS else LEAST_SECONDS)
+        enough = sum(looked) >= (LOOK_SECONDS if len(looked) >= LEAST_STEPS else LEAST_SECONDS)
+        seen = enough and len(looked) >= len(counts)
         cold = device.type == "cpu" and not looked and times[0] >= COLD_SECONDS
         fastest = min(looked or times)
-        seen = seen and len(looked) >= len(counts)
         if (seen or cold) and not bounds_s[0] <= fastest <= bounds_s[1]:
             return fastest
     found = (times[warm_up + place :: len(counts)] for place in range(len(counts)))

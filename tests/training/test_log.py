@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 from autospine.training.log import HISTORY, EpochRecord, write_history
@@ -17,7 +18,7 @@ def test_the_mean_dice_is_that_of_the_classes_that_occurred() -> None:
 
 
 def test_a_record_comes_back_from_plain_values() -> None:
-    values = RECORD.to_dict()
+    values = asdict(RECORD)
     assert EpochRecord.from_dict({**values, "dice": list(values["dice"])}) == RECORD
 
 
