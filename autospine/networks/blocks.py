@@ -36,16 +36,11 @@ def convolution(
 
     `kernel` holds odd numbers: size n becomes ceil(n / stride) on each axis.
     """
-    rates = dilation or (1,) * len(kernel)
-    return _CONVOLUTIONS[len(kernel)](
-        in_channels,
-        out_channels,
-        kernel,
-        stride=stride or (1,) * len(kernel),
-        padding=tuple(rate * (size - 1) // 2 for rate, size in zip(rates, kernel, strict=True)),
-        dilation=rates,
-        bias=bias,
-    )
+    ones = (1,) * len(kernel)
+    rates = dilation or ones
+    padding = tuple(rate * (size - 1) // 2 for rate, size in zip(rates, kernel, strict=True))
+    kind = _CONVOLUTIONS[len(kernel)]
+    return kind(in_channels, out_channels, kernel, stride or ones, padding, rates, bias=bias)
 
 
 def upsampling(in_channels: int, out_channels: int, stride: tuple[int, ...]) -> nn.Module:
@@ -78,10 +73,7 @@ class InstanceNorm(nn.Module):
 
 
 class ConvNorm(nn.Module):
-    """Convolution, instance norm.
-
-    `norm=False` leaves the norm out, for stages of a single voxel.
-    """
+    """Convolution, instance norm; `norm=False` leaves the norm out, for stages of a single voxel."""
 
     def __init__(
         self,

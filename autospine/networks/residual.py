@@ -21,10 +21,7 @@ _AVERAGES: Mapping[int, Callable[..., nn.Module]] = {2: nn.AvgPool2d, 3: nn.AvgP
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions and a skip, (B, in_channels, ...) -> (B, out_channels, ... / stride).
-
-    `norm=False` leaves every norm out, for stages of a single voxel.
-    """
+    """Two convolutions and a skip; `norm=False` leaves every norm out, for stages of a single voxel."""
 
     def __init__(
         self,
