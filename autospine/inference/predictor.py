@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from autospine.data.box import nonzero_box
-from autospine.data.geometry import Geometry, Volume, to_canonical
+from autospine.data.geometry import Geometry, Volume, to_canonical, triple
 from autospine.errors import DataError, PlanError
 from autospine.inference.export import labels_volume
 from autospine.inference.levels import agree_on_levels
@@ -158,11 +158,10 @@ class Predictor:
         configuration, image = self.card.configuration, case.image
         if (earlier is None) != (configuration.previous is None):
             raise ValueError(f"{configuration.name} takes {configuration.previous} as its previous stage")
-        a, b, c = (1, *configuration.patch)[-3:]
-        together = tiles_together(configuration, self.device.type)
-        window = Window((a, b, c), configuration.overlap, together, configuration.network.out_channels)
-        check_case(configuration, len(image), image.shape[1:], window.patch)
-        inputs = PaddedCase.of(image, case.properties.missing, earlier, self.card, window.patch)
+        patch, together = triple((1, *configuration.patch)[-3:]), tiles_together(configuration, self.device.type)
+        window = Window(patch, configuration.overlap, together, configuration.network.out_channels)
+        check_case(configuration, len(image), image.shape[1:], patch)
+        inputs = PaddedCase.of(image, case.properties.missing, earlier, self.card, patch)
         turns, precision = mirrorings(self.card, self.mirror), self.computed_in().precision
 
         def logits_of(tiles: Sequence[Tile]) -> Tensor:

@@ -34,7 +34,7 @@ class ImageSource:
     """An image on disk, and what it holds."""
 
     dataset: Dataset
-    """Where it was found; its one case is `case`."""
+    """Its one case is `case`."""
     case: Case
     order: tuple[int, ...]
     """For each channel of the plan, which of the image's it is."""

@@ -48,8 +48,7 @@ def resample_image(
 
     The spacings (mm, per axis) only decide whether an axis is treated apart. An unchanged shape returns the input.
     """
-    old_shape = array.shape[1:]
-    if tuple(new_shape) == old_shape:
+    if tuple(new_shape) == array.shape[1:]:
         return array.astype(np.float32, copy=False)
     apart = through_plane_axis(spacing, new_spacing, plan.anisotropy_threshold)
     result = np.empty((len(array), *new_shape), np.float32)

@@ -8,13 +8,15 @@ way. Where one axis is much coarser than the others, slice by slice, and then th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial, reduce
 from itertools import product
+from operator import mul
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from autospine.data.geometry import triple
 from autospine.errors import PlanError
 from autospine.planning.document.parts import ResamplingPlan
 from autospine.preprocessing.resample import Floats, Index, nearest_slices, operator, through_plane_axis
@@ -117,13 +119,8 @@ def argmax_on_grid(
     winners = np.empty(logits.shape[1:], np.uint8)
     for row in range(len(winners)):
         winners[row] = logits[:, row].argmax(axis=0)
-
-    def interpolated_winner(labels: npt.NDArray[np.uint8], target: Shape) -> npt.NDArray[np.uint8]:
-        return _interpolated_winner(logits, labels, target)
-
-    return _in_plane_then_slices(
-        winners, shape, spacing_from, spacing_to, plan, plan.order_probability, interpolated_winner
-    )
+    linear = partial(_interpolated_winner, logits)
+    return _in_plane_then_slices(winners, shape, spacing_from, spacing_to, plan, plan.order_probability, linear)
 
 
 def positive_on_grid(
@@ -134,12 +131,8 @@ def positive_on_grid(
     plan: ResamplingPlan,
 ) -> npt.NDArray[np.bool_]:
     """Where `logit` (z, y, x), interpolated as `argmax_on_grid` does, is above 0 on the grid `shape` (Z, Y, X)."""
-
-    def interpolated(labels: npt.NDArray[np.uint8], target: Shape) -> npt.NDArray[np.uint8]:
-        return _interpolated_winner(logit[None], labels, target, above=0.0)
-
-    above = (logit > 0).view(np.uint8)
-    return _in_plane_then_slices(above, shape, spacing_from, spacing_to, plan, plan.order_probability, interpolated) > 0
+    above, linear = (logit > 0).view(np.uint8), partial(_interpolated_winner, logit[None], above=0.0)
+    return _in_plane_then_slices(above, shape, spacing_from, spacing_to, plan, plan.order_probability, linear) > 0
 
 
 def _in_plane_then_slices(
@@ -157,8 +150,7 @@ def _in_plane_then_slices(
     if tuple(new_shape) == labels.shape:
         return labels
     apart = through_plane_axis(spacing, new_spacing, plan.anisotropy_threshold)
-    sizes = [labels.shape[axis] if axis == apart else new_shape[axis] for axis in range(3)]
-    target: Shape = (sizes[0], sizes[1], sizes[2])
+    target = triple(labels.shape[axis] if axis == apart else new_shape[axis] for axis in range(3))
     if order == 1 and target != labels.shape:
         labels = linear(labels, target)
     elif order == 0:
@@ -224,7 +216,4 @@ def _in_memory(array: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], Shape]:
 
 def _weighted(value: Floats | float, weights: tuple[Floats, ...]) -> Floats:
     """`value` times its weight on each axis, in that order: a different order would round differently."""
-    product: Any = value
-    for weight in weights:
-        product = product * weight
-    return np.asarray(product, np.float64)
+    return np.asarray(reduce(mul, weights, value), np.float64)

@@ -30,15 +30,10 @@ def restore_labels(logits: npt.NDArray[Any], properties: CaseProperties, card: M
 def onto_next_grid(
     logits: npt.NDArray[Any], properties: CaseProperties, following: CaseProperties, card: ModelCard
 ) -> npt.NDArray[np.uint8]:
-    """The classes of `logits` (K, a0, a1, a2) on the grid of the same case as the next stage prepares it.
+    """The classes of the previous stage's `logits` (K, a0, a1, a2) on the grid of the case as the next one prepares it.
 
-    Both stages prepare the same crop, so the grids share their borders and only axes and spacing can differ.
-
-    Args:
-        logits: the previous stage's, on its own planned axes.
-        properties: of the case as the previous stage prepared it.
-        following: of the case as the next stage prepared it.
-        card: the previous stage.
+    Both stages prepare the same crop, `properties` and `following`: the grids share their borders, and only axes and
+    spacing can differ. The `card` is the previous stage's.
     """
     order = [properties.axis_order.index(axis) for axis in following.axis_order]
     turned = logits.transpose(0, *(axis + 1 for axis in order))

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from acvl_utils.cropping_and_padding.bounding_boxes import crop_and_pad_nd
 from scipy import ndimage
 
+from autospine.data.geometry import triple
 from autospine.data.structure import IGNORED, in_a_class
 from autospine.planning.document.card import ModelCard
 from autospine.preprocessing.previous import one_hot
@@ -113,7 +114,7 @@ def read_sizes(
     sizes: npt.NDArray[np.float32] = crop_and_pad_nd(case.sizes, box, 0)
     if transform is None:
         return sizes
-    sizes = transform.apply_nearest(sizes, (label.shape[0], label.shape[1], label.shape[2]))
+    sizes = transform.apply_nearest(sizes, triple(label.shape))
     # classes are interpolated and end up to a voxel beyond their nearest
     beyond = in_a_class(label) & (sizes == 0)
     if beyond.any():

@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from autospine.data.dataset import open_dataset
 from autospine.data.folds import Fold, read_folds
@@ -105,7 +105,9 @@ def pretrain_images(
                 store = _prepare(training, chosen, request)
                 result = _fit(training, store, request)
                 flags = {**vars(request), "images": [str(path) for path in paths], "dataset": dataset}
-                _record(training, store, result, chosen, flags)
+                left_out = [{"image": image, "why": why} for image, why in chosen.left_out]
+                more = {"images": [asdict(image) for image in chosen.seen], "left_out": left_out}
+                training.record(store, result, flags, {}, {key: held for key, held in more.items() if held})
             settle([folder], folder)
         return Pretrained(folder, _next_command(dataset, run.root.parent, plan, configuration, request.fold, folder))
 
@@ -169,15 +171,6 @@ def _fit(training: Training[MaskedTask], store: Store, request: PretrainRequest)
     with progress.task(f"Pretraining {name}") as update:
         watcher = Watcher(on_step=lambda state: update(_step_text(state), state.progress))
         return training.fit(store, request.workers, watcher)
-
-
-def _record(
-    training: Training[MaskedTask], store: Store, result: FitResult, chosen: Chosen, flags: dict[str, Any]
-) -> None:
-    """`run.toml`: what was asked, which images were used and left out, and what it took."""
-    left_out = [{"image": image, "why": why} for image, why in chosen.left_out]
-    more = {"images": [asdict(image) for image in chosen.seen], "left_out": left_out}
-    training.record(store, result, flags, {}, {key: held for key, held in more.items() if held})
 
 
 def _open_before_planning(paths: Sequence[Path], dataset: Path, run: RunFolder) -> tuple[Found, ...]:

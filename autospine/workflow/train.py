@@ -91,29 +91,27 @@ def train_folds(
     """
     run = ensure_planned(dataset, runs, request.planning, progress or Silent())
     numbers = fold_numbers(folds, run)
-    _check_losses(dataset, run, request, numbers)
-    if request.init is not None and len(numbers) > 1:
-        _check_unseen_by_all(request.init, run, numbers)
+    _check_all(dataset, run, request, numbers)
     for number in numbers:
         yield train_fold(dataset, number, runs, request, together=numbers, progress=progress)
 
 
-def _check_losses(dataset: Path, run: RunFolder, request: TrainRequest, numbers: Sequence[int]) -> None:
-    """Raise `PlanError` where the plan does not say by which loss one of the folds is trained, before the first is."""
-    card, folds = run.read_plan().card(request.configuration), read_folds(run.splits)
-    command = plan_command(dataset, run, run.read_request())
-    for number in numbers:
-        fold_loss(card, number, folds[number], str(run.plan), command)
+def _check_all(dataset: Path, run: RunFolder, request: TrainRequest, numbers: Sequence[int]) -> None:
+    """Raise `PlanError` before the first fold is trained, where it would be raised of another.
 
-
-def _check_unseen_by_all(init: Path, run: RunFolder, numbers: Sequence[int]) -> None:
-    """Raise `PlanError` where weights have seen what one of the folds is judged by, before the first is trained."""
+    The plan does not say by which loss one is trained, or initial weights have seen what one is judged by.
+    """
     from autospine.training.initial import weights_file
 
-    folder, folds, dataset = weights_file(init).parent, read_folds(run.splits), run.read_plan().data.dataset
-    fingerprint = run.read_fingerprint() if run.fingerprint.is_file() else None
+    plan, folds = run.read_plan(), read_folds(run.splits)
+    card, command = plan.card(request.configuration), plan_command(dataset, run, run.read_request())
     for number in numbers:
-        check_unseen(folder, dataset, folds[number], fingerprint)
+        fold_loss(card, number, folds[number], str(run.plan), command)
+    if request.init is not None and len(numbers) > 1:
+        folder = weights_file(request.init).parent
+        fingerprint = run.read_fingerprint() if run.fingerprint.is_file() else None
+        for number in numbers:
+            check_unseen(folder, plan.data.dataset, folds[number], fingerprint)
 
 
 def train_fold(
@@ -146,8 +144,7 @@ def train_fold(
     """
     from autospine.machine.device import resolve_device
 
-    device = resolve_device(request.device)
-    run = RunFolder.of(runs, dataset)
+    device, run = resolve_device(request.device), RunFolder.of(runs, dataset)
     with enough_memory(device):
         name = run.read_plan().configuration(request.configuration).name
         run.check_writable()

@@ -102,12 +102,8 @@ def find_out_of_fold(
         raise PlanError(str(model), f"{first.name} was trained with another plan", "the plan as it stands now", remedy)
     # what decides a segmentation beside the weights: the cases of both stages, tiles, mirrorings and levels
     shared = [FORMAT, stored_key(plan, first), stored_key(plan, configuration)]
-    shared += [
-        list(first.patch),
-        first.overlap,
-        list(first.training.mirror_axes),
-        to_table([card.data.levels, card.data.sides, card.data.regions, card.data.optional]),
-    ]
+    shared += [list(first.patch), first.overlap, list(first.training.mirror_axes)]
+    shared += [to_table([card.data.levels, card.data.sides, card.data.regions, card.data.optional])]
     weights = {fold: weights_digest(model, fold) for fold in needed}
     keys = {fold: json_digest([*shared, digest]) for fold, digest in weights.items()}
     return OutOfFold(card, model, networks, keys, weights)
@@ -146,10 +142,7 @@ def segment_out_of_fold(
 def _check_trained(
     dataset: Path, model: Path, first: Configuration, folds: Sequence[Fold], needed: Sequence[int], prepared: str
 ) -> None:
-    """Raise `PlanError` unless the `needed` folds of `first` are trained, with the folds and on the cases of now.
-
-    `prepared` is the key of those cases.
-    """
+    """Raise `PlanError` unless the `needed` folds are trained, as `folds` says, on cases of the key `prepared`."""
     records = {fold: read_record(model / f"fold_{fold}") for fold in needed}
     missing = [fold for fold in needed if records[fold] is None or not (model / f"fold_{fold}" / WEIGHTS).is_file()]
     if missing:
@@ -157,11 +150,8 @@ def _check_trained(
         remedy = f"train them with `{_command(dataset, 'all', first)}` (what is trained already is left as it is)"
         raise PlanError(str(model), found, f"fold(s) {_listed(needed)}", remedy)
     splits = {fold: (records[fold] or {}).get("split") for fold in needed}
-    other = [
-        fold
-        for fold in needed
-        if splits[fold] != {"train": list(folds[fold].train), "validation": list(folds[fold].validation)}
-    ]
+    now = {fold: {"train": list(folds[fold].train), "validation": list(folds[fold].validation)} for fold in needed}
+    other = [fold for fold in needed if splits[fold] != now[fold]]
     if other:
         found = f"fold(s) {_listed(other)} of {first.name} were trained with another split, perhaps on their validation"
         remedy = f"train them again, such as `{_command(dataset, str(other[0]), first)} --overwrite`"
