@@ -42,8 +42,7 @@ Labels = npt.NDArray[np.uint8]
 Logits = npt.NDArray[np.float32]
 
 
-def _silent(done: int, total: int) -> None:
-    """Nothing."""
+def _silent(done: int, total: int) -> None: ...
 
 
 @dataclass(frozen=True)

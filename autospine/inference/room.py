@@ -53,9 +53,8 @@ def check_tile(configuration: Configuration, device: torch.device) -> None:
     needed = voxels * (_FLOAT * (network.in_channels + network.out_channels) + _HALF * joined) / 1e9
     most = device_memory_gb(device)
     if most is not None and needed > most:
-        found = (
-            f"a patch of {times(configuration.patch)} voxels takes {needed:.3g} GB or more, {device} has {most:.3g} GB"
-        )
+        takes = f"a patch of {times(configuration.patch)} voxels takes {needed:.3g} GB or more"
+        found = f"{takes}, {device} has {most:.3g} GB"
         raise PlanError(f"configuration {configuration.name}", found, "a patch that fits the device", _REMEDY)
 
 
@@ -81,7 +80,7 @@ def check_spacing(
 ) -> None:
     """Nothing; raises `DataError` where the model's spacing would make a huge image of the case `name`.
 
-    `shape` and `spacing_mm` of the case, cropped to what is not zero, are along canonical (Z, Y, X).
+    It has this `shape`, cropped to what is not zero, and `spacing_mm` along canonical (Z, Y, X).
     """
     planned = [spacing_mm[axis] for axis in configuration.axis_order][-len(configuration.spacing_mm) :]
     finer = prod(own / wanted for own, wanted in zip(planned, configuration.spacing_mm, strict=True))

@@ -1,8 +1,8 @@
 """Deep supervision: the same loss at every decoder scale, the finest counting most.
 
-Weights are 1, 1/2, 1/4 ... from the finest, the coarsest 0, then scaled to the sum 1: three outputs count
-2/3, 1/3, 0. The coarsest is not computed at all. The target is sampled down to each output by the nearest
-voxel centre, which for a factor of 2 is every second voxel from the second on: 0 [1] 2 [3] 4 [5].
+Weights are 1, 1/2, 1/4 ... from the finest, the coarsest 0, scaled to the sum 1: three outputs count 2/3, 1/3, 0. The
+target is sampled down by the nearest voxel centre, for a factor of 2 every second voxel from the second on:
+0 [1] 2 [3] 4 [5].
 """
 
 from __future__ import annotations
@@ -50,9 +50,7 @@ class DeepSupervision(nn.Module):
         to each scale as the target is.
         """
         super().__init__()
-        self.loss = loss
-        self.weigh = weigh
-        self.weights = scale_weights(outputs)
+        self.loss, self.weigh, self.weights = loss, weigh, scale_weights(outputs)
 
     def forward(self, outputs: tuple[Tensor, ...], target: Tensor, *sizes: Tensor) -> Tensor:
         """A scalar from logits, finest first, the target (B, *patch), and the `sizes` alike where weights go by them.

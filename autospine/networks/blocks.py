@@ -65,7 +65,7 @@ class InstanceNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """`x` (B, C, ...) with mean 0 and variance 1 per sample and channel, then scaled and shifted."""
         if math.prod(x.shape[2:]) == 1:
-            # It would return the shift alone and lose the image without a word.
+            # it would return the shift alone, and lose the image without a word
             raise ValueError(f"instance norm needs more than one voxel per channel, found {tuple(x.shape)}")
         if x.device.type == "cpu":
             return F.group_norm(x, self.weight.numel(), self.weight, self.bias, EPS)
@@ -98,7 +98,7 @@ class ConvNorm(nn.Module):
 
 
 class ConvBlock(ConvNorm):
-    """Convolution, instance norm, leaky ReLU; arguments as those of `ConvNorm`."""
+    """Convolution, instance norm, leaky ReLU."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in_channels, ...) -> (B, out_channels, ... / stride)."""
@@ -134,9 +134,6 @@ def initialise(module: nn.Module) -> None:
 
 
 def silence(layer: nn.Module, norm: nn.Module) -> None:
-    """Set what comes last before a sum to 0, so that nothing is added until it is trained; draws no random number.
-
-    That is the norm, or the `layer` before it where there is no norm.
-    """
+    """Set the `norm`, or the `layer` where there is none, to 0: the sum that follows adds nothing until trained."""
     for parameter in (layer if isinstance(norm, nn.Identity) else norm).parameters():
         nn.init.zeros_(parameter)

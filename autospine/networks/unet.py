@@ -41,11 +41,7 @@ class DecoderStage(nn.Module):
 
 
 class UNet(nn.Module):
-    """(B, in_channels, *patch) -> logits, finest first.
-
-    In training mode one output per decoder stage, for deep supervision; in evaluation mode the finest alone,
-    and the other heads are not computed.
-    """
+    """(B, in_channels, *patch) -> logits, finest first; one output per decoder stage in training, else the finest."""
 
     def __init__(self, plan: NetworkPlan, patch: tuple[int, ...]) -> None:
         """The planned network for `patch` voxels per planned axis; `PlanError` where that does not fit the strides.

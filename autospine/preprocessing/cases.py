@@ -41,7 +41,7 @@ def prepare_dataset(
 ) -> Store:
     """The store in `root` with every labelled case of `dataset`, filled as `fill_store` does.
 
-    With the `fingerprint` of the plan, a case that is no longer what that was made from raises `DataError`.
+    With the plan's `fingerprint`, a case that is no longer what that was made from raises `DataError`.
     """
     contents: Contents = "components" if configuration.by_component else "labels"
     known = {} if fingerprint is None else {found.case: found for found in fingerprint.cases}

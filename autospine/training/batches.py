@@ -1,9 +1,8 @@
 """Batches of patches: a pure function of (seed, step), read from memory-mapped cases.
 
-Because batch number `step` depends on nothing but the seed, a resumed training sees the batches that an uninterrupted
-one would have seen, whatever the number of workers. A sample is drawn in this order: its case, where in it the patch
-lies (`sampler`), how it is turned (`spatial`), which channels it shows; then the batch as a whole is changed
-(`intensity`, `mirror`, `cascade`).
+A resumed training so sees the batches that an uninterrupted one would have seen, whatever the number of workers. A
+sample is drawn in this order: its case, where in it the patch lies (`sampler`), how it is turned (`spatial`), which
+channels it shows; then the batch as a whole is changed (`intensity`, `mirror`, `cascade`).
 """
 
 from __future__ import annotations
@@ -63,7 +62,7 @@ class PatchBatches(Dataset[Batch]):
         previous: PreviousSource | None = None,
         intensity: bool = True,
     ):
-        """Sample from `cases` of `store`; `augment` switches every random transform, `intensity` those of intensities.
+        """`augment` switches every random transform, `intensity` those of intensities.
 
         `previous` has the previous stage's segmentations of these cases, where the configuration takes them.
         """
@@ -79,10 +78,7 @@ class PatchBatches(Dataset[Batch]):
         self._open: dict[str, tuple[StoredCase, Previous | None]] = {}
 
     def check_cases(self) -> None:
-        """Open every case once, unread: what cannot be opened raises its `PlanError` before there is any work to lose.
-
-        What was opened is let go, since each process maps the cases for itself.
-        """
+        """Open every case once and let go of it: what cannot be opened raises its `PlanError` before work is lost."""
         for name in self.cases:
             self._read(name)
 
@@ -116,10 +112,7 @@ class PatchBatches(Dataset[Batch]):
         return self._reader.read(case, previous, start, transform, self._draw_there(case.properties.missing, rng))
 
     def _draw_there(self, missing: tuple[int, ...], rng: np.random.Generator) -> npt.NDArray[np.bool_]:
-        """Which image channels a sample shows: those of the case, in training without some that may be missing.
-
-        The network so meets every subset.
-        """
+        """Which image channels a sample shows: of those of the case every subset that may be, in training."""
         presence = self._card.data.presence
         held = np.array([channel not in missing for channel in range(self._card.entering.images)])
         if presence is None or self._mirror is None:

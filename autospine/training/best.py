@@ -1,8 +1,8 @@
 """The best weights of a training that has not ended: what a prediction uses when it is stopped for good.
 
-Which epoch's are best is told by a moving average of the mean validation Dice, nine tenths of the old and one of the
-new, as nnU-Net chooses its best checkpoint (Isensee et al. 2021, `nnUNetTrainer.on_epoch_end`): a single epoch's Dice
-over a few patches jumps. They are copied to the host's memory where an epoch is better, and written with a checkpoint.
+A moving average of the mean validation Dice tells which epoch's are best, as nnU-Net chooses its best checkpoint
+(Isensee et al. 2021, `nnUNetTrainer.on_epoch_end`): a single epoch's Dice over a few patches jumps. They are copied to
+the host's memory where an epoch is better, and written with a checkpoint.
 """
 
 from __future__ import annotations
@@ -36,8 +36,7 @@ class BestWeights:
 
     def __init__(self, folder: Path, training: TrainingPlan) -> None:
         """Go on with what stands in `folder`."""
-        self._path = folder / BEST
-        self._training = training
+        self._path, self._training = folder / BEST, training
         self._dice = _written_dice(self._path)
         """Moving Dice of the best epoch; None before there is one."""
         self._kept: dict[str, torch.Tensor] = {}
@@ -70,8 +69,8 @@ class BestWeights:
             self._about = {}
 
     def _stand(self, step: int, epoch: int) -> dict[str, str]:
-        timed = self._training.budget_s is not None
-        return {"step": str(step), "epoch": str(epoch), **({} if timed else {"epochs": str(self._training.epochs)})}
+        planned = {"epochs": str(self._training.epochs)} if self._training.budget_s is None else {}
+        return {"step": str(step), "epoch": str(epoch), **planned}
 
 
 def _written_dice(path: Path) -> float | None:

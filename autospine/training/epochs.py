@@ -1,7 +1,4 @@
-"""`fit`: the loop that every training runs, from its first step or from its checkpoint to its end.
-
-It knows steps, the schedule, the clock, checkpoints and Ctrl-C. What is learnt is the `Task`'s.
-"""
+"""`fit`: the loop that every training runs, from its first step or its checkpoint to its end, whatever it learns."""
 
 from __future__ import annotations
 

@@ -38,11 +38,9 @@ class FitResult:
     seconds: float
     history: tuple[EpochRecord, ...]
     seconds_per_step: float | None
-    """Mean over the steps of this call after the first two, without validation and checkpoints; None where there are
-    none."""
+    """Mean of this call after its first two steps, without validation and checkpoints; None where there are none."""
     peak_memory_bytes: int | None
-    """CUDA: the allocator's peak. CPU: by how much the process grew in this call; None where unknown or no step was
-    made."""
+    """CUDA: the allocator's peak. CPU: by how much the process grew in this call. None: unknown, or no step made."""
     precision: Precision = "float32"
     """In which the network computed."""
 

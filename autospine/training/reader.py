@@ -40,10 +40,10 @@ class Patch:
 
 
 class PatchReader:
-    """Reads patches of one configuration."""
+    """Reads of a case what enters the network of a card and what its loss takes."""
 
     def __init__(self, card: ModelCard) -> None:
-        """Of what enters the network of `card` and what its loss takes."""
+        """Of `card`."""
         self._patch, self._neighbours = planned_patch(card.configuration), card.configuration.neighbours
         self._entering, self._classes = card.entering, card.data.classes
         self._sized = card.configuration.loss.largest_size is not None
@@ -88,8 +88,8 @@ class PatchReader:
 def crop_slices(image: npt.NDArray[Any], box: list[list[int]], neighbours: int) -> npt.NDArray[Any]:
     """(C, 2 neighbours + 1, rows, columns) of `image` (C, a0, a1, a2): the slice `box[0][0]` and those on either side.
 
-    Beyond the ends of the case its last slice is repeated: a blank one would show the network an image that no scanner
-    makes, which it would learn as anatomy, while a repeated one says that there is nothing more to see.
+    Beyond the ends of the case its last slice is repeated: a blank one, which no scanner makes, would be learnt as
+    anatomy.
     """
     middle, last = box[0][0], image.shape[1] - 1
     wanted = np.clip(np.arange(middle - neighbours, middle + neighbours + 1), 0, last)

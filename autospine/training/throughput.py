@@ -1,7 +1,6 @@
 """Measures what a training step costs on a device, before anything is prepared or trained.
 
-What is timed is what training does: batches are built from a case of noise as from a prepared one, by as many
-processes, and the step is the trainer's own.
+Batches are built from a case of noise as from a prepared one, by as many processes, and the step is the trainer's own.
 """
 
 from __future__ import annotations
@@ -62,12 +61,10 @@ def seconds_per_step(
 ) -> float:
     """Seconds of one training step of `card` on `device`, in the precision that is faster there.
 
-    They are the median of the quickest of several looks, which take at least `at_least_s` seconds together. A training
-    that goes `by_clock` chooses its threads as it runs (`threads`), and so do the looks.
-
-    The first step does not count, on a GPU the whole warm-up, which may take seconds whatever the network. Ends early
-    where a first look (`LOOK_SECONDS`, `COLD_SECONDS`) finds it under or over `bounds_s`. Infinite where the device's
-    memory is too small.
+    They are the median of the quickest of several looks, which take at least `at_least_s` seconds together, after the
+    first step, on a GPU after the whole warm-up. A training that goes `by_clock` chooses its threads as it runs
+    (`threads`), and so do the looks. Ends early where a first look (`LOOK_SECONDS`, `COLD_SECONDS`) finds it under or
+    over `bounds_s`. Infinite where the device's memory is too small.
     """
     try:
         with given_threads() as most:
