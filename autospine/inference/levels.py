@@ -77,11 +77,11 @@ class _Pieces:
     along: npt.NDArray[np.int64]
     """The place along the chain, voxels."""
     sizes: npt.NDArray[np.int64]
-    """Voxels per piece."""
+    """Voxels."""
     centres: npt.NDArray[np.float64]
-    """Centre per piece along the chain, voxels."""
+    """Along the chain, voxels."""
     extents: npt.NDArray[np.int64]
-    """Extent per piece along the chain, voxels."""
+    """Along the chain, voxels."""
 
     @staticmethod
     def of(inside: npt.NDArray[np.bool_], axis: int) -> _Pieces:

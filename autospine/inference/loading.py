@@ -41,9 +41,8 @@ def load_model(folder: Path, device: torch.device, folds: tuple[str, ...] | None
     and was stopped has the best weights so far.
 
     Raises:
-        PlanError: no card or a faulty one, no trained fold, a fold that is not there, weights that cannot be read, do
-            not fit the card or hold what is no number, files that change all the time, or a patch too large for the
-            device.
+        PlanError: no card or a faulty one, no trained fold, a fold that is not there, weights as `load_network` says,
+            files that change all the time, or a patch too large for the device.
     """
     card, card_digest = _read_exactly(lambda: folder / MODEL, lambda path: read_model(folder))
     check_tile(card.configuration, device)
@@ -57,9 +56,7 @@ def load_model(folder: Path, device: torch.device, folds: tuple[str, ...] | None
     if missing:
         found = f"no trained fold {', '.join(missing)}"
         raise PlanError(str(folder), found, f"one of {', '.join(there)}", "choose with --folds, or train it")
-    networks: list[nn.Module] = []
-    unfinished: list[str] = []
-    digests = [card_digest]
+    networks, unfinished, digests = list[nn.Module](), list[str](), [card_digest]
     for fold in wanted:
         (network, said), digest = _read_exactly(partial(fold_weights, folder, fold), partial(_load_network, card))
         networks.append(network.to(device))

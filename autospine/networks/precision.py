@@ -63,8 +63,7 @@ def choose_precision(configuration: Configuration, device: torch.device, *, trai
         return Choice(gpu_precision(device))
     if not has_bfloat16_units():
         return Choice("float32")
-    small = _smaller(configuration)
-    total = total_bytes()
+    small, total = _smaller(configuration), total_bytes()
     if total is not None and 2e9 * training_memory_gb(small, Machine("float32", torch.get_num_threads())) > total:
         return Choice("bfloat16", because="the smaller of two, as too large to be timed")
     network = replace(small.network, in_channels=1)

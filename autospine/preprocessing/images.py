@@ -3,8 +3,8 @@
     runs/<dataset>/prepared/images_<configuration>/
         store.json, <name>.image.npy, <name>.properties.json     as in `store`
 
-An image is called after its content: the same one under two names is kept once, one that has changed is another, and
-what one fold has prepared serves the others. Channels come in the plan's order.
+An image is called after its content: the same one under two names is kept once, and what one fold has prepared serves
+the others. Channels come in the plan's order.
 """
 
 from __future__ import annotations

@@ -3,8 +3,7 @@
     runs/<dataset>/3d_lowres/fold_<k>/next_stage/<key>/
         <case>.npy    (a0, a1, a2) uint8 class indices on the prepared grid of the next stage; memory-mapped
 
-The key hashes what the segmentations come from: weights, stores, how they were predicted. A file that is there is
-whole. The network sees them as one channel per class.
+The key hashes what the segmentations come from: weights, stores, how they were predicted.
 """
 
 from __future__ import annotations
@@ -33,8 +32,7 @@ class PreviousStage:
     def open(self, name: str, shape: Sequence[int]) -> npt.NDArray[np.uint8]:
         """Class indices `shape` (a0, a1, a2) of the case called `name`, read from disk where they are touched.
 
-        Raises:
-            PlanError: the file is missing, damaged or of another shape.
+        Raises `PlanError` where the file is missing, damaged or of another shape.
         """
         path = self.files[name]
         remedy = "delete the folder of this file and run the training again: it is made anew"

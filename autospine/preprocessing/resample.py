@@ -1,8 +1,8 @@
 """Images from one grid to another, with the reference's numbers; labels and network outputs are in `resample_labels`.
 
 nnU-Net resizes each channel as one volume (`skimage.transform.resize`, edges repeated, no smoothing, clipped to the
-input's range); where one axis is much coarser than the others, it resizes slice by slice and then takes the nearest
-slice. Spline resizing is linear and separable, so here an image takes one small matrix per axis:
+input's range); where one axis is much coarser, slice by slice, and then it takes the nearest slice. Spline resizing is
+linear and separable, so here an image takes one small matrix per axis:
 
     z (20 -> 39)   (39, 20) @ volume       the matrix is the resized identity: column j is what a
     y (96 -> 80)   (80, 96) @ volume       single 1 at voxel j turns into

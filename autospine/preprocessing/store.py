@@ -123,7 +123,7 @@ class Store:
         found = (name for name, labelled in index.cases.items() if labelled)
         if self.contents == "images":
             found = (path.name.removesuffix(PROPERTIES) for path in self.root.glob(f"[!.]*{PROPERTIES}"))
-        self.names: tuple[str, ...] = tuple(sorted(found))
+        self.names = tuple(sorted(found))
         """Labelled cases, sorted; the others are not prepared. Of images alone, all that are there."""
 
     def open(self, name: str) -> StoredCase:

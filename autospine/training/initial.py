@@ -53,8 +53,7 @@ class CarriedOver:
 def read_initial(path: Path) -> InitialWeights:
     """The weights of a file, of a fold's folder, or of a model folder that has one fold.
 
-    Raises:
-        PlanError: there are none, several, or the file is not what autospine writes.
+    Raises `PlanError` where there are none, several, or the file is not what autospine writes.
     """
     file = weights_file(path)
     shapes = read_shapes(file)
@@ -101,8 +100,7 @@ def start_from(network: nn.Module, initial: InitialWeights) -> CarriedOver:
 def check_fits(network: nn.Module, initial: InitialWeights) -> None:
     """Nothing; `network` may be one without memory, on torch's device `meta`.
 
-    Raises:
-        PlanError: less than `LEAST` of its encoder would carry over, or what would holds NaN or infinite numbers.
+    Raises `PlanError` where less than `LEAST` of its encoder would carry over, or what would holds no finite numbers.
     """
     _, names = _compare(network, initial)
     for _ in read_tensors(initial.path, names):

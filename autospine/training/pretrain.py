@@ -45,8 +45,7 @@ _MASKS = 1
 def block_edges(configuration: Configuration) -> tuple[int, ...]:
     """Voxels of a block along each axis of the patch: about the same millimetres on all, at most the patch.
 
-    Raises:
-        PlanError: the patch is a single block; masked, nothing would be left to tell it from.
+    Raises `PlanError` where the patch is a single block: masked, nothing would be left to tell it from.
     """
     finest = min(configuration.spacing_mm)
     sizes = zip(configuration.patch, configuration.spacing_mm, strict=True)

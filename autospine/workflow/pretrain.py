@@ -76,8 +76,8 @@ def pretrain_images(
 ) -> Pretrained:
     """Pretrain the network that is planned for `dataset` on the images at `paths`, or go on with it.
 
-    A dataset without a plan is planned first, for the device and the time budget of `request`. What a fold is judged
-    by is left out, as `steps.pretraining_images` says, and noted. Preparation comes on top of a time budget.
+    A dataset without a plan is planned first, as `request` says. What a fold is judged by is left out, as
+    `steps.pretraining_images` says, and noted. Preparation comes on top of a time budget.
 
     Raises:
         PlanError: a configuration or fold that is not there, a cascade, or another pretraining that stands here.
@@ -177,13 +177,10 @@ def _open_before_planning(paths: Sequence[Path], dataset: Path, run: RunFolder) 
     """All images, before any work is done with them; raises as `open_all` does."""
     if run.plan.is_file():
         data = run.read_plan().data
-        channels: Sequence[str] = data.channels
-        optional = data.optional
-    else:
-        opened = open_dataset(dataset, labelled=False)
-        channels = opened.channels
-        optional = tuple(sorted({index for case in opened.cases for index in case.missing}))
-    return open_all(paths, dataset, run.read_reading(), channels, optional)
+        return open_all(paths, dataset, run.read_reading(), data.channels, data.optional)
+    opened = open_dataset(dataset, labelled=False)
+    optional = sorted({index for case in opened.cases for index in case.missing})
+    return open_all(paths, dataset, run.read_reading(), opened.channels, optional)
 
 
 def _check_configuration(configuration: Configuration) -> None:
@@ -197,9 +194,7 @@ def _check_configuration(configuration: Configuration) -> None:
 def _split(run: RunFolder, fingerprint: Fingerprint, fold: int | None) -> Fold:
     """The fold that the weights are for, or one that trains on nothing where they are for any.
 
-    Raises:
-        PlanError: no such fold.
-        DataError: the fold, which the user may have edited, does not fit the cases and subjects.
+    Raises `PlanError` where there is none, `DataError` where a user's edits do not fit the cases and subjects.
     """
     if fold is None:
         return Fold((), tuple(case.case for case in fingerprint.cases))

@@ -84,10 +84,9 @@ def train_folds(
 ) -> Iterator[Trained]:
     """Train the folds that `folds` names (`all`, or one number), one after another; yields each as it is done.
 
-    A dataset without a plan is planned first, for the reading, the device and the time budget of `request`. With
-    `request.overwrite` all folds named are thrown away before the first is trained: folds of an earlier plan would
-    else stand in the way of those of this one. Repeated after a stop, it keeps those that it has trained. Raises as
-    `train_fold` and `plan_dataset` do.
+    A dataset without a plan is planned first, as `request` says. With `request.overwrite` all folds named are thrown
+    away before the first is trained: folds of an earlier plan would else stand in the way. Repeated after a stop, it
+    keeps those that it has trained. Raises as `train_fold` and `plan_dataset` do.
     """
     run = ensure_planned(dataset, runs, request.planning, progress or Silent())
     numbers = fold_numbers(folds, run)
@@ -128,11 +127,10 @@ def train_fold(
     `runs` holds the run folder by the dataset's name, or is that folder. `together` are the folds that one command
     trains, in their order, where that is not this one alone.
 
-    Preparation and validation come on top of a time budget, which is for training alone. The dataset's
-    images are needed only where cases are not prepared yet. A cascade starts from the segmentations of its
-    previous stage, of which all folds must be trained. What `request.overwrite` replaces, this fold and the others of
-    `together`, is removed once nothing can refuse the new training any more. A training of this fold that was stopped,
-    or that has ended and is to be longer, goes on.
+    Preparation and validation come on top of a time budget. The dataset's images are needed only where cases are not
+    prepared yet. A cascade starts from the segmentations of its previous stage, of which all folds must be trained.
+    What `request.overwrite` replaces, all of `together`, is removed once nothing can refuse the new training any more.
+    A training of this fold that was stopped, or that has ended and is to be longer, goes on.
 
     Raises:
         PlanError: no plan or configuration, or what stands here was trained with another plan, split, data or time,
@@ -221,9 +219,8 @@ def _open(
     if configuration.previous is not None:
         cases = (*split.train, *split.validation)
         source = find_out_of_fold(dataset, run, plan, configuration, folds, cases)
-    previous = None if source is None else source.stage
     initial = None if request.init is None else read_initial(request.init)
-    task = FoldTask(card, split, previous, initial)
+    task = FoldTask(card, split, None if source is None else source.stage, initial)
     identity = task.identity(stored_key(plan, configuration))
     folder, replaces = run.fold(configuration.name, number), folders if request.overwrite else ()
     course = choose_course(folder, identity, configuration.training, replaces, progress.note)

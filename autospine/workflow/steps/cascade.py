@@ -3,9 +3,9 @@
     splits.json      fold 0 validates a, b         3d_lowres/fold_0/next_stage/<key>/a.npy, b.npy
                      fold 1 validates c, d   ->    3d_lowres/fold_1/next_stage/<key>/c.npy, d.npy
 
-A network segments its own training cases better than any other; a cascade that trained on those would trust its input
-too much. So all folds of the previous stage come first, and the cascade's training and its validation use the same
-segmentations. They are kept beside the weights that made them, and made anew when those or the prepared cases change.
+A cascade that trained on what a network says of its own training cases would trust its input too much. So all folds
+of the previous stage come first, and the cascade's training and its validation use the same segmentations. They are
+kept beside the weights that made them, and made anew when those or the prepared cases change.
 """
 
 from __future__ import annotations
@@ -68,12 +68,7 @@ class OutOfFold:
 
 
 def find_out_of_fold(
-    dataset: Path,
-    run: RunFolder,
-    plan: Plan,
-    configuration: Configuration,
-    folds: Sequence[Fold],
-    cases: Sequence[str],
+    dataset: Path, run: RunFolder, plan: Plan, configuration: Configuration, folds: Sequence[Fold], cases: Sequence[str]
 ) -> OutOfFold:
     """The networks that segment `cases` for the cascade `configuration`; only small files and weights are read.
 
@@ -86,14 +81,13 @@ def find_out_of_fold(
     if first.previous is not None:
         found = f"starts from {first.name}, which starts from {first.previous}"
         raise PlanError(f"{run.plan}: {configuration.name}", found, "two stages", "name another previous stage")
-    networks = {}
+    validating = {name: number for number, fold in reversed(list(enumerate(folds))) for name in fold.validation}
     for name in cases:
-        validating = [number for number, fold in enumerate(folds) if name in fold.validation]
-        if not validating:
+        if name not in validating:
             found = f"no fold validates {name}, so every network of {first.name} has trained on it"
             remedy = "edit the folds so that each case is validated once, or train 3d_fullres instead"
             raise PlanError(str(run.splits), found, "each case in the validation of a fold", remedy)
-        networks[name] = validating[0]
+    networks = {name: validating[name] for name in cases}
     model = run.model(first.name)
     needed = sorted(set(networks.values()))
     _check_trained(dataset, model, first, folds, needed, stored_key(plan, first))
