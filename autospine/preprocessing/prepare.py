@@ -19,7 +19,7 @@ from autospine.data.geometry import resampled_shape, triple
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.data import IntensityPlan
 from autospine.preprocessing.normalise import nonzero_mask, normalise
-from autospine.preprocessing.resample import resample_image
+from autospine.preprocessing.resample import Regrid, resample_image
 from autospine.preprocessing.resample_labels import resample_label
 
 
@@ -108,12 +108,12 @@ def prepare_case(
         prepared_spacing_mm=triple(target_mm),
         missing=missing,
     )
-    grid = properties.prepared_shape, planned_mm, target_mm, configuration.resampling
+    way = Regrid(properties.prepared_shape, planned_mm, target_mm, configuration.resampling)
     mask = nonzero_mask(cropped) if configuration.use_mask else None
     # before resampling, so that the mask still fits the image exactly
     scaled = normalise(cropped, configuration.normalisation, intensities, mask)
     scaled[list(missing)] = 0
-    prepared = resample_image(scaled, *grid)
+    prepared = resample_image(scaled, way)
     if label is not None:
-        label = resample_label(np.ascontiguousarray(label[box].transpose(order)), *grid)
+        label = resample_label(np.ascontiguousarray(label[box].transpose(order)), way)
     return PreparedCase(prepared, label, properties)

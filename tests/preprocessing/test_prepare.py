@@ -15,7 +15,7 @@ import pytest
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.data import IntensityPlan
 from autospine.preprocessing.prepare import CaseProperties, prepare_case
-from autospine.preprocessing.resample import resample_image
+from autospine.preprocessing.resample import Regrid, resample_image
 from autospine.preprocessing.resample_labels import resample_label
 from autospine.preprocessing.restore import restore_labels
 from tests.cards import card_of
@@ -105,13 +105,8 @@ def test_a_2d_configuration_leaves_the_slices_alone(make_configuration: Make, or
     # each slice stands for itself: resampled alone it is the same
     cropped = label[1:38, 3:48, 5:28].transpose(order)
     middle = sizes[order[0]] // 2
-    alone = resample_label(
-        np.ascontiguousarray(cropped[middle : middle + 1]),
-        (1, *case.label.shape[1:]),
-        SPACING,
-        SPACING,
-        configuration.resampling,
-    )
+    way = Regrid((1, *case.label.shape[1:]), SPACING, SPACING, configuration.resampling)
+    alone = resample_label(np.ascontiguousarray(cropped[middle : middle + 1]), way)
     np.testing.assert_array_equal(case.label[middle], alone[0])
     back = restore_labels(one_hot(case.label), case.properties, card_of(configuration))
     for value in (1, 2, 3):
@@ -137,7 +132,7 @@ def test_normalised_before_resampled(make_configuration: Make) -> None:
     assert case.label is None
     cropped = image[:, 1:38, 3:48, 5:28]
     scaled = (cropped - cropped.mean()) / cropped.std()
-    expected = resample_image(scaled, case.image.shape[1:], SPACING, (1.0, 1.3, 1.1), configuration.resampling)
+    expected = resample_image(scaled, Regrid(case.image.shape[1:], SPACING, (1.0, 1.3, 1.1), configuration.resampling))
     np.testing.assert_allclose(case.image, expected, atol=1e-4)
 
 
