@@ -18,9 +18,16 @@ import torch
 from torch import Tensor, nn
 
 from autospine.errors import PlanError
-from autospine.networks.blocks import ConvBlock, convolution, initialise, stack, upsampling
+from autospine.networks.blocks import (
+    ConvBlock,
+    ResidualBlock,
+    convolution,
+    initialise,
+    stack,
+    start_as_identity,
+    upsampling,
+)
 from autospine.networks.msff import MSFF, Control
-from autospine.networks.residual import ResidualBlock, start_as_identity
 from autospine.planning.document.parts import NetworkPlan
 from autospine.planning.estimate.cost import stage_sizes
 

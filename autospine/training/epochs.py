@@ -12,12 +12,17 @@ from autospine.errors import AutospineError, Stopped
 from autospine.machine.peak import PeakMemory
 from autospine.machine.threads import ThreadTrials, given_threads
 from autospine.preprocessing.store import Store
-from autospine.training.best import BestWeights
-from autospine.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, save_weights, saying_what_stands
+from autospine.training.checkpoint import (
+    BestWeights,
+    Checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+    save_weights,
+    saying_what_stands,
+)
 from autospine.training.interrupt import StopRequest
-from autospine.training.log import EpochRecord, write_history
 from autospine.training.precision import training_precision
-from autospine.training.progress import FitProgress, FitResult, Watcher
+from autospine.training.progress import EpochRecord, FitProgress, FitResult, Watcher, write_history
 from autospine.training.schedule import Clock, Schedule
 from autospine.training.step import WARM_UP_STEPS
 from autospine.training.task import Place, Task

@@ -51,10 +51,7 @@ class Batches(Protocol):
 
 
 def fitting_workers(
-    card: ModelCard,
-    device: torch.device,
-    asked: int | None = None,
-    tell: Callable[[str], None] = lambda said: None,
+    card: ModelCard, device: torch.device, asked: int | None = None, tell: Callable[[str], None] = lambda said: None
 ) -> int:
     """How many processes build the batches of `card`; `tell` is told where and why they are fewer than usual.
 

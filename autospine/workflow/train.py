@@ -40,8 +40,7 @@ if TYPE_CHECKING:
 
     from autospine.training.fold import FoldTask
     from autospine.training.initial import CarriedOver
-    from autospine.training.log import EpochRecord
-    from autospine.training.progress import FitResult
+    from autospine.training.progress import EpochRecord, FitResult
 
 
 @dataclass(frozen=True)

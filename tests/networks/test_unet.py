@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from autospine.errors import PlanError
+from autospine.networks.blocks import ResidualBlock
 from autospine.networks.msff import MSFF
-from autospine.networks.residual import ResidualBlock
 from autospine.networks.unet import UNet
 from autospine.planning.document.msff import branch_kernel, parameters
 from autospine.planning.document.parts import Bottleneck, NetworkPlan

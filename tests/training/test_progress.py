@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from autospine.training.log import HISTORY, EpochRecord, write_history
+from autospine.training.progress import HISTORY, EpochRecord, write_history
 
 RECORD = EpochRecord(
     epoch=3, step=40, seconds=12.34567891, learning_rate=0.01, train_loss=-0.5, validation_loss=None, dice=(0.25, None)
