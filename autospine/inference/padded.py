@@ -50,10 +50,7 @@ class PaddedCase:
         return PaddedCase(volume, back[1:], there, before, card)
 
     def batch(self, tiles: Sequence[Tile]) -> Tensor:
-        """(tiles, in_channels, *patch), the channels in the order of the card's `entering`.
-
-        Beyond the ends of the case its last slice stands for the neighbours that are missing, as in training.
-        """
+        """(tiles, in_channels, *patch), channels as `entering`; the last slice is repeated beyond, as in training."""
         return torch.stack([self._of_tile(tile) for tile in tiles])
 
     def _of_tile(self, tile: Tile) -> Tensor:

@@ -81,10 +81,9 @@ class _LabelledCase:
             differs = "the image or its mask is not the one that the plan was made from"
             remedy = "run `autospine plan DATASET --overwrite` for the data as they are now"
             raise DataError(str(self.case.files[0].parent), differs, "the same files as when it was planned", remedy)
-        reference = loaded.label
+        image, reference, spacing_mm = loaded.image.array, loaded.label, loaded.image.geometry.spacing_mm
         if configuration.ignore_unlabelled_slices:
             reference = without_unlabelled_slices(reference, configuration.axis_order[0])
-        image, spacing_mm = loaded.image.array, loaded.image.geometry.spacing_mm
         case = prepare_case(image, reference, spacing_mm, configuration, intensities, name, missing)
         assert case.label is not None  # as there is one of the image
         located = locate(case.label, range(1, self.classes + 1), configuration, _SEED)
@@ -93,10 +92,9 @@ class _LabelledCase:
 
 def without_unlabelled_slices(label: npt.NDArray[np.uint8], axis: int) -> npt.NDArray[np.uint8]:
     """`label` (Z, Y, X) with the slices across `axis` that hold no class `IGNORED`, where others hold one."""
-    others = tuple(other for other in range(3) if other != axis)
-    held = in_a_class(label).any(axis=others)
+    held = in_a_class(label).any(axis=tuple(other for other in range(3) if other != axis))
     if not held.any():
         return label
     left = label.copy()
-    left[tuple(slice(None) if other != axis else ~held for other in range(3))] = IGNORED
+    np.moveaxis(left, axis, 0)[~held] = IGNORED
     return left

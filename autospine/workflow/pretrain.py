@@ -37,21 +37,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PretrainRequest:
-    """What the user asked for."""
+    """What the user asked for; fields without a word are as those of `train.TrainRequest`, for a pretraining."""
 
     configuration: str | None = None
-    """A configuration of the plan; None: its default."""
     fold: int | None = None
     """The fold that the weights are for; None: any."""
     budget_s: float | None = None
-    """Seconds that the pretraining may take; None: the plan's budget or epochs."""
     epochs: int | None = None
-    """Epochs instead of the plan's; switches a budget off."""
     device: str = "auto"
     workers: int | None = None
-    """Processes that build batches, and at most so many that prepare images; None: by device, cores and memory."""
     overwrite: bool = False
-    """Throw an earlier pretraining away, once: what the same request began is gone on with."""
 
 
 @dataclass(frozen=True)

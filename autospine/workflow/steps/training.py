@@ -88,7 +88,7 @@ class Training(Generic[T]):
         return step_machine(self.device, self.choice.precision)
 
     def check_memory(self) -> None:
-        """Raise `DeviceError` where the device has too little memory for it."""
+        """Raise `PlanError` where the device has too little memory for it."""
         from autospine.machine.device import device_memory_gb
 
         total = device_memory_gb(self.device)

@@ -73,7 +73,7 @@ def segmentation_writer(
 ) -> Callable[[str, npt.NDArray[np.uint8]], None]:
     """A function that writes canonical class indices of a case on the grid of its image.
 
-    Where the images are not at hand (a machine that got the prepared cases alone) it writes nothing and says so.
+    Where the images are not at hand (a machine that got the prepared cases alone) it writes nothing; it is said.
     """
     absent = f"{dataset} is not here: validation cases will be scored, their segmentations not written"
     if not dataset.exists():
