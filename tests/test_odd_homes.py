@@ -14,7 +14,7 @@ import pytest
 import autospine
 from autospine.data import processes
 from autospine.data.structure import Case
-from autospine.preprocessing.jobs import run_jobs
+from autospine.preprocessing.fill import run_jobs
 from autospine.workflow.plan import PlanRequest, plan_dataset
 
 BARE = {

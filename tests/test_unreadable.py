@@ -23,7 +23,7 @@ from autospine.data.inputs import find_inputs
 from autospine.data.volume import write_volume
 from autospine.errors import DataError, PlanError
 from autospine.inference.loading import load_model
-from autospine.networks.build import build_network
+from autospine.networks.unet import UNet
 from autospine.planning.document.model import read_model, weights_digest, write_model
 from autospine.planning.document.plan import Plan
 from autospine.planning.document.plan_file import plan_to_toml, read_plan_file
@@ -66,7 +66,7 @@ def model(make_plan: Callable[..., Plan]) -> Iterator[Path]:
     folder, plan = place / "3d_fullres", make_plan()
     card = plan.card()
     write_model(folder, card)
-    save_weights(folder / "fold_0", build_network(card.configuration.network, card.configuration.patch))
+    save_weights(folder / "fold_0", UNet(card.configuration.network, card.configuration.patch))
     save_checkpoint(folder / "fold_0", Checkpoint({}, {}, {}, 1, 1.0, (), torch.zeros(()), 0, "a training"))
     write_text(folder / "plan.toml", plan_to_toml(plan))
     begin_store(folder / "store", StoreIndex("a key", "labels", {"a": True}))

@@ -20,7 +20,6 @@ from autospine.data.geometry import Geometry, Volume
 from autospine.data.volume import read_volume, write_volume
 from autospine.errors import OutputError
 from autospine.preprocessing.arrays import write_array, write_arrays
-from autospine.preprocessing.previous import write_segmentation
 from autospine.report.canvas import new_figure, save_figure
 from autospine.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, save_weights
 from autospine.training.identity import Identity
@@ -68,7 +67,7 @@ WRITERS: dict[str, Callable[[Path, int], None]] = {
     "table.csv": lambda path, seed: write_text(path, f"{seed} Wirbelkörper," * 5000),
     "scores.json": lambda path, seed: write_json(path, list(range(seed, seed + 5000))),
     "case.image.npy": lambda path, seed: write_array(path, noise(seed)),
-    "case.npy": lambda path, seed: write_segmentation(path, noise(seed)),
+    "case.npy": lambda path, seed: write_array(path, noise(seed)),
     "case.npz": lambda path, seed: write_arrays(path, {"1": noise(seed), "2": noise(seed + 1)}),
     "progress.png": figure,
     "training.ckpt": checkpoint,

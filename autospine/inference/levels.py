@@ -77,11 +77,11 @@ class _Pieces:
     along: npt.NDArray[np.int64]
     """The place along the chain, voxels."""
     sizes: npt.NDArray[np.int64]
-    """Voxels per piece."""
+    """Voxels."""
     centres: npt.NDArray[np.float64]
-    """Centre per piece along the chain, voxels."""
+    """Along the chain, voxels."""
     extents: npt.NDArray[np.int64]
-    """Extent per piece along the chain, voxels."""
+    """Along the chain, voxels."""
 
     @staticmethod
     def of(inside: npt.NDArray[np.bool_], axis: int) -> _Pieces:
@@ -91,25 +91,16 @@ class _Pieces:
         sizes = np.bincount(of_voxel, minlength=1)
         centres = np.bincount(of_voxel, along, minlength=1) / np.maximum(sizes, 1)
         spans = [box[axis] for box in ndimage.find_objects(numbers)]
-        return _Pieces(
-            numbers, inside, of_voxel, along, sizes, centres, np.array([0, *(span.stop - span.start for span in spans)])
-        )
+        extents = np.array([0, *(span.stop - span.start for span in spans)])
+        return _Pieces(numbers, inside, of_voxel, along, sizes, centres, extents)
 
 
 def agree_on_levels(logits: Logits, levels: LevelsPlan, axis: int) -> Logits:
-    """Make each piece of foreground in logits (K, a0, a1, a2) one of the levels or background.
+    """`logits` (K, a0, a1, a2), background first, in which each piece is one level or background; changed in place.
 
-    Neighbouring pieces differ by as many levels as their distance is, in units of the usual one; the level that they
-    begin with is the likeliest by all their voxels together and by what views of this data set show. A piece beyond
-    either end is background.
-
-    Args:
-        logits: of all classes, background first; changed in place.
-        levels: what the plan knows of them.
-        axis: axis of the volume along which they follow each other.
-
-    Returns:
-        `logits`, as they were where there are no two single pieces to compare.
+    Neighbouring pieces along `axis` (of the volume) differ by as many levels as their distance is, in units of the
+    usual one; the level that they begin with is the likeliest by all their voxels together and by what views of this
+    data set show. A piece beyond either end is background. Where there are no two single pieces to compare, all stays.
     """
     chain = levels.classes
     others = _any_of(logits, [index for index in range(len(logits)) if index not in chain])

@@ -28,12 +28,8 @@ _TRIES = 5
 Loaded = TypeVar("Loaded")
 
 
-def trained_folds(folder: Path) -> tuple[str, ...]:
-    """Folds of a model folder that have the weights of their end."""
-    return _folds_with(folder, WEIGHTS)
-
-
-def _folds_with(folder: Path, weights: str) -> tuple[str, ...]:
+def folds_with(folder: Path, weights: str) -> tuple[str, ...]:
+    """Folds of a model folder that have a file of this name."""
     names = (path.parent.name.removeprefix("fold_") for path in folder.glob(f"fold_*/{weights}"))
     return tuple(sorted(name for name in names if name.isdecimal()))  # a copy, `fold_0_old`, is no fold of its own
 
@@ -45,13 +41,12 @@ def load_model(folder: Path, device: torch.device, folds: tuple[str, ...] | None
     and was stopped has the best weights so far.
 
     Raises:
-        PlanError: no card or a faulty one, no trained fold, a fold that is not there, weights that cannot be read, do
-            not fit the card or hold what is no number, files that change all the time, or a patch too large for the
-            device.
+        PlanError: no card or a faulty one, no trained fold, a fold that is not there, weights as `load_network` says,
+            files that change all the time, or a patch too large for the device.
     """
     card, card_digest = _read_exactly(lambda: folder / MODEL, lambda path: read_model(folder))
     check_tile(card.configuration, device)
-    ended, stopped = trained_folds(folder), _folds_with(folder, BEST)
+    ended, stopped = folds_with(folder, WEIGHTS), folds_with(folder, BEST)
     there = tuple(sorted({*ended, *stopped}))
     if not there:
         remedy = "run train first; from its first checkpoint on, after two minutes, a fold can predict"
@@ -61,9 +56,7 @@ def load_model(folder: Path, device: torch.device, folds: tuple[str, ...] | None
     if missing:
         found = f"no trained fold {', '.join(missing)}"
         raise PlanError(str(folder), found, f"one of {', '.join(there)}", "choose with --folds, or train it")
-    networks: list[nn.Module] = []
-    unfinished: list[str] = []
-    digests = [card_digest]
+    networks, unfinished, digests = list[nn.Module](), list[str](), [card_digest]
     for fold in wanted:
         (network, said), digest = _read_exactly(partial(fold_weights, folder, fold), partial(_load_network, card))
         networks.append(network.to(device))
@@ -109,14 +102,6 @@ def _describe_unfinished(path: Path) -> str:
     return f"{told}: best weights so far, of epoch {about.get('epoch')}{whole}"
 
 
-def previous_folder(folder: Path, card: ModelCard) -> Path | None:
-    """The model folder of the stage that a cascade starts from: it stands beside its own. None without such a stage."""
-    name = card.configuration.previous
-    if name is None:
-        return None
-    return folder.resolve().parent / name
-
-
 def load_stages(
     folder: Path,
     device: torch.device,
@@ -125,17 +110,9 @@ def load_stages(
     mirror: bool = True,
     overlap: float | None = None,
 ) -> Predictor:
-    """As `load_model`, with what a cascade starts from, which stands beside it.
+    """As `load_model`, with what a cascade starts from, which stands beside it; errors as those of `load_previous` too.
 
-    Args:
-        folder: model folder.
-        device: where to predict.
-        folds: to average; None: all that are trained.
-        mirror: average over the plan's mirrorings.
-        overlap: share by which tiles overlap; None: the plan's.
-
-    Raises:
-        PlanError: as `load_model` and `load_previous` do.
+    `mirror` averages over the plan's mirrorings; `overlap` is the share by which tiles overlap, None: the plan's.
     """
     model = load_model(folder, device, folds)
     previous = load_previous(folder, model)
@@ -155,13 +132,15 @@ def _set(model: Predictor, mirror: bool, overlap: float | None) -> Predictor:
 def load_previous(folder: Path, model: Predictor) -> Predictor | None:
     """The networks that the cascade `model` from `folder` starts from, of the same folds; None where it is no cascade.
 
+    Their model folder stands beside its own.
+
     Raises:
         PlanError: that model or one of the folds is missing, or is another one than the cascade was trained on.
     """
-    there = previous_folder(folder, model.card)
-    if there is None:
+    name, first = model.card.configuration.name, model.card.configuration.previous
+    if first is None:
         return None
-    name = model.card.configuration.name
+    there = folder.resolve().parent / first
     if not (there / MODEL).is_file():
         found = f"no model here, and {name} starts from its segmentations"
         remedy = f"train {there.name}, or copy its folder beside that of {name}"

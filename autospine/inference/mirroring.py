@@ -38,13 +38,9 @@ class Mirroring:
 def mirrorings(card: ModelCard, mirror: bool) -> tuple[Mirroring, ...]:
     """All combinations of the plan's mirror axes, none of them first; without `mirror` that alone."""
     axes = card.configuration.training.mirror_axes if mirror else ()
-    chosen = itertools.chain.from_iterable(itertools.combinations(axes, count) for count in range(len(axes) + 1))
-    return tuple(_mirroring(card, flipped) for flipped in chosen)
-
-
-def _mirroring(card: ModelCard, flipped: tuple[int, ...]) -> Mirroring:
-    """That of these patch axes."""
-    axes = tuple(axis + 2 for axis in flipped)
-    if card.sides_axis not in flipped:
-        return Mirroring(axes)
-    return Mirroring(axes, card.entering.mirrored, card.data.swapped)
+    swap = card.entering.mirrored, card.data.swapped
+    return tuple(
+        Mirroring(tuple(axis + 2 for axis in flipped), *(swap if card.sides_axis in flipped else ()))
+        for count in range(len(axes) + 1)
+        for flipped in itertools.combinations(axes, count)
+    )

@@ -43,17 +43,14 @@ class PaddedCase:
         """That of an image (C, a0, a1, a2), 0 where it is `missing`, and of what the previous stage says of it."""
         padded, back = pad_nd_image(image, patch, return_slicer=True, **_ZEROS)
         # a case of the store is mapped read-only, which torch does not take
-        volume = torch.from_numpy(np.require(padded, np.float32, ["C", "W"]))
+        volume, before = torch.from_numpy(np.require(padded, np.float32, ["C", "W"])), None
         if earlier is not None:
-            earlier = np.require(pad_nd_image(earlier, patch, **_ZEROS), np.uint8, ["C", "W"])
+            before = torch.from_numpy(np.require(pad_nd_image(earlier, patch, **_ZEROS), np.uint8, ["C", "W"]))
         there = torch.tensor([float(channel not in missing) for channel in card.entering.optional])
-        return PaddedCase(volume, back[1:], there, None if earlier is None else torch.from_numpy(earlier), card)
+        return PaddedCase(volume, back[1:], there, before, card)
 
     def batch(self, tiles: Sequence[Tile]) -> Tensor:
-        """(tiles, in_channels, *patch), the channels in the order of the card's `entering`.
-
-        Beyond the ends of the case its last slice stands for the neighbours that are missing, as in training.
-        """
+        """(tiles, in_channels, *patch), channels as `entering`; the last slice is repeated beyond, as in training."""
         return torch.stack([self._of_tile(tile) for tile in tiles])
 
     def _of_tile(self, tile: Tile) -> Tensor:

@@ -9,10 +9,9 @@ made once, are changed in place, have no name that outlives their use, and go be
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,42 +19,30 @@ import torch
 from torch import Tensor, nn
 
 from autospine.data.box import nonzero_box
-from autospine.data.geometry import Geometry, Volume, to_canonical
+from autospine.data.geometry import Geometry, Volume, to_canonical, triple
 from autospine.errors import DataError, PlanError
 from autospine.inference.export import labels_volume
 from autospine.inference.levels import agree_on_levels
-from autospine.inference.memory import prediction_bytes, tiles_together
 from autospine.inference.mirroring import Mirroring, mirrorings
 from autospine.inference.padded import PaddedCase
-from autospine.inference.room import check_case, check_spacing
+from autospine.inference.room import check_case, check_spacing, prediction_bytes, tiles_together
 from autospine.inference.window import Tile, Window
 from autospine.machine.precision import Choice, Precision, autocast
 from autospine.networks.precision import choose_precision
 from autospine.planning.document.card import ModelCard
 from autospine.preprocessing.memory import prepared_voxels
-from autospine.preprocessing.prepare import CaseProperties, prepare_case
+from autospine.preprocessing.prepare import CaseProperties, PreparedCase, prepare_case
 from autospine.preprocessing.restore import onto_next_grid, restore_labels
+from autospine.preprocessing.store import StoredCase
 
+Prepared = PreparedCase | StoredCase
 Progress = Callable[[int, int], None]
 """Called with (tiles done, tiles in all), anew for each stage."""
 Labels = npt.NDArray[np.uint8]
 Logits = npt.NDArray[np.float32]
 
 
-def _silent(done: int, total: int) -> None:
-    """Nothing."""
-
-
-class Prepared(Protocol):
-    """A case as the network sees it."""
-
-    @property
-    def image(self) -> npt.NDArray[np.float32]:
-        """(C, a0, a1, a2), planned axes."""
-
-    @property
-    def properties(self) -> CaseProperties:
-        """Where it lies on its own grid, and what it lacks."""
+def _silent(done: int, total: int) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -92,7 +79,7 @@ class Predictor:
         return (self,) if self.previous is None else (self, self.previous)
 
     @property
-    def optional_channels(self) -> Collection[int]:
+    def optional_channels(self) -> set[int]:
         """Channels, from 0, that every stage can do without."""
         return set.intersection(*(set(stage.card.data.optional) for stage in self.stages))
 
@@ -114,11 +101,8 @@ class Predictor:
     ) -> Volume:
         """Labels (1, Z, Y, X) with the values of the training set, on the grid and with the header of `volume`.
 
-        Args:
-            volume: image (C, Z, Y, X) as it lies on disk, channels in the model's order.
-            name: the case, for messages.
-            missing: channels, from 0, that the case lacks; they are 0 in `volume`.
-            progress: told of the tiles, for each stage.
+        `volume` is an image (C, Z, Y, X) as it lies on disk, its channels in the model's order and 0 where `missing`
+        (from 0). Messages call it `name`.
 
         Raises:
             DataError: another number of channels than the model takes, one missing that it needs, or an image that
@@ -145,7 +129,7 @@ class Predictor:
         return labels_volume(self.labels(case, earlier, progress), geometry, self.card, metadata)
 
     def labels(self, case: Prepared, earlier: Labels | None = None, progress: Progress = _silent) -> Labels:
-        """Class indices of a case on its own canonical grid (Z, Y, X); arguments and errors as those of `logits`."""
+        """Class indices of a case on its own canonical grid (Z, Y, X); arguments and errors as of `logits`."""
         return restore_labels(self.logits(case, earlier, progress), case.properties, self.card)
 
     def labels_for(self, case: Prepared, following: CaseProperties, progress: Progress = _silent) -> Labels:
@@ -155,10 +139,7 @@ class Predictor:
     def logits(self, case: Prepared, earlier: Labels | None = None, progress: Progress = _silent) -> Logits:
         """Logits (K, a0, a1, a2) of a case, K = background + classes, in which pieces agree on levels (see `levels`).
 
-        Args:
-            case: prepared as the card says.
-            earlier: class indices (a0, a1, a2) of the previous stage, where the configuration takes them.
-            progress: told of the tiles.
+        `earlier` are class indices (a0, a1, a2) of the previous stage, where the configuration takes them.
 
         Raises:
             DataError: the machine has no room for the case (see `room`).
@@ -176,11 +157,10 @@ class Predictor:
         configuration, image = self.card.configuration, case.image
         if (earlier is None) != (configuration.previous is None):
             raise ValueError(f"{configuration.name} takes {configuration.previous} as its previous stage")
-        a, b, c = (1, *configuration.patch)[-3:]
-        together = tiles_together(configuration, self.device.type)
-        window = Window((a, b, c), configuration.overlap, together, configuration.network.out_channels)
-        check_case(configuration, len(image), image.shape[1:], window.patch)
-        inputs = PaddedCase.of(image, case.properties.missing, earlier, self.card, window.patch)
+        patch, together = triple((1, *configuration.patch)[-3:]), tiles_together(configuration, self.device.type)
+        window = Window(patch, configuration.overlap, together, configuration.network.out_channels)
+        check_case(configuration, len(image), image.shape[1:], patch)
+        inputs = PaddedCase.of(image, case.properties.missing, earlier, self.card, patch)
         turns, precision = mirrorings(self.card, self.mirror), self.computed_in().precision
 
         def logits_of(tiles: Sequence[Tile]) -> Tensor:
@@ -216,6 +196,5 @@ class Predictor:
             raise DataError(name, f"{count} channel(s)", expected, "give the channels the model was trained on")
         needed = [channels[index] for index in missing if index not in self.optional_channels]
         if needed:
-            raise DataError(
-                name, f"no {', '.join(needed)}", "every channel that the model was not trained to do without"
-            )
+            expected = "every channel that the model was not trained to do without"
+            raise DataError(name, f"no {', '.join(needed)}", expected)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,8 @@ import numpy.typing as npt
 import torch
 from scipy import ndimage
 from torch import Tensor
+
+from autospine.data.geometry import triple
 
 Tile = tuple[slice, slice, slice]
 Shape = tuple[int, int, int]
@@ -40,8 +42,7 @@ def tile_starts(size: int, patch: int, overlap: float) -> tuple[int, ...]:
 def blending_window(patch: tuple[int, ...]) -> npt.NDArray[np.float32]:
     """Gaussian weight of each voxel of a patch, highest 1 in the middle, never 0.
 
-    The outer product of one filtered delta per axis: the window that filtering an n-dimensional delta
-    gives, forty times sooner.
+    The outer product of one filtered delta per axis is an n-dimensional delta filtered, forty times sooner.
     """
     window = np.ones((), np.float64)
     for size in patch:
@@ -83,11 +84,8 @@ class Window:
     ) -> Tensor:
         """(outputs, *case): the weighted mean, in each voxel of a case, of what tiles say of it.
 
-        Args:
-            shape: of the case, padded to the patch.
-            inner: where the case lies in that.
-            logits_of: tiles of the padded case -> (tiles, outputs, *patch) on whatever device.
-            progress: called with (tiles done, tiles in all).
+        Padded to the patch the case has this `shape` and lies at `inner`. `logits_of` gives of tiles of that (tiles,
+        outputs, *patch), on whatever device; `progress` is told (tiles done, tiles in all).
         """
         tiles, weights = self.tiles(shape), torch.from_numpy(blending_window(self.patch))
         # of the case alone: what was put around it would have to be cut off, and a cut copies all classes once more
@@ -109,10 +107,10 @@ class Window:
 
 def _within(tile: Tile, inner: Sequence[slice]) -> tuple[Tile, Tile]:
     """Where a tile of the padded volume lies in the case, whose place in it is `inner`; and which part of it does."""
-    spans = [
-        (max(one.start, case.start), min(one.stop, case.stop), one.start, case.start)
-        for one, case in zip(tile, inner, strict=True)
-    ]
-    z, y, x = (slice(low - case, high - case) for low, high, _, case in spans)
-    a, b, c = (slice(low - start, high - start) for low, high, start, _ in spans)
-    return (z, y, x), (a, b, c)
+    pairs = list(zip(tile, inner, strict=True))
+    common = [(max(one.start, case.start), min(one.stop, case.stop)) for one, case in pairs]
+
+    def seen_from(starts: Iterable[int]) -> Tile:
+        return triple(slice(low - start, high - start) for (low, high), start in zip(common, starts, strict=True))
+
+    return seen_from(case.start for case in inner), seen_from(one.start for one in tile)

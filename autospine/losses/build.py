@@ -24,9 +24,7 @@ class DiceCrossEntropy(nn.Module):
         """`class_weights` background first; all ones give plain cross entropy."""
         super().__init__()
         self.register_buffer("weight", weight_tensor(class_weights), persistent=False)
-        self.classes = len(class_weights)
-        self.batch_dice = batch_dice
-        self.smooth = smooth
+        self.classes, self.batch_dice, self.smooth = len(class_weights), batch_dice, smooth
 
     def forward(self, logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
         """A scalar of at least -1 from logits (B, K, *patch) and target (B, *patch), values 0..K-1 or IGNORED.
@@ -38,9 +36,8 @@ class DiceCrossEntropy(nn.Module):
         with torch.autocast(logits.device.type, enabled=False):
             log_probabilities = F.log_softmax(logits, dim=1)
             dice = soft_dice_loss(log_probabilities.exp(), target, batch_dice=self.batch_dice, smooth=self.smooth)
-            return dice + size_adaptive_cross_entropy(
-                log_probabilities, target, self.weight if weight is None else weight
-            )
+            weight = self.weight if weight is None else weight
+            return dice + size_adaptive_cross_entropy(log_probabilities, target, weight)
 
 
 def build_loss(plan: LossPlan, outputs: int, membership: Membership | None = None) -> DeepSupervision:
@@ -48,7 +45,6 @@ def build_loss(plan: LossPlan, outputs: int, membership: Membership | None = Non
 
     Where the plan has a `largest_size` it takes the sizes of components (B, *patch) as a third argument.
     With a `membership` the network's channels are its regions, and the target holds the classes that they are made of.
-    Move it to the network's device: it holds the class weights.
     """
     kind = DiceCrossEntropy if membership is None else partial(RegionDiceCrossEntropy, membership)
     loss = kind(class_weights=plan.class_weights, batch_dice=plan.batch_dice, smooth=plan.smooth)

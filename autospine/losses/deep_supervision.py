@@ -1,8 +1,8 @@
 """Deep supervision: the same loss at every decoder scale, the finest counting most.
 
-Weights are 1, 1/2, 1/4 ... from the finest, the coarsest 0, then scaled to the sum 1: three outputs count
-2/3, 1/3, 0. The coarsest is not computed at all. The target is sampled down to each output by the nearest
-voxel centre, which for a factor of 2 is every second voxel from the second on: 0 [1] 2 [3] 4 [5].
+Weights are 1, 1/2, 1/4 ... from the finest, the coarsest 0, scaled to the sum 1: three outputs count 2/3, 1/3, 0. The
+target is sampled down by the nearest voxel centre, for a factor of 2 every second voxel from the second on:
+0 [1] 2 [3] 4 [5].
 """
 
 from __future__ import annotations
@@ -29,10 +29,8 @@ def sample_target(target: Tensor, shape: Sequence[int]) -> Tensor:
     Equal to `torch.nn.functional.interpolate(mode="nearest-exact")`, without its way through floating point.
     """
     for axis, (size, wanted) in enumerate(zip(target.shape[1:], shape, strict=True), start=1):
-        if size == wanted:
-            continue
-        if size % wanted == 0:
-            step = size // wanted
+        step = size // wanted
+        if step * wanted == size:
             target = target[(slice(None),) * axis + (slice(step // 2, None, step),)]
         else:
             centres = torch.arange(wanted, device=target.device)
@@ -46,20 +44,17 @@ class DeepSupervision(nn.Module):
     def __init__(
         self, loss: Callable[..., Tensor], outputs: int, weigh: Callable[..., Tensor | None] | None = None
     ) -> None:
-        """`loss` takes logits (B, K, *shape) and a target (B, *shape); `outputs` is their number in training.
+        """`loss` takes logits (B, K, *shape), a target (B, *shape) and weights, or None; `outputs` counts them.
 
-        With `weigh` the loss takes its weights as a third argument, unless that gives None: from the target at full
-        resolution and what comes with it. Weights of voxels are sampled to each scale as the target is.
+        `weigh` makes the weights from the target at full resolution and what comes with it; those of voxels are sampled
+        to each scale as the target is.
         """
         super().__init__()
-        self.loss = loss
-        self.weigh = weigh
-        self.weights = scale_weights(outputs)
+        self.loss, self.weigh, self.weights = loss, weigh, scale_weights(outputs)
 
     def forward(self, outputs: tuple[Tensor, ...], target: Tensor, *sizes: Tensor) -> Tensor:
-        """A scalar from logits, finest first, and the target (B, *patch) at full resolution.
+        """A scalar from logits, finest first, the target (B, *patch), and the `sizes` alike where weights go by them.
 
-        `sizes` (B, *patch) are those of components, where weights go by them.
         A single output, as the network gives in evaluation mode, is scored alone with weight 1. Raises
         ValueError for any other number of outputs than planned and for a target of another size.
         """
@@ -69,16 +64,11 @@ class DeepSupervision(nn.Module):
             raise ValueError(f"target {tuple(target.shape)} does not fit logits {tuple(outputs[0].shape)}")
         weights = self.weights if len(outputs) == len(self.weights) else (1.0,)
         given = None if self.weigh is None else self.weigh(target, *sizes)
-        terms = [
-            weight * self.loss(logits, sample_target(target, logits.shape[2:]), *_at(given, logits.shape[2:]))
-            for weight, logits in zip(weights, outputs, strict=True)
-            if weight
-        ]
+        terms = []
+        for weight, logits in zip(weights, outputs, strict=True):
+            if weight:
+                shape = logits.shape[2:]
+                # weights of classes (K,) are of no place
+                there = given if given is None or given.ndim == 1 else sample_target(given, shape)
+                terms.append(weight * self.loss(logits, sample_target(target, shape), there))
         return torch.stack(terms).sum()
-
-
-def _at(weights: Tensor | None, shape: Sequence[int]) -> tuple[Tensor, ...]:
-    """What the loss of an output of this `shape` takes of the `weights`: those of classes (K,) are of no place."""
-    if weights is None:
-        return ()
-    return (weights if weights.ndim == 1 else sample_target(weights, shape),)

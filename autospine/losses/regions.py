@@ -54,15 +54,13 @@ class RegionDiceCrossEntropy(nn.Module):
         super().__init__()
         self.membership = membership
         self.register_buffer("weight", torch.tensor(class_weights, dtype=torch.float32), persistent=False)
-        self.batch_dice = batch_dice
-        self.smooth = smooth
+        self.batch_dice, self.smooth = batch_dice, smooth
 
     def forward(self, logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
         """A scalar of at least -1 from logits (B, R, *patch) and target (B, *patch), class indices or IGNORED.
 
-        A `weight` (R,) takes the place of the class weights.
-        A region absent from target and prediction counts as Dice 1. Raises ValueError where the number of regions or
-        the sizes differ.
+        A `weight` (R,) takes the place of the class weights. A region absent from target and prediction counts as Dice
+        1. Raises ValueError where the number of regions or the sizes differ.
         """
         logits, target = loss_inputs(logits, target, len(self.weight), "regions")
         with torch.autocast(logits.device.type, enabled=False):

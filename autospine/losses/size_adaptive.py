@@ -3,8 +3,8 @@
     L = sum_v w[y_v] CE_v / sum_v w[y_v]
 
 over the voxels that are not ignored. Our own definition, after the idea of Zhang et al. 2023
-(doi 10.1145/3587716.3587777) of reshaping cross entropy by anatomy size; the weights are made by the planner
-(`autospine.planning.decide.loss.size_adaptive_weights`). Equal weights are plain cross entropy to the bit.
+(doi 10.1145/3587716.3587777); the planner makes the weights (`planning.decide.loss.size_adaptive_weights`). Equal
+weights are plain cross entropy to the bit.
 
     three classes, one voxel each, p[y] = 1/2, 1/4, 1/8 and w = 1, 2, 5:
     L = (1 log 2 + 2 log 4 + 5 log 8) / 8 = 20/8 log 2
@@ -54,9 +54,7 @@ class BatchWeights(nn.Module):
         """`membership` tells of regions which voxels lie in them; without it c is class 1, 2 ..."""
         super().__init__()
         self.register_buffer("usual", torch.tensor(usual_sizes, dtype=torch.float64), persistent=False)
-        self.alpha = alpha
-        self.cap = cap
-        self.membership = membership
+        self.alpha, self.cap, self.membership = alpha, cap, membership
 
     @torch.no_grad()
     def forward(self, target: Tensor) -> Tensor:
@@ -96,9 +94,7 @@ class ComponentWeights(nn.Module):
     def __init__(self, largest: float, alpha: float, cap: float) -> None:
         """`largest` in voxels, in 2D in pixels per slice, as the sizes are."""
         super().__init__()
-        self.largest = largest
-        self.alpha = alpha
-        self.cap = cap
+        self.largest, self.alpha, self.cap = largest, alpha, cap
 
     @torch.no_grad()
     def forward(self, target: Tensor, sizes: Tensor) -> Tensor | None:
@@ -119,9 +115,8 @@ class ComponentWeights(nn.Module):
 def size_adaptive_cross_entropy(log_probabilities: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
     """The weighted mean of -log p[y] over the voxels that count, a scalar; 0 where every voxel is ignored.
 
-    `log_probabilities` (B, K, *patch) float32 or float64 from a log-softmax over K; `target` (B, *patch) int64
-    with values 0..K-1 or IGNORED; `weight` (K,) from `weight_tensor` or `BatchWeights`, or (B, *patch) from
-    `ComponentWeights`.
+    `log_probabilities` (B, K, *patch) float32 or float64; `target` (B, *patch) int64 with values 0..K-1 or IGNORED;
+    `weight` (K,) or (B, *patch).
     """
     weight = None if weight is None else weight.to(log_probabilities.dtype)
     if weight is not None and weight.ndim > 1:

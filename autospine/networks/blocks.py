@@ -1,4 +1,4 @@
-"""What every stage of the network is made of: convolution, instance norm, leaky ReLU.
+"""What every stage of the network is made of: convolution, instance norm, leaky ReLU, plain or beside a skip.
 
 The numbers are those of nnU-Net's plain U-Net: "same" padding, a bias in every convolution, instance norm
 with eps 1e-5 and a learned scale and shift, leaky ReLU with slope 0.01, He initialisation for that slope.
@@ -21,6 +21,7 @@ EPS = 1e-5
 
 _CONVOLUTIONS: Mapping[int, Callable[..., nn.Module]] = {2: nn.Conv2d, 3: nn.Conv3d}
 _TRANSPOSED: Mapping[int, Callable[..., nn.Module]] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+_AVERAGES: Mapping[int, Callable[..., nn.Module]] = {2: nn.AvgPool2d, 3: nn.AvgPool3d}
 
 
 def convolution(
@@ -36,16 +37,11 @@ def convolution(
 
     `kernel` holds odd numbers: size n becomes ceil(n / stride) on each axis.
     """
-    rates = dilation or (1,) * len(kernel)
-    return _CONVOLUTIONS[len(kernel)](
-        in_channels,
-        out_channels,
-        kernel,
-        stride=stride or (1,) * len(kernel),
-        padding=tuple(rate * (size - 1) // 2 for rate, size in zip(rates, kernel, strict=True)),
-        dilation=rates,
-        bias=bias,
-    )
+    ones = (1,) * len(kernel)
+    rates = dilation or ones
+    padding = tuple(rate * (size - 1) // 2 for rate, size in zip(rates, kernel, strict=True))
+    kind = _CONVOLUTIONS[len(kernel)]
+    return kind(in_channels, out_channels, kernel, stride or ones, padding, rates, bias=bias)
 
 
 def upsampling(in_channels: int, out_channels: int, stride: tuple[int, ...]) -> nn.Module:
@@ -70,7 +66,7 @@ class InstanceNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """`x` (B, C, ...) with mean 0 and variance 1 per sample and channel, then scaled and shifted."""
         if math.prod(x.shape[2:]) == 1:
-            # It would return the shift alone and lose the image without a word.
+            # it would return the shift alone, and lose the image without a word
             raise ValueError(f"instance norm needs more than one voxel per channel, found {tuple(x.shape)}")
         if x.device.type == "cpu":
             return F.group_norm(x, self.weight.numel(), self.weight, self.bias, EPS)
@@ -78,10 +74,7 @@ class InstanceNorm(nn.Module):
 
 
 class ConvNorm(nn.Module):
-    """Convolution, instance norm.
-
-    `norm=False` leaves the norm out, for stages of a single voxel.
-    """
+    """Convolution, instance norm; `norm=False` leaves the norm out, for stages of a single voxel."""
 
     def __init__(
         self,
@@ -106,7 +99,7 @@ class ConvNorm(nn.Module):
 
 
 class ConvBlock(ConvNorm):
-    """Convolution, instance norm, leaky ReLU; arguments as those of `ConvNorm`."""
+    """Convolution, instance norm, leaky ReLU."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in_channels, ...) -> (B, out_channels, ... / stride)."""
@@ -142,9 +135,52 @@ def initialise(module: nn.Module) -> None:
 
 
 def silence(layer: nn.Module, norm: nn.Module) -> None:
-    """Set what comes last before a sum to 0, so that nothing is added until it is trained; draws no random number.
-
-    That is the norm, or the `layer` before it where there is no norm.
-    """
+    """Set the `norm`, or the `layer` where there is none, to 0: the sum that follows adds nothing until trained."""
     for parameter in (layer if isinstance(norm, nn.Identity) else norm).parameters():
         nn.init.zeros_(parameter)
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions beside a skip; `norm=False` leaves every norm out, for stages of a single voxel.
+
+        x --+-- conv (stride) -- norm -- lrelu -- conv -- norm (scale 0) -- + -- lrelu -- out
+            +-- mean over the stride -- 1x1 conv -- norm ------------------ +
+
+    The skip is averaged only where there is a stride and projected only where the width changes (ResNet-D, He et al.
+    2019, arXiv 1812.01187, section 4.2; nnU-Net's residual encoders, Isensee et al. 2024, arXiv 2404.09556). The last
+    norm starts with scale 0 and shift 0: a fresh block passes its skip on, and depth costs nothing at the start.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: tuple[int, ...],
+        *,
+        stride: tuple[int, ...] | None = None,
+        norm: bool = True,
+    ) -> None:
+        """Arguments as those of `convolution`; the input's sizes must be multiples of `stride`."""
+        super().__init__()
+        ones = (1,) * len(kernel)
+        steps = stride or ones
+        self.first = ConvBlock(in_channels, out_channels, kernel, stride=steps, norm=norm)
+        self.second = ConvNorm(out_channels, out_channels, kernel, norm=norm)
+        self.pool = _AVERAGES[len(kernel)](steps) if steps != ones else nn.Identity()
+        self.project: nn.Module = nn.Identity()
+        if in_channels != out_channels:
+            self.project = ConvNorm(in_channels, out_channels, ones, bias=False, norm=norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, in_channels, ...) -> (B, out_channels, ... / stride)."""
+        y: Tensor = self.second(self.first(x))
+        # In place: neither a norm nor a convolution keeps its output for the backward pass.
+        y += self.project(self.pool(x))
+        return F.leaky_relu(y, SLOPE, inplace=True)
+
+
+def start_as_identity(module: nn.Module) -> None:
+    """Let every residual block in `module` pass its skip on and nothing else."""
+    for block in module.modules():
+        if isinstance(block, ResidualBlock):
+            silence(block.second.conv, block.second.norm)

@@ -22,44 +22,55 @@ from autospine.networks.blocks import EPS, ConvBlock, convolution, initialise, s
 from autospine.planning.document.msff import branch_channels, branch_kernel, branch_rates, control_channels
 
 
-class MSFF(nn.Module):
-    """x + fuse(branches of x), (B, C, *shape) -> the same shape; the identity until it has been trained.
+class _Fusion(nn.Module):
+    """x + fuse(look at x), (B, C, *shape) -> the same shape; the identity until it has been trained.
 
     The norm of the fusion is taken over all channels of a sample together (a group norm of one group): an
-    instance norm would subtract each channel's mean over space, which is all that the global branch adds,
+    instance norm would subtract each channel's mean over space, which is all that MSFF's global branch adds,
     and so remove that branch from the network altogether.
     """
 
+    def _finish(self, inside: int, channels: int, dimension: int, *, norm: bool) -> None:
+        """Add the 1x1 convolution from `inside` channels and its norm, whose shift is the bias; initialise all."""
+        self.fuse = convolution(inside, channels, (1,) * dimension, bias=not norm)
+        self.norm = nn.GroupNorm(1, channels, eps=EPS) if norm else nn.Identity()
+        initialise(self)
+        silence(self.fuse, self.norm)
+
+    def look(self, x: Tensor) -> Tensor:
+        """(B, C, *shape) -> (B, inside, *shape)."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, *shape) -> (B, C, *shape)."""
+        fused: Tensor = self.norm(self.fuse(self.look(x)))
+        return x + fused
+
+
+class MSFF(_Fusion):
+    """Looks by several branches."""
+
     def __init__(self, channels: int, shape: tuple[int, ...], kernel: tuple[int, ...]) -> None:
-        """Build the branches for a bottleneck of `shape` whose convolutions have `kernel`, both per axis."""
+        """For a bottleneck of `shape` whose convolutions have `kernel`, both per axis."""
         super().__init__()
-        ones = (1,) * len(shape)
-        width = branch_channels(channels)
-        norm = math.prod(shape) > 1
+        ones, width, norm = (1,) * len(shape), branch_channels(channels), math.prod(shape) > 1
         rates = branch_rates(shape, kernel)
         self.point = ConvBlock(channels, width, ones, norm=norm)
         self.dilated = nn.ModuleList(
             ConvBlock(channels, width, branch_kernel(shape, kernel), dilation=rate, norm=norm) for rate in rates
         )
         self.pooled = ConvBlock(channels, width, ones, norm=False)
-        self.fuse, self.norm = _fusion((2 + len(rates)) * width, channels, len(shape), norm=norm)
-        initialise(self)
-        silence(self.fuse, self.norm)
+        self._finish((2 + len(rates)) * width, channels, len(shape), norm=norm)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, *shape) -> (B, C, *shape)."""
+    def look(self, x: Tensor) -> Tensor:
+        """All branches beside each other."""
         mean = x.mean(dim=tuple(range(2, x.ndim)), keepdim=True)
-        branches = [
-            self.point(x),
-            *(branch(x) for branch in self.dilated),
-            self.pooled(mean).expand(-1, -1, *x.shape[2:]),
-        ]
-        fused: Tensor = self.norm(self.fuse(torch.cat(branches, dim=1)))
-        return x + fused
+        pooled = self.pooled(mean).expand(-1, -1, *x.shape[2:])
+        return torch.cat([self.point(x), *(branch(x) for branch in self.dilated), pooled], dim=1)
 
 
-class Control(nn.Module):
-    """x + fuse(conv of x), which stands in for MSFF in an ablation: as many weights, one scale; at first the identity.
+class Control(_Fusion):
+    """Looks by one convolution, in the place of MSFF in an ablation: as many weights, one scale.
 
     What a network gains by MSFF and not by this one, it gains by the scales and not by more weights.
     """
@@ -69,17 +80,9 @@ class Control(nn.Module):
         super().__init__()
         norm, width = math.prod(shape) > 1, control_channels(channels, shape, kernel)
         self.conv = ConvBlock(channels, width, branch_kernel(shape, kernel), norm=norm)
-        self.fuse, self.norm = _fusion(width, channels, len(shape), norm=norm)
-        initialise(self)
-        silence(self.fuse, self.norm)
+        self._finish(width, channels, len(shape), norm=norm)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, *shape) -> (B, C, *shape)."""
-        fused: Tensor = self.norm(self.fuse(self.conv(x)))
-        return x + fused
-
-
-def _fusion(inside: int, channels: int, dimension: int, *, norm: bool) -> tuple[nn.Module, nn.Module]:
-    """The 1x1 convolution back to `channels` and its norm, whose shift stands in for the bias; without one, a bias."""
-    fuse = convolution(inside, channels, (1,) * dimension, bias=not norm)
-    return fuse, nn.GroupNorm(1, channels, eps=EPS) if norm else nn.Identity()
+    def look(self, x: Tensor) -> Tensor:
+        """At one scale."""
+        seen: Tensor = self.conv(x)
+        return seen

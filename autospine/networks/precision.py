@@ -24,7 +24,7 @@ import torch
 from autospine.machine.arithmetic import Machine
 from autospine.machine.memory import total_bytes
 from autospine.machine.precision import Choice, Precision, autocast, gpu_precision, has_bfloat16_units, pinned_precision
-from autospine.networks.build import build_network
+from autospine.networks.unet import UNet
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.parts import NetworkPlan
 from autospine.planning.estimate.cost import multiply_adds
@@ -63,8 +63,7 @@ def choose_precision(configuration: Configuration, device: torch.device, *, trai
         return Choice(gpu_precision(device))
     if not has_bfloat16_units():
         return Choice("float32")
-    small = _smaller(configuration)
-    total = total_bytes()
+    small, total = _smaller(configuration), total_bytes()
     if total is not None and 2e9 * training_memory_gb(small, Machine("float32", torch.get_num_threads())) > total:
         return Choice("bfloat16", because="the smaller of two, as too large to be timed")
     network = replace(small.network, in_channels=1)
@@ -101,7 +100,7 @@ def _measured(plan: NetworkPlan, patch: tuple[int, ...], batch: int, training: b
         torch.inference_mode(False),
         torch.set_grad_enabled(training),
     ):
-        network = build_network(plan, patch).train(training)
+        network = UNet(plan, patch).train(training)
         image = torch.randn(batch, plan.in_channels, *patch)
 
         def seconds_in(precision: Precision) -> float:

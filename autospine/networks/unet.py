@@ -17,10 +17,18 @@ import math
 import torch
 from torch import Tensor, nn
 
-from autospine.networks.blocks import ConvBlock, convolution, initialise, stack, upsampling
+from autospine.errors import PlanError
+from autospine.networks.blocks import (
+    ConvBlock,
+    ResidualBlock,
+    convolution,
+    initialise,
+    stack,
+    start_as_identity,
+    upsampling,
+)
 from autospine.networks.msff import MSFF, Control
-from autospine.networks.residual import ResidualBlock, start_as_identity
-from autospine.planning.document.parts import Bottleneck, Encoder
+from autospine.planning.document.parts import NetworkPlan
 from autospine.planning.estimate.cost import stage_sizes
 
 
@@ -40,68 +48,44 @@ class DecoderStage(nn.Module):
 
 
 class UNet(nn.Module):
-    """(B, in_channels, *patch) -> logits, finest first.
+    """(B, in_channels, *patch) -> logits, finest first; one output per decoder stage in training, else the finest."""
 
-    In training mode one output per decoder stage, for deep supervision; in evaluation mode the finest alone,
-    and the other heads are not computed.
-    """
-
-    def __init__(
-        self,
-        *,
-        in_channels: int,
-        out_channels: int,
-        features: tuple[int, ...],
-        kernels: tuple[tuple[int, ...], ...],
-        strides: tuple[tuple[int, ...], ...],
-        blocks: tuple[int, ...],
-        convs_decoder: int,
-        patch: tuple[int, ...],
-        encoder: Encoder,
-        bottleneck: Bottleneck,
-    ) -> None:
-        """Lists run from the finest stage to the bottleneck; `patch` in voxels, no B and C.
-
-        `blocks` counts convolutions in each stage of a plain encoder, residual blocks in those of a residual one.
+    def __init__(self, plan: NetworkPlan, patch: tuple[int, ...]) -> None:
+        """The planned network for `patch` voxels per planned axis; `PlanError` where that does not fit the strides.
 
         The weights depend on torch's seed alone. MSFF, or its control, is built last and gives the random stream back
         as it found it, so that all arms of an ablation start from the same weights and see the same samples.
         """
         super().__init__()
+        features, kernels, strides = plan.features, plan.kernels, plan.strides
+        self.divisor = tuple(math.prod(steps) for steps in zip(*strides, strict=True))
+        _check(plan, patch, self.divisor)
         shapes = stage_sizes(patch, strides)
-        residual = encoder == "residual"
-        inputs = (features[0] if residual else in_channels, *features[:-1])
+        norms = [math.prod(shape) > 1 for shape in shapes]
+        residual = plan.encoder == "residual"
+        inputs = (features[0] if residual else plan.in_channels, *features[:-1])
         block = ResidualBlock if residual else ConvBlock
         coarse = range(len(features) - 1)
-        self.divisor = tuple(math.prod(steps) for steps in zip(*strides, strict=True))
         self.stem: nn.Module = nn.Identity()
         if residual:
-            self.stem = ConvBlock(in_channels, features[0], kernels[0], norm=math.prod(patch) > 1)
+            self.stem = ConvBlock(plan.in_channels, features[0], kernels[0], norm=math.prod(patch) > 1)
         self.encoder = nn.ModuleList(
-            stack(
-                block,
-                inputs[i],
-                features[i],
-                kernels[i],
-                blocks[i],
-                stride=strides[i],
-                norm=math.prod(shapes[i]) > 1,
-            )
+            stack(block, inputs[i], features[i], kernels[i], plan.blocks[i], stride=strides[i], norm=norms[i])
             for i in range(len(features))
         )
         self.decoder = nn.ModuleList(
-            DecoderStage(features[i + 1], features[i], strides[i + 1], kernels[i], convs_decoder) for i in coarse
+            DecoderStage(features[i + 1], features[i], strides[i + 1], kernels[i], plan.convs_decoder) for i in coarse
         )
         # A network of one stage has no decoder: its head stands on the only features there are.
         self.heads = nn.ModuleList(
-            convolution(features[i], out_channels, (1,) * len(patch)) for i in (coarse or range(1))
+            convolution(features[i], plan.out_channels, (1,) * len(patch)) for i in (coarse or range(1))
         )
         initialise(self)
         start_as_identity(self)
         self.msff: nn.Module = nn.Identity()
         self.control: nn.Module = nn.Identity()
         with torch.random.fork_rng(devices=[]):
-            match bottleneck:
+            match plan.bottleneck:
                 case "msff":
                     self.msff = MSFF(features[-1], shapes[-1], kernels[-1])
                 case "control":
@@ -128,3 +112,14 @@ class UNet(nn.Module):
             if self.training or index == 0:
                 outputs.append(self.heads[index](x))
         return tuple(reversed(outputs))
+
+
+def _check(plan: NetworkPlan, patch: tuple[int, ...], divisor: tuple[int, ...]) -> None:
+    """Refuse a patch that would otherwise fail deep inside torch; the plan has checked its own numbers."""
+    if len(patch) != plan.dimension:
+        raise PlanError("plan: patch", f"{patch}", f"{plan.dimension} numbers, one per axis")
+    if any(size < 1 or size % step for size, step in zip(patch, divisor, strict=True)):
+        found = f"{patch} cannot be divided by the strides' product {divisor}"
+        raise PlanError(
+            "plan: patch", found, "a multiple of it on each axis", "change the patch, or make the plan anew."
+        )

@@ -18,8 +18,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from autospine.data.files import unreadable
+from autospine.data.geometry import times
 from autospine.errors import PlanError
-from autospine.networks.build import build_network
 from autospine.networks.unet import UNet
 from autospine.planning.document.model import WEIGHTS
 from autospine.planning.document.parts import NetworkPlan
@@ -98,7 +98,7 @@ def read_metadata(path: Path) -> dict[str, str]:
 def network_shapes(plan: NetworkPlan, patch: tuple[int, ...]) -> UNet:
     """The planned network without memory: names and shapes of its weights, no numbers."""
     with torch.device("meta"):
-        return build_network(plan, patch)
+        return UNet(plan, patch)
 
 
 def load_network(path: Path, plan: NetworkPlan, patch: tuple[int, ...]) -> nn.Module:
@@ -119,13 +119,13 @@ def load_network(path: Path, plan: NetworkPlan, patch: tuple[int, ...]) -> nn.Mo
 def _difference(found: Mapping[str, Shape], wanted: Mapping[str, Shape]) -> str:
     """The first tensors that differ, and how many do."""
     names = [name for name in dict.fromkeys((*wanted, *found)) if found.get(name) != wanted.get(name)]
+
+    def listed(shape: Shape | None) -> str:
+        return "absent" if shape is None else times(shape) or "a single number"
+
     told = [
-        f"{name[:200]} is {_listed(found.get(name))} there and {_listed(wanted.get(name))} by model.json"
+        f"{name[:200]} is {listed(found.get(name))} there and {listed(wanted.get(name))} by model.json"
         for name in names[:_LISTED]
     ]
     more = len(names) - len(told)
     return "; ".join(told) + (f"; and {more} more" if more else "")
-
-
-def _listed(shape: Shape | None) -> str:
-    return "absent" if shape is None else " x ".join(map(str, shape)) or "a single number"

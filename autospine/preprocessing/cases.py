@@ -16,10 +16,9 @@ from autospine.errors import DataError
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.data import IntensityPlan
 from autospine.planning.document.plan import Plan
-from autospine.preprocessing.components import measure_components
 from autospine.preprocessing.fill import fill_store
 from autospine.preprocessing.keys import stored_key
-from autospine.preprocessing.locations import class_locations
+from autospine.preprocessing.locations import locate
 from autospine.preprocessing.prepare import prepare_case
 from autospine.preprocessing.store import Contents, Store, StoredCase, StoreIndex
 
@@ -42,18 +41,18 @@ def prepare_dataset(
 ) -> Store:
     """The store in `root` with every labelled case of `dataset`, filled as `fill_store` does.
 
-    With the `fingerprint` of the plan, a case that is no longer what that was made from raises `DataError`.
+    With the plan's `fingerprint`, a case that is no longer what that was made from raises `DataError`.
     """
-    labelled = {case.name: case.label is not None for case in dataset.cases}
     contents: Contents = "components" if configuration.by_component else "labels"
     known = {} if fingerprint is None else {found.case: found for found in fingerprint.cases}
     sources = [
         _LabelledCase(replace(dataset, cases=(case,)), case, plan.data.classes, known.get(case.name))
         for case in dataset.cases
-        if labelled[case.name]
+        if case.label is not None
     ]
+    labelled = {case.name: case.label is not None for case in dataset.cases}
     index = StoreIndex(stored_key(plan, configuration), contents, labelled)
-    return fill_store(Path(root), index, sources, plan, configuration, workers=workers, progress=progress)
+    return fill_store(root, index, sources, plan, configuration, workers=workers, progress=progress)
 
 
 @dataclass(frozen=True)
@@ -82,29 +81,20 @@ class _LabelledCase:
             differs = "the image or its mask is not the one that the plan was made from"
             remedy = "run `autospine plan DATASET --overwrite` for the data as they are now"
             raise DataError(str(self.case.files[0].parent), differs, "the same files as when it was planned", remedy)
-        reference = loaded.label
+        image, reference, spacing_mm = loaded.image.array, loaded.label, loaded.image.geometry.spacing_mm
         if configuration.ignore_unlabelled_slices:
             reference = without_unlabelled_slices(reference, configuration.axis_order[0])
-        image, spacing_mm = loaded.image.array, loaded.image.geometry.spacing_mm
         case = prepare_case(image, reference, spacing_mm, configuration, intensities, name, missing)
-        label, classes = case.label, range(1, self.classes + 1)
-        assert label is not None  # as there is one of the image
-        if not configuration.by_component:
-            locations = class_locations(label, classes, _SEED)
-            return StoredCase(name, case.image, label, reference, case.properties, locations)
-        flat = configuration.network.dimension == 2
-        found = measure_components(label, classes, slices_apart=flat, seed=_SEED)
-        return StoredCase(
-            name, case.image, label, reference, case.properties, found.locations, found.sizes, found.offsets
-        )
+        assert case.label is not None  # as there is one of the image
+        located = locate(case.label, range(1, self.classes + 1), configuration, _SEED)
+        return StoredCase(name, case.image, case.label, reference, case.properties, *located)
 
 
 def without_unlabelled_slices(label: npt.NDArray[np.uint8], axis: int) -> npt.NDArray[np.uint8]:
     """`label` (Z, Y, X) with the slices across `axis` that hold no class `IGNORED`, where others hold one."""
-    others = tuple(other for other in range(3) if other != axis)
-    held = in_a_class(label).any(axis=others)
+    held = in_a_class(label).any(axis=tuple(other for other in range(3) if other != axis))
     if not held.any():
         return label
     left = label.copy()
-    left[tuple(slice(None) if other != axis else ~held for other in range(3))] = IGNORED
+    np.moveaxis(left, axis, 0)[~held] = IGNORED
     return left

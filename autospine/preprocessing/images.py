@@ -3,8 +3,8 @@
     runs/<dataset>/prepared/images_<configuration>/
         store.json, <name>.image.npy, <name>.properties.json     as in `store`
 
-An image is called after its content: the same one under two names is kept once, one that has changed is another, and
-what one fold has prepared serves the others. Channels come in the plan's order.
+An image is called after its content: the same one under two names is kept once, and what one fold has prepared serves
+the others. Channels come in the plan's order.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class ImageSource:
     """An image on disk, and what it holds."""
 
     dataset: Dataset
-    """Where it was found; its one case is `case`."""
+    """Its one case is `case`."""
     case: Case
     order: tuple[int, ...]
     """For each channel of the plan, which of the image's it is."""
@@ -64,8 +64,7 @@ class ImageSource:
             found = "the image is not the one that the plan was made from, or has changed while it was prepared"
             remedy = "run `autospine plan DATASET --overwrite` where its data have changed, else run this again"
             raise DataError(self.case.shown, found, "the same files as before", remedy)
-        name, missing = self.stored_name, self.missing
-        case = prepare_case(array, None, spacing_mm, configuration, intensities, name, missing)
+        case = prepare_case(array, None, spacing_mm, configuration, intensities, self.stored_name, self.missing)
         return StoredCase.of_image(case.image, case.properties)
 
 

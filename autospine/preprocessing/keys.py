@@ -37,8 +37,7 @@ def stored_key(plan: Plan, configuration: Configuration) -> str:
 def store_name(plan: Plan, configuration: Configuration) -> str:
     """Name of the folder that holds the prepared cases of `configuration`.
 
-    Configurations with the same key (2d and 2.5d, 3d_fullres and its cascade) share the folder of the first of them in
-    the plan, so that nothing is prepared or kept twice.
+    Configurations with the same key (2d and 2.5d, 3d_fullres and its cascade) share that of the plan's first of them.
     """
     key = stored_key(plan, configuration)
     alike = (other.name for other in plan.configurations if stored_key(plan, other) == key)

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from autospine.data.geometry import resampled_shape, triple
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.data import IntensityPlan
 from autospine.preprocessing.normalise import nonzero_mask, normalise
-from autospine.preprocessing.resample import resample_image
+from autospine.preprocessing.resample import Regrid, resample_image
 from autospine.preprocessing.resample_labels import resample_label
 
 
@@ -44,36 +44,29 @@ class CaseProperties:
     @property
     def cropped_shape(self) -> tuple[int, int, int]:
         """Voxels of the crop on its own grid, in planned order."""
-        z, y, x = (self.box[axis][1] - self.box[axis][0] for axis in self.axis_order)
-        return z, y, x
+        return triple(self.box[axis][1] - self.box[axis][0] for axis in self.axis_order)
 
     @property
     def cropped_spacing_mm(self) -> tuple[float, float, float]:
         """Voxel size of the crop on its own grid, in planned order."""
-        z, y, x = (self.canonical_spacing_mm[axis] for axis in self.axis_order)
-        return z, y, x
+        return triple(self.canonical_spacing_mm[axis] for axis in self.axis_order)
 
     @property
     def prepared_shape(self) -> tuple[int, ...]:
         """Voxels of the prepared case, in planned order."""
         return resampled_shape(self.cropped_shape, self.cropped_spacing_mm, self.prepared_spacing_mm)
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain lists and numbers, for `json.dumps`."""
-        return asdict(self)
-
     @staticmethod
     def from_json(content: Mapping[str, Any]) -> CaseProperties:
-        """What `to_json` gave; a missing key raises `KeyError`."""
-        spans = tuple((int(low), int(high)) for low, high in content["box"])
+        """From what `json.dumps` makes of `asdict`; a missing key raises `KeyError`."""
         return CaseProperties(
             name=str(content["name"]),
-            canonical_shape=triple(int(value) for value in content["canonical_shape"]),
-            canonical_spacing_mm=triple(float(value) for value in content["canonical_spacing_mm"]),
-            box=triple(spans),
-            axis_order=triple(int(value) for value in content["axis_order"]),
-            prepared_spacing_mm=triple(float(value) for value in content["prepared_spacing_mm"]),
-            missing=tuple(int(value) for value in content["missing"]),
+            canonical_shape=triple(map(int, content["canonical_shape"])),
+            canonical_spacing_mm=triple(map(float, content["canonical_spacing_mm"])),
+            box=triple((int(low), int(high)) for low, high in content["box"]),
+            axis_order=triple(map(int, content["axis_order"])),
+            prepared_spacing_mm=triple(map(float, content["prepared_spacing_mm"])),
+            missing=tuple(map(int, content["missing"])),
         )
 
 
@@ -81,7 +74,6 @@ class CaseProperties:
 class PreparedCase:
     """A case cropped, in planned axis order, normalised, at the planned spacing."""
 
-    name: str
     image: npt.NDArray[np.float32]
     """(C, a0, a1, a2), planned axes."""
     label: npt.NDArray[np.uint8] | None
@@ -103,29 +95,25 @@ def prepare_case(
     `spacing_mm` is along canonical (Z, Y, X); `intensities` has one entry per channel. Channels that are `missing`
     are 0 in what comes out. The input is left as it was.
     """
-    box = nonzero_box(image)
-    order = configuration.axis_order
-    planes = (0, *(axis + 1 for axis in order))
-    cropped = image[(slice(None), *box)].transpose(planes)
+    box, order = nonzero_box(image), configuration.axis_order
+    cropped = image[(slice(None), *box)].transpose(0, *(axis + 1 for axis in order))
     planned_mm = tuple(float(spacing_mm[axis]) for axis in order)
     target_mm = (*planned_mm[: 3 - len(configuration.spacing_mm)], *configuration.spacing_mm)
     properties = CaseProperties(
         name=name,
         canonical_shape=triple(image.shape[1:]),
-        canonical_spacing_mm=triple(float(value) for value in spacing_mm),
+        canonical_spacing_mm=triple(map(float, spacing_mm)),
         box=triple((int(span.start), int(span.stop)) for span in box),
         axis_order=order,
         prepared_spacing_mm=triple(target_mm),
         missing=missing,
     )
-    shape = properties.prepared_shape
+    way = Regrid(properties.prepared_shape, planned_mm, target_mm, configuration.resampling)
     mask = nonzero_mask(cropped) if configuration.use_mask else None
     # before resampling, so that the mask still fits the image exactly
     scaled = normalise(cropped, configuration.normalisation, intensities, mask)
     scaled[list(missing)] = 0
-    prepared = resample_image(scaled, shape, planned_mm, target_mm, configuration.resampling)
-    prepared_label = None
+    prepared = resample_image(scaled, way)
     if label is not None:
-        cropped_label = np.ascontiguousarray(label[box].transpose(order))
-        prepared_label = resample_label(cropped_label, shape, planned_mm, target_mm, configuration.resampling)
-    return PreparedCase(name, prepared, prepared_label, properties)
+        label = resample_label(np.ascontiguousarray(label[box].transpose(order)), way)
+    return PreparedCase(prepared, label, properties)

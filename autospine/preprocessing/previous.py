@@ -3,8 +3,7 @@
     runs/<dataset>/3d_lowres/fold_<k>/next_stage/<key>/
         <case>.npy    (a0, a1, a2) uint8 class indices on the prepared grid of the next stage; memory-mapped
 
-The key hashes what the segmentations come from: weights, stores, how they were predicted. A file that is there is
-whole. The network sees them as one channel per class.
+The key hashes what the segmentations come from: weights, stores, how they were predicted.
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ import numpy.typing as npt
 
 from autospine.data.files import unreadable
 from autospine.errors import PlanError
-from autospine.preprocessing.arrays import write_array
 
 
 @dataclass(frozen=True)
@@ -34,8 +32,7 @@ class PreviousStage:
     def open(self, name: str, shape: Sequence[int]) -> npt.NDArray[np.uint8]:
         """Class indices `shape` (a0, a1, a2) of the case called `name`, read from disk where they are touched.
 
-        Raises:
-            PlanError: the file is missing, damaged or of another shape.
+        Raises `PlanError` where the file is missing, damaged or of another shape.
         """
         path = self.files[name]
         remedy = "delete the folder of this file and run the training again: it is made anew"
@@ -57,8 +54,3 @@ def one_hot(labels: npt.NDArray[Any], classes: int) -> npt.NDArray[np.float32]:
     values = np.arange(1, classes + 1).reshape(-1, *(1,) * labels.ndim)
     channels: npt.NDArray[np.float32] = (labels[None] == values).astype(np.float32)
     return channels
-
-
-def write_segmentation(path: Path, labels: npt.NDArray[np.uint8]) -> None:
-    """Write class indices (a0, a1, a2) as `path`, whole or not at all."""
-    write_array(path, labels)

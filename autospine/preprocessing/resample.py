@@ -1,8 +1,8 @@
 """Images from one grid to another, with the reference's numbers; labels and network outputs are in `resample_labels`.
 
 nnU-Net resizes each channel as one volume (`skimage.transform.resize`, edges repeated, no smoothing, clipped to the
-input's range); where one axis is much coarser than the others, it resizes slice by slice and then takes the nearest
-slice. Spline resizing is linear and separable, so here an image takes one small matrix per axis:
+input's range); where one axis is much coarser, slice by slice, and then it takes the nearest slice. Spline resizing is
+linear and separable, so here an image takes one small matrix per axis:
 
     z (20 -> 39)   (39, 20) @ volume       the matrix is the resized identity: column j is what a
     y (96 -> 80)   (80, 96) @ volume       single 1 at voxel j turns into
@@ -12,6 +12,7 @@ slice. Spline resizing is linear and separable, so here an image takes one small
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -37,24 +38,31 @@ def through_plane_axis(spacing: Sequence[float], new_spacing: Sequence[float], t
     return None
 
 
-def resample_image(
-    array: npt.NDArray[Any],
-    new_shape: Sequence[int],
-    spacing: Sequence[float],
-    new_spacing: Sequence[float],
-    plan: ResamplingPlan,
-) -> npt.NDArray[np.float32]:
-    """`array` (C, Z, Y, X) on the grid `new_shape`, float32, within the range of the input.
+@dataclass(frozen=True)
+class Regrid:
+    """The way from one grid to another."""
 
-    The spacings (mm, per axis) only decide whether an axis is treated apart. An unchanged shape returns the input.
-    """
-    old_shape = array.shape[1:]
-    if tuple(new_shape) == old_shape:
+    shape: Sequence[int]
+    """Of the new grid, voxels."""
+    spacing_mm: Sequence[float]
+    """Of the old grid; the spacings only decide whether an axis is treated apart."""
+    new_spacing_mm: Sequence[float]
+    plan: ResamplingPlan
+
+    @property
+    def apart(self) -> int | None:
+        """The one coarse axis to be treated apart."""
+        return through_plane_axis(self.spacing_mm, self.new_spacing_mm, self.plan.anisotropy_threshold)
+
+
+def resample_image(array: npt.NDArray[Any], way: Regrid) -> npt.NDArray[np.float32]:
+    """`array` (C, Z, Y, X) on the new grid, float32, within the range of the input; an unchanged shape returns that."""
+    if tuple(way.shape) == array.shape[1:]:
         return array.astype(np.float32, copy=False)
-    apart = through_plane_axis(spacing, new_spacing, plan.anisotropy_threshold)
-    result = np.empty((len(array), *new_shape), np.float32)
+    orders = way.plan.order_image, way.apart, way.plan.order_through_plane
+    result = np.empty((len(array), *way.shape), np.float32)
     for channel, target in zip(array, result, strict=True):
-        target[...] = resize_channel(channel, new_shape, plan.order_image, apart, plan.order_through_plane)
+        target[...] = resize_channel(channel, way.shape, *orders)
     return result
 
 

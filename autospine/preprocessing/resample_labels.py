@@ -8,16 +8,17 @@ way. Where one axis is much coarser than the others, slice by slice, and then th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial, reduce
 from itertools import product
+from operator import mul
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from autospine.data.geometry import triple
 from autospine.errors import PlanError
-from autospine.planning.document.parts import ResamplingPlan
-from autospine.preprocessing.resample import Floats, Index, nearest_slices, operator, through_plane_axis
+from autospine.preprocessing.resample import Floats, Index, Regrid, nearest_slices, operator
 
 Shape = tuple[int, int, int]
 
@@ -86,29 +87,17 @@ def _pick(array: npt.NDArray[Any], index: Sequence[Index]) -> npt.NDArray[Any]:
     return array.take(index[0], 0).take(index[1], 1).take(index[2], 2)
 
 
-def resample_label(
-    label: npt.NDArray[np.uint8],
-    new_shape: Sequence[int],
-    spacing: Sequence[float],
-    new_spacing: Sequence[float],
-    plan: ResamplingPlan,
-) -> npt.NDArray[np.uint8]:
-    """`label` (Z, Y, X) on the grid `new_shape`: each class is interpolated and taken where it reaches 0.5.
+def resample_label(label: npt.NDArray[np.uint8], way: Regrid) -> npt.NDArray[np.uint8]:
+    """`label` (Z, Y, X) on the new grid: each class is interpolated and taken where it reaches 0.5.
 
     The higher class wins a tie; where no class reaches 0.5 it is 0. Along an axis treated apart the nearest slice is
     taken. `order_label` is 1, or 0 for the nearest voxel throughout; another raises `PlanError`.
     """
-    return _in_plane_then_slices(label, new_shape, spacing, new_spacing, plan, plan.order_label, _half_rule)
+    return _in_plane_then_slices(label, way, way.plan.order_label, _half_rule)
 
 
-def argmax_on_grid(
-    logits: npt.NDArray[Any],
-    shape: Sequence[int],
-    spacing_from: Sequence[float],
-    spacing_to: Sequence[float],
-    plan: ResamplingPlan,
-) -> npt.NDArray[np.uint8]:
-    """The winning class of `logits` (K, z, y, x), interpolated linearly in float64, on the grid `shape` (Z, Y, X).
+def argmax_on_grid(logits: npt.NDArray[Any], way: Regrid) -> npt.NDArray[np.uint8]:
+    """The winning class of `logits` (K, z, y, x), interpolated linearly in float64, on the new grid (Z, Y, X).
 
     Where all neighbours share their winner, so does the voxel (interpolation is convex); the others are computed slab
     by slab. Memory beyond the logits stays at a few bytes per voxel, however many classes there are. The lower class
@@ -117,48 +106,28 @@ def argmax_on_grid(
     winners = np.empty(logits.shape[1:], np.uint8)
     for row in range(len(winners)):
         winners[row] = logits[:, row].argmax(axis=0)
-
-    def interpolated_winner(labels: npt.NDArray[np.uint8], target: Shape) -> npt.NDArray[np.uint8]:
-        return _interpolated_winner(logits, labels, target)
-
-    return _in_plane_then_slices(
-        winners, shape, spacing_from, spacing_to, plan, plan.order_probability, interpolated_winner
-    )
+    return _in_plane_then_slices(winners, way, way.plan.order_probability, partial(_interpolated_winner, logits))
 
 
-def positive_on_grid(
-    logit: npt.NDArray[Any],
-    shape: Sequence[int],
-    spacing_from: Sequence[float],
-    spacing_to: Sequence[float],
-    plan: ResamplingPlan,
-) -> npt.NDArray[np.bool_]:
-    """Where `logit` (z, y, x), interpolated as `argmax_on_grid` does, is above 0 on the grid `shape` (Z, Y, X)."""
-
-    def interpolated(labels: npt.NDArray[np.uint8], target: Shape) -> npt.NDArray[np.uint8]:
-        return _interpolated_winner(logit[None], labels, target, above=0.0)
-
-    above = (logit > 0).view(np.uint8)
-    return _in_plane_then_slices(above, shape, spacing_from, spacing_to, plan, plan.order_probability, interpolated) > 0
+def positive_on_grid(logit: npt.NDArray[Any], way: Regrid) -> npt.NDArray[np.bool_]:
+    """Where `logit` (z, y, x), interpolated as `argmax_on_grid` does, is above 0 on the new grid (Z, Y, X)."""
+    above, linear = (logit > 0).view(np.uint8), partial(_interpolated_winner, logit[None], above=0.0)
+    return _in_plane_then_slices(above, way, way.plan.order_probability, linear) > 0
 
 
 def _in_plane_then_slices(
     labels: npt.NDArray[np.uint8],
-    new_shape: Sequence[int],
-    spacing: Sequence[float],
-    new_spacing: Sequence[float],
-    plan: ResamplingPlan,
+    way: Regrid,
     order: int,
     linear: Callable[[npt.NDArray[np.uint8], Shape], npt.NDArray[np.uint8]],
 ) -> npt.NDArray[np.uint8]:
     """`linear` (order 1) or the nearest voxel (order 0); the nearest slice along an axis treated apart."""
     if order not in (0, 1):
         raise PlanError("plan", f"interpolation order {order} for labels or probabilities", "0 or 1")
-    if tuple(new_shape) == labels.shape:
+    new_shape, apart = tuple(way.shape), way.apart
+    if new_shape == labels.shape:
         return labels
-    apart = through_plane_axis(spacing, new_spacing, plan.anisotropy_threshold)
-    sizes = [labels.shape[axis] if axis == apart else new_shape[axis] for axis in range(3)]
-    target: Shape = (sizes[0], sizes[1], sizes[2])
+    target = triple(labels.shape[axis] if axis == apart else new_shape[axis] for axis in range(3))
     if order == 1 and target != labels.shape:
         labels = linear(labels, target)
     elif order == 0:
@@ -224,7 +193,4 @@ def _in_memory(array: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], Shape]:
 
 def _weighted(value: Floats | float, weights: tuple[Floats, ...]) -> Floats:
     """`value` times its weight on each axis, in that order: a different order would round differently."""
-    product: Any = value
-    for weight in weights:
-        product = product * weight
-    return np.asarray(product, np.float64)
+    return np.asarray(reduce(mul, weights, value), np.float64)

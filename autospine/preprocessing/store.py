@@ -18,7 +18,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,10 +32,8 @@ from autospine.preprocessing.prepare import CaseProperties
 
 Contents = Literal["images", "labels", "components"]
 """What a store has of its cases: images alone, labels beside them, or the labels' components as well."""
-IMAGE, LABEL, REFERENCE, LOCATIONS, SIZES, PROPERTIES = (
-    *(".image.npy", ".label.npy", ".reference.npy"),
-    *(".locations.npz", ".sizes.npy", ".properties.json"),
-)
+IMAGE, LABEL, REFERENCE, SIZES = (f".{part}.npy" for part in ("image", "label", "reference", "sizes"))
+LOCATIONS, PROPERTIES = ".locations.npz", ".properties.json"
 _SUFFIXES: Mapping[Contents, tuple[str, ...]] = {
     "images": (IMAGE, PROPERTIES),
     "labels": (IMAGE, LABEL, REFERENCE, LOCATIONS, PROPERTIES),
@@ -95,14 +93,13 @@ class StoreIndex:
         if not path.is_file():
             return None
         content = read_json(path, PlanError)
-        if not (isinstance(content, dict) and isinstance(content.get("key"), str)):
-            raise PlanError(str(path), "no key", "the index of a store of prepared cases", _REMEDY)
-        if not isinstance(content.get("cases"), dict):
-            raise PlanError(str(path), "no list of cases", "the index of a store of prepared cases", _REMEDY)
-        labelled: Contents = "components" if content.get("components") else "labels"
-        return StoreIndex(
-            content["key"], "images" if content.get("images_alone") is True else labelled, content["cases"]
-        )
+        for field_name, kind, lacking in (("key", str, "no key"), ("cases", dict, "no list of cases")):
+            if not (isinstance(content, dict) and isinstance(content.get(field_name), kind)):
+                raise PlanError(str(path), lacking, "the index of a store of prepared cases", _REMEDY)
+        contents: Contents = "components" if content.get("components") else "labels"
+        if content.get("images_alone") is True:
+            contents = "images"
+        return StoreIndex(content["key"], contents, content["cases"])
 
     @staticmethod
     def find(root: Path) -> StoreIndex | None:
@@ -118,16 +115,15 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         """Open the store in `root`; one that is not there or unreadable raises `PlanError`."""
-        self.root = Path(root)
-        index = StoreIndex.read(self.root)
+        self.root = root
+        index = StoreIndex.read(root)
         if index is None:
-            raise PlanError(str(self.root), "no prepared cases", "a folder that `autospine train` prepared", _REMEDY)
-        self.key = index.key
-        self.contents = index.contents
+            raise PlanError(str(root), "no prepared cases", "a folder that `autospine train` prepared", _REMEDY)
+        self.key, self.contents = index.key, index.contents
         found = (name for name, labelled in index.cases.items() if labelled)
         if self.contents == "images":
             found = (path.name.removesuffix(PROPERTIES) for path in self.root.glob(f"[!.]*{PROPERTIES}"))
-        self.names: tuple[str, ...] = tuple(sorted(found))
+        self.names = tuple(sorted(found))
         """Labelled cases, sorted; the others are not prepared. Of images alone, all that are there."""
 
     def open(self, name: str) -> StoredCase:
@@ -163,7 +159,6 @@ class Store:
         with np.load(case_file(self.root, name, LOCATIONS), allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
         offsets = {key: arrays.pop(key) for key in list(arrays) if key.startswith(_OFFSETS)}
-        sizes = mapped(SIZES) if self.contents == "components" else None
         return StoredCase(
             name=name,
             image=mapped(IMAGE),
@@ -171,7 +166,7 @@ class Store:
             reference=mapped(REFERENCE),
             properties=CaseProperties.from_json(written),
             locations={int(key): voxels for key, voxels in arrays.items()},
-            sizes=sizes,
+            sizes=mapped(SIZES) if self.contents == "components" else None,
             offsets={int(key.removeprefix(_OFFSETS)): places for key, places in offsets.items()},
         )
 
@@ -181,15 +176,16 @@ def write_case(root: Path, index: StoreIndex, case: StoredCase) -> None:
     properties = case_file(root, case.name, PROPERTIES)
     if not _has_key(properties, index.key):
         properties.unlink(missing_ok=True)  # another plan's, which would vouch for half of this one
-    arrays = ((IMAGE, case.image), (LABEL, case.label), (REFERENCE, case.reference), (SIZES, case.sizes))
-    for suffix, array in arrays:
+    arrays: dict[str, npt.NDArray[Any] | None]
+    arrays = {IMAGE: case.image, LABEL: case.label, REFERENCE: case.reference, SIZES: case.sizes}
+    for suffix, array in arrays.items():
         if suffix in _SUFFIXES[index.contents] and array is not None:
             write_array(case_file(root, case.name, suffix), array)
     if index.contents != "images":
         offsets = {f"{_OFFSETS}{value}": places for value, places in case.offsets.items()}
         voxels = {str(value): kept for value, kept in case.locations.items()}
         write_arrays(case_file(root, case.name, LOCATIONS), offsets | voxels)
-    write_json(properties, {"key": index.key, **case.properties.to_json()})
+    write_json(properties, {"key": index.key, **asdict(case.properties)})
 
 
 def find_store(root: Path, key: str) -> Store | None:
@@ -247,14 +243,12 @@ def _empty(root: Path, key: str) -> None:
         with suppress(FileNotFoundError):
             (root / "store.json").unlink()
         paths = list(root.iterdir()) if root.is_dir() else []
+        own = [(path, suffix) for path in paths for suffix in _SUFFIXES["components"] if path.name.endswith(suffix)]
         whole = {
-            path.name.removesuffix(PROPERTIES)
-            for path in paths
-            if path.name.endswith(PROPERTIES) and _has_key(path, key)
+            path.name.removesuffix(PROPERTIES) for path, suffix in own if suffix == PROPERTIES and _has_key(path, key)
         }
-        for path in paths:
-            suffix = next((suffix for suffix in _SUFFIXES["components"] if path.name.endswith(suffix)), None)
-            if suffix is not None and path.name.removesuffix(suffix) not in whole:
+        for path, suffix in own:
+            if path.name.removesuffix(suffix) not in whole:
                 path.unlink(missing_ok=True)
     except OSError as fault:
         raise OutputError(str(root), f"cannot be emptied ({fault.strerror or fault})") from fault

@@ -279,10 +279,10 @@ def _record(arm: Arm, took: Sequence[dict[str, Any]], cases: int) -> ArmRecord:
     """What an arm was, with the means of what its trainings took."""
     import torch
 
-    from autospine.networks.build import build_network
+    from autospine.networks.unet import UNet
 
     with torch.device("meta"):
-        network = build_network(arm.configuration.network, arm.configuration.patch)
+        network = UNet(arm.configuration.network, arm.configuration.patch)
     timed = [float(result["seconds_per_step"]) for result in took if "seconds_per_step" in result]
     weights = sum(part.numel() for part in network.parameters())
     return ArmRecord(arm, weights, cases, sum(timed) / len(timed) if timed else None)

@@ -1,9 +1,8 @@
 """Batches of patches: a pure function of (seed, step), read from memory-mapped cases.
 
-Because batch number `step` depends on nothing but the seed, a resumed training sees the batches that an uninterrupted
-one would have seen, whatever the number of workers. A sample is drawn in this order: its case, where in it the patch
-lies (`sampler`), how it is turned (`spatial`), which channels it shows; then the batch as a whole is changed
-(`intensity`, `mirror`, `cascade`).
+A resumed training so sees the batches that an uninterrupted one would have seen, whatever the number of workers. A
+sample is drawn in this order: its case, where in it the patch lies (`sampler`), how it is turned (`spatial`), which
+channels it shows; then the batch as a whole is changed (`intensity`, `mirror`, `cascade`).
 """
 
 from __future__ import annotations
@@ -29,9 +28,7 @@ MOST_OPEN = 48
 training has its validation cases open beside those that it trains on."""
 
 Images = npt.NDArray[np.float32]
-Targets = npt.NDArray[np.int64]
-Batch = tuple[Images, Targets] | tuple[Images, Targets, npt.NDArray[np.float32]]
-"""Image, target, and sizes where the loss goes by components."""
+Batch = tuple[Images, npt.NDArray[np.int64]] | tuple[Images, npt.NDArray[np.int64], Images]
 
 
 class CaseSource(Protocol):
@@ -51,7 +48,7 @@ class PreviousSource(Protocol):
 class PatchBatches(Dataset[Batch]):
     """Batch `step` of a training or validation: image (B, in_channels, *patch) float32, target (B, *patch) int64.
 
-    Where the loss goes by components, third the sizes (B, *patch) float32: of the voxel's component, 0 where unknown.
+    Where the loss goes by components, third the sizes (B, *patch) float32 of the voxel's, 0 where unknown.
     """
 
     def __init__(
@@ -65,7 +62,7 @@ class PatchBatches(Dataset[Batch]):
         previous: PreviousSource | None = None,
         intensity: bool = True,
     ):
-        """Sample from `cases` of `store`; `augment` switches every random transform, `intensity` those of intensities.
+        """`augment` switches every random transform, `intensity` those of intensities.
 
         `previous` has the previous stage's segmentations of these cases, where the configuration takes them.
         """
@@ -81,12 +78,9 @@ class PatchBatches(Dataset[Batch]):
         self._open: dict[str, tuple[StoredCase, Previous | None]] = {}
 
     def check_cases(self) -> None:
-        """Open every case once, unread: what cannot be opened raises its `PlanError` before there is any work to lose.
-
-        What was opened is let go, since each process maps the cases for itself.
-        """
+        """Open every case once and let go of it: what cannot be opened raises its `PlanError` before work is lost."""
         for name in self.cases:
-            self._open_case(name)
+            self._read(name)
 
     def __getitem__(self, step: int) -> Batch:
         """The batch of this step; the same for the same seed and step, always."""
@@ -95,20 +89,20 @@ class PatchBatches(Dataset[Batch]):
         images = np.stack([sample.image for sample in samples])
         labels = np.stack([sample.label for sample in samples])
         sized = [sample.sizes for sample in samples if sample.sizes is not None]
-        sizes = np.stack(sized) if sized else None
+        sizes = [np.stack(sized)] if sized else []
         if self._card.configuration.network.dimension == 2:
-            images, labels, sizes = images[:, :, 0], labels[:, 0], None if sizes is None else sizes[:, 0]
+            images, labels, sizes = images[:, :, 0], labels[:, 0], [held[:, 0] for held in sizes]
         if self._mirror is not None:
             with seeded(int(rng.integers(2**31))):
                 if self._intensity is not None:
                     self._intensity(images)
-                self._mirror(images, labels, sizes)
+                self._mirror(images, labels, *sizes)
             self._blank(images)
             if self._previous is not None:
                 for image in images:
                     disturb(image[self._card.entering.previous], rng)
         target = np.ascontiguousarray(labels, np.int64)
-        return (images, target) if sizes is None else (images, target, sizes)
+        return (images, target, sizes[0]) if sizes else (images, target)
 
     def _sample(self, rng: np.random.Generator, *, forced: bool) -> Patch:
         """One patch of one case."""
@@ -118,10 +112,7 @@ class PatchBatches(Dataset[Batch]):
         return self._reader.read(case, previous, start, transform, self._draw_there(case.properties.missing, rng))
 
     def _draw_there(self, missing: tuple[int, ...], rng: np.random.Generator) -> npt.NDArray[np.bool_]:
-        """Which image channels a sample shows: those of the case, in training without some that may be missing.
-
-        The network so meets every subset.
-        """
+        """Which image channels a sample shows: of those of the case every subset that may be, in training."""
         presence = self._card.data.presence
         held = np.array([channel not in missing for channel in range(self._card.entering.images)])
         if presence is None or self._mirror is None:
@@ -146,9 +137,9 @@ class PatchBatches(Dataset[Batch]):
         if name not in self._open:
             if len(self._open) >= MOST_OPEN:
                 del self._open[next(iter(self._open))]
-            self._open[name] = self._open_case(name)
+            self._open[name] = self._read(name)
         return self._open[name]
 
-    def _open_case(self, name: str) -> tuple[StoredCase, Previous | None]:
+    def _read(self, name: str) -> tuple[StoredCase, Previous | None]:
         case = self._store.open(name)
         return case, None if self._previous is None else self._previous.open(name, case.label.shape)

@@ -15,9 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-P_OPERATOR = 0.4
-"""Of a sample, as in nnU-Net."""
-P_REMOVAL = 0.2
+P_OPERATOR, P_REMOVAL = 0.4, 0.2
 """Of a sample, as in nnU-Net."""
 P_PER_LABEL = 0.5
 """Of a class of a chosen sample, for both, as in nnU-Net 2.8.1."""
@@ -52,9 +50,8 @@ def _reshape_class(channels: npt.NDArray[np.float32], index: int, rng: np.random
     if not mask.any():
         return
     # beyond this box nothing can change: a ball reaches no farther, and one voxel of background bounds an erosion
-    box = tuple(
-        slice(max(int(found.min()) - radius - 1, 0), int(found.max()) + radius + 2) for found in np.nonzero(mask)
-    )
+    reach = radius + 1
+    box = tuple(slice(max(int(found.min()) - reach, 0), int(found.max()) + reach + 1) for found in np.nonzero(mask))
     before = mask[box]
     after = operator(before, radius)
     part = channels[(slice(None), *box)]

@@ -1,16 +1,20 @@
-"""What a training leaves on disk: the state to go on from, and the weights to predict with.
+"""What a training leaves on disk: the state to go on from, and weights to predict with, of its end and its best.
 
-`training.ckpt` holds weights, optimiser, step, seconds and history; batches need no state of their own,
-since they are a function of the step. Both files are written whole or not at all, and read without
-running any code that they might hold.
+Batches need no state of their own, since they are a function of the step. Both files are written whole or not at all,
+and read without running any code that they might hold.
+
+The best weights are what a prediction uses when a training is stopped for good. A moving average of the mean validation
+Dice tells which epoch's they are, as nnU-Net chooses its best checkpoint (Isensee et al. 2021,
+`nnUNetTrainer.on_epoch_end`): a single epoch's Dice over a few patches jumps. They are copied to the host's memory
+where an epoch is better, and written with a checkpoint.
 """
 
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +23,15 @@ from safetensors.torch import save
 
 from autospine.data.files import atomic_path, is_whole_archive, unreadable
 from autospine.errors import OutputError, PlanError
-from autospine.planning.document.model import WEIGHTS
+from autospine.networks.weights import read_metadata
+from autospine.planning.document.model import BEST, WEIGHTS
+from autospine.planning.document.parts import TrainingPlan
 from autospine.training.identity import Identity
-from autospine.training.log import EpochRecord
+from autospine.training.progress import EpochRecord
 
 CHECKPOINT = "training.ckpt"
+OLD = 0.9
+"""Share of the average so far in the moving average; nnU-Net's."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +66,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     Raises:
         OutputError: it cannot be written; says what the same command goes on from.
     """
-    content = {**vars(checkpoint), "history": [record.to_dict() for record in checkpoint.history]}
+    content = {**vars(checkpoint), "history": [asdict(record) for record in checkpoint.history]}
     with saying_what_stands(folder), atomic_path(folder / CHECKPOINT, whole=is_whole_archive) as temporary:
         with temporary.open("wb") as file:  # torch's own files do not say why they cannot be written
             torch.save(content, file)
@@ -91,10 +99,7 @@ def load_checkpoint(folder: Path, identity: Identity, device: torch.device, *, m
 
 
 def recorded_precision(folder: Path) -> str | None:
-    """The precision of the checkpoint of `folder`; None where there is none, or none that says or can be read.
-
-    What is wrong with it is said by `load_checkpoint`.
-    """
+    """The precision of the checkpoint of `folder`; None where there is none, or none that says or can be read."""
     recorded: str | None = _read_lightly(folder).get("precision")
     return recorded
 
@@ -120,10 +125,9 @@ def saying_what_stands(folder: Path) -> Iterator[None]:
         yield
     except OutputError as error:
         step = _read_lightly(folder).get("step")
+        kept = f"the last checkpoint, of step {step}, is whole, and the same command goes on from it"
         if step is None:
             kept = "there is no checkpoint yet, so the same command begins this training anew"
-        else:
-            kept = f"the last checkpoint, of step {step}, is whole, and the same command goes on from it"
         raise OutputError(error.where, error.found, error.expected, f"{error.remedy}: {kept}") from error
 
 
@@ -134,3 +138,62 @@ def _read_lightly(folder: Path) -> dict[str, Any]:
     except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def moving_dice(history: Sequence[EpochRecord]) -> float | None:
+    """The moving average of the mean Dice after the last of these epochs; None where none has a Dice."""
+    average: float | None = None
+    for record in history:
+        if record.mean_dice is not None:
+            average = record.mean_dice if average is None else OLD * average + (1 - OLD) * record.mean_dice
+    return average
+
+
+class BestWeights:
+    """Keeps the best weights of the training in a folder, as `best.safetensors`."""
+
+    def __init__(self, folder: Path, training: TrainingPlan) -> None:
+        """Go on with what stands in `folder`."""
+        self._path, self._training = folder / BEST, training
+        self._dice = _written_dice(self._path)
+        """Moving Dice of the best epoch; None before there is one."""
+        self._kept: dict[str, torch.Tensor] = {}
+        self._about: dict[str, str] = {}
+        """Of `_kept`; empty once it is written."""
+
+    def remove(self) -> None:
+        """Forget all of it, the file too: a training begins, or has ended."""
+        self._path.unlink(missing_ok=True)
+        self._dice, self._about = None, {}
+
+    def look(self, weights: Mapping[str, torch.Tensor], history: Sequence[EpochRecord]) -> None:
+        """Keep a copy of `weights` where the epoch that has just ended, the last of `history`, is the best."""
+        dice = moving_dice(history)
+        if history[-1].mean_dice is None or dice is None or (self._dice is not None and dice <= self._dice):
+            return
+        self._dice = dice
+        for name, tensor in weights.items():
+            if name not in self._kept:
+                self._kept[name] = torch.empty_like(tensor, device="cpu")
+            self._kept[name].copy_(tensor)
+        self._about = {**self._stand(history[-1].step, len(history)), "moving_dice": repr(dice)}
+
+    def write(self, weights: Mapping[str, torch.Tensor], step: int, history: Sequence[EpochRecord]) -> None:
+        """Bring the best to the disk where they are not there; before there is a Dice to go by, these `weights`."""
+        if self._dice is None:
+            write_weights(self._path, weights, self._stand(step, len(history)))
+        elif self._about:
+            write_weights(self._path, self._kept, self._about)
+            self._about = {}
+
+    def _stand(self, step: int, epoch: int) -> dict[str, str]:
+        planned = {"epochs": str(self._training.epochs)} if self._training.budget_s is None else {}
+        return {"step": str(step), "epoch": str(epoch), **planned}
+
+
+def _written_dice(path: Path) -> float | None:
+    """The moving Dice of the weights at `path`; None where there are none that say."""
+    try:
+        return float(read_metadata(path)["moving_dice"])
+    except (KeyError, ValueError):
+        return None

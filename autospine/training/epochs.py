@@ -1,13 +1,9 @@
-"""`fit`: the loop that every training runs, from its first step or from its checkpoint to its end.
-
-It knows steps, the schedule, the clock, checkpoints and Ctrl-C. What is learnt is the `Task`'s.
-"""
+"""`fit`: the loop that every training runs, from its first step or its checkpoint to its end, whatever it learns."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -16,12 +12,17 @@ from autospine.errors import AutospineError, Stopped
 from autospine.machine.peak import PeakMemory
 from autospine.machine.threads import ThreadTrials, given_threads
 from autospine.preprocessing.store import Store
-from autospine.training.best import BestWeights
-from autospine.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, save_weights, saying_what_stands
+from autospine.training.checkpoint import (
+    BestWeights,
+    Checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+    save_weights,
+    saying_what_stands,
+)
 from autospine.training.interrupt import StopRequest
-from autospine.training.log import EpochRecord, write_history
 from autospine.training.precision import training_precision
-from autospine.training.progress import FitProgress, FitResult, Watcher
+from autospine.training.progress import EpochRecord, FitProgress, FitResult, Watcher, write_history
 from autospine.training.schedule import Clock, Schedule
 from autospine.training.step import WARM_UP_STEPS
 from autospine.training.task import Place, Task
@@ -54,36 +55,8 @@ def fit(task: Task, store: Store, place: Place, watcher: Watcher = Watcher()) ->
     watcher.before_end()
     save_weights(place.folder, run.stepper.network)
     run.best.remove()
-    peak = memory.peak_bytes() if run.at.step > run.at.first else None
-    return FitResult(
-        run.at.step, run.clock.seconds, tuple(run.at.history), run.at.seconds_per_step, peak, run.stepper.precision
-    )
-
-
-@dataclass
-class _Position:
-    """How far a training is."""
-
-    summed: Tensor
-    """Sum of the losses of the epoch under way, a scalar."""
-    counted: int = 0
-    """Steps in that sum."""
-    step: int = 0
-    history: list[EpochRecord] = field(default_factory=list)
-    seconds: float = 0.0
-    """Of training, before this call."""
-    first: int = 0
-    """The step at which this call began."""
-    in_steps: float = 0.0
-    """Seconds of this call's steps after the first two."""
-    shown: float | None = None
-    """Mean loss of the epoch under way, as it was last read; None before it was."""
-
-    @property
-    def seconds_per_step(self) -> float | None:
-        """Mean over the steps of this call after the first two; None where there are none."""
-        timed = self.step - self.first - WARM_UP_STEPS
-        return self.in_steps / timed if timed > 0 else None
+    peak = memory.peak_bytes() if run.step > run.first else None
+    return FitResult(run.step, run.clock.seconds, tuple(run.history), run.pace, peak, run.stepper.precision)
 
 
 class _Run:
@@ -98,67 +71,81 @@ class _Run:
         self.judge = task.judge(store, self.stepper, place.device)
         self.schedule, self.best = Schedule(self.training), BestWeights(place.folder, self.training)
         self.identity, drawn = task.identity(store.key), task.batches(store)
-        self.at = self._resume()
-        self.batches = batches_from(drawn, self.at.step, place.workers, pin=place.device.type == "cuda")
-        self.clock = Clock(self.at.seconds)
+        self.step, self.before_s = 0, 0.0
+        self.history: list[EpochRecord] = []
+        self.summed, self.counted = torch.zeros((), device=place.device), 0
+        """Sum of the losses of the epoch under way, a scalar, and steps in it."""
+        self._resume()
+        self.first = self.step
+        """The step at which this call began."""
+        self.in_steps = 0.0
+        """Seconds of this call's steps after the first two."""
+        self.shown: float | None = None
+        """Mean loss of the epoch under way, as it was last read; None before it was."""
+        self.batches = batches_from(drawn, self.step, place.workers, pin=place.device.type == "cuda")
+        self.clock = Clock(self.before_s)
         self.saved_at = self.clock.seconds
         self.stop = StopRequest()
         by_clock = place.device.type == "cpu" and self.training.budget_s is not None
         self.trials = ThreadTrials(torch.get_num_threads(), active=by_clock)
 
-    def _resume(self) -> _Position:
-        """Where the training stands; the stepper is brought there."""
-        start = _Position(torch.zeros((), device=self.place.device))
+    def _resume(self) -> None:
+        """Go to where the checkpoint stands; without one begin."""
         there = load_checkpoint(self.place.folder, self.identity, self.place.device)
         if there is None:
             self.best.remove()
             taken = self.task.begin(self.stepper.network)
             if taken is not None:
                 self.watcher.on_start(taken)
-            return start
+            return
         if there.identity != self.identity.exact:
             self.schedule.check_goes_on(str(self.place.folder), there.step, there.seconds)
         self.stepper.load(there.network, there.optimiser, there.scaler)
-        return _Position(
-            there.summed_loss, there.counted, there.step, list(there.history), there.seconds, first=there.step
-        )
+        self.step, self.before_s, self.history = there.step, there.seconds, list(there.history)
+        self.summed, self.counted = there.summed_loss, there.counted
 
     @property
     def progress(self) -> float:
         """Share of the training done, 0 to 1."""
-        return self.schedule.progress(self.at.step, self.clock.seconds)
+        return self.schedule.progress(self.step, self.clock.seconds)
+
+    @property
+    def pace(self) -> float | None:
+        """Mean seconds of the steps of this call after the first two; None where there are none."""
+        timed = self.step - self.first - WARM_UP_STEPS
+        return self.in_steps / timed if timed > 0 else None
 
     def train_epoch(self) -> None:
         """Steps to the end of the epoch or the training; none where they are made, and their validation failed."""
         self.stepper.network.train()
-        self.at.shown = None
+        self.shown = None
         per_epoch = self.training.steps_per_epoch
-        left = per_epoch - self.at.step % per_epoch
-        for _ in range(0 if self.at.counted == per_epoch else left):
+        left = per_epoch - self.step % per_epoch
+        for _ in range(0 if self.counted == per_epoch else left):
             self._step()
             # stopped or saved at its end, the epoch would lose its line in the history
-            if self.progress >= 1 or self.at.step % per_epoch == 0:
+            if self.progress >= 1 or self.step % per_epoch == 0:
                 break
             self.pause()
 
     def _step(self) -> None:
         """One step at the rate of its place in the schedule."""
-        at, device, began = self.at, self.place.device, self.clock.seconds
+        device, began = self.place.device, self.clock.seconds
         self.stepper.set_rate(self.schedule.learning_rate(self.progress))
         image, *targets = (part.to(device, non_blocking=True) for part in self._next_batch())
         self.trials.before_step()
         loss = self.stepper.step(image, *targets)
         self.trials.after_step()
-        at.step, at.summed, at.counted = at.step + 1, at.summed + loss, at.counted + 1
+        self.step, self.summed, self.counted = self.step + 1, self.summed + loss, self.counted + 1
 
-        if at.counted % LOSS_EVERY_STEPS == 0 or device.type == "cpu":
-            at.shown = float(at.summed) / at.counted
-        if at.step - at.first > WARM_UP_STEPS:
-            at.in_steps += self.clock.seconds - began
-        now, dice = self.clock.seconds, at.history[-1].mean_dice if at.history else None
-        done, pace = self.schedule.progress(at.step, now), at.seconds_per_step
+        if self.counted % LOSS_EVERY_STEPS == 0 or device.type == "cpu":
+            self.shown = float(self.summed) / self.counted
+        if self.step - self.first > WARM_UP_STEPS:
+            self.in_steps += self.clock.seconds - began
+        now, dice = self.clock.seconds, self.history[-1].mean_dice if self.history else None
+        done, threads = self.schedule.progress(self.step, now), self.trials.threads
         self.watcher.on_step(
-            FitProgress(done, at.step, now, at.shown, dice, now - at.seconds, pace, self.trials.threads)
+            FitProgress(done, self.step, now, self.shown, dice, now - self.before_s, self.pace, threads)
         )
 
     def _next_batch(self) -> Sequence[Tensor]:
@@ -166,7 +153,7 @@ class _Run:
         try:
             return next(self.batches)
         except AutospineError as fault:
-            if self.at.step > self.at.first:
+            if self.step > self.first:
                 self.save()
             raise self._kept(fault) from fault
         except Stopped:  # while it was waited for
@@ -175,24 +162,24 @@ class _Run:
 
     def end_epoch(self) -> None:
         """Validate, and write down what the epoch came to."""
-        at, folder = self.at, self.place.folder
-        train_loss = float(at.summed) / at.counted
+        folder = self.place.folder
+        train_loss = float(self.summed) / self.counted
         if not math.isfinite(train_loss):
             remedy = "lower training.learning_rate in plan.toml and start anew with --overwrite"
-            found = f"the loss became {train_loss} by step {at.step}"
+            found = f"the loss became {train_loss} by step {self.step}"
             raise AutospineError(str(folder), found, "a finite loss", remedy)
         try:
             validation_loss, dice = self.judge()
         except AutospineError as fault:
             self.save()
             raise self._kept(fault) from fault
-        at.summed, at.counted = torch.zeros_like(at.summed), 0
-        rate = self.stepper.rate
-        record = EpochRecord(len(at.history), at.step, self.clock.seconds, rate, train_loss, validation_loss, dice)
-        at.history.append(record)
-        self.best.look(self.stepper.network.state_dict(), at.history)
+        self.summed, self.counted = torch.zeros_like(self.summed), 0
+        now, rate = self.clock.seconds, self.stepper.rate
+        record = EpochRecord(len(self.history), self.step, now, rate, train_loss, validation_loss, dice)
+        self.history.append(record)
+        self.best.look(self.stepper.network.state_dict(), self.history)
         with saying_what_stands(folder):
-            write_history(folder, at.history, self.task.classes)
+            write_history(folder, self.history, self.task.classes)
             self.watcher.on_epoch(record)
 
     def pause(self) -> None:
@@ -200,20 +187,19 @@ class _Run:
         if self.stop.requested or self.clock.seconds - self.saved_at > CHECKPOINT_EVERY_S:
             self.save()
             # after what matters more, where there is little room
-            self.best.write(self.stepper.network.state_dict(), self.at.step, self.at.history)
+            self.best.write(self.stepper.network.state_dict(), self.step, self.history)
         if self.stop.requested:
-            raise Stopped(f"stopped after {self.at.step} steps; the same command goes on from there")
+            raise Stopped(f"stopped after {self.step} steps; the same command goes on from there")
 
     def save(self) -> None:
         """Write the checkpoint."""
-        at = self.at
         state = Checkpoint(
             **self.stepper.state(),
-            step=at.step,
+            step=self.step,
             seconds=self.clock.seconds,
-            history=tuple(at.history),
-            summed_loss=at.summed,
-            counted=at.counted,
+            history=tuple(self.history),
+            summed_loss=self.summed,
+            counted=self.counted,
             identity=self.identity.exact,
             precision=self.stepper.precision,
             any_length=self.identity.any_length,
@@ -223,6 +209,6 @@ class _Run:
 
     def _kept(self, fault: AutospineError) -> AutospineError:
         """`fault`, which came instead of a batch, with what is there to go on from."""
-        step = self.at.step
-        kept = f"; the checkpoint of step {step} is saved, and the same command goes on from there" if step else ""
+        saved = f"; the checkpoint of step {self.step} is saved, and the same command goes on from there"
+        kept = saved if self.step else ""
         return type(fault)(fault.where, fault.found + kept, fault.expected, fault.remedy)

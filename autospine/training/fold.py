@@ -1,8 +1,4 @@
-"""`FoldTask`: what one fold of one configuration learns to segment.
-
-The batches, the loss, what is held out and where the weights begin; the steps are those of every training (`epochs`).
-It needs the store of prepared cases and torch; it reads no image file.
-"""
+"""`FoldTask`: what one fold of one configuration learns to segment, and what it is judged by."""
 
 from __future__ import annotations
 
@@ -45,10 +41,9 @@ class FoldTask(Task):
 
     def identity(self, prepared: str) -> Identity:
         """Of the card, the cases and what they start from."""
-        further = [prepared, self.fold.train, self.fold.validation]
-        further += [self.previous.key] if self.previous is not None else []
-        further += [self.initial.digest] if self.initial is not None else []
-        return Identity.of(self.card, after=further)
+        began = [] if self.previous is None else [self.previous.key]
+        began += [] if self.initial is None else [self.initial.digest]
+        return Identity.of(self.card, after=[prepared, self.fold.train, self.fold.validation, *began])
 
     def stepper(self, device: torch.device, precision: Precision) -> Stepper:
         """As the configuration plans it."""

@@ -53,8 +53,7 @@ class CarriedOver:
 def read_initial(path: Path) -> InitialWeights:
     """The weights of a file, of a fold's folder, or of a model folder that has one fold.
 
-    Raises:
-        PlanError: there are none, several, or the file is not what autospine writes.
+    Raises `PlanError` where there are none, several, or the file is not what autospine writes.
     """
     file = weights_file(path)
     shapes = read_shapes(file)
@@ -90,9 +89,8 @@ def start_from(network: nn.Module, initial: InitialWeights) -> CarriedOver:
     taken, names = _compare(network, initial)
     tensors = dict(read_tensors(initial.path, names))
     if file_digest(initial.path, PlanError) != initial.digest:
-        raise PlanError(
-            str(initial.path), "these weights were changed just now", "one file", "start the training again"
-        )
+        found = "these weights were changed just now"
+        raise PlanError(str(initial.path), found, "one file", "start the training again")
     own = network.state_dict()
     for name, tensor in tensors.items():
         own[name].copy_(tensor)
@@ -102,8 +100,7 @@ def start_from(network: nn.Module, initial: InitialWeights) -> CarriedOver:
 def check_fits(network: nn.Module, initial: InitialWeights) -> None:
     """Nothing; `network` may be one without memory, on torch's device `meta`.
 
-    Raises:
-        PlanError: less than `LEAST` of its encoder would carry over, or what would holds NaN or infinite numbers.
+    Raises `PlanError` where less than `LEAST` of its encoder would carry over, or what would holds no finite numbers.
     """
     _, names = _compare(network, initial)
     for _ in read_tensors(initial.path, names):
@@ -112,28 +109,19 @@ def check_fits(network: nn.Module, initial: InitialWeights) -> None:
 
 def _compare(network: nn.Module, initial: InitialWeights) -> tuple[CarriedOver, set[str]]:
     """What carries over, and the names of these tensors."""
-    own = {name: tensor for name, tensor in network.state_dict().items() if name.startswith(PARTS)}
     # weights without the module start it fresh, as an ablation does: it begins as the identity
-    for module in MODULES:
-        if not any(name.startswith(module) for name in initial.shapes):
-            own = {name: tensor for name, tensor in own.items() if not name.startswith(module)}
-    fitting = {name for name, tensor in own.items() if _shape(initial, name) == tuple(tensor.shape)}
-    share = sum(own[name].numel() for name in fitting) / sum(tensor.numel() for tensor in own.values())
-    fresh = tuple(
-        f"{name} ({times(own[name].shape)} here, {times(_shape(initial, name)) or 'none'} there)"
-        for name in own
-        if name not in fitting
+    parts = tuple(
+        part for part in PARTS if part not in MODULES or any(name.startswith(part) for name in initial.shapes)
     )
+    own = {name: tensor for name, tensor in network.state_dict().items() if name.startswith(parts)}
+    there = {name: initial.shapes.get(name, ()) for name in own}
+    fitting = {name for name, tensor in own.items() if there[name] == tuple(tensor.shape)}
+    share = sum(own[name].numel() for name in fitting) / sum(tensor.numel() for tensor in own.values())
+    unlike = [name for name in own if name not in fitting]
+    fresh = tuple(f"{name} ({times(own[name].shape)} here, {times(there[name]) or 'none'} there)" for name in unlike)
     if share < LEAST:
         shown = "; ".join(fresh[:4]) + ("; ..." if len(fresh) > 4 else "")
-        raise PlanError(
-            str(initial.path),
-            f"only {share:.0%} of the encoder's weights fit this plan: {shown}",
-            f"at least {LEAST:.0%}",
-            "move the plan of those weights to these data with `autospine plan DATASET --from PLAN`",
-        )
+        found = f"only {share:.0%} of the encoder's weights fit this plan: {shown}"
+        remedy = "move the plan of those weights to these data with `autospine plan DATASET --from PLAN`"
+        raise PlanError(str(initial.path), found, f"at least {LEAST:.0%}", remedy)
     return CarriedOver(share, fresh), fitting
-
-
-def _shape(initial: InitialWeights, name: str) -> tuple[int, ...]:
-    return initial.shapes.get(name, ())

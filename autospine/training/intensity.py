@@ -48,34 +48,28 @@ class IntensityAugmentation:
         configuration, self._entering = card.configuration, card.entering
         # a coarse first axis has no resolution to lose
         ignored = (0,) if configuration.network.dimension == 3 and configuration.training.rotate_in_plane else None
+        zoom = {"zoom_range": LOW_RESOLUTION_ZOOM, "order_downsample": 0, "order_upsample": 3}
+        each = {"per_channel": True, "p_per_channel": P_PER_CHANNEL, "ignore_axes": ignored}
+        coarsen: Any = SimulateLowResolutionTransform(p_per_sample=P_LOW_RESOLUTION, **zoom, **each)
         blur: Any = GaussianBlurTransform(
             BLUR_SIGMA, different_sigma_per_channel=True, p_per_sample=P_BLUR, p_per_channel=P_PER_CHANNEL
-        )
-        coarsen: Any = SimulateLowResolutionTransform(
-            LOW_RESOLUTION_ZOOM,
-            per_channel=True,
-            p_per_channel=P_PER_CHANNEL,
-            order_downsample=0,
-            order_upsample=3,
-            p_per_sample=P_LOW_RESOLUTION,
-            ignore_axes=ignored,
         )
         if self._entering.slices > 1:
             # the same functions, for which the slices of an image channel are channels that share one draw
             shared = {"per_channel": False, "p_per_channel": 1}
             blur = _PerStack(P_BLUR, partial(augment_gaussian_blur, sigma_range=BLUR_SIGMA, **shared))
-            zoom = {"zoom_range": LOW_RESOLUTION_ZOOM, "order_downsample": 0, "order_upsample": 3}
             coarsen = _PerStack(P_LOW_RESOLUTION, partial(augment_linear_downsampling_scipy, **zoom, **shared))
-        changes: list[Any] = [
-            GaussianNoiseTransform(p_per_sample=0.1),
-            blur,
-            BrightnessMultiplicativeTransform((0.75, 1.25), p_per_sample=0.15),
-            ContrastAugmentationTransform((0.75, 1.25), p_per_sample=0.15),
-            coarsen,
-            GammaTransform((0.7, 1.5), invert_image=True, per_channel=True, retain_stats=True, p_per_sample=0.1),
-            GammaTransform((0.7, 1.5), invert_image=False, per_channel=True, retain_stats=True, p_per_sample=0.3),
-        ]
-        self._changes = Compose(changes)
+        self._changes = Compose(
+            [
+                GaussianNoiseTransform(p_per_sample=0.1),
+                blur,
+                BrightnessMultiplicativeTransform((0.75, 1.25), p_per_sample=0.15),
+                ContrastAugmentationTransform((0.75, 1.25), p_per_sample=0.15),
+                coarsen,
+                GammaTransform((0.7, 1.5), invert_image=True, per_channel=True, retain_stats=True, p_per_sample=0.1),
+                GammaTransform((0.7, 1.5), invert_image=False, per_channel=True, retain_stats=True, p_per_sample=0.3),
+            ]
+        )
 
     def __call__(self, images: npt.NDArray[np.float32]) -> None:
         """Change the scans of images (B, in_channels, *patch), in place."""

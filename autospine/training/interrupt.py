@@ -10,6 +10,7 @@ import os
 import signal
 import threading
 import time
+from traceback import walk_stack
 from types import FrameType, TracebackType
 
 from autospine.data.processes import STOPPING
@@ -85,11 +86,7 @@ class StopRequest:
 
 def _is_in_import(frame: FrameType | None) -> bool:
     """Whether `frame` runs for an `import`, directly or not."""
-    while frame is not None:
-        if frame.f_code.co_filename == _IMPORTS:
-            return True
-        frame = frame.f_back
-    return False
+    return any(outer.f_code.co_filename == _IMPORTS for outer, _ in walk_stack(frame)) if frame else False
 
 
 def _is_another_stop() -> bool:

@@ -31,21 +31,17 @@ class Mirroring:
         self._classes[: len(card.data.swapped)] = card.data.swapped
 
     def __call__(
-        self,
-        images: npt.NDArray[np.float32],
-        labels: npt.NDArray[np.uint8],
-        sizes: npt.NDArray[np.float32] | None = None,
+        self, images: npt.NDArray[np.float32], labels: npt.NDArray[np.uint8], *sizes: npt.NDArray[np.float32]
     ) -> None:
         """Change images (B, in_channels, *patch), labels (B, *patch) and sizes of components alike, in place."""
-        arrays = [images, labels] if sizes is None else [images, labels, sizes]
         if self._axes:
-            for sample in zip(*arrays, strict=True):
+            for sample in zip(images, labels, *sizes, strict=True):
                 np.random.uniform()  # the transform's own: whether a sample may be mirrored, which each may
                 for axis in self._axes:
                     if np.random.uniform() < P_MIRROR:
                         _flip(sample, axis, labels.ndim - 1)
         if self._sides is not None:
-            for image, label, *rest in zip(*arrays, strict=True):
+            for image, label, *rest in zip(images, labels, *sizes, strict=True):
                 if np.random.uniform() < P_MIRROR:
                     _flip((image, label, *rest), self._sides, label.ndim)
                     image[...], label[...] = image[self._channels], self._classes[label]

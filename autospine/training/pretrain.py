@@ -25,7 +25,7 @@ from autospine.data.geometry import times
 from autospine.data.structure import IGNORED
 from autospine.errors import PlanError
 from autospine.machine.precision import Precision
-from autospine.networks.build import build_network
+from autospine.networks.unet import UNet
 from autospine.planning.document.card import ModelCard
 from autospine.planning.document.configuration import Configuration
 from autospine.preprocessing.store import Store
@@ -41,14 +41,11 @@ EDGE = 16
 _MASKS = 1
 """Keeps the draw of the masks apart from that of the patches."""
 
-MaskedBatch = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
-
 
 def block_edges(configuration: Configuration) -> tuple[int, ...]:
     """Voxels of a block along each axis of the patch: about the same millimetres on all, at most the patch.
 
-    Raises:
-        PlanError: the patch is a single block; masked, nothing would be left to tell it from.
+    Raises `PlanError` where the patch is a single block: masked, nothing would be left to tell it from.
     """
     finest = min(configuration.spacing_mm)
     sizes = zip(configuration.patch, configuration.spacing_mm, strict=True)
@@ -83,15 +80,14 @@ class MaskedBatches:
         # images alone have no components to go by
         drawn = card.with_loss(replace(card.configuration.loss, largest_size=None))
         self._patches = PatchBatches(store, cases, drawn, augment=True, seed=seed, intensity=False)
-        self._patch, self._entering = card.configuration.patch, card.entering
+        self._patch, self._entering, self._seed = card.configuration.patch, card.entering, seed
         self._edges = block_edges(card.configuration)
-        self._seed = seed
 
     def check_cases(self) -> None:
         """Raise `PlanError` where a case cannot be opened."""
         self._patches.check_cases()
 
-    def __getitem__(self, step: int) -> MaskedBatch:
+    def __getitem__(self, step: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """The batch of this step; the same for the same seed and step, always."""
         image, label, *_ = self._patches[step]
         rng = np.random.default_rng((self._seed, step, _MASKS))
@@ -108,13 +104,10 @@ class MaskedBatches:
 
 
 class MaskedError(nn.Module):
-    """Mean squared error of the finest output over what the target holds."""
+    """Mean squared error of the finest output where the target is not NaN."""
 
     def forward(self, outputs: Sequence[Tensor], target: Tensor) -> Tensor:
-        """A scalar in float32 from outputs (B, C, *patch), finest first, and target alike; where it is NaN none counts.
-
-        0 where nothing does.
-        """
+        """A scalar in float32 from outputs (B, C, *patch), finest first, and target alike; 0 where that is all NaN."""
         counts = ~torch.isnan(target)
         apart = torch.where(counts, outputs[0].float() - target.nan_to_num(), 0.0)
         return apart.square().sum() / counts.sum().clamp(min=1)
@@ -136,7 +129,7 @@ class MaskedTask(Task):
         """The planned network with an output per channel of the image."""
         configuration = self.card.configuration
         told = replace(configuration.network, out_channels=self.card.entering.scan.stop)
-        network = build_network(told, configuration.patch).to(device)
+        network = UNet(told, configuration.patch).to(device)
         return Stepper.around(network, MaskedError(), configuration.training, device, precision)
 
     def batches(self, store: Store) -> MaskedBatches:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from acvl_utils.cropping_and_padding.bounding_boxes import crop_and_pad_nd
 from scipy import ndimage
 
+from autospine.data.geometry import triple
 from autospine.data.structure import IGNORED, in_a_class
 from autospine.planning.document.card import ModelCard
 from autospine.preprocessing.previous import one_hot
@@ -39,10 +40,10 @@ class Patch:
 
 
 class PatchReader:
-    """Reads patches of one configuration."""
+    """Reads of a case what enters the network of a card and what its loss takes."""
 
     def __init__(self, card: ModelCard) -> None:
-        """Of what enters the network of `card` and what its loss takes."""
+        """Of `card`."""
         self._patch, self._neighbours = planned_patch(card.configuration), card.configuration.neighbours
         self._entering, self._classes = card.entering, card.data.classes
         self._sized = card.configuration.loss.largest_size is not None
@@ -87,8 +88,8 @@ class PatchReader:
 def crop_slices(image: npt.NDArray[Any], box: list[list[int]], neighbours: int) -> npt.NDArray[Any]:
     """(C, 2 neighbours + 1, rows, columns) of `image` (C, a0, a1, a2): the slice `box[0][0]` and those on either side.
 
-    Beyond the ends of the case its last slice is repeated: a blank one would show the network an image that no scanner
-    makes, which it would learn as anatomy, while a repeated one says that there is nothing more to see.
+    Beyond the ends of the case its last slice is repeated: a blank one, which no scanner makes, would be learnt as
+    anatomy.
     """
     middle, last = box[0][0], image.shape[1] - 1
     wanted = np.clip(np.arange(middle - neighbours, middle + neighbours + 1), 0, last)
@@ -113,7 +114,7 @@ def read_sizes(
     sizes: npt.NDArray[np.float32] = crop_and_pad_nd(case.sizes, box, 0)
     if transform is None:
         return sizes
-    sizes = transform.apply_nearest(sizes, (label.shape[0], label.shape[1], label.shape[2]))
+    sizes = transform.apply_nearest(sizes, triple(label.shape))
     # classes are interpolated and end up to a voxel beyond their nearest
     beyond = in_a_class(label) & (sizes == 0)
     if beyond.any():

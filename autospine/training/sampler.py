@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from autospine.data.geometry import triple
 from autospine.planning.document.configuration import Configuration
 from autospine.preprocessing.store import StoredCase
 
@@ -54,8 +55,7 @@ class LocationSampler:
 
     def _draw_centre(self, rng: np.random.Generator, case: StoredCase) -> Voxel:
         """A voxel of a class that the case has."""
-        classes = sorted(case.locations)
-        value = classes[int(rng.integers(len(classes)))]
+        value = sorted(case.locations)[int(rng.integers(len(case.locations)))]
         voxels = case.locations[value]
         if self.configuration.training.foreground_unit == "component":
             component = int(rng.integers(len(case.offsets[value]) - 1))
@@ -79,8 +79,7 @@ class LocationSampler:
 
 def planned_patch(configuration: Configuration) -> tuple[int, int, int]:
     """The patch on three axes: a 2D patch is one slice thick."""
-    patch = configuration.patch
-    return (1, patch[0], patch[1]) if len(patch) == 2 else (patch[0], patch[1], patch[2])
+    return triple((1, *configuration.patch)[-3:])
 
 
 def starts(shape: npt.NDArray[Any], patch: npt.NDArray[Any], shift: float) -> tuple[Voxel, Voxel]:

@@ -14,8 +14,6 @@ import torch
 from autospine.errors import PlanError
 from autospine.planning.document.parts import TrainingPlan
 
-NESTEROV = True
-
 
 @dataclass(frozen=True)
 class Schedule:
@@ -65,10 +63,9 @@ class Clock:
 def build_optimiser(network: torch.nn.Module, plan: TrainingPlan) -> torch.optim.Optimizer:
     """The planned optimiser over all weights of `network`."""
     weights = list(network.parameters())
+    rate, decay = plan.learning_rate, plan.weight_decay
     match plan.optimiser:
         case "sgd":
-            return torch.optim.SGD(
-                weights, plan.learning_rate, plan.momentum, weight_decay=plan.weight_decay, nesterov=NESTEROV
-            )
+            return torch.optim.SGD(weights, rate, plan.momentum, weight_decay=decay, nesterov=True)
         case "adamw":
-            return torch.optim.AdamW(weights, plan.learning_rate, weight_decay=plan.weight_decay)
+            return torch.optim.AdamW(weights, rate, weight_decay=decay)

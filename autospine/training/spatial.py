@@ -64,21 +64,16 @@ class SpatialTransform:
         return self._warp(values, patch, order=0)
 
     def _warp(self, array: npt.NDArray[Real], patch: tuple[int, int, int], order: int) -> npt.NDArray[Real]:
-        half_out = (np.array(patch) - 1) / 2
-        half_in = (np.array(array.shape) - 1) / 2
-        out: npt.NDArray[Real]
-        if not self.in_plane:
-            offset = half_in - self.matrix @ half_out
-            out = ndimage.affine_transform(array, self.matrix, offset, patch, order=order, mode="constant", cval=0.0)
+        axes = slice(1 if self.in_plane else 0, 3)
+        half_out, half_in = ((np.array(shape[axes]) - 1) / 2 for shape in (patch, array.shape))
+        matrix = self.matrix[axes, axes]
+        how: dict[str, Any] = {"offset": half_in - matrix @ half_out, "output_shape": patch[axes], "order": order}
+
+        def warped(part: npt.NDArray[Real]) -> npt.NDArray[Real]:
+            out: npt.NDArray[Real] = ndimage.affine_transform(part, matrix, mode="constant", cval=0.0, **how)
             return out
-        plane = self.matrix[1:, 1:]
-        offset = half_in[1:] - plane @ half_out[1:]
-        return np.stack(
-            [
-                ndimage.affine_transform(s, plane, offset, patch[1:], order=order, mode="constant", cval=0.0)
-                for s in array
-            ]
-        )
+
+        return np.stack([warped(part) for part in array]) if self.in_plane else warped(array)
 
 
 def draw_transform(rng: np.random.Generator, configuration: Configuration) -> SpatialTransform | None:
@@ -105,9 +100,7 @@ def draw_transform(rng: np.random.Generator, configuration: Configuration) -> Sp
 
 def _rotation(axis: int, angle: float) -> npt.NDArray[np.float64]:
     """Rotation about array axis `axis` by `angle` radians, (3, 3)."""
-    matrix = np.eye(3)
-    first, second = (other for other in range(3) if other != axis)
+    matrix, plane = np.eye(3), [other for other in range(3) if other != axis]
     cosine, sine = np.cos(angle), np.sin(angle)
-    matrix[first, first] = matrix[second, second] = cosine
-    matrix[first, second], matrix[second, first] = -sine, sine
+    matrix[np.ix_(plane, plane)] = [[cosine, -sine], [sine, cosine]]
     return matrix

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from autospine.losses.build import build_loss
 from autospine.losses.regions import Membership
 from autospine.machine.precision import Precision, autocast
-from autospine.networks.build import build_network
 from autospine.networks.precision import choose_precision
 from autospine.networks.unet import UNet
 from autospine.planning.document.card import ModelCard
@@ -40,7 +39,7 @@ class Stepper:
         """As `card` plans it; the weights are torch's next random ones. Without `precision` in the faster."""
         configuration = card.configuration
         precision = precision or choose_precision(configuration, device, training=True).precision
-        network = build_network(configuration.network, configuration.patch).to(device)
+        network = UNet(configuration.network, configuration.patch).to(device)
         loss_of = build_loss(configuration.loss, len(network.heads), Membership.of(card.data))
         return cls.around(network, loss_of, configuration.training, device, precision)
 

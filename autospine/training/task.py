@@ -1,7 +1,4 @@
-"""A training as the loop sees it: the `Task` that is learnt, and the `Place` where.
-
-A segmentation (`fold.FoldTask`), or what lies under masked blocks (`pretrain.MaskedTask`).
-"""
+"""A training as the loop sees it: the `Task` that is learnt (`fold`, `pretrain`), and the `Place` where."""
 
 from __future__ import annotations
 
@@ -30,7 +27,7 @@ class Place:
     """Where a training computes, and where it writes."""
 
     folder: Path
-    """Where `training.ckpt`, `history.csv`, `best.safetensors` and at the end `model.safetensors` go."""
+    """Where checkpoint, history and weights go."""
     device: torch.device
     workers: int = 1
     """Processes that build batches; 0 builds them in the training's own."""

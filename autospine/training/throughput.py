@@ -1,7 +1,6 @@
 """Measures what a training step costs on a device, before anything is prepared or trained.
 
-What is timed is what training does: batches are built from a case of noise as from a prepared one, by as many
-processes, and the step is the trainer's own.
+Batches are built from a case of noise as from a prepared one, by as many processes, and the step is the trainer's own.
 """
 
 from __future__ import annotations
@@ -15,11 +14,11 @@ from typing import Generic, TypeVar
 import numpy as np
 import torch
 
+from autospine.data.geometry import triple
 from autospine.machine.device import is_out_of_memory
 from autospine.machine.threads import given_threads, thread_counts
 from autospine.planning.document.card import ModelCard
-from autospine.preprocessing.components import measure_components
-from autospine.preprocessing.locations import class_locations
+from autospine.preprocessing.locations import locate
 from autospine.preprocessing.prepare import CaseProperties
 from autospine.preprocessing.store import StoredCase
 from autospine.training.batches import PatchBatches
@@ -62,12 +61,10 @@ def seconds_per_step(
 ) -> float:
     """Seconds of one training step of `card` on `device`, in the precision that is faster there.
 
-    They are the median of the quickest of several looks, which take at least `at_least_s` seconds together. A training
-    that goes `by_clock` chooses its threads as it runs (`threads`), and so do the looks.
-
-    The first step does not count, on a GPU the whole warm-up, which may take seconds whatever the network. Ends early
-    where a first look (`LOOK_SECONDS`, `COLD_SECONDS`) finds it under or over `bounds_s`. Infinite where the device's
-    memory is too small.
+    They are the median of the quickest of several looks, which take at least `at_least_s` seconds together, after the
+    first step, on a GPU after the whole warm-up. A training that goes `by_clock` chooses its threads as it runs
+    (`threads`), and so do the looks. Ends early where a first look (`LOOK_SECONDS`, `COLD_SECONDS`) finds it under or
+    over `bounds_s`. Infinite where the device's memory is too small.
     """
     try:
         with given_threads() as most:
@@ -81,17 +78,11 @@ def seconds_per_step(
 
 
 def _measure(
-    card: ModelCard,
-    device: torch.device,
-    at_least_s: float,
-    bounds_s: tuple[float, float],
-    counts: tuple[int, ...],
+    card: ModelCard, device: torch.device, at_least_s: float, bounds_s: tuple[float, float], counts: tuple[int, ...]
 ) -> float:
-    pin = device.type == "cuda"
-    batches = batches_from(_batches(card), 0, fitting_workers(card, device), pin)
+    batches = batches_from(_batches(card), 0, fitting_workers(card, device), pin=device.type == "cuda")
     stepper = Stepper.of(card, device)
     warm_up = 1 if device.type == "cpu" else WARM_UP_STEPS
-
     times: list[float] = []
     while len(times) < warm_up + LOOKS * len(counts) or sum(times[warm_up:]) < at_least_s:
         torch.set_num_threads(counts[(len(times) - warm_up) % len(counts)])
@@ -102,10 +93,10 @@ def _measure(
             torch.cuda.synchronize(device)
         times.append(time.perf_counter() - start)
         looked = times[warm_up:]
-        seen = sum(looked) >= (LOOK_SECONDS if len(looked) >= LEAST_STEPS else LEAST_SECONDS)
+        enough = sum(looked) >= (LOOK_SECONDS if len(looked) >= LEAST_STEPS else LEAST_SECONDS)
+        seen = enough and len(looked) >= len(counts)
         cold = device.type == "cpu" and not looked and times[0] >= COLD_SECONDS
         fastest = min(looked or times)
-        seen = seen and len(looked) >= len(counts)
         if (seen or cold) and not bounds_s[0] <= fastest <= bounds_s[1]:
             return fastest
     found = (times[warm_up + place :: len(counts)] for place in range(len(counts)))
@@ -124,13 +115,9 @@ def _batches(card: ModelCard) -> PatchBatches:
     stripes = np.minimum(np.arange(shape[-1]) * values // shape[-1], values - 1).astype(np.uint8)
     label = np.ascontiguousarray(np.broadcast_to(stripes, shape))
     image = rng.standard_normal((card.entering.images, *shape), np.float32)
-    box = ((0, shape[0]), (0, shape[1]), (0, shape[2]))
-    whole = (shape[0], shape[1], shape[2])
-    properties = CaseProperties("noise", whole, (1.0, 1.0, 1.0), box, (0, 1, 2), (1.0, 1.0, 1.0))
-    if configuration.by_component:
-        found = measure_components(label, range(1, values), slices_apart=len(configuration.patch) == 2, seed=0)
-        case = StoredCase("noise", image, label, label, properties, found.locations, found.sizes, found.offsets)
-    else:
-        case = StoredCase("noise", image, label, label, properties, class_locations(label, range(1, values), 0))
+    box, ones = triple((0, edge) for edge in shape), (1.0, 1.0, 1.0)
+    properties = CaseProperties("noise", triple(shape), ones, box, (0, 1, 2), ones)
+    located = locate(label, range(1, values), configuration, 0)
+    case = StoredCase("noise", image, label, label, properties, *located)
     previous = _Noise(label) if configuration.previous is not None else None
     return PatchBatches(_Noise(case), ("noise",), card, augment=True, seed=0, previous=previous)

@@ -50,25 +50,17 @@ class Batches(Protocol):
         """The batch of this step, arrays of which the first is the image."""
 
 
-def default_workers(device: torch.device) -> int:
-    """Enough processes to keep a GPU fed; on a CPU the network itself needs the cores."""
-    if device.type == "cuda":
-        return min(available_cores(), MOST_WORKERS)
-    return 1 if available_cores() > 2 else 0
-
-
 def fitting_workers(
-    card: ModelCard,
-    device: torch.device,
-    asked: int | None = None,
-    tell: Callable[[str], None] = lambda said: None,
+    card: ModelCard, device: torch.device, asked: int | None = None, tell: Callable[[str], None] = lambda said: None
 ) -> int:
     """How many processes build the batches of `card`; `tell` is told where and why they are fewer than usual.
 
-    As many as are `asked` for, or as are usual on `device`. Batches come from them through shared memory, of which a
-    container may have 64 MB, and only the main thread of a process that is not daemonic starts any.
+    As many as are `asked` for, or as keep a GPU fed; on a CPU the network itself needs the cores. Batches come from
+    them through shared memory, of which a container may have 64 MB, and only the main thread of a process that is not
+    daemonic starts any.
     """
-    wanted = default_workers(device) if asked is None else asked
+    usual = min(available_cores(), MOST_WORKERS) if device.type == "cuda" else int(available_cores() > 2)
+    wanted = usual if asked is None else asked
     if not wanted:
         return 0
     if not may_start_processes():
@@ -121,12 +113,10 @@ def _say_while_parent_lives(kind: type[BaseException], error: BaseException, tra
 
 
 class WorkerBatches(Iterator[Sequence[Tensor]]):
-    """Batches without end, built ahead by processes; the next one, or an error that says what became of them.
+    """Batches without end, built ahead by processes.
 
-    Raises, in `next`:
-        AutospineError: what `batches` raised.
-        DeviceError: a process was ended, shared memory is full, or no batch came for `WAIT_LIMIT_S`.
-        Stopped: a stop was asked for while it waited (see `interrupt`).
+    `next` raises what `batches` does; `DeviceError` where a process was ended, shared memory is full or no batch came
+    for `WAIT_LIMIT_S`; `Stopped` where a stop was asked for while it waited (see `interrupt`).
     """
 
     def __init__(self, batches: Batches, first: int, workers: int, pin: bool) -> None:
@@ -173,8 +163,8 @@ class WorkerBatches(Iterator[Sequence[Tensor]]):
                     remedy = "see whether the disk with the prepared cases answers"
                     raise DeviceError("workers", found, remedy=remedy) from error
                 continue
-            if isinstance(batch, _Fault):
-                raise batch.error
+            if isinstance(batch, AutospineError):
+                raise batch
             return cast(Sequence[Tensor], batch)
 
     def _find_ended(self, seconds: float) -> BaseProcess | None:
@@ -189,15 +179,8 @@ class WorkerBatches(Iterator[Sequence[Tensor]]):
             time.sleep(0.05)
 
 
-class _Fault:
-    """What was raised where a batch was built: torch raises no error again that takes more than one argument."""
-
-    def __init__(self, error: AutospineError) -> None:
-        self.error = error
-
-
 class _Shared(Dataset[Any]):
-    """Batches in shared memory, or what was raised where they are built.
+    """Batches in shared memory, or as it is the error of what built them: torch raises none of several arguments again.
 
     A queue moves what it is given to shared memory in a thread of its own, and what that raises reaches nobody.
     """
@@ -205,35 +188,32 @@ class _Shared(Dataset[Any]):
     def __init__(self, batches: Batches) -> None:
         self._batches = batches
 
-    def __getitem__(self, step: int) -> tuple[Tensor, ...] | _Fault:
+    def __getitem__(self, step: int) -> tuple[Tensor, ...] | AutospineError:
         try:
             parts = self._batches[step]
         except AutospineError as error:
-            return _Fault(error)
+            return error
         except MemoryError:
-            return _Fault(DeviceError("workers", "memory ran out while a batch was built", remedy=_REMEDY))
+            return DeviceError("workers", "memory ran out while a batch was built", remedy=_REMEDY)
         try:
             return tuple(torch.from_numpy(part).share_memory_() for part in parts)  # type: ignore[no-untyped-call]
         except (RuntimeError, OSError) as error:
-            return _Fault(DeviceError("workers", f"a batch found no shared memory ({error})", remedy=_REMEDY))
+            return DeviceError("workers", f"a batch found no shared memory ({error})", remedy=_REMEDY)
 
 
 def _describe_end(worker: BaseProcess) -> DeviceError:
     """The error of a process that was ended: by what, and why that most often is."""
     code = worker.exitcode or 0
-    by, why = f"exit code {code}", ""
-    if code < 0:
-        by = f"signal {-code}"
-        with suppress(ValueError):
-            by = signal.Signals(-code).name
+    by, why = f"signal {-code}" if code < 0 else f"exit code {code}", ""
+    with suppress(ValueError):  # of a code that is no signal's
+        by = signal.Signals(-code).name
     if by == "SIGKILL":
         why = ", most often because memory ran out"
     if by == "SIGBUS":
         free = shared_bytes()
         room = "" if free is None else f" ({SHARED} has {free / 1e6:.3g} MB left)"
         why = f", most often because shared memory is full{room} or a prepared case was cut short"
-    found = f"a process that builds batches was ended ({by}){why}"
-    return DeviceError("workers", found, remedy=_REMEDY)
+    return DeviceError("workers", f"a process that builds batches was ended ({by}){why}", remedy=_REMEDY)
 
 
 @contextmanager

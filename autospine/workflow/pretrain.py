@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from autospine.data.dataset import open_dataset
 from autospine.data.folds import Fold, read_folds
@@ -37,21 +37,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PretrainRequest:
-    """What the user asked for."""
+    """What the user asked for; fields without a word are as those of `train.TrainRequest`, for a pretraining."""
 
     configuration: str | None = None
-    """A configuration of the plan; None: its default."""
     fold: int | None = None
     """The fold that the weights are for; None: any."""
     budget_s: float | None = None
-    """Seconds that the pretraining may take; None: the plan's budget or epochs."""
     epochs: int | None = None
-    """Epochs instead of the plan's; switches a budget off."""
     device: str = "auto"
     workers: int | None = None
-    """Processes that build batches, and at most so many that prepare images; None: by device, cores and memory."""
     overwrite: bool = False
-    """Throw an earlier pretraining away, once: what the same request began is gone on with."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +68,8 @@ def pretrain_images(
 ) -> Pretrained:
     """Pretrain the network that is planned for `dataset` on the images at `paths`, or go on with it.
 
-    A dataset without a plan is planned first, for the device and the time budget of `request`. What a fold is judged
-    by is left out, as `steps.pretraining_images` says, and noted. Preparation comes on top of a time budget.
+    A dataset without a plan is planned first, as `request` says. What a fold is judged by is left out, as
+    `steps.pretraining_images` says, and noted. Preparation comes on top of a time budget.
 
     Raises:
         PlanError: a configuration or fold that is not there, a cascade, or another pretraining that stands here.
@@ -102,7 +97,9 @@ def pretrain_images(
                 store = _prepare(training, chosen, request)
                 result = _fit(training, store, request)
                 flags = {**vars(request), "images": [str(path) for path in paths], "dataset": dataset}
-                _record(training, store, result, chosen, flags)
+                left_out = [{"image": image, "why": why} for image, why in chosen.left_out]
+                more = {"images": [asdict(image) for image in chosen.seen], "left_out": left_out}
+                training.record(store, result, flags, {}, {key: held for key, held in more.items() if held})
             settle([folder], folder)
         return Pretrained(folder, _next_command(dataset, run.root.parent, plan, configuration, request.fold, folder))
 
@@ -162,26 +159,14 @@ def _fit(training: Training[MaskedTask], store: Store, request: PretrainRequest)
         return training.fit(store, request.workers, watcher)
 
 
-def _record(
-    training: Training[MaskedTask], store: Store, result: FitResult, chosen: Chosen, flags: dict[str, Any]
-) -> None:
-    """`run.toml`: what was asked, which images were used and left out, and what it took."""
-    left_out = [{"image": image, "why": why} for image, why in chosen.left_out]
-    more = {"images": [asdict(image) for image in chosen.seen], "left_out": left_out}
-    training.record(store, result, flags, {}, {key: held for key, held in more.items() if held})
-
-
 def _open_before_planning(paths: Sequence[Path], dataset: Path, run: RunFolder) -> tuple[Found, ...]:
     """All images, before any work is done with them; raises as `open_all` does."""
     if run.plan.is_file():
         data = run.read_plan().data
-        channels: Sequence[str] = data.channels
-        optional = data.optional
-    else:
-        opened = open_dataset(dataset, labelled=False)
-        channels = opened.channels
-        optional = tuple(sorted({index for case in opened.cases for index in case.missing}))
-    return open_all(paths, dataset, run.read_reading(), channels, optional)
+        return open_all(paths, dataset, run.read_reading(), data.channels, data.optional)
+    opened = open_dataset(dataset, labelled=False)
+    optional = sorted({index for case in opened.cases for index in case.missing})
+    return open_all(paths, dataset, run.read_reading(), opened.channels, optional)
 
 
 def _check_configuration(configuration: Configuration) -> None:
@@ -195,9 +180,7 @@ def _check_configuration(configuration: Configuration) -> None:
 def _split(run: RunFolder, fingerprint: Fingerprint, fold: int | None) -> Fold:
     """The fold that the weights are for, or one that trains on nothing where they are for any.
 
-    Raises:
-        PlanError: no such fold.
-        DataError: the fold, which the user may have edited, does not fit the cases and subjects.
+    Raises `PlanError` where there is none, `DataError` where a user's edits do not fit the cases and subjects.
     """
     if fold is None:
         return Fold((), tuple(case.case for case in fingerprint.cases))

@@ -39,8 +39,7 @@ if TYPE_CHECKING:
 
     from autospine.training.fold import FoldTask
     from autospine.training.initial import CarriedOver
-    from autospine.training.log import EpochRecord
-    from autospine.training.progress import FitResult
+    from autospine.training.progress import EpochRecord, FitResult
 
 
 @dataclass(frozen=True)
@@ -83,36 +82,33 @@ def train_folds(
 ) -> Iterator[Trained]:
     """Train the folds that `folds` names (`all`, or one number), one after another; yields each as it is done.
 
-    A dataset without a plan is planned first, for the reading, the device and the time budget of `request`. With
-    `request.overwrite` all folds named are thrown away before the first is trained: folds of an earlier plan would
-    else stand in the way of those of this one. Repeated after a stop, it keeps those that it has trained. Raises as
-    `train_fold` and `plan_dataset` do.
+    A dataset without a plan is planned first, as `request` says. With `request.overwrite` all folds named are thrown
+    away before the first is trained: folds of an earlier plan would else stand in the way. Repeated after a stop, it
+    keeps those that it has trained. Raises as `train_fold` and `plan_dataset` do.
     """
     run = ensure_planned(dataset, runs, request.planning, progress or Silent())
     numbers = fold_numbers(folds, run)
-    _check_losses(dataset, run, request, numbers)
-    if request.init is not None and len(numbers) > 1:
-        _check_unseen_by_all(request.init, run, numbers)
+    _check_all(dataset, run, request, numbers)
     for number in numbers:
         yield train_fold(dataset, number, runs, request, together=numbers, progress=progress)
 
 
-def _check_losses(dataset: Path, run: RunFolder, request: TrainRequest, numbers: Sequence[int]) -> None:
-    """Raise `PlanError` where the plan does not say by which loss one of the folds is trained, before the first is."""
-    card, folds = run.read_plan().card(request.configuration), read_folds(run.splits)
-    command = plan_command(dataset, run, run.read_request())
-    for number in numbers:
-        fold_loss(card, number, folds[number], str(run.plan), command)
+def _check_all(dataset: Path, run: RunFolder, request: TrainRequest, numbers: Sequence[int]) -> None:
+    """Raise `PlanError` before the first fold is trained, where it would be raised of another.
 
-
-def _check_unseen_by_all(init: Path, run: RunFolder, numbers: Sequence[int]) -> None:
-    """Raise `PlanError` where weights have seen what one of the folds is judged by, before the first is trained."""
+    The plan does not say by which loss one is trained, or initial weights have seen what one is judged by.
+    """
     from autospine.training.initial import weights_file
 
-    folder, folds, dataset = weights_file(init).parent, read_folds(run.splits), run.read_plan().data.dataset
-    fingerprint = run.read_fingerprint() if run.fingerprint.is_file() else None
+    plan, folds = run.read_plan(), read_folds(run.splits)
+    card, command = plan.card(request.configuration), plan_command(dataset, run, run.read_request())
     for number in numbers:
-        check_unseen(folder, dataset, folds[number], fingerprint)
+        fold_loss(card, number, folds[number], str(run.plan), command)
+    if request.init is not None and len(numbers) > 1:
+        folder = weights_file(request.init).parent
+        fingerprint = run.read_fingerprint() if run.fingerprint.is_file() else None
+        for number in numbers:
+            check_unseen(folder, plan.data.dataset, folds[number], fingerprint)
 
 
 def train_fold(
@@ -129,11 +125,10 @@ def train_fold(
     `runs` holds the run folder by the dataset's name, or is that folder. `together` are the folds that one command
     trains, in their order, where that is not this one alone.
 
-    Preparation and validation come on top of a time budget, which is for training alone. The dataset's
-    images are needed only where cases are not prepared yet. A cascade starts from the segmentations of its
-    previous stage, of which all folds must be trained. What `request.overwrite` replaces, this fold and the others of
-    `together`, is removed once nothing can refuse the new training any more. A training of this fold that was stopped,
-    or that has ended and is to be longer, goes on.
+    Preparation and validation come on top of a time budget. The dataset's images are needed only where cases are not
+    prepared yet. A cascade starts from the segmentations of its previous stage, of which all folds must be trained.
+    What `request.overwrite` replaces, all of `together`, is removed once nothing can refuse the new training any more.
+    A training of this fold that was stopped, or that has ended and is to be longer, goes on.
 
     Raises:
         PlanError: no plan or configuration, or what stands here was trained with another plan, split, data or time,
@@ -145,8 +140,7 @@ def train_fold(
     """
     from autospine.machine.device import resolve_device
 
-    device = resolve_device(request.device)
-    run = RunFolder.of(runs, dataset)
+    device, run = resolve_device(request.device), RunFolder.of(runs, dataset)
     with enough_memory(device):
         name = run.read_plan().configuration(request.configuration).name
         run.check_writable()
@@ -219,9 +213,8 @@ def _open(
     if configuration.previous is not None:
         cases = (*split.train, *split.validation)
         source = find_out_of_fold(dataset, run, plan, configuration, folds, cases)
-    previous = None if source is None else source.stage
     initial = None if request.init is None else read_initial(request.init)
-    task = FoldTask(card, split, previous, initial)
+    task = FoldTask(card, split, None if source is None else source.stage, initial)
     identity = task.identity(stored_key(plan, configuration))
     folder, replaces = run.fold(configuration.name, number), folders if request.overwrite else ()
     course = choose_course(folder, identity, configuration.training, replaces, progress.note)

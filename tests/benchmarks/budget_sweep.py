@@ -28,7 +28,7 @@ from autospine.data.folds import make_folds
 from autospine.data.structure import Reading
 from autospine.evaluation.score import score_cases
 from autospine.inference.predictor import Predictor
-from autospine.networks.build import build_network
+from autospine.networks.unet import UNet
 from autospine.planning.budget.fit import SHORT
 from autospine.planning.decide.basis import Basis
 from autospine.planning.decide.network import Narrowing
@@ -87,7 +87,7 @@ def main() -> None:
         named, classes = plan.data.scored, plan.data.targets
         result = fit(FoldTask(card, split), store, Place(Path(scratch), CPU, workers=0))
         trained = time.monotonic()
-        network = build_network(configuration.network, configuration.patch).eval()
+        network = UNet(configuration.network, configuration.patch).eval()
         network.load_state_dict(load_file(Path(scratch) / WEIGHTS))
 
         predictor = Predictor(ModelCard.from_plan(plan, configuration), (network,), CPU, asked.mirror)

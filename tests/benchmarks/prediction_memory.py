@@ -30,7 +30,7 @@ from dataclasses import replace
 from pathlib import Path
 from autospine.data.geometry import Geometry, Volume
 from autospine.inference.predictor import Predictor
-from autospine.networks.build import build_network
+from autospine.networks.unet import UNet
 from autospine.planning.document.card import ModelCard
 from autospine.planning.document.data import DataPlan, IntensityPlan
 import SimpleITK, nibabel, scipy.ndimage
@@ -42,7 +42,7 @@ configuration = replace(plan((512, 512), 2, (4, 8), classes - 1), spacing_mm=(sp
 labels = tuple((f"k{value}", value) for value in range(1, classes))
 card = ModelCard(DataPlan("noise", ("T2",), (IntensityPlan(0.0, 1.0, 0.0, 1.0),), labels), configuration)
 torch.manual_seed(0)
-network = build_network(configuration.network, (512, 512)).eval()
+network = UNet(configuration.network, (512, 512)).eval()
 model = Predictor(card, (network,), torch.device("cpu"), mirror=False, precision="float32")
 def peak():
     return next(int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines()

@@ -25,9 +25,8 @@ def case_of(image: np.ndarray, missing: Collection[int] = ()) -> PreparedCase:
     """A prepared case of `image` (C, a0, a1, a2), which lies on its own grid of 1 mm."""
     z, y, x = image.shape[1:]
     box, ones = ((0, z), (0, y), (0, x)), (1.0, 1.0, 1.0)
-    return PreparedCase(
-        "case", image, None, CaseProperties("case", (z, y, x), ones, box, (0, 1, 2), ones, tuple(sorted(missing)))
-    )
+    where = CaseProperties("case", (z, y, x), ones, box, (0, 1, 2), ones, tuple(sorted(missing)))
+    return PreparedCase(image, None, where)
 
 
 def predict_logits(

@@ -13,7 +13,7 @@ from torch import nn
 
 from autospine.errors import PlanError
 from autospine.inference.loading import load_model, load_previous, load_stages
-from autospine.networks.build import build_network
+from autospine.networks.unet import UNet
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.data import IntensityPlan
 from autospine.planning.document.model import WEIGHTS, weights_digest, write_model, write_previous
@@ -41,14 +41,14 @@ def test_the_previous_stage_is_found_beside_the_cascade(
     for fold, configuration in (("0", second), ("1", second)):
         folder = tmp_path / "3d_cascade_fullres" / f"fold_{fold}"
         folder.mkdir()
-        save_weights(folder, build_network(configuration.network, configuration.patch))
+        save_weights(folder, UNet(configuration.network, configuration.patch))
     cascade = load_model(tmp_path / "3d_cascade_fullres", CPU, ("1",))
     with pytest.raises(PlanError, match="no model here, and 3d_cascade_fullres starts from"):
         load_previous(tmp_path / "3d_cascade_fullres", cascade)
 
     write_model(tmp_path / "3d_lowres", first)
     (tmp_path / "3d_lowres" / "fold_0").mkdir()
-    save_weights(tmp_path / "3d_lowres" / "fold_0", build_network(base.network, base.patch))
+    save_weights(tmp_path / "3d_lowres" / "fold_0", UNet(base.network, base.patch))
     with pytest.raises(PlanError, match="no trained fold 1"):
         load_previous(tmp_path / "3d_cascade_fullres", cascade)
     (tmp_path / "3d_lowres" / "fold_0").rename(tmp_path / "3d_lowres" / "fold_1")
@@ -78,7 +78,7 @@ def test_a_cascade_takes_the_weights_that_it_was_trained_on_alone(
     for fold in ("0", "1", "2"):
         for model, plan in ((there, base.network), (folder, network)):
             (model / f"fold_{fold}").mkdir()
-            save_weights(model / f"fold_{fold}", build_network(plan, base.patch))
+            save_weights(model / f"fold_{fold}", UNet(plan, base.patch))
     for number in (0, 1, 2):
         write_previous(
             folder / f"fold_{number}", {first_fold: weights_digest(there, first_fold) for first_fold in range(3)}
@@ -89,7 +89,7 @@ def test_a_cascade_takes_the_weights_that_it_was_trained_on_alone(
 
     load("0", "1", "2")
     # fold 1 of the previous stage is trained again, and so is fold 2 of the cascade
-    save_weights(there / "fold_1", build_network(base.network, base.patch))
+    save_weights(there / "fold_1", UNet(base.network, base.patch))
     write_previous(folder / "fold_2", {number: weights_digest(there, number) for number in range(3)})
     load("0")
     load("0", "2")
@@ -116,7 +116,7 @@ def test_mirroring_and_overlap_are_those_of_every_stage(make_configuration: Make
         folder = tmp_path / configuration.name
         write_model(folder, card_of(configuration))
         (folder / "fold_0").mkdir()
-        save_weights(folder / "fold_0", build_network(configuration.network, base.patch))
+        save_weights(folder / "fold_0", UNet(configuration.network, base.patch))
     write_previous(tmp_path / second.name / "fold_0", {0: weights_digest(tmp_path / "3d_lowres", 0)})
     model = load_stages(tmp_path / second.name, CPU, mirror=False, overlap=0.25)
     assert [stage.card.configuration.name for stage in model.stages] == ["3d_cascade_fullres", "3d_lowres"]

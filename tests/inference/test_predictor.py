@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from autospine.networks.build import build_network
+from autospine.networks.unet import UNet
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.data import LevelsPlan, PresencePlan
 from tests.cards import card_of
@@ -198,7 +198,7 @@ def test_a_mirrored_image_has_its_sides_swapped(
     configuration = replace(base, training=training)
     card = card_of(configuration, sides=((1, 3),))
     torch.manual_seed(0)
-    network = build_network(configuration.network, configuration.patch).eval()
+    network = UNet(configuration.network, configuration.patch).eval()
     shape = (1, *base.patch) if flat else base.patch
     rng = np.random.default_rng(0)
     image = rng.normal(size=(1, *shape)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""A prediction that could only fail or never end is refused before it begins."""
+"""Memory of a prediction, by hand; one that could only fail or never end is refused before it begins."""
 
 from __future__ import annotations
 
@@ -13,8 +13,16 @@ from torch import Tensor, nn
 from autospine.data.geometry import Geometry, Volume
 from autospine.errors import DataError, PlanError
 from autospine.inference.predictor import Predictor
-from autospine.inference.room import check_case, check_spacing, check_tile
+from autospine.inference.room import (
+    check_case,
+    check_spacing,
+    check_tile,
+    prediction_bytes,
+    scores_bytes,
+    tiles_together,
+)
 from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.data import LevelsPlan
 from tests.cards import card_of
 from tests.inference.predicting import predict_logits
 
@@ -119,3 +127,23 @@ class Hollow(nn.Module):
         logits = torch.cat([x, x, x, x], 1)
         logits[0, 2, 3, 4, 5] = float("nan")
         return (logits,)
+
+
+def test_the_largest_of_preparing_predicting_and_restoring(make_configuration: Make) -> None:
+    """Four outputs and a patch of 8 x 16 x 16; preparing holds 24 bytes a native voxel and 4 a prepared one."""
+    card = card_of(make_configuration())
+    assert scores_bytes(card.configuration, 1000) == 20_000
+    tiles = 4 * 4 * 4 * 8 * 16 * 16
+    assert prediction_bytes(card, 100, 1000) == 4 * 1000 + 20_000 + tiles
+    assert prediction_bytes(card, 10**6, 1000) == 24 * 10**6 + 4000
+    # on the way back 8 bytes a native voxel, and 24 a prepared one that are held beside
+    assert prediction_bytes(card, 10**5, 10**5) == 2_400_000 + 8 * 10**5
+    levels = card_of(card.configuration, levels=LevelsPlan((1, 2), 0, 1.0, (0.5, 0.5)))
+    assert prediction_bytes(levels, 100, 10**5) == 2_400_000 + 32 * 10**5
+
+
+def test_slices_go_together_as_training_had_room(make_configuration: Make) -> None:
+    assert tiles_together(make_configuration(), "cuda") == 1
+    flat = make_configuration(spacing_mm=(1.0, 1.0))
+    assert tiles_together(flat, "cpu") == 4
+    assert [tiles_together(replace(flat, batch=batch), "cuda") for batch in (2, 12, 40)] == [4, 24, 32]

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from autospine.data.structure import IGNORED
 from autospine.losses.build import DiceCrossEntropy, build_loss
 from autospine.losses.dice import soft_dice_loss
-from autospine.networks.build import build_network
+from autospine.networks.unet import UNet
 from autospine.planning.document.parts import Bottleneck, LossPlan, NetworkPlan
 
 PLAIN = LossPlan("dice_ce", (1.0, 1.0, 1.0), batch_dice=True)
@@ -112,7 +112,7 @@ def test_network_and_loss_learn_together(plan: LossPlan, dimension: Literal[2, 3
     """Bright and dark squares are learnt in a few steps, through every scale."""
     torch.manual_seed(0)
     patch = (8,) * dimension
-    network = build_network(
+    network = UNet(
         NetworkPlan(
             dimension=dimension,
             in_channels=1,

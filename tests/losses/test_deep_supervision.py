@@ -52,7 +52,7 @@ def test_target_equals_nearest_exact(size: tuple[int, ...], shape: tuple[int, ..
 def test_sum_by_hand_and_the_coarsest_is_never_computed() -> None:
     seen: list[tuple[int, ...]] = []
 
-    def loss(logits: Tensor, target: Tensor) -> Tensor:
+    def loss(logits: Tensor, target: Tensor, weights: None) -> Tensor:
         assert logits.shape[2:] == target.shape[1:]
         seen.append(tuple(target.shape[1:]))
         return logits.mean()
@@ -64,7 +64,7 @@ def test_sum_by_hand_and_the_coarsest_is_never_computed() -> None:
 
 
 def test_the_finest_alone_counts_whole_and_other_numbers_are_refused() -> None:
-    supervised = DeepSupervision(lambda logits, target: logits.mean(), 3)
+    supervised = DeepSupervision(lambda logits, target, weights: logits.mean(), 3)
     target = torch.zeros(1, 2, 2, dtype=torch.int64)
     output = torch.full((1, 2, 2, 2), 3.0)
     assert supervised((output,), target).item() == 3

@@ -7,7 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from autospine.networks.build import build_network
+from autospine.errors import PlanError
+from autospine.networks.blocks import ResidualBlock
+from autospine.networks.msff import MSFF
 from autospine.networks.unet import UNet
 from autospine.planning.document.msff import branch_kernel, parameters
 from autospine.planning.document.parts import Bottleneck, NetworkPlan
@@ -55,7 +57,7 @@ PLANS = [(PLAN_2D, (20, 12)), (PLAN_3D, (6, 12, 20))]
 
 def _build(plan: NetworkPlan, patch: tuple[int, ...], seed: int = 0) -> UNet:
     torch.manual_seed(seed)
-    return build_network(plan, patch)
+    return UNet(plan, patch)
 
 
 def _count(module: nn.Module) -> int:
@@ -73,13 +75,13 @@ def _count(module: nn.Module) -> int:
 )
 def test_as_many_parameters_as_the_reference(plan: NetworkPlan, patch: tuple[int, ...], expected: int) -> None:
     with torch.device("meta"):
-        assert _count(build_network(plan, patch)) == expected
+        assert _count(UNet(plan, patch)) == expected
 
 
 @pytest.mark.parametrize(("plan", "patch"), [(LUMBAR_3D, (20, 224, 224)), (LUMBAR_2D, (224, 224))])
 def test_msff_adds_about_two_million_parameters(plan: NetworkPlan, patch: tuple[int, ...]) -> None:
     with torch.device("meta"):
-        added = _count(build_network(replace(plan, bottleneck="msff"), patch)) - _count(build_network(plan, patch))
+        added = _count(UNet(replace(plan, bottleneck="msff"), patch)) - _count(UNet(plan, patch))
     assert 2.1e6 < added < 2.3e6
 
 
@@ -92,8 +94,7 @@ def test_the_control_has_as_many_parameters_as_msff(plan: NetworkPlan, patch: tu
     shape, channels = stage_sizes(patch, plan.strides)[-1], plan.features[-1]
     with torch.device("meta"):
         plain, msff, control = (
-            _count(build_network(replace(plan, bottleneck=bottleneck), patch))
-            for bottleneck in ("plain", "msff", "control")
+            _count(UNet(replace(plan, bottleneck=bottleneck), patch)) for bottleneck in ("plain", "msff", "control")
         )
     assert msff - plain == parameters(channels, shape, plan.kernels[-1])
     one_more = channels * (math.prod(branch_kernel(shape, plan.kernels[-1])) + 1) + 3
@@ -227,3 +228,25 @@ def test_evaluation_computes_the_finest_head_alone(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(net.heads[1], "forward", refuse)
     assert len(net(torch.zeros(1, 2, 8, 8))) == 1
+
+
+@pytest.mark.parametrize(
+    ("plan", "patch", "message"),
+    [
+        (PLAN_2D, (10, 8), "divided"),
+        (PLAN_2D, (8, 8, 8), "2 numbers"),
+        (PLAN_2D, (0, 8), "divided"),
+    ],
+)
+def test_a_patch_that_does_not_fit_is_refused(plan: NetworkPlan, patch: tuple[int, ...], message: str) -> None:
+    with pytest.raises(PlanError, match=message):
+        UNet(plan, patch)
+
+
+def test_every_choice_of_the_plan_is_built() -> None:
+    plain = UNet(PLAN_2D, (16, 16))
+    assert [len(stage) for stage in plain.encoder] == [2, 2, 2] and plain.divisor == (4, 4)
+    assert plain.heads[0].weight.shape == (4, 8, 1, 1) and not isinstance(plain.msff, MSFF)
+    chosen = UNet(replace(PLAN_2D, encoder="residual", bottleneck="msff", blocks=(1, 2, 3)), (16, 16))
+    assert [len(stage) for stage in chosen.encoder] == [1, 2, 3]
+    assert isinstance(chosen.encoder[0][0], ResidualBlock) and isinstance(chosen.msff, MSFF)

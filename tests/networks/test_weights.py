@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from autospine.errors import PlanError
-from autospine.networks.build import build_network
+from autospine.networks.unet import UNet
 from autospine.networks.weights import load_network, network_shapes, read_shapes
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.model import WEIGHTS
@@ -31,7 +31,7 @@ def plan(make_configuration: Callable[..., Configuration]) -> Configuration:
 @pytest.fixture
 def file(plan: Configuration, tmp_path: Path) -> Path:
     torch.manual_seed(0)
-    save_file(build_network(plan.network, plan.patch).state_dict(), tmp_path / WEIGHTS)
+    save_file(UNet(plan.network, plan.patch).state_dict(), tmp_path / WEIGHTS)
     return tmp_path / WEIGHTS
 
 
@@ -48,7 +48,7 @@ def test_weights_come_back_and_shapes_take_no_memory(plan: Configuration, file: 
     stored = load_file(file)
     assert all(torch.equal(tensor, stored[name]) for name, tensor in network.state_dict().items())
     image = torch.randn(1, 1, *plan.patch)
-    again = build_network(plan.network, plan.patch).eval()
+    again = UNet(plan.network, plan.patch).eval()
     again.load_state_dict(stored)
     torch.testing.assert_close(network(image)[0], again(image)[0])
     shapes = network_shapes(plan.network, plan.patch)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import permutations
 from typing import Any
 
@@ -15,7 +15,7 @@ import pytest
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.data import IntensityPlan
 from autospine.preprocessing.prepare import CaseProperties, prepare_case
-from autospine.preprocessing.resample import resample_image
+from autospine.preprocessing.resample import Regrid, resample_image
 from autospine.preprocessing.resample_labels import resample_label
 from autospine.preprocessing.restore import restore_labels
 from tests.cards import card_of
@@ -105,13 +105,8 @@ def test_a_2d_configuration_leaves_the_slices_alone(make_configuration: Make, or
     # each slice stands for itself: resampled alone it is the same
     cropped = label[1:38, 3:48, 5:28].transpose(order)
     middle = sizes[order[0]] // 2
-    alone = resample_label(
-        np.ascontiguousarray(cropped[middle : middle + 1]),
-        (1, *case.label.shape[1:]),
-        SPACING,
-        SPACING,
-        configuration.resampling,
-    )
+    way = Regrid((1, *case.label.shape[1:]), SPACING, SPACING, configuration.resampling)
+    alone = resample_label(np.ascontiguousarray(cropped[middle : middle + 1]), way)
     np.testing.assert_array_equal(case.label[middle], alone[0])
     back = restore_labels(one_hot(case.label), case.properties, card_of(configuration))
     for value in (1, 2, 3):
@@ -137,7 +132,7 @@ def test_normalised_before_resampled(make_configuration: Make) -> None:
     assert case.label is None
     cropped = image[:, 1:38, 3:48, 5:28]
     scaled = (cropped - cropped.mean()) / cropped.std()
-    expected = resample_image(scaled, case.image.shape[1:], SPACING, (1.0, 1.3, 1.1), configuration.resampling)
+    expected = resample_image(scaled, Regrid(case.image.shape[1:], SPACING, (1.0, 1.3, 1.1), configuration.resampling))
     np.testing.assert_allclose(case.image, expected, atol=1e-4)
 
 
@@ -169,7 +164,7 @@ def test_a_missing_channel_is_zero_whatever_its_kind(make_configuration: Make) -
     configuration = make_configuration(network=network, normalisation=("zscore", "ct"), spacing_mm=SPACING)
     case = prepare_case(image, None, SPACING, configuration, (CT, CT), "a", (1,))
     assert case.image[0].any() and not case.image[1].any()
-    assert CaseProperties.from_json(case.properties.to_json()).missing == (1,)
+    assert CaseProperties.from_json(asdict(case.properties)).missing == (1,)
 
 
 def test_a_blank_image_is_prepared_whole(make_configuration: Make) -> None:
@@ -189,6 +184,6 @@ def test_the_input_stays_as_it_was(make_configuration: Make) -> None:
 def test_properties_survive_json(make_configuration: Make) -> None:
     image, label = phantom()
     case = prepare_case(image, label, SPACING, make_configuration(axis_order=(2, 0, 1)), (CT,), "Ünö 1")
-    assert CaseProperties.from_json(json.loads(json.dumps(case.properties.to_json()))) == case.properties
+    assert CaseProperties.from_json(json.loads(json.dumps(asdict(case.properties)))) == case.properties
     assert case.properties.cropped_shape == (23, 37, 45)
     assert case.properties.cropped_spacing_mm == (1.5, 1.2, 0.9)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from autospine.errors import PlanError
-from autospine.preprocessing.previous import PreviousStage, one_hot, write_segmentation
+from autospine.preprocessing.arrays import write_array
+from autospine.preprocessing.previous import PreviousStage, one_hot
 
 
 def test_one_hot_has_a_channel_per_class_and_none_for_the_background() -> None:
@@ -22,7 +23,7 @@ def test_one_hot_has_a_channel_per_class_and_none_for_the_background() -> None:
 def test_a_file_is_mapped_and_checked(tmp_path: Path) -> None:
     labels = np.random.default_rng(0).integers(0, 3, (3, 4, 5)).astype(np.uint8)
     path = tmp_path / "next" / "a.npy"
-    write_segmentation(path, labels.transpose(0, 2, 1))
+    write_array(path, labels.transpose(0, 2, 1))
     stage = PreviousStage({"a": path, "b": tmp_path / "b.npy"}, "k")
     opened = stage.open("a", (3, 5, 4))
     assert isinstance(opened, np.memmap)

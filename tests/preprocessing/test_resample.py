@@ -14,6 +14,7 @@ from skimage.transform import resize
 
 from autospine.planning.document.parts import ResamplingPlan
 from autospine.preprocessing.resample import (
+    Regrid,
     nearest_slices,
     operator,
     resample_image,
@@ -75,7 +76,7 @@ def test_a_coarse_axis_is_treated_apart(axis: int, slices: int) -> None:
     volume = np.random.default_rng(2).normal(size=shape)
     expected = slow_separate(volume, tuple(new), axis)
     assert np.abs(resize_channel(volume, new, 3, apart=axis) - expected).max() < 1e-9
-    result = resample_image(volume[None], new, spacing, target, PLAN)
+    result = resample_image(volume[None], Regrid(new, spacing, target, PLAN))
     np.testing.assert_allclose(result[0], expected, atol=1e-6)
 
 
@@ -92,7 +93,7 @@ def test_the_clip_is_per_slice_where_slices_stand_alone() -> None:
 def test_a_line_through_the_coarse_axis_may_be_interpolated() -> None:
     ramp = np.broadcast_to(np.arange(8.0)[:, None, None], (8, 5, 6))
     plan = ResamplingPlan(order_through_plane=1)
-    result = resample_image(ramp[None], (16, 5, 6), (6, 1, 1), (3, 1, 1), plan)
+    result = resample_image(ramp[None], Regrid((16, 5, 6), (6, 1, 1), (3, 1, 1), plan))
     # samples lie at (i + 0.5) / 2 - 0.5, edges repeated
     expected = np.clip((np.arange(16) + 0.5) / 2 - 0.5, 0, 7)
     np.testing.assert_allclose(result[0, :, 2, 3], expected, atol=1e-6)
@@ -101,7 +102,7 @@ def test_a_line_through_the_coarse_axis_may_be_interpolated() -> None:
 def test_channels_do_not_mix_and_stay_in_their_range() -> None:
     rng = np.random.default_rng(4)
     image = np.stack([rng.uniform(0, 1, (6, 9, 11)), rng.uniform(500, 900, (6, 9, 11))]).astype(np.float32)
-    result = resample_image(image, (11, 7, 17), (2, 1, 1), (1, 1.3, 0.7), PLAN)
+    result = resample_image(image, Regrid((11, 7, 17), (2, 1, 1), (1, 1.3, 0.7), PLAN))
     assert result.dtype == np.float32
     assert result.shape == (2, 11, 7, 17)
     for before, after in zip(image, result, strict=True):
@@ -111,21 +112,21 @@ def test_channels_do_not_mix_and_stay_in_their_range() -> None:
 
 def test_an_unchanged_shape_is_returned_as_it_is() -> None:
     image = np.random.default_rng(5).normal(size=(1, 4, 5, 6)).astype(np.float32)
-    assert resample_image(image, (4, 5, 6), (1, 1, 1), (1.01, 1, 1), PLAN) is image
+    assert resample_image(image, Regrid((4, 5, 6), (1, 1, 1), (1.01, 1, 1), PLAN)) is image
 
 
 def test_a_constant_stays_constant() -> None:
     image = np.full((1, 5, 6, 7), 3.25, np.float32)
     np.testing.assert_array_equal(
-        resample_image(image, (9, 4, 13), (1, 1, 1), (0.6, 1.4, 0.5), PLAN), np.full((1, 9, 4, 13), 3.25)
+        resample_image(image, Regrid((9, 4, 13), (1, 1, 1), (0.6, 1.4, 0.5), PLAN)), np.full((1, 9, 4, 13), 3.25)
     )
 
 
 def test_axes_may_be_permuted_before_or_after() -> None:
     image = np.random.default_rng(6).normal(size=(1, 5, 9, 8)).astype(np.float32)
-    there = resample_image(image, (11, 7, 13), (4.5, 1, 1), (2, 1.3, 0.6), PLAN)
+    there = resample_image(image, Regrid((11, 7, 13), (4.5, 1, 1), (2, 1.3, 0.6), PLAN))
     turned = image.transpose(0, 3, 1, 2)
-    result = resample_image(turned, (13, 11, 7), (1, 4.5, 1), (0.6, 2, 1.3), PLAN)
+    result = resample_image(turned, Regrid((13, 11, 7), (1, 4.5, 1), (0.6, 2, 1.3), PLAN))
     np.testing.assert_allclose(result, there.transpose(0, 3, 1, 2), atol=1e-6)
 
 

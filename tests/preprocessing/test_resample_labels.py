@@ -16,7 +16,7 @@ from skimage.transform import resize
 from autospine.errors import PlanError
 from autospine.planning.document.parts import ResamplingPlan
 from autospine.preprocessing import resample_labels
-from autospine.preprocessing.resample import nearest_slices
+from autospine.preprocessing.resample import Regrid, nearest_slices
 from autospine.preprocessing.resample_labels import argmax_on_grid, positive_on_grid, resample_label
 
 PLAN = ResamplingPlan()
@@ -71,7 +71,7 @@ def test_labels_equal_one_resize_per_class(old: tuple[int, ...], new: tuple[int,
         np.random.default_rng(2).integers(0, classes, old).astype(np.uint8),
         np.zeros(old, np.uint8),
     ):
-        result = resample_label(label, new, FINE, FINE, PLAN)
+        result = resample_label(label, Regrid(new, FINE, FINE, PLAN))
         assert result.dtype == np.uint8
         np.testing.assert_array_equal(result, slow_label(label, new))
 
@@ -79,19 +79,19 @@ def test_labels_equal_one_resize_per_class(old: tuple[int, ...], new: tuple[int,
 @given(st.tuples(*[st.integers(1, 10)] * 3), st.tuples(*[st.integers(1, 14)] * 3), st.integers(0, 2**16))
 def test_labels_equal_the_slow_way_on_any_shape(old: Any, new: Any, seed: int) -> None:
     label = np.random.default_rng(seed).integers(0, 3, old).astype(np.uint8)
-    np.testing.assert_array_equal(resample_label(label, new, FINE, FINE, PLAN), slow_label(label, new))
+    np.testing.assert_array_equal(resample_label(label, Regrid(new, FINE, FINE, PLAN)), slow_label(label, new))
 
 
 def test_the_higher_class_wins_a_tie() -> None:
     # halving puts every sample midway between two voxels: both classes reach exactly 0.5
     label = np.array([1, 3, 2, 0, 0, 2, 4, 4], np.uint8).reshape(1, 1, 8)
-    assert resample_label(label, (1, 1, 4), FINE, FINE, PLAN).ravel().tolist() == [3, 2, 2, 4]
+    assert resample_label(label, Regrid((1, 1, 4), FINE, FINE, PLAN)).ravel().tolist() == [3, 2, 2, 4]
 
 
 def test_no_class_that_reaches_half_is_background() -> None:
     # four classes with a quarter each
     label = np.array([[1, 2], [3, 4]], np.uint8).reshape(1, 2, 2)
-    assert resample_label(label, (1, 1, 1), FINE, FINE, PLAN).ravel().tolist() == [0]
+    assert resample_label(label, Regrid((1, 1, 1), FINE, FINE, PLAN)).ravel().tolist() == [0]
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
@@ -104,26 +104,27 @@ def test_labels_take_the_nearest_slice_along_a_coarse_axis(axis: int) -> None:
     plane = tuple(size for other, size in enumerate(new) if other != axis)
     slices = np.stack([slow_label(piece, plane) for piece in np.moveaxis(label, axis, 0)], axis)
     expected = slices.take(nearest_slices(6, 11), axis)
-    np.testing.assert_array_equal(resample_label(label, new, spacing, spacing, PLAN), expected)
+    np.testing.assert_array_equal(resample_label(label, Regrid(new, spacing, spacing, PLAN)), expected)
 
 
 def test_order_zero_takes_the_nearest_voxel() -> None:
     label = blobs((7, 9, 8), 5, 4)
     plan = ResamplingPlan(order_label=0, order_probability=0)
     expected = resize(label.astype(np.float64), (11, 5, 13), 0, mode="edge", anti_aliasing=False)
-    np.testing.assert_array_equal(resample_label(label, (11, 5, 13), FINE, FINE, plan), expected.astype(np.uint8))
+    way = Regrid((11, 5, 13), FINE, FINE, plan)
+    np.testing.assert_array_equal(resample_label(label, way), expected.astype(np.uint8))
     logits = np.eye(5, dtype=np.float32)[label].transpose(3, 0, 1, 2)
-    np.testing.assert_array_equal(argmax_on_grid(logits, (11, 5, 13), FINE, FINE, plan), expected.astype(np.uint8))
+    np.testing.assert_array_equal(argmax_on_grid(logits, way), expected.astype(np.uint8))
 
 
 def test_other_orders_are_refused() -> None:
     with pytest.raises(PlanError, match="order 3"):
-        resample_label(np.zeros((2, 2, 2), np.uint8), (3, 3, 3), FINE, FINE, ResamplingPlan(order_label=3))
+        resample_label(np.zeros((2, 2, 2), np.uint8), Regrid((3, 3, 3), FINE, FINE, ResamplingPlan(order_label=3)))
 
 
 def test_an_unchanged_shape_is_returned_as_it_is() -> None:
     label = blobs((4, 5, 6), 3, 5)
-    assert resample_label(label, (4, 5, 6), FINE, FINE, PLAN) is label
+    assert resample_label(label, Regrid((4, 5, 6), FINE, FINE, PLAN)) is label
 
 
 @pytest.mark.parametrize(("old", "new"), SHAPES)
@@ -133,7 +134,7 @@ def test_winners_equal_the_full_buffer(old: tuple[int, ...], new: tuple[int, ...
         noise = rng.normal(size=(classes, *old)).astype(np.float32)
         smooth = noise + 4 * np.eye(classes, dtype=np.float32)[blobs(old, classes, 7)].transpose(3, 0, 1, 2)
         for logits in (noise, smooth):
-            result = argmax_on_grid(logits, new, FINE, FINE, PLAN)
+            result = argmax_on_grid(logits, Regrid(new, FINE, FINE, PLAN))
             assert result.dtype == np.uint8
             np.testing.assert_array_equal(result, slow_argmax(logits, new))
 
@@ -142,7 +143,9 @@ def test_winners_equal_the_full_buffer(old: tuple[int, ...], new: tuple[int, ...
 def test_tied_winners_equal_the_full_buffer(old: Any, new: Any, seed: int) -> None:
     # whole numbers: ties within corners and midway between them are frequent
     logits = np.random.default_rng(seed).integers(-2, 3, (4, *old)).astype(np.float32)
-    np.testing.assert_array_equal(argmax_on_grid(logits, new, FINE, FINE, PLAN), slow_argmax_unclipped(logits, new))
+    np.testing.assert_array_equal(
+        argmax_on_grid(logits, Regrid(new, FINE, FINE, PLAN)), slow_argmax_unclipped(logits, new)
+    )
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
@@ -155,24 +158,25 @@ def test_winners_take_the_nearest_slice_along_a_coarse_axis(axis: int) -> None:
     plane = tuple(size for other, size in enumerate(new) if other != axis)
     slices = [slow_argmax(piece, plane) for piece in np.moveaxis(logits, axis + 1, 0)]
     expected = np.stack(slices, axis).take(nearest_slices(6, 11), axis)
-    np.testing.assert_array_equal(argmax_on_grid(logits, new, spacing, spacing, PLAN), expected)
+    np.testing.assert_array_equal(argmax_on_grid(logits, Regrid(new, spacing, spacing, PLAN)), expected)
 
 
 def test_winners_of_a_strided_half_precision_array() -> None:
     logits = np.random.default_rng(9).normal(size=(5, 8, 6, 3)).astype(np.float16).transpose(3, 0, 1, 2)
     expected = slow_argmax(logits.astype(np.float32), (9, 5, 11))
-    np.testing.assert_array_equal(argmax_on_grid(logits, (9, 5, 11), FINE, FINE, PLAN), expected)
+    np.testing.assert_array_equal(argmax_on_grid(logits, Regrid((9, 5, 11), FINE, FINE, PLAN)), expected)
 
 
 def test_slabs_and_blocks_leave_no_seam(monkeypatch: pytest.MonkeyPatch) -> None:
     label = np.random.default_rng(10).integers(0, 4, (9, 8, 7)).astype(np.uint8)
     logits = np.random.default_rng(11).normal(size=(3, 9, 8, 7)).astype(np.float32)
     shape = (14, 13, 12)
-    labels, winners = resample_label(label, shape, FINE, FINE, PLAN), argmax_on_grid(logits, shape, FINE, FINE, PLAN)
+    way = Regrid(shape, FINE, FINE, PLAN)
+    labels, winners = resample_label(label, way), argmax_on_grid(logits, way)
     monkeypatch.setattr(resample_labels, "_SLAB_VOXELS", 2 * 13 * 12)
     monkeypatch.setattr(resample_labels, "_BLOCK_VOXELS", 17)
-    np.testing.assert_array_equal(resample_label(label, shape, FINE, FINE, PLAN), labels)
-    np.testing.assert_array_equal(argmax_on_grid(logits, shape, FINE, FINE, PLAN), winners)
+    np.testing.assert_array_equal(resample_label(label, way), labels)
+    np.testing.assert_array_equal(argmax_on_grid(logits, way), winners)
 
 
 def test_memory_does_not_grow_with_the_classes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,7 +188,7 @@ def test_memory_does_not_grow_with_the_classes(monkeypatch: pytest.MonkeyPatch) 
     logits = 3 * np.eye(classes, dtype=np.float32)[label].transpose(3, 0, 1, 2).copy()
     tracemalloc.start()
     try:
-        argmax_on_grid(logits, shape, FINE, FINE, PLAN)
+        argmax_on_grid(logits, Regrid(shape, FINE, FINE, PLAN))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -201,11 +205,11 @@ def test_logits_that_are_turned_or_cut_are_not_copied(axes: tuple[int, ...], cut
     whole = np.random.default_rng(3).normal(size=(12, 30, 32, 28)).astype(np.float32)
     logits = whole.transpose(axes)[:, cut, cut, cut]
     shape = tuple(int(size * 1.3) for size in logits.shape[1:])
-    expected = argmax_on_grid(np.ascontiguousarray(logits), shape, FINE, FINE, PLAN)
-    np.testing.assert_array_equal(argmax_on_grid(logits, shape, FINE, FINE, PLAN), expected)
+    expected = argmax_on_grid(np.ascontiguousarray(logits), Regrid(shape, FINE, FINE, PLAN))
+    np.testing.assert_array_equal(argmax_on_grid(logits, Regrid(shape, FINE, FINE, PLAN)), expected)
     tracemalloc.start()
     try:
-        argmax_on_grid(logits, logits.shape[1:], FINE, FINE, PLAN)
+        argmax_on_grid(logits, Regrid(logits.shape[1:], FINE, FINE, PLAN))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -215,8 +219,8 @@ def test_logits_that_are_turned_or_cut_are_not_copied(axes: tuple[int, ...], cut
 def test_flipped_logits_come_out_as_if_copied() -> None:
     logits = np.random.default_rng(3).normal(size=(3, 6, 8, 7)).astype(np.float32)[:, ::-1, :, ::-1]
     np.testing.assert_array_equal(
-        argmax_on_grid(logits, (8, 8, 9), FINE, FINE, PLAN),
-        argmax_on_grid(np.ascontiguousarray(logits), (8, 8, 9), FINE, FINE, PLAN),
+        argmax_on_grid(logits, Regrid((8, 8, 9), FINE, FINE, PLAN)),
+        argmax_on_grid(np.ascontiguousarray(logits), Regrid((8, 8, 9), FINE, FINE, PLAN)),
     )
 
 
@@ -225,5 +229,5 @@ def test_what_is_above_zero_is_what_wins_against_zero(old: tuple[int, ...], new:
     logit = np.random.default_rng(5).normal(size=old).astype(np.float32)
     logit[:, :3] = 0  # no yes
     against = np.stack((np.zeros_like(logit), logit))
-    found = positive_on_grid(logit, new, FINE, FINE, PLAN)
-    np.testing.assert_array_equal(found, argmax_on_grid(against, new, FINE, FINE, PLAN) > 0)
+    found = positive_on_grid(logit, Regrid(new, FINE, FINE, PLAN))
+    np.testing.assert_array_equal(found, argmax_on_grid(against, Regrid(new, FINE, FINE, PLAN)) > 0)

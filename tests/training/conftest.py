@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +39,7 @@ def small_store(tmp_path: Path, make_configuration: Callable[..., Configuration]
         np.save(root / f"{name}.reference.npy", label)
         voxels = class_locations(case.label, (1, 2, 3), 0)
         np.savez(root / f"{name}.locations.npz", **{str(value): found for value, found in voxels.items() if len(found)})
-        (root / f"{name}.properties.json").write_text(json.dumps({"key": KEY, **case.properties.to_json()}))
+        (root / f"{name}.properties.json").write_text(json.dumps({"key": KEY, **asdict(case.properties)}))
     (root / "store.json").write_text(json.dumps({"key": KEY, "cases": dict.fromkeys(CASES, True)}))
     return Store(root)
 

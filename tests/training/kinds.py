@@ -9,7 +9,7 @@ import numpy as np
 from autospine.planning.document.card import ModelCard
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.data import PresencePlan
-from autospine.preprocessing.components import measure_components
+from autospine.preprocessing.locations import measure_components
 from autospine.preprocessing.prepare import CaseProperties
 from autospine.preprocessing.store import Store, StoredCase
 from tests.cards import card_of

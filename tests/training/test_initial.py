@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from autospine.errors import PlanError
-from autospine.networks.build import build_network
+from autospine.networks.unet import UNet
 from autospine.networks.weights import network_shapes
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.model import WEIGHTS
@@ -23,7 +23,7 @@ from tests.training.trainings import run, segmenting, train
 
 def network(configuration: Configuration, seed: int) -> torch.nn.Module:
     torch.manual_seed(seed)
-    return build_network(configuration.network, configuration.patch)
+    return UNet(configuration.network, configuration.patch)
 
 
 def test_encoder_and_bottleneck_carry_over_and_nothing_else(quick: Configuration, tmp_path: Path) -> None:

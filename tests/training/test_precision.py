@@ -16,7 +16,7 @@ from autospine.errors import Stopped
 from autospine.machine.device import describe_device
 from autospine.machine.precision import Choice, Precision, has_bfloat16_units, pinned
 from autospine.networks import precision as networks
-from autospine.networks.build import build_network
+from autospine.networks.unet import UNet
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.model import WEIGHTS
 from autospine.preprocessing.store import Store
@@ -121,7 +121,7 @@ def test_a_training_in_bfloat16_learns_and_both_precisions_predict_the_same(
         assert result.precision == precision
         assert result.history[-1].train_loss < result.history[0].train_loss - 0.5
         losses.append(result.history[-1].train_loss)
-        network = build_network(longer.network, longer.patch).eval()
+        network = UNet(longer.network, longer.patch).eval()
         network.load_state_dict(load_file(tmp_path / precision / WEIGHTS))
         labels = [
             [predict_logits([network], image, card_of(longer), precision=asked).argmax(0) for image in images]

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from autospine.errors import PlanError, Stopped
-from autospine.networks.build import build_network
+from autospine.networks.unet import UNet
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.data import PresencePlan
 from autospine.planning.document.model import WEIGHTS
@@ -208,7 +208,7 @@ def test_a_network_that_segments_starts_from_it(
     base = small(quick, epochs=1)
     configuration = replace(base, network=replace(base.network, encoder=encoder, bottleneck="msff"))  # type: ignore[arg-type]
     learn(configuration, small_store, tmp_path / "p")
-    network = build_network(configuration.network, configuration.patch)
+    network = UNet(configuration.network, configuration.patch)
     assert start_from(network, read_initial(tmp_path / "p")) == CarriedOver(1.0, ())
     stored = load_file(tmp_path / "p" / WEIGHTS)
     assert stored["heads.0.weight"].shape[0] == 1  # an output per image channel

@@ -17,7 +17,7 @@ from autospine.data.structure import IGNORED
 from autospine.planning.document.card import ModelCard
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.data import PresencePlan
-from autospine.preprocessing.components import measure_components
+from autospine.preprocessing.locations import measure_components
 from autospine.preprocessing.prepare import CaseProperties
 from autospine.preprocessing.store import StoredCase
 from autospine.training.batches import PatchBatches

@@ -12,8 +12,7 @@ from autospine.preprocessing.store import Store
 from autospine.training.epochs import fit
 from autospine.training.identity import Identity
 from autospine.training.initial import CarriedOver
-from autospine.training.log import EpochRecord
-from autospine.training.progress import Watcher
+from autospine.training.progress import EpochRecord, Watcher
 from autospine.training.step import Stepper
 from autospine.training.task import Place, Task
 from tests.cards import card_of

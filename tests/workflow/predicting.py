@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from autospine.data.geometry import Geometry, Volume
 from autospine.data.volume import write_volume
 from autospine.errors import AutospineError
-from autospine.networks.build import build_network
+from autospine.networks.unet import UNet
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.data import IntensityPlan
 from autospine.planning.document.model import WEIGHTS, write_model
@@ -37,9 +37,7 @@ def made_model(folder: Path, configuration: Configuration, seed: int, folds: tup
     torch.manual_seed(seed)
     for fold in folds:
         (folder / f"fold_{fold}").mkdir()
-        save_file(
-            build_network(configuration.network, configuration.patch).state_dict(), folder / f"fold_{fold}" / WEIGHTS
-        )
+        save_file(UNet(configuration.network, configuration.patch).state_dict(), folder / f"fold_{fold}" / WEIGHTS)
     return folder
 
 

@@ -16,7 +16,8 @@ import pytest
 from autospine.data import files
 from autospine.data.folds import read_folds
 from autospine.errors import OutputError, PlanError
-from autospine.inference.loading import trained_folds
+from autospine.inference.loading import folds_with
+from autospine.planning.document.model import WEIGHTS
 from autospine.workflow import plan as workflow_plan
 from autospine.workflow.plan import Planned, PlanRequest, ensure_planned, plan_dataset
 from autospine.workflow.progress import Progress
@@ -173,7 +174,7 @@ def test_two_folds_at_once_without_a_plan_have_one(data: Path, toy_recipe: Path,
     assert codes == [0, 0], said
     assert sum("which says why" in text for text in said) == 1, said
     run = RunFolder(runs / "toy")
-    assert trained_folds(run.model(run.read_plan().default)) == ("0", "1")
+    assert folds_with(run.model(run.read_plan().default), WEIGHTS) == ("0", "1")
     assert run.read_plan().fingerprint_hash == run.read_fingerprint().hash()
     cases = {case.case for case in run.read_fingerprint().cases}
     assert {case for fold in read_folds(run.splits) for case in fold.validation} == cases

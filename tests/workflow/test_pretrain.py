@@ -21,7 +21,7 @@ from autospine.data.folds import read_folds
 from autospine.data.structure import Reading
 from autospine.data.volume import read_volume, write_volume
 from autospine.errors import DataError, PlanError
-from autospine.networks.build import build_network
+from autospine.networks.unet import UNet
 from autospine.planning.measured.fingerprint import extract_fingerprint
 from autospine.preprocessing import fill
 from autospine.preprocessing.store import Store
@@ -161,7 +161,7 @@ def test_slices_are_pretrained(learn: Learn, run: RunFolder, toy_dataset: Path, 
     done, _ = learn(toy_dataset, fold=0, configuration=configuration)
     assert run.prepared(name).is_dir()
     planned = run.read_plan().configuration(configuration)
-    network = build_network(planned.network, planned.patch)
+    network = UNet(planned.network, planned.patch)
     assert start_from(network, read_initial(done.folder)).share == 1.0
 
 

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from autospine.cli.app import app
 from autospine.data.geometry import Geometry, Volume
 from autospine.data.volume import read_volume, write_volume
-from autospine.networks.build import build_network
+from autospine.networks.unet import UNet
 from autospine.planning.document.card import ModelCard
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.model import WEIGHTS, weights_digest, write_model, write_previous
@@ -33,7 +33,7 @@ def model_folder(folder: Path, plan: Plan, configuration: Configuration) -> Path
     torch.manual_seed(0)
     write_model(folder, ModelCard(plan.data, configuration))
     (folder / "fold_0").mkdir()
-    save_file(build_network(configuration.network, configuration.patch).state_dict(), folder / "fold_0" / WEIGHTS)
+    save_file(UNet(configuration.network, configuration.patch).state_dict(), folder / "fold_0" / WEIGHTS)
     return folder
 
 

@@ -3,9 +3,9 @@
     splits.json      fold 0 validates a, b         3d_lowres/fold_0/next_stage/<key>/a.npy, b.npy
                      fold 1 validates c, d   ->    3d_lowres/fold_1/next_stage/<key>/c.npy, d.npy
 
-A network segments its own training cases better than any other; a cascade that trained on those would trust its input
-too much. So all folds of the previous stage come first, and the cascade's training and its validation use the same
-segmentations. They are kept beside the weights that made them, and made anew when those or the prepared cases change.
+A cascade that trained on what a network says of its own training cases would trust its input too much. So all folds
+of the previous stage come first, and the cascade's training and its validation use the same segmentations. They are
+kept beside the weights that made them, and made anew when those or the prepared cases change.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.convert import to_table
 from autospine.planning.document.model import WEIGHTS, read_model, weights_digest
 from autospine.planning.document.plan import Plan
+from autospine.preprocessing.arrays import write_array
 from autospine.preprocessing.keys import stored_key
-from autospine.preprocessing.previous import PreviousStage, write_segmentation
+from autospine.preprocessing.previous import PreviousStage
 from autospine.preprocessing.store import Store
 from autospine.workflow.progress import Progress, counted
 from autospine.workflow.runs.folder import RunFolder, read_record
@@ -67,12 +68,7 @@ class OutOfFold:
 
 
 def find_out_of_fold(
-    dataset: Path,
-    run: RunFolder,
-    plan: Plan,
-    configuration: Configuration,
-    folds: Sequence[Fold],
-    cases: Sequence[str],
+    dataset: Path, run: RunFolder, plan: Plan, configuration: Configuration, folds: Sequence[Fold], cases: Sequence[str]
 ) -> OutOfFold:
     """The networks that segment `cases` for the cascade `configuration`; only small files and weights are read.
 
@@ -85,14 +81,13 @@ def find_out_of_fold(
     if first.previous is not None:
         found = f"starts from {first.name}, which starts from {first.previous}"
         raise PlanError(f"{run.plan}: {configuration.name}", found, "two stages", "name another previous stage")
-    networks = {}
+    validating = {name: number for number, fold in reversed(list(enumerate(folds))) for name in fold.validation}
     for name in cases:
-        validating = [number for number, fold in enumerate(folds) if name in fold.validation]
-        if not validating:
+        if name not in validating:
             found = f"no fold validates {name}, so every network of {first.name} has trained on it"
             remedy = "edit the folds so that each case is validated once, or train 3d_fullres instead"
             raise PlanError(str(run.splits), found, "each case in the validation of a fold", remedy)
-        networks[name] = validating[0]
+    networks = {name: validating[name] for name in cases}
     model = run.model(first.name)
     needed = sorted(set(networks.values()))
     _check_trained(dataset, model, first, folds, needed, stored_key(plan, first))
@@ -101,12 +96,8 @@ def find_out_of_fold(
         raise PlanError(str(model), f"{first.name} was trained with another plan", "the plan as it stands now", remedy)
     # what decides a segmentation beside the weights: the cases of both stages, tiles, mirrorings and levels
     shared = [FORMAT, stored_key(plan, first), stored_key(plan, configuration)]
-    shared += [
-        list(first.patch),
-        first.overlap,
-        list(first.training.mirror_axes),
-        to_table([card.data.levels, card.data.sides, card.data.regions, card.data.optional]),
-    ]
+    shared += [list(first.patch), first.overlap, list(first.training.mirror_axes)]
+    shared += [to_table([card.data.levels, card.data.sides, card.data.regions, card.data.optional])]
     weights = {fold: weights_digest(model, fold) for fold in needed}
     keys = {fold: json_digest([*shared, digest]) for fold, digest in weights.items()}
     return OutOfFold(card, model, networks, keys, weights)
@@ -137,7 +128,7 @@ def segment_out_of_fold(
                 if not files[name].is_file():
                     model = model or load_model(source.model, device, (str(fold),))
                     case, target = first_store.open(name), store.open(name)
-                    write_segmentation(files[name], model.labels_for(case, target.properties))
+                    write_array(files[name], model.labels_for(case, target.properties))
                 done += 1
                 counted(bar)(name, done, len(missing))
 
@@ -145,10 +136,7 @@ def segment_out_of_fold(
 def _check_trained(
     dataset: Path, model: Path, first: Configuration, folds: Sequence[Fold], needed: Sequence[int], prepared: str
 ) -> None:
-    """Raise `PlanError` unless the `needed` folds of `first` are trained, with the folds and on the cases of now.
-
-    `prepared` is the key of those cases.
-    """
+    """Raise `PlanError` unless the `needed` folds are trained, as `folds` says, on cases of the key `prepared`."""
     records = {fold: read_record(model / f"fold_{fold}") for fold in needed}
     missing = [fold for fold in needed if records[fold] is None or not (model / f"fold_{fold}" / WEIGHTS).is_file()]
     if missing:
@@ -156,11 +144,8 @@ def _check_trained(
         remedy = f"train them with `{_command(dataset, 'all', first)}` (what is trained already is left as it is)"
         raise PlanError(str(model), found, f"fold(s) {_listed(needed)}", remedy)
     splits = {fold: (records[fold] or {}).get("split") for fold in needed}
-    other = [
-        fold
-        for fold in needed
-        if splits[fold] != {"train": list(folds[fold].train), "validation": list(folds[fold].validation)}
-    ]
+    now = {fold: {"train": list(folds[fold].train), "validation": list(folds[fold].validation)} for fold in needed}
+    other = [fold for fold in needed if splits[fold] != now[fold]]
     if other:
         found = f"fold(s) {_listed(other)} of {first.name} were trained with another split, perhaps on their validation"
         remedy = f"train them again, such as `{_command(dataset, str(other[0]), first)} --overwrite`"

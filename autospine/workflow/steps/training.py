@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from autospine.training.task import Task
 
 T = TypeVar("T", bound="Task")
+Values = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class Training(Generic[T]):
         return step_machine(self.device, self.choice.precision)
 
     def check_memory(self) -> None:
-        """Raise `DeviceError` where the device has too little memory for it."""
+        """Raise `PlanError` where the device has too little memory for it."""
         from autospine.machine.device import device_memory_gb
 
         total = device_memory_gb(self.device)
@@ -103,14 +104,7 @@ class Training(Generic[T]):
         place = Place(self.folder, self.device, many, self.choice.precision)
         return fit(self.task, store, place, replace(watcher, before_end=lambda: withdraw_results(self.folder)))
 
-    def record(
-        self,
-        store: Store,
-        result: FitResult,
-        flags: Mapping[str, Any],
-        sources: Mapping[str, Any],
-        more: Mapping[str, Any],
-    ) -> None:
+    def record(self, store: Store, result: FitResult, flags: Values, sources: Values, more: Values) -> None:
         """Write `run.toml`: where it stands, the training has ended."""
         data = {"dataset": self.plan.data.dataset, "fingerprint": self.plan.fingerprint_hash, "prepared": store.key}
         write_record(self.folder, self.identity, flags, {**sources, "data": data}, self.device, result, more)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from autospine.data.folds import Fold
 from autospine.data.structure import IGNORED, Reading
 from autospine.errors import DataError, PlanError
-from autospine.evaluation.score import Scores, score_cases
+from autospine.evaluation.score import ScoredCase, Scores, score_cases
 from autospine.planning.document.card import ModelCard
 from autospine.preprocessing.previous import PreviousStage
 from autospine.preprocessing.store import Store
@@ -32,17 +32,10 @@ def validate_fold(
     progress: Progress,
     previous: PreviousStage | None = None,
 ) -> Scores:
-    """Predict the fold's validation cases whole, hand them to `write`, and score them on their own grid.
+    """Predict the validation cases of `split` whole, hand them to `write`, and score them on their own grid.
 
-    Args:
-        folder: the model folder.
-        fold: which of its networks predicts.
-        split: its validation cases are predicted.
-        store: the prepared cases.
-        write: called with a case and its canonical class indices (Z, Y, X).
-        device: where to predict.
-        progress: told of each case.
-        previous: of a cascade, the segmentations that it was trained from.
+    The network of `fold` in the model `folder` predicts. `write` is called with a case and its canonical class indices
+    (Z, Y, X). A cascade starts from the segmentations of the `previous` stage.
 
     Raises:
         PlanError: prepared files are missing or damaged, all that are, once the other cases have been predicted.
@@ -52,10 +45,8 @@ def validate_fold(
     model = load_model(folder, device, (str(fold),))
     damaged: list[PlanError] = []
 
-    def predictions(
-        update: Callable[[str, int, int], None],
-    ) -> Iterator[tuple[str, npt.NDArray[np.uint8], npt.NDArray[np.uint8], tuple[float, float, float]]]:
-        for index, name in enumerate(split.validation):
+    def predictions(update: Callable[[str, int, int], None]) -> Iterator[ScoredCase]:
+        for done, name in enumerate(split.validation, 1):
             try:
                 case = store.open(name)
                 earlier = None if previous is None else previous.open(name, case.label.shape)
@@ -65,7 +56,7 @@ def validate_fold(
             labels = model.labels(case, earlier)
             write(name, labels)
             yield name, labels, np.asarray(case.reference), case.properties.canonical_spacing_mm
-            update(name, index + 1, len(split.validation))
+            update(name, done, len(split.validation))
 
     with progress.task("Predicting and scoring the validation cases") as update:
         # where a plan goes by lesions, its scores do too
@@ -82,7 +73,7 @@ def segmentation_writer(
 ) -> Callable[[str, npt.NDArray[np.uint8]], None]:
     """A function that writes canonical class indices of a case on the grid of its image.
 
-    Where the images are not at hand (a machine that got the prepared cases alone) it writes nothing and says so.
+    Where the images are not at hand (a machine that got the prepared cases alone) it writes nothing; it is said.
     """
     absent = f"{dataset} is not here: validation cases will be scored, their segmentations not written"
     if not dataset.exists():

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from autospine.machine.arithmetic import Machine
-from autospine.networks.build import build_network
+from autospine.networks.unet import UNet
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.msff import branch_channels, branch_kernel, branch_rates, control_channels, parameters
 from autospine.planning.estimate.memory import _Step
@@ -61,7 +61,7 @@ def test_the_estimate_counts_the_parameters_that_are_built(
     network = replace(base.network, features=(4, 40), kernels=kernels, bottleneck="msff")
     configuration = replace(base, patch=tuple(2 * size for size in shape), network=network)
     with torch.device("meta"):
-        built = build_network(network, configuration.patch)
+        built = UNet(network, configuration.patch)
     assert _Step(configuration, Machine()).parameters == sum(parameter.numel() for parameter in built.parameters())
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from autospine.machine.arithmetic import Machine
 from autospine.machine.precision import Precision, has_bfloat16_units
-from autospine.networks.build import build_network
+from autospine.networks.unet import UNet
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.parts import LossPlan, NetworkPlan
 from autospine.planning.estimate.memory import _Step, training_memory_gb
@@ -194,7 +194,7 @@ def test_parameters_are_those_of_the_network(
 ) -> None:
     configuration = _configuration(make_configuration, patch, 1, **changes)
     with torch.device("meta"):
-        network = build_network(configuration.network, patch)
+        network = UNet(configuration.network, patch)
     assert _Step(configuration, Machine()).parameters == sum(parameter.numel() for parameter in network.parameters())
 
 

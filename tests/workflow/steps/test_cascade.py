@@ -19,7 +19,7 @@ from autospine.inference.predictor import Predictor, Prepared
 from autospine.planning.document.data import LevelsPlan
 from autospine.planning.document.model import WEIGHTS, read_previous, weights_digest, write_previous
 from autospine.planning.document.plan import Plan
-from autospine.preprocessing.previous import write_segmentation
+from autospine.preprocessing.arrays import write_array
 from autospine.preprocessing.store import Store
 from autospine.workflow.predict import PredictRequest, predict_paths
 from autospine.workflow.progress import Silent
@@ -216,7 +216,7 @@ def test_a_segmentation_goes_on_beside_another(
     def meanwhile(*inputs: Any, **more: Any) -> np.ndarray:
         predicted.append(inputs)
         for name, path in source.stage.files.items():
-            write_segmentation(path, np.full(full.open(name).label.shape, 9, np.uint8))
+            write_array(path, np.full(full.open(name).label.shape, 9, np.uint8))
         return real(*inputs, **more)
 
     monkeypatch.setattr(Predictor, "logits", meanwhile)

@@ -17,7 +17,7 @@ def test_folds_by_number_or_all(run: RunFolder) -> None:
 
 def test_another_time_takes_the_place_of_the_plans(run: RunFolder) -> None:
     plan = run.read_plan()
-    assert requested(plan, None, None, None) == plan.card(None)
+    assert requested(plan, None, None, None) == plan.card()
     timed = requested(plan, None, 60.0, None).configuration.training
     assert (timed.budget_s, timed.epochs) == (60.0, plan.configuration().training.epochs)
     counted = requested(plan, plan.default, None, 7).configuration.training

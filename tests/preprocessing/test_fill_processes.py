@@ -53,14 +53,14 @@ from pathlib import Path
 import slow
 from autospine.data import jobs as pools
 from autospine.errors import AutospineError
-from autospine.preprocessing import jobs
+from autospine.preprocessing import fill
 from autospine.training.interrupt import end_on_signals
 
 root = Path(sys.argv[1])
 end_on_signals()
 pools.WAITING_SAID_EVERY_S = 0.5
 try:
-    jobs.run_jobs(slow.build, slow.jobs(root), 2, 0, lambda name, done, total: print(name, done, total, flush=True))
+    fill.run_jobs(slow.build, slow.jobs(root), 2, 0, lambda name, done, total: print(name, done, total, flush=True))
 except KeyboardInterrupt:
     sys.exit(130)
 except AutospineError as fault:
@@ -166,7 +166,7 @@ def test_cases_that_take_long_are_named(begin: Callable[..., subprocess.Popen[st
 
 THREAD = (
     MAIN.replace("try:", "import threading\ntry:")
-    .replace("    jobs.run_jobs(", "    work = lambda: jobs.run_jobs(")
+    .replace("    fill.run_jobs(", "    work = lambda: fill.run_jobs(")
     .replace(
         "flush=True))",
         "flush=True))\n    thread = threading.Thread(target=work)\n    thread.start()\n    thread.join()",
@@ -177,10 +177,10 @@ import multiprocessing, sys
 from pathlib import Path
 
 import slow
-from autospine.preprocessing import jobs
+from autospine.preprocessing import fill
 
 def work():
-    jobs.run_jobs(slow.build, slow.jobs(Path(sys.argv[1])), 2, 0, None)
+    fill.run_jobs(slow.build, slow.jobs(Path(sys.argv[1])), 2, 0, None)
 
 if __name__ == "__main__":
     process = multiprocessing.get_context("fork").Process(target=work, daemon=True)

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
-from autospine.training.log import HISTORY, EpochRecord, write_history
+from autospine.training.progress import HISTORY, EpochRecord, write_history
 
 RECORD = EpochRecord(
     epoch=3, step=40, seconds=12.34567891, learning_rate=0.01, train_loss=-0.5, validation_loss=None, dice=(0.25, None)
@@ -17,7 +18,7 @@ def test_the_mean_dice_is_that_of_the_classes_that_occurred() -> None:
 
 
 def test_a_record_comes_back_from_plain_values() -> None:
-    values = RECORD.to_dict()
+    values = asdict(RECORD)
     assert EpochRecord.from_dict({**values, "dice": list(values["dice"])}) == RECORD
 
 
