@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from autospine.data.geometry import Geometry, point, times
+from autospine.data.geometry import Geometry, point, times, triple
 from autospine.errors import DataError
 
 SKEW_DEGREES = 1.0
@@ -31,8 +31,6 @@ def usable_grid(
     origin_mm: tuple[float, float, float],
     axes: npt.NDArray[np.float64],
     dimension: int,
-    slice_axis: int | None = None,
-    nifti_header: bytes = b"",
 ) -> Geometry:
     """The grid of (Z, Y, X) `shape` whose axes X, Y, Z run along the columns of `axes` (LPS), of whatever length.
 
@@ -45,14 +43,11 @@ def usable_grid(
         raise unusable(path, f"{times(shape)} voxels of {times(spacing_mm)} mm at {point(origin_mm)}")
     direction, skew = nearest_orthogonal(axes / lengths)
     if skew > SKEW_DEGREES:
-        raise DataError(
-            str(path),
-            f"its axes are {skew:.3g} degrees from right angles (a sheared grid, or a wrong matrix)",
-            f"at most {SKEW_DEGREES:g} degree",
-            "resample it onto a grid with axes at right angles, or correct its header",
-        )
+        found = f"its axes are {skew:.3g} degrees from right angles (a sheared grid, or a wrong matrix)"
+        remedy = "resample it onto a grid with axes at right angles, or correct its header"
+        raise DataError(str(path), found, f"at most {SKEW_DEGREES:g} degree", remedy)
     held = tuple((direction + 0.0).ravel().tolist())  # + 0.0 turns -0.0 into 0.0
-    return Geometry(shape, spacing_mm, origin_mm, held, dimension, skew, slice_axis, nifti_header)
+    return Geometry(shape, spacing_mm, origin_mm, held, dimension, skew)
 
 
 def nearest_orthogonal(axes: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], float]:
@@ -66,13 +61,7 @@ def nearest_orthogonal(axes: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.fl
 
 
 def from_affine(
-    path: Path,
-    affine: npt.NDArray[np.float64],
-    shape: tuple[int, ...],
-    said: str,
-    sizes_mm: npt.NDArray[Any],
-    slice_axis: int | None = None,
-    nifti_header: bytes = b"",
+    path: Path, affine: npt.NDArray[np.float64], shape: tuple[int, ...], said: str, sizes_mm: npt.NDArray[Any]
 ) -> Geometry:
     """The grid of an affine from (X, Y, Z) indices to Right, Anterior, Superior, which the header calls `said`.
 
@@ -84,7 +73,7 @@ def from_affine(
     matrix = np.array(_TO_LPS @ affine)
     axes = matrix[:3, :3]
     held = np.linalg.norm(axes, axis=0)
-    whole = (*shape, 1, 1)[:3]
+    whole = triple((*shape, 1)[:3])
     for axis in range(3):
         if held[axis] == 0 and whole[axis] == 1:  # along an axis of one voxel a header may say nothing
             first, second = (axes[:, (axis + step) % 3] for step in (1, 2))
@@ -92,19 +81,11 @@ def from_affine(
     if len(shape) == 2:
         held[2] = 1.0
     if min(held) <= 0:
-        raise unusable(path, f"its {said} makes voxels of {times(triple(held[::-1]))} mm (Z x Y x X)")
+        raise unusable(path, f"its {said} makes voxels of {times(held[::-1].tolist())} mm (Z x Y x X)")
     stated = np.asarray(sizes_mm, np.float64)
     held = np.where(np.abs(stated - held) <= 1e-6 * held, stated, held)
-    return usable_grid(
-        path,
-        (whole[2], whole[1], whole[0]),
-        triple(held[::-1]),
-        triple(matrix[:3, 3]),
-        axes,
-        min(len(shape), 3),
-        slice_axis,
-        nifti_header,
-    )
+    spacing, origin = triple(held[::-1].tolist()), triple(matrix[:3, 3].tolist())
+    return usable_grid(path, whole[::-1], spacing, origin, axes, len(shape))
 
 
 def to_affine(geometry: Geometry) -> npt.NDArray[np.float64]:
@@ -130,25 +111,18 @@ def split_shape(path: Path, shape: tuple[int, ...]) -> tuple[tuple[int, ...], in
     if min(shape, default=0) < 1:
         raise unusable(path, f"{times(shape)} voxels")
     if len(shape) not in (2, 3, 4):
-        raise DataError(
-            str(path),
-            f"an image of {len(shape)} dimensions ({times(shape)})",
-            "2 or 3 dimensions, a fourth for channels",
-            "save each time point or channel as a file of its own (case_0000, case_0001, ...)",
-        )
+        raise other_dimensions(path, shape)
     return shape[:3], shape[3] if len(shape) == 4 else 1
 
 
-def triple(values: npt.NDArray[Any]) -> tuple[float, float, float]:
-    """Three numbers of an array."""
-    return float(values[0]), float(values[1]), float(values[2])
+def other_dimensions(path: Path, shape: tuple[int, ...]) -> DataError:
+    """The error of an image with fewer axes than two or more than channels in space."""
+    remedy = "save each time point or channel as a file of its own (case_0000, case_0001, ...)"
+    found = f"an image of {len(shape)} dimensions ({times(shape)})"
+    return DataError(str(path), found, "2 or 3 dimensions, a fourth for channels", remedy)
 
 
 def unusable(path: Path, found: str) -> DataError:
     """The error of a header that places its voxels nowhere."""
-    return DataError(
-        str(path),
-        f"no usable grid: {found}",
-        "finite numbers, positive spacing and axes at right angles",
-        "export the image again or correct its header",
-    )
+    expected = "finite numbers, positive spacing and axes at right angles"
+    return DataError(str(path), f"no usable grid: {found}", expected, "export the image again or correct its header")

@@ -6,40 +6,35 @@ IM0001 ... IM0038  a.nii.gz     ->  a question: the DICOM series or the file?
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from autospine.data.dicom_files import dicom_files
-from autospine.data.files import NAME_BYTES
+from autospine.data.dicom_files import DEEPEST, dicom_files
+from autospine.data.files import hidden_name
 from autospine.data.layouts.folders import MASKS
 from autospine.data.layouts.masks import beginnings, masks_beside, surely_mask
 from autospine.data.layouts.naming import (
     CHANNEL,
     PREVIEW,
-    listed,
     named_images,
     raise_fault,
     refuse_twins,
     unread_files,
+    walk,
 )
 from autospine.data.volume import stem, suffix_of
+from autospine.data.wording import listed, plural
 from autospine.errors import DataError
 
 PREDICTED = "prediction.json"
 """In a folder of segmentations: which model made which file of which images."""
 _OWN = frozenset({PREDICTED, "plan.toml", "model.json"})
 """Files of ours that say that a folder, and what lies below it, holds results and no images."""
-_DEEPEST = 6
 
 
 def record_beside(path: Path) -> Path:
     """Where a prediction into the single file `path` keeps account: hidden, since the folder may hold images."""
-    name = f".{path.name}.{PREDICTED}"
-    if len(os.fsencode(name)) > NAME_BYTES:
-        name = f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:32]}.{PREDICTED}"
-    return path.with_name(name)
+    return path.with_name(hidden_name(f".{path.name}.{PREDICTED}", path.name, PREDICTED))
 
 
 def images_to_segment(
@@ -97,12 +92,9 @@ def refuse_mixture(root: Path, files: Sequence[Path], folders: Sequence[Path], t
     if rivals:
         count = sum(len(dicom_files(folder)) for folder in folders)
         names = listed([_shown(root, file) for file in rivals])
-        raise DataError(
-            str(root),
-            f"{count} DICOM file{'s' * (count != 1)} and {_counted(rivals)} ({names}): which are meant?",
-            "images of one kind",
-            f"give {rivals[0]} by itself, or move what is not meant to another folder",
-        )
+        found = f"{plural(count, 'DICOM file')} and {_counted(rivals)} ({names}): which are meant?"
+        remedy = f"give {rivals[0]} by itself, or move what is not meant to another folder"
+        raise DataError(str(root), found, "images of one kind", remedy)
     aside = [_shown(root, file) for file in (*files, *below)]
     if aside:
         tell(f"neither DICOM nor an image by their names and places, left aside: {listed(aside)}")
@@ -114,21 +106,19 @@ def image_files_below(root: Path, tell: Callable[[str], None] = lambda note: Non
     Folders that lie too deep to be looked into go to `tell`.
     """
     deeper: list[str] = []
-    for place, folders, names in os.walk(root):
-        folder = Path(place)
+    for folder, folders, names in walk(root):
         if folder != root and _OWN & set(names):
             folders.clear()
             continue
         deep = len(folder.relative_to(root).parts)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        if deep >= _DEEPEST:
+        if deep >= DEEPEST:
             deeper += [_shown(root, folder / name) for name in folders]
             folders.clear()
         if folder != root:
-            named = sorted(name for name in names if not name.startswith(".") and suffix_of(Path(name)))
+            named = (name for name in names if not name.startswith(".") and suffix_of(Path(name)))
             yield from (folder / name for name in named if record_beside(Path(name)).name not in names)
     if deeper:
-        tell(f"folders more than {_DEEPEST} levels down, not looked into: {listed(deeper)}")
+        tell(f"folders more than {DEEPEST} levels down, not looked into: {listed(deeper)}")
 
 
 def _shown(root: Path, file: Path) -> str:
@@ -138,4 +128,4 @@ def _shown(root: Path, file: Path) -> str:
 def _counted(files: Sequence[Path]) -> str:
     """`1 NIfTI file`, `2 PNG files`, `3 image files`."""
     kinds = {"NIfTI" if suffix_of(file).startswith(".nii") else suffix_of(file)[1:].upper() for file in files}
-    return f"{len(files)} {kinds.pop() if len(kinds) == 1 else 'image'} file{'s' * (len(files) != 1)}"
+    return plural(len(files), f"{kinds.pop() if len(kinds) == 1 else 'image'} file")

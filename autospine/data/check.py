@@ -7,7 +7,6 @@ voxels is looked at while they are there, and what compares cases works on what 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ import numpy.typing as npt
 
 from autospine.data.dataset import read_case
 from autospine.data.findings import Finding
+from autospine.data.jobs import Progress
 from autospine.data.structure import Case, Dataset, LoadedCase, in_a_class
 from autospine.data.structures import is_structures, structure_files
 from autospine.data.survey import Note, compare_cases, note_case
@@ -22,24 +22,18 @@ from autospine.data.volume import header_remarks
 from autospine.errors import DataError
 
 
-def check_dataset(
-    dataset: Dataset, *, progress: Callable[[str, int, int], None] = lambda case, done, total: None
-) -> tuple[Finding, ...]:
+def check_dataset(dataset: Dataset, *, progress: Progress = lambda case, done, total: None) -> tuple[Finding, ...]:
     """Every finding of every case, then those of the dataset.
 
     Of the dataset are identical images, classes that occur nowhere, and what is odd beside the rest (`survey`).
-
-    `progress` is called with a case, the cases done and their total.
     """
     findings: list[Finding] = []
     digests: dict[str, str] = {}
     notes: list[Note] = []
-    whole = True
     for done, case in enumerate(dataset.cases, start=1):
         loaded, found = inspect_case(dataset, case)
         progress(case.name, done, len(dataset.cases))
         findings += found
-        whole = whole and loaded is not None
         if loaded is not None:
             digests[case.name] = image_digest(loaded.image.array)
             notes.append(note_case(loaded, len(dataset.labels)))
@@ -47,7 +41,7 @@ def check_dataset(
     identical = identical_images(dataset, digests)
     copies = {finding.case for finding in identical}
     findings += [*identical, *compare_cases(dataset, [note for note in notes if note.case not in copies])]
-    if whole:  # with a case missing, a class may be in that one
+    if len(notes) == len(dataset.cases):  # with a case missing, a class may be in that one
         held = {index for note in notes for index in note.held}
         findings += [
             Finding("warning", "", str(dataset.root), f"no mask holds {label.name!r} ({label.value})", "", "")
@@ -73,11 +67,9 @@ def inspect_case(dataset: Dataset, case: Case) -> tuple[LoadedCase | None, tuple
 
 def absent_channels(dataset: Dataset) -> tuple[Finding, ...]:
     """An error for each channel that no case with a mask has: nothing could be learnt of it."""
-    labelled = [case for case in dataset.cases if case.label is not None]
+    root, labelled = str(dataset.root), [case for case in dataset.cases if case.label is not None]
     return tuple(
-        Finding(
-            "error", "", str(dataset.root), f"no case with a mask has {name}", "every channel in some", "leave it out"
-        )
+        Finding("error", "", root, f"no case with a mask has {name}", "every channel in some", "leave it out")
         for index, name in enumerate(dataset.channels)
         if labelled and all(index in case.missing for case in labelled)
     )
@@ -86,23 +78,13 @@ def absent_channels(dataset: Dataset) -> tuple[Finding, ...]:
 def identical_images(dataset: Dataset, digests: dict[str, str]) -> tuple[Finding, ...]:
     """A warning for each image whose voxels equal those of an earlier case; `digests` maps case to image digest."""
     first: dict[str, Case] = {}
-    findings = []
-    for case in dataset.cases:
-        if case.name not in digests:
-            continue
-        twin = first.setdefault(digests[case.name], case)
-        if twin is not case:
-            findings.append(
-                Finding(
-                    "warning",
-                    case.name,
-                    case.shown,
-                    f"the same image as case {twin.name}",
-                    "every image once",
-                    "remove one of them; until then both count as one subject and stay on one side of a split",
-                )
-            )
-    return tuple(findings)
+    remedy = "remove one of them; until then both count as one subject and stay on one side of a split"
+    pairs = [(case, first.setdefault(digests[case.name], case)) for case in dataset.cases if case.name in digests]
+    return tuple(
+        Finding("warning", case.name, case.shown, f"the same image as case {twin.name}", "every image once", remedy)
+        for case, twin in pairs
+        if twin is not case
+    )
 
 
 def image_digest(image: npt.NDArray[Any]) -> str:
@@ -124,22 +106,23 @@ def _header_doubts(case: Case) -> list[Finding]:
 
 def _doubts(dataset: Dataset, loaded: LoadedCase) -> list[Finding]:
     """Warnings of a case that can be used: a constant channel, an empty mask, no mask."""
-    case = loaded.case
-    images, findings = case.shown, []
+    case, findings = loaded.case, []
+
+    def doubt(file: str, found: str, expected: str, remedy: str) -> None:
+        findings.append(Finding("warning", case.name, file, found, expected, remedy))
+
     for index, (name, channel) in enumerate(zip(dataset.channels, loaded.image.array, strict=True)):
         if index not in case.missing and channel.min() == channel.max():
             found = f"every voxel of channel {name!r} has the value {float(channel.min()):g}"
-            findings.append(Finding("warning", case.name, images, found, "an image", "export it again"))
+            doubt(case.shown, found, "an image", "export it again")
     if case.label is not None and case.label.is_dir() and is_structures(case.label):
         absent = sorted({label.name for label in dataset.labels} - structure_files(case.label).keys())
         if absent:
             found = f"no file for {', '.join(absent)}: taken for background"
             remedy = "if it was not annotated, leave the case out or name the structure no label"
-            findings.append(Finding("warning", case.name, str(case.label), found, "a file for each structure", remedy))
+            doubt(str(case.label), found, "a file for each structure", remedy)
     if loaded.label is None:
-        findings.append(Finding("warning", case.name, images, "no mask", "", "it is left out of training"))
+        doubt(case.shown, "no mask", "", "it is left out of training")
     elif not in_a_class(loaded.label).any():
-        findings.append(
-            Finding("warning", case.name, str(case.label), "an empty mask", "", "keep it only if nothing is to be seen")
-        )
+        doubt(str(case.label), "an empty mask", "", "keep it only if nothing is to be seen")
     return findings

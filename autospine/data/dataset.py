@@ -16,22 +16,19 @@ import numpy as np
 import numpy.typing as npt
 
 from autospine.data.description import IGNORE
-from autospine.data.geometry import (
-    Geometry,
-    Volume,
-    canonical_orientation,
-    orient,
-    to_canonical,
-)
-from autospine.data.integrity import non_finite
+from autospine.data.geometry import Geometry, Volume, canonical_orientation, orient, to_canonical
+from autospine.data.integrity import check_finite
 from autospine.data.layouts import find_layout
-from autospine.data.layouts.naming import channels_text, closed_below, closed_note, subjects_of
-from autospine.data.mask_files import labels_of_masks, mask_volume, read_mask, values_by_name
+from autospine.data.layouts.naming import closed_below, closed_note, raise_fault, subjects_of
+from autospine.data.mask_files import labels_of_masks, read_mask, values_by_name
 from autospine.data.mask_values import counted_values
 from autospine.data.placing import onto_axes, place
 from autospine.data.structure import IGNORED, Case, Dataset, Label, LoadedCase, Reading, dataset_name
 from autospine.data.volume import read_volume
+from autospine.data.wording import listed, plural
 from autospine.errors import DataError
+
+_GIVE_CHANNELS = "give every channel as <case>_0000, <case>_0001, ... or correct the channel names"
 
 
 def open_dataset(root: Path, reading: Reading = Reading(), *, labelled: bool = True) -> Dataset:
@@ -67,18 +64,15 @@ def open_dataset(root: Path, reading: Reading = Reading(), *, labelled: bool = T
         if not held:
             raise DataError(str(root), f"no case has {' or '.join(channels)}", "a case to read", "name other channels")
         if without:
-            listed = ", ".join(without[:6]) + (", ..." if len(without) > 6 else "")
-            notes += (f"cases without {' or '.join(channels)}, left out: {listed}",)
+            notes += (f"cases without {' or '.join(channels)}, left out: {listed(without)}",)
     subjects = subjects_of([case.name for case in held], reading.subjects)
     # what the layout knows of them stands, unless the user says otherwise
     cases = tuple(
         case if case.subject and reading.subjects is None else replace(case, subject=subjects[case.name])
         for case in held
     )
-    named = contents.labels
-    if named is None:
-        masks = [case.label for case in cases if case.label is not None and labelled]
-        named = labels_of_masks(masks, root)
+    masks = [case.label for case in cases if case.label is not None and labelled]
+    named = contents.labels or labels_of_masks(masks, root)
     return Dataset(
         name=dataset_name(root),
         root=root,
@@ -124,11 +118,7 @@ def _is_name(name: str) -> bool:
 
 def load_case(dataset: Dataset, case: Case) -> LoadedCase:
     """The case in canonical orientation; raises the first fault of `read_case` as it stands."""
-
-    def stop(fault: DataError) -> None:
-        raise fault
-
-    loaded = read_case(dataset, case, stop)
+    loaded = read_case(dataset, case, raise_fault)
     assert loaded is not None  # None only after a fault, and a fault has been raised
     return loaded
 
@@ -150,19 +140,13 @@ def read_case(dataset: Dataset, case: Case, report: Callable[[DataError], None])
         if len(image.array) == case.of:
             image = replace(image, array=image.array[list(case.taken)])
         else:  # which of them were meant is not known
-            remedy = "give every channel as <case>_0000, <case>_0001, ... or correct the channel names"
-            tell(DataError(case.shown, channels_text(len(image.array)), f"all {case.of} of the data set", remedy))
+            expected = f"all {case.of} of the data set"
+            tell(DataError(case.shown, plural(len(image.array), "channel"), expected, _GIVE_CHANNELS))
     grid = None if image is None else image.geometry
     held = 0 if image is None else len(image.array)
     if not faults and held != len(dataset.channels):
-        tell(
-            DataError(
-                case.shown,
-                channels_text(held),
-                f"{len(dataset.channels)} ({', '.join(dataset.channels)})",
-                "give every channel as <case>_0000, <case>_0001, ... or correct the channel names",
-            )
-        )
+        expected = f"{len(dataset.channels)} ({', '.join(dataset.channels)})"
+        tell(DataError(case.shown, plural(held, "channel"), expected, _GIVE_CHANNELS))
     label: npt.NDArray[np.uint8] | None = None
     if case.label is not None:
         try:
@@ -194,9 +178,11 @@ def read_images(images: Sequence[Path | None], report: Callable[[DataError], Non
             if others and not os.path.lexists(path):
                 remedy = "add it; where cases may lack it, use --allow-missing, or leave its cell of a manifest empty"
                 raise DataError(str(path), "no such file", "every channel of the case", remedy)
-            volume = _read_onto(grid, reference, path)
+            volume = read_volume(path)
             if grid is None:
                 grid, metadata = volume.geometry, volume.metadata
+            else:
+                volume = onto_axes(volume, grid, path, reference)
             channels.append(_as_float32(volume.array, path))
         except DataError as fault:
             report(fault)
@@ -214,25 +200,19 @@ def _read_mask(grid: Geometry | None, reference: Path, path: Path, dataset: Data
     classes = {label.name: label.value for label in dataset.labels}
     classes |= {} if dataset.ignore is None else {IGNORE: dataset.ignore}
     mask = read_mask(path, grid, classes)
+    values = mask.values
     if grid is not None and mask.cropped:
-        mask = replace(mask, values=place(mask.values, mask.geometry, grid, path, reference.name), geometry=grid)
+        values = place(values, mask.geometry, grid, path, reference.name)
     elif grid is not None:
-        mask = replace(mask, values=onto_axes(mask_volume(mask), grid, path, reference).array[0], geometry=grid)
-    return values_by_name(mask, classes, path)
-
-
-def _read_onto(grid: Geometry | None, reference: Path, path: Path) -> Volume:
-    """The volume of `path` with its axes as in `grid`, the grid of file `reference`; `DataError` on another grid."""
-    volume = read_volume(path)
-    return volume if grid is None else onto_axes(volume, grid, path, reference)
+        values = onto_axes(Volume(values[None], mask.geometry), grid, path, reference).array[0]
+    return values_by_name(replace(mask, values=values), classes, path)
 
 
 def _as_float32(array: npt.NDArray[Any], path: Path) -> npt.NDArray[np.float32]:
     """The voxels as float32; `DataError` where some are too large for it."""
     with np.errstate(over="ignore"):
         image: npt.NDArray[np.float32] = array.astype(np.float32)
-    if not np.isfinite(image).all():
-        raise non_finite(path, int(image.size - np.isfinite(image).sum()))
+    check_finite(path, image)
     return image
 
 
@@ -242,13 +222,10 @@ def _class_indices(values: npt.NDArray[np.integer[Any]], dataset: Dataset, path:
     declared = {0, dataset.ignore, *(label.value for label in dataset.labels)}
     undeclared = {value: counts[value] for value in counts.keys() - declared}
     if undeclared:
-        listed = ", ".join(f"{value} ({undeclared[value]} voxels)" for value in sorted(undeclared)[:8])
-        raise DataError(
-            str(path),
-            f"undeclared label values {listed}{', ...' if len(undeclared) > 8 else ''}",
-            "0 and " + ", ".join(f"{label.value} ({label.name})" for label in dataset.labels),
-            "declare them as labels of the dataset or correct the mask",
-        )
+        first = ", ".join(f"{value} ({undeclared[value]} voxels)" for value in sorted(undeclared)[:8])
+        found = f"undeclared label values {first}{', ...' if len(undeclared) > 8 else ''}"
+        expected = "0 and " + ", ".join(f"{label.value} ({label.name})" for label in dataset.labels)
+        raise DataError(str(path), found, expected, "declare them as labels of the dataset or correct the mask")
     indices = np.zeros(values.shape, np.uint8)
     for index, label in enumerate(dataset.labels, start=1):
         if label.value in counts:

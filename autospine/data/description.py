@@ -21,7 +21,7 @@ SIDES = "sides"
 IGNORE = "ignore"
 """Name of the label of what is not annotated."""
 ORDER = "regions_class_order"
-"""Key of a description: the value that each region is written as, in the order of the regions."""
+"""Key of a description: the value that each region is written as; later regions are written over earlier ones."""
 _EXAMPLE = '{"background": 0, "L5": 1, "L4": 2}'
 
 
@@ -58,14 +58,13 @@ class Declared:
     """What is segmented, where that are overlapping unions of classes."""
 
 
-def declared(named: Any, where: Path, *, paired: Any = None, order: Any = None) -> Declared:
+def declared(named: Any, where: Path, beside: Mapping[str, Any]) -> Declared:
     """The labels of a description at `where`.
 
     Args:
         named: {"L5": 1} or {"1": "L5"}, and regions of several values, {"tumour": [1, 2, 3]}.
         where: for messages.
-        paired: labels of the left with their partners of the right, {"left_ES": "right_ES"}.
-        order: the value that each region is written as; later regions are written over earlier ones.
+        beside: what stands beside the labels, of which `SIDES` and `ORDER` are read.
     """
     values = _values(named, where)
     ignored = next((held for name, held in values.items() if name.lower() == IGNORE), None)
@@ -85,10 +84,10 @@ def declared(named: Any, where: Path, *, paired: Any = None, order: Any = None) 
     classes = counted(tuple((alone.get(value, f"label_{value}"), value) for value in every), where)
     if len(dict(classes)) < len(classes):
         raise DataError(str(where), f'"labels" is {named!r}', "no label called `label_<value>` after another value")
-    regions = _regions(known, order, where) if regional else ()
+    regions = _regions(known, beside.get(ORDER), where) if regional else ()
     # regions may be paired as labels are
     names = dict.fromkeys([*(name for name, _ in classes), *(region.name for region in regions)])
-    return Declared(classes, None if ignored is None else ignored[0], _sides(paired, names, where), regions)
+    return Declared(classes, None if ignored is None else ignored[0], _sides(beside.get(SIDES), names, where), regions)
 
 
 def _values(named: Any, where: Path) -> dict[str, tuple[int, ...]]:

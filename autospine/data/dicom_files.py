@@ -14,11 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from autospine.data.files import unreadable
+from autospine.data.wording import said
 from autospine.errors import DataError
 
 SUFFIX = ".dcm"
 NO_IMAGES = ("SR", "PR", "KO", "SEG", "RTSTRUCT", "DOC", "REG")
 """Modalities of objects that lie beside images and are none."""
+DEEPEST = 6
+"""Levels of folders below that of the images which are looked into."""
 _STANDARD = "1.2.840.10008."
 """How the UIDs of DICOM's own classes begin."""
 _PREAMBLE = 128
@@ -125,8 +128,8 @@ def _series_of(path: Path) -> str:
         return ""
 
 
-def series_folders(root: Path, most: int = 6, tell: Callable[[str], None] = lambda note: None) -> Iterator[Path]:
-    """Folders at or below `root` that hold DICOM files, at most `most` levels down; links are followed once.
+def series_folders(root: Path, tell: Callable[[str], None] = lambda note: None) -> Iterator[Path]:
+    """Folders at or below `root` that hold DICOM files, at most `DEEPEST` levels down; links are followed once.
 
     Folders below it that may not be read, such as `lost+found`, are passed over and go to `tell`, each as its path.
     """
@@ -151,13 +154,12 @@ def series_folders(root: Path, most: int = 6, tell: Callable[[str], None] = lamb
                 if entry.is_dir() and not entry.name.startswith("."):
                     yield from walk(entry, left - 1)
 
-    yield from walk(root, most)
+    yield from walk(root, DEEPEST)
 
 
 def damaged(path: Path, fault: Exception) -> DataError:
     """The error of a file that pydicom cannot read."""
-    said = " ".join(str(fault).split())[:200] or type(fault).__name__
-    return DataError(str(path), f"cannot be read as DICOM ({said})", "", "copy or export the file again")
+    return DataError(str(path), f"cannot be read as DICOM ({said(fault)})", "", "copy or export the file again")
 
 
 @cache

@@ -53,9 +53,8 @@ def disguised(path: Path) -> DataError | None:
         return DataError(str(path), "an empty file (0 bytes)", expected, "copy or export the file again")
     if head[:2] == b"\x1f\x8b" and not name.endswith((".gz", ".mgz")):
         found = f"packed with gzip, under a name that ends in {path.suffix}"
-        return DataError(
-            str(path), found, expected, f"rename it to {path.name}.gz" if name.endswith(".nii") else _UNPACK
-        )
+        remedy = f"rename it to {path.name}.gz" if name.endswith(".nii") else _UNPACK
+        return DataError(str(path), found, expected, remedy)
     if b"/annex/objects/" in head:
         return DataError(str(path), "a git-annex pointer, not the file that it stands for", expected, _ANNEX)
     if head[128:132] == b"DICM":

@@ -30,7 +30,7 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _OF_THE_DISK = (*NO_ROOM, errno.EFBIG, errno.EROFS, errno.EIO)
 _ANOTHER_FOLDER = "choose a folder that you may write to and that has space left"
 _MAKE_ROOM = "make room on its disk, or choose another folder, and run the same command again"
-NAME_BYTES = 255
+_NAME_BYTES = 255
 """Of a file's name, at most."""
 MOST_BYTES = 1 << 29
 """Of a text file that is read: a description of 100 000 cases has some 10^8 (ours)."""
@@ -172,6 +172,13 @@ def unreadable(path: Path, fault: OSError, error: type[AutospineError] = DataErr
     return error(str(path), f"cannot be read ({fault.strerror or fault})", remedy=remedy)
 
 
+def hidden_name(name: str, of: str, ending: str) -> str:
+    """`name`; where that is too long for a file, one that a digest of `of` makes, hidden and with this ending."""
+    if len(os.fsencode(name)) <= _NAME_BYTES:
+        return name
+    return f".{hashlib.sha256(os.fsencode(of)).hexdigest()[:32]}.{ending}"
+
+
 def check_name(path: Path, error: type[AutospineError] = DataError) -> None:
     """Raise `error` where an image cannot be read or written for its name alone.
 
@@ -208,9 +215,8 @@ def read_json(path: Path, error: type[AutospineError] = DataError, most_bytes: i
     try:
         return json.loads(read_text(path, error, most_bytes), object_pairs_hook=_table)
     except (ValueError, RecursionError) as fault:
-        raise error(
-            str(path), f"not a JSON file ({fault})", "text in JSON", "correct the file or restore it"
-        ) from fault
+        found = f"not a JSON file ({fault})"
+        raise error(str(path), found, "text in JSON", "correct the file or restore it") from fault
 
 
 def read_text(path: Path, error: type[AutospineError] = DataError, most_bytes: int = MOST_BYTES) -> str:
@@ -232,10 +238,8 @@ def read_text(path: Path, error: type[AutospineError] = DataError, most_bytes: i
     except ValueError as fault:  # a name with a zero byte in it
         raise error(str(path), f"cannot be read ({fault})") from fault
     if len(content) > most_bytes:
-        found = f"more than {most_bytes >> 20} MiB"
-        raise error(
-            str(path), found, f"a text file of at most {most_bytes >> 20} MiB", "check that it is the right file"
-        )
+        found, expected = (f"{said} {most_bytes >> 20} MiB" for said in ("more than", "a text file of at most"))
+        raise error(str(path), found, expected, "check that it is the right file")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as fault:

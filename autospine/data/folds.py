@@ -1,6 +1,6 @@
 """Which cases train and which validate, fold by fold, without ever splitting a subject.
 
-Subjects are shuffled as the reference shuffles cases (seed 12345 over sorted names), so with one case per subject
+Subjects are shuffled as the reference shuffles cases (`SEED` over sorted names), so with one case per subject
 the folds are the reference's. Identical images count as one subject whatever their names say. Where a class is rare,
 the folds share out the subjects that have it.
 """
@@ -17,6 +17,9 @@ import numpy as np
 from autospine.data.files import read_json, write_json
 from autospine.errors import DataError
 
+_CORRECT = "correct the file, or delete it to have folds made"
+SEED = 12345
+"""That of the reference."""
 RARE = 0.5
 """Share of the subjects below which a class is rare: chance would leave one of five folds without it too easily."""
 
@@ -56,7 +59,6 @@ def make_folds(
     digests: Mapping[str, str] | None = None,
     classes: Mapping[str, Collection[int]] | None = None,
     count: int = 5,
-    seed: int = 12345,
 ) -> tuple[Fold, ...]:
     """`count` folds of the cases in `subjects` (case -> subject), fewer where there are fewer subjects.
 
@@ -77,11 +79,11 @@ def make_folds(
     having = Counter(index for present in held.values() for index in present)
     rare = {index for index, groups_with_it in having.items() if groups_with_it < RARE * len(names)}
     if rare:
-        parts = _shared_out({name: present & rare for name, present in held.items()}, count, seed)
+        parts = _shared_out({name: present & rare for name, present in held.items()}, count)
     else:
         from sklearn.model_selection import KFold  # slow to import, and not needed where folds are only read
 
-        chosen = (part for _, part in KFold(count, shuffle=True, random_state=seed).split(np.array(names)))
+        chosen = (part for _, part in KFold(count, shuffle=True, random_state=SEED).split(np.array(names)))
         parts = [{names[index] for index in part} for part in chosen]
     folds = []
     for held_out in parts:
@@ -90,13 +92,13 @@ def make_folds(
     return tuple(folds)
 
 
-def _shared_out(held: Mapping[str, set[int]], count: int, seed: int) -> list[set[str]]:
+def _shared_out(held: Mapping[str, set[int]], count: int) -> list[set[str]]:
     """Groups (name -> its rare classes) in `count` parts of about one size, each class spread over them evenly.
 
     Iterative stratification (Sechidis et al. 2011, doi 10.1007/978-3-642-23808-6_10): the class with the fewest groups
     left goes first, and each of its groups to the part that lacks it most.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(SEED)
     parts: list[set[str]] = [set() for _ in range(count)]
     classes = sorted({index for present in held.values() for index in present})
     wanted = {index: sum(index in present for present in held.values()) / count for index in classes}
@@ -131,7 +133,7 @@ def read_folds(path: Path) -> tuple[Fold, ...]:
     content = read_json(path)
     form = 'a list of {"train": ["case", ...], "val": ["case", ...]}'
     if not isinstance(content, list) or not content:
-        raise DataError(str(path), "no folds", form, "correct the file, or delete it to have folds made")
+        raise DataError(str(path), "no folds", form, _CORRECT)
     folds = []
     for number, entry in enumerate(content):
         parts = [entry.get(key) for key in ("train", "val")] if isinstance(entry, dict) else [None]
@@ -148,8 +150,7 @@ def check_folds(
 
     Wrong are: no training case, a case that is not in `cases`, a case twice, a subject in training and validation.
     """
-    known = set(cases)
-    wrong = []
+    known, wrong = set(cases), []
     for number, fold in enumerate(folds):
         train, validation = set(fold.train), set(fold.validation)
         both = sorted(train & validation)
@@ -163,9 +164,5 @@ def check_folds(
         wrong += [f"fold {number} names a case twice"] if repeated else []
         wrong += [f"fold {number} splits the subject of {', '.join(sorted(shared))}"] if shared else []
     if wrong:
-        raise DataError(
-            where,
-            "; ".join(wrong),
-            "every subject on one side of a fold, known cases only",
-            "correct the file, or delete it to have folds made",
-        )
+        expected = "every subject on one side of a fold, known cases only"
+        raise DataError(where, "; ".join(wrong), expected, _CORRECT)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import math
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +15,22 @@ from autospine.data.geometry import Geometry
 from autospine.data.integrity import check_claim, not_an_image, read_exactly, unpacked, voxels_of
 from autospine.data.itk import nibabel
 from autospine.data.nifti import contradictions
+from autospine.data.wording import said
 from autospine.errors import DataError, OutputError
 
 MGH = (".mgz", ".mgh")
 PAIRS = (".hdr",)
-"""The voxels lie in the `.img` beside it."""
+"""The voxels lie in a second file."""
 SUFFIXES = MGH + PAIRS
 _MGH_START = 284
 """Bytes before the voxels of an MGH file."""
 _KINDS: tuple[type[np.generic], ...] = (np.uint8, np.int16, np.int32, np.float32)
 """All that MGH can hold."""
+
+
+def voxels_beside(path: Path) -> Path:
+    """The file with the voxels of such a header."""
+    return path.with_suffix(".img")
 
 
 def read_header(path: Path) -> tuple[Geometry, int]:
@@ -55,12 +60,12 @@ def read(path: Path) -> tuple[npt.NDArray[Any], Geometry]:
     else:
         image = _load(path)
         geometry, channels = _grid(path, image.header, image.affine)
-        holder = path.with_suffix(".img")
+        holder = voxels_beside(path)
         check_claim(holder, math.prod(geometry.shape) * channels * image.get_data_dtype().itemsize)
         try:
             values = np.asanyarray(image.dataobj).ravel(order="F")
         except Exception as fault:  # cut off or damaged
-            raise not_an_image(holder, fault) from fault
+            raise not_an_image(holder, said(fault)) from fault
     values = values.astype(values.dtype.newbyteorder("="), copy=False)
     return np.ascontiguousarray(values.reshape(channels, *geometry.shape)), geometry
 
@@ -95,19 +100,17 @@ def _mgh_header(path: Path, stream: Any) -> tuple[Any, npt.NDArray[np.float64]]:
     try:
         header = nibabel().freesurfer.mghformat.MGHHeader.from_fileobj(stream)
         return header, header.get_affine()
-    except (EOFError, zlib.error, gzip.BadGzipFile) as fault:
-        raise not_an_image(path, fault) from fault
     except Exception as fault:  # what is no such file fails anywhere in the parser
-        raise not_an_image(path, fault) from fault
+        raise not_an_image(path, said(fault)) from fault
 
 
 def _load(path: Path) -> Any:
     """The image of two files as nibabel opens it, its voxels not yet read."""
-    voxels_of(path, path.with_suffix(".img").name)
+    voxels_of(path, voxels_beside(path).name)
     try:
         return nibabel().load(path, mmap=False)
     except Exception as fault:  # what is no such file fails anywhere in the parser
-        raise not_an_image(path, fault) from fault
+        raise not_an_image(path, said(fault)) from fault
 
 
 def _grid(path: Path, header: Any, affine: npt.NDArray[np.float64]) -> tuple[Geometry, int]:
@@ -116,7 +119,7 @@ def _grid(path: Path, header: Any, affine: npt.NDArray[np.float64]) -> tuple[Geo
         shape, kind = tuple(int(edge) for edge in header.get_data_shape()), header.get_data_dtype()
         zooms = header.get_zooms()
     except Exception as fault:
-        raise not_an_image(path, fault) from fault
+        raise not_an_image(path, said(fault)) from fault
     spatial, channels = split_shape(path, shape)
     if np.issubdtype(kind, np.complexfloating) or not np.issubdtype(kind, np.number):
         raise DataError(str(path), f"voxels of the type {kind}", "real numbers", "save them as integers or floats")

@@ -92,8 +92,8 @@ def canonical_orientation(geometry: Geometry) -> Orientation:
     weight = np.round(np.abs(toward), 4)
     permutations = itertools.permutations(range(3))
     best = max(permutations, key=lambda axes: round(sum(float(weight[i, axes[i]]) for i in range(3)), 4))
-    flips = tuple(bool(toward[i, best[i]] < 0) for i in range(3))
-    return Orientation((best[0], best[1], best[2]), (flips[0], flips[1], flips[2]))
+    flips = triple(bool(toward[i, best[i]] < 0) for i in range(3))
+    return Orientation(triple(best), flips)
 
 
 def orient(array: npt.NDArray[Any], orientation: Orientation) -> npt.NDArray[Any]:
@@ -119,11 +119,12 @@ def to_canonical(volume: Volume, orientation: Orientation | None = None) -> Volu
     return replace(volume, array=orient(volume.array, orientation), geometry=orient_geometry(geometry, orientation))
 
 
-def orient_geometry(geometry: Geometry, orientation: Orientation) -> Geometry:
-    """The same grid in space with its axes permuted and flipped."""
+def orient_geometry(geometry: Geometry, orientation: Orientation | None = None) -> Geometry:
+    """The same grid in space in canonical axes, or in those of `orientation`."""
+    orientation = orientation or canonical_orientation(geometry)
     axes = geometry.axes()[:, list(orientation.permutation)]
-    shape = tuple(geometry.shape[axis] for axis in orientation.permutation)
-    spacing = tuple(geometry.spacing_mm[axis] for axis in orientation.permutation)
+    shape = triple(geometry.shape[axis] for axis in orientation.permutation)
+    spacing = triple(geometry.spacing_mm[axis] for axis in orientation.permutation)
     origin = np.asarray(geometry.origin_mm, dtype=np.float64)
     for axis in range(3):
         if orientation.flips[axis]:
@@ -132,9 +133,9 @@ def orient_geometry(geometry: Geometry, orientation: Orientation) -> Geometry:
     direction = (axes * signs)[:, ::-1] + 0.0  # + 0.0 turns -0.0 into 0.0
     return replace(
         geometry,
-        shape=(shape[0], shape[1], shape[2]),
-        spacing_mm=(spacing[0], spacing[1], spacing[2]),
-        origin_mm=(float(origin[0]), float(origin[1]), float(origin[2])),
+        shape=shape,
+        spacing_mm=spacing,
+        origin_mm=triple(origin.tolist()),
         direction=tuple(direction.ravel().tolist()),
         slice_axis=None if geometry.slice_axis is None else orientation.permutation.index(geometry.slice_axis),
         nifti_header=b"",
@@ -150,8 +151,7 @@ def same_grid(a: Geometry, b: Geometry, tolerance_mm: float | None = None) -> st
     if a.shape != b.shape:
         return f"{times(a.shape)} voxels against {times(b.shape)} (Z x Y x X)"
     apart = float(np.linalg.norm(a.corners_mm() - b.corners_mm(), axis=1).max())
-    limit = 0.1 * min(a.spacing_mm + b.spacing_mm) if tolerance_mm is None else tolerance_mm
-    if apart <= limit:
+    if apart <= (0.1 * min(a.spacing_mm + b.spacing_mm) if tolerance_mm is None else tolerance_mm):
         return None
     return (
         f"corners lie {apart:.3g} mm apart (spacing {times(a.spacing_mm)} against {times(b.spacing_mm)} mm, "

@@ -17,6 +17,7 @@ from autospine.data.layouts.folders import IMAGES, MASKS
 from autospine.data.layouts.masks import MaskKindError
 from autospine.data.layouts.naming import subjects_of
 from autospine.data.structure import Case, Dataset, Reading, dataset_name
+from autospine.data.wording import plural, shortened
 from autospine.errors import DataError
 
 TEST_IMAGES = "imagests"
@@ -57,7 +58,7 @@ def open_images(root: Path, channels: Sequence[str], optional: Collection[int], 
         dataset = _open(root, channels, optional, reading)
     own = [name.casefold() for name in dataset.channels]
     if len(own) != len(wanted):
-        said = f"{len(own)} channel{'s' if len(own) != 1 else ''} ({', '.join(dataset.channels)})"
+        said = f"{plural(len(own), 'channel')} ({', '.join(dataset.channels)})"
         raise DataError(str(root), said, f"the {len(wanted)} of the plan ({', '.join(channels)})")
     alike = sorted(own) == sorted(wanted) and len(set(own)) == len(own)
     if not alike and set(own) & set(wanted):
@@ -81,17 +82,13 @@ def _check_files(root: Path, dataset: Dataset, may: Collection[int]) -> None:
     """Raise `DataError` where files are not there, or cases lack other channels than those they `may`."""
     absent = [str(path) for case in dataset.cases for path in case.files if not path.exists()]
     if absent:
-        raise DataError(str(root), f"no such files: {_listed(absent)}", "every channel of every image", "add them")
+        raise DataError(str(root), f"no such files: {shortened(absent)}", "every channel of every image", "add them")
     short = [case for case in dataset.cases if not set(case.missing) <= set(may)]
     if short:
         lacking = sorted({dataset.channels[index] for case in short for index in case.missing if index not in may})
-        found = f"no {', '.join(lacking)} in {_listed([case.name for case in short])}"
+        found = f"no {', '.join(lacking)} in {shortened([case.name for case in short])}"
         remedy = "leave these images out, or plan with data that lack it as well"
         raise DataError(str(root), found, "what the plan cannot do without", remedy)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
 
 
 def single(dataset: Dataset, case: Case) -> tuple[Dataset, Case]:

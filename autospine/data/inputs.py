@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from autospine.data.aside import image_files_below, images_to_segment, refuse_mixture
 from autospine.data.dicom import holds_images
 from autospine.data.dicom_files import dicom_files, series_folders, slices_beside
 from autospine.data.files import file_digest, unreadable
-from autospine.data.integrity import detached_voxels
 from autospine.data.layouts.naming import (
     CHANNEL,
     channels_in,
-    channels_text,
     closed_note,
     group_files,
     image_files,
-    listed,
     no_images_note,
     numbered_cases,
     raise_fault,
     unread_below,
 )
-from autospine.data.volume import IMAGE_SUFFIXES, is_series, read_channels, stem, suffix_of
+from autospine.data.volume import IMAGE_SUFFIXES, files_of, is_series, read_channels, stem, suffix_of
+from autospine.data.wording import listed, plural
 from autospine.errors import DataError
+
+Files = tuple[Path | None, ...]
+"""Of a case in the order of its channels, None for one that it lacks."""
+H = TypeVar("H")
 
 
 def find_inputs(
@@ -36,7 +40,7 @@ def find_inputs(
     *,
     tell: Callable[[str], None] = lambda note: None,
     report: Callable[[DataError], None] = raise_fault,
-) -> list[tuple[str, tuple[Path | None, ...]]]:
+) -> list[tuple[str, Files]]:
     """Cases to predict in a folder, or the one case of a file: (name, its files in channel order), by name.
 
     Of the channels `optional`, from 0, a case may lack some or all, though not every channel that there is: None stands
@@ -52,86 +56,108 @@ def find_inputs(
     Raises:
         DataError: nothing to predict, or DICOM files and others in one folder, of which nobody knows which are meant.
     """
-    path, count = Path(path), len(channels)
+    path, wanted = Path(path), _Wanted(channels, optional)
+    if path.is_dir():
+        return _of_folder(path, wanted, tell, report)
+    if not path.is_file():
+        raise DataError(str(path), "no such file or folder", "an image or a folder of images")
+    if not is_series(path):
+        return _each(_of_file(path, wanted), partial(_channel_files, wanted), report)
+    slices = slices_beside(path)
+    if slices > 1:
+        tell(f"{path.name} is one slice of a series of {slices} in its folder: give the folder for all of them")
+    # 1.2.840.99.7 is a whole name, of which the last number is no suffix
+    return [(path.stem if path.suffix[1:].isalpha() else path.name, (path,))]
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """The channels that each case is to have."""
+
+    channels: Sequence[str]
+    optional: Collection[int]
+    """Those that a case may lack, from 0."""
+
+    def __str__(self) -> str:
+        """As messages say it."""
+        text = f"{plural(len(self.channels), 'channel')} ({', '.join(self.channels)})"
+        may = ", ".join(self.channels[index] for index in sorted(self.optional))
+        return f"{text}, of which {may} may be missing" if may else text
+
+
+def _each(
+    cases: Mapping[str, H], files: Callable[[str, H], Files], report: Callable[[DataError], None]
+) -> list[tuple[str, Files]]:
+    """What `files` gives of each case; faults go to `report`, and where that returns the case is left out."""
+    found = []
+    for name, held in sorted(cases.items()):
+        try:
+            found.append((name, files(name, held)))
+        except DataError as fault:
+            report(fault)
+    return found
+
+
+def _of_file(path: Path, wanted: _Wanted) -> dict[str, dict[int, Path]]:
+    """The case of an image file: name -> channel -> file."""
+    if not suffix_of(path):
+        raise DataError(str(path), "not an image format that is read", f"{', '.join(IMAGE_SUFFIXES)}, or DICOM")
+    match = CHANNEL.fullmatch(stem(path))
+    # With one channel `scan_2024.nii.gz` is that file alone; its neighbours are other images.
+    beside = None
+    if match and len(wanted.channels) > 1:
+        beside = _grouped(image_files(path.parent, suffix_of(path)), wanted).get(match["case"])
+    numbered = match is not None and (beside is not None or match["channel"] == "0000")
+    return {match["case"] if match and numbered else stem(path): beside or {0: path}}
+
+
+def _of_folder(
+    path: Path, wanted: _Wanted, tell: Callable[[str], None], report: Callable[[DataError], None]
+) -> list[tuple[str, Files]]:
+    """The cases of a folder of image files, or of DICOM series at and below it."""
     faults: list[DataError] = []
 
     def count_fault(fault: DataError) -> None:
         faults.append(fault)
         report(fault)
 
-    if path.is_file():
-        if is_series(path):
-            slices = slices_beside(path)
-            if slices > 1:
-                tell(f"{path.name} is one slice of a series of {slices} in its folder: give the folder for all of them")
-            # 1.2.840.99.7 is a whole name, of which the last number is no suffix
-            return [(path.stem if path.suffix[1:].isalpha() else path.name, (path,))]
-        if not suffix_of(path):
-            raise DataError(str(path), "not an image format that is read", f"{', '.join(IMAGE_SUFFIXES)}, or DICOM")
-        match = CHANNEL.fullmatch(stem(path))
-        # With one channel `scan_2024.nii.gz` is that file alone; its neighbours are other images.
-        beside = None
-        if match and count > 1:
-            beside = _grouped(image_files(path.parent, suffix_of(path)), count, optional).get(match["case"])
-        numbered = match is not None and (beside is not None or match["channel"] == "0000")
-        groups = {match["case"] if match and numbered else stem(path): beside or {0: path}}
-    elif path.is_dir():
-        files = images_to_segment(path, tell, count_fault)
-        closed: list[str] = []
-        folders = list(series_folders(path, tell=closed.append))
-        if closed:
-            tell(closed_note(closed))
-        refuse_mixture(path, files, folders, tell)
-        if folders:
-            return _series_inputs(path, folders, channels, optional, tell, report)
-        groups = _without(faults, _grouped(files, count, optional), count)
-        numbers = {stem(file) for file in files} & numbered_cases(files) if count == 1 else set()
-        if numbers:
-            tell(
-                f"numbers at the end of names are those of cases, since the model takes one channel: {listed(numbers)}"
-            )
-    else:
-        raise DataError(str(path), "no such file or folder", "an image or a folder of images")
+    files = images_to_segment(path, tell, count_fault)
+    closed: list[str] = []
+    folders = list(series_folders(path, tell=closed.append))
+    if closed:
+        tell(closed_note(closed))
+    refuse_mixture(path, files, folders, tell)
+    if folders:
+        series = _series_of_cases(path, folders, tell, several=len(wanted.channels) > 1)
+        return _each(series, partial(_series_files, wanted), report)
+    one = len(wanted.channels) == 1
+    # a channel that cannot be taken is none that its case lacks
+    names = {stem(Path(fault.where)) for fault in faults}
+    names |= {match["case"] for name in names if not one and (match := CHANNEL.fullmatch(name))}
+    groups = {name: held for name, held in _grouped(files, wanted).items() if name not in names}
+    if one and (numbers := {stem(file) for file in files} & numbered_cases(files)):
+        tell(f"numbers at the end of names are those of cases, since the model takes one channel: {listed(numbers)}")
     if not groups and not faults:
         raise _no_images(path)
-    found: list[tuple[str, tuple[Path | None, ...]]] = []
-    for name, files_of in sorted(groups.items()):
-        try:
-            found.append((name, _channel_files(name, files_of, channels, optional)))
-        except DataError as fault:
-            report(fault)
-    return found
+    return _each(groups, partial(_channel_files, wanted), report)
 
 
-def _without(faults: Sequence[DataError], groups: dict[str, dict[int, Path]], count: int) -> dict[str, dict[int, Path]]:
-    """`groups` without the cases of files with `faults`; a channel that cannot be taken is none that a case lacks."""
-    names = {stem(Path(fault.where)) for fault in faults}
-    names |= {match["case"] for name in names if count > 1 and (match := CHANNEL.fullmatch(name))}
-    return {name: files for name, files in groups.items() if name not in names}
-
-
-def _channel_files(
-    name: str, files_of: dict[int, Path], channels: Sequence[str], optional: Collection[int]
-) -> tuple[Path | None, ...]:
-    """The files of a case in the order of `channels`; `DataError` where they are others."""
-    count = len(channels)
-    alone = len(files_of) == 1 and 0 in files_of
-    held = read_channels(files_of[0]) if alone else len(files_of)
+def _channel_files(wanted: _Wanted, name: str, files: dict[int, Path]) -> Files:
+    """The files of a case in the order of the channels; `DataError` where they are others."""
+    count, optional = len(wanted.channels), wanted.optional
+    alone = len(files) == 1 and 0 in files
+    held = read_channels(files[0]) if alone else len(files)
     # what is numbered as the first channel may be that alone, where the others may be missing
-    first = alone and CHANNEL.fullmatch(stem(files_of[0])) is not None and stem(files_of[0]).endswith("_0000")
+    first = alone and CHANNEL.fullmatch(stem(files[0])) is not None and stem(files[0]).endswith("_0000")
     whole = alone and (held == count or not (optional and first))
-    lacking = set(range(count)) - files_of.keys()
-    if (held != count) if whole else (bool(files_of.keys() - set(range(count))) or not lacking <= set(optional)):
-        remedy = "give " + ", ".join(f"{name}_{index:04d}{suffix_of(min(files_of.values()))}" for index in range(count))
-        if count == 1 and len(files_of) > 1:
+    lacking = set(range(count)) - files.keys()
+    if (held != count) if whole else (bool(files.keys() - set(range(count))) or not lacking <= set(optional)):
+        remedy = "give " + ", ".join(f"{name}_{index:04d}{suffix_of(min(files.values()))}" for index in range(count))
+        if count == 1 and len(files) > 1:
             remedy += "; where each number is a case, rename the files so that no name ends in four digits"
-        raise DataError(
-            name,
-            f"{channels_text(held)} ({', '.join(files_of[key].name for key in sorted(files_of))})",
-            _wanted(channels, optional),
-            remedy,
-        )
-    return (files_of[0],) if whole else tuple(files_of.get(index) for index in range(count))
+        found = f"{plural(held, 'channel')} ({', '.join(files[key].name for key in sorted(files))})"
+        raise DataError(name, found, str(wanted), remedy)
+    return (files[0],) if whole else tuple(files.get(index) for index in range(count))
 
 
 def _no_images(path: Path) -> DataError:
@@ -148,72 +174,54 @@ def _no_images(path: Path) -> DataError:
     return DataError(str(path), "no images", expected)
 
 
-def _grouped(files: Sequence[Path], count: int, optional: Collection[int]) -> dict[str, dict[int, Path]]:
+def _grouped(files: Sequence[Path], wanted: _Wanted) -> dict[str, dict[int, Path]]:
     """Case -> channel -> file. Where channels may be missing, four digits are a channel without a first one, too.
 
-    A file that holds all `count` channels is a case, whatever number it bears.
+    A file that holds all channels is a case, whatever number it bears.
     """
+    count, numbered = len(wanted.channels), bool(wanted.optional)
     if count == 1:
-        return group_files(files, whole=numbered_cases(files), numbered=bool(optional))
+        return group_files(files, whole=numbered_cases(files), numbered=numbered)
     later = [file for file in files if CHANNEL.fullmatch(stem(file)) and not stem(file).endswith("_0000")]
     whole = {stem(file) for file in later if channels_in(file) == count}
-    return group_files(files, whole=whole, numbered=bool(optional))
+    return group_files(files, whole=whole, numbered=numbered)
 
 
-def _wanted(channels: Sequence[str], optional: Collection[int]) -> str:
-    """Which channels a case is to have."""
-    text = f"{channels_text(len(channels))} ({', '.join(channels)})"
-    may = ", ".join(channels[index] for index in sorted(optional))
-    return f"{text}, of which {may} may be missing" if may else text
+def _series_of_cases(
+    root: Path, folders: Sequence[Path], tell: Callable[[str], None], *, several: bool
+) -> dict[str, list[tuple[Path, Path]]]:
+    """Case -> (its own folder below `root`, that of the series) of each series in `folders`.
 
-
-def _series_inputs(
-    path: Path,
-    folders: Sequence[Path],
-    channels: Sequence[str],
-    optional: Collection[int],
-    tell: Callable[[str], None],
-    report: Callable[[DataError], None],
-) -> list[tuple[str, tuple[Path | None, ...]]]:
-    """DICOM cases in the `folders` at or below a folder."""
+    A case of `several` channels is the folder that holds their folders.
+    """
     # a folder in which a file is damaged may hold images: reading its case says what is wrong
     others = [folder for folder in folders if not _may_hold_images(folder)]
-    folders = [folder for folder in folders if folder not in others]
-    if not folders:
-        raise DataError(str(path), "DICOM objects that are no images", "DICOM series", "give the folder of the images")
+    images = [folder for folder in folders if folder not in others]
+    if not images:
+        raise DataError(str(root), "DICOM objects that are no images", "DICOM series", "give the folder of the images")
     if others:
-        tell(no_images_note(path, others))
-    cases: dict[str, list[Path]] = {}
-    homes: dict[str, set[Path]] = {}
-    for folder in folders:
-        # a case of several channels is the folder that holds their folders
-        home = (folder.parent if len(channels) > 1 and folder != path else folder).relative_to(path)
-        name = "_".join(home.parts) or path.resolve().name
-        cases.setdefault(name, []).append(folder)
-        homes.setdefault(name, set()).add(home)
-    needed = {name for index, name in enumerate(channels) if index not in optional}
-    found: list[tuple[str, tuple[Path | None, ...]]] = []
-    for name, held in sorted(cases.items()):
-        if len(homes[name]) > 1:
-            places = listed([home.as_posix() for home in homes[name]])
-            report(
-                DataError(name, f"the name of {len(homes[name])} folders' cases ({places})", "one", "rename a folder")
-            )
-            continue
-        called = {folder.name: folder for folder in held}
-        fits = needed <= set(called) <= set(channels) if len(channels) > 1 else True
-        if len(called) != len(held) or len(held) > len(channels) or not fits:
-            report(
-                DataError(
-                    name,
-                    f"{channels_text(len(held))} ({', '.join(sorted(called))})",
-                    _wanted(channels, optional),
-                    "give a folder per case, with a folder per channel that is called like it",
-                )
-            )
-            continue
-        found.append((name, tuple(called.get(channel) for channel in channels) if len(channels) > 1 else (held[0],)))
-    return found
+        tell(no_images_note(root, others))
+    cases: dict[str, list[tuple[Path, Path]]] = {}
+    for folder in images:
+        home = (folder.parent if several and folder != root else folder).relative_to(root)
+        cases.setdefault("_".join(home.parts) or root.resolve().name, []).append((home, folder))
+    return cases
+
+
+def _series_files(wanted: _Wanted, name: str, held: list[tuple[Path, Path]]) -> Files:
+    """The series of a case in the order of the channels, by the names of their folders where these are several."""
+    channels, homes = wanted.channels, {home.as_posix() for home, _ in held}
+    if len(homes) > 1:
+        found = f"the name of {len(homes)} folders' cases ({listed(homes)})"
+        raise DataError(name, found, "one", "rename a folder")
+    called = {folder.name: folder for _, folder in held}
+    needed = {channel for index, channel in enumerate(channels) if index not in wanted.optional}
+    fits = len(channels) == 1 or needed <= called.keys() <= set(channels)
+    if len(called) != len(held) or len(held) > len(channels) or not fits:
+        found = f"{plural(len(held), 'channel')} ({', '.join(sorted(called))})"
+        remedy = "give a folder per case, with a folder per channel that is called like it"
+        raise DataError(name, found, str(wanted), remedy)
+    return tuple(called.get(channel) for channel in channels) if len(channels) > 1 else (held[0][1],)
 
 
 def _may_hold_images(folder: Path) -> bool:
@@ -239,19 +247,8 @@ def images_digest(images: Sequence[Path | None]) -> str:
             if path.is_dir():  # a DICOM series: its slices stand in the order of their positions
                 parts = sorted(file_digest(file) for file in dicom_files(path))
             else:
-                parts = [file_digest(file) for file in _read_with(path)]
+                parts = [file_digest(file) for file in files_of(path)]
         except OSError as fault:
             raise unreadable(path, fault) from fault
         digest.update(f"{','.join(parts)};".encode())
     return digest.hexdigest()
-
-
-def _read_with(path: Path) -> list[Path]:
-    """An image file and those beside it that it is read with: detached voxels, the voxel size of a picture."""
-    suffix = suffix_of(path)
-    beside = [detached_voxels(path)]
-    if suffix == ".hdr":
-        beside = [path.with_suffix(".img")]
-    elif suffix in (".png", ".tif", ".tiff"):
-        beside = [path.with_name(f"{name}.json") for name in (stem(path), re.sub(r"_\d{4}$", "", stem(path)))]
-    return [path, *(file for file in beside if file is not None and file.is_file())]

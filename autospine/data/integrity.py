@@ -11,34 +11,29 @@ import gzip
 import re
 import zlib
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
+
+import numpy as np
+import numpy.typing as npt
 
 from autospine.data.files import unreadable
+from autospine.data.wording import said
 from autospine.errors import DataError
 
+ZLIB_OR_GZIP = 47
+"""Of zlib's window bits: whichever of the two the first bytes say."""
 _CHUNK = 1 << 20
 _HEAD = 1 << 16
 # Deflate cannot shrink data more than 1032 times (zlib.net/zlib_tech.html); what claims more than that is not there.
 _DEFLATE_RATIO = 1032
 # Below this a wrong claim costs nothing, and PNG or TIFF with less than 8 bits a voxel stays out of the rule.
 _HARMLESS_BYTES = 256 << 20
+_AGAIN = "copy or export the file again"
 _META, _NRRD = (".mha", ".mhd"), (".nrrd", ".nhdr")
 _META_FILE = re.compile(rb"(?m)^ElementDataFile\s*=\s*(.*?)\s*?(?:\n|\Z)")
 _NRRD_FILE = re.compile(rb"(?mi)^data ?file:\s*(.*?)\s*$")
-_META_BYTES = {
-    b"MET_CHAR": 1,
-    b"MET_UCHAR": 1,
-    b"MET_SHORT": 2,
-    b"MET_USHORT": 2,
-    b"MET_INT": 4,
-    b"MET_UINT": 4,
-    b"MET_LONG": 4,
-    b"MET_ULONG": 4,
-    b"MET_LONG_LONG": 8,
-    b"MET_ULONG_LONG": 8,
-    b"MET_FLOAT": 4,
-    b"MET_DOUBLE": 8,
-}
+_META_BYTES = {"CHAR": 1, "SHORT": 2, "INT": 4, "LONG": 4, "LONG_LONG": 8, "FLOAT": 4, "DOUBLE": 8}
+"""Of a value by its type, which stands behind `MET_`, or `MET_U` for the unsigned ones."""
 
 
 def check_whole(path: Path, values: int, value_bytes: int) -> None:
@@ -118,23 +113,23 @@ def _check_meta(path: Path, holder: Path | None, file: IO[bytes], values: int) -
 
 def _check_stream(path: Path, file: IO[bytes], header: bytes, start: int, values: int) -> None:
     """Compare the voxels that begin at `start` of `file` with the `header` of a MetaImage."""
-    kind = re.search(rb"(?m)^ElementType\s*=\s*(\w+)", header)
-    if kind is None or kind.group(1) not in _META_BYTES or re.search(rb"(?mi)^BinaryData\s*=\s*False", header):
+    kind = re.search(rb"(?m)^ElementType\s*=\s*MET_U?(\w+)", header)
+    value_bytes = _META_BYTES.get(kind.group(1).decode()) if kind else None
+    if value_bytes is None or re.search(rb"(?mi)^BinaryData\s*=\s*False", header):
         return
-    claimed = values * _META_BYTES[kind.group(1)]
+    claimed = values * value_bytes
     if not re.search(rb"(?mi)^CompressedData\s*=\s*True", header):
         held = path.stat().st_size - start
     else:
         file.seek(start)
-        unpack = zlib.decompressobj(wbits=47)  # zlib or gzip, told by its first bytes
-        held = 0
+        unpack, held = zlib.decompressobj(wbits=ZLIB_OR_GZIP), 0
         try:
             while not unpack.eof and (piece := file.read(_CHUNK)):
                 while piece and not unpack.eof:
                     held += len(unpack.decompress(piece, _CHUNK))
                     piece = unpack.unconsumed_tail
         except zlib.error as fault:
-            raise DataError(str(path), f"damaged ({fault})", "", "copy or export the file again") from fault
+            raise DataError(str(path), f"damaged ({fault})", remedy=_AGAIN) from fault
     if held < claimed:
         raise cut_off(path, held, claimed)
 
@@ -170,31 +165,22 @@ def read_exactly(path: Path, stream: IO[bytes], start: int, size: int) -> bytear
 
 def damaged(path: Path, fault: Exception) -> DataError:
     """The error of a packed file that cannot be unpacked."""
-    return DataError(str(path), f"damaged or cut off ({_said(fault)})", "a whole file", "copy or export the file again")
+    return DataError(str(path), f"damaged or cut off ({said(fault)})", "a whole file", _AGAIN)
 
 
-def not_an_image(path: Path, fault: Exception) -> DataError:
-    """The error of a file that a library does not understand."""
-    remedy = "copy or export the file again, or convert it"
-    return DataError(str(path), f"cannot be read as an image ({_said(fault)})", "", remedy)
+def not_an_image(path: Path, why: str) -> DataError:
+    """The error of a file that a library does not understand, which says `why`."""
+    return DataError(str(path), f"cannot be read as an image ({why})", remedy=f"{_AGAIN}, or convert it")
 
 
-def _said(fault: Exception) -> str:
-    return " ".join(str(fault).split())[:200] or type(fault).__name__
-
-
-def non_finite(path: Path, count: int) -> DataError:
-    """The error of an image with NaN or infinite voxels."""
-    return DataError(
-        str(path), f"{count} voxels are NaN or infinite", "finite numbers", "replace them or export the image again"
-    )
+def check_finite(path: Path, array: npt.NDArray[Any]) -> None:
+    """Raise a `DataError` where voxels of `path` are NaN or infinite."""
+    if np.issubdtype(array.dtype, np.floating) and not (finite := np.isfinite(array)).all():
+        found = f"{int(array.size - finite.sum())} voxels are NaN or infinite"
+        raise DataError(str(path), found, "finite numbers", "replace them or export the image again")
 
 
 def cut_off(path: Path, held: int, claimed: int) -> DataError:
     """The error of a file that is shorter than its header says."""
-    return DataError(
-        str(path),
-        f"damaged or cut off: it holds {held} bytes",
-        f"{claimed} bytes, as its header says",
-        "copy or export the file again",
-    )
+    found = f"damaged or cut off: it holds {held} bytes"
+    return DataError(str(path), found, f"{claimed} bytes, as its header says", _AGAIN)

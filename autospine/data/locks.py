@@ -8,7 +8,6 @@ system that supports them; where a file system knows no locks, work goes on with
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
 import shlex
@@ -21,7 +20,7 @@ from pathlib import Path
 
 import filelock
 
-from autospine.data.files import NAME_BYTES, unwritable
+from autospine.data.files import hidden_name, unwritable
 from autospine.errors import OutputError
 
 _POLL_S = 0.2
@@ -46,8 +45,7 @@ def locked(path: Path, where: Path, tell: Callable[[str], None] | None = None) -
     Raises:
         OutputError: another process holds it and `tell` is None, or its file cannot be made.
     """
-    if len(os.fsencode(path.name)) > NAME_BYTES:
-        path = path.with_name(f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:32]}.lock")
+    path = path.with_name(hidden_name(path.name, path.name, "lock"))
     lock = _lock_of(path)
     try:
         _acquire(lock, path, where, tell)

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autospine.data.description import IGNORE, Declared, counted
-from autospine.data.geometry import Geometry, Volume
+from autospine.data.geometry import Geometry
 from autospine.data.mask_values import counted_values, whole_layers, whole_values
 from autospine.data.palette import palette_indices
 from autospine.data.segmentation import read_segmentation, segment_names
@@ -59,8 +59,7 @@ def read_mask(path: Path, grid: Geometry | None = None, wanted: Collection[str] 
             structures that overlap.
     """
     if is_structures(path):
-        values, own, names = read_structures(path, wanted)
-        return Mask(values, own, names)
+        return Mask(*read_structures(path, wanted))
     if is_series(path):
         if grid is None:
             raise DataError(str(path), "no image to lay this segmentation on", "an image that can be read")
@@ -72,8 +71,8 @@ def read_mask(path: Path, grid: Geometry | None = None, wanted: Collection[str] 
         named = tuple((segment.name, number) for number, segment in enumerate(segments, 1))
         return Mask(numbers, volume.geometry, named, cropped=True)
     indices = palette_indices(path, volume.geometry.shape)
-    whole = whole_values(volume.array if indices is None else indices, path)
-    return Mask(whole.values, volume.geometry, moved=whole.moved)
+    values, moved = whole_values(volume.array if indices is None else indices, path)
+    return Mask(values, volume.geometry, moved=moved)
 
 
 def mask_stem(path: Path) -> str:
@@ -83,7 +82,7 @@ def mask_stem(path: Path) -> str:
 
 
 def values_by_name(mask: Mask, values: dict[str, int], path: Path) -> npt.NDArray[np.integer[Any]]:
-    """The mask (Z, Y, X) with each structure that it names as `values` has it; as it is where it names none.
+    """The values of a mask with each structure that it names as `values` has it; as they are where it names none.
 
     Raises:
         DataError: it holds a structure that `values` does not know.
@@ -158,8 +157,3 @@ def _shown(path: Path) -> tuple[tuple[str, ...], tuple[int, ...]]:
     if names:
         return tuple(name for name in names if name.lower() != BACKGROUND), ()
     return (), tuple(value for value in counted_values(read_mask(path).values) if value)
-
-
-def mask_volume(mask: Mask) -> Volume:
-    """The mask as a volume of one channel."""
-    return Volume(mask.values[None], mask.geometry)

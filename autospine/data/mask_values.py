@@ -13,7 +13,7 @@ from __future__ import annotations
 import gzip
 import struct
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,17 +32,8 @@ _INTEGERS = (2, 4, 8, 256, 512, 768, 1024, 1280)
 _LISTED = 8
 
 
-class Whole(NamedTuple):
-    """The values of a mask as whole numbers."""
-
-    values: npt.NDArray[np.integer[Any]]
-    """(Z, Y, X), none below 0."""
-    moved: float
-    """The most that a value was rounded by; 0 where all were whole."""
-
-
-def whole_values(array: npt.NDArray[Any], path: Path) -> Whole:
-    """The values of a mask (1, Z, Y, X), read from `path`, as whole numbers.
+def whole_values(array: npt.NDArray[Any], path: Path) -> tuple[npt.NDArray[np.integer[Any]], float]:
+    """The values of a mask (1, Z, Y, X), read from `path`, as whole numbers (Z, Y, X), and the most that one was moved.
 
     Raises:
         DataError: several values per voxel, or values that are no whole numbers from 0, with those that were found.
@@ -50,7 +41,7 @@ def whole_values(array: npt.NDArray[Any], path: Path) -> Whole:
     if len(array) != 1:
         found = f"{len(array)} values per voxel, as in a colour image or a 4D one"
         raise DataError(str(path), found, "one label per voxel", "save the mask as labels, in three dimensions")
-    return Whole(*_rounded(array[0], path))
+    return _rounded(array[0], path)
 
 
 def whole_layers(array: npt.NDArray[Any], path: Path) -> npt.NDArray[np.integer[Any]]:
@@ -93,9 +84,8 @@ def _no_labels(wrong: npt.NDArray[Any], path: Path, within: float) -> DataError:
         if (wrong == np.rint(wrong)).all()
         else "save labels: threshold a map of probabilities; resample a mask by the nearest neighbour"
     )
-    return DataError(
-        str(path), f"values that are no labels: {listed}", f"whole numbers from 0 (within {within:.2g})", remedy
-    )
+    expected = f"whole numbers from 0 (within {within:.2g})"
+    return DataError(str(path), f"values that are no labels: {listed}", expected, remedy)
 
 
 def _scaling_error(path: Path) -> float:

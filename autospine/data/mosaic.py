@@ -34,12 +34,9 @@ def refuse_mosaic(path: Path, header: Any) -> None:
     if "MOSAIC" not in said and tiles < 2:
         return
     count = f"{tiles} slices" if tiles > 1 else "all slices of a volume"
-    raise DataError(
-        str(path),
-        f"a mosaic (Siemens): {count} as tiles of one image",
-        "an image per slice, or an enhanced multi-frame image",
-        "export the series again as one of these, or convert it with dcm2niix and give the NIfTI file",
-    )
+    found = f"a mosaic (Siemens): {count} as tiles of one image"
+    remedy = "export the series again as one of these, or convert it with dcm2niix and give the NIfTI file"
+    raise DataError(str(path), found, "an image per slice, or an enhanced multi-frame image", remedy)
 
 
 def _values(value: Any) -> tuple[Any, ...]:

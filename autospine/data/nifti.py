@@ -10,14 +10,14 @@ from __future__ import annotations
 import gzip
 import math
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from autospine.data.affine import farthest_mm, from_affine, split_shape, to_affine, triple, unusable
+from autospine.data.affine import farthest_mm, from_affine, split_shape, to_affine, unusable
 from autospine.data.geometry import Geometry, times
 from autospine.data.integrity import damaged, read_exactly, unpacked
 from autospine.data.itk import nibabel
@@ -104,7 +104,7 @@ def contradictions(fields: Any, shape: tuple[int, int, int]) -> tuple[str, ...]:
         resized = matrix @ np.diag([*(sizes / np.where(held > 0, held, 1)), 1.0])
         far = farthest_mm(matrix, resized, shape)
         if not far <= DISAGREE_MM:  # nor is a pixdim that is no number
-            named = f"sform says voxels of {times(triple(held[::-1]))} mm, pixdim {times(triple(sizes[::-1]))} mm"
+            named = f"sform says voxels of {times(held[::-1].tolist())} mm, pixdim {times(sizes[::-1].tolist())} mm"
             said.append(f"{named} (Z x Y x X), {far:.3g} mm apart at a corner: the sform counts")
     unit = _UNITS.get(int(fields["xyzt_units"]) & 7)
     if unit is not None:
@@ -158,13 +158,11 @@ def _header(path: Path, stream: IO[bytes]) -> Header:
         or len(block) < made.sizeof_hdr
         or magic[:3] not in (b"n+1", b"n+2", b"ni1", b"ni2")
     ):
-        raise DataError(
-            str(path), "cannot be read as an image (no NIfTI header)", "a whole NIfTI file", "copy or export it again"
-        )
+        found = "cannot be read as an image (no NIfTI header)"
+        raise DataError(str(path), found, "a whole NIfTI file", "copy or export it again")
     if magic[:2] == b"ni":
-        raise DataError(
-            str(path), "its header says that the voxels lie in an .img file", "both in one file", "name it .hdr"
-        )
+        found = "its header says that the voxels lie in an .img file"
+        raise DataError(str(path), found, "both in one file", "name it .hdr")
     try:
         fields = made(block[: made.sizeof_hdr], check=False)
         shape = tuple(int(edge) for edge in fields.get_data_shape())
@@ -198,7 +196,8 @@ def _grid(path: Path, fields: Any, shape: tuple[int, ...]) -> Geometry:
         raise unusable(path, str(fault)) from fault
     along = fields.get_dim_info()[2] if len(shape) == 3 else None  # of x, y, z
     stated = None if along is None else 2 - along
-    return from_affine(path, affine, shape, said, fields["pixdim"][1:4], stated, block)
+    geometry = from_affine(path, affine, shape, said, fields["pixdim"][1:4])
+    return replace(geometry, slice_axis=stated, nifti_header=block)
 
 
 def _as_channels(path: Path, values: npt.NDArray[Any], header: Header) -> npt.NDArray[Any]:

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from autospine.data.volume import suffix_of
+from autospine.data.volume import PICTURES, suffix_of
+from autospine.data.wording import said
 from autospine.errors import DataError
 
-_SUFFIXES = (".png", ".tif", ".tiff")
 _MODE = "P"
 """Of Pillow: 8 bits a voxel that are places in a palette."""
 
@@ -26,7 +26,7 @@ def palette_indices(path: Path, shape: tuple[int, int, int]) -> npt.NDArray[np.u
     Raises:
         DataError: it has a palette and is damaged, or has not the `shape` that its grid has.
     """
-    if suffix_of(path) not in _SUFFIXES:
+    if suffix_of(path) not in PICTURES:
         return None
     from PIL import Image, ImageSequence
 
@@ -36,8 +36,8 @@ def palette_indices(path: Path, shape: tuple[int, int, int]) -> npt.NDArray[np.u
                 return None
             pages: list[npt.NDArray[Any]] = [np.asarray(page) for page in ImageSequence.Iterator(image)]
     except Exception as fault:  # a damaged file fails anywhere in the decoder
-        said = " ".join(str(fault).split())[:200] or type(fault).__name__
-        raise DataError(str(path), f"cannot be read as an image ({said})", "", "export the file again") from fault
+        found = f"cannot be read as an image ({said(fault)})"
+        raise DataError(str(path), found, remedy="export the file again") from fault
     if {page.shape for page in pages} != {shape[1:]} or len(pages) != shape[0]:
         found = f"pages of {', '.join(sorted({str(page.shape) for page in pages}))} voxels"
         raise DataError(str(path), found, f"{shape[0]} of {shape[1:]}", "export the file again")

@@ -20,10 +20,11 @@ from autospine.data.geometry import (
     Geometry,
     Volume,
     canonical_orientation,
-    orient,
     orient_geometry,
     restore,
     same_grid,
+    to_canonical,
+    triple,
 )
 from autospine.data.volume import header_remarks, suffix_of
 from autospine.errors import DataError
@@ -42,10 +43,9 @@ def onto_axes(volume: Volume, grid: Geometry, path: Path, reference: Path) -> Vo
     """
     if same_grid(volume.geometry, grid) is None:
         return volume
-    own, wanted = canonical_orientation(volume.geometry), canonical_orientation(grid)
-    differs = same_grid(orient_geometry(volume.geometry, own), orient_geometry(grid, wanted))
+    differs = same_grid(orient_geometry(volume.geometry), orient_geometry(grid))
     if differs is None:
-        return Volume(restore(orient(volume.array, own), wanted), grid)
+        return Volume(restore(to_canonical(volume).array, canonical_orientation(grid)), grid)
     said = [f"{file.name}: {said}" for file in (path, reference) for said in _header_remarks(file)]
     found = "; ".join([f"not on the grid of {reference.name}: {differs}", *said])
     remedy = "export both again from the same series. Where it was drawn on this very image and its header has lost "
@@ -74,10 +74,9 @@ def place(values: npt.NDArray[Any], own: Geometry, grid: Geometry, path: Path, o
     Raises:
         DataError: the voxels are not those of the grid, or some with a label lie outside of it.
     """
-    whole_axes = canonical_orientation(grid)
-    held = orient(values, canonical_orientation(own))
-    whole = orient_geometry(grid, whole_axes)
-    offset = _offset(orient_geometry(own, canonical_orientation(own)), whole, path, of)
+    piece, whole = to_canonical(Volume(values[None], own)), orient_geometry(grid)
+    held = piece.array[0]
+    offset = _offset(piece.geometry, whole, path, of)
     low = np.maximum(offset, 0)
     high = np.minimum(offset + held.shape, whole.shape)
     laid = np.zeros(whole.shape, values.dtype)
@@ -88,7 +87,7 @@ def place(values: npt.NDArray[Any], own: Geometry, grid: Geometry, path: Path, o
     outside = int(np.count_nonzero(held)) - int(np.count_nonzero(inside))
     if outside:
         raise DataError(str(path), f"{outside} voxels outside of {of}", "a segmentation of that image", _REMEDY)
-    return restore(laid, whole_axes)
+    return restore(laid, canonical_orientation(grid))
 
 
 def covering(first: Geometry, second: Geometry, path: Path, of: str) -> Geometry:
@@ -97,15 +96,13 @@ def covering(first: Geometry, second: Geometry, path: Path, of: str) -> Geometry
     Raises:
         DataError: the second, that of `path`, has other voxels than the first, `of`.
     """
-    axes = canonical_orientation(first)
-    whole = orient_geometry(first, axes)
-    piece = orient_geometry(second, canonical_orientation(second))
+    whole, piece = orient_geometry(first), orient_geometry(second)
     offset = _offset(piece, whole, path, of)
     low = np.minimum(offset, 0)
     shape = np.maximum(offset + piece.shape, whole.shape) - low
     if int(np.prod(shape)) > _LARGEST:
         raise DataError(str(path), f"so far from {of} that no grid holds both", "two masks of one image")
-    return _moved(whole, low, (int(shape[0]), int(shape[1]), int(shape[2])))
+    return _moved(whole, low, triple(shape.tolist()))
 
 
 def _offset(piece: Geometry, whole: Geometry, path: Path, of: str) -> npt.NDArray[np.int64]:
@@ -126,4 +123,4 @@ def _offset(piece: Geometry, whole: Geometry, path: Path, of: str) -> npt.NDArra
 def _moved(grid: Geometry, offset: npt.NDArray[np.int64], shape: tuple[int, int, int]) -> Geometry:
     """The grid of `shape` that starts at the voxel `offset` of `grid`."""
     origin = np.asarray(grid.origin_mm) + grid.axes() @ (offset * np.asarray(grid.spacing_mm))
-    return replace(grid, shape=shape, origin_mm=(float(origin[0]), float(origin[1]), float(origin[2])))
+    return replace(grid, shape=shape, origin_mm=triple(origin.tolist()))

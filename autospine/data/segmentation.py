@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from autospine.data.dicom_files import damaged, open_header
 from autospine.data.geometry import Geometry
+from autospine.data.wording import said_first
 from autospine.errors import DataError
 
 
@@ -52,7 +53,7 @@ def read_segmentation(path: Path, grid: Geometry) -> npt.NDArray[np.uint8]:
     try:
         held = segmentation.get_volume(combine_segments=True)
     except Exception as fault:
-        found = f"segments that cannot be one mask ({str(fault).splitlines()[0][:200]})"
+        found = f"segments that cannot be one mask ({said_first(fault)})"
         raise DataError(str(path), found, "segments that do not overlap, on a regular grid") from fault
     affine = np.eye(4)
     affine[:3, :3] = grid.axes() * np.asarray(grid.spacing_mm)
@@ -61,7 +62,7 @@ def read_segmentation(path: Path, grid: Geometry) -> npt.NDArray[np.uint8]:
     try:
         placed = held.match_geometry(wanted, tol=1e-3)
     except Exception as fault:
-        found = f"not on the grid of its image ({str(fault).splitlines()[0][:200]})"
+        found = f"not on the grid of its image ({said_first(fault)})"
         raise DataError(str(path), found, "the same voxels in space", "segment that series") from fault
     outside = int(np.count_nonzero(held.array)) - int(np.count_nonzero(placed.array))
     if outside:

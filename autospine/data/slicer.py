@@ -13,6 +13,7 @@ it is called, and a `.seg.nrrd` without one is a mask as any other.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ import numpy.typing as npt
 
 from autospine.data.files import unreadable
 from autospine.data.mask_values import counted_values
+from autospine.data.wording import said_first
 from autospine.errors import DataError
 
 SUFFIX = ".nrrd"
@@ -88,38 +90,37 @@ def numbered(layers: npt.NDArray[np.integer[Any]], segments: tuple[Segment, ...]
         DataError: segments of different names share voxels, or the voxels and the header do not fit each other.
     """
     alone = len(layers) == 1
-    places = [index if one.layer is None and not alone else one.layer or 0 for index, one in enumerate(segments)]
-    keys = [(place, one.value) for place, one in zip(places, segments, strict=True)]
+    keys = [
+        (index if one.layer is None and not alone else one.layer or 0, one.value) for index, one in enumerate(segments)
+    ]
+    first = [segments[keys.index(key)] for key in keys]  # of those with the same layer and value
     wrong = [
-        f"{one.name!r} in layer {place}" for place, one in zip(places, segments, strict=True) if place >= len(layers)
+        f"{one.name!r} in layer {key[0]}" for key, one in zip(keys, segments, strict=True) if key[0] >= len(layers)
     ]
     wrong += [
-        f"{segments[keys.index(key)].name!r} and {one.name!r} both as {key[1]} in layer {key[0]}"
-        for index, (key, one) in enumerate(zip(keys, segments, strict=True))
-        if keys.index(key) < index
+        f"{twin.name!r} and {one.name!r} both as {value} in layer {place}"
+        for (place, value), twin, one in zip(keys, first, segments, strict=True)
+        if twin is not one
     ]
     if wrong:
         expected = f"a layer and a value of its own for each segment, in {len(layers)} layer(s)"
         raise DataError(str(path), f"segments {'; '.join(wrong)}", expected, _REMEDY)
     numbers = np.zeros(layers.shape[1:], np.uint8)
     names = ["", *(one.name for one in segments)]
-    shared: dict[tuple[str, str], int] = {}
+    shared: Counter[tuple[str, str]] = Counter()
     for place, layer in enumerate(layers):
-        known = {one.value: index for index, one in enumerate(segments, 1) if places[index - 1] == place}
+        known = {value: index for index, (held_in, value) in enumerate(keys, 1) if held_in == place}
         strange = {value: count for value, count in counted_values(layer).items() if value and value not in known}
         if strange:
             listed = ", ".join(f"{value} ({count} voxels)" for value, count in sorted(strange.items())[:8])
-            found = f"values of no segment in layer {place}: {listed}"
-            raise DataError(
-                str(path), found, ", ".join(f"{value} ({names[at]})" for value, at in known.items()), _REMEDY
-            )
+            expected = ", ".join(f"{value} ({names[at]})" for value, at in known.items())
+            raise DataError(str(path), f"values of no segment in layer {place}: {listed}", expected, _REMEDY)
         for value, number in known.items():
             inside = layer == value
             before = numbers[inside]
             for other in np.unique(before[before > 0]).tolist():
                 if names[other] != names[number]:
-                    pair = (names[other], names[number])
-                    shared[pair] = shared.get(pair, 0) + int((before == other).sum())
+                    shared[names[other], names[number]] += int((before == other).sum())
             numbers[inside] = number
     if shared:
         raise overlap(path, shared)
@@ -150,5 +151,5 @@ def _header(path: Path) -> dict[str, Any]:
         lines = head[: end.start()].decode("utf-8").split("\n")
         return dict(nrrd.read_header(lines))
     except Exception as fault:  # a damaged header fails anywhere in the parser
-        said = str(fault).splitlines()[0][:200] if str(fault) else type(fault).__name__
-        raise DataError(str(path), f"a header that cannot be understood ({said})", "an NRRD header", _REMEDY) from fault
+        found = f"a header that cannot be understood ({said_first(fault)})"
+        raise DataError(str(path), found, "an NRRD header", _REMEDY) from fault

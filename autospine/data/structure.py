@@ -57,8 +57,8 @@ class Case:
     stands for its DICOM series."""
     label: Path | None
     """The mask; None for an image without one."""
-    subject: str
-    """Who was imaged; cases of a subject stay on one side of a split."""
+    subject: str = ""
+    """Who was imaged, empty as long as only names could tell; cases of a subject stay on one side of a split."""
     taken: tuple[int, ...] | None = None
     """Channels, from 0, that are read of one file that holds all `of`; None: all that it has."""
     of: int = 0

@@ -18,6 +18,7 @@ from autospine.data.geometry import Geometry, same_grid
 from autospine.data.mask_values import counted_values, whole_values
 from autospine.data.slicer import overlap
 from autospine.data.volume import read_volume, stem, suffix_of
+from autospine.data.wording import shortened
 from autospine.errors import DataError
 
 
@@ -60,11 +61,9 @@ def read_structures(
     held = structure_files(folder)
     files = {name: path for name, path in held.items() if wanted is None or name in wanted}
     if not files or len(files) > 255:
-        listed = ", ".join(list(held)[:6]) + (", ..." if len(held) > 6 else "")
+        found = f"{len(held)} structures ({shortened(list(held))})"
         expected = f"some of {', '.join(wanted)}" if wanted else "1 to 255 of them"
-        raise DataError(
-            str(folder), f"{len(held)} structures ({listed})", expected, "name those to read in labels.json"
-        )
+        raise DataError(str(folder), found, expected, "name those to read in labels.json")
     numbers: npt.NDArray[np.uint8] | None = None
     grid: Geometry | None = None
     names = ["", *files]

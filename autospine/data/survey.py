@@ -140,16 +140,13 @@ def _other_grids(notes: Sequence[Note]) -> list[Finding]:
     ):
         usual = tuple(median(column) for column in zip(*values, strict=True))
         odd = [
-            note
+            (note, own)
             for note, own in zip(notes, values, strict=True)
             if any(not 1 / SCALE <= mine / all_of <= SCALE for mine, all_of in zip(own, usual, strict=True))
         ]
-        if len(odd) <= RARE * len(notes):
-            for note in odd:
-                own = note.spacing_mm if name == "spacing" else note.extent_mm
-                found = f"a {name} of {_millimetres(own)}"
-                expected = f"about {_millimetres(usual)}, as the rest"
-                findings.append(_doubt(note, found, expected, "look whether it belongs to this dataset"))
+        expected, remedy = f"about {_millimetres(usual)}, as the rest", "look whether it belongs to this dataset"
+        for note, own in odd if len(odd) <= RARE * len(notes) else ():
+            findings.append(_doubt(note, f"a {name} of {_millimetres(own)}", expected, remedy))
     return findings
 
 
@@ -164,13 +161,11 @@ def _other_greys(dataset: Dataset, notes: Sequence[Note]) -> list[Finding]:
         logs = np.log(values)
         usual = float(np.median(logs))
         spread = float(np.median(np.abs(logs - usual)))
-        odd = np.flatnonzero(np.abs(logs - usual) > max(FAR * spread, np.log(GREY)))
-        if odd.size <= RARE * len(known):
-            for index in odd.tolist():
-                found = f"channel {name!r} has a median intensity of {values[index]:.4g}"
-                expected = f"about {np.exp(usual):.4g}, as the rest"
-                remedy = "look whether it is the same sequence on the same scale"
-                findings.append(_doubt(known[index][0], found, expected, remedy))
+        odd = np.flatnonzero(np.abs(logs - usual) > max(FAR * spread, np.log(GREY))).tolist()
+        remedy = "look whether it is the same sequence on the same scale"
+        for note, value in [known[index] for index in odd] if len(odd) <= RARE * len(known) else ():
+            found = f"channel {name!r} has a median intensity of {value:.4g}"
+            findings.append(_doubt(note, found, f"about {np.exp(usual):.4g}, as the rest", remedy))
     return findings
 
 
@@ -180,12 +175,9 @@ def _odd_labels(dataset: Dataset, notes: Sequence[Note]) -> list[Finding]:
     held = Counter(index for note in masks for index in note.held)
     findings = []
     for note in masks if len(masks) >= FEWEST else ():
-        lacks, more = [], []
-        for index, label in enumerate(dataset.labels):
-            if index not in note.held and held[index] >= (1 - RARE) * len(masks):
-                lacks.append(label.name)
-            if index in note.held and held[index] <= RARE * len(masks) and held[index] < FEWEST:
-                more.append(label.name)
+        names = [(label.name, held[index], index in note.held) for index, label in enumerate(dataset.labels)]
+        lacks = [name for name, count, here in names if not here and count >= (1 - RARE) * len(masks)]
+        more = [name for name, count, here in names if here and count <= RARE * len(masks) and count < FEWEST]
         said = [f"the mask lacks {', '.join(lacks)}"] * bool(lacks)
         said += [f"the mask holds {', '.join(more)}, as hardly any other"] * bool(more)
         if said:
@@ -195,22 +187,14 @@ def _odd_labels(dataset: Dataset, notes: Sequence[Note]) -> list[Finding]:
 
 def _unlabelled_slices(notes: Sequence[Note]) -> list[Finding]:
     """Masks on a part of the slices, where the rest have them on all."""
-    shares = [
-        (note, *note.labelled_slices) for note in notes if note.labelled_slices is not None and note.labelled_slices[0]
-    ]
+    shares = [(note, *note.labelled_slices) for note in notes if note.labelled_slices and note.labelled_slices[0]]
     whole = [note for note, labelled, total in shares if labelled == total]
     if len(shares) < FEWEST or len(whole) < (1 - 2 * RARE) * len(shares):
         return []
-    return [
-        _doubt(
-            note,
-            f"masks on {labelled} of {total} slices",
-            "masks on every slice, as the rest",
-            "if the others were not annotated, plan with a recipe that has `ignore_unlabelled_slices = true`",
-        )
-        for note, labelled, total in shares
-        if labelled < COVERED * total
-    ]
+    expected = "masks on every slice, as the rest"
+    remedy = "if the others were not annotated, plan with a recipe that has `ignore_unlabelled_slices = true`"
+    odd = [share for share in shares if share[1] < COVERED * share[2]]
+    return [_doubt(note, f"masks on {some} of {total} slices", expected, remedy) for note, some, total in odd]
 
 
 def _reversed(notes: Sequence[Note]) -> list[Finding]:

@@ -15,18 +15,19 @@ import numpy as np
 import numpy.typing as npt
 
 from autospine.data import dicom, freesurfer, nifti
-from autospine.data.affine import usable_grid
+from autospine.data.affine import other_dimensions, usable_grid
 from autospine.data.dicom_files import is_dicom
 from autospine.data.disguises import disguised
 from autospine.data.files import atomic_path, check_name, read_json, unreadable, unwritable
-from autospine.data.geometry import Geometry, Volume, times
-from autospine.data.integrity import check_whole, detached_voxels, non_finite
+from autospine.data.geometry import Geometry, Triple, Volume, triple
+from autospine.data.integrity import check_finite, check_whole, detached_voxels, not_an_image
 from autospine.data.itk import reason, sitk
 from autospine.data.written import is_written
 from autospine.errors import DataError, OutputError
 
+PICTURES = (".png", ".tif", ".tiff")
 WRITTEN_AS = {
-    **{suffix: suffix for suffix in (*nifti.SUFFIXES, ".mha", ".nrrd", ".png", ".tif", ".tiff", *freesurfer.MGH)},
+    **{suffix: suffix for suffix in (*nifti.SUFFIXES, ".mha", ".nrrd", *PICTURES, *freesurfer.MGH)},
     # two files for one image could be parted, and would not appear at once
     ".mhd": ".mha",
     ".nhdr": ".nrrd",
@@ -36,7 +37,6 @@ WRITTEN_AS = {
 IMAGE_SUFFIXES = tuple(WRITTEN_AS)
 
 _KEY_VALUE = (".mha", ".nrrd", ".mhd", ".nhdr")
-_PICTURES = (".png", ".tif", ".tiff")
 _SAID_DEGREES = 0.01
 """Skew from which a user is told: a tenth of a millimetre over 500 mm."""
 
@@ -121,7 +121,8 @@ def read_volume(path: Path) -> Volume:
             array, geometry = read(path)
         except (OSError, MemoryError) as fault:
             raise DataError(str(path), f"cannot be read ({getattr(fault, 'strerror', None) or fault})") from fault
-        return Volume(_finite(path, array), geometry)
+        check_finite(path, array)
+        return Volume(array, geometry)
     reader = _open(path)
     geometry = _geometry(path, reader)
     components = _channels(reader)
@@ -130,8 +131,9 @@ def read_volume(path: Path) -> Volume:
     try:
         image = reader.Execute()
     except (RuntimeError, MemoryError) as fault:
-        raise _not_an_image(path, fault) from fault
-    array = _finite(path, sitk().GetArrayFromImage(image))
+        raise not_an_image(path, reason(fault)) from fault
+    array = sitk().GetArrayFromImage(image)
+    check_finite(path, array)
     if int(reader.GetNumberOfComponents()) > 1:
         array = np.moveaxis(array, -1, 0)
     return Volume(np.ascontiguousarray(array.reshape(components, *geometry.shape)), geometry, _metadata(path, image))
@@ -180,12 +182,12 @@ def _itk_image(path: Path, array: npt.NDArray[Any], volume: Volume) -> Any:
     array = array[0] if len(array) == 1 else np.moveaxis(array, 0, -1)
     direction = np.asarray(geometry.direction).reshape(3, 3)
     # a slice that lies oblique in space has its place in a volume alone
-    upright = np.allclose(direction[2, :2], 0, atol=1e-6) or suffix_of(path) in _PICTURES
+    upright = np.allclose(direction[2, :2], 0, atol=1e-6) or suffix_of(path) in PICTURES
     size = geometry.dimension if upright else 3
     image = sitk().GetImageFromArray(array[0] if size == 2 else array, isVector=len(volume.array) > 1)
     image.SetSpacing(geometry.spacing_mm[::-1][:size])
     image.SetOrigin(geometry.origin_mm[:size])
-    if suffix_of(path) not in _PICTURES:
+    if suffix_of(path) not in PICTURES:
         image.SetDirection(direction[:size, :size].ravel().tolist())
     for key, value in volume.metadata if suffix_of(path) in _KEY_VALUE else ():
         image.SetMetaData(key, value)
@@ -215,13 +217,6 @@ def _known_suffix(path: Path) -> str:
     return suffix
 
 
-def _finite(path: Path, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The array; `DataError` where it holds what is no number."""
-    if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
-        raise non_finite(path, int(array.size - np.isfinite(array).sum()))
-    return array
-
-
 def _open(path: Path) -> Any:
     """A reader that has read the header of a 2D or 3D real-valued image."""
     try:
@@ -235,14 +230,9 @@ def _open(path: Path) -> Any:
     try:
         reader.ReadImageInformation()
     except (RuntimeError, MemoryError) as fault:
-        raise _not_an_image(path, fault) from fault
+        raise not_an_image(path, reason(fault)) from fault
     if reader.GetDimension() not in (2, 3, 4) or (reader.GetDimension() == 4 and reader.GetNumberOfComponents() > 1):
-        raise DataError(
-            str(path),
-            f"an image of {reader.GetDimension()} dimensions ({times(reader.GetSize())})",
-            "2 or 3 dimensions, a fourth for channels",
-            "save each time point or channel as a file of its own (case_0000, case_0001, ...)",
-        )
+        raise other_dimensions(path, reader.GetSize())
     if "complex" in sitk().GetPixelIDValueAsString(reader.GetPixelID()):
         raise DataError(str(path), "complex voxels", "real numbers", "save the magnitude image")
     return reader
@@ -254,13 +244,12 @@ def _geometry(path: Path, reader: Any) -> Geometry:
     size = min(stored, 3)
     direction = np.eye(3)
     direction[:size, :size] = np.asarray(reader.GetDirection()).reshape(stored, stored)[:size, :size]
-    shape = (1, *map(int, reader.GetSize()[::-1]))[-3:]
-    spacing = (1.0, *map(float, reader.GetSpacing()[::-1]))
-    if suffix_of(path) in _PICTURES:  # whose resolution is that of a printer, in dots per inch
+    shape = triple((1, *map(int, reader.GetSize()[::-1]))[-3:])
+    spacing = triple((1.0, *map(float, reader.GetSpacing()[::-1]))[-3:])
+    if suffix_of(path) in PICTURES:  # whose resolution is that of a printer, in dots per inch
         spacing = _stated_spacing(path) or (1.0, 1.0, 1.0)
-    origin = (*map(float, reader.GetOrigin()), 0.0)[:3]
-    grid = (shape[0], shape[1], shape[2]), (spacing[-3], spacing[-2], spacing[-1]), (origin[0], origin[1], origin[2])
-    return usable_grid(path, *grid, direction, size)
+    origin = triple((*map(float, reader.GetOrigin()), 0.0)[:3])
+    return usable_grid(path, shape, spacing, origin, direction, size)
 
 
 def _channels(reader: Any) -> int:
@@ -269,21 +258,33 @@ def _channels(reader: Any) -> int:
     return held * int(reader.GetSize()[3]) if reader.GetDimension() == 4 else held
 
 
-def _stated_spacing(path: Path) -> tuple[float, ...] | None:
-    """Voxel size (Z, Y, X) of a picture, which has no place for one: nnU-Net's `<case>.json` beside it."""
-    for name in (stem(path), re.sub(r"_\d{4}$", "", stem(path))):
-        beside = path.with_name(f"{name}.json")
-        if beside.is_file():
-            content = read_json(beside)
-            spacing = content.get("spacing") if isinstance(content, dict) else None
-            if (
-                not isinstance(spacing, list)
-                or len(spacing) not in (2, 3)
-                or not all(isinstance(step, int | float) and step > 0 for step in spacing)
-            ):
-                raise DataError(str(beside), f'"spacing" is {spacing!r}', "three sizes in mm, [4.0, 1.0, 1.0]")
-            return (1.0, *map(float, spacing))[-3:]
-    return None
+def _stated_spacing(path: Path) -> Triple | None:
+    """Voxel size (Z, Y, X) of a picture, which has no place for one."""
+    beside = next((file for file in _spacing_files(path) if file.is_file()), None)
+    if beside is None:
+        return None
+    content = read_json(beside)
+    spacing = content.get("spacing") if isinstance(content, dict) else None
+    sizes = spacing if isinstance(spacing, list) and len(spacing) in (2, 3) else [None]
+    if not all(isinstance(step, int | float) and step > 0 for step in sizes):
+        raise DataError(str(beside), f'"spacing" is {spacing!r}', "three sizes in mm, [4.0, 1.0, 1.0]")
+    return triple((1.0, *map(float, sizes))[-3:])
+
+
+def _spacing_files(path: Path) -> list[Path]:
+    """Where the voxel size of a picture may stand: nnU-Net's `<case>.json` beside it."""
+    return [path.with_name(f"{name}.json") for name in (stem(path), re.sub(r"_\d{4}$", "", stem(path)))]
+
+
+def files_of(path: Path) -> list[Path]:
+    """An image file and those beside it that it is read with: detached voxels, the voxel size of a picture."""
+    suffix = suffix_of(path)
+    beside = [detached_voxels(path)]
+    if suffix in freesurfer.PAIRS:
+        beside = [freesurfer.voxels_beside(path)]
+    elif suffix in PICTURES:
+        beside = [*_spacing_files(path)]
+    return [path, *(file for file in beside if file is not None and file.is_file())]
 
 
 def _metadata(path: Path, image: Any) -> tuple[tuple[str, str], ...]:
@@ -307,10 +308,3 @@ def _smallest(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if np.issubdtype(array.dtype, np.integer) and array.size and array.min() >= 0:
         return array.astype(np.min_scalar_type(int(array.max())))
     return array
-
-
-def _not_an_image(path: Path, fault: Exception) -> DataError:
-    """The error of a file that SimpleITK cannot read."""
-    return DataError(
-        str(path), f"cannot be read as an image ({reason(fault)})", "", "copy or export the file again, or convert it"
-    )

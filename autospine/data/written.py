@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from autospine.data.integrity import ZLIB_OR_GZIP
 from autospine.data.itk import sitk
 
 _PACKED_AFTER = {
@@ -40,7 +41,7 @@ def _has_its_end(path: Path) -> bool:
     head, _, packed = content.partition(header_end) if header_end else (b"", b"", b"")
     if not header_end or said not in head:
         return True  # TIFF: its directory comes last, and ITK has read it; unpacked: every byte was compared
-    stream = zlib.decompressobj(wbits=47)  # zlib or gzip, told by its first bytes
+    stream = zlib.decompressobj(wbits=ZLIB_OR_GZIP)
     try:
         stream.decompress(packed)
     except zlib.error:

@@ -14,19 +14,14 @@ _CGROUP = Path("/sys/fs/cgroup")
 def free_bytes() -> int:
     """Memory that can be had now without swapping; a container's own limit counts."""
     free = 4_000_000_000  # where the system does not say: enough for one or two cases
-    try:
+    with suppress(AttributeError, OSError, ValueError):
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    with suppress(OSError, StopIteration, ValueError):  # Linux knows better: what it would give up counts
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
         free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
-    except (OSError, StopIteration, ValueError):
-        try:
-            free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        except (AttributeError, OSError, ValueError):
-            pass
-    try:
+    with suppress(OSError, ValueError):
         limit, used = ((_CGROUP / name).read_text(encoding="ascii") for name in ("memory.max", "memory.current"))
         free = min(free, max(0, int(limit) - int(used)))
-    except (OSError, ValueError):
-        pass
     left = _address_space_left()
     return free if left is None else min(free, left)
 

@@ -18,23 +18,15 @@ from autospine.phantom.contrast import T2, Contrast
 from autospine.phantom.grid import FloatArray, Grid, LabelArray, draw_grid, rounded_box, smooth_field
 from autospine.phantom.scan import Scene
 
-LABELS: tuple[tuple[str, int], ...] = (
-    ("L5", 1),
-    ("L4", 2),
-    ("L3", 3),
-    ("L2", 4),
-    ("L1", 5),
-    ("disc", 6),
-    ("canal", 7),
-)
+_DISC, CANAL = 6, 7
+LABELS = (("L5", 1), ("L4", 2), ("L3", 3), ("L2", 4), ("L1", 5), ("disc", _DISC), ("canal", CANAL))
 """(name, value on disk) of the classes; sacrum, T12, pedicles and processes are background."""
 
 CHANNELS = ("T2",)
 FINE = (2, 2, 4)
 """Samples per voxel along Z, Y, X: about 1 mm, finer than the cortical rim is thick."""
-_DISC, _CANAL = 6, 7
-
-
+SAC_BEHIND_MM = 8.5
+"""Middle of the dural sac, behind the back of the bodies."""
 VOXELS = ((94, 101), (76, 85), (10, 13))
 SPACING_MM = ((2.0, 2.1), (1.9, 2.0), (3.9, 4.2))
 
@@ -98,8 +90,9 @@ def draw_chain(rng: np.random.Generator, extent_mm: tuple[float, ...]) -> tuple[
 
 @dataclass(frozen=True)
 class Spine:
-    """A spine in one sequence, on the fine grid, and where its parts are."""
+    """A spine in one sequence, and where its parts are; it is painted piece by piece into `signal` and `labels`."""
 
+    grid: Grid
     signal: FloatArray
     """0 to about 1 (Z, Y, X)."""
     labels: LabelArray
@@ -112,57 +105,48 @@ class Spine:
 
 def render(rng: np.random.Generator, grid: Grid, blocks: tuple[Block, ...], contrast: Contrast) -> Spine:
     """The spine, painted from the back to the front; how much is drawn from `rng` does not depend on the contrast."""
-    labels = np.zeros(grid.shape, np.uint8)
     midline = grid.x - _scoliosis(rng, grid)
+    behind = grid.y - _posterior_wall(grid, blocks)
+    spine = Spine(grid, np.zeros(grid.shape, np.float32), np.zeros(grid.shape, np.uint8), midline, behind)
     texture = smooth_field(rng, grid, 3.0)
-    spine_y = _posterior_wall(grid, blocks)
-    behind = grid.y - spine_y
-    signal = _paint_soft_tissue(rng, grid, behind, midline, texture, contrast)
-    signal[(np.hypot(behind - 11.5, midline) < 12) & (behind > 0)] = contrast.epidural_fat
+    _paint_soft_tissue(rng, spine, texture, contrast)
+    spine.signal[(np.hypot(behind - 11.5, midline) < 12) & (behind > 0)] = contrast.epidural_fat
     for block in blocks[2:]:
-        _paint_posterior_elements(signal, grid, block, midline, contrast)
-    _paint_canal(rng, signal, labels, grid, behind, midline, contrast)
+        _paint_posterior_elements(spine, block, contrast)
+    _paint_canal(rng, spine, contrast)
     bone = rng.uniform(*contrast.marrow)
     for below, above in zip(blocks[1:], blocks[2:-1], strict=False):
-        _paint_disc(rng, signal, labels, grid, below, above, midline, contrast)
+        _paint_disc(rng, spine, below, above, contrast)
     for block in blocks:
         marrow = bone * rng.normal(1, 0.04) * (1 + 0.22 * texture)
-        _paint_body(signal, labels, grid, block, midline, marrow, contrast.cortex)
-    return Spine(signal, labels, midline, behind)
+        _paint_body(spine, block, marrow, contrast.cortex)
+    return spine
 
 
-def _paint_soft_tissue(
-    rng: np.random.Generator,
-    grid: Grid,
-    behind: FloatArray,
-    midline: FloatArray,
-    texture: FloatArray,
-    contrast: Contrast,
-) -> FloatArray:
+def _paint_soft_tissue(rng: np.random.Generator, spine: Spine, texture: FloatArray, contrast: Contrast) -> None:
     """Abdomen with bowel and vessels in front, muscle, then fat under the skin and air behind."""
-    lobes = smooth_field(rng, grid, 7.0)
+    signal, behind = spine.signal, spine.behind
+    lobes = smooth_field(rng, spine.grid, 7.0)
     abdomen = np.where(lobes > 0.25, contrast.bowel, contrast.abdomen).astype(np.float32) * (1 + 0.15 * texture)
     muscle = contrast.muscle * (1 + 0.25 * texture) + contrast.streaks * (texture > 1.5)
-    signal = np.where(behind > -14, muscle, abdomen).astype(np.float32)
+    signal[:] = np.where(behind > -14, muscle, abdomen)
     # Aorta on the left and caval vein on the right run along the front of the spine.
     for side, gap in ((9.0, -44.0), (-13.0, -42.0)):
-        tube = np.hypot(behind - gap, midline - side)
+        tube = np.hypot(behind - gap, spine.midline - side)
         signal[tube < 8.5] = contrast.vessel_wall
         signal[tube < 7.5] = contrast.blood
     skin = rng.uniform(58, 66)
     fat = rng.uniform(12, 18)
-    signal = np.where(behind > skin - fat, contrast.skin_fat * (1 + 0.06 * texture), signal)
-    return np.where(behind > skin, 0.0, signal).astype(np.float32)
+    np.copyto(signal, contrast.skin_fat * (1 + 0.06 * texture), where=behind > skin - fat)
+    np.copyto(signal, 0, where=behind > skin)
 
 
-def _paint_posterior_elements(
-    signal: FloatArray, grid: Grid, block: Block, midline: FloatArray, contrast: Contrast
-) -> None:
+def _paint_posterior_elements(spine: Spine, block: Block, contrast: Contrast) -> None:
     """Pedicles at both sides of the canal and the spinous process behind it; bone, but not labelled."""
     height, depth, _ = block.half_mm
-    window = grid.window(block.centre_mm, 70)
-    up, back = local_mm(grid, block, window)
-    view, lateral = signal[window], np.abs(midline[window[0]])
+    window = spine.grid.window(block.centre_mm, 70)
+    up, back = local_mm(spine.grid, block, window)
+    view, lateral = spine.signal[window], np.abs(spine.midline[window[0]])
     pedicle = rounded_box((up - 0.3 * height) / (0.5 * height), (back - depth - 9) / 13, (lateral - 15.5) / 4.5)
     # The process hangs down behind the canal: its centre line falls by 0.35 mm per mm.
     process = rounded_box(
@@ -173,91 +157,65 @@ def _paint_posterior_elements(
         view[shape < 0.84**5] = contrast.process_marrow
 
 
-def _paint_canal(
-    rng: np.random.Generator,
-    signal: FloatArray,
-    labels: LabelArray,
-    grid: Grid,
-    behind: FloatArray,
-    midline: FloatArray,
-    contrast: Contrast,
-) -> None:
+def _paint_canal(rng: np.random.Generator, spine: Spine, contrast: Contrast) -> None:
     """Fluid in an elliptic tube with the cord ending in it and the roots along its back."""
-    centre, half_depth, half_width = 8.5, rng.uniform(6.2, 7.4), rng.uniform(9.0, 10.5)
+    signal, midline, z, height_mm = spine.signal, spine.midline, spine.grid.z, spine.grid.extent_mm[0]
+    half_depth, half_width = rng.uniform(6.2, 7.4), rng.uniform(9.0, 10.5)
     # The sac tapers into the sacrum: full width at a fifth of the height, two thirds of it at the bottom.
-    taper = np.clip(0.66 + 1.7 * grid.z / grid.extent_mm[0], 0, 1)
-    back = behind - centre
+    taper = np.clip(0.66 + 1.7 * z / height_mm, 0, 1)
+    back = spine.behind - SAC_BEHIND_MM
     radius = np.hypot(back / (half_depth * taper), midline / (half_width * taper))
     signal[radius < 1.12] = contrast.dura
     inside = radius < 1
     signal[inside] = contrast.fluid
-    labels[inside] = _CANAL
-    cord_end = rng.uniform(0.70, 0.78) * grid.extent_mm[0]
-    cord = np.hypot(back - 0.5, midline) < np.clip((grid.z - cord_end) / 6 + 1, 0, 4.2)
+    spine.labels[inside] = CANAL
+    cord_end = rng.uniform(0.70, 0.78) * height_mm
+    cord = np.hypot(back - 0.5, midline) < np.clip((z - cord_end) / 6 + 1, 0, 4.2)
     signal[cord] = contrast.cord
     root = (np.abs(np.sin(midline * 1.7)) > 0.55) & (back > 1.5) & (np.hypot(back, midline) < 5.5)
-    signal[root & (grid.z < cord_end + 12) & inside] = contrast.roots
+    signal[root & (z < cord_end + 12) & inside] = contrast.roots
 
 
-def _paint_disc(
-    rng: np.random.Generator,
-    signal: FloatArray,
-    labels: LabelArray,
-    grid: Grid,
-    below: Block,
-    above: Block,
-    midline: FloatArray,
-    contrast: Contrast,
-) -> None:
+def _paint_disc(rng: np.random.Generator, spine: Spine, below: Block, above: Block, contrast: Contrast) -> None:
     """The disc between two blocks: annulus, and a nucleus that is healthy, dry or degenerated; it bulges a little."""
     # From the middle of the lower end plate to that of the upper one.
     start = np.array(below.centre_mm) + below.half_mm[0] * _up(below.tilt_rad)
     end = np.array(above.centre_mm) - above.half_mm[0] * _up(above.tilt_rad)
     centre, gap = (start + end) / 2, float(np.linalg.norm(end - start))
     depth, width = (below.half_mm[1] + above.half_mm[1]) / 2, (below.half_mm[2] + above.half_mm[2]) / 2
-    disc = Block(
-        _DISC, (float(centre[0]), float(centre[1])), (below.tilt_rad + above.tilt_rad) / 2, (0.0, depth, width)
-    )
-    window = grid.window(disc.centre_mm, 40)
-    up, back = local_mm(grid, disc, window)
+    tilt = (below.tilt_rad + above.tilt_rad) / 2
+    disc = Block(_DISC, (float(centre[0]), float(centre[1])), tilt, (0.0, depth, width))
+    window = spine.grid.window(disc.centre_mm, 40)
+    up, back = local_mm(spine.grid, disc, window)
+    midline = spine.midline[window[0]]
     # Tall enough to reach into both end plates, which are painted over it; widest half way between them, so that it
     # bulges out of the gap and does not run up the sides of the bodies.
     bulge = rng.uniform(0.98, 1.06) - 0.15 * np.square(np.clip(up / (gap / 2 + 1), -1.2, 1.2))
-    shape = rounded_box(up / (gap / 2 + 4), back / (depth * bulge), midline[window[0]] / (width * bulge))
-    view = signal[window]
+    shape = rounded_box(up / (gap / 2 + 4), back / (depth * bulge), midline / (width * bulge))
+    view = spine.signal[window]
     view[shape < 1] = contrast.annulus
-    nucleus = np.square(up / (gap / 2 + 2)) + np.square(back / (0.8 * depth))
-    nucleus = nucleus + np.square(midline[window[0]] / (0.8 * width))
+    nucleus = np.square(up / (gap / 2 + 2)) + np.square(back / (0.8 * depth)) + np.square(midline / (0.8 * width))
     view[(nucleus < 1) & (shape < 1)] = rng.choice(contrast.nuclei, p=(0.45, 0.3, 0.25))
-    labels[window][shape < 1] = _DISC
+    spine.labels[window][shape < 1] = _DISC
 
 
-def _paint_body(
-    signal: FloatArray,
-    labels: LabelArray,
-    grid: Grid,
-    block: Block,
-    midline: FloatArray,
-    marrow: FloatArray,
-    cortex: float,
-) -> None:
+def _paint_body(spine: Spine, block: Block, marrow: FloatArray, cortex: float) -> None:
     """A rounded box with a waist, marrow inside and a cortical rim of about 1 mm."""
-    window = grid.window(block.centre_mm, 40)
-    shape = body_shape(grid, block, midline, window)
-    inside = shape < 1
-    view = signal[window]
-    view[inside] = cortex
+    window = spine.grid.window(block.centre_mm, 40)
+    shape = body_shape(spine, block, window)
+    view = spine.signal[window]
+    view[shape < 1] = cortex
     core = shape < (1 - 1.1 / block.half_mm[0]) ** 5
     view[core] = marrow[window][core]
-    labels[window][inside] = block.label
+    spine.labels[window][shape < 1] = block.label
 
 
-def body_shape(grid: Grid, block: Block, midline: FloatArray, window: tuple[slice, slice]) -> FloatArray:
+def body_shape(spine: Spine, block: Block, window: tuple[slice, slice]) -> FloatArray:
     """A vertebral body within a window: below 1 inside, as `rounded_box` has it."""
     height, depth, width = block.half_mm
-    up, back = local_mm(grid, block, window)
+    up, back = local_mm(spine.grid, block, window)
     waist = 0.92 + 0.08 * np.square(np.clip(up / height, -1, 1))
-    return rounded_box(up / height, back / (depth * waist), midline[window[0]] / (width * waist))
+    return rounded_box(up / height, back / (depth * waist), spine.midline[window[0]] / (width * waist))
 
 
 def local_mm(grid: Grid, block: Block, window: tuple[slice, slice]) -> tuple[FloatArray, FloatArray]:

@@ -5,7 +5,7 @@ The anatomy is drawn once per sequence with the same random numbers; these table
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -96,23 +96,18 @@ STIR = Contrast(
     marrow=(0.15, 0.22),
 )
 """T2 weighted, with the signal of fat taken away."""
-T1_GADOLINIUM = Contrast(
+T1_GADOLINIUM = replace(
+    T1,
     bowel=0.80,
     abdomen=0.40,
     muscle=0.36,
-    streaks=0.4,
     vessel_wall=0.45,
     blood=0.95,
-    skin_fat=0.95,
     epidural_fat=0.84,
-    cortex=0.10,
     process_marrow=0.50,
     dura=0.30,
     fluid=0.16,
-    cord=0.40,
     roots=0.34,
-    annulus=0.27,
-    nuclei=(0.34, 0.33, 0.31),
     marrow=(0.44, 0.56),
 )
 """T1 weighted, after gadolinium: what has vessels is bright."""

@@ -11,13 +11,13 @@ field, Rician noise, an oblique file.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
 
 from autospine.data.files import read_json, write_json
+from autospine.data.jobs import Progress
 from autospine.data.volume import write_volume
 from autospine.errors import OutputError
 from autospine.phantom import anatomy, axial, lesions, tumour
@@ -40,7 +40,7 @@ def write_phantom(
     cases: int = 12,
     test_cases: int = 3,
     seed: int = 0,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress = lambda case, done, total: None,
 ) -> Path:
     """Writes a phantom dataset in nnU-Net's raw layout and returns `root`.
 
@@ -58,12 +58,10 @@ def write_phantom(
     Raises:
         OutputError: the folder cannot be written, or holds a dataset that is not a phantom.
     """
-    root = Path(root)
-    manifest = root / "dataset.json"
+    root, manifest = Path(root), Path(root) / "dataset.json"
     if manifest.exists() and not _is_phantom(manifest):
-        raise OutputError(
-            str(root), "holds a dataset that is not a phantom", "an empty or new folder", "give another folder"
-        )
+        found = "holds a dataset that is not a phantom"
+        raise OutputError(str(root), found, "an empty or new folder", "give another folder")
     _remove_cases(root)
     channels, labels = channels_and_labels(scenario)
     total = cases + test_cases
@@ -75,8 +73,7 @@ def write_phantom(
             if channel != missing_channel(scenario, place):
                 write_volume(root / f"images{suffix}" / f"{name}_{channel:04d}.nii.gz", case.stored(image))
         write_volume(root / f"labels{suffix}" / f"{name}.nii.gz", case.stored(case.label))
-        if progress is not None:
-            progress(name, number + 1, total)
+        progress(name, number + 1, total)
     write_json(
         manifest,
         {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import shutil
 import signal
@@ -18,7 +17,7 @@ from autospine.data.geometry import to_canonical
 from autospine.data.slices import slices_of
 from autospine.data.volume import read_volume
 from autospine.errors import AutospineError, OutputError, Stopped
-from autospine.phantom.dataset import Scenario, write_phantom
+from autospine.phantom.dataset import Scenario, channels_and_labels, write_phantom
 from autospine.planning.document.plan import SCHEMA
 from autospine.report.figures import side_by_side
 from autospine.workflow.progress import Progress, counted
@@ -98,9 +97,8 @@ def run_demo(
     _run(progress, "predict", dataset / "imagesTs", predictions, "--device", device, "--runs", runs)
     _run(progress, "evaluate", predictions, dataset / "labelsTs", *stage.evaluate)
 
-    content = json.loads((predictions / "metrics.json").read_text(encoding="utf-8"))
-    picture = home / "demo.png"
-    _draw(dataset, predictions, picture)
+    content, picture = read_json(predictions / "metrics.json"), home / "demo.png"
+    _draw(scenario, dataset, predictions, picture)
     return DemoResult(content["mean"]["dice"], len(content["cases"]), time.monotonic() - start, picture)
 
 
@@ -131,7 +129,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _draw(dataset: Path, predictions: Path, picture: Path) -> None:
+def _draw(scenario: Scenario, dataset: Path, predictions: Path, picture: Path) -> None:
     """The first held-out case: image, mask and prediction side by side."""
     reference_path = sorted((dataset / "labelsTs").iterdir())[0]
     name = reference_path.name.removesuffix(".nii.gz")
@@ -139,7 +137,6 @@ def _draw(dataset: Path, predictions: Path, picture: Path) -> None:
     image = to_canonical(read_volume(sorted((dataset / "imagesTs").glob(f"{name}_*.nii.gz"))[0]))
     reference = to_canonical(read_volume(reference_path))
     prediction = to_canonical(read_volume(predictions / reference_path.name))
-    labels = json.loads((dataset / "dataset.json").read_text(encoding="utf-8"))["labels"]
     side_by_side(
         image.array[0],
         reference.array[0],
@@ -148,5 +145,5 @@ def _draw(dataset: Path, predictions: Path, picture: Path) -> None:
         picture,
         title=f"{name} (phantom, held out)",
         axis=slices_of(image.geometry),
-        labels=tuple((label, value) for label, value in labels.items() if value),
+        labels=channels_and_labels(scenario)[1],
     )

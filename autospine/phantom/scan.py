@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from autospine.data.geometry import Geometry, Orientation, Volume, restore
+from autospine.data.geometry import Geometry, Orientation, Volume, restore, triple
 from autospine.phantom.grid import FloatArray, Grid, LabelArray, Millimetres, Shape
 
 Plane = Literal["sagittal", "axial"]
@@ -50,14 +50,13 @@ class PhantomCase:
 
     def stored(self, array: npt.NDArray[Any]) -> Volume:
         """A canonical array (Z, Y, X) in the files' axes."""
-        return Volume(restore(array, self.orientation)[None], self.geometry, ())
+        return Volume(restore(array, self.orientation)[None], self.geometry)
 
 
 def scan(rng: np.random.Generator, scene: Scene) -> PhantomCase:
     """A case of voxels from a scene of samples."""
     grid = scene.grid
-    field = _receive_field(rng, grid.voxels)
-    orientation = _orientation(scene.plane)
+    field, orientation = _receive_field(rng, grid.voxels), _orientation(scene.plane)
     image = np.stack([_received(rng, signal, field, grid.fine) for signal in scene.signals])
     return PhantomCase(
         image=image,
@@ -132,14 +131,10 @@ def _file_geometry(rng: np.random.Generator, grid: Grid, orientation: Orientatio
     # the first voxel lies to the left, in front and on top of the scanner's centre
     z_mm = 100 if orientation.permutation[0] else 0.5 * grid.extent_mm[0]
     origin = rng.uniform(-20, 20, 3) + (0.5 * grid.voxels[2] * grid.spacing_mm[2], -90, z_mm)
-    shape, spacing_mm = (
-        tuple(values[orientation.permutation.index(axis)] for axis in range(3))
-        for values in (grid.voxels, grid.spacing_mm)
-    )
+    places = triple(orientation.permutation.index(axis) for axis in range(3))
     return Geometry(
-        shape=(int(shape[0]), int(shape[1]), int(shape[2])),
-        spacing_mm=(spacing_mm[0], spacing_mm[1], spacing_mm[2]),
-        origin_mm=(float(origin[0]), float(origin[1]), float(origin[2])),
-        direction=tuple(float(value) for value in direction.ravel()),
-        dimension=3,
+        shape=triple(grid.voxels[place] for place in places),
+        spacing_mm=triple(grid.spacing_mm[place] for place in places),
+        origin_mm=triple(origin.tolist()),
+        direction=tuple(direction.ravel().tolist()),
     )

@@ -54,11 +54,10 @@ def check_arms(arms: Sequence[Arm], where: Path, device: torch.device) -> None:
         PlanError: lists every arm that does not fit the memory, or whose patch is too small for masked blocks.
     """
     wrong = []
+    memory_gb, name, machine = device_memory_gb(device), describe_device(device), step_machine(device)
     for arm in arms:
         try:
-            check_memory(
-                arm.configuration, device_memory_gb(device), describe_device(device), str(where), step_machine(device)
-            )
+            check_memory(arm.configuration, memory_gb, name, str(where), machine)
             if arm.pretraining == "masked":
                 block_edges(arm.configuration)
         except PlanError as fault:

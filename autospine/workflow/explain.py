@@ -7,7 +7,7 @@ from pathlib import Path
 from autospine.planning.document.compare import Difference, compare_plans
 from autospine.planning.document.expected import Estimated
 from autospine.planning.estimate.expected import renew_estimated, was_edited
-from autospine.workflow.runs.plans import find_plan
+from autospine.workflow.runs.folder import find_plan
 
 
 def explained_plan(place: Path, runs: Path) -> tuple[Estimated, tuple[str, ...]]:

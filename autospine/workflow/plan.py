@@ -27,19 +27,13 @@ from autospine.planning.estimate.expected import estimate, renew_estimated
 from autospine.planning.measured.fingerprint import Fingerprint, extract_fingerprint
 from autospine.planning.measured.unseen import shown_by_cases, unseen_in_folds
 from autospine.workflow.progress import Progress, Silent, counted
-from autospine.workflow.runs.folder import RunFolder, planning_alone
+from autospine.workflow.runs.folder import RunFolder, find_plan, planning_alone
 from autospine.workflow.runs.folds import check_fit, folds_for, standing_folds
-from autospine.workflow.runs.plan_command import OPTIONS, RECIPE_FILE, half_hour_command
-from autospine.workflow.runs.plans import find_plan
-from autospine.workflow.steps.timing import Hardware, hardware_of, length_notes, time_plan, timed_elsewhere
+from autospine.workflow.runs.plan_command import RECIPE_FILE, half_hour_command, option_of
+from autospine.workflow.steps.timing import hardware_of, length_notes, time_plan, timed_elsewhere
 
-SAID = {
-    **OPTIONS,
-    "recipe_choices": "content of the recipe",
-    "files": "state of the data",
-    "allow_missing": "--allow-missing",
-}
-"""How parts of a request are called in messages."""
+NO_OPTIONS = {"recipe_choices": "content of the recipe", "files": "state of the data"}
+"""What a plan answers beside options, as it is called in messages."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +114,8 @@ def plan_dataset(
             fingerprint = extract_fingerprint(dataset, progress=counted(update))
         folds = folds_for(folder, fingerprint)
         if source is None:
-            recipe = replace(recipe, memory_gb=_memory_gb(request, recipe, hardware))
+            memory_gb = hardware.memory_gb if recipe.memory_gb == "auto" else recipe.memory_gb
+            recipe = replace(recipe, memory_gb=memory_gb if request.memory_gb is None else request.memory_gb)
             plan = _with_epochs(make_plan(fingerprint, recipe, machine=hardware.machine), recipe, request.epochs)
             why = planned_for(recipe, hardware.machine)
         else:
@@ -167,7 +162,7 @@ def _check_reading(run: RunFolder, reading: Reading) -> None:
         standing = None if asked is None else asked.get(key)
         if wanted in (None, False, standing):
             continue
-        option = f"--{key.replace('_', '-')}"
+        option = option_of(key)
         made = f"with {option} {standing}" if standing else f"without {option}"
         found = "it is not known how the folds were made" if asked is None else f"the folds were made {made}"
         remedy = f"leave {option} out, or run `autospine plan` with it and --overwrite"
@@ -229,20 +224,13 @@ def _source(request: PlanRequest, runs: Path) -> Plan | None:
     for key in ("recipe", "memory_gb", "budget_s", "epochs"):
         if getattr(request, key) == getattr(usual, key):
             continue  # not asked for
-        option = SAID[key]
+        option = option_of(key)
         found = f"{option} beside --from: a moved plan keeps the network, patch, batch and schedule it has"
         remedy = f"leave {option} out"
         if key in ("budget_s", "epochs"):
             remedy += f"; `autospine train` takes {option} of its own"
         raise PlanError(f"--from {request.source}", found, f"--from without {option}", remedy)
     return find_plan(request.source, runs).plan
-
-
-def _memory_gb(request: PlanRequest, recipe: Recipe, hardware: Hardware) -> float:
-    """Memory to plan for: what the user says, what the recipe says, or what the device has."""
-    if request.memory_gb is not None:
-        return request.memory_gb
-    return hardware.memory_gb if recipe.memory_gb == "auto" else recipe.memory_gb
 
 
 def _asked(request: PlanRequest, recipe: Recipe, source: Plan | None, dataset: Dataset, device: str) -> dict[str, Any]:
@@ -276,13 +264,12 @@ def _standing_plan(folder: RunFolder, asked: dict[str, Any]) -> tuple[Plan, tupl
 
     Its numbers may have been edited by hand, and so may the folds: the losses of the folds are renewed in the file.
     """
-    plan = folder.read_plan()
-    standing = folder.read_request()
+    plan, standing = folder.read_plan(), folder.read_request()
     if standing is None:
         standing = asked
     # where a recipe lies says nothing; what it holds is compared
     compared = [key for key in asked if key != RECIPE_FILE]
-    different = [SAID.get(key, f"--{key}") for key in compared if standing.get(key) != asked[key]]
+    different = [NO_OPTIONS.get(key, option_of(key)) for key in compared if standing.get(key) != asked[key]]
     if different:
         found = f"a plan stands here that was made with another {', '.join(different)}"
         remedy = "run plan with --overwrite to replace it, with --explain to see it, or give another --runs"

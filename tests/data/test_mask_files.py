@@ -5,17 +5,14 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from autospine.data.check import check_dataset
 from autospine.data.dataset import load_case, open_dataset
 from autospine.data.geometry import Geometry, Volume
-from autospine.data.mask_files import read_mask
 from autospine.data.structure import Label, Reading
 from autospine.data.volume import write_volume
 from autospine.errors import DataError
@@ -116,92 +113,6 @@ def test_nnunets_layout_takes_segmentations_of_slicer_by_name(tmp_path: Path) ->
     dataset = open_dataset(tmp_path)
     assert [case.name for case in dataset.cases] == ["a"]
     np.testing.assert_array_equal(load_case(dataset, dataset.cases[0]).label, labels())
-
-
-@pytest.mark.parametrize("suffix", [".png", ".tif"])
-def test_a_palette_is_one_channel(tmp_path: Path, suffix: str) -> None:
-    drawn = np.zeros((6, 8), np.uint8)
-    drawn[1:3, 2:5], drawn[4, 6] = 1, 3
-    (tmp_path / "labels").mkdir()
-    (tmp_path / "images").mkdir()
-    shown = Image.fromarray(drawn).convert("P")
-    shown.putdata(drawn.ravel().tolist())
-    shown.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0, 0, 0, 255])
-    assert shown.mode == "P"
-    shown.save(tmp_path / "labels" / f"a{suffix}")
-    Image.fromarray(np.arange(48, dtype=np.uint8).reshape(6, 8)).save(tmp_path / "images" / f"a{suffix}")
-    dataset = open_dataset(tmp_path)
-    assert dataset.labels == (Label("label_1", 1), Label("label_3", 3))
-    np.testing.assert_array_equal(
-        load_case(dataset, dataset.cases[0]).label, np.array([[0, 1, 0, 2]]).T[drawn][..., 0][None]
-    )
-    whole = (tmp_path / "labels" / f"a{suffix}").read_bytes()
-    (tmp_path / "labels" / f"a{suffix}").write_bytes(whole[: len(whole) * 2 // 3])
-    with pytest.raises(DataError, match="cannot be read|cut off"):
-        read_mask(tmp_path / "labels" / f"a{suffix}")
-
-
-def test_the_pages_of_a_palette_tiff_are_its_slices(tmp_path: Path) -> None:
-    pages = []
-    for value in (1, 2, 0):
-        page = Image.fromarray(np.full((4, 5), value, np.uint8)).convert("P")
-        page.putdata([value] * 20)
-        page.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0])
-        pages.append(page)
-    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
-    assert read_mask(tmp_path / "a.tif").values[:, 0, 0].tolist() == [1, 2, 0]
-
-
-def test_a_colour_image_is_no_mask(tmp_path: Path) -> None:
-    Image.fromarray(np.zeros((6, 8, 3), np.uint8)).save(tmp_path / "a.png")
-    with pytest.raises(DataError, match=r"a\.png: 3 values per voxel, as in a colour image"):
-        read_mask(tmp_path / "a.png")
-
-
-def structures(root: Path, **held: np.ndarray) -> Path:
-    for name, array in held.items():
-        mask(root / "segmentations", f"{name}.nii.gz", array)
-    return root / "segmentations"
-
-
-def test_totalsegmentators_folders_are_read_by_the_names_of_their_files(tmp_path: Path) -> None:
-    five, four = (labels() == 1).astype(np.uint8), (labels() == 2).astype(np.uint8)
-    for seed, name in enumerate(("s0001", "s0002")):
-        image(tmp_path / name, "mri.nii.gz", seed)
-    structures(tmp_path / "s0001", vertebrae_L5=five, vertebrae_L4=four, spleen=five * 0)
-    structures(tmp_path / "s0002", vertebrae_L5=four * 255, vertebrae_L4=five, spleen=five * 0)
-    (tmp_path / "meta.csv").write_text("image_id;age\ns0001;40\n")
-    dataset = open_dataset(tmp_path)
-    assert (dataset.layout, dataset.channels) == ("cases", ("mri",))
-    assert dataset.labels == (Label("spleen", 1), Label("vertebrae_L4", 2), Label("vertebrae_L5", 3))
-    np.testing.assert_array_equal(load_case(dataset, dataset.cases[0]).label, np.array([0, 3, 2])[labels()])
-    np.testing.assert_array_equal(load_case(dataset, dataset.cases[1]).label, np.array([0, 2, 3])[labels()])
-    (tmp_path / "labels.json").write_text('{"vertebrae_L5": 7}')
-    dataset = open_dataset(tmp_path)
-    assert dataset.labels == (Label("vertebrae_L5", 7),)
-    assert dataset.notes == ("structures that labels.json does not name, left aside: spleen, vertebrae_L4",)
-    np.testing.assert_array_equal(load_case(dataset, dataset.cases[0]).label, five)
-    (tmp_path / "labels.json").write_text('{"L5": 7}')
-    dataset = open_dataset(tmp_path)
-    with pytest.raises(DataError, match=r"3 structures \(spleen, vertebrae_L4, vertebrae_L5\)"):
-        load_case(dataset, dataset.cases[0])
-
-
-def test_structures_that_cannot_be_one_mask(tmp_path: Path) -> None:
-    five = (labels() == 1).astype(np.uint8)
-    folder = structures(tmp_path / "a", canal=five, cord=labels() // 1 % 2)
-    with pytest.raises(DataError, match=r"structures that overlap: canal and cord \(4 voxels\)"):
-        read_mask(folder)
-    folder = structures(tmp_path / "b", canal=labels())
-    with pytest.raises(DataError, match=r"canal\.nii\.gz: 2 labels \(1, 2\)"):
-        read_mask(folder)
-    structures(tmp_path / "c", canal=five)
-    folder = mask(tmp_path / "c" / "segmentations", "cord.nii.gz", five * 0, replace(GRID, spacing_mm=(4, 1, 1))).parent
-    with pytest.raises(DataError, match=r"cord\.nii\.gz: not on the grid of canal\.nii\.gz"):
-        read_mask(folder)
-    folder = structures(tmp_path / "d", canal=five * np.float32(0.4))
-    with pytest.raises(DataError, match=r"canal\.nii\.gz: values that are no labels: 0\.4 \(4 voxels\)"):
-        read_mask(folder)
 
 
 @pytest.mark.parametrize("home", ["derivatives_seg", "derivatives", "derivatives_seg/manual"])

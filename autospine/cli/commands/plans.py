@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from autospine.cli.options import Budget, Device, ReadingOptions, Runs, check_length, grouped, reported
-from autospine.cli.size import parse_size
+from autospine.cli.quantities import parse_size
 from autospine.cli.streams import need_output
 
 

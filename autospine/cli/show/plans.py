@@ -9,7 +9,7 @@ from rich.box import SIMPLE
 from rich.markup import escape
 from rich.table import Table
 
-from autospine.cli.size import format_size
+from autospine.cli.quantities import format_size
 from autospine.cli.terminal import console, show_line
 
 if TYPE_CHECKING:
@@ -21,29 +21,10 @@ if TYPE_CHECKING:
     from autospine.planning.document.recipes import ShippedRecipe
 
 SHOWN = (
-    "spacing_mm",
-    "median_shape",
-    "patch",
-    "batch",
-    "normalisation",
-    "presence.channels",
-    "use_mask",
-    "neighbours",
-    "previous",
-    "network.encoder",
-    "network.features",
-    "network.bottleneck",
-    "regions.name",
-    "loss.kind",
-    "loss.class_weights",
-    "loss.folds.weights",
-    "loss.folds.largest",
-    "loss.largest_size",
-    "training.mirror_axes",
-    "training.rotation_deg",
-    "training.optimiser",
-    "training.epochs",
-    "training.budget_s",
+    *("spacing_mm", "median_shape", "patch", "batch", "normalisation", "presence.channels", "use_mask"),
+    *("neighbours", "previous", "network.encoder", "network.features", "network.bottleneck", "regions.name"),
+    *("loss.kind", "loss.class_weights", "loss.folds.weights", "loss.folds.largest", "loss.largest_size"),
+    *("training.mirror_axes", "training.rotation_deg", "training.optimiser", "training.epochs", "training.budget_s"),
 )
 """Decisions of a configuration that the terminal shows; all of them are in plan.toml."""
 CALLED = {
@@ -63,10 +44,7 @@ def show_plan(estimated: Estimated) -> None:
     for configuration in plan.configurations:
         name = configuration.name
         first = " (trained first)" if name == plan.default else ""
-        table = Table(title=f"\n{plan.data.dataset}: {name}{first}", title_justify="left", box=SIMPLE, show_edge=False)
-        table.add_column("decision", style="bold")
-        table.add_column("value", max_width=32)
-        table.add_column("why", ratio=1)
+        table = _table("decision", title=f"\n{plan.data.dataset}: {name}{first}")
         for field in SHOWN:
             reason = plan.reasons.get(f"{name}.{field}", plan.reasons.get(field))
             idle = field in ("neighbours", "previous") and not getattr(configuration, field)
@@ -98,12 +76,18 @@ def _expected(training: TrainingPlan, expected: Expected) -> str:
     return text + (f"; about {spoken(seconds)}" if seconds is not None else "")
 
 
-def show_decisions(found: Sequence[Decision]) -> None:
-    """Key, value and reason: a table on a terminal, a line each elsewhere."""
-    table = Table(box=SIMPLE, show_edge=False)
-    table.add_column("key", style="bold")
+def _table(first: str, title: str | None = None) -> Table:
+    """A table without rows: what is decided, its value, and why."""
+    table = Table(title=title, title_justify="left", box=SIMPLE, show_edge=False)
+    table.add_column(first, style="bold")
     table.add_column("value", max_width=32)
     table.add_column("why", ratio=1)
+    return table
+
+
+def show_decisions(found: Sequence[Decision]) -> None:
+    """Key, value and reason: a table on a terminal, a line each elsewhere."""
+    table = _table("key")
     for decision in found:
         left_out = decision.value is None and decision.key.startswith("left_out.")
         value = "" if left_out else _written(decision.value)

@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 from autospine.data.layouts import beside, bids, cases, decathlon, dicom_tree, folders, manifest, nnunet
 from autospine.data.layouts.contents import Contents
-from autospine.data.layouts.naming import listed, unread_below
+from autospine.data.layouts.naming import unread_below
 from autospine.data.structure import Reading
 from autospine.data.volume import IMAGE_SUFFIXES, suffix_of
+from autospine.data.wording import listed
 from autospine.errors import DataError
 
 
@@ -67,7 +68,8 @@ def find_layout(root: Path, asked: str | None) -> Layout:
         return table
     fitting = {layout: said for layout in LAYOUTS if layout.described and (said := layout.evidence(root))}
     if len(fitting) == 1:
-        return _telling_of_dicom(next(iter(fitting)))
+        layout = next(iter(fitting))
+        return layout if layout.name == "manifest" else _noting(layout, _dicom_beside)  # a table says it all
     if not fitting:
         fitting = {layout: said for layout in LAYOUTS if not layout.described and (said := layout.evidence(root))}
         series = fitting.get(layout_called("dicom"))
@@ -75,7 +77,8 @@ def find_layout(root: Path, asked: str | None) -> Layout:
         if len(fitting) > 1 and series is not None and series != dicom_tree.HERE:
             del fitting[layout_called("dicom")]
             if len(fitting) == 1:
-                return _noting(next(iter(fitting)), f"{series}, left aside (--layout dicom reads them)")
+                note = f"{series}, left aside (--layout dicom reads them)"
+                return _noting(next(iter(fitting)), lambda root, contents: note)
     if not fitting:
         unread = unread_below(root)
         if unread:
@@ -91,26 +94,23 @@ def find_layout(root: Path, asked: str | None) -> Layout:
     return next(iter(fitting))
 
 
-def _telling_of_dicom(layout: Layout) -> Layout:
-    """The layout of a dataset that describes itself, which says where DICOM files lie that are none of its images."""
+def _noting(layout: Layout, note: Callable[[Path, Contents], str | None]) -> Layout:
+    """The layout, which says as well what `note` finds of the contents that it reads in a folder."""
 
     def read(root: Path, reading: Reading) -> Contents:
         contents = layout.read(root, reading)
-        named = any(not suffix_of(path) for case in contents.cases for path in case.files)  # they are its images
-        series = None if named or layout.name == "manifest" else dicom_tree.dicom_among(root)  # a table says it all
-        return contents if series is None else replace(contents, notes=(*contents.notes, f"{series}, left aside"))
+        said = note(root, contents)
+        return contents if said is None else replace(contents, notes=(*contents.notes, said))
 
     return layout._replace(read=read)
 
 
-def _noting(layout: Layout, note: str) -> Layout:
-    """The layout, which says `note` of what it reads."""
-
-    def read(root: Path, reading: Reading) -> Contents:
-        contents = layout.read(root, reading)
-        return replace(contents, notes=(*contents.notes, note))
-
-    return layout._replace(read=read)
+def _dicom_beside(root: Path, contents: Contents) -> str | None:
+    """Where DICOM files lie in a dataset that describes itself and are none of its images."""
+    if any(not suffix_of(path) for case in contents.cases for path in case.files):  # they are its images
+        return None
+    series = dicom_tree.dicom_among(root)
+    return None if series is None else f"{series}, left aside"
 
 
 def layout_called(name: str) -> Layout:

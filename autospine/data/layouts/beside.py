@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from autospine.data.layouts.bids import DERIVATIVES
+from autospine.data.layouts.bids import derivative_folders
 from autospine.data.layouts.contents import Contents, described_beside
 from autospine.data.layouts.masks import Images, beginnings, is_mask_name, masks_among, pair_masks
 from autospine.data.layouts.naming import default_channels, expected_files, group_files, image_files, unread_files
@@ -37,7 +37,6 @@ def read(root: Path, reading: Reading) -> Contents:
             name,
             expected_files(root, _image_name(name, groups, masks), groups.get(name, {}), len(channels), ending, False),
             paired.get(name),
-            "",
         )
         for name in sorted(groups.keys() | paired.keys())
     )
@@ -52,8 +51,8 @@ def _image_name(name: str, groups: Mapping[str, object], masks: Mapping[str, Pat
 
 def _apart(root: Path) -> tuple[dict[str, Path], list[Path]]:
     """Masks by name, and images. `seg_scan` is a mask where there is a `scan`."""
-    homes = sorted(folder for folder in root.glob(f"{DERIVATIVES}*") if folder.is_dir())
-    derived = [path for home in homes for path in image_files(home, None) if is_mask_name(stem(path))]
+    held = (path for home in derivative_folders(root) for path in image_files(home, None))
+    derived = [path for path in held if is_mask_name(stem(path))]
     files = {stem(path): path for path in (*derived, *image_files(root, None))}
     said = masks_among(files)
     others = Images([name for name in files if name not in said])

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +19,10 @@ from autospine.data.description import Declared, declared
 from autospine.data.geometry import same_grid
 from autospine.data.layouts.contents import Contents, described_beside
 from autospine.data.layouts.masks import Images, choose_kind, is_mask_name
-from autospine.data.layouts.naming import BIDS, image_files, listed, unread_below
+from autospine.data.layouts.naming import BIDS, image_files, unread_below
 from autospine.data.structure import Case, Reading
 from autospine.data.volume import read_geometry, stem, suffix_of
+from autospine.data.wording import listed
 from autospine.errors import DataError
 
 DERIVATIVES = "derivatives"
@@ -52,6 +54,11 @@ class _Mask:
     kind: str
 
 
+def derivative_folders(root: Path) -> list[Path]:
+    """The folders of derivatives in `root`, by name."""
+    return sorted(folder for folder in root.glob(f"{DERIVATIVES}*") if folder.is_dir())
+
+
 def evidence(root: Path) -> str | None:
     """What speaks for this layout."""
     found = next(_image_folders(root), None)
@@ -74,18 +81,27 @@ def _images(root: Path) -> tuple[list[Path], list[_Image]]:
     return files, images
 
 
+def _by_case(images: Sequence[_Image]) -> dict[str, dict[str, _Image]]:
+    """Case, by name -> what is shown -> its image."""
+    shown: dict[str, dict[str, _Image]] = {}
+    for image in images:
+        shown.setdefault(image.case, {})[image.shows] = image
+    return dict(sorted(shown.items()))
+
+
+def _case(name: str, shown: Mapping[str, _Image], channels: Sequence[str], mask: _Mask | None) -> Case:
+    images = tuple(shown[one].path if one in shown else None for one in channels)
+    return Case(name, images, None if mask is None else mask.path, name.split("_")[0])
+
+
 def read_images(root: Path, channels: Sequence[str], allow_missing: bool) -> Contents:
     """Cases by session, without masks; channels are those wanted, or all that there are where none of these is."""
-    shown: dict[str, dict[str, _Image]] = {}
-    for image in _images(root)[1]:
-        shown.setdefault(image.case, {})[image.shows] = image
+    shown = _by_case(_images(root)[1])
     called = {shows for held in shown.values() for shows in held}
     names = tuple(channels) if called & set(channels) else tuple(sorted(called))
     enough = any if allow_missing else all
     cases = tuple(
-        Case(name, tuple(held[one].path if one in held else None for one in names), None, name.split("_")[0])
-        for name, held in sorted(shown.items())
-        if enough(one in held for one in names)
+        _case(name, held, names, None) for name, held in shown.items() if enough(one in held for one in names)
     )
     if not cases:
         raise DataError(str(root), f"no session shows {' and '.join(names)}", "sessions that do")
@@ -114,28 +130,17 @@ def read(root: Path, reading: Reading) -> Contents:
             found = f"{mask.case} has two masks of the kind {chosen}: {of_case[mask.case].path.name}, {mask.path.name}"
             raise DataError(str(mask.path.parent), found, "one", "move one of them away")
         of_case[mask.case] = mask
-    shown: dict[str, dict[str, _Image]] = {}
-    for image in images:
-        shown.setdefault(image.case, {})[image.shows] = image
+    shown = _by_case(images)
     enough = any if reading.allow_missing else all
     channels, notes = _channels(shown, of_case, reading.allow_missing)
-    has = {name: enough(channel in held for channel in channels) for name, held in sorted(shown.items())}
-    cases = tuple(
-        Case(
-            name,
-            tuple(shown[name][channel].path if channel in shown[name] else None for channel in channels),
-            of_case[name].path if name in of_case else None,
-            name.split("_")[0],
-        )
-        for name in has
-        if has[name]
-    )
-    without = sorted(of_case.keys() - {case.name for case in cases})
+    whole = {name: held for name, held in shown.items() if enough(channel in held for channel in channels)}
+    cases = tuple(_case(name, held, channels, of_case.get(name)) for name, held in whole.items())
+    without = sorted(of_case.keys() - whole.keys())
     if without:
         found = f"masks without all of {', '.join(channels)}: {', '.join(without)}"
         remedy = "add the images, move these masks away, or use --allow-missing"
         raise DataError(str(root), found, "every channel of a case", remedy)
-    unlabelled = [name for name in has if not has[name]]
+    unlabelled = [name for name in shown if name not in whole]
     if unlabelled:
         notes += (f"cases without all of {', '.join(channels)}, left aside: {', '.join(unlabelled)}",)
     if strangers:
@@ -157,16 +162,10 @@ def _channels(
     channels = tuple(sorted(candidates - elsewhere))
     if not channels:
         kinds = sorted({one for mask in masks.values() for one in mask.shows})
-        raise DataError(
-            str(next(iter(masks.values())).path),
-            f"no kind of image that all masks have ({', '.join(kinds)})",
-            "one kind of image on the grid of its mask",
-            "write a manifest that names the images, or use --allow-missing where cases lack some",
-        )
-    left: dict[str, int] = {}
-    for held in shown.values():
-        for one in held.keys() - set(channels):
-            left[one] = left.get(one, 0) + 1
+        where, found = next(iter(masks.values())).path, f"no kind of image that all masks have ({', '.join(kinds)})"
+        remedy = "write a manifest that names the images, or use --allow-missing where cases lack some"
+        raise DataError(str(where), found, "one kind of image on the grid of its mask", remedy)
+    left = Counter(one for held in shown.values() for one in held.keys() - set(channels))
     counts = ", ".join(f"{one} ({count})" for one, count in sorted(left.items()))
     return channels, (f"images that no chosen mask segments, left aside: {counts}",) if left else ()
 
@@ -176,8 +175,7 @@ def _masks(
 ) -> Iterator[_Mask]:
     """Masks under derivatives, and those beside the images, with what they segment; those of no image: `strangers`."""
     sources = [("", path) for path in beside]
-    homes = sorted(folder for folder in root.glob(f"{DERIVATIVES}*") if folder.is_dir())
-    for home in homes:
+    for home in derivative_folders(root):
         # derivatives/<pipeline>/sub-*, or derivatives/sub-* itself
         pipelines = sorted(folder for folder in home.glob("*") if folder.is_dir() and not folder.name.startswith(BIDS))
         for pipeline in (home, *pipelines):
@@ -233,7 +231,7 @@ def _named(root: Path, mask: Path) -> Declared | None:
             if any(not row.get("name") or not re.fullmatch(r"\d+", row.get("index") or "") for row in rows) or not rows:
                 raise DataError(str(path), "not a table of labels", "columns index and name, a row per label")
             values = {str(row["name"]): int(row["index"]) for row in rows}
-            return declared(values, path)
+            return declared(values, path, {})
         if folder == root:
             break
     return None

@@ -12,11 +12,12 @@ from pathlib import Path
 from autospine.data.dicom_files import dicom_files
 from autospine.data.layouts.contents import LABELS, Contents, described_beside
 from autospine.data.layouts.folders import IMAGES, MASKS
-from autospine.data.layouts.masks import choose_kind, is_mask_word, masks_among, says_mask
+from autospine.data.layouts.masks import is_mask_word, kind_to_read, masks_among, says_mask
 from autospine.data.layouts.naming import PREVIEW, image_files, is_open, unread_files
 from autospine.data.structure import Case, Reading
 from autospine.data.structures import is_structures, structure_files
 from autospine.data.volume import stem, suffix_of
+from autospine.data.wording import listed
 from autospine.errors import DataError
 
 ONE = "channel_0"
@@ -42,8 +43,8 @@ def read(root: Path, reading: Reading) -> Contents:
         raise DataError(str(root), "no folders with images", "a folder per case, with its images and its mask")
     of_masks = {folder: _masks(folder, roles) for folder, roles in held.items()}
     kinds = sorted(set[str]().union(*of_masks.values()))
-    several = any(len(masks) > 1 for masks in of_masks.values())
-    chosen = choose_kind(kinds, reading.masks, root) if several or (reading.masks is not None and kinds) else None
+    clash = any(len(masks) > 1 for masks in of_masks.values())
+    chosen = kind_to_read(kinds, reading.masks, root, clash=clash)
     images = {folder: [role for role in roles if role not in of_masks[folder]] for folder, roles in held.items()}
     roles_in_all = sorted({role for roles in images.values() for role in roles})
     alone = all(len(roles) <= 1 for roles in images.values())
@@ -61,7 +62,7 @@ def read(root: Path, reading: Reading) -> Contents:
             if alone
             else [roles.get(role, folder / f"{role}{suffix}") for role in channels]
         )
-        cases.append(Case(folder.name, tuple(files), masks[0] if masks else None, ""))
+        cases.append(Case(folder.name, tuple(files), masks[0] if masks else None))
     notes = [f"folders without images in them, left aside: {', '.join(without)}"] if without else []
     notes += [note for folder in held for note in unread_files(folder)]
     contents = described_beside(root, Contents(channels, None, tuple(cases), tuple(notes)))
@@ -75,8 +76,7 @@ def _unnamed(contents: Contents) -> tuple[str, ...]:
     folders = [case.label for case in contents.cases if case.label is not None and case.label.is_dir()]
     named = {name for name, _ in contents.labels.classes}
     left = sorted({name for folder in folders for name in structure_files(folder)} - named)
-    listed = ", ".join(left[:6]) + (", ..." if len(left) > 6 else "")
-    return (f"structures that {LABELS} does not name, left aside: {listed}",) if left else ()
+    return (f"structures that {LABELS} does not name, left aside: {listed(left)}",) if left else ()
 
 
 def _folders(root: Path) -> Iterator[Path]:

@@ -37,5 +37,4 @@ def described_beside(root: Path, contents: Contents) -> Contents:
     if not isinstance(content, dict):
         raise DataError(str(named), "not a JSON object", '{"L5": 1, "L4": 2}')
     values = {key: value for key, value in content.items() if key not in (SIDES, ORDER)}
-    found = declared(values, named, paired=content.get(SIDES), order=content.get(ORDER))
-    return replace(contents, labels=found)
+    return replace(contents, labels=declared(values, named, content))

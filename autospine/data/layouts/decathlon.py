@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from autospine.data.description import ORDER, SIDES, channel_names, declared
+from autospine.data.description import channel_names, declared
 from autospine.data.files import read_json
 from autospine.data.layouts.contents import Contents
 from autospine.data.structure import Case, Reading
@@ -25,7 +25,7 @@ def evidence(root: Path) -> str | None:
         content = read_json(root / DESCRIPTION) if (root / DESCRIPTION).is_file() else None
     except DataError:
         return None  # the reader of that file says what is wrong with it
-    listed = content.get("training") if isinstance(content, dict) else None
+    listed = _training(content)
     first = listed[0].get("image") if isinstance(listed, list) and listed and isinstance(listed[0], dict) else None
     if isinstance(first, str) and (root / first).is_file():
         return f'{DESCRIPTION} with a list of images under "training"'
@@ -36,11 +36,11 @@ def read(root: Path, reading: Reading) -> Contents:
     """Cases by the list."""
     path = root / DESCRIPTION
     content = read_json(path)
-    listed = content.get("training") if isinstance(content, dict) else None
+    listed = _training(content)
     if not isinstance(listed, list) or not all(_is_entry(entry) for entry in listed) or not listed:
         raise DataError(str(path), '"training" is no list of files', _FORM)
     cases = [
-        Case(stem(Path(entry["image"])), (root / entry["image"],), root / entry["label"], "")
+        Case(stem(Path(entry["image"])), (root / entry["image"],), root / entry["label"])
         for entry in listed
         if not Path(entry["image"]).name.startswith(".")
     ]
@@ -48,8 +48,13 @@ def read(root: Path, reading: Reading) -> Contents:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DataError(str(path), f"listed more than once: {', '.join(twice)}", "every image once")
-    found = declared(content.get("labels"), path, paired=content.get(SIDES), order=content.get(ORDER))
+    found = declared(content.get("labels"), path, content)
     return Contents(channel_names(content, path), found, tuple(sorted(cases, key=lambda case: case.name)))
+
+
+def _training(content: Any) -> Any:
+    """What a description lists to train on."""
+    return content.get("training") if isinstance(content, dict) else None
 
 
 def _is_entry(entry: Any) -> bool:

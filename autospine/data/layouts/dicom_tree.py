@@ -6,7 +6,6 @@ of them as their subject. Channels are named by the series' folders, where these
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from itertools import takewhile
 from pathlib import Path
@@ -15,11 +14,12 @@ from autospine.data.dicom import Series, describe_series, holds_images
 from autospine.data.dicom_files import dicom_files, is_dicom, series_folders
 from autospine.data.layouts.contents import Contents, described_beside
 from autospine.data.layouts.folders import IMAGES, MASKS
-from autospine.data.layouts.masks import Images, choose_kind, says_mask
-from autospine.data.layouts.naming import listed, no_images_note
+from autospine.data.layouts.masks import PLAIN, Images, kind_to_read, says_mask
+from autospine.data.layouts.naming import no_images_note, walk
 from autospine.data.segmentation import is_segmentation
 from autospine.data.structure import Case, Reading
 from autospine.data.volume import stem, suffix_of
+from autospine.data.wording import listed
 from autospine.errors import DataError
 
 HERE = "DICOM files"
@@ -41,13 +41,10 @@ def dicom_among(root: Path) -> str | None:
 
     What has an image's name is not opened: there may be thousands, and they are what is read.
     """
-    for place, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        others = (
-            Path(place) / name for name in sorted(names) if not name.startswith(".") and name.upper() != DIRECTORY
-        )
+    for folder, _, names in walk(root):
+        others = (folder / name for name in names if not name.startswith(".") and name.upper() != DIRECTORY)
         if any(not suffix_of(path) and is_dicom(path) for path in others):
-            inner = Path(place).relative_to(root).as_posix()
+            inner = folder.relative_to(root).as_posix()
             return HERE if inner == "." else f"{HERE} in {inner}/"
     return None
 
@@ -199,7 +196,7 @@ def _masks(
             kind = f"{path.relative_to(root).parts[0]}/{kind}" if len(shared) > 1 else kind
         else:
             name = max((one for one, home in homes.items() if home in path.parents), key=len, default="")
-            kind = stem(path).removeprefix(name).lstrip("-_. ") or "plain"
+            kind = stem(path).removeprefix(name).lstrip("-_. ") or PLAIN
             meant = path in segmentations or says_mask(kind) or path.parent.name.lower() in MASKS
             name = name if meant or stem(path) == name else ""
         if name:
@@ -207,8 +204,7 @@ def _masks(
         else:
             ignored.append(path)
     kinds = sorted({kind for of_case in held.values() for kind in of_case})
-    several = any(len(of_case) > 1 for of_case in held.values())
-    chosen = choose_kind(kinds, reading.masks, root) if several or (reading.masks is not None and kinds) else None
+    chosen = kind_to_read(kinds, reading.masks, root, clash=any(len(of_case) > 1 for of_case in held.values()))
     paired: dict[str, Path] = {}
     for name, of_case in held.items():
         for kind, paths in of_case.items():
@@ -222,10 +218,9 @@ def _masks(
 
 def _image_files(root: Path) -> Iterator[Path]:
     """What has an image's name at and below `root` and is not hidden; links to folders are not followed."""
-    for folder, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+    for folder, folders, names in walk(root):
         named = sorted(name for name in (*names, *folders) if not name.startswith(".") and suffix_of(Path(name)))
-        yield from (Path(folder) / name for name in named)
+        yield from (folder / name for name in named)
 
 
 def _role(folder: Path, series: list[Series]) -> str:

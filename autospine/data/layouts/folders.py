@@ -16,13 +16,13 @@ from autospine.data.layouts.naming import (
     group_files,
     image_files,
     is_unread,
-    listed,
     unread_files,
 )
 from autospine.data.mask_files import mask_stem
 from autospine.data.structure import Case, Reading
 from autospine.data.structures import is_structures
 from autospine.data.volume import stem, suffix_of
+from autospine.data.wording import listed
 from autospine.errors import DataError
 
 IMAGES = ("images", "image", "imgs", "img", "scans", "scan", "volumes", "volume", "imagestr")
@@ -102,7 +102,6 @@ def pair_folders(
             name,
             expected_files(images, name, groups.get(name, {}), len(channels), ending, strict),
             named.get(name, masks / f"{name}{ending}"),
-            "",
         )
         for name in sorted(groups.keys() | named.keys())
     )

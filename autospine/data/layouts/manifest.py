@@ -9,10 +9,11 @@ import csv
 from pathlib import Path
 
 from autospine.data.layouts.contents import Contents, described_beside
-from autospine.data.layouts.masks import choose_kind
-from autospine.data.layouts.naming import is_unread, listed
+from autospine.data.layouts.masks import kind_to_read
+from autospine.data.layouts.naming import is_unread
 from autospine.data.structure import Case, Reading
 from autospine.data.volume import IMAGE_SUFFIXES, is_series
+from autospine.data.wording import listed
 from autospine.errors import DataError
 
 NAMES = ("manifest.csv", "manifest.tsv")
@@ -43,8 +44,7 @@ def read(root: Path, reading: Reading, *, labelled: bool = True) -> Contents:
     rows = _rows(table)
     header = {name: name.strip().lower() for name in rows[0]}
     case, kinds = _column(header, CASE), [name for name, plain in header.items() if plain in LABEL]
-    several = len(kinds) > 1 or (reading.masks is not None and kinds)
-    label = choose_kind(kinds, reading.masks, table) if several else next(iter(kinds), None)
+    label = kind_to_read(kinds, reading.masks, table, clash=len(kinds) > 1) or next(iter(kinds), None)
     subject = _column(header, SUBJECT)
     if case is None or (label is None and labelled):
         missing = " and ".join(word for word, column in (("case", case), ("label", label)) if column is None)

@@ -204,7 +204,7 @@ def pair_masks(images: Collection[str], masks: Mapping[str, Path], asked: str | 
         kinds.setdefault(kind, {}).setdefault(owners[0], []).append(name)
     of_images = [image for held in kinds.values() for image in held]
     clash = len(of_images) > len(set(of_images))
-    chosen = choose_kind(sorted(kinds), asked, where) if clash or (asked is not None and kinds) else None
+    chosen = kind_to_read(sorted(kinds), asked, where, clash=clash)
     paired: dict[str, Path] = {}
     for kind, held in kinds.items():
         for image, names in held.items() if chosen in (None, kind) else ():
@@ -224,6 +224,11 @@ class MaskKindError(DataError):
         held = f"masks of {len(kinds)} kinds: {', '.join(kinds)}" if len(kinds) > 1 else f"masks of the kind {kinds[0]}"
         found = held + (f"; none is {asked!r}" if asked else "")
         super().__init__(str(where), found, "one kind", f"choose with --masks, such as --masks {kinds[0]}")
+
+
+def kind_to_read(kinds: Sequence[str], asked: str | None, where: Path, *, clash: bool) -> str | None:
+    """As `choose_kind`; None for all of them where none was asked for and no image has two kinds (`clash`)."""
+    return choose_kind(kinds, asked, where) if clash or (asked is not None and kinds) else None
 
 
 def choose_kind(kinds: Sequence[str], asked: str | None, where: Path) -> str:

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection, Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from autospine.data.files import check_name, unreadable
 from autospine.data.volume import read_channels, stem, suffix_of
+from autospine.data.wording import listed
 from autospine.errors import DataError
 
 CHANNEL = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
@@ -102,11 +103,18 @@ def unread_files(folder: Path, *, previews: bool = True) -> tuple[str, ...]:
 
 def unread_below(root: Path) -> list[str]:
     """Files at and below `root` of formats that are not read, relative to it."""
-    found = []
-    for place, folders, names in os.walk(root):
+    found = ((folder / name, name) for folder, folders, names in walk(root) for name in (*names, *folders))
+    return sorted(path.relative_to(root).as_posix() for path, name in found if is_unread(name))
+
+
+def walk(root: Path, onerror: Callable[[OSError], object] | None = None) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Folders at and below `root` that are not hidden, with the names of folders and of files in each, by name.
+
+    Links to folders are not followed, and folders that are taken out of the list of their names are not gone into.
+    """
+    for place, folders, names in os.walk(root, onerror=onerror):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [(Path(place) / name).relative_to(root).as_posix() for name in (*names, *folders) if is_unread(name)]
-    return sorted(found)
+        yield Path(place), folders, sorted(names)
 
 
 def closed_note(names: Collection[str]) -> str:
@@ -126,19 +134,14 @@ def is_open(folder: Path) -> bool:
 def closed_below(root: Path) -> list[str]:
     """Folders below `root` that may not be read, such as `lost+found`, relative to it; hidden ones are left aside."""
     closed: list[str] = []
-    for _, folders, _ in os.walk(root, onerror=lambda fault: closed.append(fault.filename)):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+    for _ in walk(root, onerror=lambda fault: closed.append(fault.filename)):
+        pass
     return [Path(path).relative_to(root).as_posix() for path in closed if Path(path) != root]
 
 
 def is_unread(name: str) -> bool:
     """Whether a file of this name is an image in a format that is not read."""
     return not name.startswith(".") and name.lower().endswith(UNREAD) and not suffix_of(Path(name))
-
-
-def listed(names: Collection[str]) -> str:
-    """The first of some names, for messages."""
-    return ", ".join(sorted(names)[:6]) + (", ..." if len(names) > 6 else "")
 
 
 def no_images_note(root: Path, folders: Sequence[Path]) -> str:
@@ -251,22 +254,21 @@ def subject_names(name: str, subject: str, pattern: str | None) -> tuple[str, ..
     match = _SUBJECT.fullmatch(name)
     names = [subject, *(filter(None, match.groups()) if match else ())]
     if pattern is not None:
-        found = re.search(pattern, name)
-        names += [] if found is None else [found.group(1) if found.re.groups else found.group()]
+        names.append(_found(pattern, name))
     return tuple(dict.fromkeys(one.casefold() for one in names if one))
+
+
+def _found(pattern: str, name: str) -> str | None:
+    """What the pattern finds in a name: its first group, else the whole match."""
+    match = re.search(pattern, name)
+    return match and (match.group(1) if match.re.groups else match.group())
 
 
 def _matched(name: str, pattern: str) -> str:
     try:
-        match = re.search(pattern, name)
+        subject = _found(pattern, name)
     except re.error as fault:
         raise DataError(f"subjects {pattern!r}", f"not a regular expression ({fault})") from fault
-    subject = match and (match.group(1) if match.re.groups else match.group())
     if not subject:
         raise DataError(name, f"does not match subjects {pattern!r}", "a pattern that finds a subject in every case")
     return subject
-
-
-def channels_text(count: int) -> str:
-    """`1 channel`, `2 channels`."""
-    return f"{count} channel{'s' if count != 1 else ''}"

@@ -9,15 +9,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from autospine.data.description import ORDER, SIDES, channel_names, declared, file_ending
+from autospine.data.description import channel_names, declared, file_ending
 from autospine.data.files import read_json
 from autospine.data.layouts import decathlon
 from autospine.data.layouts.contents import Contents
+from autospine.data.layouts.decathlon import DESCRIPTION
 from autospine.data.layouts.folders import pair_folders
 from autospine.data.structure import Case, Reading
 from autospine.errors import DataError
 
-DESCRIPTION = "dataset.json"
 READERS = (
     *("SimpleITKIO", "SimpleITKIOWithReorient", "NibabelIO", "NibabelIOWithReorient", "NaturalImage2DIO", "Tiff3DIO"),
     "None",
@@ -33,21 +33,14 @@ def evidence(root: Path) -> str | None:
     return f"{DESCRIPTION} and imagesTr/" if (root / "imagesTr").is_dir() else DESCRIPTION
 
 
-def read_description(root: Path) -> dict[str, Any]:
-    """The content of `dataset.json`; raises `DataError` where it is no object."""
+def read(root: Path, reading: Reading) -> Contents:
+    """Cases by `dataset.json`."""
     path = root / DESCRIPTION
     content = read_json(path)
     if not isinstance(content, dict):
         raise DataError(str(path), "not a JSON object", 'keys "channel_names", "labels", "file_ending"')
-    return content
-
-
-def read(root: Path, reading: Reading) -> Contents:
-    """Cases by `dataset.json`."""
-    path = root / DESCRIPTION
-    content = read_description(root)
     channels = channel_names(content, path)
-    found = declared(content.get("labels"), path, paired=content.get(SIDES), order=content.get(ORDER))
+    found = declared(content.get("labels"), path, content)
     reader = content.get("overwrite_image_reader_writer")
     if reader is not None and reader not in READERS:
         said = f'"overwrite_image_reader_writer" is {reader!r}'
@@ -77,5 +70,5 @@ def _listed(root: Path, listed: Any, channels: int) -> tuple[Case, ...]:
         if len(images) not in (1, channels):
             raise DataError(str(path), f"case {name!r} lists {len(images)} images", f"{channels}, one per channel")
         files = tuple(root / file for file in images)
-        cases.append(Case(str(name), files, None if label is None else root / label, ""))
+        cases.append(Case(str(name), files, None if label is None else root / label))
     return tuple(cases)

@@ -17,10 +17,10 @@ def test_folds_by_number_or_all(run: RunFolder) -> None:
 
 def test_another_time_takes_the_place_of_the_plans(run: RunFolder) -> None:
     plan = run.read_plan()
-    assert requested(plan, None, None, None) == plan.configuration()
-    timed = requested(plan, None, 60.0, None).training
+    assert requested(plan, None, None, None) == plan.card(None)
+    timed = requested(plan, None, 60.0, None).configuration.training
     assert (timed.budget_s, timed.epochs) == (60.0, plan.configuration().training.epochs)
-    counted = requested(plan, plan.default, None, 7).training
+    counted = requested(plan, plan.default, None, 7).configuration.training
     assert (counted.budget_s, counted.epochs) == (None, 7)
     with pytest.raises(PlanError):
         requested(plan, "4d", None, None)

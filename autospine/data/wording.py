@@ -1,0 +1,30 @@
+"""How messages name several things, count one, and repeat what a library says."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+
+def listed(names: Collection[str]) -> str:
+    """The first six names of the alphabet."""
+    return shortened(sorted(names))
+
+
+def shortened(names: Sequence[str]) -> str:
+    """The first six names in their own order."""
+    return ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
+
+
+def plural(count: int, thing: str) -> str:
+    """`1 channel`, `2 channels`."""
+    return f"{count} {thing}{'s' * (count != 1)}"
+
+
+def said(fault: Exception) -> str:
+    """What is wrong in the words of a library, in one line of at most 200 characters."""
+    return " ".join(str(fault).split())[:200] or type(fault).__name__
+
+
+def said_first(fault: Exception) -> str:
+    """As `said`, of several lines the first."""
+    return next(iter(str(fault).splitlines()), "")[:200] or type(fault).__name__
