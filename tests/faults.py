@@ -205,18 +205,10 @@ def read_results(home: Path) -> dict[str, object]:
     return found
 
 
-def _plan(path: Path) -> object:
-    """The plan, without what was measured: how long a step takes."""
-    content = tomllib.loads(path.read_text())
-    for configuration in content["configurations"].values():
-        configuration.pop("expected", None)
-    return content
-
-
-def _card(path: Path) -> object:
-    content = json.loads(path.read_text())
-    content["configuration"].pop("expected", None)
-    return content
+def _expected(path: Path) -> object:
+    """What is expected, without what was measured: how long a step takes."""
+    found = json.loads(path.read_text())
+    return {name: {key: one[key] for key in one if key != "seconds_per_step"} for name, one in found.items()}
 
 
 def _history(path: Path) -> object:
@@ -236,9 +228,9 @@ def _digest(path: Path) -> str:
 
 
 _READERS: dict[str, Callable[[Path], object]] = {
-    r"plan\.toml": _plan,
-    r"(fingerprint|splits|metrics)\.json": lambda path: json.loads(path.read_text()),
-    r"model\.json": _card,
+    r"plan\.toml": lambda path: tomllib.loads(path.read_text()),
+    r"(fingerprint|splits|metrics|model)\.json": lambda path: json.loads(path.read_text()),
+    r"expected\.json": _expected,
     r"history\.csv": _history,
     r"run\.toml": _record,
     r"(?!\.).*\.(npy|npz|safetensors)": _digest,

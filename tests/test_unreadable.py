@@ -24,6 +24,7 @@ from autospine.data.volume import write_volume
 from autospine.errors import DataError, PlanError
 from autospine.inference.loading import load_model
 from autospine.networks.unet import UNet
+from autospine.planning.document.expected import Expected, read_expected, write_expected
 from autospine.planning.document.model import read_model, weights_digest, write_model
 from autospine.planning.document.plan import Plan
 from autospine.planning.document.plan_file import plan_to_toml, read_plan_file
@@ -69,6 +70,7 @@ def model(make_plan: Callable[..., Plan]) -> Iterator[Path]:
     save_weights(folder / "fold_0", UNet(card.configuration.network, card.configuration.patch))
     save_checkpoint(folder / "fold_0", Checkpoint({}, {}, {}, 1, 1.0, (), torch.zeros(()), 0, "a training"))
     write_text(folder / "plan.toml", plan_to_toml(plan))
+    write_expected(folder / "expected.json", {"3d_fullres": Expected(1.0)})
     begin_store(folder / "store", StoreIndex("a key", "labels", {"a": True}))
     write_json(folder / "store" / "a.properties.json", {"key": "a key"})
     write_arrays(folder / "store" / "a.locations.npz", {"1": np.zeros((1, 3), np.int32)})
@@ -95,6 +97,7 @@ READERS: dict[str, tuple[str, Callable[[Path], object]]] = {
         "fold_0/training.ckpt",
         lambda folder: load_checkpoint(folder / "fold_0", Identity("a training", ""), CPU),
     ),
+    "expected": ("expected.json", lambda folder: read_expected(folder / "expected.json")),
     "plan": ("plan.toml", lambda folder: read_plan_file(folder / "plan.toml")),
     "prepared case": ("store/a.reference.npy", lambda folder: Store(folder / "store").open("a")),
     "previous stage": ("store/a.label.npy", lambda folder: previous(folder / "store" / "a.label.npy")),
