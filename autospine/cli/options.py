@@ -5,14 +5,14 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, get_type_hints
 
 import typer
 
-from autospine.cli.duration import parse_duration
+from autospine.cli.quantities import parse_duration
 from autospine.cli.streams import need_output
 from autospine.errors import AutospineError, Stopped
 from autospine.machine.temporary import find_temporary_folder
@@ -90,13 +90,11 @@ def _parameters(called: Callable[..., object]) -> list[inspect.Parameter]:
     return [one.replace(annotation=hints[one.name]) for one in inspect.signature(called).parameters.values()]
 
 
-def _spread(parameter: inspect.Parameter) -> Iterator[inspect.Parameter]:
+def _spread(parameter: inspect.Parameter) -> list[inspect.Parameter]:
     """The options that a parameter stands for: its own fields where it is a dataclass, and theirs."""
     if not is_dataclass(parameter.annotation):
-        yield parameter
-    else:
-        for field in _parameters(parameter.annotation):  # type: ignore[arg-type]
-            yield from _spread(field)
+        return [parameter]
+    return [one for field in _parameters(parameter.annotation) for one in _spread(field)]  # type: ignore[arg-type]
 
 
 def _gathered(parameter: inspect.Parameter, given: Mapping[str, Any]) -> Any:
@@ -124,22 +122,21 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
         need_output(False)
         try:
             find_temporary_folder()
-            command(*args, **kwargs)
+            return command(*args, **kwargs)
         except AutospineError as error:
-            from autospine.cli.terminal import show_error
-
-            show_error(error)
-            raise typer.Exit(1) from None
+            found = error
         except PermissionError as fault:  # of a folder above a file that is looked for
             if fault.filename is None:
                 raise
-            from autospine.cli.terminal import show_error
             from autospine.data.files import unreadable
 
-            show_error(unreadable(Path(os.fsdecode(fault.filename)), fault))
-            raise typer.Exit(1) from None
+            found = unreadable(Path(os.fsdecode(fault.filename)), fault)
         except (Stopped, KeyboardInterrupt) as stop:
             typer.echo(f"Stopped. {stop}".strip(), err=True)
             raise typer.Exit(130) from None
+        from autospine.cli.terminal import show_error
+
+        show_error(found)
+        raise typer.Exit(1)
 
     return run

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-from autospine.cli.duration import format_duration
+from autospine.cli.quantities import format_duration
 from autospine.errors import AutospineError
 
 if TYPE_CHECKING:
@@ -38,13 +38,9 @@ class TerminalProgress:
         start = time.monotonic()
         left = TimeLeft()
         if console.is_terminal:
-            columns = (
-                TextColumn("{task.description}"),
-                BarColumn(),
-                TaskProgressColumn(),
-                TextColumn("{task.fields[left]}"),
-            )
-            with Progress(*columns, TextColumn("{task.fields[doing]}"), console=console) as bar:
+            columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
+            texts = (TextColumn("{task.fields[left]}"), TextColumn("{task.fields[doing]}"))
+            with Progress(*columns, *texts, console=console) as bar:
                 task = bar.add_task(escape(title), total=1.0, doing="", left="")
 
                 def draw(doing: str, share: float) -> None:

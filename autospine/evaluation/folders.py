@@ -19,30 +19,27 @@ from autospine.data.structures import is_structures
 from autospine.data.volume import IMAGE_SUFFIXES
 from autospine.errors import DataError
 from autospine.evaluation.mask_pairs import MaskPairs
-from autospine.evaluation.score import Labels, Scores, score_cases
+from autospine.evaluation.score import Scores, score_cases
 
 
 def evaluate_folders(
     prediction_folder: Path,
     reference_folder: Path,
-    labels: Labels | None = None,
     *,
     lesions: bool = False,
     progress: Callable[[str, int, int], None] = lambda case, done, total: None,
 ) -> Scores:
     """Scores of predicted mask files against reference mask files.
 
-    The references decide which cases there are; files are paired by name without suffix. Both arguments may be
-    single files, which are then a pair whatever their names. Values are those on disk; masks that name their structures
-    (3D Slicer's, or a folder per case with a folder of one file per structure) go by the names.
+    Files are paired by name without suffix; two single files are a pair whatever their names. Values are those on disk;
+    masks that name their structures (3D Slicer's, or a folder per case with one file per structure) go by the names.
+    Classes are those of a dataset.json (or labels.json) in or beside the reference folder, else what the references
+    name, else every value above 0 in them, called `label_<value>`. Voxels of a label that is called `ignore` there
+    count for nothing.
 
     Args:
         prediction_folder: folder of masks, or one mask.
         reference_folder: folder of masks, or one mask.
-        labels: (name, value on disk) of each class; None: those of a dataset.json (or labels.json)
-            in or beside the reference folder, else what the references name, else every value above 0 in them,
-            called `label_<value>`.
-            Voxels of a label that is called `ignore` there count for nothing.
         lesions: count the connected components of each class as lesions, too.
         progress: called with a case, the cases done and their total.
 
@@ -51,34 +48,8 @@ def evaluate_folders(
             different grids; or there is nothing to score: no class in the references, or none of them in any
             prediction, while these hold other values.
     """
-    references = _mask_files(reference_folder)
-    if not references:
-        raise DataError(
-            str(reference_folder),
-            "no mask files here",
-            f"masks ending in {', '.join(IMAGE_SUFFIXES)}",
-            "check the path",
-        )
-    predictions = _mask_files(prediction_folder)
-    problems: list[str] = []
-    pairs: list[tuple[str, Path, Path]] = []
-    both_files = prediction_folder.is_file() and reference_folder.is_file()
-    for name, files in references.items():
-        reference = files[0]
-        if len(files) > 1:
-            problems.append(f"{name}: several references: {', '.join(file.name for file in files)}")
-        candidates = [prediction_folder] if both_files else predictions.get(name, [])
-        same_suffix = [file for file in candidates if file.name == reference.name]
-        chosen = same_suffix or candidates
-        if not chosen:
-            problems.append(f"{name}: no prediction in {prediction_folder}")
-        elif len(chosen) > 1:
-            problems.append(f"{name}: several predictions: {', '.join(file.name for file in chosen)}")
-        else:
-            pairs.append((name, chosen[0], reference))
-
-    found = _declared_labels(reference_folder, strict=labels is None)
-    masks = MaskPairs(pairs, found, labels, problems, progress)
+    pairs, problems = _paired(prediction_folder, reference_folder)
+    masks = MaskPairs(pairs, _declared_labels(reference_folder), problems, progress)
     scores = score_cases(masks.read(), masks.labels, masks.ignored, lesions=lesions)
     masks.check()
     if problems:
@@ -90,6 +61,30 @@ def evaluate_folders(
             "correct these files; predict missing cases again, on the images the references belong to",
         )
     return replace(scores, notes=(*masks.notes(), *_dicom_notes(prediction_folder, reference_folder)))
+
+
+def _paired(prediction_folder: Path, reference_folder: Path) -> tuple[list[tuple[str, Path, Path]], list[str]]:
+    """(case, prediction, reference) of each reference that has one prediction, and what is wrong with the others."""
+    references = _mask_files(reference_folder)
+    if not references:
+        expected = f"masks ending in {', '.join(IMAGE_SUFFIXES)}"
+        raise DataError(str(reference_folder), "no mask files here", expected, "check the path")
+    predictions = _mask_files(prediction_folder)
+    both_files = prediction_folder.is_file() and reference_folder.is_file()
+    pairs, problems = [], []
+    for name, files in references.items():
+        if len(files) > 1:
+            problems.append(f"{name}: several references: {', '.join(file.name for file in files)}")
+        candidates = [prediction_folder] if both_files else predictions.get(name, [])
+        same_suffix = [file for file in candidates if file.name == files[0].name]
+        chosen = same_suffix or candidates
+        if not chosen:
+            problems.append(f"{name}: no prediction in {prediction_folder}")
+        elif len(chosen) > 1:
+            problems.append(f"{name}: several predictions: {', '.join(file.name for file in chosen)}")
+        else:
+            pairs.append((name, chosen[0], files[0]))
+    return pairs, problems
 
 
 def _dicom_notes(*folders: Path) -> tuple[str, ...]:
@@ -112,38 +107,36 @@ def _mask_files(path: Path) -> dict[str, list[Path]]:
         there = file.is_file() or (file.is_symlink() and not file.exists())
         if there and not file.name.startswith(".") and file.name.lower().endswith(IMAGE_SUFFIXES):
             named.setdefault(mask_stem(file), []).append(file)
-    cases = [] if named else [file for file in files if file.is_dir() and not file.name.startswith(".")]
-    for case in cases:
-        held = [folder for folder in sorted(case.iterdir()) if says_mask(folder.name) and is_structures(folder)]
-        if held:
-            named[case.name] = held
-    return named
+    if named:
+        return named
+    cases = [file for file in files if file.is_dir() and not file.name.startswith(".")]
+    held = {
+        case.name: [folder for folder in sorted(case.iterdir()) if says_mask(folder.name) and is_structures(folder)]
+        for case in cases
+    }
+    return {name: folders for name, folders in held.items() if folders}
 
 
-def _declared_labels(reference: Path, *, strict: bool) -> Declared | None:
+def _declared_labels(reference: Path) -> Declared | None:
     """Labels that a dataset.json or labels.json in or beside the reference folder names.
 
     Both directions are read: {"L1": 5} and the older {"5": "L1"}; of regions, all their values.
     """
     folder = reference.parent if reference.is_file() else reference
     for file in (parent / name for parent in (folder, folder.parent) for name in ("dataset.json", "labels.json")):
-        if not file.is_file():
+        content = read_json(file) if file.is_file() else None
+        nested = file.name == "dataset.json"
+        entries = content.get("labels") if nested and isinstance(content, dict) else content
+        if not isinstance(content, dict) or not isinstance(entries, dict):
             continue
-        content = read_json(file)
-        entries = content.get("labels") if file.name == "dataset.json" and isinstance(content, dict) else content
-        if not isinstance(entries, dict):
-            continue
-        order = (content if file.name == "dataset.json" else entries).get(ORDER)
+        order = content.get(ORDER)
         try:
-            values = {key: value for key, value in entries.items() if key not in (SIDES, ORDER)}
-            known = declared(values, file, {ORDER: order})
+            labels = {key: value for key, value in entries.items() if key not in (SIDES, ORDER)}
+            return declared(labels, file, {ORDER: order})
         except DataError:
-            lists = file.name == "dataset.json" and any(
-                isinstance(value, list) and value and all(isinstance(one, int) for one in value)
-                for value in entries.values()
-            )
-            if strict and (lists or order is not None):  # these are regions, wrongly declared
+            lists = (value for value in entries.values() if isinstance(value, list) and value)
+            regions = nested and any(all(isinstance(one, int) for one in value) for value in lists)
+            if regions or order is not None:  # wrongly declared
                 raise
-            continue  # whatever it describes, it is not these masks
-        return known
+            # whatever it describes, it is not these masks
     return None

@@ -58,29 +58,29 @@ class LesionCounts:
 
     def to_json(self) -> dict[str, Any]:
         """Found, missed, true and false, sensitivity and precision (None where there is nothing), and by diameter."""
-        found = sum(lesion.found for lesion in self.lesions)
-        edges = (0.0, *SIZES_MM, inf)
-        sizes = {}
-        for low, high in zip(edges, edges[1:], strict=False):
-            within = [lesion for lesion in self.lesions if low <= lesion.diameter_mm < high]
-            name = (
-                f"under {high:g} mm"
-                if low == 0
-                else f"{low:g} mm and more"
-                if high == inf
-                else f"{low:g} to {high:g} mm"
-            )
-            seen = sum(lesion.found for lesion in within)
-            sizes[name] = {"found": seen, "missed": len(within) - seen}
+        small, large = SIZES_MM
+        sizes = {
+            f"under {small:g} mm": (0.0, small),
+            f"{small:g} to {large:g} mm": (small, large),
+            f"{large:g} mm and more": (large, inf),
+        }
+        counts = _found_and_missed(self.lesions)
         return {
-            "found": found,
-            "missed": len(self.lesions) - found,
+            **counts,
             "true": self.true,
             "false": self.false,
-            "sensitivity": found / len(self.lesions) if self.lesions else None,
+            "sensitivity": counts["found"] / len(self.lesions) if self.lesions else None,
             "precision": self.true / (self.true + self.false) if self.true + self.false else None,
-            "by_diameter": sizes,
+            "by_diameter": {
+                name: _found_and_missed([lesion for lesion in self.lesions if low <= lesion.diameter_mm < high])
+                for name, (low, high) in sizes.items()
+            },
         }
+
+
+def _found_and_missed(lesions: Sequence[Lesion]) -> dict[str, int]:
+    found = sum(lesion.found for lesion in lesions)
+    return {"found": found, "missed": len(lesions) - found}
 
 
 def count_lesions(

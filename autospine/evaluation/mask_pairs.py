@@ -21,9 +21,11 @@ from autospine.data.mask_values import counted_values
 from autospine.data.placing import covering, onto_axes, place
 from autospine.errors import DataError
 from autospine.evaluation.score import Labels, ScoredCase
-from autospine.evaluation.value_sets import Overlaps, likely_cause
+from autospine.evaluation.value_sets import Overlaps, first_of, likely_cause
 
+_DECLARE = "say which value is which structure in a labels.json beside the references"
 _LISTED = 4
+"""Files that a message names."""
 
 
 class MaskPairs:
@@ -33,7 +35,6 @@ class MaskPairs:
         self,
         pairs: Sequence[tuple[str, Path, Path]],
         found: Declared | None,
-        labels: Labels | None,
         problems: list[str],
         progress: Callable[[str, int, int], None],
     ) -> None:
@@ -42,38 +43,32 @@ class MaskPairs:
         Args:
             pairs: (case, prediction, reference).
             found: what a description beside the references says.
-            labels: what is to be scored; None: all that is declared, named or found.
             problems: where all that keeps a pair from being scored is added.
             progress: called with a case, the cases done and their total.
         """
-        self._pairs = pairs
-        self._problems = problems
-        self._progress = progress
+        self._pairs, self._problems, self._progress = pairs, problems, progress
         self._named = False
         """Whether the names in the references alone say what is what."""
         self._values: dict[str, int] = {}
         """Values of structures by their names, for masks that name them."""
         self.ignored = None if found is None else found.ignore
         """Value of voxels that are not annotated."""
-        if found is not None:
-            self._values = dict(found.classes)
-            regions = tuple((region.name, region.values) for region in found.regions)
-            labels = labels or regions or found.classes
-        elif labels is not None:
-            self._values = {name: value for name, value in labels if isinstance(value, int)}
+        self.labels: Labels
+        """What is scored: all that is declared, named or found."""
+        if found is None:
+            self.labels = self._labels_found()
         else:
-            labels = self._labels_found()
+            self._values = dict(found.classes)
+            self.labels = tuple((region.name, region.values) for region in found.regions) or found.classes
         if self.ignored is not None:
             self._values[IGNORE] = self.ignored
-        self.labels: Labels = labels
-        """What is scored."""
         self._known: set[int] = {0} if self.ignored is None else {0, self.ignored}
-        for _, value in labels:
+        for _, value in self.labels:
             self._known.update(value if isinstance(value, tuple) else (value,))
         self._strange: dict[str, dict[int, list[Path]]] = {"predictions": {}, "references": {}}
         self._predicted: set[int] = set()
         """All values above 0 in the predictions, without those that are not annotated."""
-        self._overlaps = Overlaps({value: name for name, value in labels if isinstance(value, int)})
+        self._overlaps = Overlaps({value: name for name, value in self.labels if isinstance(value, int)})
         self._rounded: list[Path] = []
 
     def read(self) -> Iterator[ScoredCase]:
@@ -126,7 +121,7 @@ class MaskPairs:
         if exchanged:
             notes.append(f"values may mean other classes in the predictions: {exchanged}")
         if self._rounded:
-            listed = _listed([f"{path.parent.name}/{path.name}" for path in self._rounded])
+            listed = first_of([f"{path.parent.name}/{path.name}" for path in self._rounded], _LISTED)
             notes.append(f"values within rounding of whole numbers, taken for these, in {listed}")
         return tuple(notes)
 
@@ -147,12 +142,11 @@ class MaskPairs:
             first, other = next(iter(names.values())), next(iter(values.values()))
             self._problems.append(f"{first} names its structures and {other} does not: {_DECLARE}")
         self._named = bool(names)
-        found = {name: number for number, name in enumerate(names, 1)} or {
-            f"label_{one}": one for one in sorted(values)
-        }
-        self._values = dict(found) if names else {}
-        self.ignored = next((number for name, number in found.items() if names and name.lower() == IGNORE), None)
-        return tuple((name, number) for name, number in found.items() if number != self.ignored)
+        if not names:
+            return tuple((f"label_{one}", one) for one in sorted(values))
+        self._values = {name: number for number, name in enumerate(names, 1)}
+        self.ignored = next((number for name, number in self._values.items() if name.lower() == IGNORE), None)
+        return tuple((name, number) for name, number in self._values.items() if number != self.ignored)
 
     def _read(self, path: Path, *, note: bool = True) -> Mask | None:
         """The mask, or None and a line in the problems."""
@@ -197,9 +191,6 @@ class MaskPairs:
         )
 
 
-_DECLARE = "say which value is which structure in a labels.json beside the references"
-
-
 def _common_grid(prediction: Mask, prediction_path: Path, reference: Mask, reference_path: Path) -> Geometry:
     """The grid that both masks are compared on: that of one which is not cropped, the reference's before the other's.
 
@@ -214,11 +205,7 @@ def _common_grid(prediction: Mask, prediction_path: Path, reference: Mask, refer
 
 def _told(held: dict[int, list[Path]]) -> str:
     """Each value with the files that hold it."""
-    parts = [f"{value} (in {_listed([path.name for path in paths])})" for value, paths in list(held.items())[:8]]
+    parts = [
+        f"{value} (in {first_of([path.name for path in paths], _LISTED)})" for value, paths in list(held.items())[:8]
+    ]
     return ", ".join(parts) + (", ..." if len(held) > 8 else "")
-
-
-def _listed(names: Sequence[str]) -> str:
-    """The first names, and how many more there are."""
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return ", ".join(names[:_LISTED]) + more

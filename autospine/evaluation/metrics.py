@@ -1,9 +1,7 @@
 """Overlap and surface distance of one class in one case: arrays in, numbers out.
 
-All counts are voxels, all distances millimetres. The *empty rule*: a class that is absent from prediction
-and reference says nothing, so every number is NaN and is left out of means; a class that is absent from one
-of the two is a miss, so Dice, IoU, precision and sensitivity are 0; HD95 is NaN whenever there is no surface
-to measure to. Work is done inside the box that holds both masks, the whole volume is only counted.
+All counts are voxels, all distances millimetres; what `EMPTY_RULE` leaves out is NaN here. Work is done inside the box
+that holds both masks, the whole volume is only counted.
 """
 
 from __future__ import annotations
@@ -80,8 +78,7 @@ def class_metrics(
     predicted, expected = belongs(prediction, label), belongs(reference, label)
     predicted_voxels, reference_voxels = int(np.count_nonzero(predicted)), int(np.count_nonzero(expected))
     if predicted_voxels == 0 and reference_voxels == 0:
-        nan = math.nan
-        return ClassMetrics(nan, nan, nan, nan, nan, nan, reference_voxels=0, predicted_voxels=0)
+        return ClassMetrics(**dict.fromkeys(METRICS, math.nan), reference_voxels=0, predicted_voxels=0)
 
     box = _bounding_box(predicted | expected)
     inner_predicted, inner_expected = predicted[box], expected[box]
@@ -131,8 +128,7 @@ def _surface(mask: BoolArray, axes: tuple[int, ...]) -> BoolArray:
         target = np.moveaxis(inside, axis, 0)
         target[1:] &= moved[:-1]
         target[:-1] &= moved[1:]
-        target[0] = False
-        target[-1] = False
+        target[[0, -1]] = False
     return np.asarray(mask & ~inside)
 
 

@@ -58,10 +58,8 @@ class Compared:
 
 def mean_over_classes(values: Floats) -> Floats:
     """(subjects, classes) -> (subjects,): the mean over the classes that a subject has; NaN where it has none."""
-    known = ~np.isnan(values)
-    counts = known.sum(1)
-    sums = np.where(known, values, 0).sum(1)
-    return np.where(counts > 0, sums / np.maximum(counts, 1), math.nan)
+    counts = np.count_nonzero(~np.isnan(values), axis=1)
+    return np.where(counts > 0, np.nansum(values, 1) / np.maximum(counts, 1), math.nan)
 
 
 def interval(values: Floats) -> Interval:

@@ -27,9 +27,7 @@ class CaseScores:
     """One case: its metrics per class, in the order of `Scores.classes`."""
 
     case: str
-    """Name of the case."""
     metrics: tuple[ClassMetrics, ...]
-    """One per class."""
     lesions: tuple[LesionCounts, ...] = ()
     """One per class, where they were counted."""
 
@@ -39,7 +37,6 @@ class Scores:
     """Metrics of every case and class, and their means; NaN is left out of every mean."""
 
     classes: tuple[str, ...]
-    """Names of the classes."""
     cases: tuple[CaseScores, ...]
     """In the order they were scored."""
     notes: tuple[str, ...] = ()
@@ -47,24 +44,27 @@ class Scores:
 
     def class_mean(self, name: str, metric: str = "dice") -> float:
         """Mean of `metric` for class `name` over the cases that have it; NaN if none has."""
-        index = self.classes.index(name)
-        return _mean(float(getattr(case.metrics[index], metric)) for case in self.cases)
+        return mean_of_known(self._column(name, metric))
 
     def class_cases(self, name: str, metric: str = "dice") -> int:
         """Cases that have a number for `metric` of class `name`; for `dice`, those that show it on either side."""
+        return sum(not math.isnan(value) for value in self._column(name, metric))
+
+    def _column(self, name: str, metric: str) -> list[float]:
+        """`metric` of class `name`, a number for each case."""
         index = self.classes.index(name)
-        return sum(not math.isnan(getattr(case.metrics[index], metric)) for case in self.cases)
+        return [float(getattr(case.metrics[index], metric)) for case in self.cases]
 
     def mean(self, metric: str = "dice") -> float:
         """Mean over the classes of the per-class means over cases; NaN if no class has one.
 
         A class counts once, however many cases show it: a rare class weighs as much as a common one.
         """
-        return _mean(self.class_mean(name, metric) for name in self.classes)
+        return mean_of_known(self.class_mean(name, metric) for name in self.classes)
 
     def case_mean(self, case: CaseScores, metric: str = "dice") -> float:
         """Mean of `metric` over the classes of one case; NaN if it has none."""
-        return _mean(float(getattr(metrics, metric)) for metrics in case.metrics)
+        return mean_of_known(float(getattr(metrics, metric)) for metrics in case.metrics)
 
     def to_json(self) -> dict[str, Any]:
         """The content of metrics.json: rule, mean, classes, cases, lesions where counted, notes; NaN becomes None.
@@ -82,15 +82,7 @@ class Scores:
                 }
                 for name in self.classes
             },
-            "cases": [
-                {
-                    "case": case.case,
-                    "classes": {
-                        name: _metrics_json(metrics) for name, metrics in zip(self.classes, case.metrics, strict=True)
-                    },
-                }
-                for case in self.cases
-            ],
+            "cases": [self._case_json(case) for case in self.cases],
         }
         if self.notes:
             content["notes"] = list(self.notes)
@@ -99,9 +91,15 @@ class Scores:
                 name: pooled([case.lesions[index] for case in self.cases]).to_json()
                 for index, name in enumerate(self.classes)
             }
-            for case, table in zip(self.cases, content["cases"], strict=True):
-                named = zip(self.classes, case.lesions, strict=True)
-                table["lesions"] = {name: counts.to_json() for name, counts in named}
+        return content
+
+    def _case_json(self, case: CaseScores) -> dict[str, Any]:
+        """All numbers of a case: of each class, and of its lesions where they were counted."""
+        numbers = [{key: _json_number(value) for key, value in vars(metrics).items()} for metrics in case.metrics]
+        content = {"case": case.case, "classes": dict(zip(self.classes, numbers, strict=True))}
+        if case.lesions:
+            lesions = (counts.to_json() for counts in case.lesions)
+            content["lesions"] = dict(zip(self.classes, lesions, strict=True))
         return content
 
 
@@ -125,7 +123,7 @@ def score_cases(
     return Scores(tuple(name for name, _ in labels), tuple(scored))
 
 
-def _mean(values: Iterable[float]) -> float:
+def mean_of_known(values: Iterable[float]) -> float:
     """Mean of the values that are not NaN; NaN if there are none."""
     known = [value for value in values if not math.isnan(value)]
     return math.fsum(known) / len(known) if known else math.nan
@@ -134,9 +132,3 @@ def _mean(values: Iterable[float]) -> float:
 def _json_number(value: float) -> float | None:
     """The value, or None for NaN, which JSON does not know."""
     return None if math.isnan(value) else value
-
-
-def _metrics_json(metrics: ClassMetrics) -> dict[str, float | int | None]:
-    """All numbers of a class in a case."""
-    numbers: dict[str, float | int | None] = {metric: _json_number(getattr(metrics, metric)) for metric in METRICS}
-    return numbers | {"reference_voxels": metrics.reference_voxels, "predicted_voxels": metrics.predicted_voxels}

@@ -10,7 +10,7 @@ The first two are told by the sets alone, the last by where the voxels lie.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,6 @@ from autospine.data.mask_values import counted_values
 
 MOSTLY = 0.5
 """Share of a class's voxels from which one other value of the predictions lies on it."""
-_LISTED = 6
 
 
 def likely_cause(predicted: Collection[int], classes: Collection[int]) -> str:
@@ -69,8 +68,13 @@ class Overlaps:
                 told.append(
                     f"{self._names[value]} = {value} lies where they hold {other} ({count / voxels:.0%} of its voxels)"
                 )
-        more = f" and {len(told) - _LISTED} more" if len(told) > _LISTED else ""
-        return ", ".join(told[:_LISTED]) + more
+        return first_of(told, 6)
+
+
+def first_of(texts: Sequence[str], most: int) -> str:
+    """The first texts, and how many more there are."""
+    more = f" and {len(texts) - most} more" if len(texts) > most else ""
+    return ", ".join(texts[:most]) + more
 
 
 def _by(factor: float) -> str:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from autospine.data.slices import slice_axis
 from autospine.data.structure import in_a_class
 from autospine.errors import DataError
 from autospine.report.canvas import new_figure, save_figure
@@ -26,19 +25,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Labels = tuple[tuple[str, int], ...]
+MOST_CHANNELS = 3
+"""Channels that a contact sheet shows."""
 
 # Told apart on grey, neighbours in the list in hue and lightness: neighbouring vertebrae have neighbouring values.
 _COLOURS = (
-    "#e6194b",
-    "#3cb44b",
-    "#ffe119",
-    "#4e7bff",
-    "#f032e6",
-    "#42d4f4",
-    "#f58231",
-    "#bfef45",
-    "#fabed4",
-    "#00a08a",
+    *("#e6194b", "#3cb44b", "#ffe119", "#4e7bff", "#f032e6"),
+    *("#42d4f4", "#f58231", "#bfef45", "#fabed4", "#00a08a"),
 )
 
 
@@ -73,11 +66,10 @@ def plot_history(csv_path: Path, png_path: Path) -> None:
     rate_axes.xaxis.get_major_locator().set_params(integer=True)
     if len(epochs) == 1 and math.isfinite(epochs[0]):  # a lone point would be given ticks between the epochs
         rate_axes.set_xlim(epochs[0] - 1, epochs[0] + 1)
-    for axes in (loss_axes, dice_axes):
-        if axes.get_legend_handles_labels()[1]:
-            axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8)
     for axes in (loss_axes, dice_axes, rate_axes):
         axes.grid(alpha=0.3)
+        if axes is not rate_axes and axes.get_legend_handles_labels()[1]:
+            axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8)
     save_figure(figure, png_path)
 
 
@@ -87,9 +79,9 @@ def side_by_side(
     prediction: npt.NDArray[Any] | None,
     spacing_mm: tuple[float, ...],
     path: Path,
-    title: str = "",
-    labels: Labels = (),
-    axis: int | None = None,
+    title: str,
+    labels: Labels,
+    axis: int,
 ) -> None:
     """Writes one slice as image | reference | prediction with coloured classes and a legend.
 
@@ -99,10 +91,10 @@ def side_by_side(
         prediction: labels (Z, Y, X), or None: left out.
         spacing_mm: voxel size (Z, Y, X).
         path: the picture; the suffix says the format.
-        title: above the picture.
-        labels: (name, value in the arrays) of the classes that are drawn; empty: every value above 0.
-        axis: slices are taken across this axis (0 axial, 1 coronal, 2 sagittal); None: as `data.slices` has it.
-            Of the slices the one with most reference (or else predicted) foreground is shown, the middle one if none.
+        title: above the picture; may be empty.
+        labels: (name, value in the arrays) of the classes that are drawn.
+        axis: slices are taken across this axis (0 axial, 1 coronal, 2 sagittal). The one with most reference (or else
+            predicted) foreground is shown, the middle one if none.
 
     Raises:
         ValueError: the arrays differ in shape.
@@ -111,13 +103,7 @@ def side_by_side(
     masks = [(name, mask) for name, mask in (("reference", reference), ("prediction", prediction)) if mask is not None]
     if image.ndim != 3 or any(mask.shape != image.shape for _, mask in masks):
         raise ValueError(f"image {image.shape} and masks {[mask.shape for _, mask in masks]} differ in shape")
-    if axis is None:
-        axis = slice_axis(image.shape, spacing_mm).axis
     index = _best_slice([mask for _, mask in masks], image.shape[axis], axis)
-    if not labels:
-        values = sorted({int(value) for _, mask in masks for value in np.unique(mask) if value > 0})
-        labels = tuple((f"label_{value}", value) for value in values)
-
     rows_axis, columns_axis = (other for other in range(3) if other != axis)
     height_mm = image.shape[rows_axis] * spacing_mm[rows_axis]
     width_mm = image.shape[columns_axis] * spacing_mm[columns_axis]
@@ -136,9 +122,8 @@ def side_by_side(
     for axes, (_, mask) in zip(all_axes[1:], masks, strict=True):
         axes.imshow(_overlay(np.take(mask, index, axis=axis), labels), **placement)
     _add_legend(figure, labels)
-    figure.suptitle(
-        f"{title} · slice {index} of axis {'ZYX'[axis]}" if title else f"slice {index} of axis {'ZYX'[axis]}"
-    )
+    where = f"slice {index} of axis {'ZYX'[axis]}"
+    figure.suptitle(f"{title} · {where}" if title else where)
     save_figure(figure, path)
 
 
@@ -158,32 +143,29 @@ class SheetRow:
     """Channels, from 0, that the case lacks."""
 
 
-def contact_sheet(
-    rows: Sequence[SheetRow], channels: Sequence[str], labels: Labels, path: Path, *, title: str = "", most: int = 3
-) -> None:
-    """Writes a row per case: one slice of each channel (the first `most`), then the first with the mask on it.
+def contact_sheet(rows: Sequence[SheetRow], channels: Sequence[str], labels: Labels, path: Path, title: str) -> None:
+    """Writes a row per case: one slice of each of the first channels, then the first with the mask on it.
 
     The slice is the one with most of the mask.
 
     Args:
         rows: the cases, at least one.
-        channels: names of the channels.
+        channels: names of the channels, of which `MOST_CHANNELS` are shown.
         labels: (name, value in the masks) of the classes.
         path: the picture; the suffix says the format.
         title: above the picture.
-        most: channels that are shown.
 
     Raises:
         OutputError: the picture cannot be written.
     """
-    shown = channels[:most]
+    shown = channels[:MOST_CHANNELS]
     panels = len(shown) + 1
     figure = new_figure(2.6 * panels + (1.6 if labels else 0.2), 2.7 * len(rows) + 0.6)
     table = figure.subplots(len(rows), panels, squeeze=False)
     for number, (row, axes_of_row) in enumerate(zip(rows, table, strict=True)):
         axis = row.axis
         index = _best_slice([] if row.label is None else [row.label], row.image.shape[1 + axis], axis)
-        planes = [_windowed(np.take(channel, index, axis=axis)) for channel in row.image[:most]]
+        planes = [_windowed(np.take(channel, index, axis=axis)) for channel in row.image[:MOST_CHANNELS]]
         # the mask lies on the first channel that there is
         below = next((plane for place, plane in enumerate(planes) if place not in row.missing), planes[0])
         placement = _placement(axis, row.spacing_mm)

@@ -24,6 +24,7 @@ from autospine.planning.decide.fold_loss import loss_state, renew_loss, resolve_
 from autospine.planning.document.card import ModelCard
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.entering import Entering
+from autospine.planning.document.expected import Expectations, Expected
 from autospine.planning.document.parts import Bottleneck, LossKind, LossPlan, TrainingPlan
 from autospine.planning.document.plan import Plan
 from autospine.planning.estimate.expected import expect
@@ -67,11 +68,6 @@ class Arm:
     def folder(self) -> str:
         """Its name as files may bear it."""
         return re.sub(r"[^\w.+-]", "_", self.name)
-
-    def is_as(self, other: Arm) -> bool:
-        """Whether both train the same network on the same channels from the same start."""
-        mine, its = ((arm.configuration, arm.channels, arm.pretraining) for arm in (self, other))
-        return mine == its
 
     @property
     def voxels(self) -> int:
@@ -142,29 +138,26 @@ def sequence_arms(plan: Plan, configuration: Configuration, names: Sequence[str]
     Raises:
         PlanError: a channel that the data do not have, or data of one channel.
     """
-    if len(plan.data.channels) == 1:
-        found = f"one channel, {plan.data.channels[0]}"
-        raise PlanError(f"plan of {plan.data.dataset}", found, "two or more to choose from")
-    commas = [channel for channel in plan.data.channels if "," in channel]
+    every, where = plan.data.channels, f"plan of {plan.data.dataset}"
+    if len(every) == 1:
+        raise PlanError(where, f"one channel, {every[0]}", "two or more to choose from")
+    commas = [channel for channel in every if "," in channel]
     if commas:
         found = f"channels with a comma in their names: {'; '.join(commas)}"
-        raise PlanError(
-            f"plan of {plan.data.dataset}", found, "names that --channels can list", "rename them in the dataset"
-        )
-    chosen = names or (*plan.data.channels, "+".join(plan.data.channels))
+        raise PlanError(where, found, "names that --channels can list", "rename them in the dataset")
     arms = []
-    for name in chosen:
+    for name in names or (*every, "+".join(every)):
         # a channel may itself be called `T1+C`
-        parts = (name,) if name in plan.data.channels else tuple(part.strip() for part in name.split("+"))
-        if not set(parts) <= set(plan.data.channels) or len(set(parts)) != len(parts):
-            expected = f"channels of the data, joined by +: {', '.join(plan.data.channels)}"
+        parts = (name,) if name in every else tuple(part.strip() for part in name.split("+"))
+        if not set(parts) <= set(every) or len(set(parts)) != len(parts):
+            expected = f"channels of the data, joined by +: {', '.join(every)}"
             raise PlanError("--inputs", f"{name!r}", expected, "correct the name")
         data = plan.data.taking(parts)
         channels = data.channels
         what = channels[0] if len(channels) == 1 else f"{' and '.join(channels)} together"
         entering = Entering.of(data, configuration.neighbours, cascade=configuration.previous is not None)
         network = replace(configuration.network, in_channels=entering.count)
-        normalisation = tuple(configuration.normalisation[plan.data.channels.index(channel)] for channel in channels)
+        normalisation = tuple(configuration.normalisation[every.index(channel)] for channel in channels)
         arms.append(Arm(name, what, replace(configuration, normalisation=normalisation, network=network), channels))
     return tuple(arms)
 
@@ -220,7 +213,7 @@ def made_equal(arms: Sequence[Arm], steps: int) -> tuple[Arm, ...]:
         raise PlanError("the arms of a study", ", ".join(arm.name for arm in arms), "distinct names")
     for index, arm in enumerate(arms):
         for other in arms[:index]:
-            if arm.is_as(other):
+            if replace(other, name=arm.name, what=arm.what) == arm:
                 found = f"{other.name} and {arm.name} are the same"
                 raise PlanError("the arms of a study", found, "arms that differ", "leave one of them out")
     batches = equal_batches([prod(arm.configuration.patch) for arm in arms], max(arm.voxels for arm in arms))
@@ -256,15 +249,14 @@ def with_steps(training: TrainingPlan, steps: int) -> TrainingPlan:
     return replace(training, budget_s=None, epochs=epochs, steps_per_epoch=-(-steps // epochs))
 
 
-def planned_steps(configuration: Configuration) -> int:
-    """Steps of a training of `configuration`: those expected of its time budget, or those of its epochs."""
-    training, expected = configuration.training, configuration.expected
+def planned_steps(training: TrainingPlan, expected: Expected | None) -> int:
+    """Steps of a training: those expected of its time budget, or those of its epochs."""
     if training.budget_s is not None and expected is not None and expected.steps is not None:
         return max(1, expected.steps)
     return training.steps
 
 
-def arm_plan(plan: Plan, arm: Arm, fingerprint: Fingerprint, machine: Machine, folds: Sequence[Fold]) -> Plan:
+def arm_plan(plan: Plan, arm: Arm, fingerprint: Fingerprint, folds: Sequence[Fold]) -> Plan:
     """The plan that an arm is trained by: its configuration alone, for the data with that fingerprint and these folds.
 
     Where these are fewer than the plan's, sizes in the loss are theirs.
@@ -276,9 +268,6 @@ def arm_plan(plan: Plan, arm: Arm, fingerprint: Fingerprint, machine: Machine, f
     else:
         loss, _ = renew_loss(card, fingerprint, folds)
     one = replace(arm.configuration, loss=loss)
-    # arms compute in the precision of the plan, wherever and one by one they are trained
-    before = plan.configuration().expected
-    one = replace(one, expected=expect(one, machine, device=None if before is None else before.device))
     return replace(
         plan,
         data=data,
@@ -287,3 +276,12 @@ def arm_plan(plan: Plan, arm: Arm, fingerprint: Fingerprint, machine: Machine, f
         default=one.name,
         reasons={"default": f"arm {arm.name} of a study: {arm.what}"},
     )
+
+
+def arm_expected(plan: Plan, before: Expected | None, machine: Machine) -> Expectations:
+    """What the `plan` of an arm takes, in the precision that the study's own was timed in, which is that of `before`.
+
+    Arms and folds may be trained one by one, on several machines, and compute alike.
+    """
+    one = plan.configuration()
+    return {one.name: expect(one, machine, device=None if before is None else before.device)}

@@ -16,14 +16,14 @@ from autospine.data.files import json_digest, read_json, write_json, write_text
 from autospine.data.folds import Fold, read_folds, write_folds
 from autospine.data.structure import Reading
 from autospine.errors import AutospineError, DataError, PlanError
-from autospine.machine.arithmetic import Machine
 from autospine.machine.device import describe_device, device_memory_gb, step_machine
 from autospine.planning.document.convert import to_table
+from autospine.planning.document.expected import Expectations, write_expected
 from autospine.planning.document.plan import Plan
 from autospine.planning.document.plan_file import plan_to_toml
-from autospine.planning.estimate.edited import check_memory
+from autospine.planning.estimate.expected import check_memory
 from autospine.planning.measured.fingerprint import Fingerprint, extract_fingerprint
-from autospine.study.arms import Arm, arm_plan
+from autospine.study.arms import Arm, arm_expected, arm_plan
 from autospine.training.pretrain import block_edges
 from autospine.workflow.progress import Progress, counted
 from autospine.workflow.runs.folder import METRICS, RunFolder, alone, planning_alone, read_record, remove_training
@@ -39,6 +39,7 @@ class Base:
     run: RunFolder
     """Of the dataset."""
     plan: Plan
+    expected: Expectations
     folds: tuple[Fold, ...]
 
     def home(self, study: Path, arm: Arm) -> RunFolder:
@@ -53,11 +54,10 @@ def check_arms(arms: Sequence[Arm], where: Path, device: torch.device) -> None:
         PlanError: lists every arm that does not fit the memory, or whose patch is too small for masked blocks.
     """
     wrong = []
+    memory_gb, name, machine = device_memory_gb(device), describe_device(device), step_machine(device)
     for arm in arms:
         try:
-            check_memory(
-                arm.configuration, device_memory_gb(device), describe_device(device), str(where), step_machine(device)
-            )
+            check_memory(arm.configuration, memory_gb, name, str(where), machine)
             if arm.pretraining == "masked":
                 block_edges(arm.configuration)
         except PlanError as fault:
@@ -79,8 +79,8 @@ def stands(arm: Arm, home: RunFolder, base: Base) -> bool:
     found = ""
     if read_json(stamp, PlanError).get("digest") != _digest(arm, base):
         found = "this arm was begun with another plan, split or number of steps"
-    elif _bare(home.read_plan()) != _bare(
-        arm_plan(base.plan, arm, home.read_fingerprint(), Machine(), read_folds(home.splits))
+    elif replace(home.read_plan(), reasons={}) != replace(
+        arm_plan(base.plan, arm, home.read_fingerprint(), read_folds(home.splits)), reasons={}
     ):
         found = f"{home.plan.name} of this arm was edited: it would differ in more than it should"
     if found:
@@ -123,7 +123,9 @@ def _begin(arm: Arm, home: RunFolder, base: Base, device: torch.device, progress
     write_json(home.fingerprint, fingerprint.to_json())
     write_folds(home.splits, kept)
     write_json(home.request, reading.to_json())
-    write_text(home.plan, plan_to_toml(arm_plan(base.plan, arm, fingerprint, step_machine(device), kept)))
+    plan = arm_plan(base.plan, arm, fingerprint, kept)
+    write_expected(home.expected, arm_expected(plan, base.expected.get(base.plan.default), step_machine(device)))
+    write_text(home.plan, plan_to_toml(plan))
     write_json(home.root / STAMP, {"arm": arm.name, "what": arm.what, "digest": _digest(arm, base)})
 
 
@@ -158,13 +160,7 @@ def _narrowed(
 
 
 def _digest(arm: Arm, base: Base) -> str:
-    """Hash of what an arm is: its numbers, data and split; not what it is expected to take on some machine."""
-    numbers = to_table([base.plan.data, replace(arm.configuration, expected=None)])
+    """Hash of what an arm is: its numbers, data and split."""
+    numbers = to_table([base.plan.data, arm.configuration])
     split = [[fold.train, fold.validation] for fold in base.folds]
     return json_digest([numbers, arm.channels, arm.pretraining, base.plan.fingerprint_hash, split])
-
-
-def _bare(plan: Plan) -> Plan:
-    """The plan without reasons, and without what depends on the machine."""
-    configurations = tuple(replace(one, expected=None) for one in plan.configurations)
-    return replace(plan, configurations=configurations, reasons={})

@@ -5,16 +5,19 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from autospine.data.files import write_text
+from autospine.data.geometry import times
 from autospine.evaluation.metrics import EMPTY_RULE, METRICS
 from autospine.evaluation.paired import LEVEL, Compared, Interval, compare, corrected, interval, mean_over_classes
 from autospine.report.canvas import new_figure, save_figure
+from autospine.study.arms import Arm
 from autospine.study.scores import LesionTally, StudyScores
 
 RIGHTLY = "Where one arm finds a class that is not there, the arms that rightly find nothing count 1 beside its 0."
@@ -24,20 +27,12 @@ SHOWN = ("dice", "sensitivity", "specificity", "precision", "hd95_mm")
 
 @dataclass(frozen=True)
 class ArmRecord:
-    """What an arm was, for the table of arms."""
+    """An arm with what its trainings were found to take, for the table of arms."""
 
-    name: str
-    what: str
-    patch: tuple[int, ...]
-    spacing_mm: tuple[float, ...]
-    batch: int
-    features: int
+    arm: Arm
     parameters: int
     cases: int
     """With masks, that the arm can use."""
-    steps: int
-    pretraining_steps: int
-    """Made before these on images alone."""
     seconds_per_step: float | None
     """Mean over the folds that were timed."""
 
@@ -62,21 +57,22 @@ class StudyReport:
     @property
     def reference(self) -> str:
         """The arm that the others are compared with: the first."""
-        return self.arms[0].name
+        return self.scores.arms[0]
 
+    @cached_property
     def overall(self) -> tuple[Compared, ...]:
         """Each arm against the first in the mean Dice over classes."""
         return compare({arm: mean_over_classes(self.scores.of(arm)) for arm in self.scores.arms}, self.reference)
 
-    def by_class(self) -> tuple[tuple[str, Compared], ...]:
-        """(class, comparison) of each class and arm, corrected as one family."""
-        pairs = [
-            (label, one)
+    @cached_property
+    def by_class(self) -> dict[tuple[str, str], Compared]:
+        """(class, arm) -> comparison with the first arm in that class, corrected as one family."""
+        found = {
+            (label, one.arm): one
             for index, label in enumerate(self.scores.classes)
             for one in compare({arm: self.scores.of(arm)[:, index] for arm in self.scores.arms}, self.reference)
-        ]
-        held = corrected([one for _, one in pairs])
-        return tuple((label, one) for (label, _), one in zip(pairs, held, strict=True))
+        }
+        return dict(zip(found, corrected(list(found.values())), strict=True))
 
 
 def write_study(report: StudyReport, folder: Path) -> Path:
@@ -85,18 +81,17 @@ def write_study(report: StudyReport, folder: Path) -> Path:
     Raises:
         OutputError: the folder cannot be written.
     """
-    overall, by_class = report.overall(), report.by_class()
     write_text(folder / "scores.csv", _scores_csv(report.scores))
-    write_text(folder / "summary.csv", _summary_csv(report, overall, by_class))
+    write_text(folder / "summary.csv", _summary_csv(report))
     plots = []
     if len(report.scores.arms) > 1 and report.scores.subjects:
-        _plot_differences(report, overall, folder / "differences.png")
+        _plot_differences(report, folder / "differences.png")
         plots.append("![Dice against the first arm, subject by subject](differences.png)")
-    if len(report.scores.arms) > 1 and len(report.scores.classes) > 1 and report.scores.subjects:
-        _plot_sizes(report, by_class, folder / "sizes.png")
-        plots.append("![Dice gained against the size of the class](sizes.png)")
+        if len(report.scores.classes) > 1:
+            _plot_sizes(report, folder / "sizes.png")
+            plots.append("![Dice gained against the size of the class](sizes.png)")
     path = folder / "report.md"
-    write_text(path, _markdown(report, overall, by_class, plots))
+    write_text(path, _markdown(report, plots))
     return path
 
 
@@ -115,13 +110,11 @@ def verdict(one: Compared) -> str:
     return text + "within noise."
 
 
-def _markdown(
-    report: StudyReport, overall: Sequence[Compared], by_class: Sequence[tuple[str, Compared]], plots: Sequence[str]
-) -> str:
+def _markdown(report: StudyReport, plots: Sequence[str]) -> str:
     scores = report.scores
-    lines = [f"# {report.title}", "", report.question, ""]
     folds = ", ".join(map(str, report.folds)) or "none yet"
-    lines += [
+    lines = [
+        *(f"# {report.title}", "", report.question, ""),
         f"{scores.cases} cases of {len(scores.subjects)} subjects, each scored by the network of the fold that kept it "
         f"out (folds {folds}). One split for all arms, as many steps with masks, about as many voxels in each. "
         f"{report.hardware}.",
@@ -129,49 +122,57 @@ def _markdown(
     ]
     if report.missing:
         lines += ["**Not complete.** Still to be trained:", "", *(f"    {command}" for command in report.missing), ""]
-    lines += ["## Result", ""]
-    lines += [f"- {verdict(one)}" for one in overall] or ["- One arm: nothing to compare."]
+    verdicts = [f"- {verdict(one)}" for one in report.overall] or ["- One arm: nothing to compare."]
+    lines += ["## Result", "", *verdicts, ""]
     lines += [
-        "",
         "Intervals and tests are over subjects. What another seed would change is in none of them: a difference of a "
         "few thousandths needs more than one seed to be believed.",
         "",
     ]
     lines += [*plots, ""] if plots else []
-    lines += ["## Arms", ""]
-    lines += [
-        "| arm | what | cases | spacing mm | patch | batch | voxels a step | features | weights | steps | s a step |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    for arm in report.arms:
-        spacing = " x ".join(f"{value:.3g}" for value in arm.spacing_mm)
-        patch, voxels = " x ".join(map(str, arm.patch)), arm.batch * math.prod(arm.patch)
-        took = "-" if arm.seconds_per_step is None else f"{arm.seconds_per_step:.3g}"
-        steps = f"{arm.pretraining_steps} + {arm.steps}" if arm.pretraining_steps else str(arm.steps)
-        lines.append(
-            f"| {arm.name} | {arm.what} | {arm.cases} | {spacing} | {patch} | {arm.batch} | {voxels} | "
-            f"{arm.features} | {arm.parameters / 1e6:.2f} M | {steps} | {took} |"
-        )
-    lines += ["", "## Mean over classes", "", f"| arm | {' | '.join(SHOWN)} |", "|---" * (1 + len(SHOWN)) + "|"]
-    for name in scores.arms:
-        cells = (_cell(interval(mean_over_classes(scores.of(name, metric))), metric) for metric in SHOWN)
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    lines += ["", "In brackets the 95 % interval of the mean, bootstrap over subjects.", "", "## By class", ""]
-    columns = ("class", "voxels", "arm", *SHOWN, "Dice gained", "p (Holm)")
-    lines += [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
-    gained = {(label, one.arm): one for label, one in by_class}
-    for index, label in enumerate(scores.classes):
-        for place, name in enumerate(scores.arms):
-            means = (_number(interval(scores.of(name, metric)[:, index]).mean, metric) for metric in SHOWN)
-            compared = gained.get((label, name))
-            gain = "" if compared is None else _span(compared.difference)
-            p = "" if compared is None else _p(compared.corrected)
-            size = _size(scores.class_size(index)) if place == 0 else ""
-            lines.append(f"| {label if place == 0 else ''} | {size} | {name} | {' | '.join(means)} | {gain} | {p} |")
-    lines += ["", f"Voxels: median of a subject's, in the reference. {EMPTY_RULE} {RIGHTLY}", ""]
+    lines += ["## Arms", "", *_arms(report.arms), "", "## Mean over classes", ""]
+    means = {name: [interval(mean_over_classes(scores.of(name, key))) for key in SHOWN] for name in scores.arms}
+    lines += _table(("arm", *SHOWN), [(name, *map(_cell, found, SHOWN)) for name, found in means.items()])
+    lines += ["", "In brackets the 95 % interval of the mean, bootstrap over subjects.", ""]
+    lines += ["## By class", "", *_classes(report), ""]
+    lines += [f"Voxels: median of a subject's, in the reference. {EMPTY_RULE} {RIGHTLY}", ""]
     lines += _lesions(report.lesions)
     lines += [*(f"- {note}" for note in report.notes), ""] if report.notes else []
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    """A table in Markdown."""
+    head, *body = (f"| {' | '.join(map(str, row))} |" for row in (columns, *rows))
+    return [head, "|---" * len(columns) + "|", *body]
+
+
+def _arms(records: Sequence[ArmRecord]) -> list[str]:
+    """What each arm is and takes."""
+    columns = ("arm", "what", "cases", "spacing mm", "patch", "batch", "voxels a step", "features", "weights")
+    rows = []
+    for record in records:
+        arm, one = record.arm, record.arm.configuration
+        spacing = " x ".join(f"{value:.3g}" for value in one.spacing_mm)
+        size, steps = f"{record.parameters / 1e6:.2f} M", str(one.training.steps)
+        steps = f"{steps} + {steps}" if arm.pretraining == "masked" else steps  # before, as many on images alone
+        took = "-" if record.seconds_per_step is None else f"{record.seconds_per_step:.3g}"
+        grid = (spacing, times(one.patch), one.batch, arm.voxels)
+        rows.append((arm.name, arm.what, record.cases, *grid, one.network.features[0], size, steps, took))
+    return _table((*columns, "steps", "s a step"), rows)
+
+
+def _classes(report: StudyReport) -> list[str]:
+    """The means of each class and arm, and what the arm gains there."""
+    scores, rows = report.scores, []
+    for index, label in enumerate(scores.classes):
+        for place, name in enumerate(scores.arms):
+            means = (_number(interval(scores.of(name, metric)[:, index]).mean, metric) for metric in SHOWN)
+            compared = report.by_class.get((label, name))
+            gain = ("", "") if compared is None else (_span(compared.difference), _p(compared.corrected))
+            first = (label, _size(scores.class_size(index))) if place == 0 else ("", "")
+            rows.append((*first, name, *means, *gain))
+    return _table(("class", "voxels", "arm", *SHOWN, "Dice gained", "p (Holm)"), rows)
 
 
 def _lesions(tallies: Sequence[LesionTally]) -> list[str]:
@@ -179,13 +180,13 @@ def _lesions(tallies: Sequence[LesionTally]) -> list[str]:
     if not tallies:
         return []
     columns = ("class", "arm", "found", "missed", "false", "sensitivity", "precision")
-    lines = ["## Lesions", "", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
-    for one in tallies:
-        rates = (_number(one.sensitivity, "sensitivity"), _number(one.precision, "precision"))
-        cells = (one.label, one.arm, str(one.found), str(one.missed), str(one.false), *rates)
-        lines.append(f"| {' | '.join(cells)} |")
+    rows = [
+        (one.label, one.arm, one.found, one.missed, one.false)
+        + (_number(one.sensitivity, "sensitivity"), _number(one.precision, "precision"))
+        for one in tallies
+    ]
     said = "Found: at least a tenth of its voxels. Precision: share of the predicted components that are not false."
-    return [*lines, "", said, ""]
+    return ["## Lesions", "", *_table(columns, rows), "", said, ""]
 
 
 def _scores_csv(scores: StudyScores) -> str:
@@ -197,11 +198,11 @@ def _scores_csv(scores: StudyScores) -> str:
     return _csv_text(rows)
 
 
-def _summary_csv(report: StudyReport, overall: Sequence[Compared], by_class: Sequence[tuple[str, Compared]]) -> str:
+def _summary_csv(report: StudyReport) -> str:
     scores = report.scores
     gains = ("gain", "gain_low", "gain_high", "p", "p_holm")
     rows = [["arm", "class", "metric", "subjects", "mean", "low", "high", *gains]]
-    known = {("mean", one.arm): one for one in overall} | {(label, one.arm): one for label, one in by_class}
+    known = {("mean", one.arm): one for one in report.overall} | report.by_class
     for arm in scores.arms:
         for metric in METRICS:
             values = scores.of(arm, metric)
@@ -223,8 +224,9 @@ def _csv_text(rows: Sequence[Sequence[str]]) -> str:
     return buffer.getvalue()
 
 
-def _plot_differences(report: StudyReport, overall: Sequence[Compared], path: Path) -> None:
+def _plot_differences(report: StudyReport, path: Path) -> None:
     """Paired differences of the mean Dice: a point per subject, the mean and its interval, per arm."""
+    overall = report.overall
     figure = new_figure(7.5, 1.4 + 0.7 * len(overall))
     axes = figure.subplots()
     base = mean_over_classes(report.scores.of(report.reference))
@@ -244,7 +246,7 @@ def _plot_differences(report: StudyReport, overall: Sequence[Compared], path: Pa
     save_figure(figure, path)
 
 
-def _plot_sizes(report: StudyReport, by_class: Sequence[tuple[str, Compared]], path: Path) -> None:
+def _plot_sizes(report: StudyReport, path: Path) -> None:
     """Dice gained in each class over its size."""
     scores = report.scores
     figure = new_figure(7.5, 4.2)
@@ -255,8 +257,8 @@ def _plot_sizes(report: StudyReport, by_class: Sequence[tuple[str, Compared]], p
     # arms of a class stand side by side, near enough to see that their size is one
     beside = 0.012 * max(max(known, default=0) - min(known, default=0), 0.3)
     for place, arm in enumerate(others):
-        mine = [(label, one.difference) for label, one in by_class if one.arm == arm]
-        found = [(sizes[label], gain) for label, gain in mine if gain.subjects]
+        mine = [(sizes[label], one.difference) for (label, _), one in report.by_class.items() if one.arm == arm]
+        found = [(size, gain) for size, gain in mine if gain.subjects]
         x = [size * math.exp(beside * (place - (len(others) - 1) / 2)) for size, _ in found]
         mean = [one.mean for _, one in found]
         spread = [[one.mean - one.low for _, one in found], [one.high - one.mean for _, one in found]]

@@ -20,6 +20,7 @@ from typing import Any
 from autospine.data.files import read_json
 from autospine.data.folds import read_folds
 from autospine.errors import PlanError
+from autospine.planning.document.expected import Expectations
 from autospine.planning.document.plan import Plan
 from autospine.planning.measured.fingerprint import Fingerprint
 from autospine.study.arms import (
@@ -122,14 +123,13 @@ def run_study(
     """
     from autospine.machine.device import resolve_device
 
-    progress = progress or Silent()
-    device = resolve_device(request.train.device)
+    progress, device = progress or Silent(), resolve_device(request.train.device)
     name = request.name or request.kind
     if name in (".", "..") or Path(name).name != name:
         raise PlanError(f"--name {name}", "not the name of a folder", "a name without / in it", "give another")
     run = _planned(dataset, runs, request.train, progress)
-    base = Base(dataset, run, run.read_plan(), read_folds(run.splits))
-    arms = planned_arms(base.plan, request)
+    base = Base(dataset, run, run.read_plan(), run.read_expected(), read_folds(run.splits))
+    arms = planned_arms(base.plan, request, base.expected)
     chosen = _chosen_folds(request, len(base.folds))
     folder = run.root / STUDIES / name
     homes = {arm.name: base.home(folder, arm) for arm in arms}
@@ -139,7 +139,7 @@ def run_study(
         if not jobs:
             expected = f"one of {', '.join(homes)}, then : and one of {', '.join(map(str, chosen))}"
             raise PlanError(f"--only {request.only[0]}:{request.only[1]}", "no such arm and fold", expected)
-    wanted = [arm for arm in arms if any(arm is one for one, _ in jobs)]
+    wanted = arms if request.only is None else [jobs[0][0]]
     if list_only:
         for arm in wanted:
             stands(arm, homes[arm.name], base)
@@ -158,13 +158,13 @@ def run_study(
     missing = tuple((arm.name, fold) for fold in chosen for arm in arms if not is_done(arm, homes[arm.name], fold))
     if request.only is not None:
         return Study(folder, None, missing)
-    commands = tuple(only_command(command, *job) for job in missing)
     # folds that an earlier call has trained belong to the study as well
     done = [fold for fold in range(len(base.folds)) if all(is_done(arm, homes[arm.name], fold) for arm in arms)]
     if not done:
         return Study(folder, None, missing)
+    commands = tuple(only_command(command, *job) for job in missing)
     report = _report(request, arms, homes, run.read_fingerprint(), done, commands)
-    return Study(folder, write_study(report, folder), missing, tuple(verdict(one) for one in report.overall()))
+    return Study(folder, write_study(report, folder), missing, tuple(verdict(one) for one in report.overall))
 
 
 def _planned(dataset: Path, runs: Path, request: TrainRequest, progress: Progress) -> RunFolder:
@@ -197,7 +197,7 @@ def only_command(command: str, arm: str, fold: int) -> str:
     return f"{command} --only {shlex.quote(f'{arm}:{fold}')}"
 
 
-def planned_arms(plan: Plan, request: StudyRequest) -> tuple[Arm, ...]:
+def planned_arms(plan: Plan, request: StudyRequest, expected: Expectations) -> tuple[Arm, ...]:
     """The arms of the study, made equal.
 
     Raises:
@@ -214,7 +214,8 @@ def planned_arms(plan: Plan, request: StudyRequest) -> tuple[Arm, ...]:
             configuration = arms[0].configuration
         case "patches":
             arms = patch_arms(configuration, tuple(_size(name) for name in request.arms), request.pretraining)
-    return made_equal(arms, request.steps or planned_steps(configuration))
+    steps = planned_steps(configuration.training, expected.get(configuration.name))
+    return made_equal(arms, request.steps or steps)
 
 
 def _size(text: str) -> int:
@@ -245,9 +246,9 @@ def _report(
     hardware: dict[str, None] = {}
     records = []
     for arm in arms:
-        took = []
+        home, took = homes[arm.name], []
         for fold in whole:
-            place = homes[arm.name].fold(arm.configuration.name, fold)
+            place = home.fold(arm.configuration.name, fold)
             record = read_record(place) or {}
             if (place / METRICS).is_file():
                 scored = read_json(place / METRICS, PlanError)
@@ -255,17 +256,17 @@ def _report(
                 classes = classes or list(scored["classes"])
             hardware[str(record.get("hardware", {}).get("device", ""))] = None
             took.append(record.get("result", {}))
-        records.append(_record(arm, took, len(homes[arm.name].read_fingerprint().cases)))
+        records.append(_record(arm, took, len(home.read_fingerprint().cases)))
     title, question = QUESTIONS[request.kind]
-    scored_all = gather_scores(tables, classes, fingerprint.subjects)
+    scores = gather_scores(tables, classes, fingerprint.subjects)
     left = {case.case for case in fingerprint.cases} & {case["case"] for cases in tables.values() for case in cases}
-    unpaired = len(left) - scored_all.cases
+    unpaired = len(left) - scores.cases
     notes = (f"{unpaired} case(s) that some arm could not be scored on are left out of all.",) if unpaired else ()
     return StudyReport(
         title=f"{title}: {fingerprint.dataset}",
         question=question,
         arms=tuple(records),
-        scores=scored_all,
+        scores=scores,
         folds=tuple(whole),
         missing=commands,
         hardware=", ".join(name for name in hardware if name),
@@ -280,20 +281,8 @@ def _record(arm: Arm, took: Sequence[dict[str, Any]], cases: int) -> ArmRecord:
 
     from autospine.networks.build import build_network
 
-    one = arm.configuration
     with torch.device("meta"):
-        weights = sum(part.numel() for part in build_network(one.network, one.patch).parameters())
+        network = build_network(arm.configuration.network, arm.configuration.patch)
     timed = [float(result["seconds_per_step"]) for result in took if "seconds_per_step" in result]
-    return ArmRecord(
-        name=arm.name,
-        what=arm.what,
-        patch=one.patch,
-        spacing_mm=one.spacing_mm,
-        batch=one.batch,
-        features=one.network.features[0],
-        parameters=weights,
-        cases=cases,
-        steps=one.training.steps,
-        pretraining_steps=one.training.steps if arm.pretraining == "masked" else 0,
-        seconds_per_step=sum(timed) / len(timed) if timed else None,
-    )
+    weights = sum(part.numel() for part in network.parameters())
+    return ArmRecord(arm, weights, cases, sum(timed) / len(timed) if timed else None)

@@ -17,6 +17,7 @@ import numpy as np
 
 from autospine.evaluation.metrics import METRICS
 from autospine.evaluation.paired import Floats
+from autospine.evaluation.score import mean_of_known
 
 RIGHTLY_EMPTY = ("dice", "iou", "precision", "sensitivity")
 """Metrics in which finding nothing where nothing is counts 1 beside an arm that found something."""
@@ -44,23 +45,20 @@ class StudyScores:
 
     def class_size(self, index: int) -> float:
         """Median voxels of the class at `index` over the subjects that have it; NaN where none has."""
-        held = self.voxels[:, index]
-        held = held[~np.isnan(held)]
+        held = self.voxels[~np.isnan(self.voxels[:, index]), index]
         return float(np.median(held)) if len(held) else math.nan
 
 
 @dataclass(frozen=True)
 class LesionTally:
-    """Lesions of a class over the cases that every arm has scored (`evaluation.lesions`)."""
+    """Lesions of a class over the cases that every arm has scored, counted as in `evaluation.lesions`."""
 
     arm: str
     label: str
     found: int
     missed: int
     true: int
-    """Predicted components that touch a lesion which was found."""
     false: int
-    """Other predicted components."""
 
     @property
     def sensitivity(self) -> float:
@@ -96,9 +94,11 @@ def gather_scores(
                 if metric in RIGHTLY_EMPTY:
                     scored = _with_rightly_empty(scored)
                 for place, numbers in enumerate(scored):
-                    values[place, row, column, index] = _mean(numbers)
+                    values[place, row, column, index] = mean_of_known(
+                        math.nan if number is None else number for number in numbers
+                    )
             # the reference is the same for all
-            voxels[row, column] = _mean([table["reference_voxels"] or None for table in found[0]])
+            voxels[row, column] = mean_of_known(table["reference_voxels"] or math.nan for table in found[0])
     return StudyScores(tuple(by_case), tuple(classes), names, len(shared), values, voxels)
 
 
@@ -130,8 +130,3 @@ def tally_lesions(tables: Mapping[str, Sequence[Mapping[str, Any]]], classes: Se
             sums = (sum(int(count[key]) for count in counts) for key in ("found", "missed", "true", "false"))
             found += [LesionTally(arm, label, *sums)] if counts else []
     return tuple(found)
-
-
-def _mean(values: Sequence[float | None]) -> float:
-    known = [float(value) for value in values if value is not None]
-    return math.fsum(known) / len(known) if known else math.nan

@@ -24,10 +24,10 @@ class Identity:
     def of(card: ModelCard, before: Sequence[Any] = (), after: Sequence[Any] = ()) -> Identity:
         """Of `card` and what else decides, as JSON can hold it, `before` and `after` it.
 
-        What the plan expects it to take decides nothing and has no part in it, nor have the levels: predictions use
-        them.
+        The levels have no part in it: predictions use them.
         """
-        data, bare = replace(card.data, levels=None), replace(card.configuration, expected=None)
-        ageless = replace(bare, training=replace(bare.training, epochs=1, budget_s=None))
-        exact, any_length = ([*before, to_table(data), to_table(one), *after] for one in (bare, ageless))
+        data, one = card.data, card.configuration
+        read = [data.dataset, data.channels, data.intensities, data.labels, data.regions, data.sides, data.presence]
+        ageless = replace(one, training=replace(one.training, epochs=1, budget_s=None))
+        exact, any_length = ([*before, *to_table([read, trained]), *after] for trained in (one, ageless))
         return Identity(json_digest(exact), json_digest(["any length", *any_length]))

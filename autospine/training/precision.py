@@ -13,17 +13,19 @@ from autospine.planning.document.configuration import Configuration
 from autospine.training.checkpoint import recorded_precision
 
 
-def training_precision(configuration: Configuration, folder: Path | None, device: torch.device) -> Choice:
+def training_precision(
+    configuration: Configuration, folder: Path | None, device: torch.device, timed_on: str | None = None
+) -> Choice:
     """The precision of the training that stands in `folder`, else the one its plan was timed in here, else the faster.
 
     A training that was stopped ends with the weights it would have had, and all folds of a plan compute alike.
-    `folder` is None where a training begins anew, whatever stands there. A `pinned` precision goes before all of this.
+    `folder` is None where a training begins anew, whatever stands there; `timed_on` is what the device of the timing
+    was called. A `pinned` precision goes before all of this.
     """
     if device.type == "cuda" or pinned_precision() is not None:  # there is nothing to choose
         return choose_precision(configuration, device, training=True)
     begun = None if folder is None else as_precision(recorded_precision(folder))
-    expected = configuration.expected
-    timed = None if expected is None else device_names(device).get(expected.device or "")
+    timed = device_names(device).get(timed_on or "")
     for known, because in ((begun, "as it was begun"), (timed, "as the plan was timed")):
         # what a GPU has begun in half precision goes on as this processor computes well
         if known == "float32" or (known == "bfloat16" and has_bfloat16_units()):

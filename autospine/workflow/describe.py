@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +11,7 @@ from autospine.data.dataset import open_dataset, read_case
 from autospine.data.geometry import canonical_orientation, orient_geometry, times
 from autospine.data.layouts.masks import MaskKindError
 from autospine.data.slices import slices_of
-from autospine.data.structure import Case, Dataset, Reading
+from autospine.data.structure import Dataset, Reading
 from autospine.data.volume import read_geometry
 from autospine.errors import DataError
 from autospine.workflow.progress import Progress, Silent, counted
@@ -91,7 +90,7 @@ def _picture(dataset: Dataset, path: Path, faults: list[str], progress: Progress
     from autospine.report.figures import SheetRow, contact_sheet
 
     rows = []
-    first = _first_cases(dataset)
+    first = sorted(dataset.cases, key=lambda case: case.label is None)[:SHOWN]  # those with a mask first
     with progress.task("Reading the first cases") as update:
         tell = counted(update)
         for done, case in enumerate(first, start=1):
@@ -104,10 +103,5 @@ def _picture(dataset: Dataset, path: Path, faults: list[str], progress: Progress
     if not rows:
         return None
     labels = tuple((label.name, index) for index, label in enumerate(dataset.labels, start=1))
-    contact_sheet(rows, dataset.channels, labels, path, title=dataset.name)
+    contact_sheet(rows, dataset.channels, labels, path, dataset.name)
     return path
-
-
-def _first_cases(dataset: Dataset) -> Sequence[Case]:
-    """Those with a mask first."""
-    return sorted(dataset.cases, key=lambda case: case.label is None)[:SHOWN]

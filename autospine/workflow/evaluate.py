@@ -19,7 +19,7 @@ def evaluate_paths(
         return evaluate_folders(prediction, reference, lesions=lesions, progress=counted(update))
 
 
-def write_scores(scores: Scores, prediction: Path, output: Path | None = None) -> Path:
+def write_scores(scores: Scores, prediction: Path, output: Path | None) -> Path:
     """The file that holds `scores` now: `output`, or `metrics.json` in the folder of `prediction`.
 
     Raises:

@@ -17,31 +17,23 @@ from autospine.errors import PlanError
 from autospine.planning.budget.fit import FEW_STEPS, SHORT, short_reason
 from autospine.planning.decide.fold_loss import needs_renewal, renew_fold_losses, with_fold_losses
 from autospine.planning.decide.planner import make_plan
-from autospine.planning.decide.transfer import transfer_plan
+from autospine.planning.decide.sizing import planned_for
+from autospine.planning.decide.transfer import RENEWED, transfer_plan
+from autospine.planning.document.expected import Estimated, write_expected
 from autospine.planning.document.plan import Plan
 from autospine.planning.document.plan_file import losses_to_toml, plan_to_toml
 from autospine.planning.document.recipe import Recipe, load_recipe
-from autospine.planning.estimate.edited import renew_expected_memory
+from autospine.planning.estimate.expected import estimate, renew_estimated
 from autospine.planning.measured.fingerprint import Fingerprint, extract_fingerprint
 from autospine.planning.measured.unseen import shown_by_cases, unseen_in_folds
 from autospine.workflow.progress import Progress, Silent, counted
-from autospine.workflow.runs.folder import RunFolder, planning_alone
+from autospine.workflow.runs.folder import RunFolder, find_plan, planning_alone
 from autospine.workflow.runs.folds import check_fit, folds_for, standing_folds
-from autospine.workflow.runs.plan_command import RECIPE_FILE, half_hour_command
-from autospine.workflow.runs.plans import find_plan
-from autospine.workflow.steps.timing import Hardware, hardware_of, length_notes, time_plan, timed_elsewhere
+from autospine.workflow.runs.plan_command import RECIPE_FILE, half_hour_command, option_of
+from autospine.workflow.steps.timing import hardware_of, length_notes, time_plan, timed_elsewhere
 
-SAID = {
-    "recipe": "--recipe",
-    "memory_gb": "--memory",
-    "budget_s": "--budget",
-    "epochs": "--epochs",
-    "recipe_choices": "content of the recipe",
-    "source": "--from",
-    "files": "state of the data",
-    "allow_missing": "--allow-missing",
-}
-"""How parts of a request are called in messages."""
+NO_OPTIONS = {"recipe_choices": "content of the recipe", "files": "state of the data"}
+"""What a plan answers beside options, as it is called in messages."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +56,10 @@ class PlanRequest:
     """Epochs of a training without a budget; None: the recipe's."""
 
 
-@dataclass(frozen=True)
-class Planned:
+@dataclass(frozen=True, kw_only=True)
+class Planned(Estimated):
     """A plan with where it came from."""
 
-    plan: Plan
     folder: RunFolder
     existed: bool
     """The plan stood there already and was left as it is."""
@@ -112,29 +103,34 @@ def plan_dataset(
     with nullcontext() if dry_run else planning_alone(folder, progress.note):
         stands = folder.plan.exists() and not dry_run
         if stands and keep:
-            return Planned(folder.read_plan(), folder, existed=True)
+            return Planned(folder.read_plan(), folder=folder, existed=True)
         if stands and not overwrite:
             standing, renewed = _standing_plan(folder, asked)
-            standing, notes = renew_expected_memory(standing, hardware.machine)
-            notes += (*renewed, *timed_elsewhere(standing, hardware), *length_notes(standing, hardware, shorter))
-            return Planned(standing, folder, existed=True, notes=notes)
+            estimated, notes = renew_estimated(Estimated(standing, folder.read_expected()), hardware.machine)
+            elsewhere = timed_elsewhere(estimated.expected, hardware)
+            notes += (*renewed, *elsewhere, *length_notes(estimated, hardware, shorter))
+            return Planned(standing, estimated.expected, folder=folder, existed=True, notes=notes)
         with progress.task("Reading the dataset") as update:
             fingerprint = extract_fingerprint(dataset, progress=counted(update))
         folds = folds_for(folder, fingerprint)
         if source is None:
-            recipe = replace(recipe, memory_gb=_memory_gb(request, recipe, hardware))
+            memory_gb = hardware.memory_gb if recipe.memory_gb == "auto" else recipe.memory_gb
+            recipe = replace(recipe, memory_gb=memory_gb if request.memory_gb is None else request.memory_gb)
             plan = _with_epochs(make_plan(fingerprint, recipe, machine=hardware.machine), recipe, request.epochs)
+            why = planned_for(recipe, hardware.machine)
         else:
-            plan = transfer_plan(source, fingerprint, recipe, machine=hardware.machine)
+            plan, why = transfer_plan(source, fingerprint, recipe), RENEWED
+        estimated = estimate(plan, hardware.machine, why)
         given = source is not None or request.epochs is not None or recipe.epochs != "auto"
-        plan = time_plan(
-            plan, fingerprint, recipe, request.budget_s, request.device, length_given=given, progress=progress
+        estimated = time_plan(
+            estimated, fingerprint, recipe, request.budget_s, request.device, length_given=given, progress=progress
         )
-        plan = with_fold_losses(plan, fingerprint, folds)
-        notes = (*_unseen(fingerprint, folds), *length_notes(plan, hardware, shorter))
+        notes = (*_unseen(fingerprint, folds), *length_notes(estimated, hardware, shorter))
+        plan = with_fold_losses(estimated.plan, fingerprint, folds)
+        planned = Planned(plan, estimated.expected, folder=folder, existed=False, notes=notes)
         if not dry_run:
-            _write(folder, plan, fingerprint, folds, asked)
-        return Planned(plan, folder, existed=False, notes=notes)
+            _write(planned, fingerprint, folds, asked)
+        return planned
 
 
 def ensure_planned(dataset: Path, runs: Path, wanted: PlanRequest, progress: Progress) -> RunFolder:
@@ -166,28 +162,28 @@ def _check_reading(run: RunFolder, reading: Reading) -> None:
         standing = None if asked is None else asked.get(key)
         if wanted in (None, False, standing):
             continue
-        option = f"--{key.replace('_', '-')}"
+        option = option_of(key)
         made = f"with {option} {standing}" if standing else f"without {option}"
         found = "it is not known how the folds were made" if asked is None else f"the folds were made {made}"
         remedy = f"leave {option} out, or run `autospine plan` with it and --overwrite"
         raise PlanError(str(run.splits), found, option if wanted is True else f"{option} {wanted}", remedy)
 
 
-def _write(
-    folder: RunFolder, plan: Plan, fingerprint: Fingerprint, folds: Sequence[Fold], asked: dict[str, Any]
-) -> None:
-    """Write all four files of a planning, none of which is ever beside those of another.
+def _write(planned: Planned, fingerprint: Fingerprint, folds: Sequence[Fold], asked: dict[str, Any]) -> None:
+    """Write all five files of a planning, none of which is ever beside those of another.
 
     All are on the disk under temporary names before the first takes its place. The plan goes first and comes last:
     where it stands, the rest stands too. The folds come before the fingerprint that they are compared with: stopped
     between the two, folds that were made are seen to be those of these data when the planning is repeated.
     """
+    folder = planned.folder
     with ExitStack() as renamed_last_first:
-        kept_plan, request, measured, splits = (
+        kept_plan, expected, request, measured, splits = (
             renamed_last_first.enter_context(atomic_path(path))
-            for path in (folder.plan, folder.request, folder.fingerprint, folder.splits)
+            for path in (folder.plan, folder.expected, folder.request, folder.fingerprint, folder.splits)
         )
-        write_text(kept_plan, plan_to_toml(plan))
+        write_text(kept_plan, plan_to_toml(planned.plan))
+        write_expected(expected, planned.expected)
         write_json(request, asked)
         write_json(measured, fingerprint.to_json())
         write_folds(splits, folds)
@@ -228,20 +224,13 @@ def _source(request: PlanRequest, runs: Path) -> Plan | None:
     for key in ("recipe", "memory_gb", "budget_s", "epochs"):
         if getattr(request, key) == getattr(usual, key):
             continue  # not asked for
-        option = SAID[key]
+        option = option_of(key)
         found = f"{option} beside --from: a moved plan keeps the network, patch, batch and schedule it has"
         remedy = f"leave {option} out"
         if key in ("budget_s", "epochs"):
             remedy += f"; `autospine train` takes {option} of its own"
         raise PlanError(f"--from {request.source}", found, f"--from without {option}", remedy)
-    return find_plan(request.source, runs)
-
-
-def _memory_gb(request: PlanRequest, recipe: Recipe, hardware: Hardware) -> float:
-    """Memory to plan for: what the user says, what the recipe says, or what the device has."""
-    if request.memory_gb is not None:
-        return request.memory_gb
-    return hardware.memory_gb if recipe.memory_gb == "auto" else recipe.memory_gb
+    return find_plan(request.source, runs).plan
 
 
 def _asked(request: PlanRequest, recipe: Recipe, source: Plan | None, dataset: Dataset, device: str) -> dict[str, Any]:
@@ -275,13 +264,12 @@ def _standing_plan(folder: RunFolder, asked: dict[str, Any]) -> tuple[Plan, tupl
 
     Its numbers may have been edited by hand, and so may the folds: the losses of the folds are renewed in the file.
     """
-    plan = folder.read_plan()
-    standing = folder.read_request()
+    plan, standing = folder.read_plan(), folder.read_request()
     if standing is None:
         standing = asked
     # where a recipe lies says nothing; what it holds is compared
     compared = [key for key in asked if key != RECIPE_FILE]
-    different = [SAID.get(key, f"--{key}") for key in compared if standing.get(key) != asked[key]]
+    different = [NO_OPTIONS.get(key, option_of(key)) for key in compared if standing.get(key) != asked[key]]
     if different:
         found = f"a plan stands here that was made with another {', '.join(different)}"
         remedy = "run plan with --overwrite to replace it, with --explain to see it, or give another --runs"

@@ -112,14 +112,8 @@ def predict_paths(
     for note in segmenter.unfinished:
         progress.note(note)
     faults: list[DataError] = []
-    cases = find_inputs(
-        source,
-        segmenter.predictor.card.data.channels,
-        segmenter.predictor.optional_channels,
-        tell=progress.note,
-        report=faults.append,
-    )
-    place = Target(target, single)
+    channels, optional = segmenter.predictor.card.data.channels, segmenter.predictor.optional_channels
+    cases = find_inputs(source, channels, optional, tell=progress.note, report=faults.append)
     if single:
         _check_single(target, source, [files_of(images) for _, images in cases])
     left_out = _LeftOut(source, target, len(cases) + len(faults), progress)
@@ -127,68 +121,56 @@ def predict_paths(
         left_out.add(fault.where.removeprefix(f"{source}{os.sep}"), fault)
     outputs = {}
     for name, images in cases:
-        path = target if place.single else target / f"{name}{WRITTEN_AS.get(suffix_of(files_of(images)[0]), WRITTEN)}"
+        path = target if single else target / f"{name}{WRITTEN_AS.get(suffix_of(files_of(images)[0]), WRITTEN)}"
         try:
             check_name(path, OutputError)
             outputs[name] = path
-        except OutputError as named:
-            left_out.add(name, named)
-    named_cases = [(name, images) for name, images in cases if name in outputs]
-    if not named_cases:
+        except OutputError as unnamed:
+            left_out.add(name, unnamed)
+    if not outputs:
         raise left_out.error()
-    refuse_images(place, outputs, named_cases, source)
+    named = {name: images for name, images in cases if name in outputs}
+    place = Target(target, single)
+    refuse_images(place, outputs, named.values(), source)
     with held(place, progress.note):
         account = Account.read(place, segmenter.identity)
-        seconds, slices = _segment_cases(
-            segmenter, account, named_cases, outputs, left_out, progress, overwrite=request.overwrite
-        )
+        made = _segment_cases(segmenter, account, named, outputs, left_out, progress, overwrite=request.overwrite)
     files = tuple(path for name, path in outputs.items() if name not in left_out.names)
     missing = left_out.error() if left_out.names else None
-    return Prediction(files, seconds, slices, folder, segmenter.predictor.origin.folds, missing)
+    return Prediction(files, *made, folder, segmenter.predictor.origin.folds, missing)
 
 
 def _segment_cases(
     segmenter: Segmenter,
     account: Account,
-    cases: Sequence[tuple[str, Images]],
-    outputs: dict[str, Path],
+    cases: Mapping[str, Images],
+    outputs: Mapping[str, Path],
     left_out: _LeftOut,
     progress: Progress,
     *,
     overwrite: bool,
 ) -> tuple[tuple[float, ...], tuple[int, ...]]:
     """Seconds and slices of each case made now; those that could not be are `left_out`."""
-    others = account.refuse_others(outputs, overwrite)
-    if others:
-        progress.note(f"{len(others)} segmentation(s) of another model stay in {account.target.path}: {others[0]}, ...")
-    standing = _judge_all(account, cases, outputs, left_out, overwrite=overwrite)
-    changed = [outputs[name].name for name, one in standing.items() if one.changed]
-    if changed:
-        way = "move or delete them to have them made anew"
-        progress.note(f"changed since they were predicted, left as they are: {', '.join(changed)} ({way})")
-    done = [name for name, one in standing.items() if one.stays]
-    if done and not overwrite:
-        progress.note(f"{len(done)} case(s) had been predicted before (--overwrite makes them anew)")
-    left = [case for case in cases if case[0] in standing and case[0] not in done]
+    left, done = _left_to_make(account, cases, outputs, left_out, progress, overwrite=overwrite)
     if left:
         check_writable(account.target.folder)
     computed = _tell_how(segmenter, progress) if left else ""
     last = {"folder": str(segmenter.folder), "folds": list(segmenter.predictor.origin.folds), "device": computed}
     seconds: list[float] = []
     slices: list[int] = []
-    for name, images in left:
-        title = f"{name} ({len(done) + len(seconds) + len(left_out.lines) + 1}/{left_out.total})"
+    for name, before in left.items():
+        title = f"{name} ({done + len(seconds) + len(left_out.lines) + 1}/{left_out.total})"
         start = time.monotonic()
         try:
-            digest = images_digest(images)
-            segmentation = segmenter.segment(name, images, title, progress)
+            digest = images_digest(cases[name])
+            segmentation = segmenter.segment(name, cases[name], title, progress)
         except DataError as fault:
             left_out.add(name, fault)
             continue
         try:
-            account = _write(account, name, outputs[name], segmentation, digest, standing[name], last)
+            account = _write(account, name, outputs[name], segmentation, digest, before, last)
         except OutputError as fault:
-            _stop_where_none_can_be_written(account.target, segmentation, fault, len(done) + len(seconds), left_out)
+            _stop_where_none_can_be_written(account.target, segmentation, fault, done + len(seconds), left_out)
             left_out.add(name, fault)
             continue
         seconds.append(time.monotonic() - start)
@@ -196,22 +178,34 @@ def _segment_cases(
     return tuple(seconds), tuple(slices)
 
 
-def _judge_all(
+def _left_to_make(
     account: Account,
-    cases: Sequence[tuple[str, Images]],
-    outputs: dict[str, Path],
+    cases: Mapping[str, Images],
+    outputs: Mapping[str, Path],
     left_out: _LeftOut,
+    progress: Progress,
     *,
     overwrite: bool,
-) -> dict[str, Standing]:
-    """Case -> what stands in its place; those whose place is not theirs are `left_out`."""
+) -> tuple[dict[str, Standing], int]:
+    """What stands in the place of each case that is to be made, and how many are done; tells what stays as it is."""
+    others = account.refuse_others(outputs, overwrite)
+    if others:
+        progress.note(f"{len(others)} segmentation(s) of another model stay in {account.target.path}: {others[0]}, ...")
     standing = {}
-    for name, images in cases:
+    for name, images in cases.items():
         try:
             standing[name] = account.judge(outputs[name], images, overwrite)
         except (DataError, OutputError) as fault:
             left_out.add(name, fault)
-    return standing
+    changed = [outputs[name].name for name, one in standing.items() if one.changed]
+    if changed:
+        way = "move or delete them to have them made anew"
+        progress.note(f"changed since they were predicted, left as they are: {', '.join(changed)} ({way})")
+    left = {name: one for name, one in standing.items() if not one.stays}
+    done = len(standing) - len(left)
+    if done and not overwrite:
+        progress.note(f"{done} case(s) had been predicted before (--overwrite makes them anew)")
+    return left, done
 
 
 def _tell_how(segmenter: Segmenter, progress: Progress) -> str:
@@ -294,11 +288,10 @@ def _is_file(target: Path) -> bool:
     """Whether `target` is the name of one segmentation, and not of a folder; `OutputError` where it can be neither."""
     if target.is_dir():
         return False
-    other = is_unread(target.name) or target.name.lower().endswith(_NO_FOLDERS)
-    if not suffix_of(target) and not other:
-        return False
-    check_format(target)
-    return True
+    named = suffix_of(target) or is_unread(target.name) or target.name.lower().endswith(_NO_FOLDERS)
+    if named:
+        check_format(target)
+    return bool(named)
 
 
 def _check_single(target: Path, source: Path, cases: Sequence[Sequence[Path]]) -> None:

@@ -16,7 +16,6 @@ from autospine.data.folds import Fold, read_folds
 from autospine.errors import PlanError
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.plan import Plan
-from autospine.planning.estimate.edited import renew_expected_memory
 from autospine.planning.measured.fingerprint import Fingerprint
 from autospine.preprocessing.images import prepare_images
 from autospine.preprocessing.keys import images_key, images_name
@@ -32,8 +31,6 @@ from autospine.workflow.steps.request import enough_memory, requested
 from autospine.workflow.steps.training import Training
 
 if TYPE_CHECKING:
-    import torch
-
     from autospine.training.pretrain import MaskedTask
     from autospine.training.progress import FitProgress, FitResult
 
@@ -90,7 +87,7 @@ def pretrain_images(
 
     device, run, tell = resolve_device(request.device), RunFolder.of(runs, dataset), progress or Silent()
     with enough_memory(device):
-        plan, task, chosen = _open(paths, dataset, run, request, device, tell)
+        plan, task, chosen = _open(paths, dataset, run, request, tell)
         configuration = task.card.configuration
         folder = run.pretrained(configuration.name, request.fold)
         replaces = [folder] if request.overwrite else []
@@ -111,22 +108,16 @@ def pretrain_images(
 
 
 def _open(
-    paths: Sequence[Path],
-    dataset: Path,
-    run: RunFolder,
-    request: PretrainRequest,
-    device: torch.device,
-    progress: Progress,
+    paths: Sequence[Path], dataset: Path, run: RunFolder, request: PretrainRequest, progress: Progress
 ) -> tuple[Plan, MaskedTask, Chosen]:
     """What is pretrained, and the images that it may learn from; the data set is planned where it is not."""
-    from autospine.machine.device import step_machine
     from autospine.training.pretrain import MaskedTask, block_edges
 
     found = _open_before_planning(paths, dataset, run)
     if not run.plan.is_file():
         planning = PlanRequest(budget_s=request.budget_s, device=request.device)
         ensure_planned(dataset, run.root.parent, planning, progress)
-    plan, _ = renew_expected_memory(run.read_plan(), step_machine(device))
+    plan = run.read_plan()
     card = requested(plan, request.configuration, request.budget_s, request.epochs)
     _check_configuration(card.configuration)
     block_edges(card.configuration)

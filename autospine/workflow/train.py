@@ -14,7 +14,6 @@ from autospine.data.structure import Reading
 from autospine.planning.decide.fold_loss import fold_loss
 from autospine.planning.document.card import ModelCard
 from autospine.planning.document.model import write_previous
-from autospine.planning.estimate.edited import renew_expected_memory
 from autospine.planning.estimate.memory import training_memory_gb
 from autospine.preprocessing.keys import stored_key
 from autospine.preprocessing.store import Store
@@ -174,8 +173,6 @@ class _Fold:
     dataset: Path
     number: int
     request: TrainRequest
-    edits: Sequence[str]
-    """What is to be said of a plan that was edited."""
     card: ModelCard
     """Of the model, as planned; the training has the fold's own loss."""
     source: OutOfFold | None
@@ -209,12 +206,10 @@ def _open(
     progress: Progress,
 ) -> _Fold:
     """Read all that decides the training, and what becomes of it."""
-    from autospine.machine.device import step_machine
     from autospine.training.fold import FoldTask
     from autospine.training.initial import read_initial
 
-    # what was expected of other numbers than the plan's own is no measure of this training
-    plan, edits = renew_expected_memory(run.read_plan(), step_machine(device))
+    plan = run.read_plan()
     planned = requested(plan, request.configuration, request.budget_s, request.epochs)
     folds = read_folds(run.splits)
     split, command = folds[number], plan_command(dataset, run, run.read_request())
@@ -231,7 +226,7 @@ def _open(
     folder, replaces = run.fold(configuration.name, number), folders if request.overwrite else ()
     course = choose_course(folder, identity, configuration.training, replaces, progress.note)
     training = Training(run, plan, task, identity, folder, replaces, course, device, progress)
-    return _Fold(dataset, number, request, edits, planned, source, training)
+    return _Fold(dataset, number, request, planned, source, training)
 
 
 def _refuse(fold: _Fold) -> _Ready:
@@ -268,15 +263,15 @@ def _fit(fold: _Fold, ready: _Ready) -> FitResult:
     begin_in_model(fold.model, folder, fold.card, training.course, training.replaces, note)
     if fold.source is not None:
         write_previous(folder, fold.source.weights)
-    for edit in fold.edits:
-        if edit.startswith(f"{configuration.name} "):
-            note(edit)
+    expected, edited = training.expectation
+    if edited:
+        note(edited)
     note(f"Training {configuration.name}, fold {fold.number}, on {describe_device(device, training.choice)}")
     shorter = half_hour_command(dataset, run, run.read_request())
-    for said in training_notes(training.task.card, device, training.device_name, shorter, training.progress):
+    for said in training_notes(training.task.card, expected, device, training.device_name, shorter, training.progress):
         note(said)
     again = replan_command(dataset, run, run.read_request(), configuration.training.budget_s)
-    pace = watch_pace(configuration.expected, configuration.training, training.device_name, again, note)
+    pace = watch_pace(expected, configuration.training, training.device_name, again, note)
     with training.progress.task(f"Training {configuration.name} fold {fold.number}") as update:
         watcher = Watcher(
             on_start=lambda taken: note(_start_text(fold.request.init, taken)),
@@ -291,7 +286,7 @@ def _record(fold: _Fold, ready: _Ready, result: FitResult) -> None:
     training, configuration, split = fold.training, fold.training.configuration, fold.training.task.fold
     kept = configuration.training == training.plan.configuration(configuration.name).training
     memory_gb, device = training_memory_gb(configuration, training.machine), training.device_name
-    comparisons = compare_expected(configuration.expected, memory_gb, result, device, same_schedule=kept)
+    comparisons = compare_expected(training.expectation[0], memory_gb, result, device, same_schedule=kept)
     if comparisons:
         training.progress.note(f"The plan's expectation: {describe_comparisons(comparisons)}")
     flags = {**vars(fold.request), **fold.request.reading.to_json()}

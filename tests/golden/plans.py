@@ -19,10 +19,14 @@ from autospine.planning.budget.fit import fit_plan_to_budget
 from autospine.planning.budget.measurements import Budget
 from autospine.planning.decide.fold_loss import renew_fold_losses, with_fold_losses
 from autospine.planning.decide.planner import make_plan
-from autospine.planning.decide.transfer import transfer_plan
+from autospine.planning.decide.sizing import planned_for
+from autospine.planning.decide.transfer import RENEWED, transfer_plan
 from autospine.planning.document.card import ModelCard
+from autospine.planning.document.expected import MADE_FOR, Estimated
 from autospine.planning.document.plan import Plan
+from autospine.planning.document.recipe import Recipe
 from autospine.planning.estimate.cost import multiply_adds
+from autospine.planning.estimate.expected import estimate
 from autospine.planning.measured.fingerprint import Fingerprint
 from tests.golden.fingerprints import REAL, made_up, phantoms, real, references
 from tests.golden.recipes import CHOICES, SHIPPED, recipe
@@ -36,14 +40,18 @@ OF_DATA = ("presence", "levels", "regions", "sides")
 """What stood in each configuration in schema 5 and stands once in a plan since."""
 
 
-def flat_plan(plan: Plan) -> Flat:
+def flat_plan(estimated: Estimated) -> Flat:
     """A plan by the keys of `plan.toml`, without what is None; labels and configurations keep their order."""
+    plan = estimated.plan
     table = asdict(plan)
     del table["schema"]
     reasons, data = table.pop("reasons"), table.pop("data")
     tables = {part.pop("name"): part for part in table.pop("configurations")}
     for card in plan.cards:
         tables[card.configuration.name] |= _of_data(card)
+    for name, expected in estimated.expected.items():  # which stood in the configuration
+        tables[name]["expected"] = {key: value for key, value in asdict(expected).items() if key != "why"}
+        reasons |= {f"{name}.expected.memory_gb": expected.why, f"{name}.expected.made_for": MADE_FOR}
     table |= {key: value for key, value in data.items() if key not in OF_DATA}
     values = dict(_flat({**table, "configurations": tables})) | {"configurations": list(tables)}
     own = tuple(f"{name}." for name in tables)
@@ -95,6 +103,16 @@ def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         yield from _flat({str(index): part for index, part in enumerate(value)}, prefix)
     elif value is not None:
         yield prefix, value
+
+
+def planned(fingerprint: Fingerprint, choices: Recipe, machine: Machine = Machine()) -> Estimated:
+    """A plan as `autospine plan` makes it."""
+    return estimate(make_plan(fingerprint, choices, machine=machine), machine, planned_for(choices, machine))
+
+
+def moved(source: Plan, fingerprint: Fingerprint, choices: Recipe) -> Estimated:
+    """A plan as `autospine plan --from` makes it."""
+    return estimate(transfer_plan(source, fingerprint, choices), Machine(), RENEWED)
 
 
 def plans() -> Named:
@@ -248,7 +266,7 @@ def of_transfers() -> Named:
 
 
 def _moved(where: str, source: Plan, target: str, chosen: str) -> tuple[str, *Flat]:
-    return _recorded(where, lambda: transfer_plan(source, made_up()[target], recipe(chosen)))
+    return _recorded(where, lambda: moved(source, made_up()[target], recipe(chosen)))
 
 
 EDITS: Mapping[str, Mapping[str, Any]] = {
@@ -268,16 +286,18 @@ def of_folds() -> Named:
         for chosen in ("default", "adaptive", "component", "batch"):
             where, fingerprint = f"folds/{name}/{chosen}", made_up()[name]
             try:
-                plan = with_fold_losses(make_plan(fingerprint, recipe(chosen)), fingerprint, folds_of(fingerprint))
+                made = planned(fingerprint, recipe(chosen))
+                plan = with_fold_losses(made.plan, fingerprint, folds_of(fingerprint))
             except PlanError as error:
                 yield where, {"refused": str(error)}, {}
                 continue
-            yield where, *flat_plan(plan)
+            made = replace(made, plan=plan)
+            yield where, *flat_plan(made)
             weights = (*plan.configuration().loss.class_weights[:-1], 2.27)
             for edit, changes in {**EDITS, "weights": {"class_weights": weights}}.items():
-                yield _renewed(f"{where}-{edit}", plan, changes, fingerprint, folds_of(fingerprint))
+                yield _renewed(f"{where}-{edit}", made, changes, fingerprint, folds_of(fingerprint))
             other = (Fold(*reversed(list(asdict(folds_of(fingerprint)[0]).values()))), *folds_of(fingerprint)[1:])
-            yield _renewed(f"{where}-other-folds", plan, {}, fingerprint, other)
+            yield _renewed(f"{where}-other-folds", made, {}, fingerprint, other)
 
 
 def folds_of(fingerprint: Fingerprint) -> tuple[Fold, ...]:
@@ -288,23 +308,25 @@ def folds_of(fingerprint: Fingerprint) -> tuple[Fold, ...]:
 
 
 def _renewed(
-    where: str, plan: Plan, changes: Mapping[str, Any], fingerprint: Fingerprint, folds: Sequence[Fold]
+    where: str, made: Estimated, changes: Mapping[str, Any], fingerprint: Fingerprint, folds: Sequence[Fold]
 ) -> tuple[str, *Flat]:
     notes: list[str] = []
 
-    def renew() -> Plan:
-        renewed, told = renew_fold_losses(edited(plan, **changes), fingerprint, folds)
+    def renew() -> Estimated:
+        renewed, told = renew_fold_losses(edited(made.plan, **changes), fingerprint, folds)
         notes.extend(told)
-        return renewed
+        return replace(made, plan=renewed)
 
     return _recorded(where, renew, lambda: {"notes": notes})
 
 
 def _planned(where: str, fingerprint: Fingerprint, chosen: str, machine: Machine = Machine()) -> tuple[str, *Flat]:
-    return _recorded(where, lambda: make_plan(fingerprint, recipe(chosen), machine=machine))
+    return _recorded(where, lambda: planned(fingerprint, recipe(chosen), machine))
 
 
-def _recorded(where: str, make: Callable[[], Plan], beside: Callable[[], dict[str, Any]] = dict) -> tuple[str, *Flat]:
+def _recorded(
+    where: str, make: Callable[[], Estimated], beside: Callable[[], dict[str, Any]] = dict
+) -> tuple[str, *Flat]:
     """The name, values and reasons of a plan, and what else is to be kept of its making; or why it was refused."""
     try:
         values, reasons = flat_plan(make())

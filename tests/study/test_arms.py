@@ -14,12 +14,13 @@ from autospine.machine.arithmetic import Machine
 from autospine.planning.decide.fold_loss import fold_loss
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.data import IntensityPlan, PresencePlan
-from autospine.planning.document.parts import ExpectedPlan
+from autospine.planning.document.expected import Expected
 from autospine.planning.document.plan import Plan
 from autospine.planning.document.plan_file import plan_from_toml, plan_to_toml
 from autospine.study.arms import (
     ABLATION,
     ablation_arms,
+    arm_expected,
     arm_plan,
     dimension_arms,
     equal_batches,
@@ -90,16 +91,18 @@ def test_schedule_over_steps(make_configuration: Make) -> None:
 
 def test_steps_are_those_of_the_plan(make_configuration: Make) -> None:
     base = make_configuration()
-    assert planned_steps(base) == 100
+    assert planned_steps(base.training, None) == 100
     arm = made_equal(ablation_arms(card_of(base)), 30)[0]
-    timed = arm_plan_of(base, arm.configuration).configuration()
-    assert planned_steps(timed) == 30
+    assert planned_steps(arm_plan_of(base, arm.configuration).configuration().training, None) == 30
+    by_clock = replace(base.training, budget_s=60.0)
+    assert planned_steps(by_clock, Expected(1.0, "CPU", 0.1, 540)) == 540
+    assert planned_steps(by_clock, Expected(1.0)) == 100
 
 
 def arm_plan_of(base: Configuration, other: Configuration) -> Plan:
     plan = Plan(card_of(base).data, "default", "0" * 64, (base,), base.name)
     arm = replace(ablation_arms(card_of(base), ("base",))[0], configuration=other)
-    made = arm_plan(plan, arm, build([(16, 32, 24)], [(1.0, 1.0, 1.0)], ("L1", "L2", "L3")), Machine(), FOLDS)
+    made = arm_plan(plan, arm, build([(16, 32, 24)], [(1.0, 1.0, 1.0)], ("L1", "L2", "L3")), FOLDS)
     assert plan_from_toml(plan_to_toml(made)) == made
     return made
 
@@ -107,10 +110,9 @@ def arm_plan_of(base: Configuration, other: Configuration) -> Plan:
 def test_arms_compute_as_the_plan_was_timed(make_configuration: Make) -> None:
     """Arms and folds may be trained one by one: each would measure the precision anew."""
     base = make_configuration()
-    timed = replace(base, expected=ExpectedPlan(1.0, "CPU, 2 cores, bfloat16", 0.1))
+    timed = Expected(1.0, "CPU, 2 cores, bfloat16", 0.1)
     for arm in ablation_arms(card_of(base), ("base", "msff")):
-        expected = arm_plan_of(timed, arm.configuration).configuration().expected
-        assert expected is not None
+        expected = arm_expected(arm_plan_of(base, arm.configuration), timed, Machine())[base.name]
         assert (expected.device, expected.seconds_per_step) == ("CPU, 2 cores, bfloat16", None)
 
 
@@ -214,7 +216,7 @@ def test_arms_of_sequences(several: Plan) -> None:
     assert [several.data.taking(arm.channels).optional for arm in arms] == [(), (), (0, 1), (1,)]
     assert arms[1].configuration.normalisation == ("ct",)
     fewer = build([(16, 32, 24)], [(1.0, 1.0, 1.0)], ("L1", "L2", "L3"), channels=("T1", "STIR"))
-    made = arm_plan(several, arms[2], fewer, Machine(), FOLDS)
+    made = arm_plan(several, arms[2], fewer, FOLDS)
     assert made.fingerprint_hash == fewer.hash()
     assert made.data.channels == ("T1", "STIR") and [one.mean for one in made.data.intensities] == [101.0, 102.0]
     assert plan_from_toml(plan_to_toml(made)) == made
@@ -228,7 +230,7 @@ def test_an_arm_on_fewer_cases_weighs_by_their_sizes(several: Plan) -> None:
     sized = replace(base, loss=replace(base.loss, kind="dice_size_adaptive_ce", largest_size=123.0))
     for configuration in (by_class, sized):
         (arm,) = sequence_arms(several, configuration, ("T1",))
-        made = arm_plan(several, arm, whole, Machine(), FOLDS).card()
+        made = arm_plan(several, arm, whole, FOLDS).card()
         loss = made.configuration.loss
         fold_loss(made, 0, FOLDS[0])  # raises no PlanError
         if configuration is sized:
@@ -237,7 +239,7 @@ def test_an_arm_on_fewer_cases_weighs_by_their_sizes(several: Plan) -> None:
             assert loss.class_weights == (1.0, 1.0, 1.5, 3.0)  # roots of 900/900, 900/400, 900/100
     own = replace(base, loss=replace(base.loss, kind="dice_size_adaptive_ce", class_weights=(1.0, 2.0, 3.0, 4.0)))
     (arm,) = sequence_arms(several, own, ("T1",))
-    made = arm_plan(several, arm, whole, Machine(), FOLDS).card()
+    made = arm_plan(several, arm, whole, FOLDS).card()
     assert fold_loss(made, 0, FOLDS[0]).class_weights == (1.0, 2.0, 3.0, 4.0)
 
 

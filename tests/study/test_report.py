@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,16 +9,14 @@ import numpy as np
 import pytest
 
 from autospine.evaluation.metrics import METRICS
+from autospine.planning.document.configuration import Configuration
+from autospine.study.arms import Arm, with_steps
 from autospine.study.report import ArmRecord, StudyReport, verdict, write_study
 from autospine.study.scores import LesionTally, StudyScores
 
 
-def record(name: str) -> ArmRecord:
-    return ArmRecord(name, f"what {name} is", (96, 112), (0.6, 0.6), 2, 16, 2_220_000, 12, 800, 0, 0.25)
-
-
 @pytest.fixture
-def report() -> StudyReport:
+def report(make_configuration: Callable[..., Configuration]) -> StudyReport:
     """Three arms, eight subjects, two classes: `better` gains 0.05 in the small class, `same` nothing."""
     rng = np.random.default_rng(0)
     base = rng.uniform(0.6, 0.9, (8, 2, len(METRICS)))
@@ -33,7 +32,9 @@ def report() -> StudyReport:
         np.stack((base, better, same)),
         voxels,
     )
-    arms = tuple(map(record, scores.arms))
+    one = make_configuration(spacing_mm=(0.6, 0.6), median_shape=(96, 112), patch=(96, 112), batch=2)
+    one = replace(one, network=replace(one.network, features=(16, 32)), training=with_steps(one.training, 800))
+    arms = tuple(ArmRecord(Arm(name, f"what {name} is", one), 2_220_000, 12, 0.25) for name in scores.arms)
     return StudyReport("Ablation: toy", "What is it worth?", arms, scores, (0, 1), (), "CPU, 2 cores")
 
 
@@ -45,8 +46,9 @@ def test_a_report_says_what_is_beyond_noise(report: StudyReport, tmp_path: Path)
     assert "9 cases of 8 subjects" in text and "CPU, 2 cores" in text and "(folds 0, 1)" in text
     assert "| better | what better is | 12 | 0.6 x 0.6 | 96 x 112 | 2 | 21504 | 16 | 2.22 M | 800 | 0.25 |" in text
     assert "Not complete" not in text
-    pretrained = replace(report, arms=(*report.arms[:2], replace(report.arms[2], pretraining_steps=700)))
-    assert "| 2.22 M | 700 + 800 | 0.25 |" in write_study(pretrained, tmp_path).read_text()
+    last = replace(report.arms[2], arm=replace(report.arms[2].arm, pretraining="masked"))
+    pretrained = replace(report, arms=(*report.arms[:2], last))
+    assert "| 2.22 M | 800 + 800 | 0.25 |" in write_study(pretrained, tmp_path).read_text()
     for picture in ("differences.png", "sizes.png"):
         assert picture in text and (tmp_path / picture).stat().st_size > 5000
 
@@ -76,7 +78,7 @@ def test_what_is_missing_stands_first(report: StudyReport, tmp_path: Path) -> No
 def test_too_few_subjects_are_told(report: StudyReport) -> None:
     all_of = report.scores
     few = replace(all_of, subjects=all_of.subjects[:4], values=all_of.values[:, :4], voxels=all_of.voxels[:4])
-    said = [verdict(one) for one in replace(report, scores=few).overall()]
+    said = [verdict(one) for one in replace(report, scores=few).overall]
     assert all(
         "too few to tell it from noise, the smallest corrected p they can give is 0.25." in text for text in said
     )

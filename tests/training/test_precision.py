@@ -19,7 +19,6 @@ from autospine.networks import precision as networks
 from autospine.networks.build import build_network
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.model import WEIGHTS
-from autospine.planning.document.parts import ExpectedPlan
 from autospine.preprocessing.store import Store
 from autospine.training import precision as trainings
 from autospine.training.checkpoint import recorded_precision
@@ -76,28 +75,25 @@ def test_what_decides_a_precision(
 ) -> None:
     faster("bfloat16")
     assert training_precision(quick, tmp_path, CPU) == Choice("bfloat16", 2.0)
-    here, elsewhere = (
-        replace(quick, expected=ExpectedPlan(1.0, name, 0.1, 10))
-        for name in (describe_device(CPU, "float32"), "CPU, 999 cores, float32")
-    )
-    assert training_precision(here, tmp_path, CPU) == Choice("float32", because="as the plan was timed")
-    assert training_precision(elsewhere, tmp_path, CPU) == Choice("bfloat16", 2.0)
+    here, elsewhere = describe_device(CPU, "float32"), "CPU, 999 cores, float32"
+    assert training_precision(quick, tmp_path, CPU, here) == Choice("float32", because="as the plan was timed")
+    assert training_precision(quick, tmp_path, CPU, elsewhere) == Choice("bfloat16", 2.0)
     with pytest.raises(Stopped):
         train(quick, small_store, tmp_path, on_step=stop_at(2))
-    assert training_precision(here, tmp_path, CPU) == Choice("bfloat16", because="as it was begun")
-    assert training_precision(here, None, CPU).precision == "float32"  # begins anew, whatever stands there
+    assert training_precision(quick, tmp_path, CPU, here) == Choice("bfloat16", because="as it was begun")
+    assert training_precision(quick, None, CPU, here).precision == "float32"  # begins anew, whatever stands there
     with pinned("float32"):
-        assert training_precision(elsewhere, tmp_path, CPU) == Choice("float32")
+        assert training_precision(quick, tmp_path, CPU, elsewhere) == Choice("float32")
 
 
 def test_a_plan_timed_in_bfloat16_means_a_processor_with_units(
     quick: Configuration, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    timed = replace(quick, expected=ExpectedPlan(1.0, describe_device(CPU, "bfloat16"), 0.1, 10))
+    timed = describe_device(CPU, "bfloat16")
     for units, precision in ((True, "bfloat16"), (False, "float32")):
         for place in (networks, trainings):
             monkeypatch.setattr(place, "has_bfloat16_units", lambda units=units: units)
-        assert training_precision(timed, None, CPU).precision == precision
+        assert training_precision(quick, None, CPU, timed).precision == precision
 
 
 @pytest.mark.parametrize(("begun", "units"), [("float16", True), ("bfloat16", False)])

@@ -16,10 +16,10 @@ def test_masks_against_themselves_in_a_file_beside_them_or_where_it_is_asked(toy
     asked = write_scores(scores, masks, tmp_path / "mine.json")
     assert asked == tmp_path / "mine.json"
     assert json.loads(asked.read_text())["mean"]["dice"] == 1.0
-    assert write_scores(scores, tmp_path) == tmp_path / "metrics.json"
+    assert write_scores(scores, tmp_path, None) == tmp_path / "metrics.json"
     single = tmp_path / "one.nii.gz"
     single.write_bytes(next(masks.iterdir()).read_bytes())
-    assert write_scores(scores, single) == tmp_path / "metrics.json"
+    assert write_scores(scores, single, None) == tmp_path / "metrics.json"
 
 
 def test_what_is_not_there_is_an_error(tmp_path: Path) -> None:

@@ -9,12 +9,11 @@ from typing import ClassVar
 import pytest
 import torch
 
-from autospine.data.files import write_text
 from autospine.data.structure import Reading
 from autospine.errors import OutputError, PlanError
 from autospine.machine import device as devices
+from autospine.planning.document.expected import write_expected
 from autospine.planning.document.model import MODEL, WEIGHTS
-from autospine.planning.document.plan_file import plan_to_toml
 from autospine.workflow import plan as planning
 from autospine.workflow.plan import PlanRequest, plan_dataset
 from autospine.workflow.progress import Silent
@@ -57,12 +56,10 @@ def test_what_was_expected_is_told_and_kept(run: RunFolder, toy_dataset: Path) -
         def note(self, text: str) -> None:
             self.notes.append(text)
 
-    plan = run.read_plan()
-    flat = plan.configuration("2d")
-    assert flat.expected is not None
     name = devices.describe_device(torch.device("cpu"))
-    timed = replace(flat.expected, device=name, seconds_per_step=0.5, steps=3)
-    write_text(run.plan, plan_to_toml(plan.with_configuration(replace(flat, expected=timed), plan.reasons)))
+    known = run.read_expected()
+    timed = replace(known["2d"], device=name, seconds_per_step=0.5, steps=3)
+    write_expected(run.expected, {**known, "2d": timed})
     trained = train_fold(toy_dataset, 0, run.root.parent, request(), progress=Listening())
     record = read_record(trained.folder)
     assert record is not None

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from autospine.cli.duration import format_duration, parse_duration
 from autospine.cli.options import Device, reported
+from autospine.cli.quantities import format_duration, parse_duration
 
 
 @reported

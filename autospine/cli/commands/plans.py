@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from autospine.cli.options import Budget, Device, ReadingOptions, Runs, check_length, grouped, reported
-from autospine.cli.size import parse_size
+from autospine.cli.quantities import parse_size
 from autospine.cli.streams import need_output
 
 
@@ -81,9 +81,9 @@ def plan(
     planned = plan_dataset(dataset, runs, request, dry_run=dry_run, overwrite=overwrite, progress=TerminalProgress())
     need_output(dry_run)
     if explain:
-        show_decisions(find_decisions(planned.plan, key))
+        show_decisions(find_decisions(planned, key))
     else:
-        show_plan(planned.plan)
+        show_plan(planned)
     for note in planned.notes:
         console.print(note, markup=False)
     if planned.existed:

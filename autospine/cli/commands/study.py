@@ -170,7 +170,7 @@ def _numbers(text: str) -> tuple[int, ...] | None:
     parts = split_names(text)
     if not parts or not all(part.isdecimal() for part in parts):
         raise typer.BadParameter(f"--folds {text}: give numbers such as 0,1,2, or all")
-    return tuple(int(part) for part in parts)
+    return tuple(map(int, parts))
 
 
 def _arm_and_fold(text: str) -> tuple[str, int]:

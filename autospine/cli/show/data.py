@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
@@ -27,25 +28,21 @@ def show_description(description: Description) -> None:
     table.add_row("dataset", escape(dataset.name))
     table.add_row("layout", escape(f"{dataset.layout}: {layout_called(dataset.layout).title}"))
     table.add_row("channels", escape(", ".join(_channel(dataset, index) for index in range(len(dataset.channels)))))
-    for kind, one in description.datasets:
-        listed = ", ".join(f"{label.name} = {label.value}" for label in one.labels) or "none: no case has a mask"
+    for kind, held in description.datasets:
+        listed = ", ".join(f"{label.name} = {label.value}" for label in held.labels) or "none: no case has a mask"
         table.add_row(f"labels of {escape(kind)}" if kind else "labels", escape(listed))
-        for index, region in enumerate(one.regions):
-            made = f"{region.name} = {' + '.join(map(str, region.values))}, written as {region.written}"
-            table.add_row("" if index else "regions", escape(made))
+        regions = ((one.name, " + ".join(map(str, one.values)), one.written) for one in held.regions)
+        _add_rows(table, "regions", (f"{name} = {values}, written as {written}" for name, values, written in regions))
     without = sum(case.label is None for case in dataset.cases)
     masks = "each with a mask" if not without else f"{without} of them without a mask"
     masks = "without masks" if without == len(dataset.cases) else masks
     subjects = len({case.subject for case in dataset.cases})
     table.add_row("cases", f"{len(dataset.cases)}, {masks}; {subjects} subject{'s' * (subjects != 1)}")
-    for index, (grid, count) in enumerate(description.grids[:MOST_GRIDS]):
-        table.add_row("" if index else "grids", f"{count} x {grid}")
-    if len(description.grids) > MOST_GRIDS:
-        table.add_row("", f"{len(description.grids) - MOST_GRIDS} others")
-    for index, note in enumerate(dataset.notes):
-        table.add_row("" if index else "notes", escape(note))
-    for index, fault in enumerate(description.faults[:MOST_GRIDS]):
-        table.add_row("" if index else "[red]faults[/red]", escape(fault))
+    grids = [f"{count} x {grid}" for grid, count in description.grids]
+    more = [f"{len(grids) - MOST_GRIDS} others"] if len(grids) > MOST_GRIDS else []
+    _add_rows(table, "grids", [*grids[:MOST_GRIDS], *more])
+    _add_rows(table, "notes", dataset.notes)
+    _add_rows(table, "[red]faults[/red]", description.faults[:MOST_GRIDS])
     if description.picture is not None:
         table.add_row("picture", escape(str(description.picture)))
     console.print(table)
@@ -54,6 +51,12 @@ def show_description(description: Description) -> None:
         console.print(f"The images have masks of several kinds: choose with {escape(kinds)}")
     if description.faults:
         console.print("Not everything can be read: `autospine check` lists all that is wrong")
+
+
+def _add_rows(table: Table, name: str, texts: Iterable[str]) -> None:
+    """A row for each text, the first called by `name`."""
+    for index, text in enumerate(texts):
+        table.add_row("" if index else name, escape(text))
 
 
 def _channel(dataset: Dataset, index: int) -> str:

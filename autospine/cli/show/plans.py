@@ -9,41 +9,22 @@ from rich.box import SIMPLE
 from rich.markup import escape
 from rich.table import Table
 
-from autospine.cli.size import format_size
+from autospine.cli.quantities import format_size
 from autospine.cli.terminal import console, show_line
 
 if TYPE_CHECKING:
     from autospine.planning.document.compare import Difference
-    from autospine.planning.document.configuration import Configuration
     from autospine.planning.document.decisions import Decision
-    from autospine.planning.document.parts import ExpectedPlan
+    from autospine.planning.document.expected import Estimated, Expected
+    from autospine.planning.document.parts import TrainingPlan
     from autospine.planning.document.plan import Plan
     from autospine.planning.document.recipes import ShippedRecipe
 
 SHOWN = (
-    "spacing_mm",
-    "median_shape",
-    "patch",
-    "batch",
-    "normalisation",
-    "presence.channels",
-    "use_mask",
-    "neighbours",
-    "previous",
-    "network.encoder",
-    "network.features",
-    "network.bottleneck",
-    "regions.name",
-    "loss.kind",
-    "loss.class_weights",
-    "loss.folds.weights",
-    "loss.folds.largest",
-    "loss.largest_size",
-    "training.mirror_axes",
-    "training.rotation_deg",
-    "training.optimiser",
-    "training.epochs",
-    "training.budget_s",
+    *("spacing_mm", "median_shape", "patch", "batch", "normalisation", "presence.channels", "use_mask"),
+    *("neighbours", "previous", "network.encoder", "network.features", "network.bottleneck", "regions.name"),
+    *("loss.kind", "loss.class_weights", "loss.folds.weights", "loss.folds.largest", "loss.largest_size"),
+    *("training.mirror_axes", "training.rotation_deg", "training.optimiser", "training.epochs", "training.budget_s"),
 )
 """Decisions of a configuration that the terminal shows; all of them are in plan.toml."""
 CALLED = {
@@ -57,23 +38,20 @@ LISTS = ("training.mirror_axes", "normalisation")
 """Those of them that are no edges of anything."""
 
 
-def show_plan(plan: Plan) -> None:
+def show_plan(estimated: Estimated) -> None:
     """The main decisions of each configuration with their reasons, what it takes, and what was left out."""
+    plan = estimated.plan
     for configuration in plan.configurations:
         name = configuration.name
         first = " (trained first)" if name == plan.default else ""
-        table = Table(title=f"\n{plan.data.dataset}: {name}{first}", title_justify="left", box=SIMPLE, show_edge=False)
-        table.add_column("decision", style="bold")
-        table.add_column("value", max_width=32)
-        table.add_column("why", ratio=1)
+        table = _table("decision", title=f"\n{plan.data.dataset}: {name}{first}")
         for field in SHOWN:
             reason = plan.reasons.get(f"{name}.{field}", plan.reasons.get(field))
             idle = field in ("neighbours", "previous") and not getattr(configuration, field)
             if reason is not None and not idle:
                 table.add_row(escape(_readable(field)), escape(_value(plan, name, field)), escape(reason))
         console.print(table)
-        if configuration.expected is not None:
-            console.print(f"[bold]expected[/bold] {escape(_expected(configuration, configuration.expected))}")
+        console.print(f"[bold]expected[/bold] {escape(_expected(configuration.training, estimated.expected[name]))}")
     console.print()
     for key, reason in plan.reasons.items():
         start, _, rest = key.partition(".")
@@ -84,7 +62,7 @@ def show_plan(plan: Plan) -> None:
             console.print(f"[bold]{escape(_readable(key))}[/bold] {escape(str(value))}: {escape(reason)}")
 
 
-def _expected(configuration: Configuration, expected: ExpectedPlan) -> str:
+def _expected(training: TrainingPlan, expected: Expected) -> str:
     """`memory about 7.6 GB; 0.34 s a step on CPU, 2 cores; 4800 steps; about 28 min`, as far as it is known."""
     from autospine.planning.estimate.duration import spoken, training_seconds
 
@@ -92,18 +70,24 @@ def _expected(configuration: Configuration, expected: ExpectedPlan) -> str:
     if expected.seconds_per_step is not None:
         text += f"; {expected.seconds_per_step:.3g} s a step"
         text += f" on {expected.device}" if expected.device else ""
-    steps = configuration.training.steps if configuration.training.budget_s is None else expected.steps
+    steps = training.steps if training.budget_s is None else expected.steps
     text += f"; {steps} steps" if steps is not None else ""
-    seconds = training_seconds(configuration)
+    seconds = training_seconds(training, expected)
     return text + (f"; about {spoken(seconds)}" if seconds is not None else "")
+
+
+def _table(first: str, title: str | None = None) -> Table:
+    """A table without rows: what is decided, its value, and why."""
+    table = Table(title=title, title_justify="left", box=SIMPLE, show_edge=False)
+    table.add_column(first, style="bold")
+    table.add_column("value", max_width=32)
+    table.add_column("why", ratio=1)
+    return table
 
 
 def show_decisions(found: Sequence[Decision]) -> None:
     """Key, value and reason: a table on a terminal, a line each elsewhere."""
-    table = Table(box=SIMPLE, show_edge=False)
-    table.add_column("key", style="bold")
-    table.add_column("value", max_width=32)
-    table.add_column("why", ratio=1)
+    table = _table("key")
     for decision in found:
         left_out = decision.value is None and decision.key.startswith("left_out.")
         value = "" if left_out else _written(decision.value)

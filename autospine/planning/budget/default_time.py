@@ -11,11 +11,11 @@ from dataclasses import replace
 
 from autospine.planning.budget.fit import fit_plan_to_budget
 from autospine.planning.budget.measurements import Budget
-from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.expected import Estimated
 from autospine.planning.document.plan import Plan
 from autospine.planning.document.recipe import Recipe
 from autospine.planning.estimate.duration import spoken
-from autospine.planning.estimate.expected import expect
+from autospine.planning.estimate.expected import expectation_key
 from autospine.planning.measured.fingerprint import Fingerprint
 
 DEFAULT_S = 1800.0
@@ -23,34 +23,23 @@ DEFAULT_S = 1800.0
 MEASURED = "lumbar MR, 2 cores: Dice 0.887 in 5 min, 0.905 in 30 min, 0.907 in 2 h; docs/benchmarks/cpu.md"
 
 
-def fit_plan_to_default_time(plan: Plan, fingerprint: Fingerprint, recipe: Recipe, budget: Budget) -> Plan:
+def fit_plan_to_default_time(plan: Plan, fingerprint: Fingerprint, recipe: Recipe, budget: Budget) -> Estimated:
     """`plan` fitted to `DEFAULT_S` on the machine that `budget` measures, its schedule in epochs."""
     fitted = fit_plan_to_budget(plan, fingerprint, recipe, replace(budget, seconds=DEFAULT_S))
-    reasons = dict(fitted.reasons)
+    reasons, expected = dict(fitted.plan.reasons), dict(fitted.expected)
     time = (
         f"no time was asked for: a CPU is planned for {spoken(DEFAULT_S)}, from which on more gained little "
         f"({MEASURED}); --budget, --epochs or a recipe's epochs say otherwise"
     )
-    for configuration in fitted.configurations:
-        begins = f"{configuration.name}.training"
+    configurations = []
+    for one in fitted.plan.configurations:
+        begins = f"{one.name}.training"
         verdict = reasons.pop(f"{begins}.budget_s", "")
         reasons[f"{begins}.epochs"] = f"{time}. {verdict}".removesuffix(". ")
         reasons[f"{begins}.steps_per_epoch"] = "an epoch is about a thirtieth of that time"
-    configurations = tuple(_in_epochs(configuration, budget) for configuration in fitted.configurations)
-    return replace(fitted, configurations=configurations, reasons=reasons)
-
-
-def _in_epochs(configuration: Configuration, budget: Budget) -> Configuration:
-    """The configuration without a clock; what was measured of it stays."""
-    before = configuration.expected
-    if before is None or before.seconds_per_step is None:
-        return configuration  # nobody knows how many epochs fit: the clock stays
-    free = replace(configuration, training=replace(configuration.training, budget_s=None))
-    expected = expect(
-        free,
-        budget.computed_on(configuration, timed=True)[1],
-        device=before.device,
-        seconds_per_step=before.seconds_per_step,
-        steps=free.training.steps,
-    )
-    return replace(free, expected=expected)
+        if expected[one.name].seconds_per_step is not None:  # else nobody knows how many epochs fit: the clock stays
+            one = replace(one, training=replace(one.training, budget_s=None))
+            own = replace(expected[one.name], steps=one.training.steps, made_for=expectation_key(one))
+            expected[one.name] = own
+        configurations.append(one)
+    return Estimated(replace(fitted.plan, configurations=tuple(configurations), reasons=reasons), expected)

@@ -8,7 +8,7 @@ module imports no torch.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import ceil, isfinite, prod
 from typing import Any
 
@@ -16,8 +16,10 @@ from autospine.planning.budget.ladder import Rung, ladder
 from autospine.planning.budget.measurements import LOOKS, SURE, Budget, Measurements
 from autospine.planning.decide.basis import Basis
 from autospine.planning.decide.decided import numbers
+from autospine.planning.decide.sizing import planned_for
 from autospine.planning.decide.topology import planned_memory_gb
 from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.expected import Estimated, Expected
 from autospine.planning.document.plan import Plan
 from autospine.planning.document.recipe import Recipe
 from autospine.planning.estimate.expected import expect
@@ -55,55 +57,66 @@ OVERHEAD_S = 0.3
 figure."""
 
 
-def fit_plan_to_budget(plan: Plan, fingerprint: Fingerprint, recipe: Recipe, budget: Budget) -> Plan:
+@dataclass(frozen=True)
+class Fitted:
+    """A configuration that trains in the time there is."""
+
+    configuration: Configuration
+    expected: Expected
+    reasons: Mapping[str, str]
+    """Of what was decided for the time, by dotted key."""
+
+
+def fit_plan_to_budget(plan: Plan, fingerprint: Fingerprint, recipe: Recipe, budget: Budget) -> Estimated:
     """`plan` with every configuration narrowed until it fits the budget, and the one to train first chosen anew.
 
     What is to be trained first is timed well, the others at a glance and, when all have been, at another.
     """
     measurements, basis = Measurements(budget), Basis.of(fingerprint, recipe, budget.machine, plan.data.presence)
+    rungs = {one.name: rungs_of(basis, one) for one in plan.configurations}
 
-    def fit(name: str, measured: Callable[[Rung], float]) -> tuple[Configuration, dict[str, str]]:
-        return fit_to_budget(basis, plan.configuration(name), plan.reasons, measurements, measured)
+    def fit(name: str, measured: Callable[[Rung], float]) -> Fitted:
+        return fit_to_budget(recipe, plan.configuration(name), rungs[name], measurements, measured)
 
     for measured in (measurements.own, measurements.confirmed):
         fits = {one.name: fit(one.name, measured) for one in plan.configurations}
     timed: set[str] = set()
     while True:
-        better = default_within_budget([fitted for fitted, _ in fits.values()], recipe)
+        better = default_within_budget([*fits.values()], recipe)
         default = plan.default if better is None else better[0]
         if default in timed:
             break
         fits[default] = fit(default, measurements.precise)
         timed.add(default)
     reasons = dict(plan.reasons)
-    for name, (_, renewed) in fits.items():
-        reasons.update({key: reason for key, reason in renewed.items() if key.startswith(f"{name}.")})
+    for fitted in fits.values():
+        reasons |= fitted.reasons
     if better is not None:
         reasons["default"] = better[1]
-    return replace(plan, configurations=tuple(fitted for fitted, _ in fits.values()), default=default, reasons=reasons)
+    configurations = tuple(fitted.configuration for fitted in fits.values())
+    fitting = replace(plan, configurations=configurations, default=default, reasons=reasons)
+    return Estimated(fitting, {name: fitted.expected for name, fitted in fits.items()})
 
 
 def fit_to_budget(
-    basis: Basis,
+    recipe: Recipe,
     configuration: Configuration,
-    reasons: Mapping[str, str],
+    rungs: Sequence[Rung],
     measurements: Measurements,
     measured: Callable[[Rung], float],
-) -> tuple[Configuration, dict[str, str]]:
-    """The richest plan of the ladder whose steps in the budget are as many as it needs.
+) -> Fitted:
+    """The richest of `rungs`, those of `configuration`, whose steps in the budget are as many as it needs.
 
     Where even the narrowest is too slow it is kept, and the reason says so. `measured` is the time of `measurements`
-    that the chosen one is held against. Returns it with a schedule for the budget and with all of `reasons`, those of
-    this configuration renewed.
+    that the chosen one is held against. It comes with a schedule for the budget.
     """
-    budget = measurements.budget
-    chosen = _richest(_rungs(basis, configuration, reasons), measurements, measured)
-    return _schedule(basis.recipe, chosen, reasons, budget, measured(chosen), configuration)
+    chosen = _richest(rungs, measurements, measured)
+    return _schedule(recipe, chosen, measurements.budget, measured(chosen), configuration)
 
 
-def _rungs(basis: Basis, configuration: Configuration, reasons: Mapping[str, str]) -> Sequence[Rung]:
+def rungs_of(basis: Basis, configuration: Configuration) -> Sequence[Rung]:
     """`configuration` as it is and the rungs of its ladder, the most work first; those that fit the memory, if any."""
-    unchanged = Rung((), configuration, dict(reasons), FULL_STEPS)
+    unchanged = Rung((), configuration, {}, FULL_STEPS)
     rungs = [unchanged, *ladder(basis, configuration)]
     if basis.recipe.optimiser == "auto":  # what is timed is what will most likely be trained
         rungs = [replace(rung, configuration=_with_training(rung.configuration, SHORT)) for rung in rungs]
@@ -160,7 +173,7 @@ def _climb(
     return place, seconds
 
 
-def default_within_budget(configurations: Sequence[Configuration], recipe: Recipe) -> tuple[str, str] | None:
+def default_within_budget(fits: Sequence[Fitted], recipe: Recipe) -> tuple[str, str] | None:
     """Which of the fitted configurations to train first, and why; None where the budget has no say in it.
 
     3D sees the slices together, but not at any price: where the time takes more of its resolution, its view in plane
@@ -168,10 +181,11 @@ def default_within_budget(configurations: Sequence[Configuration], recipe: Recip
     Measured on lumbar MR (2 cores, 5 minutes, a validation fold): 2D at 1.41 mm and 16 features Dice 0.90, 3D at 2 mm
     and 8 features 0.12.
     """
-    by_name = {configuration.name: configuration for configuration in configurations}
+    by_name = {fitted.configuration.name: fitted for fitted in fits}
     if recipe.default != "auto" or not {"2d", "3d_fullres"} <= set(by_name):
         return None
-    flat, full = by_name["2d"], by_name["3d_fullres"]
+    flat, full = by_name["2d"].configuration, by_name["3d_fullres"].configuration
+    flat_steps, steps = (by_name[name].expected.steps or 0 for name in ("2d", "3d_fullres"))
     spacing, flat_spacing = full.spacing_mm[1:], flat.spacing_mm
     view, flat_view = _view(full), _view(flat)
     width, flat_width = full.network.features[0], flat.network.features[0]
@@ -180,7 +194,6 @@ def default_within_budget(configurations: Sequence[Configuration], recipe: Recip
         lost.append(f"a spacing in plane of {numbers(spacing)} mm instead of {numbers(flat_spacing)}")
     if prod(view) < VIEW_LOST * prod(flat_view):
         lost.append(f"a view in plane of {numbers(view)} mm instead of {numbers(flat_view)}")
-    steps, flat_steps = (0 if one.expected is None else one.expected.steps or 0 for one in (full, flat))
     if steps < min(VOLUME_STEPS, flat_steps):
         lost.append(f"{steps} steps instead of {flat_steps}")
     if width < flat_width and (width < NARROW_WIDTH or steps < NARROW_STEPS):
@@ -196,15 +209,8 @@ def _view(configuration: Configuration) -> tuple[float, ...]:
     return tuple(round(edge * step) for edge, step in sizes)
 
 
-def _schedule(
-    recipe: Recipe,
-    rung: Rung,
-    reasons: Mapping[str, str],
-    budget: Budget,
-    seconds: float,
-    before: Configuration,
-) -> tuple[Configuration, dict[str, str]]:
-    """The rung with a training plan for the budget, and its reasons."""
+def _schedule(recipe: Recipe, rung: Rung, budget: Budget, seconds: float, before: Configuration) -> Fitted:
+    """The rung with a training plan for the budget."""
     name, old = rung.configuration.name, rung.configuration.training
     steps = budget.steps(seconds)
     per_epoch = max(STEPS_PER_EPOCH, round(steps / EPOCHS))
@@ -222,15 +228,17 @@ def _schedule(
     if "view" in rung.what:
         training = replace(training, foreground_jitter=max(old.foreground_jitter, JITTER))
     configuration = replace(rung.configuration, training=training)
-    device, machine = budget.computed_on(configuration, timed=isfinite(seconds))
+    device, machine = budget.device, budget.machine
+    if isfinite(seconds) and budget.timed_on is not None:
+        device, machine = budget.timed_on(configuration)
     expected = expect(
         configuration,
         machine,
+        planned_for(recipe, budget.machine),
         device=device or None,
         seconds_per_step=round(seconds, 4) if isfinite(seconds) else None,
         steps=steps if isfinite(seconds) else None,
     )
-    configuration = replace(configuration, expected=expected)
     measured = f"measured {seconds:.3g} s a step: about {steps} steps in {_duration(budget.seconds)}"
     if not isfinite(seconds):
         measured = "the device's memory is too small to measure a step"
@@ -241,7 +249,7 @@ def _schedule(
         verdict = f"narrowed ({', '.join(rung.what)}) to the richest plan that gets enough steps; {measured}"
     else:
         verdict = f"nothing had to be narrowed: {measured}"
-    renewed = {**reasons, **rung.reasons}
+    renewed = dict(rung.reasons)
     renewed[f"{name}.training.budget_s"] = verdict
     renewed[f"{name}.training.epochs"] = f"what fits: {measured}; the schedule ends when the time does"
     renewed[f"{name}.training.steps_per_epoch"] = f"an epoch is about 1/{EPOCHS} of the budget"
@@ -267,7 +275,7 @@ def _schedule(
     ):
         if value != given:  # the narrower network may have fewer stages too, which the rules explain
             renewed[f"{name}.{key}"] = f"narrowed for the time budget from {numbers(given)}; {measured}"
-    return configuration, renewed
+    return Fitted(configuration, expected, renewed)
 
 
 def _duration(seconds: float) -> str:

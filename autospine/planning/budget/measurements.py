@@ -49,12 +49,6 @@ class Budget:
         """Training steps that fit."""
         return int(self.seconds * STEP_SHARE / seconds_per_step)
 
-    def computed_on(self, configuration: Configuration, *, timed: bool) -> tuple[str, Machine]:
-        """What the device is called and how it computes a step of `configuration`; if `timed`, in its own precision."""
-        if timed and self.timed_on is not None:
-            return self.timed_on(configuration)
-        return self.device, self.machine
-
     def allowed(self, rung: Rung) -> float:
         """Seconds that a step of `rung` may take for it to be worth training."""
         return self.seconds * STEP_SHARE / rung.least_steps

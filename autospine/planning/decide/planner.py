@@ -19,7 +19,7 @@ from autospine.planning.decide.grid import planned_axes, planned_median
 from autospine.planning.decide.intensities import planned_mask, planned_normalisation, planned_resampling
 from autospine.planning.decide.loss import check_unit, planned_loss
 from autospine.planning.decide.network import NOTHING, Narrowing, planned_neighbours, planned_network, planned_previous
-from autospine.planning.decide.sizing import Size, planned_for, planned_overlap, size_for_memory, with_expectation
+from autospine.planning.decide.sizing import Size, planned_overlap, size_for_memory
 from autospine.planning.decide.topology import planned_memory_gb
 from autospine.planning.decide.training import planned_training
 from autospine.planning.document.configuration import Configuration
@@ -75,8 +75,7 @@ def configure(basis: Basis, name: str, less: Narrowing = NOTHING) -> Decided[Con
     def peak_gb(size: Size) -> float:
         return training_memory_gb(build(size).value, basis.machine)
 
-    size = size_for_memory(outline.frame, planned_memory_gb(recipe), peak_gb)
-    return with_expectation(build(size), basis.machine, planned_for(recipe, basis.machine))
+    return build(size_for_memory(outline.frame, planned_memory_gb(recipe), peak_gb))
 
 
 def _without_patch(outline: Outline) -> dict[str, Decided[Any]]:

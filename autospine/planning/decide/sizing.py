@@ -23,10 +23,8 @@ from autospine.planning.decide.topology import (
     planned_memory_gb,
     too_large,
 )
-from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.parts import Encoder
 from autospine.planning.document.recipe import Recipe
-from autospine.planning.estimate.expected import expect
 from autospine.planning.estimate.tiers import MEMORY_TIERS_GB, memory_tier
 
 MINIMUM_BATCH = 2
@@ -140,16 +138,6 @@ def planned_overlap(recipe: Recipe) -> Decided[float]:
     """Share by which neighbouring prediction tiles overlap."""
     why = f"neighbouring prediction tiles share {recipe.overlap:.0%}: no voxel is seen at an edge only"
     return Decided(recipe.overlap, f"{why} ({RULE})" if recipe.overlap == Recipe.overlap else why)
-
-
-MADE_FOR = "a hash of network, patch, batch, optimiser and budget: an edit of these shows, and is estimated anew"
-
-
-def with_expectation(planned: Decided[Configuration], machine: Machine, why: str) -> Decided[Configuration]:
-    """What was planned, with the memory that a training step takes on `machine`, and why that much."""
-    configuration = replace(planned.value, expected=expect(planned.value, machine))
-    reasons = {"expected.memory_gb": why, "expected.made_for": MADE_FOR}
-    return Decided(configuration, {**planned.keyed, **reasons})
 
 
 def planned_for(recipe: Recipe, machine: Machine) -> str:

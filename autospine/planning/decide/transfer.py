@@ -15,16 +15,15 @@ import numpy as np
 
 from autospine.data.slices import slice_axis
 from autospine.errors import PlanError
-from autospine.machine.arithmetic import Machine
 from autospine.planning.decide.augmentation import planned_mirroring, planned_rotation, planned_shift
 from autospine.planning.decide.basis import Basis
 from autospine.planning.decide.decided import Decided, settle
 from autospine.planning.decide.grid import Grid, median_shape, planned_median
 from autospine.planning.decide.loss import check_unit, renewed_loss
 from autospine.planning.decide.network import planned_entering, planned_outputs
-from autospine.planning.decide.sizing import with_expectation
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.decisions import LEFT_OUT, decisions
+from autospine.planning.document.expected import Estimated
 from autospine.planning.document.parts import NetworkPlan, TrainingPlan
 from autospine.planning.document.plan import Plan
 from autospine.planning.document.recipe import Recipe
@@ -35,20 +34,21 @@ ALIKE = 2.0
 """Ratio of spacings below which no axis stands apart: the topology pools such axes together and gives them one kernel,
 so that a patch may lie along any of them."""
 TAKEN = "taken from the plan of"
+RENEWED = "estimated anew for these channels and labels"
+"""Why a training of a moved plan is expected to take the memory that it is."""
 
 
-def transfer_plan(source: Plan, fingerprint: Fingerprint, recipe: Recipe, *, machine: Machine = Machine()) -> Plan:
+def transfer_plan(source: Plan, fingerprint: Fingerprint, recipe: Recipe) -> Plan:
     """The plan `source` for the data set of `fingerprint`; `recipe` says how mirroring is chosen there.
 
     A configuration that the new data do not allow is left out with its reason (`left_out.2d`), and so is a cascade
     whose first stage is left out. Mirroring and rotation follow the order and sides of the new labels.
-    The memory of a training step is estimated anew, for the `machine` that trains it.
 
     Raises:
         PlanError: another number of channels, or no configuration is left.
     """
     _check_channels(source, fingerprint)
-    basis = Basis.of(fingerprint, recipe, machine, source.data.presence)
+    basis = Basis.of(fingerprint, recipe, taken=source.data.presence)
     absent = _left_out(source, basis)
     moved = [_move(source, one, basis) for one in source.configurations if one.name not in absent]
     if not moved:
@@ -160,15 +160,12 @@ def _move(source: Plan, configuration: Configuration, basis: Basis) -> Decided[C
         loss=renewed_loss(configuration, basis.fingerprint, data),
         training=_renewed_training(configuration, basis),
     )
-    why = "estimated anew for these channels and labels"
-    moved = with_expectation(renewed, basis.machine, why)
-    anew = {f"{name}.expected", f"{name}.loss.folds"}
     taken = {
         item.key.removeprefix(f"{name}."): _taken(source, item.reason)
-        for item in decisions(source)
-        if item.key.startswith(f"{name}.") and item.value is not None and anew.isdisjoint(item.sections)
+        for item in decisions(Estimated(source))
+        if item.key.startswith(f"{name}.") and item.value is not None and f"{name}.loss.folds" not in item.sections
     }
-    return replace(moved, why={**taken, **moved.keyed})
+    return replace(renewed, why={**taken, **renewed.keyed})
 
 
 def _renewed_network(configuration: Configuration, basis: Basis) -> Decided[NetworkPlan]:

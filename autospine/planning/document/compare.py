@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from autospine.planning.document.decisions import LEFT_OUT, Decision, decisions
-from autospine.planning.document.plan import Plan
+from autospine.planning.document.expected import Estimated
 
 PLANNED = "planned"
 NOT_PLANNED = "not planned"
@@ -28,14 +28,15 @@ class Difference:
     """Why, in the second plan."""
 
 
-def compare_plans(first: Plan, second: Plan) -> tuple[Difference, ...]:
+def compare_plans(first: Estimated, second: Estimated) -> tuple[Difference, ...]:
     """Every key whose values differ, the plan's own keys first, then configuration by configuration.
 
     A configuration that only one plan has is one difference. Reasons are told, not compared: plans that decide the
     same for other reasons are the same.
     """
-    ours, theirs = ({decision.key: decision for decision in decisions(plan)} for plan in (first, second))
-    names = [dict.fromkeys(configuration.name for configuration in plan.configurations) for plan in (first, second)]
+    ours, theirs = ({decision.key: decision for decision in decisions(one)} for one in (first, second))
+    plans = (first.plan, second.plan)
+    names = [dict.fromkeys(configuration.name for configuration in plan.configurations) for plan in plans]
     either = list({**names[0], **names[1]})
     found = [
         _difference(key, ours.get(key), theirs.get(key))
@@ -48,7 +49,7 @@ def compare_plans(first: Plan, second: Plan) -> tuple[Difference, ...]:
             found += [_difference(key, ours.get(key), theirs.get(key)) for key in keys]
         else:
             values = [PLANNED if name in own else NOT_PLANNED for own in names]
-            why = [plan.reasons.get(f"{LEFT_OUT}.{name}", "") for plan in (first, second)]
+            why = [plan.reasons.get(f"{LEFT_OUT}.{name}", "") for plan in plans]
             found.append(Difference(name, *values, *why))
     return tuple(difference for difference in found if difference.first != difference.second)
 

@@ -13,7 +13,6 @@ from typing import Literal, get_args
 from autospine.planning.document.convert import Checks
 from autospine.planning.document.limits import Batch, Edges, Neighbours, PartBelow1, Shape, SpacingMm
 from autospine.planning.document.parts import (
-    ExpectedPlan,
     LossPlan,
     NetworkPlan,
     Normalisation,
@@ -62,8 +61,6 @@ class Configuration:
     """Cascade: the configuration whose segmentation enters as one channel per class."""
     ignore_unlabelled_slices: bool = False
     """Slices across the first planned axis in which a mask holds nothing count as not annotated."""
-    expected: ExpectedPlan | None = None
-    """What a training is expected to take."""
 
     @property
     def by_component(self) -> bool:

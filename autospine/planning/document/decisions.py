@@ -13,6 +13,7 @@ from typing import Any
 
 from autospine.data.structure import Region
 from autospine.errors import PlanError
+from autospine.planning.document.expected import MADE_FOR, Estimated
 from autospine.planning.document.plan import Plan
 
 LEFT_OUT = "left_out"
@@ -38,14 +39,19 @@ class Decision:
     """What the key lies in, outermost first: `3d_fullres`, `3d_fullres.network`."""
 
 
-def decisions(plan: Plan) -> tuple[Decision, ...]:
-    """Every decision of `plan`, in the order of plan.toml; what was left out comes last."""
+def decisions(estimated: Estimated) -> tuple[Decision, ...]:
+    """Every decision of a plan, in the order of plan.toml, and what is expected; what was left out comes last."""
+    plan, reasons = estimated.plan, dict(estimated.plan.reasons)
     leaves = [*_of_data(plan)]
     for configuration in plan.configurations:
-        leaves += _leaves(configuration, configuration.name, ())
-    found = [Decision(key, value, plan.reasons.get(key, ""), sections) for key, value, sections in leaves]
+        name, expected = configuration.name, estimated.expected.get(configuration.name)
+        leaves += _leaves(configuration, name, ())
+        if expected is not None:
+            leaves += _leaves(expected, f"{name}.expected", (name,))
+            reasons |= {f"{name}.expected.memory_gb": expected.why, f"{name}.expected.made_for": MADE_FOR}
+    found = [Decision(key, value, reasons.get(key, ""), sections) for key, value, sections in leaves]
     known = {decision.key for decision in found}
-    for key, reason in plan.reasons.items():
+    for key, reason in reasons.items():
         if key not in known:
             section = (LEFT_OUT,) if key.startswith(f"{LEFT_OUT}.") else ()
             found.append(Decision(key, None, reason, section))
@@ -67,18 +73,19 @@ def _of_data(plan: Plan) -> Iterator[Leaf]:
 
 
 def _leaves(part: Any, dotted: str, above: tuple[str, ...]) -> Iterator[Leaf]:
-    """(key, value, sections) of everything in the dataclass `part` but its name, plain values first as in the file."""
+    """(key, value, sections) of the dataclass `part` but its name and reason, plain values first as in the file."""
     sections = (*above, dotted)
-    items = [(f"{dotted}.{item.name}", getattr(part, item.name)) for item in fields(part) if item.name != "name"]
+    names = [item.name for item in fields(part) if item.name not in ("name", "why")]
+    items = [(f"{dotted}.{name}", getattr(part, name)) for name in names]
     for key, value in items:
-        if not is_dataclass(value) and not key.endswith((".expected", ".folds")):
+        if not is_dataclass(value) and not key.endswith(".folds"):
             yield key, value, sections
     for key, value in items:
         if is_dataclass(value):
             yield from _leaves(value, key, sections)
 
 
-def find_decisions(plan: Plan, key: str | None = None) -> tuple[Decision, ...]:
+def find_decisions(estimated: Estimated, key: str | None = None) -> tuple[Decision, ...]:
     """The decisions that `key` names; all of them for None.
 
     A key is a configuration (`2d`), a section (`loss`), or a dotted key (`2d.patch`), whole or without what stands
@@ -87,7 +94,7 @@ def find_decisions(plan: Plan, key: str | None = None) -> tuple[Decision, ...]:
     Raises:
         PlanError: there is no such key; it names the nearest right ones.
     """
-    every = decisions(plan)
+    plan, every = estimated.plan, decisions(estimated)
     if key is None:
         return every
     key = re.sub(r"(\[\d+\])+$", "", key.strip().lower())  # a fault may name one number of a list

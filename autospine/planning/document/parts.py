@@ -18,7 +18,6 @@ from autospine.planning.document.limits import (
     Blocks,
     Channels,
     Convs,
-    Count,
     Epochs,
     FeatureList,
     Part,
@@ -265,24 +264,3 @@ class TrainingPlan:
     def steps(self) -> int:
         """Training steps without a time budget."""
         return self.epochs * self.steps_per_epoch
-
-
-@dataclass(frozen=True)
-class ExpectedPlan:
-    """What a training is expected to take; `train` reports how true it was. Nothing is decided by it afterwards."""
-
-    memory_gb: Above0
-    """Peak memory of a training step in 10^9 bytes, by the estimate of `planning.estimate.memory`."""
-    device: str | None = None
-    """Device on which a step was timed; None: none was."""
-    seconds_per_step: Seconds | None = None
-    """Measured seconds of a training step there."""
-    steps: Count | None = None
-    """Steps that fit the time budget."""
-    made_for: str | None = None
-    """`expected.expectation_key` of the numbers that all this was estimated and timed for; None: nobody knows."""
-
-    def __post_init__(self) -> None:
-        """Check the numbers."""
-        with Checks("expected.") as check:
-            check.ranges(self)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.expected import Expected
+from autospine.planning.document.parts import TrainingPlan
 
 VALIDATION_SHARE = 1 / 3
 """What a validation batch takes of a training step, which has a pass forward, and one back of twice the work."""
@@ -10,12 +12,11 @@ LONG_S = 86400.0
 """Seconds from which a training on a CPU is warned of; our own figure: whoever waits longer should have been told."""
 
 
-def training_seconds(configuration: Configuration, device: str | None = None) -> float | None:
-    """Seconds that a training of `configuration` takes; None where no step of it was timed (on `device`, if given)."""
-    training, expected = configuration.training, configuration.expected
+def training_seconds(training: TrainingPlan, expected: Expected, device: str | None = None) -> float | None:
+    """Seconds that a training takes; None where no step of it was timed (on `device`, if given)."""
     if training.budget_s is not None:
         return training.budget_s
-    if expected is None or expected.seconds_per_step is None or device not in (None, expected.device):
+    if expected.seconds_per_step is None or device not in (None, expected.device):
         return None
     per_epoch = training.steps_per_epoch + VALIDATION_SHARE * training.validation_steps
     return training.epochs * per_epoch * expected.seconds_per_step
@@ -32,25 +33,23 @@ def spoken(seconds: float) -> str:
     return f"{seconds / 86400:.0f} days"
 
 
-def describe_length(configuration: Configuration, device: str) -> str:
-    """What a training of `configuration` takes on `device`, in a few words."""
-    training = configuration.training
-    seconds = training_seconds(configuration, device)
-    if training.budget_s is not None:
-        return f"{spoken(training.budget_s)} by the clock"
-    steps = f"{training.epochs} epoch{'s' * (training.epochs != 1)}, {training.steps} steps"
-    if seconds is None:
-        return f"{steps}; how long that takes on {device} is not known, since no step was timed there"
-    return f"{steps}: about {spoken(seconds)} on {device}"
+def describe_length(
+    configuration: Configuration, expected: Expected, device: str, command: str | None
+) -> tuple[str, ...]:
+    """What a training of `configuration` takes on `device`, in a few words; where it takes a CPU over a day, a warning.
 
-
-def warn_of_length(configuration: Configuration, device: str, command: str | None) -> str:
-    """A sentence where a training on a CPU takes over a day; else nothing.
-
-    It names the `command` that plans for a time, where there is one.
+    That names the `command` that plans for a time, where there is one.
     """
-    seconds = training_seconds(configuration, device)
+    training = configuration.training
+    seconds = training_seconds(training, expected, device)
+    if training.budget_s is not None:
+        said = f"{spoken(training.budget_s)} by the clock"
+    else:
+        said = f"{training.epochs} epoch{'s' * (training.epochs != 1)}, {training.steps} steps"
+        unknown = f"; how long that takes on {device} is not known, since no step was timed there"
+        said += unknown if seconds is None else f": about {spoken(seconds)} on {device}"
     if seconds is None or seconds <= LONG_S or not device.startswith("CPU"):
-        return ""
-    text = f"{configuration.name} would train for about {spoken(seconds)} on this CPU"
-    return f"{text}: `{command}` plans what it can train in half an hour" if command else f"{text}: --budget ends it"
+        return (said,)
+    warning = f"{configuration.name} would train for about {spoken(seconds)} on this CPU"
+    warning += f": `{command}` plans what it can train in half an hour" if command else ": --budget ends it"
+    return said, warning

@@ -6,7 +6,7 @@ import os
 import shutil
 import tomllib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from autospine.data.files import read_json, read_text
 from autospine.data.locks import locked
 from autospine.data.structure import Reading, dataset_name
 from autospine.errors import OutputError, PlanError
+from autospine.planning.document.expected import EXPECTED, Estimated, Expectations, read_expected
 from autospine.planning.document.model import BEST, WEIGHTS, read_model
 from autospine.planning.document.plan import Plan
 from autospine.planning.document.plan_file import read_plan_file
@@ -55,6 +56,11 @@ class RunFolder:
     def plan(self) -> Path:
         """`plan.toml`."""
         return self.root / "plan.toml"
+
+    @property
+    def expected(self) -> Path:
+        """`expected.json`: what trainings by the plan are expected to take."""
+        return self.root / EXPECTED
 
     @property
     def request(self) -> Path:
@@ -122,6 +128,10 @@ class RunFolder:
             command = f"{plan_command(Path('DATASET'), self, request)} --overwrite"
             raise PlanError(error.where, error.found, error.expected, f"plan again with `{command}`") from error
 
+    def read_expected(self) -> Expectations:
+        """What trainings by the plan were expected to take when it was made, as `read_expected` of the file."""
+        return read_expected(self.expected)
+
     def read_fingerprint(self) -> Fingerprint:
         """The fingerprint that the plan was made from; `PlanError` where it is missing or damaged."""
         return Fingerprint.from_json(read_json(self.fingerprint, PlanError), str(self.fingerprint))
@@ -176,22 +186,18 @@ def read_record(folder: Path) -> dict[str, Any] | None:
         raise PlanError(str(path), f"cannot be read ({error})", "the file that train wrote", remedy) from error
 
 
-@contextmanager
-def planning_alone(run: RunFolder, tell: Callable[[str], None]) -> Iterator[None]:
+def planning_alone(run: RunFolder, tell: Callable[[str], None]) -> AbstractContextManager[None]:
     """A block in which no other process plans in `run`, which need not be there; waits for one that does, and tells."""
-    with alone(run.root.with_name(f".{run.root.name}.lock"), run.root, tell):
-        yield
+    return alone(run.root.with_name(f".{run.root.name}.lock"), run.root, tell)
 
 
-@contextmanager
-def training_alone(folder: Path) -> Iterator[None]:
+def training_alone(folder: Path) -> AbstractContextManager[None]:
     """A block in which no other process trains in `folder`; the lock lies beside it, since the folder may be removed.
 
     Raises:
         OutputError: another process does.
     """
-    with alone(folder.with_name(f".{folder.name}.lock"), folder, None):
-        yield
+    return alone(folder.with_name(f".{folder.name}.lock"), folder, None)
 
 
 @contextmanager
@@ -232,6 +238,22 @@ def remove_training(folder: Path) -> None:
         except OSError as error:
             found = f"cannot be removed ({error.strerror or error})"
             raise OutputError(str(folder), found, remedy="check the permissions of this folder") from error
+
+
+def find_plan(place: Path, runs: Path) -> Estimated:
+    """The plan at `place`, with what lies beside it of what it takes.
+
+    That is a file, a folder that holds `plan.toml`, or the folder or name of a dataset below `runs`.
+
+    Raises:
+        PlanError: there is none, or it is not a valid one.
+    """
+    inside = RunFolder(place).plan
+    path = next((path for path in (place, inside) if path.is_file()), RunFolder.of(runs, place).plan)
+    if path.is_file():
+        return Estimated(read_plan_file(path), read_expected(path.with_name(EXPECTED)))
+    expected = f"a plan file, a folder with {path.name}, or a dataset that was planned below {runs}"
+    raise PlanError(str(place), f"no plan: {path} is not there", expected, "run `autospine plan DATASET` first")
 
 
 def find_model(runs: Path) -> Path:

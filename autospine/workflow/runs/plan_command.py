@@ -30,6 +30,11 @@ OPTIONS = {
 """Options by the key of a request, in the order in which they are shown."""
 
 
+def option_of(key: str) -> str:
+    """The option by which a user gives a part of a request."""
+    return OPTIONS.get(key, f"--{key.replace('_', '-')}")
+
+
 def plan_command(dataset: Path, run: RunFolder, request: Mapping[str, Any] | None) -> str:
     """The command that shows the plan of `request`, and renews what of it has to be; None: a request of no options."""
     words = ["autospine", "plan", str(dataset)]

@@ -11,7 +11,7 @@ replaced. Whoever predicts into a place has it alone for as long as that takes.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -134,7 +134,7 @@ class Account:
     @staticmethod
     def read(target: Target, identity: str) -> Account:
         """The account of `target`, which has to be held; what its record says in no known way is left out."""
-        content = read_json(target.record, OutputError) if target.record.is_file() else {}
+        content = read_json(target.record, OutputError) if target.record.is_file() else None
         cases = content.get("cases") if isinstance(content, dict) else None
         entries = cases.items() if isinstance(cases, dict) else ()
         return Account(target, identity, {name: made for name, entry in entries if (made := _read_entry(entry))})
@@ -210,21 +210,19 @@ def refuse_newcomer(path: Path, before: Standing) -> None:
 
 
 def refuse_images(
-    target: Target, outputs: Mapping[str, Path], cases: Sequence[tuple[str, Sequence[Path | None]]], source: Path
+    target: Target, outputs: Mapping[str, Path], cases: Iterable[Sequence[Path | None]], source: Path
 ) -> None:
-    """Raise `OutputError` where `target` or a file in it is an image to segment, or it is a folder of theirs."""
-    files = [path for _, images in cases for path in files_of(images)]
+    """Raise `OutputError` where `target` or a file in it is an image of `cases`, or it is a folder of theirs."""
+    files = [path for images in cases for path in files_of(images)]
     places = [source, *files]
     if not target.single:
         places += {path.parent for path in files if not path.is_dir()}
     if any(_same(target.path, place) for place in places):
         raise OutputError(str(target.path), "holds the images themselves", "another place", "choose another OUT")
-    numbers = {number: path for path in files if (number := _number(path))}
+    numbers: dict[tuple[int, int] | None, Path] = {number: path for path in files if (number := _number(path))}
     for path in outputs.values():
-        number = _number(path)
-        if number in numbers:
-            found = f"is one of the images, {numbers[number]}"
-            raise OutputError(str(path), found, "another place", "choose another OUT")
+        if (image := numbers.get(_number(path))) is not None:
+            raise OutputError(str(path), f"is one of the images, {image}", "another place", "choose another OUT")
 
 
 def files_of(images: Sequence[Path | None]) -> list[Path]:

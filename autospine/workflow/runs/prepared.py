@@ -58,14 +58,12 @@ def check_unused(place: Path, key: str, run: RunFolder, locks: Iterable[str]) ->
     `locks` are patterns below the run folder, of the locks of trainings that may use it.
     """
     try:
-        standing = Store(place).key
+        if Store(place).key == key:
+            return
     except PlanError:
         return
-    if standing == key:
-        return
-    for pattern in locks:
-        for lock in sorted(run.root.glob(pattern)):
-            holder = find_holder(lock)
-            if holder is not None:
-                found = f"these cases were prepared for another plan, and are in use by {holder}"
-                raise OutputError(str(place), found, "one plan at a time", "wait until it has ended, or stop it")
+    for lock in (lock for pattern in locks for lock in sorted(run.root.glob(pattern))):
+        holder = find_holder(lock)
+        if holder is not None:
+            found = f"these cases were prepared for another plan, and are in use by {holder}"
+            raise OutputError(str(place), found, "one plan at a time", "wait until it has ended, or stop it")

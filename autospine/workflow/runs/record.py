@@ -42,22 +42,17 @@ def write_record(
     record["flags"] = {
         key: str(value) if isinstance(value, Path) else value for key, value in flags.items() if value is not None
     }
-    for key, table in sources.items():
-        record[key] = table
+    record.update(sources)
     record["versions"] = {"python": platform.python_version(), "autospine": __version__} | {
         name: version(name) for name in ("torch", "numpy", "scipy", "batchgenerators")
     }
     name = describe_device(device, result.precision)
     record["hardware"] = {"device": name, "system": f"{platform.system()} {platform.machine()}"}
-    took: dict[str, float | int] = {
-        "steps": result.step,
-        "seconds": round(result.seconds, 1),
-    }
+    took: dict[str, float] = {"steps": result.step, "seconds": round(result.seconds, 1)}
     if result.seconds_per_step is not None:
         took["seconds_per_step"] = round(result.seconds_per_step, 4)
     if result.peak_memory_bytes is not None:
         took["peak_memory_mib"] = round(result.peak_memory_bytes / 2**20)
     record["result"] = took
-    for key, table in more.items():
-        record[key] = table
+    record.update(more)
     write_text(folder / RECORD, tomlkit.dumps(record))

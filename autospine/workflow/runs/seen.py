@@ -29,13 +29,9 @@ def seen_images(folder: Path) -> list[dict[str, Any]]:
 
 def trained_images(dataset: str, split: Fold, fingerprint: Fingerprint | None) -> list[dict[str, Any]]:
     """The images that a fold trains on, for its record; without the fingerprint by their names alone."""
-    cases = {} if fingerprint is None else {case.case: case for case in fingerprint.cases}
-    found = []
-    for name in split.train:
-        case = cases.get(name)
-        known = {} if case is None else {"subject": case.subject, "digest": case.digest}
-        found.append({"dataset": dataset, "case": name, **known, "masks": True})
-    return found
+    cases = () if fingerprint is None else fingerprint.cases
+    known = {case.case: {"subject": case.subject, "digest": case.digest} for case in cases}
+    return [{"dataset": dataset, "case": name, **known.get(name, {}), "masks": True} for name in split.train]
 
 
 def shown_by_store(store: Store, cases: Sequence[str], channels: int) -> dict[str, Shown]:
@@ -73,14 +69,13 @@ def check_unseen(folder: Path, dataset: str, split: Fold, fingerprint: Fingerpri
             shared.add(shown)
         elif names & people:
             namesakes.add(shown)
+    some = ", ".join(sorted(shared or namesakes)[:6])
     if shared:
-        listed = ", ".join(sorted(shared)[:6])
-        found = f"these weights were trained on {listed}, which this fold is to be judged by"
+        found = f"these weights were trained on {some}, which this fold is to be judged by"
         raise PlanError(str(folder), found, "weights that have not seen them", "take those of the same fold")
     if not namesakes:
         return ()
-    listed = ", ".join(sorted(namesakes)[:6])
-    return (f"These weights were trained on {listed}, called like those whom this fold is judged by: the same people?",)
+    return (f"These weights were trained on {some}, called like those whom this fold is judged by: the same people?",)
 
 
 def check_cases(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from autospine.planning.document.parts import ExpectedPlan
+from autospine.planning.document.expected import Expected
 
 if TYPE_CHECKING:
     from autospine.training.progress import FitResult
@@ -17,7 +17,7 @@ class Comparison:
     """One expected figure beside the one that was found."""
 
     key: str
-    """Field of `ExpectedPlan`."""
+    """Field of `Expected`."""
     expected: float
     actual: float
     of_process: bool = False
@@ -39,7 +39,7 @@ class Comparison:
 
 
 def compare_expected(
-    expected: ExpectedPlan | None, memory_gb: float, result: FitResult, device: str, *, same_schedule: bool = True
+    expected: Expected, memory_gb: float, result: FitResult, device: str, *, same_schedule: bool = True
 ) -> tuple[Comparison, ...]:
     """What was expected of a training that ran on `device`, beside what `result` says.
 
@@ -49,7 +49,7 @@ def compare_expected(
     (`same_schedule`).
     """
     found: list[tuple[str, float | None, float | None]] = []
-    if expected is not None and expected.device == device:
+    if expected.device == device:
         found.append(("seconds_per_step", expected.seconds_per_step, result.seconds_per_step))
         if same_schedule:
             found.append(("steps", expected.steps, result.step))

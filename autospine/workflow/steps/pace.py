@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from autospine.planning.document.parts import ExpectedPlan, TrainingPlan
+from autospine.planning.document.expected import Expected
+from autospine.planning.document.parts import TrainingPlan
 from autospine.planning.estimate.duration import spoken
 from autospine.workflow.progress import Update
 
@@ -19,14 +20,14 @@ FAR = 1.5
 
 
 def watch_pace(
-    expected: ExpectedPlan | None, training: TrainingPlan, device: str, command: str | None, note: Callable[[str], None]
+    expected: Expected, training: TrainingPlan, device: str, command: str | None, note: Callable[[str], None]
 ) -> Callable[[FitProgress], None]:
     """A function for after each step that notes once where the training is far from the pace its plan expects.
 
     `command` plans anew, where that can be done. On another `device` than the one that the plan was timed on nothing is
     expected. A plan that was not fitted to a time (`expected.steps` is None) is no poorer on a machine that is faster.
     """
-    if expected is None or expected.seconds_per_step is None or expected.device != device:
+    if expected.seconds_per_step is None or expected.device != device:
         return lambda state: None
     planned_s = expected.seconds_per_step
     after_s = AFTER_S if training.budget_s is None else min(AFTER_S, AFTER_SHARE * training.budget_s)
@@ -48,7 +49,7 @@ def watch_pace(
 
 
 def _slow_text(
-    state: FitProgress, expected: ExpectedPlan, times: float, training: TrainingPlan, command: str | None
+    state: FitProgress, expected: Expected, times: float, training: TrainingPlan, command: str | None
 ) -> str:
     planned_s = expected.seconds_per_step
     assert state.seconds_per_step is not None and planned_s is not None

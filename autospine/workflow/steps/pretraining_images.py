@@ -78,8 +78,7 @@ def open_all(
             continue
         found.append(Found(path, images, place in named, own))
     if wrong:
-        listed = "\n".join(wrong)
-        remedy = "correct them, or leave them out"
+        listed, remedy = "\n".join(wrong), "correct them, or leave them out"
         raise DataError("images", f"{len(wrong)} of these cannot be used:\n{listed}", "images as the plan's", remedy)
     return tuple(found)
 
@@ -109,26 +108,25 @@ def choose_images(
         for case in judged
     ]
     candidates, left = _sort_out(found, known, fold, split, several=len(fingerprint.channels) > 1)
-    sources: list[ImageSource] = []
-    seen: list[Seen] = []
+    learnt: list[tuple[ImageSource, Seen]] = []
     for candidate, (source, channels) in zip(candidates, _read_all(candidates, known, cache, progress), strict=True):
         one, case = candidate.found, candidate.case
         subject = known[case.name].subject if one.own and case.name in known else case.subject
         names = called(case.name, subject)
         image = Seen(one.images.dataset.name, case.name, subject, source.digest, names, channels)
         if candidate.learnt:
-            sources.append(source)
-            seen.append(image)
+            learnt.append((source, image))
         else:
             held.append(image)
-    reasons = leave_out(seen, held)
-    left += [(seen[place].shown, why) for place, why in sorted(reasons.items())]
-    kept = [place for place in range(len(seen)) if place not in reasons]
+    reasons = leave_out([image for _, image in learnt], held)
+    left += [(learnt[place][1].shown, why) for place, why in sorted(reasons.items())]
+    kept = [pair for place, pair in enumerate(learnt) if place not in reasons]
     if not kept:
         why = "; ".join(f"{image}: {reason}" for image, reason in left[:6]) + ("; ..." if len(left) > 6 else "")
         remedy = "name a fold with --fold, to use the cases that it trains on, or give images of other people"
         raise DataError("images", f"none is left to learn from ({why or 'none was found'})", "one at least", remedy)
-    return Chosen(tuple(sources[place] for place in kept), tuple(seen[place] for place in kept), tuple(left))
+    sources, seen = zip(*kept, strict=True)
+    return Chosen(sources, seen, tuple(left))
 
 
 def _sort_out(
@@ -140,15 +138,12 @@ def _sort_out(
     for one in found:
         for case in one.images.dataset.cases:
             why = _held_out(one, case, known, fold, split)
-            if why is None:
-                if one.named:
-                    candidates.append(_Candidate(one, case, learnt=True))
-                continue
-            if one.named:
+            if why is not None and one.named:
                 left.append((f"{one.images.dataset.name}/{case.name}", why))
-            # read too, to find its copies, unless the fingerprint knows each channel of it
-            if several or not (one.own and case.name in known):
-                candidates.append(_Candidate(one, case, learnt=False))
+            # what is held out is read too, to find its copies, unless the fingerprint knows each channel of it
+            is_read = one.named if why is None else several or not (one.own and case.name in known)
+            if is_read:
+                candidates.append(_Candidate(one, case, learnt=why is None))
     return candidates, left
 
 

@@ -56,7 +56,6 @@ def enough_memory(device: torch.device) -> Iterator[None]:
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
-        remedy = (
-            "plan for less with `autospine plan DATASET --memory 8GB --overwrite`, or close what else uses the device"
-        )
+        less = "plan for less with `autospine plan DATASET --memory 8GB --overwrite`"
+        remedy = f"{less}, or close what else uses the device"
         raise DeviceError(str(device), "not enough memory for this plan", remedy=remedy) from error

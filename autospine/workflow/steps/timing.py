@@ -16,9 +16,9 @@ from autospine.planning.decide.topology import DEFAULT_GB
 from autospine.planning.document.card import ModelCard
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.data import DataPlan
-from autospine.planning.document.plan import Plan
+from autospine.planning.document.expected import Estimated, Expectations, Expected
 from autospine.planning.document.recipe import Recipe
-from autospine.planning.estimate.duration import describe_length, training_seconds, warn_of_length
+from autospine.planning.estimate.duration import describe_length, training_seconds
 from autospine.planning.estimate.expected import expect
 from autospine.planning.estimate.memory import training_memory_gb
 from autospine.planning.measured.fingerprint import Fingerprint
@@ -86,7 +86,7 @@ def hardware_of(name: str) -> Hardware:
 
 
 def time_plan(
-    plan: Plan,
+    estimated: Estimated,
     fingerprint: Fingerprint,
     recipe: Recipe,
     budget_s: float | None,
@@ -94,79 +94,82 @@ def time_plan(
     *,
     length_given: bool,
     progress: Progress,
-) -> Plan:
-    """`plan` fitted to the time that there is, or with what a step of its default configuration takes on `device`.
+) -> Estimated:
+    """The plan fitted to the time that there is, or with what a step of its default configuration takes on `device`.
 
     Without a budget a CPU is planned for the default time, unless the length of a training is given otherwise.
     """
+    plan = estimated.plan
     hardware, measure = hardware_of(device), _measure(plan.data, device, by_clock=budget_s is not None)
     names = [configuration.name for configuration in plan.configurations]
     with progress.task("Measuring this machine") as update:
         if budget_s is None and (length_given or hardware.kind != "cpu"):
-            return _with_step_timed(plan, hardware, device, _reporting(measure, [plan.default], update))
+            return _with_step_timed(estimated, hardware, device, _reporting(measure, [plan.default], update))
         timed = _reporting(measure, names, update)
         budget = Budget(budget_s or DEFAULT_S, timed, hardware.device, hardware.machine, _timed_on(device))
         fit = fit_plan_to_default_time if budget_s is None else fit_plan_to_budget
         return fit(plan, fingerprint, recipe, budget)
 
 
-def _with_step_timed(plan: Plan, hardware: Hardware, device: str, measure: Measure) -> Plan:
-    """`plan` with what a step of its default configuration takes by a first look, where the memory holds it."""
-    configuration = plan.configuration()
+def _with_step_timed(estimated: Estimated, hardware: Hardware, device: str, measure: Measure) -> Estimated:
+    """The same with what a step of its default configuration takes by a first look, where the memory holds it."""
+    configuration, expected = estimated.plan.configuration(), estimated.expected
     too_large = training_memory_gb(configuration, hardware.machine) > hardware.total_gb
     if too_large or not hardware.is_usable:
-        return plan
+        return estimated
     seconds = measure(configuration, BRIEFLY)
     if not isfinite(seconds):
-        return plan
+        return estimated
     called, machine = _timed_on(device)(configuration)
-    timed = expect(configuration, machine, device=called, seconds_per_step=round(seconds, 4))
-    return plan.with_configuration(replace(configuration, expected=timed), plan.reasons)
+    name, why = configuration.name, expected[configuration.name].why
+    timed = expect(configuration, machine, why, device=called, seconds_per_step=round(seconds, 4))
+    return replace(estimated, expected={**expected, name: timed})
 
 
-def length_notes(plan: Plan, hardware: Hardware, command: str | None) -> tuple[str, ...]:
+def length_notes(estimated: Estimated, hardware: Hardware, command: str | None) -> tuple[str, ...]:
     """What a training of the default configuration takes here; and where that is very long, a warning.
 
     That names the `command` that plans for less, where there is one.
     """
-    configuration = plan.configuration()
-    expected = configuration.expected
+    configuration = estimated.plan.configuration()
+    expected = estimated.expected[configuration.name]
     # a plan that was timed here says in which precision
-    timed_here = expected is not None and expected.device in hardware.names
-    device = str(expected.device) if expected is not None and timed_here else hardware.device
-    said = f"A training of {configuration.name}: {describe_length(configuration, device)}"
-    warning = warn_of_length(configuration, device, command)
-    return (said, warning) if warning else (said,)
+    device = expected.device if expected.device in hardware.names else hardware.device
+    said, *warning = describe_length(configuration, expected, device, command)
+    return (f"A training of {configuration.name}: {said}", *warning)
 
 
 def training_notes(
-    card: ModelCard, device: torch.device, name: str, command: str | None, progress: Progress
+    card: ModelCard,
+    expected: Expected,
+    device: torch.device,
+    name: str,
+    command: str | None,
+    progress: Progress,
 ) -> tuple[str, ...]:
     """How long a training of `card` on `device` will take, told before it begins, and a warning if very long.
 
-    `name` is what the device is called in the precision of the training. The warning names the `command` that plans for
-    less, where there is one. Where the plan does not say what a step takes there (it was made on another device, or
-    edited), one is timed, unless there are so few that they will show it themselves.
+    `expected` is what is known of it, `name` what the device is called in its precision. The warning names the
+    `command` that plans for less, where there is one. Where it is not known what a step takes there (the plan was made
+    on another device, or edited), one is timed, unless there are so few that they will show it themselves.
     """
     from autospine.training.throughput import seconds_per_step
 
-    configuration = card.configuration
-    if training_seconds(configuration, name) is None and configuration.training.steps >= TIMED_STEPS:
+    training = card.configuration.training
+    if training_seconds(training, expected, name) is None and training.steps >= TIMED_STEPS:
         with progress.task("Timing a training step"):
             seconds = seconds_per_step(card, device, bounds_s=BRIEFLY)
         if isfinite(seconds):
-            timed = expect(configuration, Machine(), device=name, seconds_per_step=seconds)
-            configuration = replace(configuration, expected=timed)
-    warning = warn_of_length(configuration, name, command)
-    return (describe_length(configuration, name), *([warning] if warning else []))
+            expected = replace(expected, device=name, seconds_per_step=seconds)
+    return describe_length(card.configuration, expected, name, command)
 
 
-def timed_elsewhere(plan: Plan, here: Hardware) -> tuple[str, ...]:
-    """A sentence per device other than the one `here` on which steps of `plan` were timed."""
+def timed_elsewhere(expected: Expectations, here: Hardware) -> tuple[str, ...]:
+    """A sentence per device other than the one `here` on which steps were timed."""
     timed: dict[str, list[str]] = {}
-    for configuration in plan.configurations:
-        if configuration.expected is not None and configuration.expected.device not in (None, *here.names):
-            timed.setdefault(str(configuration.expected.device), []).append(configuration.name)
+    for name, one in expected.items():
+        if one.device not in (None, *here.names):
+            timed.setdefault(str(one.device), []).append(name)
     return tuple(
         f"{', '.join(names)}: timed on {other}, this is {here.device}; --overwrite plans for it"
         for other, names in timed.items()

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from autospine.machine.arithmetic import Machine
 from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.expected import Expected
 from autospine.planning.document.plan import Plan
-from autospine.planning.estimate.edited import check_memory
+from autospine.planning.estimate.expected import check_memory, renew_expected
 from autospine.preprocessing.store import Store
 from autospine.workflow.progress import Progress
 from autospine.workflow.runs.folder import RunFolder, withdraw_results
@@ -53,11 +54,23 @@ class Training(Generic[T]):
         return self.task.card.configuration
 
     @cached_property
+    def expectation(self) -> tuple[Expected, str]:
+        """What is expected of a training by the plan, and what is to be said where the plan was edited.
+
+        What was expected of other numbers than the plan's own is no measure of this training.
+        """
+        from autospine.machine.device import step_machine
+
+        planned = self.plan.configuration(self.configuration.name)
+        return renew_expected(planned, self.run.read_expected().get(planned.name), step_machine(self.device))
+
+    @cached_property
     def choice(self) -> Choice:
         """In which precision it computes, where it has not ended."""
         from autospine.training.precision import training_precision
 
-        return training_precision(self.configuration, self.folder if self.course == "goes on" else None, self.device)
+        standing = self.folder if self.course == "goes on" else None
+        return training_precision(self.configuration, standing, self.device, self.expectation[0].device)
 
     @property
     def device_name(self) -> str:

@@ -16,7 +16,7 @@ from typer.testing import Result
 
 from autospine.cli.show import plans as shown
 from autospine.machine.device import describe_device, resolve_device
-from autospine.planning.document.plan import Plan
+from autospine.planning.document.expected import EXPECTED, read_expected, write_expected
 from autospine.planning.document.plan_file import plan_to_toml, read_plan_file
 from autospine.planning.document.recipe import recipe_folder
 from autospine.planning.document.recipes import recipe_text
@@ -39,7 +39,8 @@ def runs(toy_dataset: Path, toy_recipe: Path, tmp_path_factory: pytest.TempPathF
 
 @pytest.fixture
 def plan_file(runs: Path, tmp_path: Path) -> Path:
-    """A copy of that plan, to edit."""
+    """A copy of that plan and of what it takes, to edit."""
+    shutil.copy(runs / "toy" / EXPECTED, tmp_path)
     return Path(shutil.copy(runs / "toy" / "plan.toml", tmp_path / "mine.toml"))
 
 
@@ -50,13 +51,12 @@ def edit(path: Path, old: str, new: str) -> Path:
     return path
 
 
-def timed_on(plan: Plan, device: str) -> Plan:
-    """The plan as if a step of every configuration had been timed on `device`."""
-    for configuration in plan.configurations:
-        assert configuration.expected is not None
-        timed = replace(configuration.expected, device=device, seconds_per_step=0.1)
-        plan = plan.with_configuration(replace(configuration, expected=timed), plan.reasons)
-    return plan
+def timed_on(path: Path, device: str) -> list[str]:
+    """Let the plan at `path` be as if a step of every configuration had been timed on `device`; their names."""
+    place = path.with_name(EXPECTED)
+    known = read_expected(place)
+    write_expected(place, {name: replace(one, device=device, seconds_per_step=0.1) for name, one in known.items()})
+    return list(known)
 
 
 # -- plan
@@ -222,19 +222,26 @@ def test_explain_tells_what_the_edited_numbers_take(runs: Path, plan_file: Path)
     assert after[1].startswith("2d was edited: ")
 
 
+def test_a_copy_without_what_it_takes_is_estimated_anew_and_no_other_plan(runs: Path, plan_file: Path) -> None:
+    (plan_file.with_name(EXPECTED)).unlink()
+    found = lines(call("plan", plan_file, "--explain", "2d.expected", "--runs", runs))
+    assert found[0].startswith("2d.expected.memory_gb = ") and found[0].endswith("for the numbers as they stand")
+    assert found[1:4] == [f"2d.expected.{key} = none" for key in ("device", "seconds_per_step", "steps")]
+    assert len(found) == 5  # and nobody is told of an edit
+    assert lines(call("plan", "--diff", "toy", plan_file, "--runs", runs)) == ["The plans are the same"]
+
+
 def test_a_plan_that_was_timed_elsewhere_says_so(
     toy_dataset: Path, toy_recipe: Path, runs: Path, tmp_path: Path
 ) -> None:
     mine = Path(shutil.copytree(runs, tmp_path / "runs"))
     path = mine / "toy" / "plan.toml"
-    plan = read_plan_file(path)
-    path.write_text(plan_to_toml(timed_on(plan, "H100, bfloat16")))
+    names = ", ".join(timed_on(path, "H100, bfloat16"))
     words = ("plan", toy_dataset, "--recipe", toy_recipe, "--runs", mine, "--device", "auto")
     result = call(*words)
-    names = ", ".join(item.name for item in plan.configurations)
     assert result.exit_code == 0, result.output
     assert f"{names}: timed on H100, bfloat16, this is {describe_device(resolve_device())}; --overwrite" in text(result)
-    path.write_text(plan_to_toml(timed_on(plan, describe_device(resolve_device()))))
+    timed_on(path, describe_device(resolve_device()))
     assert "timed on" not in text(call(*words))
 
 
@@ -243,12 +250,12 @@ def test_a_training_is_not_held_against_other_numbers(
 ) -> None:
     mine = Path(shutil.copytree(runs, tmp_path / "runs"))
     path = mine / "toy" / "plan.toml"
-    plan = timed_on(read_plan_file(path), describe_device(resolve_device("cpu")))
+    timed_on(path, describe_device(resolve_device("cpu")))
     train = ("train", toy_dataset, 0, "-c", "2d", "--runs", mine, "--device", "cpu", "--epochs", 1, "--overwrite")
-    path.write_text(plan_to_toml(plan))
     kept = call(*train)
     assert "seconds a step: 0.1 expected" in text(kept), kept.output
     assert "was edited" not in text(kept)
+    plan = read_plan_file(path)
     flat = plan.configuration("2d")
     path.write_text(plan_to_toml(plan.with_configuration(replace(flat, batch=flat.batch + 1), plan.reasons)))
     edited = call(*train)

@@ -6,13 +6,14 @@ from math import isfinite, prod
 import pytest
 
 from autospine.machine.arithmetic import Machine
-from autospine.planning.budget.fit import default_within_budget, fit_plan_to_budget, fit_to_budget
+from autospine.planning.budget.fit import Fitted, default_within_budget, fit_plan_to_budget, fit_to_budget
+from autospine.planning.budget.fit import rungs_of as all_rungs
 from autospine.planning.budget.ladder import ladder
 from autospine.planning.budget.measurements import BRIEFLY, PRECISELY, SURE, Budget, Measure, Measurements
 from autospine.planning.decide.basis import Basis
 from autospine.planning.decide.planner import make_plan
 from autospine.planning.document.configuration import Configuration
-from autospine.planning.document.parts import ExpectedPlan
+from autospine.planning.document.expected import Expected
 from autospine.planning.document.recipe import Recipe
 from autospine.planning.estimate.cost import multiply_adds
 from autospine.planning.estimate.memory import training_memory_gb
@@ -42,11 +43,22 @@ class Clock:
         return seconds if bounds[0] <= glanced <= bounds[1] else glanced
 
 
-def fit(fingerprint: Fingerprint, clock: Measure, budget_s: float, recipe: Recipe = Recipe()):  # noqa: B008
-    plan = make_plan(fingerprint, recipe)
+USUAL = Recipe()
+
+
+def fitted_2d(fingerprint: Fingerprint, clock: Measure, budget_s: float, recipe: Recipe = USUAL) -> Fitted:
     measurements = Measurements(Budget(budget_s, clock, device="CPU, 2 cores"))
-    configuration = plan.configuration("2d")
-    return fit_to_budget(Basis.of(fingerprint, recipe), configuration, plan.reasons, measurements, measurements.precise)
+    configuration = make_plan(fingerprint, recipe).configuration("2d")
+    rungs = all_rungs(Basis.of(fingerprint, recipe), configuration)
+    return fit_to_budget(recipe, configuration, rungs, measurements, measurements.precise)
+
+
+def fit(
+    fingerprint: Fingerprint, clock: Measure, budget_s: float, recipe: Recipe = USUAL
+) -> tuple[Configuration, dict[str, str]]:
+    """2D alone, and the reasons of the plan with its own."""
+    fitted = fitted_2d(fingerprint, clock, budget_s, recipe)
+    return fitted.configuration, {**make_plan(fingerprint, recipe).reasons, **fitted.reasons}
 
 
 def same_as(configuration: Configuration) -> tuple[object, ...]:
@@ -64,7 +76,7 @@ def test_a_fast_machine_keeps_the_plan(lumbar: Fingerprint) -> None:
     plan = make_plan(lumbar, Recipe())
     fitted, reasons = fit(lumbar, Clock(1e15), 1800.0)
     before = plan.configuration("2d")
-    assert replace(fitted, training=before.training, expected=before.expected) == before
+    assert replace(fitted, training=before.training) == before
     assert fitted.training.budget_s == 1800.0
     assert fitted.training.optimiser == "sgd"  # long enough for the reference's own optimiser
     assert "nothing had to be narrowed" in reasons["2d.training.budget_s"]
@@ -90,9 +102,8 @@ def test_a_slow_machine_gets_the_richest_rung_that_fits(lumbar: Fingerprint) -> 
 
 def test_the_plan_says_what_it_expects(lumbar: Fingerprint) -> None:
     clock = Clock(3e10)
-    fitted, _ = fit(lumbar, clock, 1800.0)
-    expected = fitted.expected
-    assert expected is not None
+    one = fitted_2d(lumbar, clock, 1800.0)
+    fitted, expected = one.configuration, one.expected
     assert expected.device == "CPU, 2 cores"
     assert expected.seconds_per_step == pytest.approx(clock(fitted), abs=1e-4)
     assert expected.steps == int(0.9 * 1800.0 / clock(fitted))
@@ -124,7 +135,7 @@ def test_what_is_trained_first_is_measured_well_and_the_others_at_a_glance(
     lumbar: Fingerprint, speed: float, seconds: float
 ) -> None:
     clock = Clock(speed)
-    plan = fit_plan_to_budget(make_plan(lumbar, Recipe()), lumbar, Recipe(), Budget(seconds, clock))
+    plan = fit_plan_to_budget(make_plan(lumbar, Recipe()), lumbar, Recipe(), Budget(seconds, clock)).plan
     seen = list(zip(clock.asked, clock.bounds, strict=True))
     for configuration in plan.configurations:
         own = [
@@ -145,20 +156,20 @@ def test_what_goes_first_is_held_against_its_own_measurement(lumbar: Fingerprint
     """At a glance a step takes six tenths of its time: the richest rung of the glance does not stand."""
     clock = Clock(3e10, glance=0.6)
     plan = make_plan(lumbar, Recipe())
+    flat = plan.configuration("2d")
     least = {same_as(rung): steps for rung, steps in rungs_of(lumbar)}
     differ = 0
     for budget_s in range(300, 9000, 600):
         measurements = Measurements(Budget(budget_s, clock))
-        glanced, _ = fit_to_budget(
-            Basis.of(lumbar, Recipe()), plan.configuration("2d"), {}, measurements, measurements.own
-        )
+        rungs = all_rungs(Basis.of(lumbar, Recipe()), flat)
+        glanced = fit_to_budget(Recipe(), flat, rungs, measurements, measurements.own).configuration
         fitted = fit_plan_to_budget(plan, lumbar, Recipe(), Budget(budget_s, clock))
-        first = fitted.configuration("2d")
-        assert fitted.default == "2d" and first.expected is not None
-        assert first.expected.seconds_per_step == pytest.approx(clock(first), abs=1e-4)
-        assert (first.expected.steps or 0) + 1 >= least[same_as(first)]
-        said = fitted.reasons["default"]
-        assert "steps instead" not in said or f"steps instead of {first.expected.steps}" in said
+        first, expected = fitted.plan.configuration("2d"), fitted.expected["2d"]
+        assert fitted.plan.default == "2d"
+        assert expected.seconds_per_step == pytest.approx(clock(first), abs=1e-4)
+        assert (expected.steps or 0) + 1 >= least[same_as(first)]
+        said = fitted.plan.reasons["default"]
+        assert "steps instead" not in said or f"steps instead of {expected.steps}" in said
         differ += same_as(glanced) != same_as(first)
     assert differ > 1
 
@@ -167,12 +178,12 @@ def test_what_goes_first_is_held_against_its_own_measurement(lumbar: Fingerprint
 @pytest.mark.parametrize("minutes", [3, 30, 200])
 def test_a_glance_decides_nothing_that_is_close(lumbar: Fingerprint, glance: float, minutes: int) -> None:
     clock, budget_s = Clock(3e10, glance=glance), 60.0 * minutes
-    fitted, _ = fit(lumbar, clock, budget_s)
+    one = fitted_2d(lumbar, clock, budget_s)
+    fitted, expected = one.configuration, one.expected
     exact, _ = fit(lumbar, Clock(3e10), budget_s)
-    assert fitted.expected is not None and exact.expected is not None
-    assert fitted.expected.seconds_per_step == pytest.approx(clock(fitted), abs=1e-4)
+    assert expected.seconds_per_step == pytest.approx(clock(fitted), abs=1e-4)
     least = {same_as(rung): steps for rung, steps in rungs_of(lumbar)}
-    assert (fitted.expected.steps or 0) + 1 >= least[same_as(fitted)]
+    assert (expected.steps or 0) + 1 >= least[same_as(fitted)]
     if glance < SURE:  # a step that looks too slow to try is a rung lost at most
         assert same_as(fitted) == same_as(exact)
 
@@ -186,10 +197,11 @@ def test_2_5d_that_takes_longer_than_2d_comes_down_by_itself(lumbar: Fingerprint
         heavy = configuration.name == "2.5d" and (isfinite(factor) or configuration.network.features[0] > 16)
         return clock(configuration, bounds) * (factor if heavy else 1.0)
 
-    plan = fit_plan_to_budget(make_plan(lumbar, Recipe()), lumbar, Recipe(), Budget(3400.0, slower))
+    fitted = fit_plan_to_budget(make_plan(lumbar, Recipe()), lumbar, Recipe(), Budget(3400.0, slower))
+    plan = fitted.plan
     flat, between = plan.configuration("2d"), plan.configuration("2.5d")
     assert flat.network.features[0] == 32 and between.network.features[0] == 16
-    assert between.expected is not None and (between.expected.steps or 0) > 500
+    assert (fitted.expected["2.5d"].steps or 0) > 500
 
 
 def test_a_low_resolution_and_its_cascade_are_fitted(make_fingerprint: MakeFingerprint) -> None:
@@ -198,12 +210,13 @@ def test_a_low_resolution_and_its_cascade_are_fitted(make_fingerprint: MakeFinge
     names = [configuration.name for configuration in before.configurations]
     assert names[-2:] == ["3d_lowres", "3d_cascade_fullres"]
     clock = Clock(3e11)
-    plan = fit_plan_to_budget(before, large, Recipe(), Budget(7200.0, clock))
+    fitted = fit_plan_to_budget(before, large, Recipe(), Budget(7200.0, clock))
+    plan = fitted.plan
     full, cascade = plan.configuration("3d_fullres"), plan.configuration("3d_cascade_fullres")
     assert cascade.previous == "3d_lowres" and cascade.network.in_channels == full.network.in_channels + 2
     for configuration in plan.configurations:
-        assert configuration.expected is not None
-        assert configuration.expected.seconds_per_step == pytest.approx(clock(configuration), abs=1e-4)
+        expected = fitted.expected[configuration.name]
+        assert expected.seconds_per_step == pytest.approx(clock(configuration), abs=1e-4)
     # a cascade's batches take longer to make: it is looked at by itself
     assert len([rung for rung in clock.asked if rung.name == "3d_cascade_fullres"]) > 1
 
@@ -214,7 +227,7 @@ def test_a_day_on_a_large_gpu_trains_the_whole_plan(make_fingerprint: MakeFinger
     cases = make_fingerprint([(300, 300, 60)] * 200, [(1.0, 1.0, 3.0)] * 200)
     before = make_plan(cases, recipe, machine=Machine("half"))
     clock = Clock(2e13, overhead_s=0.01)
-    plan = fit_plan_to_budget(before, cases, recipe, Budget(86400.0, clock, "GPU", Machine("half")))
+    plan = fit_plan_to_budget(before, cases, recipe, Budget(86400.0, clock, "GPU", Machine("half"))).plan
     smaller = make_plan(cases, replace(recipe, memory_gb=8.0), machine=Machine("half"))
     for configuration in plan.configurations:
         whole = before.configuration(configuration.name)
@@ -237,11 +250,10 @@ def test_what_adamw_remembers_has_to_fit_too(lumbar: Fingerprint) -> None:
     assert least < most
     measurements = Measurements(Budget(1800.0, Clock(1e13), machine=Machine("float32")))
     tight = replace(recipe, memory_gb=(least + most) / 2)
-    fitted, _ = fit_to_budget(
-        Basis.of(lumbar, tight, Machine("float32")), configuration, {}, measurements, measurements.precise
-    )
-    assert fitted.expected is not None and fitted.expected.memory_gb <= (least + most) / 2
-    assert same_as(fitted) != same_as(configuration)
+    rungs = all_rungs(Basis.of(lumbar, tight, Machine("float32")), configuration)
+    fitted = fit_to_budget(tight, configuration, rungs, measurements, measurements.precise)
+    assert fitted.expected.memory_gb <= (least + most) / 2
+    assert same_as(fitted.configuration) != same_as(configuration)
 
 
 class BusyClock(Clock):
@@ -265,19 +277,18 @@ def test_a_busy_moment_changes_no_plan(lumbar: Fingerprint, minutes: int, looks:
     for first in range(len(quiet.asked)):
         clock = BusyClock(3e10, range(first, first + looks), slower)
         fitted = fit_plan_to_budget(plan, lumbar, Recipe(), Budget(60.0 * minutes, clock))
-        assert fitted.default == expected.default
+        assert fitted.plan.default == expected.plan.default
         for name in (configuration.name for configuration in plan.configurations):
-            one, other = fitted.configuration(name), expected.configuration(name)
+            one, other = fitted.plan.configuration(name), expected.plan.configuration(name)
             assert same_as(one) == same_as(other), (first, name)
-            assert one.expected is not None and other.expected is not None
-            assert one.expected.steps == other.expected.steps, (first, name)
+            assert fitted.expected[name].steps == expected.expected[name].steps, (first, name)
         assert len(clock.asked) <= len(quiet.asked) + 6
 
 
 def test_a_machine_that_stays_busy_is_believed(lumbar: Fingerprint) -> None:
-    fitted, _ = fit(lumbar, BusyClock(12e10, range(1000), 4.0), 1800.0)
-    quiet, _ = fit(lumbar, Clock(3e10), 1800.0)
-    assert same_as(fitted) == same_as(quiet) and fitted.expected == quiet.expected
+    fitted = fitted_2d(lumbar, BusyClock(12e10, range(1000), 4.0), 1800.0)
+    quiet = fitted_2d(lumbar, Clock(3e10), 1800.0)
+    assert same_as(fitted.configuration) == same_as(quiet.configuration) and fitted.expected == quiet.expected
 
 
 def test_a_rung_whose_work_says_that_it_is_hopeless_is_not_tried(lumbar: Fingerprint) -> None:
@@ -319,10 +330,9 @@ def test_the_narrowest_is_kept_where_nothing_fits(lumbar: Fingerprint) -> None:
 
 
 def test_no_room_for_any_plan_expects_no_time(lumbar: Fingerprint) -> None:
-    fitted, reasons = fit(lumbar, lambda configuration, bounds: float("inf"), 60.0)
-    assert fitted.expected is not None
+    fitted = fitted_2d(lumbar, lambda configuration, bounds: float("inf"), 60.0)
     assert (fitted.expected.seconds_per_step, fitted.expected.steps) == (None, None)
-    assert "memory is too small" in reasons["2d.training.budget_s"]
+    assert "memory is too small" in fitted.reasons["2d.training.budget_s"]
 
 
 def test_a_recipe_that_names_its_optimiser_keeps_it(lumbar: Fingerprint) -> None:
@@ -339,7 +349,7 @@ def test_other_configurations_keep_their_reasons(lumbar: Fingerprint) -> None:
 
 
 def test_every_configuration_is_fitted(lumbar: Fingerprint) -> None:
-    plan = fit_plan_to_budget(make_plan(lumbar, Recipe()), lumbar, Recipe(), Budget(1800.0, Clock(3e10)))
+    plan = fit_plan_to_budget(make_plan(lumbar, Recipe()), lumbar, Recipe(), Budget(1800.0, Clock(3e10))).plan
     assert [configuration.name for configuration in plan.configurations] == ["2d", "2.5d", "3d_fullres"]
     assert {configuration.training.budget_s for configuration in plan.configurations} == {1800.0}
     assert plan.default == "2d"
@@ -350,7 +360,7 @@ def test_every_configuration_is_fitted(lumbar: Fingerprint) -> None:
 def test_recipes_without_2d_or_3d_keep_their_default(lumbar: Fingerprint, names: tuple[str, ...]) -> None:
     recipe = replace(Recipe(), configurations=names)
     before = make_plan(lumbar, recipe)
-    assert fit_plan_to_budget(before, lumbar, recipe, Budget(1800.0, Clock(3e10))).default == before.default
+    assert fit_plan_to_budget(before, lumbar, recipe, Budget(1800.0, Clock(3e10))).plan.default == before.default
 
 
 def test_a_narrow_view_moves_the_label_off_the_middle(make_fingerprint: MakeFingerprint, lumbar: Fingerprint) -> None:
@@ -384,15 +394,17 @@ def test_a_few_steps_are_few_epochs(lumbar: Fingerprint) -> None:
 
 def test_what_gave_up_less_goes_first(lumbar: Fingerprint) -> None:
     plan = make_plan(lumbar, Recipe())
-    flat, full = (
-        replace(plan.configuration(name), expected=ExpectedPlan(1.0, "cpu", 0.1, 5000)) for name in ("2d", "3d_fullres")
-    )
-    few = replace(full, expected=ExpectedPlan(1.0, "cpu", 5.0, 100))
-    chosen = default_within_budget((flat, few), Recipe())
+    full = plan.configuration("3d_fullres")
+
+    def timed(configuration: Configuration, seconds: float = 0.1, steps: int = 5000) -> Fitted:
+        return Fitted(configuration, Expected(1.0, "cpu", seconds, steps), {})
+
+    flat = timed(plan.configuration("2d"))
+    chosen = default_within_budget((flat, timed(full, 5.0, 100)), Recipe())
     assert chosen is not None
     assert chosen[0] == "2d"
     assert "100 steps instead of 5000" in chosen[1]
-    assert default_within_budget((flat, full), Recipe()) is None
+    assert default_within_budget((flat, timed(full)), Recipe()) is None
     coarse = replace(full, spacing_mm=(4.0, 2.0, 2.0), patch=(20, 96, 96))
     near = replace(full, patch=(20, 128, 128))
     narrow = replace(full, network=replace(full.network, features=(8, 16, 32, 64, 128, 128)))
@@ -401,14 +413,14 @@ def test_what_gave_up_less_goes_first(lumbar: Fingerprint) -> None:
         (near, "view in plane of 128 x 128 mm"),
         (narrow, "width of 8"),
     ):
-        chosen = default_within_budget((flat, lesser), Recipe())
+        chosen = default_within_budget((flat, timed(lesser)), Recipe())
         assert chosen is not None
         assert chosen[0] == "2d"
         assert why in chosen[1]
-        assert default_within_budget((flat, lesser), replace(Recipe(), default="3d_fullres")) is None
-    assert default_within_budget((coarse,), Recipe()) is None
+        assert default_within_budget((flat, timed(lesser)), replace(Recipe(), default="3d_fullres")) is None
+    assert default_within_budget((timed(coarse),), Recipe()) is None
     # half as wide it goes first where it gets steps enough for that
     half = replace(full, network=replace(full.network, features=(16, 32, 64, 128, 256, 256)))
-    assert default_within_budget((flat, half), Recipe()) is None
-    chosen = default_within_budget((flat, replace(half, expected=ExpectedPlan(1.0, "cpu", 0.1, 3999))), Recipe())
+    assert default_within_budget((flat, timed(half)), Recipe()) is None
+    chosen = default_within_budget((flat, timed(half, steps=3999)), Recipe())
     assert chosen is not None and "width of 16 instead of 32" in chosen[1]

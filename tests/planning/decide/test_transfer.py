@@ -10,6 +10,7 @@ from autospine.errors import PlanError
 from autospine.planning.decide.planner import make_plan
 from autospine.planning.decide.transfer import transfer_plan
 from autospine.planning.document.decisions import decisions
+from autospine.planning.document.expected import Estimated
 from autospine.planning.document.plan import Plan
 from autospine.planning.document.plan_file import plan_from_toml, plan_to_toml
 from autospine.planning.document.recipe import Recipe, load_recipe
@@ -114,7 +115,11 @@ def test_each_moved_value_says_where_it_comes_from(source: Plan, lesions: Finger
 
 def test_what_is_not_there_has_no_reason(source: Plan, lesions: Fingerprint) -> None:
     moved = transfer_plan(source, lesions, Recipe())
-    values = {decision.key: decision.value for decision in decisions(moved) if not decision.key.startswith("left_out.")}
+    values = {
+        decision.key: decision.value
+        for decision in decisions(Estimated(moved))
+        if not decision.key.startswith("left_out.")
+    }
     assert values["2d.training.budget_s"] is None and values["2d.previous"] is None
     assert not [key for key, value in values.items() if value is None and key in moved.reasons]
 

@@ -5,11 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from autospine.planning.document.compare import Difference, compare_plans
+from autospine.planning.document.compare import Difference
+from autospine.planning.document.compare import compare_plans as compare_estimated
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.data import LevelsPlan
 from autospine.planning.document.decisions import find_decisions
-from autospine.planning.document.parts import ExpectedPlan
+from autospine.planning.document.expected import Estimated, Expected
 from autospine.planning.document.plan import Plan
 from autospine.planning.document.plan_file import plan_from_toml, plan_to_toml
 
@@ -18,6 +19,11 @@ from autospine.planning.document.plan_file import plan_from_toml, plan_to_toml
 def plan(make_plan: Callable[..., Plan], make_configuration: Callable[..., Configuration]) -> Plan:
     flat = make_configuration(spacing_mm=(1.0, 1.0))
     return make_plan(configurations=(flat, make_configuration()), default="2d", reasons={"2d.batch": "memory"})
+
+
+def compare_plans(first: Plan, second: Plan) -> tuple[Difference, ...]:
+    """Of which nothing is expected."""
+    return compare_estimated(Estimated(first), Estimated(second))
 
 
 def test_a_plan_does_not_differ_from_itself_nor_from_its_file(plan: Plan) -> None:
@@ -43,8 +49,8 @@ def test_the_other_way_round_is_the_mirror_image(plan: Plan) -> None:
 
 
 def test_a_part_of_one_plan_alone_stands_against_none(plan: Plan) -> None:
-    timed = replace(plan.configuration("2d"), expected=ExpectedPlan(2.0, seconds_per_step=0.5))
-    found = {difference.key: difference for difference in compare_plans(plan, plan.with_configuration(timed, {}))}
+    timed = Estimated(plan, {"2d": Expected(2.0, seconds_per_step=0.5)})
+    found = {difference.key: difference for difference in compare_estimated(Estimated(plan), timed)}
     assert set(found) == {"2d.expected.memory_gb", "2d.expected.seconds_per_step"}
     assert (found["2d.expected.memory_gb"].first, found["2d.expected.memory_gb"].second) == (None, 2.0)
 
@@ -59,7 +65,7 @@ def test_levels_of_one_plan_alone_stand_key_by_key(plan: Plan) -> None:
         "levels.step": 1.1,
         "levels.ends_seen": (0.9, 0.8),
     }
-    assert [decision.reason for decision in find_decisions(changed, "levels.step")] == ["median"]
+    assert [decision.reason for decision in find_decisions(Estimated(changed), "levels.step")] == ["median"]
 
 
 def test_a_configuration_of_one_plan_alone_is_one_difference(plan: Plan) -> None:

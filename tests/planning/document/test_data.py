@@ -12,6 +12,7 @@ from autospine.errors import PlanError
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.data import DataPlan, LevelsPlan, PresencePlan
 from autospine.planning.document.decisions import find_decisions
+from autospine.planning.document.expected import Estimated
 from autospine.planning.document.plan import Plan
 from autospine.planning.document.plan_file import plan_from_toml, plan_to_toml
 
@@ -81,7 +82,7 @@ def test_the_tables_of_the_data_stand_once_with_their_reasons(
     text = plan_to_toml(plan)
     assert plan_from_toml(text) == plan and plan_to_toml(plan_from_toml(text)) == text
     assert text.count("[[regions]]") == 2 and text.count("[presence]") == 1 and text.count("# why: declared") == 1
-    found = {one.key: (one.value, one.reason) for one in find_decisions(plan, "regions")}
+    found = {one.key: (one.value, one.reason) for one in find_decisions(Estimated(plan), "regions")}
     assert found["regions.name"] == (("whole", "core"), "declared")
     assert found["regions.written"] == ((9, 5), "so")
     paired = make_plan(sides=((1, 2),), levels=LevelsPlan((1, 2), 0, 1.1, (0.9, 0.8)), reasons={"sides": "by name"})

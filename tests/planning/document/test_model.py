@@ -13,7 +13,6 @@ from autospine.errors import PlanError
 from autospine.planning.document.card import ModelCard
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.model import read_model, read_previous, weights_digest, write_model, write_previous
-from autospine.planning.document.parts import ExpectedPlan
 from autospine.planning.document.plan import Plan
 from tests.cards import card_of
 
@@ -29,10 +28,9 @@ def test_weights_are_taken_whatever_the_schedule_and_what_it_takes(
 
     trained = card(configuration)
     longer = replace(configuration, training=replace(configuration.training, epochs=77))
-    timed = replace(configuration, expected=ExpectedPlan(memory_gb=3.0, device="cpu", seconds_per_step=0.5, steps=9))
     heavier = replace(configuration, loss=replace(configuration.loss, class_weights=(1.0, 2.0, 3.0, 1.0)))
     looser = replace(configuration, overlap=0.25, batch=3, median_shape=(17, 33, 25))
-    for same in (longer, timed, heavier, looser):
+    for same in (longer, heavier, looser):
         assert card(same).takes_weights_of(trained)
         assert trained.takes_weights_of(card(same))
     wider = replace(configuration, network=replace(configuration.network, features=(8, 32)))

@@ -24,7 +24,7 @@ from autospine.planning.document.configuration import MOST_PATCH_VOXELS, Configu
 from autospine.planning.document.convert import to_table
 from autospine.planning.document.data import LevelsPlan, PresencePlan
 from autospine.planning.document.model import MODEL, SCHEMA, read_model
-from autospine.planning.document.parts import MOST_STAGES, ExpectedPlan, FoldLosses, NetworkPlan
+from autospine.planning.document.parts import MOST_STAGES, FoldLosses, NetworkPlan
 from autospine.planning.document.plan import Plan
 from autospine.planning.document.plan_file import plan_to_toml, read_plan_file
 
@@ -44,7 +44,7 @@ def cards(make_configuration: Callable[..., Configuration], make_plan: Callable[
     loss = replace(
         base.loss, kind="dice_size_adaptive_ce", folds=FoldLosses("a", "b", ("c",), weights=((1.0, 2.0, 1.0, 1.0),))
     )
-    full = replace(base, loss=loss, expected=ExpectedPlan(3.0, "cpu", 0.5, 9, "key"))
+    full = replace(base, loss=loss)
     network = replace(base.network, in_channels=3, out_channels=1, encoder="residual", bottleneck="msff")
     two = replace(
         base,

@@ -1,4 +1,4 @@
-"""Which model is meant where none is named."""
+"""Which model is meant where none is named, and which plan by a file, a folder or a name."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import pytest
 from autospine.errors import PlanError
 from autospine.planning.document.card import ModelCard
 from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.expected import Estimated, Expected, write_expected
 from autospine.planning.document.model import WEIGHTS, write_model
 from autospine.planning.document.plan import Plan
-from autospine.workflow.runs.folder import find_model
+from autospine.workflow.runs.folder import RunFolder, find_model, find_plan
 
 
 def test_the_only_model_is_found_and_a_cascade_is_one(
@@ -43,3 +44,12 @@ def test_the_only_model_is_found_and_a_cascade_is_one(
         find_model(tmp_path)
     assert str(second) in fault.value.found and str(other) in fault.value.found
     assert str(first) not in fault.value.found
+
+
+def test_a_plan_by_file_folder_and_name(run: RunFolder, tmp_path: Path) -> None:
+    runs, known = run.root.parent, {"2d": Expected(1.0)}
+    write_expected(run.expected, known)
+    for place in (run.plan, run.root, Path("toy"), Path("anywhere/toy")):
+        assert find_plan(place, runs) == Estimated(run.read_plan(), known)
+    with pytest.raises(PlanError, match="no plan: .* is not there"):
+        find_plan(tmp_path / "other", runs)

@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from autospine.workflow.runs.folder import RunFolder
-from autospine.workflow.runs.plan_command import half_hour_command, plan_command
+from autospine.workflow.runs.plan_command import half_hour_command, option_of, plan_command
 
 HERE = RunFolder(Path("runs/my spines"))
 
@@ -39,3 +39,8 @@ def test_half_an_hour_takes_the_place_of_the_time_that_was_asked() -> None:
         "autospine plan spines --recipe lumbar --layout bids --budget 30m --overwrite"
     )
     assert half_hour_command(Path("spines"), HERE, {**asked, "source": "0123"}) is None
+
+
+def test_parts_of_a_request_are_called_by_their_options() -> None:
+    called = {"memory_gb": "--memory", "source": "--from", "allow_missing": "--allow-missing"}
+    assert {key: option_of(key) for key in called} == called

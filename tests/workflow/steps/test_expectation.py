@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from autospine.planning.document.parts import ExpectedPlan
+from autospine.planning.document.expected import Expected
 from autospine.training.progress import FitResult
 from autospine.workflow.steps.expectation import compare_expected, describe_comparisons
 
-EXPECTED = ExpectedPlan(memory_gb=2.0, device="CPU, 2 cores, float32", seconds_per_step=0.5, steps=1000)
+EXPECTED = Expected(memory_gb=2.0, device="CPU, 2 cores, float32", seconds_per_step=0.5, steps=1000)
 
 
 def test_found_figures_stand_beside_the_expected_ones() -> None:
@@ -35,5 +35,5 @@ def test_steps_of_another_budget_are_not_compared() -> None:
 
 def test_nothing_expected_nothing_compared() -> None:
     result = FitResult(800, 500.0, (), None, None)
-    assert compare_expected(None, 2.0, result, "cpu") == ()
+    assert compare_expected(Expected(2.0), 2.0, result, "cpu") == ()
     assert [item.key for item in compare_expected(EXPECTED, 2.0, result, "CPU, 2 cores, float32")] == ["steps"]

@@ -9,11 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from autospine.data.files import write_text
 from autospine.machine.device import describe_device
 from autospine.planning.document.configuration import Configuration
-from autospine.planning.document.parts import ExpectedPlan
-from autospine.planning.document.plan_file import plan_to_toml
+from autospine.planning.document.expected import Expected, write_expected
 from autospine.planning.estimate.duration import spoken
 from autospine.training import epochs
 from autospine.training.progress import FitProgress
@@ -25,7 +23,7 @@ from autospine.workflow.steps.pace import watch_pace
 from autospine.workflow.train import TrainRequest, train_fold
 
 DEVICE = "CPU, 2 cores, float32"
-EXPECTED = ExpectedPlan(memory_gb=2.0, device=DEVICE, seconds_per_step=0.1, steps=16200)
+EXPECTED = Expected(memory_gb=2.0, device=DEVICE, seconds_per_step=0.1, steps=16200)
 Make = Callable[..., Configuration]
 
 
@@ -101,7 +99,8 @@ def test_a_resumed_training_is_judged_by_its_own_steps(make_configuration: Make)
 
 
 @pytest.mark.parametrize(
-    "more", [{"device": "H100, bfloat16"}, {"expected": None}, {"expected": replace(EXPECTED, seconds_per_step=None)}]
+    "more",
+    [{"device": "H100, bfloat16"}, {"expected": Expected(2.0)}, {"expected": replace(EXPECTED, seconds_per_step=None)}],
 )
 def test_without_an_expectation_for_this_device_nothing_is_said(
     make_configuration: Make, more: dict[str, object]
@@ -160,12 +159,10 @@ def test_train_notes_the_pace(
             return self._seconds
 
     run = plan_dataset(toy_dataset, tmp_path / "runs", PlanRequest(str(toy_recipe), device="cpu")).folder
-    plan = run.read_plan()
-    flat = plan.configuration("2d")
-    assert flat.expected is not None
     name = describe_device(torch.device("cpu"))
-    timed = replace(flat.expected, device=name, seconds_per_step=0.5, steps=8)
-    write_text(run.plan, plan_to_toml(plan.with_configuration(replace(flat, expected=timed), plan.reasons)))
+    known = run.read_expected()
+    timed = replace(known["2d"], device=name, seconds_per_step=0.5, steps=8)
+    write_expected(run.expected, {**known, "2d": timed})
     monkeypatch.setattr(epochs, "Clock", Ticking)
     progress = Listening()
     train_fold(toy_dataset, 0, tmp_path / "runs", TrainRequest("2d", device="cpu", workers=0), progress=progress)

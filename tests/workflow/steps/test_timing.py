@@ -14,6 +14,7 @@ import torch
 from autospine.errors import PlanError
 from autospine.machine.device import describe_device, device_names
 from autospine.planning.document.configuration import Configuration
+from autospine.planning.estimate.expected import renew_expected
 from autospine.workflow.plan import PlanRequest, ensure_planned, plan_dataset
 from autospine.workflow.progress import Silent, Update
 from autospine.workflow.steps import timing
@@ -42,8 +43,8 @@ def test_a_cpu_is_planned_for_half_an_hour(toy_dataset: Path, tmp_path: Path, st
     planned = plan_dataset(toy_dataset, tmp_path, CPU)
     device = DEVICE
     for configuration in planned.plan.configurations:
-        training, expected = configuration.training, configuration.expected
-        assert training.budget_s is None and expected is not None
+        training, expected = configuration.training, planned.expected[configuration.name]
+        assert training.budget_s is None
         assert (expected.device, expected.seconds_per_step, expected.steps) == (device, 0.01, training.steps)
         # nine tenths of 1800 s, in steps of 0.01 s, up to a whole epoch
         assert 162_000 <= training.steps < 162_000 + training.steps_per_epoch
@@ -170,7 +171,8 @@ def test_an_edited_plan_of_many_steps_is_timed_before_it_is_trained(
     run.plan.write_text(text)
     plan, progress = run.read_plan(), Noting()
     # 1000 x (4 + 1 / 3) x 30 s are 36 h
-    notes = timing.training_notes(plan.card("2d"), torch.device("cpu"), DEVICE, "plan for less", progress)
+    expected, _ = renew_expected(plan.configuration("2d"), run.read_expected()["2d"])
+    notes = timing.training_notes(plan.card("2d"), expected, torch.device("cpu"), DEVICE, "plan for less", progress)
     assert "1000 epochs, 4000 steps: about 36 h on CPU" in notes[0]
     assert "`plan for less`" in notes[1]
 
@@ -206,13 +208,13 @@ def test_a_budget_is_measured_shown_and_written(toy_dataset: Path, toy_recipe: P
     wanted = PlanRequest(str(toy_recipe), budget_s=60.0, device="cpu")
     planned = plan_dataset(toy_dataset, tmp_path, wanted, progress=progress)
     standing = planned.folder.read_plan()
-    assert standing == planned.plan
+    assert standing == planned.plan and planned.folder.read_expected() == planned.expected
     names = [configuration.name for configuration in standing.configurations]
     assert names == ["2d", "2.5d", "3d_fullres"]
     for configuration in standing.configurations:
-        expected = configuration.expected
+        expected = planned.expected[configuration.name]
         assert configuration.training.budget_s == 60.0
-        assert expected is not None and expected.device in device_names(torch.device("cpu"))
+        assert expected.device in device_names(torch.device("cpu"))
         assert expected.seconds_per_step is not None and expected.steps is not None
         assert expected.steps == pytest.approx(0.9 * 60.0 / expected.seconds_per_step, rel=0.02, abs=1)
     shares = [share for _, share in progress.shown]
@@ -236,5 +238,4 @@ def test_a_device_that_is_too_small_is_said(
         toy_dataset, tmp_path, PlanRequest(str(toy_recipe), budget_s=60.0, device="cpu"), progress=progress
     )
     assert {text.split(": ")[-1] for text, _ in progress.shown} == {"the device's memory is too small"}
-    expected = [configuration.expected for configuration in planned.plan.configurations]
-    assert [one and (one.seconds_per_step, one.steps) for one in expected] == [(None, None)] * 3
+    assert [(one.seconds_per_step, one.steps) for one in planned.expected.values()] == [(None, None)] * 3

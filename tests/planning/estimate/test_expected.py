@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,36 +10,55 @@ import pytest
 from autospine.errors import PlanError
 from autospine.machine.arithmetic import Machine
 from autospine.planning.document.configuration import Configuration
-from autospine.planning.document.parts import ExpectedPlan
+from autospine.planning.document.expected import EXPECTED, Estimated, Expected, read_expected, write_expected
 from autospine.planning.document.plan import Plan
 from autospine.planning.document.plan_file import plan_from_toml, plan_to_toml
-from autospine.planning.estimate.edited import check_memory, renew_expected_memory, was_edited
-from autospine.planning.estimate.expected import expect, expectation_key
+from autospine.planning.estimate.expected import (
+    check_memory,
+    expect,
+    expectation_key,
+    renew_estimated,
+    was_edited,
+)
 from autospine.planning.estimate.memory import training_memory_gb
 
 CPU = "CPU, 2 cores, float32"
 
 
 @pytest.fixture
-def timed(make_plan: Callable[..., Plan]) -> Plan:
+def timed(make_plan: Callable[..., Plan]) -> Estimated:
     """A plan with a measured step."""
     plan = make_plan()
-    configuration = plan.configuration()
-    known = expect(configuration, Machine("float32", 2), device=CPU, seconds_per_step=0.5, steps=100)
-    return plan.with_configuration(replace(configuration, expected=known), {})
+    known = expect(plan.configuration(), Machine("float32", 2), device=CPU, seconds_per_step=0.5, steps=100)
+    return Estimated(plan, {"3d_fullres": known})
 
 
-def test_memory_is_estimated_where_the_plan_says_nothing(make_plan: Callable[..., Plan]) -> None:
-    plan, notes = renew_expected_memory(make_plan())
-    configuration = plan.configuration()
+def edited(timed: Estimated, configuration: Configuration) -> Estimated:
+    return replace(timed, plan=timed.plan.with_configuration(configuration, {}))
+
+
+WHY = "estimated anew for the numbers as they stand"
+
+
+def test_memory_is_estimated_where_nothing_is_known(make_plan: Callable[..., Plan]) -> None:
+    renewed, notes = renew_estimated(Estimated(make_plan()))
+    configuration = renewed.plan.configuration()
     needed = training_memory_gb(configuration, Machine())
-    assert configuration.expected == ExpectedPlan(needed, made_for=expectation_key(configuration))
+    expected = Expected(needed, made_for=expectation_key(configuration), why=WHY)
+    assert renewed.expected == {"3d_fullres": expected}
     assert notes == ()
 
 
-def test_a_plan_stays_as_it_is_on_another_machine_and_through_its_file(timed: Plan) -> None:
-    assert renew_expected_memory(timed, Machine("float32", threads=16)) == (timed, ())
-    assert renew_expected_memory(plan_from_toml(plan_to_toml(timed))) == (timed, ())
+def test_what_was_estimated_stays_on_another_machine_and_through_its_file(timed: Estimated, tmp_path: Path) -> None:
+    assert renew_estimated(timed, Machine("float32", threads=16)) == (timed, ())
+    write_expected(tmp_path / EXPECTED, timed.expected)
+    standing = Estimated(plan_from_toml(plan_to_toml(timed.plan)), read_expected(tmp_path / EXPECTED))
+    assert renew_estimated(standing) == (timed, ())
+
+
+def test_of_a_configuration_that_is_gone_nothing_is_expected(timed: Estimated) -> None:
+    more = replace(timed, expected={**timed.expected, "2d": Expected(1.0)})
+    assert renew_estimated(more) == (timed, ())
 
 
 EDITS: list[dict[str, Any]] = [
@@ -52,28 +72,27 @@ EDITS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("edit", EDITS)
-def test_an_edit_drops_what_was_timed_of_other_numbers(timed: Plan, edit: dict[str, Any]) -> None:
-    before = timed.configuration()
+def test_an_edit_drops_what_was_timed_of_other_numbers(timed: Estimated, edit: dict[str, Any]) -> None:
+    before = timed.plan.configuration()
     changes = {
         key: replace(getattr(before, key), **value) if isinstance(value, dict) else value for key, value in edit.items()
     }
-    edited = replace(before, **changes)
-    renewed, (note,) = renew_expected_memory(timed.with_configuration(edited, {}), Machine("float32"))
-    needed = training_memory_gb(edited, Machine("float32"))
-    assert renewed.configuration().expected == ExpectedPlan(needed, made_for=expectation_key(edited))
+    other = replace(before, **changes)
+    renewed, (note,) = renew_estimated(edited(timed, other), Machine("float32"))
+    needed = training_memory_gb(other, Machine("float32"))
+    assert renewed.expected == {"3d_fullres": Expected(needed, made_for=expectation_key(other), why=WHY)}
     assert note == (
         f"3d_fullres was edited: a training is now expected to take {needed:.3g} GB, the plan was written for "
-        f"{before.expected.memory_gb:.3g} GB; the time of a step is no longer known"
+        f"{timed.expected['3d_fullres'].memory_gb:.3g} GB; the time of a step is no longer known"
     )
-    assert renewed.reasons["3d_fullres.expected.memory_gb"] == "estimated anew for the numbers as they stand"
-    assert renew_expected_memory(renewed) == (renewed, ())
+    assert renew_estimated(renewed) == (renewed, ())
 
 
 @pytest.mark.parametrize("key", ["learning_rate", "rotation_deg", "momentum"])
-def test_an_edit_that_costs_nothing_is_none(timed: Plan, key: str) -> None:
-    before = timed.configuration()
-    edited = replace(before, training=replace(before.training, **{key: 0.5}), spacing_mm=(2.0, 1.0, 1.0))
-    assert not was_edited(edited)
+def test_an_edit_that_costs_nothing_is_none(timed: Estimated, key: str) -> None:
+    before = timed.plan.configuration()
+    other = replace(before, training=replace(before.training, **{key: 0.5}), spacing_mm=(2.0, 1.0, 1.0))
+    assert not was_edited(other, timed.expected["3d_fullres"])
 
 
 def test_budgets_of_whole_and_broken_seconds_are_the_same(make_configuration: Callable[..., Configuration]) -> None:
@@ -84,11 +103,10 @@ def test_budgets_of_whole_and_broken_seconds_are_the_same(make_configuration: Ca
     )
 
 
-def test_an_expectation_of_unknown_origin_is_made_anew(timed: Plan) -> None:
-    before = timed.configuration()
-    unknown = replace(before, expected=replace(before.expected, made_for=None))
-    renewed, notes = renew_expected_memory(timed.with_configuration(unknown, {}))
-    assert renewed.configuration().expected.seconds_per_step is None
+def test_an_expectation_of_unknown_origin_is_made_anew(timed: Estimated) -> None:
+    unknown = {name: replace(one, made_for=None) for name, one in timed.expected.items()}
+    renewed, notes = renew_estimated(replace(timed, expected=unknown))
+    assert renewed.expected["3d_fullres"].seconds_per_step is None
     assert len(notes) == 1
 
 

@@ -1,0 +1,51 @@
+"""Times and sizes of memory as people write them: `30m`, `2h`, `1h30m`, `90s`; `8`, `24GB`, `11.5`, `80G`."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import typer
+
+_PART = re.compile(r"(\d+(?:\.\d+)?)\s*([hms])")
+_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0}
+_LONGEST_S = 366 * 86400.0
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:gb?)?", re.IGNORECASE)
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of a duration; anything else is a usage error."""
+    written = text.strip().lower()
+    parts = _PART.findall(written)
+    if not parts or _PART.sub("", written).strip():
+        raise typer.BadParameter(f"{text!r} is no duration: write it like 30m, 2h, 1h30m or 90s")
+    seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    if not 0 < seconds <= _LONGEST_S:
+        raise typer.BadParameter(f"{text!r}: a duration must be longer than nothing and at most a year")
+    return seconds
+
+
+def format_duration(seconds: float) -> str:
+    """`1 h 05 min`, `12 min 30 s` or `8 s`."""
+    whole = round(seconds)
+    if whole >= 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    if whole >= 60:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole} s"
+
+
+def parse_size(text: str) -> float:
+    """Gigabytes (10^9 bytes) of a size; anything else, or less than one gigabyte, is a usage error."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise typer.BadParameter(f"{text!r} is no size of memory: write it in gigabytes, like 8GB, 24GB or 11.5")
+    size = float(match.group(1))
+    if not 1 <= size < math.inf:
+        raise typer.BadParameter(f"{text!r}: a training needs at least 1 GB")
+    return size
+
+
+def format_size(gigabytes: float) -> str:
+    """`7.6 GB`, or `0.04 GB` where it is little."""
+    return f"{gigabytes:.1f} GB" if gigabytes >= 1 else f"{gigabytes:.2g} GB"
