@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from autospine.planning.document.card import ModelCard
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.data import DataPlan, IntensityPlan
+from autospine.planning.document.model_card import ModelCard
 
 
 def card_of(configuration: Configuration, **data: Any) -> ModelCard:

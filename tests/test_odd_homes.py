@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import autospine
-from autospine.data import processes
 from autospine.data.structure import Case
+from autospine.machine import processes
 from autospine.preprocessing.fill import run_jobs
 from autospine.workflow.plan import PlanRequest, plan_dataset
 

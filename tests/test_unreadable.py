@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from autospine.cli.app import app
 from autospine.data.dataset import open_dataset
-from autospine.data.files import read_json, write_json, write_text
+from autospine.data.disk.files import read_json, write_json, write_text
 from autospine.data.geometry import Volume
 from autospine.data.inputs import find_inputs
 from autospine.data.volume import write_volume
@@ -25,7 +25,7 @@ from autospine.errors import DataError, PlanError
 from autospine.inference.loading import load_model
 from autospine.networks.unet import UNet
 from autospine.planning.document.expected import Expected, read_expected, write_expected
-from autospine.planning.document.model import read_model, weights_digest, write_model
+from autospine.planning.document.model_file import read_model, weights_digest, write_model
 from autospine.planning.document.plan import Plan
 from autospine.planning.document.plan_file import plan_to_toml, read_plan_file
 from autospine.planning.document.recipe import load_recipe
@@ -36,7 +36,7 @@ from autospine.training.checkpoint import Checkpoint, load_checkpoint, save_chec
 from autospine.training.identity import Identity
 from autospine.training.initial import read_initial
 from tests.data.dicom_files import write_series
-from tests.data.layouts import LAID_OUT
+from tests.data.laid_out import LAID_OUT
 from tests.data.test_layouts import CONTENT, GRID
 
 CPU = torch.device("cpu")

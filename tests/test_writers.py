@@ -15,7 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from autospine.data.files import write_json, write_text
+from autospine.data.disk.files import write_json, write_text
 from autospine.data.geometry import Geometry, Volume
 from autospine.data.volume import read_volume, write_volume
 from autospine.errors import OutputError

@@ -128,7 +128,7 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
         except PermissionError as fault:  # of a folder above a file that is looked for
             if fault.filename is None:
                 raise
-            from autospine.data.files import unreadable
+            from autospine.data.disk.files import unreadable
 
             found = unreadable(Path(os.fsdecode(fault.filename)), fault)
         except (Stopped, KeyboardInterrupt) as stop:

@@ -14,12 +14,12 @@ import numpy.typing as npt
 
 from autospine.data.dataset import read_case
 from autospine.data.findings import Finding
-from autospine.data.jobs import Progress
+from autospine.data.masks.structures import is_structures, structure_files
 from autospine.data.structure import Case, Dataset, LoadedCase, in_a_class
-from autospine.data.structures import is_structures, structure_files
 from autospine.data.survey import Note, compare_cases, note_case
 from autospine.data.volume import header_remarks
 from autospine.errors import DataError
+from autospine.machine.jobs import Progress
 
 
 def check_dataset(dataset: Dataset, *, progress: Progress = lambda case, done, total: None) -> tuple[Finding, ...]:

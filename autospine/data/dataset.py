@@ -16,13 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from autospine.data.description import IGNORE
+from autospine.data.formats.integrity import check_finite
 from autospine.data.geometry import Geometry, Volume, canonical_orientation, orient, to_canonical
-from autospine.data.integrity import check_finite
 from autospine.data.layouts import find_layout
-from autospine.data.layouts.naming import closed_below, closed_note, raise_fault, subjects_of
-from autospine.data.mask_files import labels_of_masks, read_mask, values_by_name
-from autospine.data.mask_values import counted_values
-from autospine.data.placing import onto_axes, place
+from autospine.data.layouts.shared.naming import closed_below, closed_note, raise_fault, subjects_of
+from autospine.data.masks.files import labels_of_masks, read_mask, values_by_name
+from autospine.data.masks.placing import onto_axes, place
+from autospine.data.masks.values import counted_values
 from autospine.data.structure import IGNORED, Case, Dataset, Label, LoadedCase, Reading, dataset_name
 from autospine.data.volume import read_volume
 from autospine.data.wording import listed, plural

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from autospine.data.files import read_json, write_json
+from autospine.data.disk.files import read_json, write_json
 from autospine.errors import DataError
 
 _CORRECT = "correct the file, or delete it to have folds made"

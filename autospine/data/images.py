@@ -14,8 +14,8 @@ from autospine.data.dataset import chosen_channels, open_dataset, with_channels
 from autospine.data.inputs import find_inputs
 from autospine.data.layouts import LAYOUTS, bids, manifest
 from autospine.data.layouts.folders import IMAGES, MASKS
-from autospine.data.layouts.masks import MaskKindError
-from autospine.data.layouts.naming import subjects_of
+from autospine.data.layouts.shared.masks import MaskKindError
+from autospine.data.layouts.shared.naming import subjects_of
 from autospine.data.structure import Case, Dataset, Reading, dataset_name
 from autospine.data.wording import plural, shortened
 from autospine.errors import DataError

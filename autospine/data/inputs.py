@@ -9,11 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from autospine.data.aside import image_files_below, images_to_segment, refuse_mixture
-from autospine.data.dicom import holds_images
-from autospine.data.dicom_files import dicom_files, series_folders, slices_beside
-from autospine.data.files import file_digest, unreadable
-from autospine.data.layouts.naming import (
+from autospine.data.disk.files import file_digest, unreadable
+from autospine.data.formats.dicom import holds_images
+from autospine.data.formats.dicom_files import dicom_files, series_folders, slices_beside
+from autospine.data.layouts.shared.naming import (
     CHANNEL,
     channels_in,
     closed_note,
@@ -24,6 +23,7 @@ from autospine.data.layouts.naming import (
     raise_fault,
     unread_below,
 )
+from autospine.data.not_to_segment import image_files_below, images_to_segment, refuse_mixture
 from autospine.data.volume import IMAGE_SUFFIXES, files_of, is_series, read_channels, stem, suffix_of
 from autospine.data.wording import listed, plural
 from autospine.errors import DataError

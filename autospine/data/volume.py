@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from autospine.data import dicom, freesurfer, nifti
-from autospine.data.affine import other_dimensions, usable_grid
-from autospine.data.dicom_files import is_dicom
-from autospine.data.disguises import disguised
-from autospine.data.files import atomic_path, check_name, read_json, unreadable, unwritable
+from autospine.data.disk.files import atomic_path, check_name, read_json, unreadable, unwritable
+from autospine.data.formats import dicom, freesurfer, nifti
+from autospine.data.formats.affine import other_dimensions, usable_grid
+from autospine.data.formats.dicom_files import is_dicom
+from autospine.data.formats.disguises import disguised
+from autospine.data.formats.integrity import check_finite, check_whole, detached_voxels, not_an_image
+from autospine.data.formats.itk import reason, sitk
+from autospine.data.formats.whole import is_written
 from autospine.data.geometry import Geometry, Triple, Volume, triple
-from autospine.data.integrity import check_finite, check_whole, detached_voxels, not_an_image
-from autospine.data.itk import reason, sitk
-from autospine.data.written import is_written
 from autospine.errors import DataError, OutputError
 
 PICTURES = (".png", ".tif", ".tiff")

@@ -11,11 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from autospine.data.description import ORDER, SIDES, Declared, declared
-from autospine.data.files import read_json
+from autospine.data.disk.files import read_json
 from autospine.data.layouts.dicom_tree import dicom_among
-from autospine.data.layouts.masks import says_mask
-from autospine.data.mask_files import mask_stem
-from autospine.data.structures import is_structures
+from autospine.data.layouts.shared.masks import says_mask
+from autospine.data.masks.files import mask_stem
+from autospine.data.masks.structures import is_structures
 from autospine.data.volume import IMAGE_SUFFIXES
 from autospine.errors import DataError
 from autospine.evaluation.mask_pairs import MaskPairs

@@ -16,9 +16,9 @@ import numpy.typing as npt
 
 from autospine.data.description import IGNORE, Declared
 from autospine.data.geometry import Geometry, Volume
-from autospine.data.mask_files import BACKGROUND, Mask, read_mask, values_by_name
-from autospine.data.mask_values import counted_values
-from autospine.data.placing import covering, onto_axes, place
+from autospine.data.masks.files import BACKGROUND, Mask, read_mask, values_by_name
+from autospine.data.masks.placing import covering, onto_axes, place
+from autospine.data.masks.values import counted_values
 from autospine.errors import DataError
 from autospine.evaluation.score import Labels, ScoredCase
 from autospine.evaluation.value_sets import Overlaps, first_of, likely_cause

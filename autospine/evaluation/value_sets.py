@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from autospine.data.mask_values import counted_values
+from autospine.data.masks.values import counted_values
 
 MOSTLY = 0.5
 """Share of a class's voxels from which one other value of the predictions lies on it."""

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autospine.data.geometry import Geometry, Volume, canonical_orientation, restore
-from autospine.planning.document.card import ModelCard
+from autospine.planning.document.model_card import ModelCard
 
 
 def labels_volume(

@@ -15,13 +15,21 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from autospine.data.files import file_digest
+from autospine.data.disk.files import file_digest
 from autospine.errors import PlanError
 from autospine.inference.predictor import Origin, Predictor
-from autospine.inference.room import check_tile
+from autospine.inference.too_large import check_tile
 from autospine.networks.weights import load_network, read_metadata
-from autospine.planning.document.card import ModelCard
-from autospine.planning.document.model import BEST, MODEL, PREVIOUS, WEIGHTS, fold_weights, read_model, read_previous
+from autospine.planning.document.model_card import ModelCard
+from autospine.planning.document.model_file import (
+    BEST,
+    MODEL,
+    PREVIOUS,
+    WEIGHTS,
+    fold_weights,
+    read_model,
+    read_previous,
+)
 
 _TRIES = 5
 """How often files are read that change meanwhile: a training writes its best weights every two minutes (ours)."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from autospine.planning.document.card import ModelCard
+from autospine.planning.document.model_card import ModelCard
 
 
 @dataclass(frozen=True)

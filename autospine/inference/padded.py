@@ -13,7 +13,7 @@ from acvl_utils.cropping_and_padding.padding import pad_nd_image
 from torch import Tensor
 
 from autospine.inference.window import Tile
-from autospine.planning.document.card import ModelCard
+from autospine.planning.document.model_card import ModelCard
 
 _ZEROS: dict[str, Any] = {"mode": "constant", "kwargs": {"constant_values": 0}}
 

@@ -22,14 +22,14 @@ from autospine.data.box import nonzero_box
 from autospine.data.geometry import Geometry, Volume, to_canonical, triple
 from autospine.errors import DataError, PlanError
 from autospine.inference.export import labels_volume
-from autospine.inference.levels import agree_on_levels
 from autospine.inference.mirroring import Mirroring, mirrorings
 from autospine.inference.padded import PaddedCase
-from autospine.inference.room import check_case, check_spacing, prediction_bytes, tiles_together
+from autospine.inference.too_large import check_case, check_spacing, prediction_bytes, tiles_together
+from autospine.inference.vertebral_levels import agree_on_levels
 from autospine.inference.window import Tile, Window
 from autospine.machine.precision import Choice, Precision, autocast
 from autospine.networks.precision import choose_precision
-from autospine.planning.document.card import ModelCard
+from autospine.planning.document.model_card import ModelCard
 from autospine.preprocessing.memory import prepared_voxels
 from autospine.preprocessing.prepare import CaseProperties, PreparedCase, prepare_case
 from autospine.preprocessing.restore import onto_next_grid, restore_labels

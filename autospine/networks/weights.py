@@ -17,11 +17,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from autospine.data.files import unreadable
+from autospine.data.disk.files import unreadable
 from autospine.data.geometry import times
 from autospine.errors import PlanError
 from autospine.networks.unet import UNet
-from autospine.planning.document.model import WEIGHTS
+from autospine.planning.document.model_file import WEIGHTS
 from autospine.planning.document.parts import NetworkPlan
 
 Shape = tuple[int, ...]

@@ -16,10 +16,10 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from autospine.data.files import read_json, write_json
-from autospine.data.jobs import Progress
+from autospine.data.disk.files import read_json, write_json
 from autospine.data.volume import write_volume
 from autospine.errors import OutputError
+from autospine.machine.jobs import Progress
 from autospine.phantom import anatomy, axial, lesions, tumour
 from autospine.phantom.scan import PhantomCase, scan
 

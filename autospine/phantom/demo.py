@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autospine import __version__
-from autospine.data.files import read_json, write_json
+from autospine.data.disk.files import read_json, write_json
 from autospine.data.geometry import to_canonical
 from autospine.data.slices import slices_of
 from autospine.data.volume import read_volume

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from autospine.data.files import atomic_path, is_whole_archive
+from autospine.data.disk.files import atomic_path, is_whole_archive
 
 
 def write_array(path: Path, array: npt.NDArray[Any]) -> None:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from autospine.data.jobs import Progress
 from autospine.data.structure import IGNORED, Case, in_a_class
 from autospine.errors import DataError
+from autospine.machine.jobs import Progress
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.data import IntensityPlan
 from autospine.planning.document.plan import Plan

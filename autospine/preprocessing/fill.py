@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from autospine.data.jobs import Progress, share_out
 from autospine.data.structure import Case
 from autospine.errors import AutospineError, DataError
+from autospine.machine.jobs import Progress, share_out
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.data import IntensityPlan
 from autospine.planning.document.plan import Plan

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from autospine.data.files import json_digest
-from autospine.data.jobs import Progress
+from autospine.data.disk.files import json_digest
 from autospine.data.structure import Case, Dataset
 from autospine.errors import DataError
+from autospine.machine.jobs import Progress
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.data import IntensityPlan
 from autospine.planning.document.plan import Plan

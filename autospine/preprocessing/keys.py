@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from autospine.data.files import json_digest
+from autospine.data.disk.files import json_digest
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.plan import Plan
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from autospine.data.files import unreadable
+from autospine.data.disk.files import unreadable
 from autospine.errors import PlanError
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from autospine.planning.document.card import ModelCard
+from autospine.planning.document.model_card import ModelCard
 from autospine.preprocessing.prepare import CaseProperties
 from autospine.preprocessing.resample import Regrid
 from autospine.preprocessing.resample_labels import argmax_on_grid, positive_on_grid

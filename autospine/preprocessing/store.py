@@ -25,7 +25,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from autospine.data.files import read_json, unreadable, write_json
+from autospine.data.disk.files import read_json, unreadable, write_json
 from autospine.errors import OutputError, PlanError
 from autospine.preprocessing.arrays import write_array, write_arrays
 from autospine.preprocessing.prepare import CaseProperties

@@ -18,7 +18,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autospine.data.files import atomic_path
+from autospine.data.disk.files import atomic_path
 from autospine.machine.temporary import find_temporary_folder
 
 if TYPE_CHECKING:

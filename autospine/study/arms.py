@@ -21,9 +21,9 @@ from autospine.data.folds import Fold
 from autospine.errors import PlanError
 from autospine.machine.arithmetic import Machine
 from autospine.planning.decide.fold_loss import loss_state, renew_loss, resolve_loss
-from autospine.planning.document.card import Entering, ModelCard
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.expected import Expectations, Expected
+from autospine.planning.document.model_card import Entering, ModelCard
 from autospine.planning.document.parts import Bottleneck, LossKind, LossPlan, TrainingPlan
 from autospine.planning.document.plan import Plan
 from autospine.planning.estimate.expected import expect

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from autospine.data.files import json_digest, read_json, write_json, write_text
+from autospine.data.disk.files import json_digest, read_json, write_json, write_text
 from autospine.data.folds import Fold, read_folds, write_folds
 from autospine.data.structure import Reading
 from autospine.errors import AutospineError, DataError, PlanError

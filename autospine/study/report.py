@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from autospine.data.files import write_text
+from autospine.data.disk.files import write_text
 from autospine.data.geometry import times
 from autospine.evaluation.metrics import EMPTY_RULE, METRICS
 from autospine.evaluation.paired import LEVEL, Compared, Interval, compare, corrected, interval, mean_over_classes

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from autospine.data.files import read_json
+from autospine.data.disk.files import read_json
 from autospine.data.folds import read_folds
 from autospine.errors import PlanError
 from autospine.planning.document.expected import Expectations

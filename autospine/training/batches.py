@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from torch.utils.data import Dataset
 
-from autospine.planning.document.card import ModelCard
+from autospine.planning.document.model_card import ModelCard
 from autospine.preprocessing.store import StoredCase
 from autospine.training.cascade import disturb
 from autospine.training.intensity import IntensityAugmentation, seeded

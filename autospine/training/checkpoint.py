@@ -21,10 +21,10 @@ from typing import Any
 import torch
 from safetensors.torch import save
 
-from autospine.data.files import atomic_path, is_whole_archive, unreadable
+from autospine.data.disk.files import atomic_path, is_whole_archive, unreadable
 from autospine.errors import OutputError, PlanError
 from autospine.networks.weights import read_metadata
-from autospine.planning.document.model import BEST, WEIGHTS
+from autospine.planning.document.model_file import BEST, WEIGHTS
 from autospine.planning.document.parts import TrainingPlan
 from autospine.training.identity import Identity
 from autospine.training.progress import EpochRecord

@@ -11,8 +11,8 @@ from autospine.data.folds import Fold
 from autospine.data.structure import IGNORED
 from autospine.losses.regions import Membership
 from autospine.machine.precision import Precision, autocast
-from autospine.planning.document.card import ModelCard
 from autospine.planning.document.data import DataPlan
+from autospine.planning.document.model_card import ModelCard
 from autospine.preprocessing.previous import PreviousStage
 from autospine.preprocessing.store import Store
 from autospine.training.batches import PatchBatches

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from autospine.data.files import json_digest
-from autospine.planning.document.card import ModelCard
+from autospine.data.disk.files import json_digest
 from autospine.planning.document.convert import to_table
+from autospine.planning.document.model_card import ModelCard
 
 
 @dataclass(frozen=True)

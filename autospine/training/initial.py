@@ -14,11 +14,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from autospine.data.files import file_digest
+from autospine.data.disk.files import file_digest
 from autospine.data.geometry import times
 from autospine.errors import PlanError
 from autospine.networks.weights import read_shapes, read_tensors
-from autospine.planning.document.model import WEIGHTS
+from autospine.planning.document.model_file import WEIGHTS
 
 LEAST = 0.9
 """Share of the encoder's weights that must carry over."""

@@ -32,7 +32,7 @@ from batchgenerators.transforms.color_transforms import (
 from batchgenerators.transforms.noise_transforms import GaussianBlurTransform, GaussianNoiseTransform
 from batchgenerators.transforms.resample_transforms import SimulateLowResolutionTransform
 
-from autospine.planning.document.card import ModelCard
+from autospine.planning.document.model_card import ModelCard
 
 P_BLUR, BLUR_SIGMA = 0.2, (0.5, 1.0)
 P_LOW_RESOLUTION, LOW_RESOLUTION_ZOOM = 0.25, (0.5, 1.0)

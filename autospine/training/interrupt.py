@@ -13,7 +13,7 @@ import time
 from traceback import walk_stack
 from types import FrameType, TracebackType
 
-from autospine.data.processes import STOPPING
+from autospine.machine.processes import STOPPING
 
 SAME_STOP_S = 1.0
 """For so long after a signal others belong to the same stop; who wants to stop at once asks a second time later."""

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autospine.data.structure import IGNORED
-from autospine.planning.document.card import ModelCard
+from autospine.planning.document.model_card import ModelCard
 
 P_MIRROR = 0.5
 

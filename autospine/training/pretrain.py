@@ -26,8 +26,8 @@ from autospine.data.structure import IGNORED
 from autospine.errors import PlanError
 from autospine.machine.precision import Precision
 from autospine.networks.unet import UNet
-from autospine.planning.document.card import ModelCard
 from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.model_card import ModelCard
 from autospine.preprocessing.store import Store
 from autospine.training.batches import CaseSource, PatchBatches
 from autospine.training.identity import Identity

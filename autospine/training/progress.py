@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autospine.data.files import write_text
+from autospine.data.disk.files import write_text
 from autospine.machine.precision import Precision
 from autospine.training.initial import CarriedOver
 

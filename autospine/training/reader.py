@@ -17,7 +17,7 @@ from scipy import ndimage
 
 from autospine.data.geometry import triple
 from autospine.data.structure import IGNORED, in_a_class
-from autospine.planning.document.card import ModelCard
+from autospine.planning.document.model_card import ModelCard
 from autospine.preprocessing.previous import one_hot
 from autospine.preprocessing.store import StoredCase
 from autospine.training.sampler import Voxel, planned_patch

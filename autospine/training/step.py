@@ -13,7 +13,7 @@ from autospine.losses.regions import Membership
 from autospine.machine.precision import Precision, autocast
 from autospine.networks.precision import choose_precision
 from autospine.networks.unet import UNet
-from autospine.planning.document.card import ModelCard
+from autospine.planning.document.model_card import ModelCard
 from autospine.planning.document.parts import TrainingPlan
 from autospine.training.schedule import build_optimiser
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from autospine.machine.precision import Precision
-from autospine.planning.document.card import ModelCard
+from autospine.planning.document.model_card import ModelCard
 from autospine.preprocessing.store import Store
 from autospine.training.identity import Identity
 from autospine.training.initial import CarriedOver

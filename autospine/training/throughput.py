@@ -17,7 +17,7 @@ import torch
 from autospine.data.geometry import triple
 from autospine.machine.device import is_out_of_memory
 from autospine.machine.threads import given_threads, thread_counts
-from autospine.planning.document.card import ModelCard
+from autospine.planning.document.model_card import ModelCard
 from autospine.preprocessing.locations import locate
 from autospine.preprocessing.prepare import CaseProperties
 from autospine.preprocessing.store import StoredCase

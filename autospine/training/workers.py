@@ -22,11 +22,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from autospine.data.processes import leave_signals_to_parent, loader_processes, may_start_processes
 from autospine.errors import AutospineError, DeviceError, Stopped
 from autospine.machine.cores import available_cores
 from autospine.machine.memory import SHARED, shared_bytes, workers_that_fit
-from autospine.planning.document.card import ModelCard
+from autospine.machine.processes import leave_signals_to_parent, loader_processes, may_start_processes
+from autospine.planning.document.model_card import ModelCard
 from autospine.training.interrupt import stop_requested
 
 MOST_WORKERS = 12

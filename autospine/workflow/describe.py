@@ -9,7 +9,7 @@ from pathlib import Path
 
 from autospine.data.dataset import open_dataset, read_case
 from autospine.data.geometry import canonical_orientation, orient_geometry, times
-from autospine.data.layouts.masks import MaskKindError
+from autospine.data.layouts.shared.masks import MaskKindError
 from autospine.data.slices import slices_of
 from autospine.data.structure import Dataset, Reading
 from autospine.data.volume import read_geometry

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from autospine.data.files import write_json
+from autospine.data.disk.files import write_json
 from autospine.evaluation.folders import evaluate_folders
 from autospine.evaluation.score import Scores
 from autospine.workflow.progress import Progress, Silent, counted

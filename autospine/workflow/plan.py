@@ -10,22 +10,22 @@ from pathlib import Path
 from typing import Any
 
 from autospine.data.dataset import open_dataset
-from autospine.data.files import atomic_path, read_text, write_json, write_text
+from autospine.data.disk.files import atomic_path, read_text, write_json, write_text
 from autospine.data.folds import Fold, write_folds
 from autospine.data.structure import Dataset, Reading
 from autospine.errors import PlanError
-from autospine.planning.budget.fit import FEW_STEPS, SHORT, short_reason
+from autospine.planning.budget.fit_to_time import FEW_STEPS, SHORT, short_reason
 from autospine.planning.decide.fold_loss import needs_renewal, renew_fold_losses, with_fold_losses
+from autospine.planning.decide.patch_and_batch import planned_for
 from autospine.planning.decide.planner import make_plan
-from autospine.planning.decide.sizing import planned_for
 from autospine.planning.decide.transfer import RENEWED, transfer_plan
 from autospine.planning.document.expected import Estimated, write_expected
 from autospine.planning.document.plan import Plan
 from autospine.planning.document.plan_file import losses_to_toml, plan_to_toml
 from autospine.planning.document.recipe import Recipe, load_recipe
 from autospine.planning.estimate.expected import estimate, renew_estimated
+from autospine.planning.measured.absent import shown_by_cases, unseen_in_folds
 from autospine.planning.measured.fingerprint import Fingerprint, extract_fingerprint
-from autospine.planning.measured.unseen import shown_by_cases, unseen_in_folds
 from autospine.workflow.progress import Progress, Silent, counted
 from autospine.workflow.runs.folder import RunFolder, find_plan, planning_alone
 from autospine.workflow.runs.folds import check_fit, folds_for, standing_folds

@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from autospine.data.files import NO_ROOM, atomic_path, check_name, file_digest
+from autospine.data.disk.files import NO_ROOM, atomic_path, check_name, file_digest
 from autospine.data.geometry import Volume
 from autospine.data.inputs import find_inputs, images_digest
-from autospine.data.layouts.naming import is_unread
+from autospine.data.layouts.shared.naming import is_unread
 from autospine.data.slices import slices_of
 from autospine.data.volume import WRITTEN_AS, check_format, read_geometry, suffix_of, write_volume
 from autospine.errors import AutospineError, DataError, OutputError

@@ -22,10 +22,10 @@ from autospine.preprocessing.keys import images_key, images_name
 from autospine.preprocessing.store import Store
 from autospine.workflow.plan import PlanRequest, ensure_planned
 from autospine.workflow.progress import Progress, Silent, counted
+from autospine.workflow.runs.asked_again import choose_course, mark_begun, settle
 from autospine.workflow.runs.folder import RunFolder, remove_training, training_alone
 from autospine.workflow.runs.folds import check_fit
 from autospine.workflow.runs.prepared import check_unused
-from autospine.workflow.runs.standing import choose_course, mark_begun, settle
 from autospine.workflow.steps.pretraining_images import Chosen, Found, choose_images, open_all
 from autospine.workflow.steps.request import enough_memory, requested
 from autospine.workflow.steps.training import Training

@@ -8,22 +8,22 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autospine.data.files import read_json, write_json
+from autospine.data.disk.files import read_json, write_json
 from autospine.data.folds import read_folds
 from autospine.data.structure import Reading
 from autospine.planning.decide.fold_loss import fold_loss
-from autospine.planning.document.card import ModelCard
-from autospine.planning.document.model import write_previous
+from autospine.planning.document.model_card import ModelCard
+from autospine.planning.document.model_file import write_previous
 from autospine.planning.estimate.memory import training_memory_gb
 from autospine.preprocessing.keys import stored_key
 from autospine.preprocessing.store import Store
 from autospine.workflow.plan import PlanRequest, ensure_planned
 from autospine.workflow.progress import Progress, Silent
+from autospine.workflow.runs.asked_again import begin_in_model, check_model, choose_course, settle
 from autospine.workflow.runs.folder import METRICS, VALIDATION, RunFolder, training_alone
+from autospine.workflow.runs.learnt_from import check_cases, check_unseen
 from autospine.workflow.runs.plan_command import half_hour_command, plan_command, replan_command
 from autospine.workflow.runs.prepared import ensure_prepared
-from autospine.workflow.runs.seen import check_cases, check_unseen
-from autospine.workflow.runs.standing import begin_in_model, check_model, choose_course, settle
 from autospine.workflow.steps.cascade import OutOfFold, find_out_of_fold, segment_out_of_fold
 from autospine.workflow.steps.expectation import compare_expected, describe_comparisons
 from autospine.workflow.steps.pace import shown, watch_pace, watch_threads

@@ -29,13 +29,13 @@ from autospine.data.structure import Reading
 from autospine.evaluation.score import score_cases
 from autospine.inference.predictor import Predictor
 from autospine.networks.unet import UNet
-from autospine.planning.budget.fit import SHORT
+from autospine.planning.budget.fit_to_time import SHORT
 from autospine.planning.decide.basis import Basis
 from autospine.planning.decide.network import Narrowing
 from autospine.planning.decide.planner import configure, make_plan
-from autospine.planning.document.card import ModelCard
 from autospine.planning.document.data import LevelsPlan
-from autospine.planning.document.model import WEIGHTS
+from autospine.planning.document.model_card import ModelCard
+from autospine.planning.document.model_file import WEIGHTS
 from autospine.planning.document.recipe import load_recipe
 from autospine.planning.measured.fingerprint import extract_fingerprint
 from autospine.preprocessing.cases import prepare_dataset

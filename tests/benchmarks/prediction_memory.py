@@ -31,7 +31,7 @@ from pathlib import Path
 from autospine.data.geometry import Geometry, Volume
 from autospine.inference.predictor import Predictor
 from autospine.networks.unet import UNet
-from autospine.planning.document.card import ModelCard
+from autospine.planning.document.model_card import ModelCard
 from autospine.planning.document.data import DataPlan, IntensityPlan
 import SimpleITK, nibabel, scipy.ndimage
 from memory import plan

@@ -19,7 +19,7 @@ from autospine.data.dataset import load_case, open_dataset
 from autospine.data.structure import Reading
 from autospine.planning.decide.loss import usual_sizes
 from autospine.planning.decide.planner import make_plan
-from autospine.planning.document.card import ModelCard
+from autospine.planning.document.model_card import ModelCard
 from autospine.planning.document.recipe import Recipe
 from autospine.planning.measured.fingerprint import extract_fingerprint
 from autospine.preprocessing.prepare import prepare_case

@@ -14,7 +14,7 @@ import numpy as np
 
 from autospine.data.geometry import Geometry, Volume
 from autospine.data.volume import read_volume, write_volume
-from tests.data.layouts import LAID_OUT, Content
+from tests.data.laid_out import LAID_OUT, Content
 
 GRID = Geometry((4, 6, 7), (4.0, 1.5, 0.75), (-12.5, 30.0, 7.25), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
 NAMES = ("sub-01", "sub-02", "sub-03")

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from autospine.data.formats.itk import sitk
 from autospine.data.geometry import Geometry, Volume, same_grid
-from autospine.data.itk import sitk
 from autospine.data.volume import WRITTEN_AS, header_remarks, read_channels, read_geometry, read_volume, write_volume
 from autospine.errors import DataError, OutputError
 

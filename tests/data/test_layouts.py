@@ -14,14 +14,14 @@ import pytest
 
 from autospine.data.dataset import load_case, open_dataset
 from autospine.data.geometry import Geometry, Volume
-from autospine.data.layouts.masks import Images, is_mask_name, pair_masks
-from autospine.data.layouts.naming import subjects_of
+from autospine.data.layouts.shared.masks import Images, is_mask_name, pair_masks
+from autospine.data.layouts.shared.naming import subjects_of
 from autospine.data.structure import Dataset, Label, Reading
 from autospine.data.volume import read_volume, write_volume
 from autospine.errors import DataError
 from tests.data.dicom_files import write_series
-from tests.data.layouts import LAID_OUT, Content, bids, dicom, folders, nnunet
-from tests.data.test_dicom import write_segmentation
+from tests.data.formats.test_dicom import write_segmentation
+from tests.data.laid_out import LAID_OUT, Content, bids, dicom, folders, nnunet
 
 GRID = Geometry((3, 4, 5), (4.0, 1.5, 0.75), (-12.5, 30.0, 7.25), (0.96, -0.28, 0.0, 0.28, 0.96, 0.0, 0.0, 0.0, 1.0))
 LABELS = {"L5": 1, "L4": 4}

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from autospine.data.formats.itk import nibabel
 from autospine.data.geometry import Geometry, Orientation, Volume, orient_geometry
-from autospine.data.itk import nibabel
 from autospine.data.slices import slice_axis, slices_of
 from autospine.data.volume import read_geometry, write_volume
 

@@ -10,15 +10,15 @@ import numpy.typing as npt
 import pytest
 
 from autospine.data import dataset as dataset_module
-from autospine.data import mask_files
 from autospine.data.check import check_dataset
 from autospine.data.dataset import open_dataset
 from autospine.data.findings import Finding
 from autospine.data.geometry import Geometry, Volume
+from autospine.data.masks import files as mask_files
 from autospine.data.structure import Reading
 from autospine.data.volume import read_volume, write_volume
 from autospine.planning.measured.fingerprint import extract_fingerprint
-from tests.data.layouts import Content, folders
+from tests.data.laid_out import Content, folders
 
 GRID = Geometry((12, 40, 36), (4.0, 1.5, 1.5), (-12.5, 30.0, 7.25), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
 LABELS = {"lower": 1, "upper": 2, "left_muscle": 3, "right_muscle": 4}

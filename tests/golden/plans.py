@@ -15,14 +15,14 @@ from autospine.data.folds import Fold, make_folds
 from autospine.errors import PlanError
 from autospine.machine.arithmetic import Machine
 from autospine.planning.budget.default_time import fit_plan_to_default_time
-from autospine.planning.budget.fit import fit_plan_to_budget
+from autospine.planning.budget.fit_to_time import fit_plan_to_budget
 from autospine.planning.budget.measurements import Budget
 from autospine.planning.decide.fold_loss import renew_fold_losses, with_fold_losses
+from autospine.planning.decide.patch_and_batch import planned_for
 from autospine.planning.decide.planner import make_plan
-from autospine.planning.decide.sizing import planned_for
 from autospine.planning.decide.transfer import RENEWED, transfer_plan
-from autospine.planning.document.card import ModelCard
 from autospine.planning.document.expected import MADE_FOR, Estimated
+from autospine.planning.document.model_card import ModelCard
 from autospine.planning.document.plan import Plan
 from autospine.planning.document.recipe import Recipe
 from autospine.planning.estimate.cost import multiply_adds

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from autospine.inference.predictor import Predictor
-from autospine.planning.document.card import ModelCard
+from autospine.planning.document.model_card import ModelCard
 from autospine.preprocessing.prepare import CaseProperties, PreparedCase
 
 CPU = torch.device("cpu")

@@ -16,7 +16,7 @@ from autospine.inference.loading import load_model, load_previous, load_stages
 from autospine.networks.unet import UNet
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.data import IntensityPlan
-from autospine.planning.document.model import WEIGHTS, weights_digest, write_model, write_previous
+from autospine.planning.document.model_file import WEIGHTS, weights_digest, write_model, write_previous
 from tests.cards import card_of
 
 Make = Callable[..., Configuration]

@@ -19,9 +19,9 @@ from autospine.data.structure import Region
 from autospine.data.volume import read_volume, write_volume
 from autospine.errors import DataError
 from autospine.inference.predictor import Predictor, Prepared
-from autospine.planning.document.card import ModelCard
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.data import IntensityPlan, PresencePlan
+from autospine.planning.document.model_card import ModelCard
 from tests.cards import card_of
 
 CPU = torch.device("cpu")

@@ -20,7 +20,7 @@ from autospine.errors import PlanError
 from autospine.networks.unet import UNet
 from autospine.networks.weights import load_network, network_shapes, read_shapes
 from autospine.planning.document.configuration import Configuration
-from autospine.planning.document.model import WEIGHTS
+from autospine.planning.document.model_file import WEIGHTS
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ import os, sys, time
 from dataclasses import dataclass
 from pathlib import Path
 
-from autospine.data.files import atomic_path
+from autospine.data.disk.files import atomic_path
 from autospine.data.structure import Case
 
 
@@ -51,7 +51,7 @@ import sys
 from pathlib import Path
 
 import slow
-from autospine.data import jobs as pools
+from autospine.machine import jobs as pools
 from autospine.errors import AutospineError
 from autospine.preprocessing import fill
 from autospine.training.interrupt import end_on_signals

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from autospine.data.files import write_json, write_text
+from autospine.data.disk.files import write_json, write_text
 from autospine.data.folds import Fold, write_folds
 from autospine.errors import DataError, PlanError
 from autospine.planning.document.configuration import Configuration

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.workflow.runs.test_standing import Stopping
 
 from autospine.data.folds import read_folds
 from autospine.data.structure import Reading
@@ -20,9 +21,8 @@ from autospine.workflow.plan import PlanRequest, plan_dataset
 from autospine.workflow.runs import folder as workflow_runs
 from autospine.workflow.runs.folder import RunFolder, read_record
 from autospine.workflow.train import TrainRequest
-from tests.data.test_locks import holding
+from tests.data.disk.test_locks import holding
 from tests.workflow.conftest import Noting
-from tests.workflow.runs.test_standing import Stopping
 from tests.workflow.test_missing import several
 
 __all__ = ["several"]

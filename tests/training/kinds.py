@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from autospine.planning.document.card import ModelCard
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.data import PresencePlan
+from autospine.planning.document.model_card import ModelCard
 from autospine.preprocessing.locations import measure_components
 from autospine.preprocessing.prepare import CaseProperties
 from autospine.preprocessing.store import Store, StoredCase

@@ -14,7 +14,7 @@ from autospine.data.folds import Fold
 from autospine.errors import OutputError, PlanError, Stopped
 from autospine.networks.weights import read_metadata
 from autospine.planning.document.configuration import Configuration
-from autospine.planning.document.model import BEST, WEIGHTS
+from autospine.planning.document.model_file import BEST, WEIGHTS
 from autospine.preprocessing.store import Store
 from autospine.training import checkpoint as checkpoint_module
 from autospine.training.checkpoint import (

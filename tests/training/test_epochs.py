@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from autospine.errors import AutospineError, PlanError, Stopped
 from autospine.planning.document.configuration import Configuration
-from autospine.planning.document.model import WEIGHTS
+from autospine.planning.document.model_file import WEIGHTS
 from autospine.preprocessing.store import Store
 from autospine.training import epochs
 from autospine.training.checkpoint import CHECKPOINT

@@ -14,7 +14,7 @@ from autospine.errors import PlanError
 from autospine.networks.unet import UNet
 from autospine.networks.weights import network_shapes
 from autospine.planning.document.configuration import Configuration
-from autospine.planning.document.model import WEIGHTS
+from autospine.planning.document.model_file import WEIGHTS
 from autospine.preprocessing.store import Store
 from autospine.training.checkpoint import save_weights
 from autospine.training.initial import CarriedOver, check_fits, read_initial, start_from

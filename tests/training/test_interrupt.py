@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from autospine.data.files import atomic_path
+from autospine.data.disk.files import atomic_path
 from autospine.errors import Stopped
 from autospine.planning.document.configuration import Configuration
 from autospine.preprocessing.store import Store

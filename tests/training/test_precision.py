@@ -18,7 +18,7 @@ from autospine.machine.precision import Choice, Precision, has_bfloat16_units, p
 from autospine.networks import precision as networks
 from autospine.networks.unet import UNet
 from autospine.planning.document.configuration import Configuration
-from autospine.planning.document.model import WEIGHTS
+from autospine.planning.document.model_file import WEIGHTS
 from autospine.preprocessing.store import Store
 from autospine.training import precision as trainings
 from autospine.training.checkpoint import recorded_precision

@@ -15,7 +15,7 @@ from autospine.errors import PlanError, Stopped
 from autospine.networks.unet import UNet
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.data import PresencePlan
-from autospine.planning.document.model import WEIGHTS
+from autospine.planning.document.model_file import WEIGHTS
 from autospine.preprocessing.prepare import CaseProperties
 from autospine.preprocessing.store import Store, StoredCase
 from autospine.training.initial import CarriedOver, read_initial, start_from

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from autospine.data.files import write_text
+from autospine.data.disk.files import write_text
 from autospine.data.folds import Fold, write_folds
 from autospine.machine.precision import pinned
 from autospine.planning.document.configuration import Configuration

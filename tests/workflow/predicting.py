@@ -16,7 +16,7 @@ from autospine.errors import AutospineError
 from autospine.networks.unet import UNet
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.data import IntensityPlan
-from autospine.planning.document.model import WEIGHTS, write_model
+from autospine.planning.document.model_file import WEIGHTS, write_model
 from autospine.workflow.predict import Prediction, PredictRequest, predict_paths
 from autospine.workflow.progress import Silent
 from tests.cards import card_of

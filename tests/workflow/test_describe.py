@@ -11,7 +11,7 @@ from autospine.cli.app import app
 from autospine.data.structure import Reading
 from autospine.workflow.describe import describe_dataset
 from tests.data.dicom_files import PATIENT, PATIENT_ID
-from tests.data.layouts import dicom, folders
+from tests.data.laid_out import dicom, folders
 from tests.data.test_layouts import CONTENT
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autospine.data.files import read_json, write_json
+from autospine.data.disk.files import read_json, write_json
 from autospine.data.folds import read_folds
 from autospine.data.geometry import Geometry, Volume
 from autospine.data.volume import write_volume

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from autospine.data.dataset import open_dataset
-from autospine.data.files import read_json
+from autospine.data.disk.files import read_json
 from autospine.data.geometry import Geometry, Volume, to_canonical
 from autospine.data.volume import read_volume
 from autospine.workflow.plan import PlanRequest, plan_dataset
-from tests.data.layouts import LAID_OUT, Content
+from tests.data.laid_out import LAID_OUT, Content
 
 GRID = Geometry((5, 40, 36), (4.0, 1.5, 0.75), (-12.5, 30.0, 7.25), (0.0, 0.0, -1.0, 1.0, 0.0, 0.0, 0.0, -1.0, 0.0))
 

@@ -13,16 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from autospine.data import files
+from autospine.data.disk import files
 from autospine.data.folds import read_folds
 from autospine.errors import OutputError, PlanError
 from autospine.inference.loading import folds_with
-from autospine.planning.document.model import WEIGHTS
+from autospine.planning.document.model_file import WEIGHTS
 from autospine.workflow import plan as workflow_plan
 from autospine.workflow.plan import Planned, PlanRequest, ensure_planned, plan_dataset
 from autospine.workflow.progress import Progress
 from autospine.workflow.runs.folder import RunFolder
-from tests.data.test_locks import holding
+from tests.data.disk.test_locks import holding
 from tests.workflow.conftest import Noting
 
 FILES = ("fingerprint.json", "splits.json", "request.json", "expected.json", "plan.toml")

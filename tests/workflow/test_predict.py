@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from autospine.data.disk.locks import locked
 from autospine.data.geometry import Volume
-from autospine.data.locks import locked
 from autospine.data.volume import read_volume, write_volume
 from autospine.errors import DataError, OutputError
 from autospine.inference.predictor import Predictor
-from autospine.inference.room import prediction_bytes
+from autospine.inference.too_large import prediction_bytes
 from autospine.machine.memory import total_bytes
 from autospine.planning.document.configuration import Configuration
 from autospine.workflow.predict import PredictRequest, predict_paths

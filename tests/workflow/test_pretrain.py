@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from autospine.cli.app import app
 from autospine.data.dataset import open_dataset
-from autospine.data.files import write_json
+from autospine.data.disk.files import write_json
 from autospine.data.folds import read_folds
 from autospine.data.structure import Reading
 from autospine.data.volume import read_volume, write_volume

@@ -15,7 +15,7 @@ from autospine.data.dataset import open_dataset
 from autospine.data.structure import Label, Reading, Region
 from autospine.data.volume import read_volume
 from autospine.evaluation.folders import evaluate_folders
-from autospine.planning.document.model import WEIGHTS
+from autospine.planning.document.model_file import WEIGHTS
 from autospine.workflow.plan import PlanRequest, plan_dataset
 from autospine.workflow.predict import PredictRequest, predict_paths
 from autospine.workflow.train import TrainRequest, train_folds

@@ -19,9 +19,9 @@ from autospine.cli.app import app
 from autospine.data.geometry import Geometry, Volume
 from autospine.data.volume import read_volume, write_volume
 from autospine.networks.unet import UNet
-from autospine.planning.document.card import ModelCard
 from autospine.planning.document.configuration import Configuration
-from autospine.planning.document.model import WEIGHTS, weights_digest, write_model, write_previous
+from autospine.planning.document.model_card import ModelCard
+from autospine.planning.document.model_file import WEIGHTS, weights_digest, write_model, write_previous
 from autospine.planning.document.plan import Plan
 
 Edit = Callable[[dict[str, Any]], object]
@@ -87,7 +87,7 @@ def test_a_sound_one_predicts(model: Path) -> None:
     ],
 )
 def test_a_card_that_is_not_sound(model: Path, monkeypatch: pytest.MonkeyPatch, edit: Edit, said: str) -> None:
-    monkeypatch.setattr("autospine.inference.room.device_memory_gb", lambda _: 3.0)
+    monkeypatch.setattr("autospine.inference.too_large.device_memory_gb", lambda _: 3.0)
     edit_card(model, edit)
     code, text = predict(model)
     assert code == 1 and said in text, text

@@ -13,7 +13,7 @@ from autospine.data.structure import Reading
 from autospine.errors import OutputError, PlanError
 from autospine.machine import device as devices
 from autospine.planning.document.expected import write_expected
-from autospine.planning.document.model import MODEL, WEIGHTS
+from autospine.planning.document.model_file import MODEL, WEIGHTS
 from autospine.workflow import plan as planning
 from autospine.workflow.plan import PlanRequest, plan_dataset
 from autospine.workflow.progress import Silent

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from autospine.data.layouts import beside, bids, cases, decathlon, dicom_tree, folders, manifest, nnunet
-from autospine.data.layouts.contents import Contents
-from autospine.data.layouts.naming import unread_below
+from autospine.data.layouts.shared.contents import Contents
+from autospine.data.layouts.shared.naming import unread_below
 from autospine.data.structure import Reading
 from autospine.data.volume import IMAGE_SUFFIXES, suffix_of
 from autospine.data.wording import listed

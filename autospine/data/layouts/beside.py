@@ -9,9 +9,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from autospine.data.layouts.bids import derivative_folders
-from autospine.data.layouts.contents import Contents, described_beside
-from autospine.data.layouts.masks import Images, beginnings, is_mask_name, masks_among, pair_masks
-from autospine.data.layouts.naming import default_channels, expected_files, group_files, image_files, unread_files
+from autospine.data.layouts.shared.contents import Contents, described_beside
+from autospine.data.layouts.shared.masks import Images, beginnings, is_mask_name, masks_among, pair_masks
+from autospine.data.layouts.shared.naming import (
+    default_channels,
+    expected_files,
+    group_files,
+    image_files,
+    unread_files,
+)
 from autospine.data.structure import Case, Reading
 from autospine.data.volume import stem, suffix_of
 from autospine.errors import DataError

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from autospine.data.description import Declared, declared
 from autospine.data.geometry import same_grid
-from autospine.data.layouts.contents import Contents, described_beside
-from autospine.data.layouts.masks import Images, choose_kind, is_mask_name
-from autospine.data.layouts.naming import BIDS, image_files, unread_below
+from autospine.data.layouts.shared.contents import Contents, described_beside
+from autospine.data.layouts.shared.masks import Images, choose_kind, is_mask_name
+from autospine.data.layouts.shared.naming import BIDS, image_files, unread_below
 from autospine.data.structure import Case, Reading
 from autospine.data.volume import read_geometry, stem, suffix_of
 from autospine.data.wording import listed

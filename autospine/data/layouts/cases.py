@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from autospine.data.dicom_files import dicom_files
-from autospine.data.layouts.contents import LABELS, Contents, described_beside
+from autospine.data.formats.dicom_files import dicom_files
 from autospine.data.layouts.folders import IMAGES, MASKS
-from autospine.data.layouts.masks import is_mask_word, kind_to_read, masks_among, says_mask
-from autospine.data.layouts.naming import PREVIEW, image_files, is_open, unread_files
+from autospine.data.layouts.shared.contents import LABELS, Contents, described_beside
+from autospine.data.layouts.shared.masks import is_mask_word, kind_to_read, masks_among, says_mask
+from autospine.data.layouts.shared.naming import PREVIEW, image_files, is_open, unread_files
+from autospine.data.masks.structures import is_structures, structure_files
 from autospine.data.structure import Case, Reading
-from autospine.data.structures import is_structures, structure_files
 from autospine.data.volume import stem, suffix_of
 from autospine.data.wording import listed
 from autospine.errors import DataError

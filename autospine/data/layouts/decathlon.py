@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from autospine.data.description import channel_names, declared
-from autospine.data.files import read_json
-from autospine.data.layouts.contents import Contents
+from autospine.data.disk.files import read_json
+from autospine.data.layouts.shared.contents import Contents
 from autospine.data.structure import Case, Reading
 from autospine.data.volume import stem
 from autospine.errors import DataError

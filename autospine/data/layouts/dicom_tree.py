@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from itertools import takewhile
 from pathlib import Path
 
-from autospine.data.dicom import Series, describe_series, holds_images
-from autospine.data.dicom_files import dicom_files, is_dicom, series_folders
-from autospine.data.layouts.contents import Contents, described_beside
+from autospine.data.formats.dicom import Series, describe_series, holds_images
+from autospine.data.formats.dicom_files import dicom_files, is_dicom, series_folders
+from autospine.data.formats.dicom_seg import is_segmentation
 from autospine.data.layouts.folders import IMAGES, MASKS
-from autospine.data.layouts.masks import PLAIN, Images, kind_to_read, says_mask
-from autospine.data.layouts.naming import no_images_note, walk
-from autospine.data.segmentation import is_segmentation
+from autospine.data.layouts.shared.contents import Contents, described_beside
+from autospine.data.layouts.shared.masks import PLAIN, Images, kind_to_read, says_mask
+from autospine.data.layouts.shared.naming import no_images_note, walk
 from autospine.data.structure import Case, Reading
 from autospine.data.volume import stem, suffix_of
 from autospine.data.wording import listed

@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from autospine.data.layouts.contents import Contents, described_beside
-from autospine.data.layouts.masks import beginnings, choose_kind, pair_masks
-from autospine.data.layouts.naming import (
+from autospine.data.layouts.shared.contents import Contents, described_beside
+from autospine.data.layouts.shared.masks import beginnings, choose_kind, pair_masks
+from autospine.data.layouts.shared.naming import (
     default_channels,
     expected_files,
     group_files,
@@ -18,9 +18,9 @@ from autospine.data.layouts.naming import (
     is_unread,
     unread_files,
 )
-from autospine.data.mask_files import mask_stem
+from autospine.data.masks.files import mask_stem
+from autospine.data.masks.structures import is_structures
 from autospine.data.structure import Case, Reading
-from autospine.data.structures import is_structures
 from autospine.data.volume import stem, suffix_of
 from autospine.data.wording import listed
 from autospine.errors import DataError

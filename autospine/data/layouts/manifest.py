@@ -8,9 +8,9 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from autospine.data.layouts.contents import Contents, described_beside
-from autospine.data.layouts.masks import kind_to_read
-from autospine.data.layouts.naming import is_unread
+from autospine.data.layouts.shared.contents import Contents, described_beside
+from autospine.data.layouts.shared.masks import kind_to_read
+from autospine.data.layouts.shared.naming import is_unread
 from autospine.data.structure import Case, Reading
 from autospine.data.volume import IMAGE_SUFFIXES, is_series
 from autospine.data.wording import listed

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from autospine.data.description import channel_names, declared, file_ending
-from autospine.data.files import read_json
+from autospine.data.disk.files import read_json
 from autospine.data.layouts import decathlon
-from autospine.data.layouts.contents import Contents
 from autospine.data.layouts.decathlon import DESCRIPTION
 from autospine.data.layouts.folders import pair_folders
+from autospine.data.layouts.shared.contents import Contents
 from autospine.data.structure import Case, Reading
 from autospine.errors import DataError
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from autospine.planning.budget.fit import fit_plan_to_budget
+from autospine.planning.budget.fit_to_time import fit_plan_to_budget
 from autospine.planning.budget.measurements import Budget
 from autospine.planning.document.expected import Estimated
 from autospine.planning.document.plan import Plan

@@ -12,7 +12,7 @@ from autospine.planning.decide.data import planned_data
 from autospine.planning.decide.decided import RULE, Decided
 from autospine.planning.decide.grid import Grid, LowResolution, low_resolution, planned_grid, regridded
 from autospine.planning.decide.network import NOTHING, Narrowing, network_family
-from autospine.planning.decide.sizing import Frame, dataset_fraction
+from autospine.planning.decide.patch_and_batch import Frame, dataset_fraction
 from autospine.planning.decide.topology import planned_memory_gb
 from autospine.planning.document.configuration import CASCADE, LOW, VOLUMES, Configuration
 from autospine.planning.document.data import DataPlan, PresencePlan

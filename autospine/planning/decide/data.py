@@ -9,8 +9,8 @@ from statistics import median
 from autospine.data.structure import Region
 from autospine.errors import PlanError
 from autospine.planning.decide.decided import Decided, settle
-from autospine.planning.document.card import RIGHT_TO_LEFT
 from autospine.planning.document.data import DataPlan, IntensityPlan, LevelsPlan, PresencePlan
+from autospine.planning.document.model_card import RIGHT_TO_LEFT
 from autospine.planning.document.recipe import Recipe
 from autospine.planning.measured.anatomy import AXIS_NAMES, Anatomy
 from autospine.planning.measured.fingerprint import CaseFingerprint, Fingerprint

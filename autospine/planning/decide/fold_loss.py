@@ -12,12 +12,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-from autospine.data.files import json_digest
+from autospine.data.disk.files import json_digest
 from autospine.data.folds import Fold
 from autospine.errors import PlanError
 from autospine.planning.decide.loss import renewed_loss
-from autospine.planning.document.card import ModelCard
 from autospine.planning.document.convert import to_table
+from autospine.planning.document.model_card import ModelCard
 from autospine.planning.document.parts import By, FoldLosses, LossPlan
 from autospine.planning.document.plan import Plan
 from autospine.planning.measured.fingerprint import Fingerprint

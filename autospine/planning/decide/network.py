@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from autospine.planning.decide.decided import RULE, Decided, numbers, settle
 from autospine.planning.decide.topology import NetworkFamily, Topology
-from autospine.planning.document.card import Entering
 from autospine.planning.document.configuration import CASCADE, LOW, VOLUMES
 from autospine.planning.document.data import DataPlan
+from autospine.planning.document.model_card import Entering
 from autospine.planning.document.parts import Bottleneck, Encoder, NetworkPlan
 from autospine.planning.document.recipe import Recipe
 

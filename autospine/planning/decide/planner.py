@@ -19,7 +19,7 @@ from autospine.planning.decide.grid import planned_axes, planned_median
 from autospine.planning.decide.intensities import planned_mask, planned_normalisation, planned_resampling
 from autospine.planning.decide.loss import check_unit, planned_loss
 from autospine.planning.decide.network import NOTHING, Narrowing, planned_neighbours, planned_network, planned_previous
-from autospine.planning.decide.sizing import Size, planned_overlap, size_for_memory
+from autospine.planning.decide.patch_and_batch import Size, planned_overlap, size_for_memory
 from autospine.planning.decide.topology import planned_memory_gb
 from autospine.planning.decide.training import planned_training
 from autospine.planning.document.configuration import Configuration

@@ -53,7 +53,7 @@ class PresencePlan:
 
 @dataclass(frozen=True)
 class LevelsPlan:
-    """Classes that follow each other along an axis, one piece each, such as vertebrae; see `inference.levels`."""
+    """Classes in a row along an axis, one piece each, such as vertebrae (`inference.vertebral_levels`)."""
 
     classes: tuple[int, ...]
     """In their order along `axis`; the first label is 1."""

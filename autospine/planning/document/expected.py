@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from autospine.data.files import read_json, write_json
+from autospine.data.disk.files import read_json, write_json
 from autospine.errors import PlanError
 from autospine.planning.document.convert import MOST_BYTES, Checks, Reader, to_table
 from autospine.planning.document.limits import Above0, Count, Seconds

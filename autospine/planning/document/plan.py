@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from autospine.errors import PlanError
-from autospine.planning.document.card import ModelCard, check_fit
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.convert import Checks
 from autospine.planning.document.data import DataPlan
+from autospine.planning.document.model_card import ModelCard, check_fit
 
 SCHEMA = 6
 """Number of the file format; a plan with another one is refused rather than guessed at."""

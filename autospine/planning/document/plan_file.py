@@ -15,7 +15,7 @@ from typing import Any
 import tomlkit
 from tomlkit.items import AoT, Comment, Table
 
-from autospine.data.files import read_text
+from autospine.data.disk.files import read_text
 from autospine.errors import PlanError
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.convert import MOST_BYTES, REPLAN, Reader, shown, to_table

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from autospine.data.files import read_text
+from autospine.data.disk.files import read_text
 from autospine.errors import PlanError
 from autospine.planning.document import limits
 from autospine.planning.document.configuration import ConfigurationName

@@ -5,7 +5,7 @@ What a plan's file may hold at all is checked where it is read; memory depends o
 
 from __future__ import annotations
 
-from autospine.data.files import json_digest
+from autospine.data.disk.files import json_digest
 from autospine.errors import PlanError
 from autospine.machine.arithmetic import Machine
 from autospine.planning.document.configuration import Configuration

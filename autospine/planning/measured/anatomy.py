@@ -12,7 +12,7 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from autospine.planning.document.card import RIGHT_TO_LEFT
+from autospine.planning.document.model_card import RIGHT_TO_LEFT
 from autospine.planning.measured.column import Column, View, find_column, read_view
 from autospine.planning.measured.fingerprint import Fingerprint
 from autospine.planning.measured.order import longest_chain, ordered_pairs

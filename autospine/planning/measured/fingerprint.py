@@ -22,11 +22,11 @@ from autospine.data.box import nonzero_box
 from autospine.data.check import absent_channels, image_digest, inspect_case
 from autospine.data.findings import Finding
 from autospine.data.geometry import Triple, triple
-from autospine.data.jobs import Progress, share_out
 from autospine.data.measures import measure_classes
 from autospine.data.slices import slice_axis
 from autospine.data.structure import Case, Dataset, LoadedCase, Region, in_a_class
 from autospine.errors import DataError
+from autospine.machine.jobs import Progress, share_out
 from autospine.planning.document.convert import REPLAN, from_table, to_table
 
 SAMPLES_PER_CASE = 10_000

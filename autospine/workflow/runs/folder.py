@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autospine.data.files import read_json, read_text
-from autospine.data.locks import locked
+from autospine.data.disk.files import read_json, read_text
+from autospine.data.disk.locks import locked
 from autospine.data.structure import Reading, dataset_name
 from autospine.errors import OutputError, PlanError
 from autospine.planning.document.expected import EXPECTED, Estimated, Expectations, read_expected
-from autospine.planning.document.model import BEST, WEIGHTS, read_model
+from autospine.planning.document.model_file import BEST, WEIGHTS, read_model
 from autospine.planning.document.plan import Plan
 from autospine.planning.document.plan_file import read_plan_file
 from autospine.planning.measured.fingerprint import Fingerprint

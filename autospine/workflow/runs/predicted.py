@@ -16,11 +16,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from autospine.data.aside import PREDICTED, record_beside
-from autospine.data.files import file_digest, read_json, write_json
+from autospine.data.disk.files import file_digest, read_json, write_json
+from autospine.data.disk.locks import locked
+from autospine.data.disk.temporaries import temporary_beside
 from autospine.data.inputs import images_digest
-from autospine.data.locks import locked
-from autospine.data.temporaries import temporary_beside
+from autospine.data.not_to_segment import PREDICTED, record_beside
 from autospine.data.wording import listed
 from autospine.errors import OutputError
 

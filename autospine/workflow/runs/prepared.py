@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from autospine.data.locks import find_holder
+from autospine.data.disk.locks import find_holder
 from autospine.errors import OutputError, PlanError
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.plan import Plan

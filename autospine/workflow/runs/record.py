@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autospine import __version__
-from autospine.data.files import write_text
+from autospine.data.disk.files import write_text
 from autospine.workflow.runs.folder import RECORD
 
 if TYPE_CHECKING:

@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autospine.data.files import json_digest
+from autospine.data.disk.files import json_digest
 from autospine.data.folds import Fold
 from autospine.errors import PlanError
-from autospine.planning.document.card import ModelCard
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.convert import to_table
-from autospine.planning.document.model import WEIGHTS, read_model, weights_digest
+from autospine.planning.document.model_card import ModelCard
+from autospine.planning.document.model_file import WEIGHTS, read_model, weights_digest
 from autospine.planning.document.plan import Plan
 from autospine.preprocessing.arrays import write_array
 from autospine.preprocessing.keys import stored_key

@@ -1,4 +1,4 @@
-"""Which images a pretraining learns from, and which it leaves out, each with why (`data.unseen`)."""
+"""Which images a pretraining learns from, and which it leaves out, each with why (`data.held_out`)."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 
 from autospine.data.check import image_digest
 from autospine.data.dataset import load_case
-from autospine.data.files import json_digest, read_json, write_json
+from autospine.data.disk.files import json_digest, read_json, write_json
 from autospine.data.folds import Fold
+from autospine.data.held_out import Seen, leave_out
 from autospine.data.images import Images, open_images, single
-from autospine.data.layouts.naming import subject_names
+from autospine.data.layouts.shared.naming import subject_names
 from autospine.data.structure import Case, Dataset, Reading
-from autospine.data.unseen import Seen, leave_out
 from autospine.errors import DataError
 from autospine.planning.measured.fingerprint import CaseFingerprint, Fingerprint
 from autospine.preprocessing.images import ImageSource

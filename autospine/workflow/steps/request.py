@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from autospine.data.folds import read_folds
 from autospine.errors import DeviceError, PlanError
-from autospine.planning.document.card import ModelCard
+from autospine.planning.document.model_card import ModelCard
 from autospine.planning.document.plan import Plan
 from autospine.workflow.runs.folder import RunFolder
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from autospine.data.dataset import read_images
 from autospine.data.geometry import Volume
-from autospine.data.layouts.naming import raise_fault
+from autospine.data.layouts.shared.naming import raise_fault
 from autospine.data.volume import header_remarks, read_geometry
 from autospine.errors import DataError
 from autospine.machine.memory import free_bytes

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from autospine.machine.arithmetic import Machine
 from autospine.planning.budget.default_time import DEFAULT_S, fit_plan_to_default_time
-from autospine.planning.budget.fit import fit_plan_to_budget
+from autospine.planning.budget.fit_to_time import fit_plan_to_budget
 from autospine.planning.budget.measurements import BRIEFLY, Budget, Measure
 from autospine.planning.decide.topology import DEFAULT_GB
-from autospine.planning.document.card import ModelCard
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.data import DataPlan
 from autospine.planning.document.expected import Estimated, Expectations, Expected
+from autospine.planning.document.model_card import ModelCard
 from autospine.planning.document.recipe import Recipe
 from autospine.planning.estimate.duration import describe_length, training_seconds
 from autospine.planning.estimate.expected import expect

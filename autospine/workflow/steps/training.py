@@ -18,9 +18,9 @@ from autospine.planning.document.plan import Plan
 from autospine.planning.estimate.expected import check_memory, renew_expected
 from autospine.preprocessing.store import Store
 from autospine.workflow.progress import Progress
+from autospine.workflow.runs.asked_again import Course
 from autospine.workflow.runs.folder import RunFolder, withdraw_results
 from autospine.workflow.runs.record import write_record
-from autospine.workflow.runs.standing import Course
 
 if TYPE_CHECKING:
     import torch

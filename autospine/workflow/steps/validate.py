@@ -13,7 +13,7 @@ from autospine.data.folds import Fold
 from autospine.data.structure import IGNORED, Reading
 from autospine.errors import DataError, PlanError
 from autospine.evaluation.score import ScoredCase, Scores, score_cases
-from autospine.planning.document.card import ModelCard
+from autospine.planning.document.model_card import ModelCard
 from autospine.preprocessing.previous import PreviousStage
 from autospine.preprocessing.store import Store
 from autospine.workflow.progress import Progress, counted

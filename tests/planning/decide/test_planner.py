@@ -11,8 +11,8 @@ from autospine.errors import PlanError
 from autospine.machine.arithmetic import Machine
 from autospine.planning.decide.basis import Basis
 from autospine.planning.decide.network import BOTTLENECK, NOTHING, Narrowing
+from autospine.planning.decide.patch_and_batch import planned_for
 from autospine.planning.decide.planner import configure, make_plan
-from autospine.planning.decide.sizing import planned_for
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.recipe import Recipe
 from autospine.planning.estimate.memory import training_memory_gb

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from autospine.errors import PlanError
 from autospine.machine.arithmetic import Machine
-from autospine.planning.budget.fit import fit_plan_to_budget
+from autospine.planning.budget.fit_to_time import fit_plan_to_budget
 from autospine.planning.budget.measurements import PRECISELY, Budget
 from autospine.planning.decide.basis import Basis
 from autospine.planning.decide.network import Narrowing

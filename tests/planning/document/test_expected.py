@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from autospine.data.files import write_text
+from autospine.data.disk.files import write_text
 from autospine.errors import PlanError
 from autospine.planning.document.expected import EXPECTED, Expected, read_expected, write_expected
 

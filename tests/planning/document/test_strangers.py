@@ -19,11 +19,11 @@ from autospine.data.structure import Region
 from autospine.errors import PlanError
 from autospine.networks.weights import network_shapes
 from autospine.planning.decide.topology import initial_patch, topology
-from autospine.planning.document.card import ModelCard
 from autospine.planning.document.configuration import MOST_PATCH_VOXELS, Configuration
 from autospine.planning.document.convert import to_table
 from autospine.planning.document.data import LevelsPlan, PresencePlan
-from autospine.planning.document.model import MODEL, SCHEMA, read_model
+from autospine.planning.document.model_card import ModelCard
+from autospine.planning.document.model_file import MODEL, SCHEMA, read_model
 from autospine.planning.document.parts import MOST_STAGES, FoldLosses, NetworkPlan
 from autospine.planning.document.plan import Plan
 from autospine.planning.document.plan_file import plan_to_toml, read_plan_file
@@ -80,7 +80,7 @@ def test_any_value_anywhere_is_taken_or_refused(
 ) -> None:
     """What is taken has a network whose shapes are known at once."""
     content: Any = None
-    monkeypatch.setattr("autospine.planning.document.model.read_json", lambda *_: dict(content))
+    monkeypatch.setattr("autospine.planning.document.model_file.read_json", lambda *_: dict(content))
     taken, refused, slowest = 0, 0, 0.0
     built: set[tuple[NetworkPlan, tuple[int, ...]]] = set()
     whole, other = cards

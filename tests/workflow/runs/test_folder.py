@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from autospine.errors import PlanError
-from autospine.planning.document.card import ModelCard
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.expected import Estimated, Expected, write_expected
-from autospine.planning.document.model import WEIGHTS, write_model
+from autospine.planning.document.model_card import ModelCard
+from autospine.planning.document.model_file import WEIGHTS, write_model
 from autospine.planning.document.plan import Plan
 from autospine.workflow.runs.folder import RunFolder, find_model, find_plan
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from autospine.data.dataset import open_dataset
-from autospine.data.files import write_json
+from autospine.data.disk.files import write_json
 from autospine.data.folds import Fold, read_folds, write_folds
 from autospine.errors import DataError
 from autospine.planning.measured.fingerprint import Fingerprint, extract_fingerprint

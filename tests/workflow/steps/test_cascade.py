@@ -17,7 +17,7 @@ from autospine.data.volume import read_volume
 from autospine.errors import OutputError, PlanError
 from autospine.inference.predictor import Predictor, Prepared
 from autospine.planning.document.data import LevelsPlan
-from autospine.planning.document.model import WEIGHTS, read_previous, weights_digest, write_previous
+from autospine.planning.document.model_file import WEIGHTS, read_previous, weights_digest, write_previous
 from autospine.planning.document.plan import Plan
 from autospine.preprocessing.arrays import write_array
 from autospine.preprocessing.store import Store

@@ -13,12 +13,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from autospine.data.files import file_digest
+from autospine.data.disk.files import file_digest
 from autospine.errors import PlanError
 from autospine.inference import loading
-from autospine.planning.document.card import ModelCard
 from autospine.planning.document.configuration import Configuration
-from autospine.planning.document.model import BEST, MODEL, WEIGHTS, write_model
+from autospine.planning.document.model_card import ModelCard
+from autospine.planning.document.model_file import BEST, MODEL, WEIGHTS, write_model
 from autospine.workflow.steps.segmenting import load_segmenter
 from tests.workflow.predicting import contents, made_model, predict
 

@@ -1,0 +1,1 @@
+"""What the values and structures of mask files mean, and where they lie on their image."""
