@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.workflow.runs.test_standing import Stopping
 
 from autospine.data.folds import read_folds
 from autospine.data.structure import Reading
@@ -23,6 +22,7 @@ from autospine.workflow.runs.folder import RunFolder, read_record
 from autospine.workflow.train import TrainRequest
 from tests.data.disk.test_locks import holding
 from tests.workflow.conftest import Noting
+from tests.workflow.runs.test_asked_again import Stopping
 from tests.workflow.test_missing import several
 
 __all__ = ["several"]
