@@ -44,7 +44,7 @@ def test_a_fold_without_cases_of_the_arm_is_refused_where_it_is_chosen(arm: Arm,
 
 
 def test_an_arm_of_another_split_does_not_stand(arm: Arm, make_plan: Callable[..., Plan], tmp_path: Path) -> None:
-    base = Base(tmp_path / "data", RunFolder(tmp_path), make_plan(arm.configuration), (Fold(("a",), ("b",)),))
+    base = Base(tmp_path / "data", RunFolder(tmp_path), make_plan(arm.configuration), {}, (Fold(("a",), ("b",)),))
     home = base.home(tmp_path / "studies", arm)
     assert home == RunFolder(tmp_path / "studies" / "T1+T2", lender=tmp_path)
     assert not stands(arm, home, base)
