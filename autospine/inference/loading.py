@@ -26,6 +26,7 @@ from autospine.planning.document.model_file import (
     MODEL,
     PREVIOUS,
     WEIGHTS,
+    fold_folder,
     fold_weights,
     read_model,
     read_previous,
@@ -165,10 +166,10 @@ def load_previous(folder: Path, model: Predictor) -> Predictor | None:
 def _check_trained_on(folder: Path, model: Predictor, there: Path, digests: dict[str, str]) -> None:
     """Raise `PlanError` unless the cascade's folds were trained on the weights from `there`: fold -> digest."""
     for fold in model.origin.folds:
-        known = read_previous(folder / f"fold_{fold}")
+        known = read_previous(fold_folder(folder, fold))
         # a fold that validates none of the cascade's cases had no part in its training
         other = [first for first, digest in digests.items() if known.get(first, digest) != digest]
         if other:
             found = f"fold {fold} was trained on another {there.name} (fold(s) {', '.join(other)} have other weights)"
             remedy = "copy both model folders together, or train this fold again with --overwrite"
-            raise PlanError(str(folder / f"fold_{fold}" / PREVIOUS), found, f"the weights in {there}", remedy)
+            raise PlanError(str(fold_folder(folder, fold) / PREVIOUS), found, f"the weights in {there}", remedy)

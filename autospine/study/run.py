@@ -40,7 +40,7 @@ from autospine.study.scores import gather_scores, tally_lesions
 from autospine.workflow.plan import ensure_planned
 from autospine.workflow.pretrain import PretrainRequest, pretrain_images
 from autospine.workflow.progress import Progress, Silent
-from autospine.workflow.runs.folder import METRICS, RunFolder, read_record
+from autospine.workflow.runs.folder import METRICS_FILE, RunFolder, read_record
 from autospine.workflow.train import TrainRequest, train_fold
 
 STUDIES = "studies"
@@ -250,8 +250,8 @@ def _report(
         for fold in whole:
             place = home.fold(arm.configuration.name, fold)
             record = read_record(place) or {}
-            if (place / METRICS).is_file():
-                scored = read_json(place / METRICS, PlanError)
+            if (place / METRICS_FILE).is_file():
+                scored = read_json(place / METRICS_FILE, PlanError)
                 tables[arm.name] += scored["cases"]
                 classes = classes or list(scored["classes"])
             hardware[str(record.get("hardware", {}).get("device", ""))] = None

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from autospine.planning.document.plan import Plan
     from autospine.planning.document.recipes import ShippedRecipe
 
-SHOWN = (
+DECISIONS_SHOWN = (
     *("spacing_mm", "median_shape", "patch", "batch", "normalisation", "presence.channels", "use_mask"),
     *("neighbours", "previous", "network.encoder", "network.features", "network.bottleneck", "regions.name"),
     *("loss.kind", "loss.class_weights", "loss.folds.weights", "loss.folds.largest", "loss.largest_size"),
@@ -45,7 +45,7 @@ def show_plan(estimated: Estimated) -> None:
         name = configuration.name
         first = " (trained first)" if name == plan.default else ""
         table = _table("decision", title=f"\n{plan.data.dataset}: {name}{first}")
-        for field in SHOWN:
+        for field in DECISIONS_SHOWN:
             reason = plan.reasons.get(f"{name}.{field}", plan.reasons.get(field))
             idle = field in ("neighbours", "previous") and not getattr(configuration, field)
             if reason is not None and not idle:
