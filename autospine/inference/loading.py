@@ -135,7 +135,7 @@ def _set(model: Predictor, mirror: bool, overlap: float | None) -> Predictor:
     configuration = model.card.configuration
     if overlap is not None:
         configuration = replace(configuration, overlap=overlap)
-    return replace(model, mirror=mirror, card=replace(model.card, configuration=configuration))
+    return replace(model, mirror=mirror, card=model.card.with_configuration(configuration))
 
 
 def load_previous(folder: Path, model: Predictor) -> Predictor | None:
