@@ -9,10 +9,8 @@ import numpy.typing as npt
 
 from autospine.data.geometry import triple
 
-Box = tuple[slice, slice, slice]
 
-
-def nonzero_box(image: npt.NDArray[Any]) -> Box:
+def nonzero_box(image: npt.NDArray[Any]) -> tuple[slice, slice, slice]:
     """Slices (Z, Y, X) of the smallest box with every voxel of `image` (C, Z, Y, X) that is nonzero in some channel.
 
     An image of zeros keeps its whole grid. The reference fills holes first; a hole cannot change a box.

@@ -125,9 +125,7 @@ def load_stages(
     """
     model = load_model(folder, device, folds)
     previous = load_previous(folder, model)
-    if previous is not None:
-        previous = _set(previous, mirror, overlap)
-    return replace(_set(model, mirror, overlap), previous=previous)
+    return replace(_set(model, mirror, overlap), previous=previous and _set(previous, mirror, overlap))
 
 
 def _set(model: Predictor, mirror: bool, overlap: float | None) -> Predictor:
