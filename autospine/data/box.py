@@ -7,20 +7,24 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Box = tuple[slice, slice, slice]
+from autospine.data.geometry import triple
 
 
-def nonzero_box(image: npt.NDArray[Any]) -> Box:
+def nonzero_box(image: npt.NDArray[Any]) -> tuple[slice, slice, slice]:
     """Slices (Z, Y, X) of the smallest box with every voxel of `image` (C, Z, Y, X) that is nonzero in some channel.
 
     An image of zeros keeps its whole grid. The reference fills holes first; a hole cannot change a box.
     """
-    nonzero = np.any(image != 0, axis=0)
-    sides: list[slice] = []
-    for axis in range(3):
-        others = tuple(other for other in range(3) if other != axis)
-        hit = np.flatnonzero(nonzero.any(axis=others))
-        if hit.size == 0:
-            return slice(0, image.shape[1]), slice(0, image.shape[2]), slice(0, image.shape[3])
-        sides.append(slice(int(hit[0]), int(hit[-1]) + 1))
-    return sides[0], sides[1], sides[2]
+    return triple(box_around(np.any(image != 0, axis=0)))
+
+
+def box_around(mask: npt.NDArray[np.bool_]) -> tuple[slice, ...]:
+    """Slices of the smallest box that holds a mask; of its whole grid where that is empty."""
+    box = []
+    for axis in range(mask.ndim):
+        others = tuple(other for other in range(mask.ndim) if other != axis)
+        hits = np.flatnonzero(mask.any(axis=others))
+        if hits.size == 0:
+            return tuple(slice(0, size) for size in mask.shape)
+        box.append(slice(int(hits[0]), int(hits[-1]) + 1))
+    return tuple(box)

@@ -16,6 +16,9 @@ from autospine.data.structure import MOST_CLASSES, Region
 from autospine.data.volume import IMAGE_SUFFIXES
 from autospine.errors import DataError
 
+DATASET_FILE = "dataset.json"
+LABELS_FILE = "labels.json"
+"""Names the classes where the layout has no place for them: {"L5": 1}, `SIDES` and regions as in `DATASET_FILE`."""
 SIDES = "sides"
 """Key of a description: labels of the left side with their partners of the right, {"left_ES": "right_ES"}."""
 IGNORE = "ignore"

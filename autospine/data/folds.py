@@ -20,7 +20,7 @@ from autospine.errors import DataError
 _CORRECT = "correct the file, or delete it to have folds made"
 SEED = 12345
 """That of the reference."""
-RARE = 0.5
+RARE_CLASS = 0.5
 """Share of the subjects below which a class is rare: chance would leave one of five folds without it too easily."""
 
 
@@ -77,7 +77,7 @@ def make_folds(
     for case, group in groups.items():
         held[group].update((classes or {}).get(case, ()))
     having = Counter(index for present in held.values() for index in present)
-    rare = {index for index, groups_with_it in having.items() if groups_with_it < RARE * len(names)}
+    rare = {index for index, groups_with_it in having.items() if groups_with_it < RARE_CLASS * len(names)}
     if rare:
         parts = _shared_out({name: present & rare for name, present in held.items()}, count)
     else:

@@ -42,7 +42,7 @@ APART = 0.25
 """Distance of two classes over their mean extent from which their order can be told."""
 AGREED = 0.9
 """Share of the cases that agree on an order."""
-COVERED = 0.9
+MASKED = 0.9
 """Share of the slices with a mask from which the rest are anatomy's end and not unannotated."""
 AXES = (("superior", "inferior"), ("posterior", "anterior"), ("left", "right"))
 """Where canonical axes lead to and come from."""
@@ -193,7 +193,7 @@ def _unlabelled_slices(notes: Sequence[Note]) -> list[Finding]:
         return []
     expected = "masks on every slice, as the rest"
     remedy = "if the others were not annotated, plan with a recipe that has `ignore_unlabelled_slices = true`"
-    odd = [share for share in shares if share[1] < COVERED * share[2]]
+    odd = [share for share in shares if share[1] < MASKED * share[2]]
     return [_doubt(note, f"masks on {some} of {total} slices", expected, remedy) for note, some, total in odd]
 
 

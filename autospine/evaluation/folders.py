@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from autospine.data.description import ORDER, SIDES, Declared, declared
+from autospine.data.description import DATASET_FILE, LABELS_FILE, ORDER, SIDES, Declared, declared
 from autospine.data.disk.files import read_json
 from autospine.data.layouts.dicom_tree import dicom_among
 from autospine.data.layouts.shared.masks import says_mask
@@ -123,9 +123,9 @@ def _declared_labels(reference: Path) -> Declared | None:
     Both directions are read: {"L1": 5} and the older {"5": "L1"}; of regions, all their values.
     """
     folder = reference.parent if reference.is_file() else reference
-    for file in (parent / name for parent in (folder, folder.parent) for name in ("dataset.json", "labels.json")):
+    for file in (parent / name for parent in (folder, folder.parent) for name in (DATASET_FILE, LABELS_FILE)):
         content = read_json(file) if file.is_file() else None
-        nested = file.name == "dataset.json"
+        nested = file.name == DATASET_FILE
         entries = content.get("labels") if nested and isinstance(content, dict) else content
         if not isinstance(content, dict) or not isinstance(entries, dict):
             continue

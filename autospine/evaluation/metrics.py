@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from autospine.data.box import box_around
+
 BoolArray = npt.NDArray[np.bool_]
 
 EMPTY_RULE = (
@@ -80,7 +82,7 @@ def class_metrics(
     if predicted_voxels == 0 and reference_voxels == 0:
         return ClassMetrics(**dict.fromkeys(METRICS, math.nan), reference_voxels=0, predicted_voxels=0)
 
-    box = _bounding_box(predicted | expected)
+    box = box_around(predicted | expected)
     inner_predicted, inner_expected = predicted[box], expected[box]
     both = int(np.count_nonzero(inner_predicted & inner_expected))
     negatives = reference.size - reference_voxels
@@ -130,13 +132,3 @@ def _surface(mask: BoolArray, axes: tuple[int, ...]) -> BoolArray:
         target[:-1] &= moved[1:]
         target[[0, -1]] = False
     return np.asarray(mask & ~inside)
-
-
-def _bounding_box(mask: BoolArray) -> tuple[slice, ...]:
-    """Slices of the smallest box that holds a mask that is not empty."""
-    box = []
-    for axis in range(mask.ndim):
-        others = tuple(other for other in range(mask.ndim) if other != axis)
-        hits = np.flatnonzero(mask.any(axis=others))
-        box.append(slice(int(hits[0]), int(hits[-1]) + 1))
-    return tuple(box)

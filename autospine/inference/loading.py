@@ -26,6 +26,7 @@ from autospine.planning.document.model_file import (
     MODEL,
     PREVIOUS,
     WEIGHTS,
+    fold_folder,
     fold_weights,
     read_model,
     read_previous,
@@ -124,9 +125,7 @@ def load_stages(
     """
     model = load_model(folder, device, folds)
     previous = load_previous(folder, model)
-    if previous is not None:
-        previous = _set(previous, mirror, overlap)
-    return replace(_set(model, mirror, overlap), previous=previous)
+    return replace(_set(model, mirror, overlap), previous=previous and _set(previous, mirror, overlap))
 
 
 def _set(model: Predictor, mirror: bool, overlap: float | None) -> Predictor:
@@ -134,7 +133,7 @@ def _set(model: Predictor, mirror: bool, overlap: float | None) -> Predictor:
     configuration = model.card.configuration
     if overlap is not None:
         configuration = replace(configuration, overlap=overlap)
-    return replace(model, mirror=mirror, card=replace(model.card, configuration=configuration))
+    return replace(model, mirror=mirror, card=model.card.with_configuration(configuration))
 
 
 def load_previous(folder: Path, model: Predictor) -> Predictor | None:
@@ -165,10 +164,10 @@ def load_previous(folder: Path, model: Predictor) -> Predictor | None:
 def _check_trained_on(folder: Path, model: Predictor, there: Path, digests: dict[str, str]) -> None:
     """Raise `PlanError` unless the cascade's folds were trained on the weights from `there`: fold -> digest."""
     for fold in model.origin.folds:
-        known = read_previous(folder / f"fold_{fold}")
+        known = read_previous(fold_folder(folder, fold))
         # a fold that validates none of the cascade's cases had no part in its training
         other = [first for first, digest in digests.items() if known.get(first, digest) != digest]
         if other:
             found = f"fold {fold} was trained on another {there.name} (fold(s) {', '.join(other)} have other weights)"
             remedy = "copy both model folders together, or train this fold again with --overwrite"
-            raise PlanError(str(folder / f"fold_{fold}" / PREVIOUS), found, f"the weights in {there}", remedy)
+            raise PlanError(str(fold_folder(folder, fold) / PREVIOUS), found, f"the weights in {there}", remedy)

@@ -106,7 +106,7 @@ class Predictor:
 
         Raises:
             DataError: another number of channels than the model takes, one missing that it needs, or an image that
-                there is no room for (see `room`).
+                there is no room for (see `too_large`).
             PlanError: as `logits` does.
         """
         self._check_channels(len(volume.array), missing, name)
@@ -137,12 +137,12 @@ class Predictor:
         return onto_next_grid(self.logits(case, None, progress), case.properties, following, self.card)
 
     def logits(self, case: Prepared, earlier: Labels | None = None, progress: Progress = _silent) -> Logits:
-        """Logits (K, a0, a1, a2) of a case, K = background + classes, in which pieces agree on levels (see `levels`).
+        """Logits (K, a0, a1, a2) of a case, K = background + classes; pieces agree on levels (see `vertebral_levels`).
 
         `earlier` are class indices (a0, a1, a2) of the previous stage, where the configuration takes them.
 
         Raises:
-            DataError: the machine has no room for the case (see `room`).
+            DataError: the machine has no room for the case (see `too_large`).
             PlanError: what comes out is not finite.
         """
         levels = self.card.data.levels

@@ -18,7 +18,7 @@ from autospine.data.slices import slices_of
 from autospine.data.volume import read_volume
 from autospine.errors import AutospineError, OutputError, Stopped
 from autospine.phantom.dataset import Scenario, channels_and_labels, write_phantom
-from autospine.planning.document.plan import SCHEMA
+from autospine.planning.document.plan import PLAN_SCHEMA
 from autospine.report.figures import side_by_side
 from autospine.workflow.progress import Progress, counted
 
@@ -80,7 +80,7 @@ def run_demo(
     progress.note(f"A phantom: synthetic images of {stage.said}, not patients. It shows that everything runs.")
     dataset, runs, predictions, stamp = home / name, home / "runs", home / "predictions", home / "demo.json"
     asked = {"scenario": scenario, "seed": seed, "budget_s": budget_s, "device": device, "version": __version__}
-    asked["plans"] = SCHEMA  # runs of an earlier format cannot go on
+    asked["plans"] = PLAN_SCHEMA  # runs of an earlier format cannot go on
     if not stamp.is_file() or read_json(stamp) != asked:
         made_before = [place for place in (runs, predictions) if place.exists()]
         if made_before and not stamp.is_file():

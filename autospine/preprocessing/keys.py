@@ -8,7 +8,7 @@ from autospine.data.disk.files import json_digest
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.plan import Plan
 
-FORMAT = 3
+STORE_FORMAT = 3
 """Grows when the files of a store or the numbers in them change their meaning; part of the key."""
 
 
@@ -18,7 +18,7 @@ def stored_key(plan: Plan, configuration: Configuration) -> str:
     What only training reads (patch, network, loss, schedule) has no part in it.
     """
     content = {
-        "format": FORMAT,
+        "format": STORE_FORMAT,
         "fingerprint": plan.fingerprint_hash,
         "channels": plan.data.channels,
         "labels": plan.data.labels,

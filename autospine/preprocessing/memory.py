@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from math import prod
 from pathlib import Path
 
-from autospine.data.geometry import Geometry, canonical_orientation, orient_geometry
+from autospine.data.geometry import Geometry, orient_geometry
 from autospine.errors import DataError
 from autospine.machine.cores import available_cores
 from autospine.machine.memory import free_bytes, workers_that_fit
@@ -45,6 +45,6 @@ def case_bytes(images: Sequence[Path], configuration: Configuration) -> int:
 def prepared_voxels(geometry: Geometry, configuration: Configuration) -> float:
     """Voxels that an image on this grid has at the planned spacing, before it is cropped to what is not black."""
     # a 2D configuration keeps the slices as they are
-    lying = orient_geometry(geometry, canonical_orientation(geometry))
+    lying = orient_geometry(geometry)
     kept_mm = lying.spacing_mm[configuration.axis_order[0]] if len(configuration.spacing_mm) == 2 else 1.0
     return prod(geometry.shape) * prod(geometry.spacing_mm) / (prod(configuration.spacing_mm) * kept_mm)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Labels = tuple[tuple[str, int], ...]
-MOST_CHANNELS = 3
+CHANNELS_SHOWN = 3
 """Channels that a contact sheet shows."""
 
 # Told apart on grey, neighbours in the list in hue and lightness: neighbouring vertebrae have neighbouring values.
@@ -150,7 +150,7 @@ def contact_sheet(rows: Sequence[SheetRow], channels: Sequence[str], labels: Lab
 
     Args:
         rows: the cases, at least one.
-        channels: names of the channels, of which `MOST_CHANNELS` are shown.
+        channels: names of the channels, of which `CHANNELS_SHOWN` are shown.
         labels: (name, value in the masks) of the classes.
         path: the picture; the suffix says the format.
         title: above the picture.
@@ -158,14 +158,14 @@ def contact_sheet(rows: Sequence[SheetRow], channels: Sequence[str], labels: Lab
     Raises:
         OutputError: the picture cannot be written.
     """
-    shown = channels[:MOST_CHANNELS]
+    shown = channels[:CHANNELS_SHOWN]
     panels = len(shown) + 1
     figure = new_figure(2.6 * panels + (1.6 if labels else 0.2), 2.7 * len(rows) + 0.6)
     table = figure.subplots(len(rows), panels, squeeze=False)
     for number, (row, axes_of_row) in enumerate(zip(rows, table, strict=True)):
         axis = row.axis
         index = _best_slice([] if row.label is None else [row.label], row.image.shape[1 + axis], axis)
-        planes = [_windowed(np.take(channel, index, axis=axis)) for channel in row.image[:MOST_CHANNELS]]
+        planes = [_windowed(np.take(channel, index, axis=axis)) for channel in row.image[:CHANNELS_SHOWN]]
         # the mask lies on the first channel that there is
         below = next((plane for place, plane in enumerate(planes) if place not in row.missing), planes[0])
         placement = _placement(axis, row.spacing_mm)

@@ -26,7 +26,7 @@ from autospine.planning.measured.fingerprint import Fingerprint, extract_fingerp
 from autospine.study.arms import Arm, arm_expected, arm_plan
 from autospine.training.pretrain import block_edges
 from autospine.workflow.progress import Progress, counted
-from autospine.workflow.runs.folder import METRICS, RunFolder, alone, planning_alone, read_record, remove_training
+from autospine.workflow.runs.folder import METRICS_FILE, RunFolder, alone, planning_alone, read_record, remove_training
 
 STAMP = "arm.json"
 
@@ -143,7 +143,7 @@ def is_done(arm: Arm, home: RunFolder, fold: int) -> bool:
     folder = home.fold(arm.configuration.name, fold)
     if read_record(folder) is None:
         return False
-    return (folder / METRICS).is_file() or not read_folds(home.splits)[fold].validation
+    return (folder / METRICS_FILE).is_file() or not read_folds(home.splits)[fold].validation
 
 
 def _narrowed(

@@ -21,7 +21,7 @@ from autospine.study.arms import Arm
 from autospine.study.scores import LesionTally, StudyScores
 
 RIGHTLY = "Where one arm finds a class that is not there, the arms that rightly find nothing count 1 beside its 0."
-SHOWN = ("dice", "sensitivity", "specificity", "precision", "hd95_mm")
+COMPARED = ("dice", "sensitivity", "specificity", "precision", "hd95_mm")
 """Metrics of the tables, in their order; the first is compared."""
 
 
@@ -131,8 +131,8 @@ def _markdown(report: StudyReport, plots: Sequence[str]) -> str:
     ]
     lines += [*plots, ""] if plots else []
     lines += ["## Arms", "", *_arms(report.arms), "", "## Mean over classes", ""]
-    means = {name: [interval(mean_over_classes(scores.of(name, key))) for key in SHOWN] for name in scores.arms}
-    lines += _table(("arm", *SHOWN), [(name, *map(_cell, found, SHOWN)) for name, found in means.items()])
+    means = {name: [interval(mean_over_classes(scores.of(name, key))) for key in COMPARED] for name in scores.arms}
+    lines += _table(("arm", *COMPARED), [(name, *map(_cell, found, COMPARED)) for name, found in means.items()])
     lines += ["", "In brackets the 95 % interval of the mean, bootstrap over subjects.", ""]
     lines += ["## By class", "", *_classes(report), ""]
     lines += [f"Voxels: median of a subject's, in the reference. {EMPTY_RULE} {RIGHTLY}", ""]
@@ -167,12 +167,12 @@ def _classes(report: StudyReport) -> list[str]:
     scores, rows = report.scores, []
     for index, label in enumerate(scores.classes):
         for place, name in enumerate(scores.arms):
-            means = (_number(interval(scores.of(name, metric)[:, index]).mean, metric) for metric in SHOWN)
+            means = (_number(interval(scores.of(name, metric)[:, index]).mean, metric) for metric in COMPARED)
             compared = report.by_class.get((label, name))
             gain = ("", "") if compared is None else (_span(compared.difference), _p(compared.corrected))
             first = (label, _size(scores.class_size(index))) if place == 0 else ("", "")
             rows.append((*first, name, *means, *gain))
-    return _table(("class", "voxels", "arm", *SHOWN, "Dice gained", "p (Holm)"), rows)
+    return _table(("class", "voxels", "arm", *COMPARED, "Dice gained", "p (Holm)"), rows)
 
 
 def _lesions(tallies: Sequence[LesionTally]) -> list[str]:

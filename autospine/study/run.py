@@ -40,7 +40,7 @@ from autospine.study.scores import gather_scores, tally_lesions
 from autospine.workflow.plan import ensure_planned
 from autospine.workflow.pretrain import PretrainRequest, pretrain_images
 from autospine.workflow.progress import Progress, Silent
-from autospine.workflow.runs.folder import METRICS, RunFolder, read_record
+from autospine.workflow.runs.folder import METRICS_FILE, RunFolder, read_record
 from autospine.workflow.train import TrainRequest, train_fold
 
 STUDIES = "studies"
@@ -133,12 +133,7 @@ def run_study(
     chosen = _chosen_folds(request, len(base.folds))
     folder = run.root / STUDIES / name
     homes = {arm.name: base.home(folder, arm) for arm in arms}
-    jobs = [(arm, fold) for fold in chosen for arm in arms]
-    if request.only is not None:
-        jobs = [(arm, fold) for arm, fold in jobs if (arm.name, fold) == request.only]
-        if not jobs:
-            expected = f"one of {', '.join(homes)}, then : and one of {', '.join(map(str, chosen))}"
-            raise PlanError(f"--only {request.only[0]}:{request.only[1]}", "no such arm and fold", expected)
+    jobs = _chosen_jobs(request, arms, chosen)
     wanted = arms if request.only is None else [jobs[0][0]]
     if list_only:
         for arm in wanted:
@@ -232,6 +227,16 @@ def _chosen_folds(request: StudyRequest, count: int) -> tuple[int, ...]:
     return tuple(dict.fromkeys(chosen))
 
 
+def _chosen_jobs(request: StudyRequest, arms: Sequence[Arm], folds: Sequence[int]) -> list[tuple[Arm, int]]:
+    """The trainings that are asked for."""
+    jobs = [(arm, fold) for fold in folds for arm in arms if request.only in (None, (arm.name, fold))]
+    if request.only is not None and not jobs:
+        names = ", ".join(arm.name for arm in arms)
+        expected = f"one of {names}, then : and one of {', '.join(map(str, folds))}"
+        raise PlanError(f"--only {request.only[0]}:{request.only[1]}", "no such arm and fold", expected)
+    return jobs
+
+
 def _report(
     request: StudyRequest,
     arms: Sequence[Arm],
@@ -250,8 +255,8 @@ def _report(
         for fold in whole:
             place = home.fold(arm.configuration.name, fold)
             record = read_record(place) or {}
-            if (place / METRICS).is_file():
-                scored = read_json(place / METRICS, PlanError)
+            if (place / METRICS_FILE).is_file():
+                scored = read_json(place / METRICS_FILE, PlanError)
                 tables[arm.name] += scored["cases"]
                 classes = classes or list(scored["classes"])
             hardware[str(record.get("hardware", {}).get("device", ""))] = None

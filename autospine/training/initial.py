@@ -24,7 +24,7 @@ LEAST = 0.9
 """Share of the encoder's weights that must carry over."""
 MODULES = ("msff.", "control.")
 """Modules at the bottleneck that weights may be without: they begin as the identity."""
-PARTS = ("stem.", "encoder.", *MODULES)
+CARRIED = ("stem.", "encoder.", *MODULES)
 """What carries over."""
 _FORM = f"a {WEIGHTS} of autospine, the fold's folder that holds it, or a model folder with one trained fold"
 
@@ -57,7 +57,7 @@ def read_initial(path: Path) -> InitialWeights:
     """
     file = weights_file(path)
     shapes = read_shapes(file)
-    if not any(name.startswith(PARTS) for name in shapes):
+    if not any(name.startswith(CARRIED) for name in shapes):
         raise PlanError(str(file), "no encoder in these weights", _FORM)
     return InitialWeights(file, file_digest(file, PlanError), shapes)
 
@@ -111,7 +111,7 @@ def _compare(network: nn.Module, initial: InitialWeights) -> tuple[CarriedOver, 
     """What carries over, and the names of these tensors."""
     # weights without the module start it fresh, as an ablation does: it begins as the identity
     parts = tuple(
-        part for part in PARTS if part not in MODULES or any(name.startswith(part) for name in initial.shapes)
+        part for part in CARRIED if part not in MODULES or any(name.startswith(part) for name in initial.shapes)
     )
     own = {name: tensor for name, tensor in network.state_dict().items() if name.startswith(parts)}
     there = {name: initial.shapes.get(name, ()) for name in own}

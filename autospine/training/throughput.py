@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 LEAST_STEPS, LEAST_SECONDS = 2, 2.0
 """A first look has at least so many steps; a measurement takes at least so long: a machine has its moods."""
-LOOKS = 3
+SPANS = 3
 """Parts of a measurement, a step each at least; the quickest counts: others may take the machine for some of the time,
 and nobody makes it faster than it is."""
 LOOK_SECONDS = 0.3
@@ -84,7 +84,7 @@ def _measure(
     stepper = Stepper.of(card, device)
     warm_up = 1 if device.type == "cpu" else WARM_UP_STEPS
     times: list[float] = []
-    while len(times) < warm_up + LOOKS * len(counts) or sum(times[warm_up:]) < at_least_s:
+    while len(times) < warm_up + SPANS * len(counts) or sum(times[warm_up:]) < at_least_s:
         torch.set_num_threads(counts[(len(times) - warm_up) % len(counts)])
         start = time.perf_counter()
         image, target, *sizes = (part.to(device, non_blocking=True) for part in next(batches))
@@ -100,7 +100,7 @@ def _measure(
         if (seen or cold) and not bounds_s[0] <= fastest <= bounds_s[1]:
             return fastest
     found = (times[warm_up + place :: len(counts)] for place in range(len(counts)))
-    return min(float(np.median(look)) for own in found for look in np.array_split(own, LOOKS))
+    return min(float(np.median(look)) for own in found for look in np.array_split(own, SPANS))
 
 
 def _batches(card: ModelCard) -> PatchBatches:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from autospine.data.dataset import open_dataset, read_case
-from autospine.data.geometry import canonical_orientation, orient_geometry, times
+from autospine.data.geometry import orient_geometry, times
 from autospine.data.layouts.shared.masks import MaskKindError
 from autospine.data.slices import slices_of
 from autospine.data.structure import Dataset, Reading
@@ -17,7 +17,7 @@ from autospine.errors import DataError
 from autospine.workflow.progress import Progress, Silent, counted
 from autospine.workflow.runs.folder import RunFolder
 
-SHOWN = 6
+CASES_SHOWN = 6
 """Cases in the picture: as many are read whole, of the others the headers."""
 
 
@@ -62,7 +62,7 @@ def describe_dataset(path: Path, runs: Path, reading: Reading, *, progress: Prog
             except DataError as fault:
                 faults.append(f"{fault.where}: {fault.found}")
                 continue
-            canonical = orient_geometry(geometry, canonical_orientation(geometry))
+            canonical = orient_geometry(geometry)
             grids[f"{times(canonical.shape)} voxels of {times(canonical.spacing_mm)} mm"] += 1
             tell(case.name, done, len(dataset.cases))
     picture = _picture(dataset, folder.contact_sheet, faults, progress)
@@ -90,7 +90,7 @@ def _picture(dataset: Dataset, path: Path, faults: list[str], progress: Progress
     from autospine.report.figures import SheetRow, contact_sheet
 
     rows = []
-    first = sorted(dataset.cases, key=lambda case: case.label is None)[:SHOWN]  # those with a mask first
+    first = sorted(dataset.cases, key=lambda case: case.label is None)[:CASES_SHOWN]  # those with a mask first
     with progress.task("Reading the first cases") as update:
         tell = counted(update)
         for done, case in enumerate(first, start=1):

@@ -8,7 +8,7 @@ from autospine.data.disk.files import write_json
 from autospine.evaluation.folders import evaluate_folders
 from autospine.evaluation.score import Scores
 from autospine.workflow.progress import Progress, Silent, counted
-from autospine.workflow.runs.folder import METRICS
+from autospine.workflow.runs.folder import METRICS_FILE
 
 
 def evaluate_paths(
@@ -25,6 +25,6 @@ def write_scores(scores: Scores, prediction: Path, output: Path | None) -> Path:
     Raises:
         OutputError: it cannot be written.
     """
-    path = output or (prediction if prediction.is_dir() else prediction.parent) / METRICS
+    path = output or (prediction if prediction.is_dir() else prediction.parent) / METRICS_FILE
     write_json(path, scores.to_json())
     return path

@@ -30,7 +30,7 @@ from autospine.workflow.progress import Progress, Silent, counted
 from autospine.workflow.runs.folder import RunFolder, find_plan, planning_alone
 from autospine.workflow.runs.folds import check_fit, folds_for, standing_folds
 from autospine.workflow.runs.plan_command import RECIPE_FILE, half_hour_command, option_of
-from autospine.workflow.steps.timing import hardware_of, length_notes, time_plan, timed_elsewhere
+from autospine.workflow.steps.timing import Hardware, hardware_of, length_notes, time_plan, timed_elsewhere
 
 NO_OPTIONS = {"recipe_choices": "content of the recipe", "files": "state of the data"}
 """What a plan answers beside options, as it is called in messages."""
@@ -97,7 +97,7 @@ def plan_dataset(
     folder = RunFolder.of(runs, path)
     hardware = hardware_of(request.device)
     asked = _asked(request, recipe, source, dataset, hardware.kind)
-    shorter = half_hour_command(path, folder, asked)
+    shorter = half_hour_command(path, folder.runs, asked)
     if not dry_run:
         folder.check_writable()
     with nullcontext() if dry_run else planning_alone(folder, progress.note):
@@ -113,24 +113,36 @@ def plan_dataset(
         with progress.task("Reading the dataset") as update:
             fingerprint = extract_fingerprint(dataset, progress=counted(update))
         folds = folds_for(folder, fingerprint)
-        if source is None:
-            memory_gb = hardware.memory_gb if recipe.memory_gb == "auto" else recipe.memory_gb
-            recipe = replace(recipe, memory_gb=memory_gb if request.memory_gb is None else request.memory_gb)
-            plan = _with_epochs(make_plan(fingerprint, recipe, machine=hardware.machine), recipe, request.epochs)
-            why = planned_for(recipe, hardware.machine)
-        else:
-            plan, why = transfer_plan(source, fingerprint, recipe), RENEWED
-        estimated = estimate(plan, hardware.machine, why)
-        given = source is not None or request.epochs is not None or recipe.epochs != "auto"
-        estimated = time_plan(
-            estimated, fingerprint, recipe, request.budget_s, request.device, length_given=given, progress=progress
-        )
+        estimated = _decide(request, recipe, source, fingerprint, hardware, progress)
         notes = (*_unseen(fingerprint, folds), *length_notes(estimated, hardware, shorter))
         plan = with_fold_losses(estimated.plan, fingerprint, folds)
         planned = Planned(plan, estimated.expected, folder=folder, existed=False, notes=notes)
         if not dry_run:
             _write(planned, fingerprint, folds, asked)
         return planned
+
+
+def _decide(
+    request: PlanRequest,
+    recipe: Recipe,
+    source: Plan | None,
+    fingerprint: Fingerprint,
+    hardware: Hardware,
+    progress: Progress,
+) -> Estimated:
+    """The plan for these data, made by the recipe or moved from `source`, and fitted to the time that there is."""
+    if source is None:
+        memory_gb = hardware.memory_gb if recipe.memory_gb == "auto" else recipe.memory_gb
+        recipe = replace(recipe, memory_gb=memory_gb if request.memory_gb is None else request.memory_gb)
+        plan = _with_epochs(make_plan(fingerprint, recipe, machine=hardware.machine), recipe, request.epochs)
+        why = planned_for(recipe, hardware.machine)
+    else:
+        plan, why = transfer_plan(source, fingerprint, recipe), RENEWED
+    estimated = estimate(plan, hardware.machine, why)
+    given = source is not None or request.epochs is not None or recipe.epochs != "auto"
+    return time_plan(
+        estimated, fingerprint, recipe, request.budget_s, request.device, length_given=given, progress=progress
+    )
 
 
 def ensure_planned(dataset: Path, runs: Path, wanted: PlanRequest, progress: Progress) -> RunFolder:

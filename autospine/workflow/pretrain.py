@@ -25,6 +25,7 @@ from autospine.workflow.progress import Progress, Silent, counted
 from autospine.workflow.runs.asked_again import choose_course, mark_begun, settle
 from autospine.workflow.runs.folder import RunFolder, remove_training, training_alone
 from autospine.workflow.runs.folds import check_fit
+from autospine.workflow.runs.plan_command import RUNS
 from autospine.workflow.runs.prepared import check_unused
 from autospine.workflow.steps.pretraining_images import Chosen, Found, choose_images, open_all
 from autospine.workflow.steps.request import enough_memory, requested
@@ -101,7 +102,7 @@ def pretrain_images(
                 more = {"images": [asdict(image) for image in chosen.seen], "left_out": left_out}
                 training.record(store, result, flags, {}, {key: held for key, held in more.items() if held})
             settle([folder], folder)
-        return Pretrained(folder, _next_command(dataset, run.root.parent, plan, configuration, request.fold, folder))
+        return Pretrained(folder, _next_command(dataset, run.runs, plan, configuration, request.fold, folder))
 
 
 def _open(
@@ -113,7 +114,7 @@ def _open(
     found = _open_before_planning(paths, dataset, run)
     if not run.plan.is_file():
         planning = PlanRequest(budget_s=request.budget_s, device=request.device)
-        ensure_planned(dataset, run.root.parent, planning, progress)
+        ensure_planned(dataset, run.runs, planning, progress)
     plan = run.read_plan()
     card = requested(plan, request.configuration, request.budget_s, request.epochs)
     _check_configuration(card.configuration)
@@ -212,7 +213,7 @@ def _next_command(
     words = ["autospine", "train", str(dataset), str(fold or 0)]
     words += ["-c", configuration.name] if configuration.name != plan.default else []
     words += ["--init", str(folder)]
-    words += ["--runs", str(runs)] if runs != Path("runs") else []
+    words += ["--runs", str(runs)] if str(runs) != RUNS else []
     return shlex.join(words)
 
 

@@ -20,7 +20,7 @@ from autospine.preprocessing.store import Store
 from autospine.workflow.plan import PlanRequest, ensure_planned
 from autospine.workflow.progress import Progress, Silent
 from autospine.workflow.runs.asked_again import begin_in_model, check_model, choose_course, settle
-from autospine.workflow.runs.folder import METRICS, VALIDATION, RunFolder, training_alone
+from autospine.workflow.runs.folder import METRICS_FILE, VALIDATION, RunFolder, training_alone
 from autospine.workflow.runs.learnt_from import check_cases, check_unseen
 from autospine.workflow.runs.plan_command import half_hour_command, plan_command, replan_command
 from autospine.workflow.runs.prepared import ensure_prepared
@@ -101,7 +101,7 @@ def _check_all(dataset: Path, run: RunFolder, request: TrainRequest, numbers: Se
     from autospine.training.initial import weights_file
 
     plan, folds = run.read_plan(), read_folds(run.splits)
-    card, command = plan.card(request.configuration), plan_command(dataset, run, run.read_request())
+    card, command = plan.card(request.configuration), plan_command(dataset, run.runs, run.read_request())
     for number in numbers:
         fold_loss(card, number, folds[number], str(run.plan), command)
     if request.init is not None and len(numbers) > 1:
@@ -206,7 +206,7 @@ def _open(
     plan = run.read_plan()
     planned = requested(plan, request.configuration, request.budget_s, request.epochs)
     folds = read_folds(run.splits)
-    split, command = folds[number], plan_command(dataset, run, run.read_request())
+    split, command = folds[number], plan_command(dataset, run.runs, run.read_request())
     card = planned.with_loss(fold_loss(planned, number, split, str(run.plan), command))
     configuration = card.configuration
     source = None
@@ -239,7 +239,7 @@ def _refuse(fold: _Fold) -> _Ready:
     seen = check_cases(run, plan, fold.number, task.fold, store, weights, progress)
     if task.initial is not None:
         check_fits(network_shapes(configuration.network, configuration.patch), task.initial)
-    if source is not None and not (ended and (training.folder / METRICS).exists()):
+    if source is not None and not (ended and (training.folder / METRICS_FILE).exists()):
         segment_out_of_fold(source, store, partial(prepare, source.card.configuration), training.device, progress)
     folder, reading = training.folder / VALIDATION, run.read_reading()
     return _Ready(store, seen, segmentation_writer(fold.dataset, reading, folder, fold.card, progress))
@@ -260,10 +260,10 @@ def _fit(fold: _Fold, ready: _Ready) -> FitResult:
     if edited:
         note(edited)
     note(f"Training {configuration.name}, fold {fold.number}, on {describe_device(device, training.choice)}")
-    shorter = half_hour_command(dataset, run, run.read_request())
+    shorter = half_hour_command(dataset, run.runs, run.read_request())
     for said in training_notes(training.task.card, expected, device, training.device_name, shorter, training.progress):
         note(said)
-    again = replan_command(dataset, run, run.read_request(), configuration.training.budget_s)
+    again = replan_command(dataset, run.runs, run.read_request(), configuration.training.budget_s)
     pace = watch_pace(expected, configuration.training, training.device_name, again, note)
     with training.progress.task(f"Training {configuration.name} fold {fold.number}") as update:
         watcher = Watcher(
@@ -293,7 +293,7 @@ def _record(fold: _Fold, ready: _Ready, result: FitResult) -> None:
 def _score(fold: _Fold, ready: _Ready) -> Trained:
     """Predict and score the validation cases, unless that is done."""
     training, task = fold.training, fold.training.task
-    metrics, progress = training.folder / METRICS, training.progress
+    metrics, progress = training.folder / METRICS_FILE, training.progress
     if not task.fold.validation:
         progress.note("This fold has no validation cases: nothing to score")
         return Trained(training.folder, None)
@@ -314,5 +314,6 @@ def _start_text(path: Path | None, taken: CarriedOver) -> str:
 def _drawing(folder: Path) -> Callable[[EpochRecord], None]:
     """A function that redraws `progress.png` after an epoch."""
     from autospine.report.figures import plot_history
+    from autospine.training.progress import HISTORY
 
-    return lambda record: plot_history(folder / "history.csv", folder / "progress.png")
+    return lambda record: plot_history(folder / HISTORY, folder / "progress.png")

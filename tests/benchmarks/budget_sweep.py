@@ -90,7 +90,7 @@ def main() -> None:
         network = UNet(configuration.network, configuration.patch).eval()
         network.load_state_dict(load_file(Path(scratch) / WEIGHTS))
 
-        predictor = Predictor(ModelCard.from_plan(plan, configuration), (network,), CPU, asked.mirror)
+        predictor = Predictor(card, (network,), CPU, asked.mirror)
 
         def predictions(levels: LevelsPlan | None, without: tuple[int, ...] = ()) -> Iterator[Any]:
             for name in split.validation:
@@ -98,8 +98,8 @@ def main() -> None:
                 image, missing = np.array(case.image), {*case.properties.missing, *without}
                 image[list(missing)] = 0
                 lacking = replace(case, image=image, properties=replace(case.properties, missing=tuple(missing)))
-                card = replace(predictor.card, configuration=replace(configuration, levels=levels))
-                labels = replace(predictor, card=card).labels(lacking)
+                agreeing = replace(predictor, card=replace(card, data=replace(card.data, levels=levels)))
+                labels = agreeing.labels(lacking)
                 yield name, labels, np.asarray(case.reference), case.properties.canonical_spacing_mm
 
         scores = score_cases(predictions(levels), named)

@@ -15,7 +15,7 @@ from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.plan import Plan
 from autospine.study.arms import Arm
 from autospine.study.folders import Base, check_split, is_done, stands
-from autospine.workflow.runs.folder import METRICS, RECORD, RunFolder
+from autospine.workflow.runs.folder import METRICS_FILE, RECORD, RunFolder
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_a_fold_is_done_when_its_cases_are_scored(arm: Arm, tmp_path: Path) -> N
         write_text(home.fold(arm.configuration.name, fold) / RECORD, "")
     assert not is_done(arm, home, 0)  # trained, not scored
     assert is_done(arm, home, 1)  # there is nothing to score
-    write_json(home.fold(arm.configuration.name, 0) / METRICS, {})
+    write_json(home.fold(arm.configuration.name, 0) / METRICS_FILE, {})
     assert is_done(arm, home, 0)
 
 

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from autospine.cli.quantities import format_size
 from autospine.cli.terminal import console, show_line
+from autospine.planning.document.decisions import LEFT_OUT
 
 if TYPE_CHECKING:
     from autospine.planning.document.compare import Difference
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from autospine.planning.document.plan import Plan
     from autospine.planning.document.recipes import ShippedRecipe
 
-SHOWN = (
+DECISIONS_SHOWN = (
     *("spacing_mm", "median_shape", "patch", "batch", "normalisation", "presence.channels", "use_mask"),
     *("neighbours", "previous", "network.encoder", "network.features", "network.bottleneck", "regions.name"),
     *("loss.kind", "loss.class_weights", "loss.folds.weights", "loss.folds.largest", "loss.largest_size"),
@@ -45,7 +46,7 @@ def show_plan(estimated: Estimated) -> None:
         name = configuration.name
         first = " (trained first)" if name == plan.default else ""
         table = _table("decision", title=f"\n{plan.data.dataset}: {name}{first}")
-        for field in SHOWN:
+        for field in DECISIONS_SHOWN:
             reason = plan.reasons.get(f"{name}.{field}", plan.reasons.get(field))
             idle = field in ("neighbours", "previous") and not getattr(configuration, field)
             if reason is not None and not idle:
@@ -55,7 +56,7 @@ def show_plan(estimated: Estimated) -> None:
     console.print()
     for key, reason in plan.reasons.items():
         start, _, rest = key.partition(".")
-        if start == "left_out":
+        if start == LEFT_OUT:
             console.print(f"[bold]left out[/bold] {escape(rest)}: {escape(reason)}")
         elif key in vars(plan):
             value = getattr(plan, key)
@@ -89,7 +90,7 @@ def show_decisions(found: Sequence[Decision]) -> None:
     """Key, value and reason: a table on a terminal, a line each elsewhere."""
     table = _table("key")
     for decision in found:
-        left_out = decision.value is None and decision.key.startswith("left_out.")
+        left_out = decision.value is None and decision.key.startswith(f"{LEFT_OUT}.")
         value = "" if left_out else _written(decision.value)
         table.add_row(escape(decision.key), escape(value), escape(decision.reason))
         if not console.is_terminal:

@@ -34,6 +34,8 @@ _NAME_BYTES = 255
 """Of a file's name, at most."""
 MOST_BYTES = 1 << 29
 """Of a text file that is read: a description of 100 000 cases has some 10^8 (ours)."""
+KEY_LENGTH = 12
+"""Digits of a digest that are enough to tell things of a kind from each other: a plan from its edits, say."""
 
 
 def json_digest(content: object) -> str:

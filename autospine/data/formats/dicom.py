@@ -23,11 +23,11 @@ from autospine.errors import DataError
 
 SAME_MM = 1e-3
 """Positions nearer to each other than this are one."""
-EVEN = 0.02
+EVEN_GAPS = 0.02
 """Share of a slice's distance by which the distances of a regular series may differ: headers are rounded."""
 STRAIGHT = 0.02
 """Share of a slice's distance by which the next slice may lie beside the normal of the one before it."""
-ALIKE = 1e-3
+PARALLEL = 1e-3
 """Difference of direction cosines that is rounding."""
 
 
@@ -105,7 +105,7 @@ def _grid(folder: Path) -> tuple[list[Frame], Geometry]:
         if (frame.rows, frame.columns) != (first.rows, first.columns):
             sizes = f"{first.rows} x {first.columns} and {frame.rows} x {frame.columns}"
             raise _refused(folder, f"slices of {sizes} ({first.called}, {frame.called})", "slices of one size")
-        if np.abs(frame.along - first.along).max() > ALIKE:
+        if np.abs(frame.along - first.along).max() > PARALLEL:
             found = f"slices that lie in different planes ({first.called}, {frame.called})"
             raise _refused(folder, found, "parallel slices", "take the localiser out, or export one stack alone")
         if not np.allclose(frame.spacing_mm, first.spacing_mm, rtol=1e-4):
@@ -184,11 +184,11 @@ def _slice_distance(folder: Path, frames: Sequence[Frame]) -> float:
     gaps = steps @ frames[0].normal
     usual = float(np.median(gaps))
     for gap, frame, following in zip(gaps, frames, frames[1:], strict=False):
-        if abs(gap - usual) <= EVEN * usual:
+        if abs(gap - usual) <= EVEN_GAPS * usual:
             continue
         between = f"{frame.called} and {following.called}"
         several = round(gap / usual)
-        if several > 1 and abs(gap - several * usual) <= EVEN * usual * several:
+        if several > 1 and abs(gap - several * usual) <= EVEN_GAPS * usual * several:
             missing = several - 1
             found = f"{missing} slice{'s' * (missing > 1)} missing between {between}"
             raise _refused(folder, found, f"a slice every {usual:.4g} mm", "export the whole series again")

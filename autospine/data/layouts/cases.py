@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from autospine.data.description import LABELS_FILE
 from autospine.data.formats.dicom_files import dicom_files
 from autospine.data.layouts.folders import IMAGES, MASKS
-from autospine.data.layouts.shared.contents import LABELS, Contents, described_beside
+from autospine.data.layouts.shared.contents import Contents, described_beside
 from autospine.data.layouts.shared.masks import is_mask_word, kind_to_read, masks_among, says_mask
 from autospine.data.layouts.shared.naming import PREVIEW, image_files, is_open, unread_files
 from autospine.data.masks.structures import is_structures, structure_files
@@ -76,7 +77,7 @@ def _unnamed(contents: Contents) -> tuple[str, ...]:
     folders = [case.label for case in contents.cases if case.label is not None and case.label.is_dir()]
     named = {name for name, _ in contents.labels.classes}
     left = sorted({name for folder in folders for name in structure_files(folder)} - named)
-    return (f"structures that {LABELS} does not name, left aside: {listed(left)}",) if left else ()
+    return (f"structures that {LABELS_FILE} does not name, left aside: {listed(left)}",) if left else ()
 
 
 def _folders(root: Path) -> Iterator[Path]:

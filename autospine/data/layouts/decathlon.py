@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from autospine.data.description import channel_names, declared
+from autospine.data.description import DATASET_FILE, channel_names, declared
 from autospine.data.disk.files import read_json
 from autospine.data.layouts.shared.contents import Contents
 from autospine.data.structure import Case, Reading
 from autospine.data.volume import stem
 from autospine.errors import DataError
 
-DESCRIPTION = "dataset.json"
 _FORM = '[{"image": "./imagesTr/case.nii.gz", "label": "./labelsTr/case.nii.gz"}]'
 
 
@@ -22,19 +21,19 @@ def evidence(root: Path) -> str | None:
     nnU-Net's first version kept the list and renamed the images.
     """
     try:
-        content = read_json(root / DESCRIPTION) if (root / DESCRIPTION).is_file() else None
+        content = read_json(root / DATASET_FILE) if (root / DATASET_FILE).is_file() else None
     except DataError:
         return None  # the reader of that file says what is wrong with it
     listed = _training(content)
     first = listed[0].get("image") if isinstance(listed, list) and listed and isinstance(listed[0], dict) else None
     if isinstance(first, str) and (root / first).is_file():
-        return f'{DESCRIPTION} with a list of images under "training"'
+        return f'{DATASET_FILE} with a list of images under "training"'
     return None
 
 
 def read(root: Path, reading: Reading) -> Contents:
     """Cases by the list."""
-    path = root / DESCRIPTION
+    path = root / DATASET_FILE
     content = read_json(path)
     listed = _training(content)
     if not isinstance(listed, list) or not all(_is_entry(entry) for entry in listed) or not listed:

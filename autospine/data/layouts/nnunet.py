@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from autospine.data.description import channel_names, declared, file_ending
+from autospine.data.description import DATASET_FILE, channel_names, declared, file_ending
 from autospine.data.disk.files import read_json
 from autospine.data.layouts import decathlon
-from autospine.data.layouts.decathlon import DESCRIPTION
 from autospine.data.layouts.folders import pair_folders
 from autospine.data.layouts.shared.contents import Contents
 from autospine.data.structure import Case, Reading
@@ -28,14 +27,14 @@ are read the same way here."""
 
 def evidence(root: Path) -> str | None:
     """What speaks for this layout."""
-    if not (root / DESCRIPTION).is_file() or decathlon.evidence(root):
+    if not (root / DATASET_FILE).is_file() or decathlon.evidence(root):
         return None
-    return f"{DESCRIPTION} and imagesTr/" if (root / "imagesTr").is_dir() else DESCRIPTION
+    return f"{DATASET_FILE} and imagesTr/" if (root / "imagesTr").is_dir() else DATASET_FILE
 
 
 def read(root: Path, reading: Reading) -> Contents:
     """Cases by `dataset.json`."""
-    path = root / DESCRIPTION
+    path = root / DATASET_FILE
     content = read_json(path)
     if not isinstance(content, dict):
         raise DataError(str(path), "not a JSON object", 'keys "channel_names", "labels", "file_ending"')
@@ -54,7 +53,7 @@ def read(root: Path, reading: Reading) -> Contents:
 
 def _listed(root: Path, listed: Any, channels: int) -> tuple[Case, ...]:
     """The cases of a `dataset` table: {"case": {"images": [...], "label": "..."}}, paths relative to the folder."""
-    path = root / DESCRIPTION
+    path = root / DATASET_FILE
     form = '{"case": {"images": ["imagesTr/case_0000.nii.gz"], "label": "labelsTr/case.nii.gz"}}'
     if not isinstance(listed, Mapping) or not listed:
         raise DataError(str(path), f'"dataset" is {listed!r}'[:200], form)

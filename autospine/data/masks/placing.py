@@ -31,7 +31,7 @@ from autospine.errors import DataError
 
 _FARTHEST = 1e6
 """Voxels between two grids beyond which a number in a header is wrong."""
-_LARGEST = 1 << 31
+_MOST_VOXELS = 1 << 31
 _REMEDY = "segment that image itself, or export the segmentation on its grid"
 
 
@@ -100,7 +100,7 @@ def covering(first: Geometry, second: Geometry, path: Path, of: str) -> Geometry
     offset = _offset(piece, whole, path, of)
     low = np.minimum(offset, 0)
     shape = np.maximum(offset + piece.shape, whole.shape) - low
-    if int(np.prod(shape)) > _LARGEST:
+    if int(np.prod(shape)) > _MOST_VOXELS:
         raise DataError(str(path), f"so far from {of} that no grid holds both", "two masks of one image")
     return _moved(whole, low, triple(shape.tolist()))
 

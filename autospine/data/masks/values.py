@@ -23,10 +23,11 @@ from autospine.errors import DataError
 ROUNDING = 1e-3
 """Distance up to which a value is the whole number beside it: float32 and repeated conversions stay below 1e-4, and a
 label that was blended with its neighbour by more than a thousandth is no label."""
-COARSEST = 0.05
+LARGEST_ERROR = 0.05
 """The most that the scaling of a file may make of that, reached where 25 labels are stored in 8 bits. Where the stored
 numbers stand for values farther apart than twice this, what lies between labels could be anything."""
-_LARGEST = 1 << 31
+LARGEST_LABEL = (1 << 31) - 1
+"""The largest value that is one; float32 holds the next, not this."""
 _INTEGERS = (2, 4, 8, 256, 512, 768, 1024, 1280)
 """Codes of NIfTI for voxels that are stored as whole numbers."""
 _LISTED = 8
@@ -66,8 +67,8 @@ def _rounded(array: npt.NDArray[Any], path: Path) -> tuple[npt.NDArray[np.intege
     far = np.abs(array - whole) if whole is not array else None
     moved = 0.0 if far is None else float(far.max())
     within = ROUNDING if moved <= ROUNDING else max(ROUNDING, _scaling_error(path))
-    if moved > within or whole.min() < 0 or whole.max() >= _LARGEST:
-        wrong = (whole < 0) | (whole >= _LARGEST)
+    if moved > within or whole.min() < 0 or whole.max() >= LARGEST_LABEL + 1:
+        wrong = (whole < 0) | (whole >= LARGEST_LABEL + 1)
         raise _no_labels(array[wrong if far is None else wrong | (far > within)], path, within)
     return (array if whole is array else whole.astype(np.int32)), moved
 
@@ -101,4 +102,4 @@ def _scaling_error(path: Path) -> float:
         elif head[:4] == struct.pack(order + "i", 540) and head[4:7] in (b"n+2", b"ni2"):
             kind, slope = *struct.unpack_from(order + "h", head, 12), *struct.unpack_from(order + "d", head, 176)
     error = 0.501 * abs(slope)  # a little more than half a step, for float32
-    return error if kind in _INTEGERS and error <= COARSEST else 0.0
+    return error if kind in _INTEGERS and error <= LARGEST_ERROR else 0.0

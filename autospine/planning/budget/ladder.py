@@ -35,7 +35,7 @@ spacing and back still agrees with itself with a Dice of 0.95 (2D) and 0.93 (3D)
 0.93 and 0.89."""
 COARSEST = 2.83
 """Largest factor on the finest spacing, whatever the size of the classes: beyond it images lose their edges."""
-DECODER_CONVS = 1
+RUNG_DECODER_CONVS = 1
 """Convolutions per decoder stage on every rung: the finest are half of a step's work, and the steps they cost are worth
 more (lumbar MR, the same five minutes: Dice 0.888 with one, 0.875 with two)."""
 NEAR_VIEW = 4.0
@@ -150,7 +150,7 @@ def _narrowing(basis: Basis, configuration: Configuration, way: Way, factor: flo
         max_batch=min(way.batch, configuration.batch),
         patch_limit=tuple(edge / step for edge, step in zip(view, coarse, strict=True)),
         blocks=RESIDUAL_BLOCKS if network.encoder == "residual" else None,
-        decoder_convs=min(DECODER_CONVS, network.convs_decoder),
+        decoder_convs=min(RUNG_DECODER_CONVS, network.convs_decoder),
     )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-from autospine.data.disk.files import json_digest
+from autospine.data.disk.files import KEY_LENGTH, json_digest
 from autospine.data.folds import Fold
 from autospine.errors import PlanError
 from autospine.planning.decide.loss import renewed_loss
@@ -28,8 +28,6 @@ NUMBERS: Mapping[By, tuple[str, str]] = {
     "component": ("largest_size", "largest"),
 }
 """What the numbers that a loss goes by are called there, and in the table of folds."""
-KEY_LENGTH = 12
-"""Hexadecimal digits of a key, as in `expected`: enough to tell one list of cases from another."""
 PLAN = "autospine plan DATASET"
 """The command that works out what stands in the plan, where nobody knows the data set's path and options."""
 WHY = {

@@ -192,7 +192,7 @@ def check_unit(unit: Unit, fingerprint: Fingerprint, remedy: str) -> None:
         raise PlanError(fingerprint.dataset, found, "labels that do not overlap, or whole regions", remedy)
 
 
-RENEWED = {
+BY_NEW_LABELS = {
     "class": "by the sizes of these labels",
     "batch": "those of these labels",
     "component": "that of these labels",
@@ -206,5 +206,5 @@ def renewed_loss(configuration: Configuration, fingerprint: Fingerprint, data: D
     """
     loss = configuration.loss
     classes = usual_sizes(fingerprint.cases, configuration.axis_order, configuration.spacing_mm)
-    numbers = weigh(target_sizes(classes, data), data, loss.by, loss.alpha, loss.weight_cap, RENEWED)
+    numbers = weigh(target_sizes(classes, data), data, loss.by, loss.alpha, loss.weight_cap, BY_NEW_LABELS)
     return settle(partial(replace, loss), **numbers, folds=Decided(None))

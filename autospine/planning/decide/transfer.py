@@ -30,7 +30,7 @@ from autospine.planning.document.recipe import Recipe
 from autospine.planning.measured.anatomy import AXIS_NAMES
 from autospine.planning.measured.fingerprint import Fingerprint
 
-ALIKE = 2.0
+COARSER = 2.0
 """Ratio of spacings below which no axis stands apart: the topology pools such axes together and gives them one kernel,
 so that a patch may lie along any of them."""
 TAKEN = "taken from the plan of"
@@ -118,10 +118,10 @@ def _same_axes(configuration: Configuration, grid: Grid) -> str:
     if grid.axis_order[0] == first:
         return f"the slices of these data run {AXIS_NAMES[first]} as well"
     told = slice_axis(grid.median_shape, grid.spacing_mm).why in ("flat", "few")
-    if not told and max(grid.spacing_mm) < ALIKE * min(grid.spacing_mm):
-        return f"no axis of these data is {ALIKE:g} times coarser than another"
-    if not grid.flat and len(spacing) == 3 and max(spacing) < ALIKE * min(spacing):
-        return f"no axis of the plan is {ALIKE:g} times coarser than another"
+    if not told and max(grid.spacing_mm) < COARSER * min(grid.spacing_mm):
+        return f"no axis of these data is {COARSER:g} times coarser than another"
+    if not grid.flat and len(spacing) == 3 and max(spacing) < COARSER * min(spacing):
+        return f"no axis of the plan is {COARSER:g} times coarser than another"
     return ""
 
 

@@ -21,7 +21,7 @@ from autospine.planning.document.limits import Limit
 
 T = TypeVar("T")
 REMEDY = "correct this key"
-MOST_BYTES = 1 << 22
+MOST_DOCUMENT_BYTES = 1 << 22
 """Of the file of a plan or a model: the largest, of hundreds of classes and folds, have some 10^6 (ours)."""
 MOST_ITEMS = 10_000
 """Entries of a list: more than any data set has channels, labels or folds (ours)."""

@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from autospine.data.masks.values import LARGEST_LABEL
 from autospine.data.structure import MOST_CLASSES, Region
 from autospine.planning.document.convert import Checks
 from autospine.planning.document.limits import AtLeast0, Axis, Ends, Intensity, LevelStep, PartBelow1
 
-LARGEST_LABEL = 2**31 - 1
-"""Largest value of a label: what a mask is read up to."""
 LONGEST_NAME = 1000
 """Letters in the name of a channel, label or region (ours)."""
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from autospine.data.disk.files import read_json, write_json
 from autospine.errors import PlanError
-from autospine.planning.document.convert import MOST_BYTES, Checks, Reader, to_table
+from autospine.planning.document.convert import MOST_DOCUMENT_BYTES, Checks, Reader, to_table
 from autospine.planning.document.limits import Above0, Count, Seconds
 from autospine.planning.document.plan import Plan
 
@@ -68,7 +68,7 @@ def read_expected(path: Path) -> Expectations:
     if not path.is_file():
         return {}
     reader = Reader(str(path), "remove this file: it is estimated anew")
-    content = read_json(path, PlanError, MOST_BYTES)
+    content = read_json(path, PlanError, MOST_DOCUMENT_BYTES)
     tables = content if isinstance(content, dict) else {"": content}
     found = {name: reader.table(Expected, table, name) for name, table in tables.items()}
     return reader.sound({name: one for name, one in found.items() if one is not None})

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from autospine.data.disk.files import file_digest, read_json, write_json
 from autospine.errors import PlanError
-from autospine.planning.document.convert import MOST_BYTES, from_table, shown, to_table
+from autospine.planning.document.convert import MOST_DOCUMENT_BYTES, from_table, shown, to_table
 from autospine.planning.document.model_card import ModelCard
 
 MODEL = "model.json"
@@ -23,12 +23,12 @@ BEST = "best.safetensors"
 """Weights of a fold whose training has not ended: the best so far, with where they stand in the file's metadata."""
 PREVIOUS = "previous.json"
 """In a cascade's `fold_<k>`: fold of the previous stage -> SHA-256 of its weights, which it was trained on."""
-SCHEMA = 4
+MODEL_SCHEMA = 4
 
 
 def write_model(folder: Path, card: ModelCard) -> None:
     """Write `model.json` in `folder`."""
-    write_json(folder / MODEL, {"schema": SCHEMA, **to_table(card)})
+    write_json(folder / MODEL, {"schema": MODEL_SCHEMA, **to_table(card)})
 
 
 def read_model(folder: Path) -> ModelCard:
@@ -39,7 +39,7 @@ def read_model(folder: Path) -> ModelCard:
     path = folder / MODEL
     remedy = "give --model the folder runs/<dataset>/<configuration> of a finished training"
     try:
-        content = read_json(path, PlanError, MOST_BYTES)
+        content = read_json(path, PlanError, MOST_DOCUMENT_BYTES)
     except PlanError as error:
         expected = error.expected or "a model folder with model.json"
         raise PlanError(error.where, error.found, expected, error.remedy or remedy) from error
@@ -47,14 +47,19 @@ def read_model(folder: Path) -> ModelCard:
     if not isinstance(content, dict):
         raise PlanError(where, "not a model card", "the file that train wrote", remedy)
     schema = content.pop("schema", None)
-    if schema != SCHEMA:
-        raise PlanError(where, f"schema {shown(schema)}", f"schema {SCHEMA}", "use the version that wrote it")
+    if schema != MODEL_SCHEMA:
+        raise PlanError(where, f"schema {shown(schema)}", f"schema {MODEL_SCHEMA}", "use the version that wrote it")
     return from_table(ModelCard, content, where, "copy the model folder again, or ask who gave it")
+
+
+def fold_folder(folder: Path, fold: int | str) -> Path:
+    """Where a fold of the model folder `folder` lies."""
+    return folder / f"fold_{fold}"
 
 
 def fold_weights(folder: Path, fold: int | str) -> Path:
     """The weights that a fold of the model folder `folder` predicts with: those of its end, else the best so far."""
-    place = folder / f"fold_{fold}"
+    place = fold_folder(folder, fold)
     return place / (WEIGHTS if (place / WEIGHTS).is_file() or not (place / BEST).is_file() else BEST)
 
 
@@ -74,7 +79,7 @@ def read_previous(fold_folder: Path) -> dict[str, str]:
     if not path.is_file():
         found = "no such file: nobody knows which weights this fold was trained on"
         raise PlanError(str(path), found, "the file that train wrote", remedy)
-    content = read_json(path, PlanError, MOST_BYTES)
+    content = read_json(path, PlanError, MOST_DOCUMENT_BYTES)
     if not isinstance(content, dict) or not all(isinstance(digest, str) for digest in content.values()):
         raise PlanError(str(path), "not a table of folds", "the file that train wrote", remedy)
     return content

@@ -15,7 +15,7 @@ from autospine.planning.document.convert import Checks
 from autospine.planning.document.data import DataPlan
 from autospine.planning.document.model_card import ModelCard, check_fit
 
-SCHEMA = 6
+PLAN_SCHEMA = 6
 """Number of the file format; a plan with another one is refused rather than guessed at."""
 
 
@@ -34,13 +34,13 @@ class Plan:
     """The configuration to train first."""
     reasons: Mapping[str, str] = field(default_factory=dict)
     """Dotted key (`3d_fullres.patch`) -> one sentence that says why."""
-    schema: int = SCHEMA
+    schema: int = PLAN_SCHEMA
 
     def __post_init__(self) -> None:
         """Check the names and that every configuration fits the data."""
         names = [configuration.name for configuration in self.configurations]
         with Checks(self) as check:
-            check(self.schema == SCHEMA, "schema", f"{SCHEMA}, the format this version writes")
+            check(self.schema == PLAN_SCHEMA, "schema", f"{PLAN_SCHEMA}, the format this version writes")
             check(0 < len(names) == len(set(names)), "configurations", "distinct names", names)
             check(self.default in names, "default", f"one of {', '.join(names)}")
             for configuration in self.configurations:

@@ -18,9 +18,9 @@ from tomlkit.items import AoT, Comment, Table
 from autospine.data.disk.files import read_text
 from autospine.errors import PlanError
 from autospine.planning.document.configuration import Configuration
-from autospine.planning.document.convert import MOST_BYTES, REPLAN, Reader, shown, to_table
+from autospine.planning.document.convert import MOST_DOCUMENT_BYTES, REPLAN, Reader, shown, to_table
 from autospine.planning.document.data import DataPlan
-from autospine.planning.document.plan import SCHEMA, Plan
+from autospine.planning.document.plan import PLAN_SCHEMA, Plan
 
 
 def plan_to_toml(plan: Plan) -> str:
@@ -79,9 +79,9 @@ def plan_from_toml(text: str, where: str = "plan.toml") -> Plan:
         remedy = REPLAN.replace("this key", "this line")
         raise PlanError(where, f"not readable as TOML: {error}", "a plan written by `autospine plan`", remedy) from None
     schema = table.get("schema")
-    if schema != SCHEMA:
+    if schema != PLAN_SCHEMA:
         remedy = "plan the dataset again with `autospine plan DATASET --overwrite`"
-        expected = f"{SCHEMA}, the format this version reads"
+        expected = f"{PLAN_SCHEMA}, the format this version reads"
         raise PlanError(f"{where}, key schema", f"found {shown(schema)}", expected, remedy)
     reader = Reader(where, REPLAN)
     rest = table.get("reasons", {})
@@ -100,7 +100,7 @@ def plan_from_toml(text: str, where: str = "plan.toml") -> Plan:
 
 def read_plan_file(path: Path) -> Plan:
     """The plan in the file `path`; PlanError where that is none, or not a valid one."""
-    return plan_from_toml(read_text(path, PlanError, MOST_BYTES), str(path))
+    return plan_from_toml(read_text(path, PlanError, MOST_DOCUMENT_BYTES), str(path))
 
 
 def _labels(table: object, reader: Reader) -> dict[str, list[list[object]]]:

@@ -16,7 +16,7 @@ from autospine.data.disk.files import read_text
 from autospine.errors import PlanError
 from autospine.planning.document import limits
 from autospine.planning.document.configuration import ConfigurationName
-from autospine.planning.document.convert import MOST_BYTES, Checks, Reader, to_table
+from autospine.planning.document.convert import MOST_DOCUMENT_BYTES, Checks, Reader, to_table
 from autospine.planning.document.parts import Bottleneck, Encoder, Optimiser, SizeSource, Unit
 
 
@@ -111,7 +111,7 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
         expected = f"a recipe ({', '.join(shipped)}) or the path of a .toml file"
         raise PlanError(str(name_or_path), "no such recipe", expected, "give --recipe one of these")
     try:
-        table: dict[str, Any] = tomllib.loads(read_text(path, PlanError, MOST_BYTES))
+        table: dict[str, Any] = tomllib.loads(read_text(path, PlanError, MOST_DOCUMENT_BYTES))
     except (ValueError, RecursionError) as error:
         raise PlanError(str(path), f"not readable as TOML: {error}", "a recipe like plans/default.toml") from None
     reader = Reader(str(path))

@@ -5,7 +5,7 @@ What a plan's file may hold at all is checked where it is read; memory depends o
 
 from __future__ import annotations
 
-from autospine.data.disk.files import json_digest
+from autospine.data.disk.files import KEY_LENGTH, json_digest
 from autospine.errors import PlanError
 from autospine.machine.arithmetic import Machine
 from autospine.planning.document.configuration import Configuration
@@ -14,9 +14,6 @@ from autospine.planning.document.expected import Estimated, Expected
 from autospine.planning.document.plan import Plan
 from autospine.planning.estimate.memory import training_memory_gb
 from autospine.planning.estimate.tiers import memory_tier
-
-KEY_LENGTH = 12
-"""Hexadecimal digits of a key: enough to tell a plan from its edits."""
 
 
 def expect(

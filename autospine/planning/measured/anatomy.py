@@ -90,8 +90,8 @@ class Anatomy:
         return self.view
 
 
-SIDES = {"left": "right", "l": "r", "lt": "rt", "lh": "rh"}
-_SIDE_WORDS = {*SIDES, *SIDES.values()}
+OTHER_SIDE = {"left": "right", "l": "r", "lt": "rt", "lh": "rh"}
+_SIDE_WORDS = {*OTHER_SIDE, *OTHER_SIDE.values()}
 
 
 def sided_pairs(names: Sequence[str]) -> tuple[tuple[str, str], ...]:
@@ -100,8 +100,8 @@ def sided_pairs(names: Sequence[str]) -> tuple[tuple[str, str], ...]:
     pairs = []
     for left in names:
         for place, word in enumerate(words[left]):
-            if word in SIDES:
-                partner = (*words[left][:place], SIDES[word], *words[left][place + 1 :])
+            if word in OTHER_SIDE:
+                partner = (*words[left][:place], OTHER_SIDE[word], *words[left][place + 1 :])
                 pairs += [(left, right) for right in names if words[right] == partner]
     return tuple(pairs)
 

@@ -16,7 +16,7 @@ from autospine.planning.measured.order import AGREEMENT
 
 LEAST_LEVELS = 3
 """Classes of a chain of levels: of two that lie apart nobody knows whether a third could follow."""
-EVEN = 1.5
+EVEN_STEPS = 1.5
 """Largest over smallest distance of neighbouring levels in a case."""
 SINGLE = 1.5
 """Extent of a level over the distance to its neighbours: longer ones overlap, or hold several pieces."""
@@ -45,7 +45,7 @@ class CaseColumn:
         steps = self.steps
         if len(steps) != len(self.extents) - 1 or min(steps) <= 0:
             return False
-        return max(steps) <= EVEN * min(steps) and median(self.extents) <= SINGLE * median(steps)
+        return max(steps) <= EVEN_STEPS * min(steps) and median(self.extents) <= SINGLE * median(steps)
 
 
 @dataclass(frozen=True)

@@ -16,16 +16,17 @@ from autospine.data.disk.locks import locked
 from autospine.data.structure import Reading, dataset_name
 from autospine.errors import OutputError, PlanError
 from autospine.planning.document.expected import EXPECTED, Estimated, Expectations, read_expected
-from autospine.planning.document.model_file import BEST, WEIGHTS, read_model
+from autospine.planning.document.model_file import BEST, WEIGHTS, fold_folder, read_model
 from autospine.planning.document.plan import Plan
 from autospine.planning.document.plan_file import read_plan_file
 from autospine.planning.measured.fingerprint import Fingerprint
+from autospine.workflow.runs.plan_command import plan_command
 
 PREPARED = "prepared"
 RECORD = "run.toml"
 """In the folder of a fold: what it was trained with and what that took; where it stands, the training has ended."""
 
-METRICS = "metrics.json"
+METRICS_FILE = "metrics.json"
 """In the folder of a fold: its validation cases scored; written last of all."""
 VALIDATION = "validation"
 """Beside it: these cases segmented."""
@@ -46,6 +47,11 @@ class RunFolder:
     def of(runs: Path | RunFolder, dataset: Path) -> RunFolder:
         """The run folder of the dataset at `dataset` in `runs`, found by its name alone; or `runs`, where it is one."""
         return runs if isinstance(runs, RunFolder) else RunFolder(runs / dataset_name(dataset))
+
+    @property
+    def runs(self) -> Path:
+        """The folder that it lies in, which `--runs` names."""
+        return self.root.parent
 
     @property
     def fingerprint(self) -> Path:
@@ -89,7 +95,7 @@ class RunFolder:
         if self.lender is None:
             return (self.prepared(name),)
         lent = self.lender / PREPARED
-        return *(sorted(lent.iterdir()) if lent.is_dir() else ()), self.root.parent / PREPARED / key[:16]
+        return *(sorted(lent.iterdir()) if lent.is_dir() else ()), self.runs / PREPARED / key[:16]
 
     def model(self, configuration: str) -> Path:
         """The model folder of a configuration."""
@@ -97,7 +103,7 @@ class RunFolder:
 
     def fold(self, configuration: str, fold: int) -> Path:
         """The folder of one trained fold."""
-        return self.model(configuration) / f"fold_{fold}"
+        return fold_folder(self.model(configuration), fold)
 
     def pretrained(self, configuration: str, fold: int | None) -> Path:
         """The folder of pretrained weights: for one fold, or for any."""
@@ -123,9 +129,7 @@ class RunFolder:
             request = self.read_request()
             if not error.where.endswith("key schema") or request is None:
                 raise
-            from autospine.workflow.runs.plan_command import plan_command  # which names run folders
-
-            command = f"{plan_command(Path('DATASET'), self, request)} --overwrite"
+            command = f"{plan_command(Path('DATASET'), self.runs, request)} --overwrite"
             raise PlanError(error.where, error.found, error.expected, f"plan again with `{command}`") from error
 
     def read_expected(self) -> Expectations:
@@ -217,7 +221,7 @@ def withdraw_results(folder: Path) -> None:
 
     The record goes last: without it nothing is taken for trained, and with it all else can be made again.
     """
-    (folder / METRICS).unlink(missing_ok=True)
+    (folder / METRICS_FILE).unlink(missing_ok=True)
     remove_training(folder / VALIDATION)
     (folder / RECORD).unlink(missing_ok=True)
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from autospine.planning.budget.default_time import DEFAULT_S
 from autospine.planning.document.recipe import shipped_files
-from autospine.workflow.runs.folder import RunFolder
 
 RUNS = "runs"
 """Where runs are kept unless `--runs` says otherwise."""
@@ -35,7 +34,7 @@ def option_of(key: str) -> str:
     return OPTIONS.get(key, f"--{key.replace('_', '-')}")
 
 
-def plan_command(dataset: Path, run: RunFolder, request: Mapping[str, Any] | None) -> str:
+def plan_command(dataset: Path, runs: Path, request: Mapping[str, Any] | None) -> str:
     """The command that shows the plan of `request`, and renews what of it has to be; None: a request of no options."""
     words = ["autospine", "plan", str(dataset)]
     asked = request or {}
@@ -47,14 +46,12 @@ def plan_command(dataset: Path, run: RunFolder, request: Mapping[str, Any] | Non
             words += [option, _typed(key, value)]
     if asked.get("allow_missing"):
         words.append("--allow-missing")
-    if str(run.root.parent) != RUNS:
-        words += ["--runs", str(run.root.parent)]
+    if str(runs) != RUNS:
+        words += ["--runs", str(runs)]
     return shlex.join(words)
 
 
-def replan_command(
-    dataset: Path, run: RunFolder, request: Mapping[str, Any] | None, budget_s: float | None
-) -> str | None:
+def replan_command(dataset: Path, runs: Path, request: Mapping[str, Any] | None, budget_s: float | None) -> str | None:
     """The command that plans anew by the same recipe and reading, for `budget_s` here, or for the default time.
 
     None where there is none: a plan that was moved from other data, or that no command has made (a study's).
@@ -62,12 +59,12 @@ def replan_command(
     if request is None or request.get("source") is not None:
         return None
     kept = {key: value for key, value in request.items() if key not in ("epochs", "budget_s", "source")}
-    return f"{plan_command(dataset, run, {**kept, 'budget_s': budget_s})} --overwrite"
+    return f"{plan_command(dataset, runs, {**kept, 'budget_s': budget_s})} --overwrite"
 
 
-def half_hour_command(dataset: Path, run: RunFolder, request: Mapping[str, Any] | None) -> str | None:
+def half_hour_command(dataset: Path, runs: Path, request: Mapping[str, Any] | None) -> str | None:
     """The command that plans anew what can be trained in the default time, or None as for `replan_command`."""
-    return replan_command(dataset, run, request, DEFAULT_S)
+    return replan_command(dataset, runs, request, DEFAULT_S)
 
 
 def _typed(key: str, value: Any) -> str:

@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autospine.data.disk.files import json_digest
+from autospine.data.disk.files import KEY_LENGTH, json_digest
 from autospine.data.folds import Fold
 from autospine.errors import PlanError
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.convert import to_table
 from autospine.planning.document.model_card import ModelCard
-from autospine.planning.document.model_file import WEIGHTS, read_model, weights_digest
+from autospine.planning.document.model_file import WEIGHTS, fold_folder, read_model, weights_digest
 from autospine.planning.document.plan import Plan
 from autospine.preprocessing.arrays import write_array
 from autospine.preprocessing.keys import stored_key
@@ -35,10 +35,9 @@ from autospine.workflow.runs.folder import RunFolder, read_record
 if TYPE_CHECKING:
     import torch
 
-FORMAT = 1
+SEGMENTED_FORMAT = 1
 """Grows when the segmentations change their meaning; part of their key."""
 FOLDER = "next_stage"
-KEY_LENGTH = 12
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ class OutOfFold:
 
     def folder(self, fold: int) -> Path:
         """The folder of one fold's segmentations: another key, another folder."""
-        return self.model / f"fold_{fold}" / FOLDER / self.keys[fold][:KEY_LENGTH]
+        return fold_folder(self.model, fold) / FOLDER / self.keys[fold][:KEY_LENGTH]
 
 
 def find_out_of_fold(
@@ -95,7 +94,7 @@ def find_out_of_fold(
         remedy = f"train it again with `{_command(dataset, 'all', first)} --overwrite`"
         raise PlanError(str(model), f"{first.name} was trained with another plan", "the plan as it stands now", remedy)
     # what decides a segmentation beside the weights: the cases of both stages, tiles, mirrorings and levels
-    shared = [FORMAT, stored_key(plan, first), stored_key(plan, configuration)]
+    shared = [SEGMENTED_FORMAT, stored_key(plan, first), stored_key(plan, configuration)]
     shared += [list(first.patch), first.overlap, list(first.training.mirror_axes)]
     shared += [to_table([card.data.levels, card.data.sides, card.data.regions, card.data.optional])]
     weights = {fold: weights_digest(model, fold) for fold in needed}
@@ -137,8 +136,8 @@ def _check_trained(
     dataset: Path, model: Path, first: Configuration, folds: Sequence[Fold], needed: Sequence[int], prepared: str
 ) -> None:
     """Raise `PlanError` unless the `needed` folds are trained, as `folds` says, on cases of the key `prepared`."""
-    records = {fold: read_record(model / f"fold_{fold}") for fold in needed}
-    missing = [fold for fold in needed if records[fold] is None or not (model / f"fold_{fold}" / WEIGHTS).is_file()]
+    records = {fold: read_record(fold_folder(model, fold)) for fold in needed}
+    missing = [fold for fold in needed if records[fold] is None or not (fold_folder(model, fold) / WEIGHTS).is_file()]
     if missing:
         found = f"fold(s) {_listed(missing)} of {first.name} are not trained; the cascade starts from them"
         remedy = f"train them with `{_command(dataset, 'all', first)}` (what is trained already is left as it is)"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 AFTER_S, AFTER_SHARE = 60.0, 0.05
 """The pace is judged after a minute of this call's training, or after this share of a budget where that is less."""
-FAR = 1.5
+OFF_PACE = 1.5
 """Times as long, or as short, as expected from which a step is far from the plan's; a machine's moods stay below."""
 
 
@@ -39,9 +39,9 @@ def watch_pace(
             return
         judged = True
         times = state.seconds_per_step / planned_s
-        if times > FAR:
+        if times > OFF_PACE:
             note(_slow_text(state, expected, times, training, command if expected.steps is not None else None))
-        elif times < 1 / FAR and expected.steps is not None and command is not None:
+        elif times < 1 / OFF_PACE and expected.steps is not None and command is not None:
             found = f"A step takes {state.seconds_per_step:.3g} s where the plan expects {planned_s:.3g} s"
             note(f"{found}: this machine could train a richer plan in that time. To plan anew: {command}")
 

@@ -23,7 +23,7 @@ from autospine.planning.document.configuration import MOST_PATCH_VOXELS, Configu
 from autospine.planning.document.convert import to_table
 from autospine.planning.document.data import LevelsPlan, PresencePlan
 from autospine.planning.document.model_card import ModelCard
-from autospine.planning.document.model_file import MODEL, SCHEMA, read_model
+from autospine.planning.document.model_file import MODEL, MODEL_SCHEMA, read_model
 from autospine.planning.document.parts import MOST_STAGES, FoldLosses, NetworkPlan
 from autospine.planning.document.plan import Plan
 from autospine.planning.document.plan_file import plan_to_toml, read_plan_file
@@ -56,7 +56,7 @@ def cards(make_configuration: Callable[..., Configuration], make_plan: Callable[
     pair = {"channels": ("T2", "T1"), "intensities": data.intensities * 2, "presence": PresencePlan((1,), 0.25)}
     overlapping = replace(data, regions=(Region("all", (1, 2, 3), 2),), **pair)
     found = [ModelCard(replace(data, sides=((1, 2),), levels=levels), full), ModelCard(overlapping, two)]
-    return [{"schema": SCHEMA, **json.loads(json.dumps(to_table(card)))} for card in found]
+    return [{"schema": MODEL_SCHEMA, **json.loads(json.dumps(to_table(card)))} for card in found]
 
 
 def places(table: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

@@ -26,7 +26,7 @@ from autospine.workflow.predict import PredictRequest, predict_paths
 from autospine.workflow.pretrain import PretrainRequest, pretrain_images
 from autospine.workflow.progress import Update
 from autospine.workflow.runs.asked_again import BEGUN
-from autospine.workflow.runs.folder import METRICS, RECORD, RunFolder, find_model, read_record
+from autospine.workflow.runs.folder import METRICS_FILE, RECORD, RunFolder, find_model, read_record
 from autospine.workflow.steps import training as training_step
 from autospine.workflow.train import Trained, TrainRequest, train_folds
 from tests.data.disk.test_locks import holding
@@ -124,7 +124,7 @@ def test_a_kill_before_the_scores_costs_no_training(toy: Path, run: RunFolder, m
             learn(toy, run, "0", ANEW)
     trained, progress = written(run, 0), Noting()
     learn(toy, run, "0", ANEW, progress)
-    assert written(run, 0) == trained and (run.fold("2d", 0) / METRICS).is_file()
+    assert written(run, 0) == trained and (run.fold("2d", 0) / METRICS_FILE).is_file()
     assert any("is trained by this command" in note for note in progress.notes)
 
 
@@ -166,7 +166,7 @@ def test_longer_training_killed_at_its_end_is_never_a_mixture(
     learn(toy, run, "0", QUICK)
     folder, old, longer = run.fold("2d", 0), weights(run, 0), replace(QUICK, epochs=6)
     stopped(toy, run, "0", longer, 0, 15)
-    assert weights(run, 0) == old and (folder / METRICS).is_file()
+    assert weights(run, 0) == old and (folder / METRICS_FILE).is_file()
     assert (read_record(folder) or {})["result"]["steps"] == 12
 
     def kill(*_: object, **__: object) -> None:
@@ -182,13 +182,13 @@ def test_longer_training_killed_at_its_end_is_never_a_mixture(
         with pytest.raises(Killed):
             learn(toy, run, "0", longer)
     if place == "before_end":
-        assert weights(run, 0) == old and (folder / METRICS).is_file() and (folder / RECORD).is_file()
+        assert weights(run, 0) == old and (folder / METRICS_FILE).is_file() and (folder / RECORD).is_file()
     else:
-        assert not any((folder / name).exists() for name in (METRICS, RECORD, "validation"))
+        assert not any((folder / name).exists() for name in (METRICS_FILE, RECORD, "validation"))
         assert (weights(run, 0) == old) == (place == "save_weights")
     load_model(run.model("2d"), CPU)
     learn(toy, run, "0", longer)
-    assert weights(run, 0) != old and (folder / METRICS).is_file() and (folder / "validation").is_dir()
+    assert weights(run, 0) != old and (folder / METRICS_FILE).is_file() and (folder / "validation").is_dir()
     assert (read_record(folder) or {})["result"]["steps"] == 24
 
 

@@ -2,10 +2,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from autospine.workflow.runs.folder import RunFolder
 from autospine.workflow.runs.plan_command import half_hour_command, option_of, plan_command
 
-HERE = RunFolder(Path("runs/my spines"))
+HERE = Path("runs")
 
 
 def test_the_command_has_the_options_that_were_asked() -> None:
@@ -21,7 +20,7 @@ def test_the_command_has_the_options_that_were_asked() -> None:
         "files": "0123",
         "source": None,
     }
-    assert plan_command(Path("spines"), RunFolder(Path("elsewhere/spines")), asked) == (
+    assert plan_command(Path("spines"), Path("elsewhere"), asked) == (
         "autospine plan spines --recipe lumbar --memory 11.5GB --subjects '(sub-\\d+)' --budget 90m --device cuda "
         "--allow-missing --runs elsewhere"
     )

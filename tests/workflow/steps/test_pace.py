@@ -17,7 +17,6 @@ from autospine.training import epochs
 from autospine.training.progress import FitProgress
 from autospine.workflow.plan import PlanRequest, plan_dataset
 from autospine.workflow.progress import Silent
-from autospine.workflow.runs.folder import RunFolder
 from autospine.workflow.runs.plan_command import replan_command
 from autospine.workflow.steps.pace import watch_pace
 from autospine.workflow.train import TrainRequest, train_fold
@@ -132,9 +131,8 @@ def test_without_an_expectation_for_this_device_nothing_is_said(
 def test_the_command_asks_as_the_plan_was_asked(
     tmp_path: Path, budget_s: float | None, request_json: dict[str, object] | None, words: str | None
 ) -> None:
-    run = RunFolder(tmp_path / "my data")
     expected = None if words is None else words.format(runs=tmp_path)
-    assert replan_command(Path("my data"), run, request_json, budget_s) == expected
+    assert replan_command(Path("my data"), tmp_path, request_json, budget_s) == expected
 
 
 def test_train_notes_the_pace(

@@ -5,13 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from autospine.data.description import ORDER, SIDES, Declared, declared
+from autospine.data.description import LABELS_FILE, ORDER, SIDES, Declared, declared
 from autospine.data.disk.files import read_json
 from autospine.data.structure import Case
 from autospine.errors import DataError
-
-LABELS = "labels.json"
-"""Names the classes where the layout has no place for them: {"L5": 1}, "sides" and regions as in dataset.json."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +27,7 @@ class Contents:
 
 def described_beside(root: Path, contents: Contents) -> Contents:
     """`contents` with the labels that `labels.json` in `root` names; as it is without that file."""
-    named = root / LABELS
+    named = root / LABELS_FILE
     if not named.is_file():
         return contents
     content = read_json(named)

@@ -19,7 +19,7 @@ from autospine.data.wording import listed
 from autospine.errors import DataError
 
 CHANNEL = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
-MOST_CHANNELS = 100
+CHANNEL_NUMBERS = 100
 """Numbers from here on (years) are no channels."""
 BIDS = "sub-"
 _SEQUENCES = r"t1|t2|t1w|t2w|t2star|pd|stir|flair|dixon|water|fat|space|tse|tirm|dwi|adc|ct|mr|pre|post"
@@ -168,7 +168,7 @@ def group_files(
     channelled = {match["case"] for _, match in split if match and match["channel"] == "0000"}
     groups: dict[str, dict[int, Path]] = {}
     for file, match in split:
-        if match and (channelled or numbered) and int(match["channel"]) < MOST_CHANNELS:
+        if match and (channelled or numbered) and int(match["channel"]) < CHANNEL_NUMBERS:
             groups.setdefault(match["case"], {})[int(match["channel"])] = file
         else:
             groups.setdefault(stem(file), {})[0] = file
@@ -186,7 +186,7 @@ def numbered_cases(files: Sequence[Path]) -> frozenset[str]:
     names = [stem(file) for file in files if CHANNEL.fullmatch(stem(file))]
     for name in names:
         case, _, number = name.rpartition("_")
-        if int(number) < MOST_CHANNELS:
+        if int(number) < CHANNEL_NUMBERS:
             numbers.setdefault(case, set()).add(int(number))
     sets = {frozenset(held) for held in numbers.values()}
     channels = len(numbers) > 1 and len(sets) == 1 and all(held == set(range(len(held))) for held in sets)
