@@ -22,15 +22,7 @@ from autospine.data.geometry import (
     same_grid,
     to_canonical,
 )
-from autospine.data.volume import (
-    WRITTEN_AS,
-    read_channels,
-    read_geometry,
-    read_volume,
-    stem,
-    suffix_of,
-    write_volume,
-)
+from autospine.data.volume import WRITTEN_AS, read_channels, read_geometry, read_volume, stem, suffix_of, write_volume
 from autospine.errors import DataError, OutputError
 from tests.data.formats.scene import ARRAY, GRID, by_itk, by_nibabel
 from tests.data.volumes import IDENTITY, ORIENTATIONS, nifti, rotation, volume

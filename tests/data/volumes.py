@@ -10,11 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from autospine.data.geometry import (
-    Geometry,
-    Orientation,
-    Volume,
-)
+from autospine.data.geometry import Geometry, Orientation, Volume
 
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 ORIENTATIONS = [

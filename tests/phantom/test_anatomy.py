@@ -9,9 +9,7 @@ import pytest
 
 from autospine.phantom.anatomy import CANAL, LABELS, SAC_BEHIND_MM, Block, Spine, draw_chain, local_mm, render
 from autospine.phantom.contrast import STIR, T1, T2, Contrast
-from autospine.phantom.dataset import (
-    draw_case,
-)
+from autospine.phantom.dataset import draw_case
 from autospine.phantom.grid import Grid
 
 VALUE = dict(LABELS)

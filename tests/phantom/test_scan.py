@@ -6,10 +6,7 @@ import numpy as np
 import pytest
 
 from autospine.data.geometry import canonical_orientation, to_canonical
-from autospine.phantom.dataset import (
-    SCENARIOS,
-    Scenario,
-)
+from autospine.phantom.dataset import SCENARIOS, Scenario
 from autospine.phantom.grid import Grid
 from autospine.phantom.scan import Plane, Scene, scan
 from tests.phantom.phantoms import drawn

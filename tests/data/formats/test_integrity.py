@@ -10,14 +10,8 @@ import numpy as np
 import pytest
 
 from autospine.data.formats.integrity import check_claim, check_finite, detached_voxels, read_exactly, unpacked
-from autospine.data.geometry import (
-    Geometry,
-    Volume,
-)
-from autospine.data.volume import (
-    read_volume,
-    write_volume,
-)
+from autospine.data.geometry import Geometry, Volume
+from autospine.data.volume import read_volume, write_volume
 from autospine.errors import DataError
 from tests.data.formats.scene import by_itk, by_nibabel
 from tests.data.volumes import IDENTITY, nifti, volume
