@@ -6,15 +6,11 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 import autospine
-from autospine.data.structure import Case
-from autospine.machine import processes
-from autospine.preprocessing.fill import run_jobs
 from autospine.workflow.plan import PlanRequest, plan_dataset
 
 BARE = {
@@ -135,24 +131,3 @@ def test_a_container_that_is_read_only(planned: Path, tmp_path: Path, shared_mem
         assert refused.returncode == 1 and "set TMPDIR to a folder" in " ".join(
             refused.stdout.split() + refused.stderr.split()
         )
-
-
-@dataclass(frozen=True)
-class Noted:
-    case: Case
-    root: Path
-
-
-def test_work_that_cannot_be_shared_is_done_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Processes take turns by semaphores in shared memory; where that is read-only, one process does it all."""
-    assert processes.may_start_processes()
-
-    def refuse(*_: object) -> None:
-        raise OSError(30, "Read-only file system")
-
-    monkeypatch.setattr("multiprocessing.context.BaseContext.Lock", refuse)
-    assert not processes.may_start_processes()
-    built: list[str] = []
-    jobs = [Noted(Case(name, (), None, name), tmp_path) for name in ("a", "b")]
-    run_jobs(lambda job: built.append(job.case.name), jobs, 2, 0, None)
-    assert built == ["a", "b"]

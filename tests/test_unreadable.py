@@ -37,7 +37,7 @@ from autospine.training.identity import Identity
 from autospine.training.initial import read_initial
 from tests.data.dicom_files import write_series
 from tests.data.laid_out import LAID_OUT
-from tests.data.test_layouts import CONTENT, GRID
+from tests.data.small import CONTENT, GRID
 
 CPU = torch.device("cpu")
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no such permissions there")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from autospine.data.geometry import Geometry
+from autospine.data.geometry import Geometry, Volume
 
 
 def write_slicer(
@@ -55,3 +55,14 @@ def write_slicer(
 
 def vector(values: Iterable[float]) -> str:
     return "(" + ",".join(repr(float(value)) for value in values) + ")"
+
+
+GRID = Geometry((3, 4, 5), (4.0, 1.5, 0.75), (-12.5, 30.0, 7.25), (0.96, -0.28, 0.0, 0.28, 0.96, 0.0, 0.0, 0.0, 1.0))
+IMAGE = Volume(np.arange(60, dtype=np.uint16).reshape(1, *GRID.shape), GRID)
+
+
+def drawn() -> np.ndarray:
+    """L5 (1) in two voxels, L4 (2) in one."""
+    labels = np.zeros(GRID.shape, np.uint8)
+    labels[1, 2, 3], labels[1, 2, 4], labels[2, 1, 3] = 1, 1, 2
+    return labels

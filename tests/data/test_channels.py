@@ -12,8 +12,8 @@ from autospine.data.dataset import load_case, open_dataset
 from autospine.data.structure import Reading
 from autospine.data.volume import write_volume
 from autospine.errors import DataError
-from tests.data import test_layouts as layouts
-from tests.data.test_missing import LEVEL, nnunet
+from tests.data.lacking import LEVEL, nnunet
+from tests.data.small import image, mask, write_four
 
 
 def test_channels_by_name_in_the_data_sets_order(tmp_path: Path) -> None:
@@ -55,9 +55,9 @@ def test_nobody_has_the_channel(tmp_path: Path) -> None:
 
 
 def test_channels_of_one_file(tmp_path: Path) -> None:
-    both = np.concatenate([layouts.image(1).array, layouts.image(2).array])
-    layouts.write_four(tmp_path / "imagesTr" / "a.nii.gz", both)
-    write_volume(tmp_path / "labelsTr" / "a.nii.gz", layouts.mask(0, 1))
+    both = np.concatenate([image(1).array, image(2).array])
+    write_four(tmp_path / "imagesTr" / "a.nii.gz", both)
+    write_volume(tmp_path / "labelsTr" / "a.nii.gz", mask(0, 1))
     described = {
         "modality": {"0": "T1", "1": "T2"},
         "labels": {"0": "background", "1": "a"},
@@ -71,9 +71,9 @@ def test_channels_of_one_file(tmp_path: Path) -> None:
 
 def test_a_file_with_other_channels_than_it_should_have_is_a_fault(tmp_path: Path) -> None:
     """Of two channels where three are declared nobody knows which are there."""
-    both = np.concatenate([layouts.image(1).array, layouts.image(2).array])
-    layouts.write_four(tmp_path / "imagesTr" / "a.nii.gz", both)
-    write_volume(tmp_path / "labelsTr" / "a.nii.gz", layouts.mask(0, 1))
+    both = np.concatenate([image(1).array, image(2).array])
+    write_four(tmp_path / "imagesTr" / "a.nii.gz", both)
+    write_volume(tmp_path / "labelsTr" / "a.nii.gz", mask(0, 1))
     described = {
         "modality": {"0": "T1", "1": "T2", "2": "STIR"},
         "labels": {"0": "background", "1": "a"},

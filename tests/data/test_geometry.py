@@ -21,7 +21,7 @@ from autospine.data.geometry import (
     same_grid,
     to_canonical,
 )
-from tests.data.test_volume import IDENTITY, ORIENTATIONS, rotation, volume
+from tests.data.volumes import IDENTITY, ORIENTATIONS, rotation, volume
 
 
 def test_new_shapes_keep_the_extent() -> None:

@@ -12,11 +12,13 @@ from autospine.data.inputs import find_inputs
 from autospine.data.volume import write_volume
 from autospine.errors import DataError
 from tests.data.dicom_files import write_series
-from tests.data.test_dataset import CHANNELS, GRID, image, plain
+from tests.data.raw import CHANNELS, GRID, plain, voxels
 
 
 def test_find_inputs_in_a_folder(tmp_path: Path) -> None:
-    plain(tmp_path, {"b_0000.nii": image(0), "b_0001.nii": image(0), "a_0000.mha": image(0), "a_0001.mha": image(0)})
+    plain(
+        tmp_path, {"b_0000.nii": voxels(0), "b_0001.nii": voxels(0), "a_0000.mha": voxels(0), "a_0001.mha": voxels(0)}
+    )
     assert find_inputs(tmp_path, CHANNELS[:2]) == [
         ("a", (tmp_path / "a_0000.mha", tmp_path / "a_0001.mha")),
         ("b", (tmp_path / "b_0000.nii", tmp_path / "b_0001.nii")),
@@ -32,7 +34,7 @@ def test_find_inputs_in_a_folder(tmp_path: Path) -> None:
 
 
 def test_find_inputs_of_a_file(tmp_path: Path) -> None:
-    plain(tmp_path, {f"{name}.nii.gz": image(0) for name in ("a", "b_0000", "b_0001", "visit_2023", "visit_2024")})
+    plain(tmp_path, {f"{name}.nii.gz": voxels(0) for name in ("a", "b_0000", "b_0001", "visit_2023", "visit_2024")})
     assert find_inputs(tmp_path / "a.nii.gz", CHANNELS[:1]) == [("a", (tmp_path / "a.nii.gz",))]
     assert find_inputs(tmp_path / "b_0000.nii.gz", CHANNELS[:1]) == [("b", (tmp_path / "b_0000.nii.gz",))]
     assert find_inputs(tmp_path / "visit_2024.nii.gz", CHANNELS[:1]) == [
@@ -50,7 +52,7 @@ def test_find_inputs_of_a_file(tmp_path: Path) -> None:
 
 def test_find_inputs_that_may_lack_a_channel(tmp_path: Path) -> None:
     names = ("a_0000", "a_0001", "a_0002", "b_0000", "c_0001", "c_0002", "d_0002")
-    plain(tmp_path, {f"{name}.nii": image(0) for name in names})
+    plain(tmp_path, {f"{name}.nii": voxels(0) for name in names})
 
     def held(*optional: int, path: Path = tmp_path) -> dict[str, tuple[str | None, ...]]:
         found = find_inputs(path, CHANNELS, optional)
@@ -70,15 +72,15 @@ def test_find_inputs_that_may_lack_a_channel(tmp_path: Path) -> None:
         held(0, 2)
     # a channel that may be missing is never taken for the first one, which may not
     for name in ("g_0001", "visit_2023"):
-        plain(tmp_path / name, {f"{name}.nii": image(0)})
+        plain(tmp_path / name, {f"{name}.nii": voxels(0)})
         for path in (tmp_path / name, tmp_path / name / f"{name}.nii"):
             with pytest.raises(DataError, match="of which T2, PD may be missing"):
                 held(1, 2, path=path)
     # a file without a number does not say which channel it is
-    plain(tmp_path / "more", {"e.nii": image(0)})
+    plain(tmp_path / "more", {"e.nii": voxels(0)})
     with pytest.raises(DataError, match=r"e: 1 channel[\s\S]*e_0000\.nii, e_0001\.nii"):
         held(0, 1, 2, path=tmp_path / "more")
-    whole = np.stack([image(0)] * 3)
+    whole = np.stack([voxels(0)] * 3)
     write_volume(tmp_path / "whole/f_0000.nii", Volume(whole, GRID))
     assert held(0, 1, 2, path=tmp_path / "whole") == {"f": ("f_0000.nii",)}
     for number in (1, 2, 3):
@@ -91,7 +93,7 @@ def test_find_inputs_that_may_lack_a_channel(tmp_path: Path) -> None:
 
 def test_dicom_to_predict_may_lack_a_channel(tmp_path: Path) -> None:
     for name in ("p1/T1", "p1/T2", "p2/T2"):
-        write_series(tmp_path / name, image(0), GRID)
+        write_series(tmp_path / name, voxels(0), GRID)
     assert find_inputs(tmp_path, ("T1", "T2"), (0,)) == [
         ("p1", (tmp_path / "p1/T1", tmp_path / "p1/T2")),
         ("p2", (None, tmp_path / "p2/T2")),
@@ -115,7 +117,7 @@ def test_find_inputs_where_nothing_is(tmp_path: Path) -> None:
 def test_dicom_series_to_predict(tmp_path: Path) -> None:
     for case in ("p1", "p2"):
         for channel in ("T2", "T1"):
-            write_series(tmp_path / "in" / case / channel, image(1).astype(np.uint16), GRID)
+            write_series(tmp_path / "in" / case / channel, voxels(1).astype(np.uint16), GRID)
     both = [(name, (tmp_path / "in" / name / "T1", tmp_path / "in" / name / "T2")) for name in ("p1", "p2")]
     assert find_inputs(tmp_path / "in", ("T1", "T2")) == both
     assert find_inputs(tmp_path / "in" / "p1", ("T1", "T2")) == both[:1]

@@ -12,12 +12,11 @@ import pytest
 from autospine.data.geometry import Geometry, Volume
 from autospine.data.images import open_images
 from autospine.data.inputs import find_inputs
-from autospine.data.layouts.shared.masks import masks_beside
 from autospine.data.structure import Reading
 from autospine.data.volume import write_volume
 from autospine.errors import DataError
 from tests.data.dicom_files import write_series
-from tests.data.test_layouts import GRID, image, put
+from tests.data.small import GRID, image, put
 
 ONE, TWO = ("T2",), ("T1", "T2")
 
@@ -26,30 +25,6 @@ def cases(folder: Path, channels: tuple[str, ...] = ONE) -> tuple[list[str], lis
     """Names of the cases, and what was told."""
     said: list[str] = []
     return [name for name, _ in find_inputs(folder, channels, tell=said.append)], said
-
-
-@pytest.mark.parametrize(
-    ("names", "masks"),
-    [
-        ("a a_seg b b-label c.seg c", "a_seg b-label c.seg"),
-        ("a_T2 a_seg", "a_seg"),
-        ("a_T2 a_lesion", "a_lesion"),
-        ("T2 seg", "seg"),
-        ("7 seg_7 img_8 mask_8", "seg_7 mask_8"),
-        ("a_0000 a_0001 a_seg", "a_seg"),
-        ("a_0000 a_0000_gt", "a_0000_gt"),
-        ("a b_seg", "b_seg"),
-        ("lesion_0 lesion_0_seg", "lesion_0_seg"),
-        ("gt_0 gt_0_label roi_1 roi_1_gt", "gt_0_label roi_1_gt"),
-        ("spine_lesion_1 spine_healthy_1", ""),
-        ("spine_lesion spine_lesion_seg", "spine_lesion_seg"),
-        ("a_seg b_seg", ""),
-        ("lesion", ""),
-        ("sub-01_T2w sub-01_T2w_label-SC_seg sub-02_dseg", "sub-01_T2w_label-SC_seg sub-02_dseg"),
-    ],
-)
-def test_masks_beside_images(names: str, masks: str) -> None:
-    assert masks_beside(set(names.split())) == set(masks.split())
 
 
 def test_masks_and_previews_are_left_aside_and_told(tmp_path: Path) -> None:
@@ -105,9 +80,6 @@ def test_numbered_files_that_hold_all_channels_are_cases(tmp_path: Path) -> None
     for number in range(3):
         write_volume(tmp_path / f"vol_{number:04d}.nii.gz", both)
     assert cases(tmp_path, TWO)[0] == ["vol_0000", "vol_0001", "vol_0002"]
-
-
-# DICOM and files
 
 
 def test_a_real_mixture_is_asked_about(real_data: Callable[[str], Path]) -> None:

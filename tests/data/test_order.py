@@ -16,12 +16,12 @@ from autospine.data.dataset import open_dataset
 from autospine.data.folds import make_folds
 from autospine.data.structure import Reading
 from autospine.planning.measured.fingerprint import Fingerprint, extract_fingerprint
-from tests.data import laid_out, test_missing
-from tests.data.test_layouts import CONTENT
+from tests.data import lacking, laid_out
+from tests.data.small import CONTENT
 
 LAID_OUT: dict[str, Callable[[Path], Path]] = {
     **{name: lambda root, lay_out=lay_out: lay_out(root, CONTENT) for name, (_, lay_out) in laid_out.LAID_OUT.items()},  # type: ignore[misc]
-    **{f"{name} with channels": lay_out for name, lay_out in test_missing.LAID_OUT.items()},
+    **{f"{name} with channels": lay_out for name, lay_out in lacking.LAID_OUT.items()},
 }
 
 

@@ -13,7 +13,7 @@ from autospine.data.geometry import Geometry, Volume
 from autospine.data.volume import write_volume
 from autospine.errors import DataError
 from autospine.evaluation.folders import evaluate_folders
-from tests.evaluation.test_score import SPACING, mask
+from tests.evaluation.counted import SPACING, mask
 
 TILT = np.cos(0.1), np.sin(0.1)
 GEOMETRY = Geometry(

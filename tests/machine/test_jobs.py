@@ -1,4 +1,4 @@
-"""Work that is shared out: what it gives, and what it raises; `tests/preprocessing/test_jobs.py` stops and kills it."""
+"""Work that is shared out: what it gives, and what it raises; `test_processes.py` stops and kills it."""
 
 from __future__ import annotations
 

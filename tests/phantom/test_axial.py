@@ -7,7 +7,7 @@ import pytest
 
 from autospine.phantom.axial import LABELS
 from autospine.phantom.scan import PhantomCase
-from tests.data.phantoms import drawn
+from tests.phantom.phantoms import drawn
 
 VALUE = dict(LABELS)
 CASES = range(4)

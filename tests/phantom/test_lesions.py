@@ -1,4 +1,4 @@
-"""Lesions of the phantoms: their kinds, sizes and contrasts, and that no threshold finds the tumour."""
+"""Lesions of the phantoms: their kinds, sizes and contrasts."""
 
 from __future__ import annotations
 
@@ -8,19 +8,10 @@ from scipy import ndimage
 
 from autospine.phantom.lesions import CHANNELS, LABELS
 from autospine.phantom.scan import PhantomCase
-from tests.data.phantoms import drawn
+from tests.phantom.phantoms import CORNERS, diameters, drawn
 
 LYTIC, SCLEROTIC = (value for _, value in LABELS)
 CASES = (0, 1, 2, 4)
-TUMOURS = (0, 5, 7, 8)
-CORNERS = np.ones((3, 3, 3), bool)
-
-
-def diameters(case: PhantomCase, value: int) -> list[float]:
-    """Of the spheres of the same volume (mm), one per component."""
-    components, count = ndimage.label(case.label == value, CORNERS)
-    volumes = np.bincount(components.ravel(), minlength=count + 1)[1:] * np.prod(case.spacing_mm)
-    return [float(one) for one in (6 / np.pi * volumes) ** (1 / 3)]
 
 
 def marrow(case: PhantomCase, channel: int) -> float:
@@ -84,35 +75,3 @@ def test_the_sequences_show_one_patient() -> None:
     fluid = (stir > np.percentile(stir, 98)) & (t2 > np.percentile(t2, 90))
     assert fluid.mean() > 0.01
     assert np.median(t1[fluid]) < np.median(t1[t1 > np.percentile(t1, 30)])
-
-
-@pytest.mark.parametrize("number", TUMOURS)
-def test_there_is_one_tumour_and_it_is_small(number: int) -> None:
-    case = drawn(number, "tumour")
-    assert set(np.unique(case.label)) == {0, 1}
-    (size,) = diameters(case, 1)
-    assert 7 < size < 36
-    assert (case.label == 1).mean() < 0.03
-
-
-def test_tumours_differ_in_size_and_in_how_they_enhance() -> None:
-    cases = [drawn(number, "tumour") for number in TUMOURS]
-    sizes = [diameters(case, 1)[0] for case in cases]
-    assert max(sizes) > 2 * min(sizes)
-    spread = [np.percentile(case.image[0][case.label == 1], (10, 90)) for case in cases]
-    assert any(low < 0.45 * high for low, high in spread)  # a dead middle
-    assert any(low > 0.65 * high for low, high in spread)
-
-
-@pytest.mark.parametrize("number", TUMOURS)
-def test_no_threshold_finds_the_tumour(number: int) -> None:
-    case = drawn(number, "tumour")
-    tumour, image = case.label == 1, case.image[0]
-    levels = np.percentile(image, (*np.arange(0, 96, 5), 97, 98, 99, 99.5, 99.8, 100))
-    best = max(
-        2 * (tumour & window).sum() / (tumour.sum() + window.sum())
-        for low in levels
-        for high in levels[levels > low]
-        if (window := (image >= low) & (image <= high)).any()
-    )
-    assert best < 0.35

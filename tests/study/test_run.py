@@ -20,10 +20,10 @@ from autospine.workflow.plan import PlanRequest, plan_dataset
 from autospine.workflow.runs import folder as workflow_runs
 from autospine.workflow.runs.folder import RunFolder, read_record
 from autospine.workflow.train import TrainRequest
-from tests.data.disk.test_locks import holding
+from tests.data.disk.holding import holding
 from tests.workflow.conftest import Noting
-from tests.workflow.runs.test_asked_again import Stopping
-from tests.workflow.test_missing import several
+from tests.workflow.several import several
+from tests.workflow.stopping import Stopping
 
 __all__ = ["several"]
 QUICK = TrainRequest(device="cpu", workers=0)

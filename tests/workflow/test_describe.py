@@ -12,7 +12,7 @@ from autospine.data.structure import Reading
 from autospine.workflow.describe import describe_dataset
 from tests.data.dicom_files import PATIENT, PATIENT_ID
 from tests.data.laid_out import dicom, folders
-from tests.data.test_layouts import CONTENT
+from tests.data.small import CONTENT
 
 
 def test_what_was_understood_is_said_and_drawn(tmp_path: Path) -> None:

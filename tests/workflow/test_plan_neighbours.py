@@ -22,7 +22,7 @@ from autospine.workflow import plan as workflow_plan
 from autospine.workflow.plan import Planned, PlanRequest, ensure_planned, plan_dataset
 from autospine.workflow.progress import Progress
 from autospine.workflow.runs.folder import RunFolder
-from tests.data.disk.test_locks import holding
+from tests.data.disk.holding import holding
 from tests.workflow.conftest import Noting
 
 FILES = ("fingerprint.json", "splits.json", "request.json", "expected.json", "plan.toml")

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from autospine.data.formats.affine import farthest_mm, from_affine, nearest_orthogonal, split_shape, to_affine
+from autospine.data.volume import header_remarks, read_volume
 from autospine.errors import DataError
+from tests.data.formats.scene import by_itk
 
 PATH = Path("a.nii")
 
@@ -43,3 +45,22 @@ def test_axes_in_space_and_channels() -> None:
     assert split_shape(PATH, (5, 6, 7, 3)) == ((5, 6, 7), 3)
     with pytest.raises(DataError, match=r"an image of 5 dimensions \(5 x 6 x 7 x 3 x 2\)"):
         split_shape(PATH, (5, 6, 7, 3, 2))
+
+
+@pytest.mark.parametrize("suffix", [".mha", ".nrrd"])
+def test_skewed_axes_of_other_formats(tmp_path: Path, suffix: str) -> None:
+    path = by_itk(tmp_path / f"a{suffix}")
+    line = next(line for line in path.read_bytes().split(b"\n") if line.startswith((b"TransformMatrix", b"space dir")))
+    upright = (
+        b"TransformMatrix = 1 0 0 {lean} 1 0 0 0 1"
+        if suffix == ".mha"
+        else b"space directions: (0.7,0,0) ({lean},1.5,0) (0,0,4)"
+    )
+    whole = path.read_bytes()
+    for lean, found in ((0.005, "degrees from right angles: the nearest"), (0.2, "")):
+        path.write_bytes(whole.replace(line, upright.replace(b"{lean}", str(lean).encode())))
+        if found:
+            assert found in header_remarks(path)[0]
+        else:
+            with pytest.raises(DataError, match="degrees from right angles"):
+                read_volume(path)

@@ -20,7 +20,7 @@ from autospine.data.inputs import find_inputs
 from autospine.data.volume import is_series, read_volume
 from autospine.errors import DataError
 from tests.data.dicom_files import write_enhanced, write_series
-from tests.data.formats.test_dicom import ARRAY, GRID, same
+from tests.data.sagittal_series import ARRAY, GRID, same
 
 
 def encoded(header: FileDataset, implicit: bool, little: bool = True) -> bytes:

@@ -13,7 +13,7 @@ from pydicom.dataset import FileDataset
 from autospine.data.volume import read_volume
 from autospine.errors import DataError
 from tests.data.dicom_files import write_enhanced, write_series
-from tests.data.formats.test_dicom import ARRAY, GRID, same
+from tests.data.sagittal_series import ARRAY, GRID, same
 
 
 def tiled(index: int, header: FileDataset) -> None:

@@ -11,22 +11,11 @@ import pytest
 
 from autospine.data.dataset import load_case, open_dataset
 from autospine.data.formats.slicer import Segment, read_segments
-from autospine.data.geometry import Geometry, Volume
 from autospine.data.masks.files import mask_stem, read_mask
 from autospine.data.structure import Label
 from autospine.data.volume import write_volume
 from autospine.errors import DataError
-from tests.data.slicer_files import write_slicer
-
-GRID = Geometry((3, 4, 5), (4.0, 1.5, 0.75), (-12.5, 30.0, 7.25), (0.96, -0.28, 0.0, 0.28, 0.96, 0.0, 0.0, 0.0, 1.0))
-IMAGE = Volume(np.arange(60, dtype=np.uint16).reshape(1, *GRID.shape), GRID)
-
-
-def drawn() -> np.ndarray:
-    """L5 (1) in two voxels, L4 (2) in one."""
-    labels = np.zeros(GRID.shape, np.uint8)
-    labels[1, 2, 3], labels[1, 2, 4], labels[2, 1, 3] = 1, 1, 2
-    return labels
+from tests.data.slicer_files import GRID, IMAGE, drawn, write_slicer
 
 
 def test_segments_of_a_header(tmp_path: Path) -> None:

@@ -14,8 +14,7 @@ from autospine.data.geometry import Geometry
 from autospine.data.masks.placing import covering, place
 from autospine.data.volume import write_volume
 from autospine.errors import DataError
-from tests.data.formats.test_slicer import GRID, IMAGE, drawn
-from tests.data.slicer_files import write_slicer
+from tests.data.slicer_files import GRID, IMAGE, drawn, write_slicer
 
 
 def part(low: tuple[int, int, int], shape: tuple[int, int, int]) -> Geometry:

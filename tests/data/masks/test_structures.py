@@ -12,7 +12,7 @@ from autospine.data.dataset import load_case, open_dataset
 from autospine.data.masks.files import read_mask
 from autospine.data.structure import Label
 from autospine.errors import DataError
-from tests.data.masks.test_files import GRID, image, labels, mask
+from tests.data.masks.mask_files import GRID, image, labels, mask
 
 
 def structures(root: Path, **held: np.ndarray) -> Path:

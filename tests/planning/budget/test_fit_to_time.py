@@ -8,8 +8,7 @@ import pytest
 from autospine.machine.arithmetic import Machine
 from autospine.planning.budget.fit_to_time import Fitted, default_within_budget, fit_plan_to_budget, fit_to_budget
 from autospine.planning.budget.fit_to_time import rungs_of as all_rungs
-from autospine.planning.budget.ladder import ladder
-from autospine.planning.budget.measurements import BRIEFLY, PRECISELY, SURE, Budget, Measure, Measurements
+from autospine.planning.budget.measurements import BRIEFLY, Budget, Measurements
 from autospine.planning.decide.basis import Basis
 from autospine.planning.decide.planner import make_plan
 from autospine.planning.document.configuration import Configuration
@@ -18,58 +17,8 @@ from autospine.planning.document.recipe import Recipe
 from autospine.planning.estimate.cost import multiply_adds
 from autospine.planning.estimate.memory import training_memory_gb
 from autospine.planning.measured.fingerprint import Fingerprint
+from tests.planning.budget.clocks import Clock, fit, fitted_2d, rungs_of, same_as
 from tests.planning.conftest import MakeFingerprint
-
-
-class Clock:
-    """Seconds a step of a machine with a fixed speed and overhead; remembers what it was asked.
-
-    A glance, at what is surely faster or slower than the bounds, is off by the factor `glance`.
-    """
-
-    def __init__(self, multiply_adds_per_second: float, overhead_s: float = 0.0, glance: float = 1.0) -> None:
-        self.speed = multiply_adds_per_second
-        self.overhead_s = overhead_s
-        self.glance = glance
-        self.asked: list[Configuration] = []
-        self.bounds: list[tuple[float, float]] = []
-
-    def __call__(self, configuration: Configuration, bounds: tuple[float, float] = PRECISELY) -> float:
-        self.asked.append(configuration)
-        self.bounds.append(bounds)
-        work = multiply_adds(configuration.network, configuration.patch, configuration.batch)
-        seconds = self.overhead_s + 3 * work / self.speed
-        glanced = seconds * self.glance
-        return seconds if bounds[0] <= glanced <= bounds[1] else glanced
-
-
-USUAL = Recipe()
-
-
-def fitted_2d(fingerprint: Fingerprint, clock: Measure, budget_s: float, recipe: Recipe = USUAL) -> Fitted:
-    measurements = Measurements(Budget(budget_s, clock, device="CPU, 2 cores"))
-    configuration = make_plan(fingerprint, recipe).configuration("2d")
-    rungs = all_rungs(Basis.of(fingerprint, recipe), configuration)
-    return fit_to_budget(recipe, configuration, rungs, measurements, measurements.precise)
-
-
-def fit(
-    fingerprint: Fingerprint, clock: Measure, budget_s: float, recipe: Recipe = USUAL
-) -> tuple[Configuration, dict[str, str]]:
-    """2D alone, and the reasons of the plan with its own."""
-    fitted = fitted_2d(fingerprint, clock, budget_s, recipe)
-    return fitted.configuration, {**make_plan(fingerprint, recipe).reasons, **fitted.reasons}
-
-
-def same_as(configuration: Configuration) -> tuple[object, ...]:
-    """What the time of a step depends on."""
-    return configuration.network, configuration.patch, configuration.batch
-
-
-def rungs_of(fingerprint: Fingerprint) -> list[tuple[Configuration, int]]:
-    configuration = make_plan(fingerprint, Recipe()).configuration("2d")
-    rungs = ladder(Basis.of(fingerprint, Recipe()), configuration)
-    return [(rung.configuration, rung.least_steps) for rung in rungs]
 
 
 def test_a_fast_machine_keeps_the_plan(lumbar: Fingerprint) -> None:
@@ -127,65 +76,6 @@ def test_few_rungs_are_measured_and_none_that_is_hopeless(lumbar: Fingerprint, s
     assert len(clock.asked) <= 5
     assert clock.asked[0].network.features[0] == 8  # the narrowest first: it is cheap
     assert max(map(clock, tuple(clock.asked))) < 10
-
-
-@pytest.mark.parametrize("speed", [3e9, 3e10, 3e11])
-@pytest.mark.parametrize("seconds", [300.0, 1800.0, 7200.0])
-def test_what_is_trained_first_is_measured_well_and_the_others_at_a_glance(
-    lumbar: Fingerprint, speed: float, seconds: float
-) -> None:
-    clock = Clock(speed)
-    plan = fit_plan_to_budget(make_plan(lumbar, Recipe()), lumbar, Recipe(), Budget(seconds, clock)).plan
-    seen = list(zip(clock.asked, clock.bounds, strict=True))
-    for configuration in plan.configurations:
-        own = [
-            bounds
-            for rung, bounds in seen
-            if (rung.name, same_as(rung)) == (configuration.name, same_as(configuration))
-        ]
-        well = sum(least <= clock(configuration) <= most for least, most in own)
-        assert own and well == 1 if configuration.name == plan.default else well <= 1
-        assert (PRECISELY in own) <= (configuration.name == plan.default)
-    flat, between = plan.configuration("2d"), plan.configuration("2.5d")
-    assert flat.batch == between.batch and flat.network == replace(between.network, in_channels=1)
-    # 2.5d is 2d but for what enters: which of its rungs fit is known
-    assert [bounds for rung, bounds in seen if rung.name == "2.5d"] == [BRIEFLY, BRIEFLY]
-
-
-def test_what_goes_first_is_held_against_its_own_measurement(lumbar: Fingerprint) -> None:
-    """At a glance a step takes six tenths of its time: the richest rung of the glance does not stand."""
-    clock = Clock(3e10, glance=0.6)
-    plan = make_plan(lumbar, Recipe())
-    flat = plan.configuration("2d")
-    least = {same_as(rung): steps for rung, steps in rungs_of(lumbar)}
-    differ = 0
-    for budget_s in range(300, 9000, 600):
-        measurements = Measurements(Budget(budget_s, clock))
-        rungs = all_rungs(Basis.of(lumbar, Recipe()), flat)
-        glanced = fit_to_budget(Recipe(), flat, rungs, measurements, measurements.own).configuration
-        fitted = fit_plan_to_budget(plan, lumbar, Recipe(), Budget(budget_s, clock))
-        first, expected = fitted.plan.configuration("2d"), fitted.expected["2d"]
-        assert fitted.plan.default == "2d"
-        assert expected.seconds_per_step == pytest.approx(clock(first), abs=1e-4)
-        assert (expected.steps or 0) + 1 >= least[same_as(first)]
-        said = fitted.plan.reasons["default"]
-        assert "steps instead" not in said or f"steps instead of {expected.steps}" in said
-        differ += same_as(glanced) != same_as(first)
-    assert differ > 1
-
-
-@pytest.mark.parametrize("glance", [0.7, 0.9, 1.1, 1.3])
-@pytest.mark.parametrize("minutes", [3, 30, 200])
-def test_a_glance_decides_nothing_that_is_close(lumbar: Fingerprint, glance: float, minutes: int) -> None:
-    clock, budget_s = Clock(3e10, glance=glance), 60.0 * minutes
-    one = fitted_2d(lumbar, clock, budget_s)
-    fitted, expected = one.configuration, one.expected
-    exact, _ = fit(lumbar, Clock(3e10), budget_s)
-    assert expected.seconds_per_step == pytest.approx(clock(fitted), abs=1e-4)
-    least = {same_as(rung): steps for rung, steps in rungs_of(lumbar)}
-    assert (expected.steps or 0) + 1 >= least[same_as(fitted)]
-    if glance < SURE:  # a step that looks too slow to try is a rung lost at most
-        assert same_as(fitted) == same_as(exact)
 
 
 @pytest.mark.parametrize("factor", [1.5, float("inf")])
@@ -254,41 +144,6 @@ def test_what_adamw_remembers_has_to_fit_too(lumbar: Fingerprint) -> None:
     fitted = fit_to_budget(tight, configuration, rungs, measurements, measurements.precise)
     assert fitted.expected.memory_gb <= (least + most) / 2
     assert same_as(fitted.configuration) != same_as(configuration)
-
-
-class BusyClock(Clock):
-    """A machine that another process takes from one look on, for some of them: every step is `slower` times as long."""
-
-    def __init__(self, multiply_adds_per_second: float, busy: range, slower: float) -> None:
-        super().__init__(multiply_adds_per_second)
-        self.busy = busy
-        self.slower = slower
-
-    def __call__(self, configuration: Configuration, bounds: tuple[float, float] = PRECISELY) -> float:
-        seconds = super().__call__(configuration, bounds)
-        return seconds * self.slower if len(self.asked) - 1 in self.busy else seconds
-
-
-@pytest.mark.parametrize(("minutes", "looks", "slower"), [(5, 1, 25.0), (5, 2, 1.5), (30, 2, 4.0), (120, 1, 1.5)])
-def test_a_busy_moment_changes_no_plan(lumbar: Fingerprint, minutes: int, looks: int, slower: float) -> None:
-    plan = make_plan(lumbar, Recipe())
-    quiet = Clock(3e10)
-    expected = fit_plan_to_budget(plan, lumbar, Recipe(), Budget(60.0 * minutes, quiet))
-    for first in range(len(quiet.asked)):
-        clock = BusyClock(3e10, range(first, first + looks), slower)
-        fitted = fit_plan_to_budget(plan, lumbar, Recipe(), Budget(60.0 * minutes, clock))
-        assert fitted.plan.default == expected.plan.default
-        for name in (configuration.name for configuration in plan.configurations):
-            one, other = fitted.plan.configuration(name), expected.plan.configuration(name)
-            assert same_as(one) == same_as(other), (first, name)
-            assert fitted.expected[name].steps == expected.expected[name].steps, (first, name)
-        assert len(clock.asked) <= len(quiet.asked) + 6
-
-
-def test_a_machine_that_stays_busy_is_believed(lumbar: Fingerprint) -> None:
-    fitted = fitted_2d(lumbar, BusyClock(12e10, range(1000), 4.0), 1800.0)
-    quiet = fitted_2d(lumbar, Clock(3e10), 1800.0)
-    assert same_as(fitted.configuration) == same_as(quiet.configuration) and fitted.expected == quiet.expected
 
 
 def test_a_rung_whose_work_says_that_it_is_hopeless_is_not_tried(lumbar: Fingerprint) -> None:

@@ -29,8 +29,9 @@ from autospine.workflow.runs.asked_again import BEGUN
 from autospine.workflow.runs.folder import METRICS_FILE, RECORD, RunFolder, find_model, read_record
 from autospine.workflow.steps import training as training_step
 from autospine.workflow.train import Trained, TrainRequest, train_folds
-from tests.data.disk.test_locks import holding
+from tests.data.disk.holding import holding
 from tests.workflow.conftest import Noting
+from tests.workflow.stopping import Stopping
 
 CPU = torch.device("cpu")
 QUICK = TrainRequest("2d", epochs=3, device="cpu", workers=0)
@@ -39,22 +40,6 @@ ANEW = replace(QUICK, overwrite=True)
 
 class Killed(BaseException):
     """Ends a call where a kill would have."""
-
-
-class Stopping(Noting):
-    """Presses Ctrl-C at a step of the training of one fold."""
-
-    def __init__(self, fold: int, step: int) -> None:
-        super().__init__()
-        self._where = f"fold {fold}", f"step {step},"
-
-    @contextmanager
-    def task(self, title: str) -> Iterator[Update]:
-        def update(text: str, share: float) -> None:
-            if title.endswith(self._where[0]) and text.startswith(self._where[1]):
-                os.kill(os.getpid(), signal.SIGINT)
-
-        yield update
 
 
 @pytest.fixture

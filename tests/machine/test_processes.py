@@ -1,4 +1,4 @@
-"""Work that is shared out to processes: what stops it, what ends it from outside, and where it may not be shared."""
+"""Processes that work is shared out to: what stops them, what ends them from outside, where there may be none."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from autospine.data.structure import Case
+from autospine.machine import processes
+from autospine.preprocessing.fill import run_jobs
 from tests.processes import group, wait_for
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="groups of processes")
@@ -201,3 +205,24 @@ def test_where_no_process_may_be_started_one_does_it_all(
     assert process.returncode == 0, complaint
     assert len(list(root.glob("*.npy"))) == 6
     assert len(list(root.glob("by_*"))) == 1
+
+
+@dataclass(frozen=True)
+class Noted:
+    case: Case
+    root: Path
+
+
+def test_work_that_cannot_be_shared_is_done_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes take turns by semaphores in shared memory; where that is read-only, one process does it all."""
+    assert processes.may_start_processes()
+
+    def refuse(*_: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("multiprocessing.context.BaseContext.Lock", refuse)
+    assert not processes.may_start_processes()
+    built: list[str] = []
+    jobs = [Noted(Case(name, (), None, name), tmp_path) for name in ("a", "b")]
+    run_jobs(lambda job: built.append(job.case.name), jobs, 2, 0, None)
+    assert built == ["a", "b"]
