@@ -21,7 +21,7 @@ from autospine.data.formats.dicom_files import is_dicom
 from autospine.data.formats.disguises import disguised
 from autospine.data.formats.integrity import check_finite, check_whole, detached_voxels, not_an_image
 from autospine.data.formats.itk import reason, sitk
-from autospine.data.formats.whole import is_written
+from autospine.data.formats.written_whole import is_written
 from autospine.data.geometry import Geometry, Triple, Volume, triple
 from autospine.errors import DataError, OutputError
 

@@ -22,7 +22,7 @@ from autospine.data.measures import pair_distances, places_along
 from autospine.planning.measured.anatomy import AXIS_NAMES
 from autospine.planning.measured.column import case_column
 from autospine.planning.measured.fingerprint import Fingerprint, extract_fingerprint
-from autospine.planning.measured.order import longest_chain, ordered_pairs, pair_order
+from autospine.planning.measured.order_of_labels import longest_chain, ordered_pairs, pair_order
 
 Pair = tuple[float, float, str]
 """Mean distance over extent, the least of any case, and which pair it is."""

@@ -20,8 +20,8 @@ from autospine.planning.decide.intensities import planned_mask, planned_normalis
 from autospine.planning.decide.loss import check_unit, planned_loss
 from autospine.planning.decide.network import NOTHING, Narrowing, planned_neighbours, planned_network, planned_previous
 from autospine.planning.decide.patch_and_batch import Size, planned_overlap, size_for_memory
+from autospine.planning.decide.schedule_and_augmentation import planned_training
 from autospine.planning.decide.topology import planned_memory_gb
-from autospine.planning.decide.training import planned_training
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.decisions import LEFT_OUT
 from autospine.planning.document.plan import Plan

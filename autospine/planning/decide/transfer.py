@@ -20,7 +20,7 @@ from autospine.planning.decide.decided import Decided, settle
 from autospine.planning.decide.grid import Grid, median_shape, planned_median
 from autospine.planning.decide.loss import check_unit, renewed_loss
 from autospine.planning.decide.network import planned_entering, planned_outputs
-from autospine.planning.decide.training import planned_mirroring, planned_rotation, planned_shift
+from autospine.planning.decide.schedule_and_augmentation import planned_mirroring, planned_rotation, planned_shift
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.decisions import LEFT_OUT, decisions
 from autospine.planning.document.expected import Estimated

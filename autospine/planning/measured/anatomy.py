@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from autospine.planning.document.model_card import RIGHT_TO_LEFT
 from autospine.planning.measured.column import Column, View, find_column, read_view
 from autospine.planning.measured.fingerprint import Fingerprint
-from autospine.planning.measured.order import longest_chain, ordered_pairs
+from autospine.planning.measured.order_of_labels import longest_chain, ordered_pairs
 
 AXIS_NAMES = ("from inferior to superior", "from anterior to posterior", "from right to left")
 

@@ -12,7 +12,7 @@ from itertools import pairwise
 from statistics import median
 
 from autospine.planning.measured.fingerprint import CaseFingerprint
-from autospine.planning.measured.order import AGREEMENT
+from autospine.planning.measured.order_of_labels import AGREEMENT
 
 LEAST_LEVELS = 3
 """Classes of a chain of levels: of two that lie apart nobody knows whether a third could follow."""

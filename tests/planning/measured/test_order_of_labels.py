@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from autospine.planning.measured.fingerprint import CaseFingerprint, Fingerprint
-from autospine.planning.measured.order import longest_chain, ordered_pairs, pair_order
+from autospine.planning.measured.order_of_labels import longest_chain, ordered_pairs, pair_order
 
 
 def chain(cases: tuple[CaseFingerprint, ...]) -> tuple[tuple[int, ...], int, int]:

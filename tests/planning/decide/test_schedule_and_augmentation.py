@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from autospine.planning.decide.planner import make_plan
-from autospine.planning.decide.training import (
+from autospine.planning.decide.schedule_and_augmentation import (
     planned_epochs,
     planned_mirroring,
     planned_optimiser,

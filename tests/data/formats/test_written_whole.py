@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from autospine.data.formats.itk import sitk
-from autospine.data.formats.whole import is_written
+from autospine.data.formats.written_whole import is_written
 from autospine.data.geometry import Geometry, Volume
 from autospine.data.volume import read_volume, write_volume
 
