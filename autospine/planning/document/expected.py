@@ -65,10 +65,14 @@ def write_expected(path: Path, expected: Expectations) -> None:
 
 def read_expected(path: Path) -> Expectations:
     """What `write_expected` wrote; nothing where there is no such file. `PlanError` where it holds something else."""
-    if not path.is_file():
+    if not path.exists():
         return {}
-    reader = Reader(str(path), "remove this file: it is estimated anew")
-    content = read_json(path, PlanError, MOST_DOCUMENT_BYTES)
+    remedy = "remove this file: it is estimated anew"
+    reader = Reader(str(path), remedy)
+    try:
+        content = read_json(path, PlanError, MOST_DOCUMENT_BYTES)
+    except PlanError as fault:
+        raise PlanError(fault.where, fault.found, fault.expected, remedy) from fault
     tables = content if isinstance(content, dict) else {"": content}
     found = {name: reader.table(Expected, table, name) for name, table in tables.items()}
     return reader.sound({name: one for name, one in found.items() if one is not None})
