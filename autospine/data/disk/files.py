@@ -209,16 +209,21 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
-def read_json(path: Path, error: type[AutospineError] = DataError, most_bytes: int = MOST_BYTES) -> Any:
+def read_json(
+    path: Path,
+    error: type[AutospineError] = DataError,
+    most_bytes: int = MOST_BYTES,
+    remedy: str = "correct the file or restore it",
+) -> Any:
     """The content of a JSON file of at most `most_bytes`; what cannot be read raises `error` naming the file.
 
-    A key that stands twice in a table is refused: which of the two was meant, nobody knows.
+    `remedy` is against what is no JSON. A key that stands twice in a table is refused: which of the two was meant, nobody knows.
     """
     try:
         return json.loads(read_text(path, error, most_bytes), object_pairs_hook=_table)
     except (ValueError, RecursionError) as fault:
         found = f"not a JSON file ({fault})"
-        raise error(str(path), found, "text in JSON", "correct the file or restore it") from fault
+        raise error(str(path), found, "text in JSON", remedy) from fault
 
 
 def read_text(path: Path, error: type[AutospineError] = DataError, most_bytes: int = MOST_BYTES) -> str:

@@ -69,10 +69,7 @@ def read_expected(path: Path) -> Expectations:
         return {}
     remedy = "remove this file: it is estimated anew"
     reader = Reader(str(path), remedy)
-    try:
-        content = read_json(path, PlanError, MOST_DOCUMENT_BYTES)
-    except PlanError as fault:
-        raise PlanError(fault.where, fault.found, fault.expected, remedy) from fault
+    content = read_json(path, PlanError, MOST_DOCUMENT_BYTES, remedy)
     tables = content if isinstance(content, dict) else {"": content}
     found = {name: reader.table(Expected, table, name) for name, table in tables.items()}
     return reader.sound({name: one for name, one in found.items() if one is not None})
