@@ -217,7 +217,8 @@ def read_json(
 ) -> Any:
     """The content of a JSON file of at most `most_bytes`; what cannot be read raises `error` naming the file.
 
-    `remedy` is against what is no JSON. A key that stands twice in a table is refused: which of the two was meant, nobody knows.
+    `remedy` is for what is no JSON. A key that stands twice in a table is refused: which of the two was meant, nobody
+    knows.
     """
     try:
         return json.loads(read_text(path, error, most_bytes), object_pairs_hook=_table)
