@@ -1,7 +1,7 @@
 """What the size-adaptive loss and the MSFF bottleneck add to a training step.
 
-    OMP_NUM_THREADS=1 python tests/benchmarks/loss_overhead.py runs/lumbar-water/plan.toml -c 2d      # on one core
-    python tests/benchmarks/loss_overhead.py runs/lumbar-water/plan.toml --device cuda --steps 50     # under autocast
+    OMP_NUM_THREADS=1 python -m tests.benchmarks.loss_overhead runs/lumbar-water/plan.toml -c 2d      # on one core
+    python -m tests.benchmarks.loss_overhead runs/lumbar-water/plan.toml --device cuda --steps 50     # under autocast
 
 Each variant is a configuration of the plan with another loss or bottleneck, trained on the same random patches by the
 step that trainings are made of; they take turns, so that the machine's moods meet all of them alike. On a CPU the

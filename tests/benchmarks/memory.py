@@ -1,30 +1,22 @@
 """Hold the estimated memory of a training step against what torch's allocator counts.
 
-    OMP_NUM_THREADS=1 python tests/benchmarks/memory.py                 # every plan below, a Markdown table
-    OMP_NUM_THREADS=1 python tests/benchmarks/memory.py --only residual # those with the word in their name
-    OMP_NUM_THREADS=1 python tests/benchmarks/memory.py --precision bfloat16
-    python tests/benchmarks/memory.py --device cuda                     # on a GPU, under autocast
+    OMP_NUM_THREADS=1 python -m tests.benchmarks.memory                 # every plan below, a Markdown table
+    OMP_NUM_THREADS=1 python -m tests.benchmarks.memory --only residual # those with the word in their name
+    OMP_NUM_THREADS=1 python -m tests.benchmarks.memory --precision bfloat16
+    python -m tests.benchmarks.memory --device cuda                     # on a GPU, under autocast
 
 Each plan is built and trained for two steps on random patches with the planned loss and optimiser, by the step that
-trainings are made of; the second is measured, because only then do the optimiser's states exist. On a CPU torch's
-profiler reports every allocation and every release: their running sum, from before the network is built, is exactly
-what is alive. On CUDA the allocator keeps the peak itself.
+trainings are made of; the second is measured, because only then do the optimiser's states exist.
 """
 
 from __future__ import annotations
 
 import argparse
-import gc
 import time
-from collections.abc import Callable
-from dataclasses import replace
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import torch
-from torch.profiler import ProfilerActivity, profile, record_function
 
-from autospine.data.structure import IGNORED
-from autospine.machine.device import step_machine
 from autospine.machine.precision import Precision, gpu_precision
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.parts import (
@@ -36,11 +28,8 @@ from autospine.planning.document.parts import (
     ResamplingPlan,
     TrainingPlan,
 )
-from autospine.planning.estimate.memory import training_memory_gb
-from autospine.training.step import Stepper
-from tests.cards import card_of
+from tests.measured_steps import compare
 
-MEASURED = "measured step"
 # nnU-Net's residual blocks per stage.
 RESIDUAL_BLOCKS = (1, 3, 4, 6, 6, 6, 6)
 # A thick first axis: it is neither halved nor convolved along at first.
@@ -156,62 +145,6 @@ PLANS: tuple[tuple[str, int, Configuration], ...] = (
     ("3d plain, cube, 4 threads", 4, plan((64, 64, 64), 2, (16, 32, 64, 128, 256), 3, optimiser="adamw")),
     ("3d residual, cube, 4 threads", 4, plan((48, 48, 48), 2, (32, 64, 128, 256), 2, encoder="residual")),
 )
-
-
-def repeated_step(
-    configuration: Configuration, device: torch.device, precision: Precision = "float32"
-) -> Callable[[], None]:
-    """A function that makes one training step on a random batch; network, loss and optimiser live in it."""
-    stepper = Stepper.of(card_of(configuration), device, precision)
-
-    def step() -> None:
-        size = (configuration.batch, *configuration.patch)
-        image = torch.randn(size[0], configuration.network.in_channels, *size[1:], device=device)
-        target = torch.randint(0, configuration.network.out_channels, size, device=device)
-        target[:, 0] = IGNORED  # an edge outside the case, as patches often have
-        by_component = configuration.loss.largest_size is not None
-        stepper.step(image, target, *([torch.rand(size, device=device)] if by_component else []))
-
-    return step
-
-
-def peak_bytes(prepare: Callable[[], Callable[[], None]], device: torch.device) -> int:
-    """Most bytes alive at once during the second call of what `prepare` returns, with what both have left behind."""
-    gc.collect()
-    if device.type == "cuda":
-        before = torch.cuda.memory_allocated(device)
-        step = prepare()
-        step()
-        torch.cuda.reset_peak_memory_stats(device)
-        step()
-        return int(torch.cuda.max_memory_allocated(device)) - before
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-        step = prepare()
-        step()
-        with record_function(MEASURED):
-            step()
-    recorded: Any = profiler.profiler
-    events = recorded.kineto_results.events()
-    start = next(event.start_ns() for event in events if event.name() == MEASURED)
-    end = next(event.start_ns() + event.duration_ns() for event in events if event.name() == MEASURED)
-    alive = peak = 0
-    for event in sorted((event for event in events if event.name() == "[memory]"), key=lambda event: event.start_ns()):
-        if event.start_ns() > end:
-            break
-        if event.start_ns() >= start:
-            peak = max(peak, alive)
-        alive += event.nbytes()
-    return int(max(peak, alive))
-
-
-def compare(
-    configuration: Configuration, device: torch.device, threads: int = 1, precision: Precision = "float32"
-) -> tuple[float, float]:
-    """Estimated and measured peak of a training step in GB (10^9 bytes)."""
-    torch.manual_seed(0)
-    measured = peak_bytes(lambda: repeated_step(configuration, device, precision), device) / 1e9
-    machine = replace(step_machine(device, precision), threads=threads)
-    return training_memory_gb(configuration, machine), measured
 
 
 def main() -> None:

@@ -1,8 +1,8 @@
 """Write all that is made of known data: plans, and the weights, scores and masks of tiny trainings.
 
-    python tests/golden/record.py OUT             into the folder OUT, as sorted text
-    python tests/golden/record.py OUT --only plans
-    python tests/golden/record.py --digests       `plans.json` anew, which `test_plans.py` compares with
+    python -m tests.golden.record OUT             into the folder OUT, as sorted text
+    python -m tests.golden.record OUT --only plans
+    python -m tests.golden.record --digests       `plans.json` anew, which `test_plans.py` compares with
 
 It is for two checkouts on one machine, before and after a change that is to change nothing, each with its own folder in
 PYTHONPATH; `diff -r BEFORE AFTER` is then empty. Other machines compute other bits: weights and masks are in no file

@@ -1,6 +1,6 @@
 """The plans of known data stay as they are: each is compared with its digest in `plans.json`.
 
-Where a plan is meant to change, `python tests/golden/record.py --digests` writes the digests anew.
+Where a plan is meant to change, `python -m tests.golden.record --digests` writes the digests anew.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ CONTENT = json.loads(DIGESTS.read_text(encoding="utf-8"))
 
 def compare(found: dict[str, str], kept: dict[str, str]) -> None:
     """Fail with the names of the plans that differ."""
-    assert sorted(found) == sorted(kept), "other plans are made: python tests/golden/record.py --digests"
+    assert sorted(found) == sorted(kept), "other plans are made: python -m tests.golden.record --digests"
     changed = []
     for name, row in found.items():
         pairs = zip(("values", "reasons"), row.split(), kept[name].split(), strict=True)
         changed += [f"{name}: other {what}" for what, now, before in pairs if now != before]
-    how = "run `PYTHONPATH=. python tests/golden/record.py OUT --only plans` in a checkout of before and in this one, "
+    how = "run `PYTHONPATH=. python -m tests.golden.record OUT --only plans` in a checkout of before and in this one, "
     assert not changed, "\n".join([*changed, f"{how}each with an OUT of its own, and compare the two with `diff -r`"])
 
 

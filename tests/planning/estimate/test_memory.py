@@ -1,11 +1,8 @@
 from __future__ import annotations
 
-import importlib.util
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -19,20 +16,10 @@ from autospine.networks.unet import UNet
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.parts import LossPlan, NetworkPlan
 from autospine.planning.estimate.memory import _Step, training_memory_gb
+from tests.measured_steps import compare, peak_bytes
 
 MB = 10**6
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module")
-def benchmark() -> ModuleType:
-    """The script that measures; it stands beside the tests and is no package."""
-    path = Path(__file__).resolve().parents[2] / "benchmarks" / "memory.py"
-    spec = importlib.util.spec_from_file_location("memory_benchmark", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
@@ -144,7 +131,6 @@ def precision(request: pytest.FixtureRequest) -> Precision:
 @pytest.mark.parametrize("changes", CHANGES)
 @pytest.mark.parametrize(("patch", "batch"), [((64, 96), 2), ((16, 32, 24), 2)])
 def test_a_real_step_takes_what_was_estimated(
-    benchmark: ModuleType,
     one_thread: None,
     make_configuration: Callable[..., Configuration],
     patch: tuple[int, ...],
@@ -153,16 +139,16 @@ def test_a_real_step_takes_what_was_estimated(
     precision: Precision,
 ) -> None:
     configuration = _configuration(make_configuration, patch, batch, **changes)
-    expected, measured = benchmark.compare(configuration, CPU, precision=precision)
+    expected, measured = compare(configuration, CPU, precision=precision)
     assert expected == pytest.approx(measured, rel=0.15)
 
 
 def test_components_bring_their_sizes_and_weights(
-    benchmark: ModuleType, one_thread: None, make_configuration: Callable[..., Configuration], precision: Precision
+    one_thread: None, make_configuration: Callable[..., Configuration], precision: Precision
 ) -> None:
     plain = _configuration(make_configuration, (64, 96), 2)
     loss = replace(plain.loss, kind="dice_size_adaptive_ce", largest_size=2.0)
-    expected, measured = benchmark.compare(replace(plain, loss=loss), CPU, precision=precision)
+    expected, measured = compare(replace(plain, loss=loss), CPU, precision=precision)
     assert expected == pytest.approx(measured, rel=0.15)
     # the sizes stay; the weights, and those of the voxels that count, until their scale is through
     voxels = 2 * 64 * 96
@@ -170,7 +156,7 @@ def test_components_bring_their_sizes_and_weights(
     assert 4 * voxels <= more <= 12 * voxels
 
 
-def test_the_measurement_itself_by_hand(benchmark: ModuleType) -> None:
+def test_the_measurement_itself_by_hand() -> None:
     def prepare() -> Callable[[], None]:
         kept = [torch.empty(MB, dtype=torch.uint8)]
 
@@ -184,7 +170,7 @@ def test_the_measurement_itself_by_hand(benchmark: ModuleType) -> None:
         return step
 
     # The second step finds 1 + 5 alive; 2 + 3, then 3 + 4, then 5 more.
-    assert benchmark.peak_bytes(prepare, CPU) == (1 + 5 + 7) * MB
+    assert peak_bytes(prepare, CPU) == (1 + 5 + 7) * MB
 
 
 @pytest.mark.parametrize("changes", CHANGES)
