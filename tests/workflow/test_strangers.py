@@ -78,11 +78,11 @@ def test_a_sound_one_predicts(model: Path) -> None:
         (lambda card: card["configuration"]["network"].update(features=[4096, 4096]), "these weights do not fit"),
         (lambda card: card["configuration"]["network"].update(features=[10**9, 10**9]), "from 1 to 8192 each"),
         (lambda card: card["configuration"]["network"].update(encoder="residual"), "these weights do not fit"),
-        (lambda card: card["data"].update(labels=[["a", 1], ["b", 10**30], ["c", 3]]), "values of at most 2147483647"),
-        (lambda card: card["data"].update(labels=[["a", 1], ["b", 2]]), "3: background and labels"),
-        (lambda card: card["data"].update(channels=[]), "at least one channel"),
+        (lambda card: card.update(labels=[["a", 1], ["b", 10**30], ["c", 3]]), "values of at most 2147483647"),
+        (lambda card: card.update(labels=[["a", 1], ["b", 2]]), "3: background and labels"),
+        (lambda card: card.update(channels=[]), "at least one channel"),
         (lambda card: card.update(more=1), "there is no key `more`"),
-        (lambda card: card["data"].pop("labels"), "the key `labels` is missing"),
+        (lambda card: card.pop("labels"), "the key `labels` is missing"),
         (lambda card: card.clear(), "schema None"),
     ],
 )
@@ -124,6 +124,6 @@ def test_the_previous_stage_of_a_cascade_is_checked_alike(
     save_file({name: tensor * float("nan") for name, tensor in sound.items()}, path)
     code, text = predict(cascade)
     assert code == 1 and "numbers that are NaN or infinite" in text
-    edit_card(first, lambda card: card["data"].update(labels=[["a", -1], ["b", 2], ["c", 3]]))
+    edit_card(first, lambda card: card.update(labels=[["a", -1], ["b", 2], ["c", 3]]))
     code, text = predict(cascade)
     assert code == 1 and "values of at least 1" in text

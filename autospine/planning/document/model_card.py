@@ -120,7 +120,8 @@ class ModelCard:
     def _meaning(self) -> tuple[object, ...]:
         """What the weights and a prediction's meaning depend on."""
         one, data = self.configuration, self.data
-        known = (data.channels, data.intensities, data.labels, data.regions, data.sides, data.optional)
+        sides = () if self.sides_axis is None else data.sides
+        known = (data.channels, data.intensities, data.labels, data.regions, sides, data.optional)
         prepared = (one.axis_order, one.spacing_mm, one.normalisation, one.use_mask, one.resampling)
         return known, prepared, (one.patch, one.neighbours, one.previous, one.network, one.training.mirror_axes)
 

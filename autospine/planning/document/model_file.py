@@ -8,12 +8,17 @@ A model folder moves as one piece; a cascade's needs that of its previous stage,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 from autospine.data.disk.files import file_digest, read_json, write_json
+from autospine.data.structure import Region
 from autospine.errors import PlanError
-from autospine.planning.document.convert import MOST_DOCUMENT_BYTES, from_table, shown, to_table
+from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.convert import MOST_DOCUMENT_BYTES, Reader, shown, to_table
+from autospine.planning.document.data import DataPlan, LevelsPlan, PresencePlan
 from autospine.planning.document.model_card import ModelCard
 
 MODEL = "model.json"
@@ -23,12 +28,91 @@ BEST = "best.safetensors"
 """Weights of a fold whose training has not ended: the best so far, with where they stand in the file's metadata."""
 PREVIOUS = "previous.json"
 """In a cascade's `fold_<k>`: fold of the previous stage -> SHA-256 of its weights, which it was trained on."""
-MODEL_SCHEMA = 4
+MODEL_SCHEMA = 3
+
+
+@dataclass(frozen=True)
+class _Sides:
+    """Classes that swap, as a card has them: beside the patch axis along which they do."""
+
+    axis: int
+    pairs: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class _Regions:
+    """Regions as a card has them: column by column, of classes instead of values."""
+
+    names: tuple[str, ...]
+    classes: tuple[tuple[int, ...], ...]
+    written: tuple[int, ...]
+
+
+T = TypeVar("T")
+HEAD = ("dataset", "channels", "labels", "intensities")
+OF_DATA = ("sides", "presence", "regions", "levels", "expected")
+"""Keys that a card has in its configuration and a plan, since its format 6, beside it or in another file."""
 
 
 def write_model(folder: Path, card: ModelCard) -> None:
     """Write `model.json` in `folder`."""
-    write_json(folder / MODEL, {"schema": MODEL_SCHEMA, **to_table(card)})
+    write_json(folder / MODEL, {"schema": MODEL_SCHEMA, **_to_file(card)})
+
+
+def _to_file(card: ModelCard) -> dict[str, Any]:
+    """A card in the format of its file, which has been the same since before plans hold their data once."""
+    data, configuration = card.data, card.configuration
+    regions, levels = data.regions, data.levels
+    if levels is not None:
+        levels = replace(levels, axis=configuration.axis_order.index(levels.axis))
+    known = {
+        "sides": None if card.sides_axis is None else _Sides(card.sides_axis, data.sides),
+        "presence": data.presence,
+        "regions": _Regions(tuple(one.name for one in regions), data.members, data.written) if regions else None,
+        "levels": levels,
+    }
+    head = {key: getattr(data, key) for key in HEAD}
+    table: dict[str, Any] = to_table({**head, "configuration": {**vars(configuration), **known}})
+    return table
+
+
+def _from_file(content: dict[str, Any], where: str) -> ModelCard:
+    """The card of a file's `content`; PlanError lists all that is wrong with it."""
+    reader = Reader(where, "copy the model folder again, or ask who gave it")
+    inner = content.pop("configuration", None)
+    configuration = reader.table(Configuration, inner, "configuration", also=OF_DATA)
+    told = inner if isinstance(inner, dict) else {}
+
+    def part(kind: type[T], key: str) -> T | None:
+        return None if told.get(key) is None else reader.table(kind, told[key], f"configuration.{key}")
+
+    sides, presence = part(_Sides, "sides"), part(PresencePlan, "presence")
+    regions, levels = part(_Regions, "regions"), part(LevelsPlan, "levels")
+    reader.unknown(content, HEAD)
+    head = reader.sound(reader.table(DataPlan, {key: content[key] for key in HEAD if key in content}))
+    assert configuration is not None
+    known: dict[str, Any] = {**vars(head), "presence": presence, "sides": () if sides is None else sides.pairs}
+    if regions is not None:
+        known["regions"] = _regions(regions, [value for _, value in head.labels], reader)
+    if levels is not None:
+        known["levels"] = replace(levels, axis=configuration.axis_order[levels.axis])
+    data = reader.sound(reader.make(DataPlan, known))
+    return reader.sound(reader.make(ModelCard, {"data": data, "configuration": configuration}))
+
+
+def _regions(told: _Regions, values: Sequence[int], reader: Reader) -> tuple[Region, ...]:
+    """Regions of the labels with these `values`, as a card tells them; what is wrong goes to `reader`."""
+    classes = [*told.written, *(one for held in told.classes for one in held)]
+    if not len(told.names) == len(told.classes) == len(told.written):
+        reader.refuse("configuration.regions.names", told.names, "a name, classes and a class written for each region")
+    elif not all(0 < one <= len(values) for one in classes):
+        reader.refuse("configuration.regions.classes", told.classes, f"classes from 1 to {len(values)}, the last label")
+    else:
+        columns = zip(told.names, told.classes, told.written, strict=True)
+        return tuple(
+            Region(name, tuple(values[one - 1] for one in held), values[as_one - 1]) for name, held, as_one in columns
+        )
+    return ()
 
 
 def read_model(folder: Path) -> ModelCard:
@@ -49,7 +133,7 @@ def read_model(folder: Path) -> ModelCard:
     schema = content.pop("schema", None)
     if schema != MODEL_SCHEMA:
         raise PlanError(where, f"schema {shown(schema)}", f"schema {MODEL_SCHEMA}", "use the version that wrote it")
-    return from_table(ModelCard, content, where, "copy the model folder again, or ask who gave it")
+    return _from_file(content, where)
 
 
 def fold_folder(folder: Path, fold: int | str) -> Path:

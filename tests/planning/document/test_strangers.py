@@ -20,10 +20,9 @@ from autospine.errors import PlanError
 from autospine.networks.weights import network_shapes
 from autospine.planning.decide.topology import initial_patch, topology
 from autospine.planning.document.configuration import MOST_PATCH_VOXELS, Configuration
-from autospine.planning.document.convert import to_table
 from autospine.planning.document.data import LevelsPlan, PresencePlan
 from autospine.planning.document.model_card import ModelCard
-from autospine.planning.document.model_file import MODEL, MODEL_SCHEMA, read_model
+from autospine.planning.document.model_file import MODEL, MODEL_SCHEMA, _to_file, read_model
 from autospine.planning.document.parts import MOST_STAGES, FoldLosses, NetworkPlan
 from autospine.planning.document.plan import Plan
 from autospine.planning.document.plan_file import plan_to_toml, read_plan_file
@@ -56,7 +55,7 @@ def cards(make_configuration: Callable[..., Configuration], make_plan: Callable[
     pair = {"channels": ("T2", "T1"), "intensities": data.intensities * 2, "presence": PresencePlan((1,), 0.25)}
     overlapping = replace(data, regions=(Region("all", (1, 2, 3), 2),), **pair)
     found = [ModelCard(replace(data, sides=((1, 2),), levels=levels), full), ModelCard(overlapping, two)]
-    return [{"schema": MODEL_SCHEMA, **json.loads(json.dumps(to_table(card)))} for card in found]
+    return [{"schema": MODEL_SCHEMA, **json.loads(json.dumps(_to_file(card)))} for card in found]
 
 
 def places(table: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -112,13 +111,13 @@ def written(folder: Path, content: str | bytes) -> Path:
 @pytest.mark.parametrize(
     ("old", "new", "found"),
     [
-        ('"schema": 4', '"schema": ' + "9" * 10_000, "not a JSON file"),
-        ('"schema": 4', '"schema": ' + "[" * 200_000 + "]" * 200_000, "not a JSON file"),
-        ('"schema": 4', '"schema": ' + "[" * 700 + "]" * 700, "not a JSON file|hundreds of levels|schema"),
+        ('"schema": 3', '"schema": ' + "9" * 10_000, "not a JSON file"),
+        ('"schema": 3', '"schema": ' + "[" * 200_000 + "]" * 200_000, "not a JSON file"),
+        ('"schema": 3', '"schema": ' + "[" * 700 + "]" * 700, "not a JSON file|hundreds of levels|schema"),
         ('"batch": 2', '"batch": ' + "[" * 700 + "]" * 700, "not a JSON file|batch: found"),
         ('"batch": 2', '"batch": NaN', "batch: found nan"),
         ('"overlap": 0.5', '"overlap": Infinity', "overlap: found inf"),
-        ('"schema": 4', '"schema": 4, "schema": 4', "the key 'schema' stands twice"),
+        ('"schema": 3', '"schema": 3, "schema": 3', "the key 'schema' stands twice"),
         ('"channels": ["T2"]', '"channels": ["T2"], "labels": []', "the key 'labels' stands twice"),
     ],
     ids=["digits", "deep", "levels", "levels inside", "nan", "infinity", "schema twice", "labels twice"],
@@ -151,7 +150,7 @@ def test_text_that_json_takes_and_a_card_does_not(
 def test_labels_fit_a_mask_and_the_network(
     cards: list[dict[str, Any]], tmp_path: Path, labels: list[list[object]], found: str
 ) -> None:
-    changed = cards[0] | {"data": cards[0]["data"] | {"labels": labels}}
+    changed = cards[0] | {"labels": labels}
     with pytest.raises(PlanError, match=found):
         read_model(written(tmp_path, json.dumps(changed)))
 
