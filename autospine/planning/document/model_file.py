@@ -19,7 +19,7 @@ from autospine.errors import PlanError
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.convert import MOST_DOCUMENT_BYTES, Reader, shown, to_table
 from autospine.planning.document.data import DataPlan, LevelsPlan, PresencePlan
-from autospine.planning.document.model_card import ModelCard
+from autospine.planning.document.model_card import RIGHT_TO_LEFT, ModelCard
 
 MODEL = "model.json"
 WEIGHTS = "model.safetensors"
@@ -49,8 +49,8 @@ class _Regions:
 
 
 T = TypeVar("T")
-HEAD = ("dataset", "channels", "labels", "intensities")
-OF_DATA = ("sides", "presence", "regions", "levels", "expected")
+TOP_KEYS = ("dataset", "channels", "labels", "intensities")
+INNER_KEYS = ("sides", "presence", "regions", "levels", "expected")
 """Keys that a card has in its configuration and a plan, since its format 6, beside it or in another file."""
 
 
@@ -71,7 +71,7 @@ def _to_file(card: ModelCard) -> dict[str, Any]:
         "regions": _Regions(tuple(one.name for one in regions), data.members, data.written) if regions else None,
         "levels": levels,
     }
-    head = {key: getattr(data, key) for key in HEAD}
+    head = {key: getattr(data, key) for key in TOP_KEYS}
     table: dict[str, Any] = to_table({**head, "configuration": {**vars(configuration), **known}})
     return table
 
@@ -80,7 +80,7 @@ def _from_file(content: dict[str, Any], where: str) -> ModelCard:
     """The card of a file's `content`; PlanError lists all that is wrong with it."""
     reader = Reader(where, "copy the model folder again, or ask who gave it")
     inner = content.pop("configuration", None)
-    configuration = reader.table(Configuration, inner, "configuration", also=OF_DATA)
+    configuration = reader.table(Configuration, inner, "configuration", also=INNER_KEYS)
     told = inner if isinstance(inner, dict) else {}
 
     def part(kind: type[T], key: str) -> T | None:
@@ -88,14 +88,16 @@ def _from_file(content: dict[str, Any], where: str) -> ModelCard:
 
     sides, presence = part(_Sides, "sides"), part(PresencePlan, "presence")
     regions, levels = part(_Regions, "regions"), part(LevelsPlan, "levels")
-    reader.unknown(content, HEAD)
-    head = reader.sound(reader.table(DataPlan, {key: content[key] for key in HEAD if key in content}))
+    reader.unknown(content, TOP_KEYS)
+    head = reader.sound(reader.table(DataPlan, {key: content[key] for key in TOP_KEYS if key in content}))
     assert configuration is not None
     known: dict[str, Any] = {**vars(head), "presence": presence, "sides": () if sides is None else sides.pairs}
     if regions is not None:
         known["regions"] = _regions(regions, [value for _, value in head.labels], reader)
     if levels is not None:
         known["levels"] = replace(levels, axis=configuration.axis_order[levels.axis])
+    if sides is not None and configuration.patch_axes[sides.axis : sides.axis + 1] != (RIGHT_TO_LEFT,):
+        reader.refuse("configuration.sides.axis", sides.axis, "the patch axis from right to left")
     data = reader.sound(reader.make(DataPlan, known))
     return reader.sound(reader.make(ModelCard, {"data": data, "configuration": configuration}))
 

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from autospine.data.structure import Region
 from autospine.errors import PlanError
 from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.data import LevelsPlan
 from autospine.planning.document.model_card import ModelCard
 from autospine.planning.document.model_file import (
     read_model,
@@ -72,6 +74,81 @@ def test_a_cascades_card_comes_back(
     card = ModelCard(make_plan().data, cascade)
     write_model(tmp_path, card)
     assert read_model(tmp_path) == card
+
+
+@pytest.fixture
+def sided(make_configuration: Callable[..., Configuration], make_plan: Callable[..., Plan]) -> ModelCard:
+    """Slices first lie from anterior to posterior: the planned axes are Y, Z, X."""
+    base = make_configuration(axis_order=(1, 0, 2))
+    mirrored = replace(base, training=replace(base.training, mirror_axes=(2,)))
+    levels = LevelsPlan((3, 2, 1), 0, 1.1, (0.9, 0.8))
+    return ModelCard(replace(make_plan().data, sides=((1, 3),), levels=levels), mirrored)
+
+
+@pytest.fixture
+def overlapping(make_configuration: Callable[..., Configuration], make_plan: Callable[..., Plan]) -> ModelCard:
+    """Labels of the values 5, 7 and 9, and two regions of them."""
+    base, data = make_configuration(), make_plan().data
+    labels = tuple((name, value) for (name, _), value in zip(data.labels, (5, 7, 9), strict=True))
+    regions = (Region("all", (5, 7, 9), 7), Region("core", (9,), 9))
+    network = replace(base.network, out_channels=2)
+    loss = replace(base.loss, class_weights=(1.0, 1.0))
+    return ModelCard(replace(data, labels=labels, regions=regions), replace(base, network=network, loss=loss))
+
+
+def test_a_card_tells_of_its_data_as_models_did(sided: ModelCard, overlapping: ModelCard, tmp_path: Path) -> None:
+    write_model(tmp_path / "a", sided)
+    content = json.loads((tmp_path / "a" / "model.json").read_text())
+    assert content["schema"] == 3
+    assert list(content) == ["schema", "dataset", "channels", "labels", "intensities", "configuration"]
+    assert content["configuration"]["sides"] == {"axis": 2, "pairs": [[1, 3]]}
+    assert content["configuration"]["levels"]["axis"] == 1  # of the planned axes Y, Z, X
+    write_model(tmp_path / "b", overlapping)
+    regions = json.loads((tmp_path / "b" / "model.json").read_text())["configuration"]["regions"]
+    assert regions == {"names": ["all", "core"], "classes": [[1, 2, 3], [3]], "written": [2, 3]}
+    assert (read_model(tmp_path / "a"), read_model(tmp_path / "b")) == (sided, overlapping)
+
+
+def test_a_card_with_what_its_training_was_expected_to_take_is_read(sided: ModelCard, tmp_path: Path) -> None:
+    write_model(tmp_path, sided)
+    path = tmp_path / "model.json"
+    content = json.loads(path.read_text())
+    content["configuration"]["expected"] = {"memory_gb": 3.0, "device": "cpu", "made_for": "key"}
+    path.write_text(json.dumps(content))
+    assert read_model(tmp_path) == sided
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "where", "expected"),
+    [
+        ("names", ["all"], "regions.names", "a name, classes and a class written for each region"),
+        ("classes", [[1, 2, 4], [3]], "regions.classes", "classes from 1 to 3, the last label"),
+        ("written", [0, 3], "regions.classes", "classes from 1 to 3, the last label"),
+        ("written", [2, 1], "regions.written", "one of the values of its labels"),
+    ],
+)
+def test_regions_that_are_none(
+    overlapping: ModelCard, tmp_path: Path, key: str, value: object, where: str, expected: str
+) -> None:
+    write_model(tmp_path, overlapping)
+    path = tmp_path / "model.json"
+    content = json.loads(path.read_text())
+    content["configuration"]["regions"][key] = value
+    path.write_text(json.dumps(content))
+    with pytest.raises(PlanError) as caught:
+        read_model(tmp_path)
+    assert caught.value.where.endswith(where) and caught.value.expected == expected
+
+
+def test_sides_swap_from_right_to_left_alone(sided: ModelCard, tmp_path: Path) -> None:
+    write_model(tmp_path, sided)
+    path = tmp_path / "model.json"
+    content = json.loads(path.read_text())
+    for axis in (0, 1, 3, -1):
+        content["configuration"]["sides"]["axis"] = axis
+        path.write_text(json.dumps(content))
+        with pytest.raises(PlanError, match=r"sides\.axis"):
+            read_model(tmp_path)
 
 
 def test_a_card_cannot_name_a_stage_elsewhere(
