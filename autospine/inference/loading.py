@@ -18,6 +18,7 @@ from torch import nn
 from autospine.data.disk.files import file_digest
 from autospine.errors import PlanError
 from autospine.inference.predictor import Origin, Predictor
+from autospine.inference.settings import Settings
 from autospine.inference.too_large import check_tile
 from autospine.networks.weights import load_network, read_metadata
 from autospine.planning.document.model_card import ModelCard
@@ -111,29 +112,19 @@ def _describe_unfinished(path: Path) -> str:
     return f"{told}: best weights so far, of epoch {about.get('epoch')}{whole}"
 
 
-def load_stages(
-    folder: Path,
-    device: torch.device,
-    folds: tuple[str, ...] | None = None,
-    *,
-    mirror: bool = True,
-    overlap: float | None = None,
-) -> Predictor:
-    """As `load_model`, with what a cascade starts from, which stands beside it; errors as those of `load_previous` too.
-
-    `mirror` averages over the plan's mirrorings; `overlap` is the share by which tiles overlap, None: the plan's.
-    """
-    model = load_model(folder, device, folds)
+def load_stages(folder: Path, device: torch.device, settings: Settings = Settings()) -> Predictor:
+    """As `load_model`, with what a cascade starts from, which stands beside it; errors as of `load_previous`, too."""
+    model = load_model(folder, device, settings.folds)
     previous = load_previous(folder, model)
-    return replace(_set(model, mirror, overlap), previous=previous and _set(previous, mirror, overlap))
+    return replace(_set(model, settings), previous=previous and _set(previous, settings))
 
 
-def _set(model: Predictor, mirror: bool, overlap: float | None) -> Predictor:
-    """`model` with this choice, and tiles that overlap by this share."""
+def _set(model: Predictor, settings: Settings) -> Predictor:
+    """`model`, to be used by these settings."""
     configuration = model.card.configuration
-    if overlap is not None:
-        configuration = replace(configuration, overlap=overlap)
-    return replace(model, mirror=mirror, card=model.card.with_configuration(configuration))
+    if settings.overlap is not None:
+        configuration = replace(configuration, overlap=settings.overlap)
+    return replace(model, mirror=settings.mirror, card=model.card.with_configuration(configuration))
 
 
 def load_previous(folder: Path, model: Predictor) -> Predictor | None:

@@ -22,12 +22,13 @@ from autospine.data.box import nonzero_box
 from autospine.data.geometry import Geometry, Volume, to_canonical, triple
 from autospine.errors import DataError, PlanError
 from autospine.inference.export import labels_volume
-from autospine.inference.mirroring import Mirroring, mirrorings
+from autospine.inference.forward import Forward
+from autospine.inference.mirroring import mirrorings
 from autospine.inference.padded import PaddedCase
 from autospine.inference.too_large import check_case, check_spacing, prediction_bytes, tiles_together
 from autospine.inference.vertebral_levels import agree_on_levels
 from autospine.inference.window import Tile, Window
-from autospine.machine.precision import Choice, Precision, autocast
+from autospine.machine.precision import Choice, Precision
 from autospine.networks.precision import choose_precision
 from autospine.planning.document.model_card import ModelCard
 from autospine.preprocessing.memory import prepared_voxels
@@ -161,10 +162,10 @@ class Predictor:
         window = Window(patch, configuration.overlap, together, configuration.network.out_channels)
         check_case(configuration, len(image), image.shape[1:], patch)
         inputs = PaddedCase.of(image, case.properties.missing, earlier, self.card, patch)
-        turns, precision = mirrorings(self.card, self.mirror), self.computed_in().precision
+        forward = Forward(self.networks, mirrorings(self.card, self.mirror), self.device, self.computed_in().precision)
 
         def logits_of(tiles: Sequence[Tile]) -> Tensor:
-            said = self._mean_logits(inputs.batch(tiles).to(self.device), turns, precision)
+            said = forward(inputs.batch(tiles))
             return said if said.ndim == 5 else said[:, :, None]
 
         logits = window.slide(inputs.volume.shape[1:], inputs.inner, logits_of, progress)
@@ -174,19 +175,6 @@ class Predictor:
             raise PlanError(f"configuration {configuration.name}", found, "finite numbers", remedy)
         logits_of_case: Logits = logits.numpy()
         return logits_of_case
-
-    def _mean_logits(self, inputs: Tensor, turns: Sequence[Mirroring], precision: Precision) -> Tensor:
-        """(N, in_channels, *patch) -> (N, K, *patch) float32, averaged over networks and mirrorings."""
-        summed: Tensor | None = None
-        for turn in turns:
-            turned = turn.turn(inputs)
-            for network in self.networks:
-                with autocast(self.device, precision):
-                    logits = network(turned)[0].float()
-                logits = turn.back(logits)
-                summed = logits if summed is None else summed + logits
-        assert summed is not None
-        return summed / (len(turns) * len(self.networks))
 
     def _check_channels(self, count: int, missing: Sequence[int], name: str) -> None:
         """Raise `DataError` unless an image of `count` channels without the `missing` ones is what the model takes."""

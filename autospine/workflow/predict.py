@@ -18,8 +18,10 @@ from autospine.data.geometry import Volume
 from autospine.data.inputs import find_inputs, images_digest
 from autospine.data.layouts.shared.naming import is_unread
 from autospine.data.slices import slices_of
-from autospine.data.volume import WRITTEN_AS, check_format, read_geometry, suffix_of, write_volume
+from autospine.data.volume import check_format, read_geometry, suffix_of
 from autospine.errors import AutospineError, DataError, OutputError
+from autospine.inference.segmentation import Segmentation
+from autospine.inference.settings import Settings
 from autospine.workflow.progress import Progress, Silent
 from autospine.workflow.runs.folder import find_model
 from autospine.workflow.runs.predicted import (
@@ -33,10 +35,9 @@ from autospine.workflow.runs.predicted import (
     refuse_images,
     refuse_newcomer,
 )
+from autospine.workflow.steps.outputs import Outputs
 from autospine.workflow.steps.segmenting import Images, Segmenter, load_segmenter
 
-WRITTEN = ".nii.gz"
-"""Format of the segmentation of a DICOM series."""
 _NO_FOLDERS = (
     *(".dcm", ".dicom", ".ima", ".txt", ".csv", ".tsv", ".json", ".toml", ".yaml", ".yml", ".xml", ".html", ".md"),
     *(".pdf", ".svg", ".log", ".zip", ".gz", ".bz2", ".xz", ".tar", ".7z"),
@@ -61,6 +62,13 @@ class PredictRequest:
     """Share by which tiles overlap; None: the plan's."""
     overwrite: bool = False
     """Replace segmentations of autospine's that nobody has changed since; nothing else is ever replaced."""
+
+    outputs: Outputs = Outputs()
+
+    @property
+    def settings(self) -> Settings:
+        """How the model is used."""
+        return Settings(self.folds, self.mirror, self.overlap)
 
 
 @dataclass(frozen=True)
@@ -108,7 +116,7 @@ def predict_paths(
     single = _is_file(target)
     device = resolve_device(request.device)
     folder = request.model or find_model(runs)
-    segmenter = load_segmenter(folder, device, request.folds, request.mirror, request.overlap)
+    segmenter = load_segmenter(folder, device, request.settings)
     for note in segmenter.unfinished:
         progress.note(note)
     faults: list[DataError] = []
@@ -121,7 +129,7 @@ def predict_paths(
         left_out.add(fault.where.removeprefix(f"{source}{os.sep}"), fault)
     outputs = {}
     for name, images in cases:
-        path = target if single else target / f"{name}{WRITTEN_AS.get(suffix_of(files_of(images)[0]), WRITTEN)}"
+        path = target if single else target / request.outputs.name_of(name, files_of(images)[0])
         try:
             check_name(path, OutputError)
             outputs[name] = path
@@ -134,7 +142,7 @@ def predict_paths(
     refuse_images(place, outputs, named.values(), source)
     with held(place, progress.note):
         account = Account.read(place, segmenter.identity)
-        made = _segment_cases(segmenter, account, named, outputs, left_out, progress, overwrite=request.overwrite)
+        made = _segment_cases(segmenter, account, named, outputs, left_out, progress, request)
     files = tuple(path for name, path in outputs.items() if name not in left_out.names)
     missing = left_out.error() if left_out.names else None
     return Prediction(files, *made, folder, segmenter.predictor.origin.folds, missing)
@@ -147,11 +155,10 @@ def _segment_cases(
     outputs: Mapping[str, Path],
     left_out: _LeftOut,
     progress: Progress,
-    *,
-    overwrite: bool,
+    request: PredictRequest,
 ) -> tuple[tuple[float, ...], tuple[int, ...]]:
     """Seconds and slices of each case made now; those that could not be are `left_out`."""
-    left, done = _left_to_make(account, cases, outputs, left_out, progress, overwrite=overwrite)
+    left, done = _left_to_make(account, cases, outputs, left_out, progress, overwrite=request.overwrite)
     if left:
         check_writable(account.target.folder)
     computed = _tell_how(segmenter, progress) if left else ""
@@ -163,18 +170,18 @@ def _segment_cases(
         start = time.monotonic()
         try:
             digest = images_digest(cases[name])
-            segmentation = segmenter.segment(name, cases[name], title, progress)
+            made = segmenter.segment(name, cases[name], title, progress)
         except DataError as fault:
             left_out.add(name, fault)
             continue
         try:
-            account = _write(account, name, outputs[name], segmentation, digest, before, last)
+            account = _write(account, name, outputs[name], made, digest, before, last, request.outputs)
         except OutputError as fault:
-            _stop_where_none_can_be_written(account.target, segmentation, fault, done + len(seconds), left_out)
+            _stop_where_none_can_be_written(account.target, made.labels, fault, done + len(seconds), left_out)
             left_out.add(name, fault)
             continue
         seconds.append(time.monotonic() - start)
-        slices.append(segmentation.geometry.shape[slices_of(segmentation.geometry)])
+        slices.append(made.labels.geometry.shape[slices_of(made.labels.geometry)])
     return tuple(seconds), tuple(slices)
 
 
@@ -224,14 +231,15 @@ def _write(
     account: Account,
     name: str,
     path: Path,
-    segmentation: Volume,
+    made: Segmentation,
     images: str,
     before: Standing,
     last: Mapping[str, object],
+    wanted: Outputs,
 ) -> Account:
     """The account with this segmentation, once both are written: the record first, the file is whole or not there."""
     with atomic_path(path) as temporary:
-        write_volume(temporary, segmentation)
+        wanted.write(temporary, made)
         mask = file_digest(temporary, OutputError)
         account = account.with_case(name, Made(path.name, account.identity, images, mask, before.digest))
         refuse_newcomer(path, before)

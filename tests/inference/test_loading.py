@@ -13,6 +13,7 @@ from torch import nn
 
 from autospine.errors import PlanError
 from autospine.inference.loading import load_model, load_previous, load_stages
+from autospine.inference.settings import Settings
 from autospine.networks.unet import UNet
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.data import IntensityPlan
@@ -118,7 +119,7 @@ def test_mirroring_and_overlap_are_those_of_every_stage(make_configuration: Make
         (folder / "fold_0").mkdir()
         save_weights(folder / "fold_0", UNet(configuration.network, base.patch))
     write_previous(tmp_path / second.name / "fold_0", {0: weights_digest(tmp_path / "3d_lowres", 0)})
-    model = load_stages(tmp_path / second.name, CPU, mirror=False, overlap=0.25)
+    model = load_stages(tmp_path / second.name, CPU, Settings(mirror=False, overlap=0.25))
     assert [stage.card.configuration.name for stage in model.stages] == ["3d_cascade_fullres", "3d_lowres"]
     assert [(stage.mirror, stage.card.configuration.overlap) for stage in model.stages] == 2 * [(False, 0.25)]
     as_planned = load_stages(tmp_path / second.name, CPU)

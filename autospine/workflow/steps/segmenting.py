@@ -12,6 +12,8 @@ from autospine.data.geometry import Volume
 from autospine.data.layouts.shared.naming import raise_fault
 from autospine.data.volume import header_remarks, read_geometry
 from autospine.errors import DataError
+from autospine.inference.segmentation import Segmentation
+from autospine.inference.settings import Settings
 from autospine.machine.memory import free_bytes
 from autospine.workflow.progress import Progress
 from autospine.workflow.runs.predicted import files_of
@@ -48,7 +50,7 @@ class Segmenter:
         """A sentence for each fold that is not trained to its end."""
         return tuple(said for stage in self.predictor.stages for said in stage.origin.unfinished)
 
-    def segment(self, name: str, images: Images, title: str, progress: Progress) -> Volume:
+    def segment(self, name: str, images: Images, title: str, progress: Progress) -> Segmentation:
         """The segmentation of a case, on the grid of its first image; `title` is shown while it takes.
 
         Raises:
@@ -68,12 +70,13 @@ class Segmenter:
             progress.note(f"{name} needs up to {needed / 1e9:.1f} GB of memory, of which {free / 1e9:.1f} GB are free")
         try:
             with progress.task(title) as update:
-                return self.predictor.segment(
+                labels = self.predictor.segment(
                     _read(images),
                     name,
                     missing=missing,
                     progress=lambda tiles, total: update(f"tile {tiles}/{total}", tiles / total),
                 )
+                return Segmentation(labels)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -92,14 +95,12 @@ class Segmenter:
         return DataError(name, found, "", f"end other programs; else {_LARGE_REMEDY}")
 
 
-def load_segmenter(
-    folder: Path, device: torch.device, folds: tuple[str, ...] | None, mirror: bool, overlap: float | None
-) -> Segmenter:
+def load_segmenter(folder: Path, device: torch.device, settings: Settings) -> Segmenter:
     """The model in `folder`; arguments and errors as those of `inference.loading.load_stages`."""
     from autospine.inference.loading import load_stages
 
-    predictor = load_stages(folder, device, folds, mirror=mirror, overlap=overlap)
-    digest = hashlib.sha256(repr((predictor.origin.folds, mirror, overlap)).encode())
+    predictor = load_stages(folder, device, settings)
+    digest = hashlib.sha256(repr((predictor.origin.folds, settings.mirror, settings.overlap)).encode())
     for stage in predictor.stages:
         for part in stage.origin.digests:
             digest.update(part.encode())

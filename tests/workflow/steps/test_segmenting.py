@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from autospine.data.disk.files import file_digest
 from autospine.errors import PlanError
 from autospine.inference import loading
+from autospine.inference.settings import Settings
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.model_card import ModelCard
 from autospine.planning.document.model_file import BEST, MODEL, WEIGHTS, write_model
@@ -59,14 +60,14 @@ def test_what_is_recorded_is_the_model_that_was_loaded(
 
     monkeypatch.setattr(loading, "load_network", changing)
     with pytest.raises(PlanError, match="changed each time while it was read"):
-        load_segmenter(model, torch.device("cpu"), None, False, None)
+        load_segmenter(model, torch.device("cpu"), Settings(mirror=False))
 
 
 def test_a_card_that_is_written_meanwhile_is_read_again(
     model: Path, monkeypatch: pytest.MonkeyPatch, configuration: Configuration
 ) -> None:
     real, cards = loading.read_model, [0.25, 0.75]
-    first = load_segmenter(model, torch.device("cpu"), None, False, None)
+    first = load_segmenter(model, torch.device("cpu"), Settings(mirror=False))
 
     def renewed(folder: Path) -> ModelCard:
         card = real(folder)
@@ -75,7 +76,7 @@ def test_a_card_that_is_written_meanwhile_is_read_again(
         return card
 
     monkeypatch.setattr(loading, "read_model", renewed)
-    segmenter = load_segmenter(model, torch.device("cpu"), None, False, None)
+    segmenter = load_segmenter(model, torch.device("cpu"), Settings(mirror=False))
     assert segmenter.predictor.card == real(model) and segmenter.predictor.card.configuration.overlap == 0.25
     assert segmenter.predictor.origin.digests[0] == file_digest(model / MODEL) and segmenter.identity != first.identity
 
