@@ -37,7 +37,7 @@ SIGNATURES = {
     "init=None, reading=Reading(subjects=None, layout=None, masks=None, allow_missing=False, channels=None), "
     "runs='runs', overwrite=False, progress=None)",
     "predict": "(source, target, *, model=None, folds=None, device='auto', mirror=True, overlap=None, runs='runs', "
-    "overwrite=False, progress=None)",
+    "overwrite=False, share=None, watch=False, progress=None)",
     "evaluate": "(prediction, reference, *, output=None, lesions=False, progress=None)",
 }
 

@@ -20,11 +20,13 @@ from pathlib import Path
 from autospine.data.structure import Reading
 from autospine.errors import PlanError
 from autospine.evaluation.score import Scores
+from autospine.machine.ranks import Share
 from autospine.planning.document.plan import Plan
 from autospine.workflow.evaluate import evaluate_paths, write_scores
 from autospine.workflow.plan import PlanRequest, plan_dataset
 from autospine.workflow.predict import Prediction, PredictRequest, predict_paths
 from autospine.workflow.progress import Progress, Silent
+from autospine.workflow.steps.arrivals import Watch
 from autospine.workflow.train import Trained, TrainRequest, train_folds
 
 
@@ -130,6 +132,8 @@ def predict(
     overlap: float | None = None,
     runs: str | Path = "runs",
     overwrite: bool = False,
+    share: str | None = None,
+    watch: bool = False,
     progress: Progress | None = None,
 ) -> Prediction:
     """The segmentations that were written, on the images' own grids, and what was left out.
@@ -146,16 +150,21 @@ def predict(
         overlap: share by which tiles overlap, 0 to 0.9; the plan's if not given.
         runs: where the model is looked for.
         overwrite: make anew what autospine made in `target` and nobody has changed since.
+        share: of the cases this part alone, such as "2/8"; else all that no other process predicts into `target`.
+        watch: go on with what arrives in the folder `source`, until `KeyboardInterrupt`.
         progress: told notes and the share that is done.
 
     Raises:
+        ValueError: a share that is none.
         DataError: no images, or none that can be segmented.
         PlanError: no model, or several, or a broken one.
         OutputError: `target` holds what is not to be replaced, or cannot be written.
         DeviceError: the device is not there.
+        Stopped: the watching has ended.
     """
     chosen = None if folds is None else tuple(map(str, folds))
-    request = PredictRequest(_path(model), chosen, device, mirror, overlap, overwrite)
+    part, watched = None if share is None else Share.parse(share), Watch() if watch else None
+    request = PredictRequest(_path(model), chosen, device, mirror, overlap, overwrite, share=part, watch=watched)
     return predict_paths(Path(source), Path(target), Path(runs), request, progress=progress)
 
 

@@ -28,7 +28,18 @@ from autospine.workflow.predict import PredictRequest, predict_paths
 from autospine.workflow.progress import Update
 from autospine.workflow.steps import segmenting
 from tests.cards import card_of
-from tests.workflow.predicting import GRID, MADE, Noting, cases, contents, made_model, predict, put_image, refused
+from tests.workflow.predicting import (
+    GRID,
+    MADE,
+    Noting,
+    cases,
+    contents,
+    failures,
+    made_model,
+    predict,
+    put_image,
+    refused,
+)
 
 # One bad file is one bad file
 
@@ -53,16 +64,19 @@ def test_broken_files_are_named_together_and_the_others_are_done(model: Path, im
         "c.nii.gz": "the same name as c.mha",
     }.items():
         assert any(line.strip().startswith(f"{name}: {reason}") for line in said.splitlines()), (name, said)
-    assert sorted(contents(tmp_path / "out")) == ["a.nii.gz", "d.nii.gz", "e.nii.gz", *MADE]
+    assert sorted(contents(tmp_path / "out")) == ["a.nii.gz", "d.nii.gz", "e.nii.gz", "failed.csv", *MADE]
+    assert failures(tmp_path / "out") == {"b", "no_image.nrrd", "two", "nan", "c.nii.gz"}
 
     cut.write_bytes(whole)
     before = (tmp_path / "out" / "a.nii.gz").stat().st_mtime_ns
     assert "4 of 8 done" in refused(images, tmp_path / "out", model)
+    assert failures(tmp_path / "out") == {"no_image.nrrd", "two", "nan", "c.nii.gz"}
     for name in ("no_image.nrrd", "two.nii.gz", "nan.nii.gz", "c.mha"):
         (images / name).unlink()
     done, notes = predict(images, tmp_path / "out", model)
     assert len(done.seconds) == 1 and "4 case(s) had been predicted before" in " ".join(notes)
     assert (tmp_path / "out" / "a.nii.gz").stat().st_mtime_ns == before
+    assert failures(tmp_path / "out") == set() and not (tmp_path / "out" / "failed.csv").exists()
 
 
 def test_names_that_cannot_be_read_or_written_are_bad_files_too(model: Path, images: Path, tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from autospine.cli.options import Device, Runs, reported
+from autospine.cli.quantities import parse_share
+from autospine.machine.ranks import Share
 
 
 @reported
@@ -25,14 +27,25 @@ def predict(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Make anew what autospine made in OUT and nobody has changed since.")
     ] = False,
+    share: Annotated[
+        Share | None,
+        typer.Option(parser=parse_share, metavar="K/N", help="Of the cases the K-th of N parts alone, such as 2/8."),
+    ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on with images that arrive in IN, until stopped by Ctrl-C.")
+    ] = False,
 ) -> None:
     """Segment images; the results lie on the images' own grids."""
     from autospine.cli.terminal import TerminalProgress, console
+    from autospine.machine.ranks import Rank
     from autospine.workflow.predict import PredictRequest, predict_paths
+    from autospine.workflow.steps.arrivals import Watch
 
     chosen = None if folds == "all" else tuple(part.strip() for part in folds.split(","))
-    request = PredictRequest(model, chosen, device, mirror, overlap, overwrite)
-    done = predict_paths(source, target, runs, request, progress=TerminalProgress()).complete()
+    watched = Watch() if watch else None
+    request = PredictRequest(model, chosen, device, mirror, overlap, overwrite, share=share, watch=watched)
+    progress = TerminalProgress(bars=not Rank.of().launched)
+    done = predict_paths(source, target, runs, request, progress=progress).complete()
     total = sum(done.seconds)
     took = f", {total / len(done.seconds):.1f} s a case, {total / sum(done.slices):.2f} s a slice" if total else ""
     console.print(f"{len(done.files)} segmentation(s) in {target}{took}")
