@@ -224,7 +224,7 @@ class _Run:
         due = [(name, images) for name, images in cases if name in waiting or arrivals.is_due(name, images)]
         left_out.total += sum(name not in waiting for name, _ in due)
         for name, images in due:
-            left_out.names.discard(name)
+            left_out.names -= {name, *(str(path.relative_to(self.source)) for path in files_of(images))}
             arrivals.handle(name, images)
         outputs = self._named(due, left_out, failed)
         for name, one in failed.items():
@@ -233,6 +233,9 @@ class _Run:
         if named:
             refuse_images(self.place, outputs, named.values(), self.source)
             here.refresh()
+            for images in named.values():
+                for path in files_of(images):  # a file that could not be read stood there under its own name
+                    here.forget_failure(str(path.relative_to(self.source)))
             self._make(turns, named, outputs, tell=tell)
         if named or failed:
             here.fold()
@@ -268,7 +271,8 @@ class _Run:
 
     def _turns(self, here: Sharing, left_out: LeftOut) -> Turns:
         request = self.request
-        return Turns(self.segmenter, here, left_out, self.progress, request.outputs, request.overwrite)
+        bounded = getattr(request.settings, "memory_bytes", None) is not None
+        return Turns(self.segmenter, here, left_out, self.progress, request.outputs, request.overwrite, bounded)
 
     def _make(
         self,

@@ -194,6 +194,11 @@ class Sharing:
         finally:
             self._results[name] = result
 
+    def forget_failure(self, name: str) -> None:
+        """Let a failure be no more, where there is one of this name."""
+        if name in self.account.failed:
+            self._results[name] = None
+
     def release(self, name: str) -> None:
         """Let go of a case."""
         if claim := self._claims.pop(name, None):

@@ -87,9 +87,12 @@ class Arrivals:
 
     def is_due(self, name: str, images: Sequence[Path | None]) -> bool:
         """Whether a case is whole, and other than when it was last handled."""
-        held = [(path, file) for path in files_of(images) for file in self._files_of(path)]
-        stages = [self._seen[file].stage >= (1 if file == path or path.is_file() else 2) for path, file in held]
-        return bool(held) and all(stages) and self._handled.get(name) != self._states(images)
+        for path in files_of(images):
+            stage = 1 if path in self._seen else 2
+            files = self._files_of(path)
+            if not files or any(self._seen[file].stage < stage for file in files):
+                return False
+        return self._handled.get(name) != self._states(images)
 
     def handle(self, name: str, images: Sequence[Path | None]) -> None:
         """Keep how the files of a case are that is come to now."""

@@ -110,6 +110,8 @@ class Turns:
     progress: Progress
     outputs: Outputs
     overwrite: bool = False
+    bounded: bool = False
+    """Whether memory was given a limit: then nothing is held beside the case under way."""
     before: int = 0
     """How many cases were done when it began."""
     seconds: list[float] = field(default_factory=list)
@@ -184,7 +186,7 @@ class Turns:
             geometry = read_geometry(files_of(job.images)[0])
             ready.needed = self.segmenter.predictor.needed_bytes(geometry)
             size = _VOXEL_BYTES * prod(geometry.shape) * len(self.segmenter.predictor.card.data.channels)
-            if not reserved or reserved + size < free_bytes():
+            if not reserved or (not self.bounded and reserved + size < free_bytes()):
                 ready._volume.append(read_case(job.images))
         except MemoryError:
             pass  # there may be enough when its turn comes
@@ -235,6 +237,9 @@ class Turns:
         geometry, now = made.labels.geometry, time.monotonic()
         self._written = Writing(ready, now - since, geometry.shape[slices_of(geometry)], made.labels.array.nbytes)
         self._behind.put(partial(self._write, ready, made))
+        del made
+        if self.bounded:
+            self._put_away()
         return now
 
     def _write(self, ready: Ready, made: Segmentation) -> None:
