@@ -20,6 +20,7 @@ import hashlib
 import io
 import json
 import os
+import stat
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -168,6 +169,7 @@ class Sharing:
                 if not try_lock(descriptor):
                     os.close(descriptor)
                     return None
+                _open_to_others(descriptor)
                 claim = self._claims[name] = Claim(Entry.last_of(_content(descriptor)), descriptor)
                 return claim
             except BaseException:
@@ -232,8 +234,7 @@ class Sharing:
         """Come in, and read what is known; raises `OutputError` where another model predicts here now."""
         with self._locked(tell):
             working = self.target.working
-            with suppress(OSError):  # read from a folder that takes nothing, it is empty
-                working.mkdir(exist_ok=True)
+            _make_working(working)
             living = _living(working, self.number, clear=True)
             for holder in living.values():
                 if holder.get("model") != self.account.identity:
@@ -322,6 +323,7 @@ class Sharing:
         """The descriptor of the file that says that this process is here, for as long as it is open."""
         try:
             descriptor = os.open(path, _OPEN, 0o666)
+            _open_to_others(descriptor)
             os.write(descriptor, json.dumps({**this_process(), "model": self.account.identity}).encode())
             while not try_lock(descriptor):  # somebody looks whether it is locked
                 time.sleep(_LOOKED_AT_S)
@@ -389,6 +391,24 @@ def stamp_of(images: Sequence[Path | None]) -> str:
                     f"{file.resolve()}\0{state.st_size}\0{state.st_mtime_ns}\n".encode(errors="surrogateescape")
                 )
     return digest.hexdigest()
+
+
+def _make_working(working: Path) -> None:
+    """Make the folder, which whoever may write into OUT may write into."""
+    try:
+        working.mkdir()
+        working.chmod(stat.S_IMODE(working.parent.stat().st_mode))
+    except FileExistsError:
+        return
+    except OSError as fault:
+        raise unwritable(working, fault) from fault
+
+
+def _open_to_others(descriptor: int) -> None:
+    """Let others lock a file, whatever the umask of who makes it: a case goes on in another user's process."""
+    with suppress(OSError, AttributeError):  # of another user; on Windows
+        if stat.S_IMODE(os.fstat(descriptor).st_mode) != 0o666:
+            os.fchmod(descriptor, 0o666)
 
 
 def _content(descriptor: int) -> bytes:

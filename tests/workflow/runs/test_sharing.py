@@ -178,3 +178,18 @@ def test_stamps_tell_files_from_others(tmp_path: Path) -> None:
     before = stamp_of((one, two))
     two.write_bytes(b"12")
     assert stamp_of((one, two)) != before and stamp_of((tmp_path / "none",)) == stamp_of(())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes")
+def test_others_can_go_on_whatever_the_umask_of_who_began(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out").chmod(0o2770)
+    before = os.umask(0o077)
+    try:
+        here = come(tmp_path)
+        here.claim("a")
+    finally:
+        os.umask(before)
+    working = tmp_path / "out" / ".prediction"
+    assert working.stat().st_mode & 0o7777 == 0o2770
+    assert {path.stat().st_mode & 0o777 for path in working.iterdir()} == {0o666}
