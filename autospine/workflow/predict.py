@@ -52,7 +52,7 @@ class PredictRequest:
     """What the user asked for."""
 
     model: Path | None = None
-    """Model folder; None: the only one below the runs folder."""
+    """Model folder, or an exported file; None: the only model below the runs folder."""
     folds: tuple[str, ...] | None = None
     """Folds to average; None: all that are trained."""
     device: str = "auto"

@@ -14,7 +14,9 @@ from autospine.cli.options import Device, Runs, reported
 def predict(
     source: Annotated[Path, typer.Argument(metavar="IN", help="An image, or a folder of images.")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="A file for one image, else a folder.")],
-    model: Annotated[Path | None, typer.Option(help="Model folder; not needed where --runs holds one model.")] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="Model folder, or an exported file; not needed where --runs holds one model.")
+    ] = None,
     folds: Annotated[str, typer.Option(help="Folds to average, such as 0,1; all: every trained one.")] = "all",
     device: Device = "auto",
     mirror: Annotated[bool, typer.Option(help="Average over the mirrorings that the plan allows.")] = True,

@@ -20,6 +20,7 @@ from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.convert import MOST_DOCUMENT_BYTES, Reader, shown, to_table
 from autospine.planning.document.data import DataPlan, LevelsPlan, PresencePlan
 from autospine.planning.document.model_card import RIGHT_TO_LEFT, ModelCard
+from autospine.planning.document.plain import PLAIN, are_plain
 
 MODEL = "model.json"
 WEIGHTS = "model.safetensors"
@@ -99,6 +100,11 @@ def _from_file(content: dict[str, Any], where: str) -> ModelCard:
     if sides is not None and configuration.patch_axes[sides.axis : sides.axis + 1] != (RIGHT_TO_LEFT,):
         reader.refuse("configuration.sides.axis", sides.axis, "the patch axis from right to left")
     data = reader.sound(reader.make(DataPlan, known))
+    for key, names in (("dataset", [data.dataset]), ("channels", data.channels), ("labels", data.names)):
+        if not are_plain(names):
+            reader.refuse(key, ascii(names), PLAIN)
+    if not are_plain(data.targets):
+        reader.refuse("configuration.regions.names", ascii(data.targets), PLAIN)
     return reader.sound(reader.make(ModelCard, {"data": data, "configuration": configuration}))
 
 
