@@ -24,6 +24,7 @@ from autospine.inference.settings import Settings
 from autospine.inference.too_large import check_tile
 from autospine.machine.device import device_memory_gb
 from autospine.networks.weights import check_weights, load_network, network_shapes, read_metadata
+from autospine.planning.document.about import read_about
 from autospine.planning.document.convert import MOST_DOCUMENT_BYTES
 from autospine.planning.document.model_archive import opened_model
 from autospine.planning.document.model_card import ModelCard
@@ -152,13 +153,14 @@ def load_stages(path: Path, device: torch.device, settings: Settings = Settings(
     """As `load_model`, from a model folder or an exported file, with what a cascade starts from.
 
     Raises:
-        PlanError: as `load_model` and `load_previous` do; a file that is not what `autospine export` writes.
+        PlanError: as `load_model`, `load_previous`, `read_about` and `opened_model` do.
         OutputError: a file's weights cannot be put into the temporary folder.
     """
     with opened_model(path, settings.folds) as folder:
         model = load_model(folder, device, settings.folds)
         previous = load_previous(folder, model)
-    return replace(_set(model, settings), previous=previous and _set(previous, settings))
+        origin = replace(model.origin, about=read_about(folder))
+    return replace(_set(model, settings), previous=previous and _set(previous, settings), origin=origin)
 
 
 def _set(model: Predictor, settings: Settings) -> Predictor:

@@ -57,7 +57,7 @@ def read_shapes(path: Path) -> dict[str, Shape]:
                 shapes[name] = tuple(part.get_shape())
     except OSError as error:
         raise unreadable(path, error, PlanError) from error
-    except (SafetensorError, ValueError, RuntimeError) as error:
+    except (SafetensorError, ValueError, RuntimeError, MemoryError) as error:  # it maps the whole file
         found = f"cannot be read as weights ({str(error)[:200]})"
         raise PlanError(str(path), found, _EXPECTED, _REMEDY) from error
     return shapes

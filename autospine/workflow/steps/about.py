@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from autospine import __version__
 from autospine.data.disk.files import read_json
@@ -19,6 +20,9 @@ from autospine.planning.document.trained_on import TrainedOn
 from autospine.planning.measured.fingerprint import Fingerprint
 from autospine.planning.measured.trained_on import trained_on
 from autospine.workflow.runs.folder import RunFolder
+
+if TYPE_CHECKING:
+    from autospine.inference.predictor import Predictor
 
 _SERIES = 500
 """Of which descriptions are read: what they are called is known by then, and a header on a network takes its time."""
@@ -37,6 +41,14 @@ def trained_before(model: Path, data: DataPlan) -> TrainedOn | None:
     None where there is none, or it is not that of the model's `data`.
     """
     return _learnt_from(RunFolder(model.resolve().parent).fingerprint, data)
+
+
+def trained_on_of(model: Path, predictor: Predictor) -> TrainedOn | None:
+    """What the `predictor` that was loaded from `model`, a folder or a file, has learnt from; None where not known."""
+    about = predictor.origin.about
+    if about is not None and about.trained_on is not None:
+        return about.trained_on
+    return trained_before(model, predictor.card.data)
 
 
 def _learnt_from(path: Path, data: DataPlan, descriptions: Sequence[str] = ()) -> TrainedOn | None:
