@@ -19,8 +19,6 @@ from autospine.planning.document.about import About, write_about
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.model_file import BEST, WEIGHTS, weights_digest, write_model, write_previous
 from autospine.workflow.export import Exported, ExportRequest, export_model
-from autospine.workflow.runs.folder import RunFolder
-from autospine.workflow.train import TrainRequest, train_fold
 from tests.cards import card_of
 from tests.workflow.predicting import Noting, contents, made_model, predict, refused
 
@@ -247,30 +245,6 @@ def test_what_the_folder_says_of_itself_goes_along(scored: Path, tmp_path: Path)
     assert (about["autospine"], about["licence"], about["date"]) == ("0.0.9", "MIT", "2026-01-02")
     export(scored, tmp_path / "b.autospine", licence="CC0-1.0")
     assert read(tmp_path / "b.autospine", "2d/about.json")["licence"] == "CC0-1.0"
-
-
-def test_a_training_says_what_it_has_learnt_from(run: RunFolder, toy_dataset: Path, tmp_path: Path) -> None:
-    """Where the run has its fingerprint; a model of before has it from the fingerprint beside it."""
-    from autospine.data.dataset import open_dataset
-    from autospine.planning.measured.fingerprint import extract_fingerprint
-
-    fingerprint = extract_fingerprint(open_dataset(toy_dataset))
-    run.fingerprint.write_text(json.dumps(fingerprint.to_json()))
-    trained = train_fold(toy_dataset, 0, run, TrainRequest(configuration="2d", device="cpu", workers=0))
-    model = trained.folder.parent
-    said = json.loads((model / "about.json").read_text())
-    assert said["trained_on"]["cases"] == 6 and said["trained_on"]["descriptions"] == []
-    assert said["trained_on"]["spacing_mm"][1] == [1.5, 4.0, 1.0]
-    assert said["trained_on"]["slices"] == "coronal" and said["torch"] == torch.__version__
-    export(model, tmp_path / "a.autospine")
-    told = read(tmp_path / "a.autospine", "2d/about.json")
-    assert told["trained_on"] == said["trained_on"] and told["date"] == said["date"]
-    assert [fold["cases"] for fold in told["validation"]] == [2]
-    content = (tmp_path / "a.autospine").read_bytes()
-    assert b"toy_0" not in content and str(toy_dataset).encode() not in content
-    (model / "about.json").unlink()
-    export(model, tmp_path / "b.autospine")
-    assert read(tmp_path / "b.autospine", "2d/about.json")["trained_on"] == said["trained_on"]
 
 
 def test_errors_of_a_file_name_it(scored: Path, images: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -28,10 +29,17 @@ _SERIES = 500
 """Of which descriptions are read: what they are called is known by then, and a header on a network takes its time."""
 
 
-def about_training(run: RunFolder, dataset: Path) -> About:
-    """What a training on the run's data begins with, today and with this version."""
+def about_training(run: RunFolder, dataset: Path, before: About | None = None) -> About:
+    """What a training on the run's data begins with, today and with this version.
+
+    What series are called is known where the images are at hand; else it is what the model's folder has said `before`
+    of the same cases.
+    """
     data = run.read_plan().data
     seen = _learnt_from(run.fingerprint, data, _descriptions(dataset, run.read_reading()))
+    earlier = None if before is None else before.trained_on
+    if seen is not None and earlier is not None and replace(earlier, descriptions=seen.descriptions) == seen:
+        seen = replace(seen, descriptions=seen.descriptions or earlier.descriptions)
     return About(seen, __version__, version("torch"), datetime.now(UTC).date().isoformat())
 
 
