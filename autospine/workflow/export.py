@@ -33,7 +33,7 @@ from autospine.planning.document.model_archive import (
     opened_model,
     write_archive,
 )
-from autospine.planning.document.model_file import MODEL, PREVIOUS, fold_folder, fold_weights
+from autospine.planning.document.model_file import CALIBRATION, MODEL, PREVIOUS, fold_folder, fold_weights
 from autospine.workflow.progress import Progress, Silent
 from autospine.workflow.runs.folder import METRICS_FILE
 from autospine.workflow.steps.about import trained_before
@@ -149,6 +149,8 @@ def _write_file(target: Path, folder: Path, model: Predictor, licence: str | Non
             f"{name}/{LABELS}": json_bytes(labels_table(stage.card.data)),
             f"{name}/{MODEL}": place / MODEL,
         }
+        if (place / CALIBRATION).is_file():
+            members[f"{name}/{CALIBRATION}"] = place / CALIBRATION
         digests[f"{name}/{MODEL}"] = stage.origin.digests[0]
         for fold, digest in zip(stage.origin.folds, stage.origin.digests[1:], strict=True):
             weights = fold_weights(place, fold)
@@ -206,7 +208,7 @@ def _validated(folder: Path, fold: str, data: DataPlan) -> Validated | None:
             "fold": fold,
             "cases": len(content["cases"]),
             "dice": mean,
-            "fast_dice": _fast_dice(path, content),
+            "fast_dice": _fast_dice(path),
             "structures": structures,
         }
     except (KeyError, TypeError, AttributeError) as fault:
@@ -222,15 +224,14 @@ def _figures(name: str, scores: Mapping[str, Any]) -> dict[str, Any]:
     return {"structure": name, "cases": scores["cases"]["dice"], **{kind: scores[kind] for kind in kinds}}
 
 
-def _fast_dice(metrics: Path, content: Mapping[str, Any]) -> float | None:
+def _fast_dice(metrics: Path) -> float | None:
     """The mean Dice of the fold as `--fast` predicts; None where nobody measured it."""
     path = metrics.with_name(FAST_FILE)
-    fast = read_json(path, PlanError, MOST_DOCUMENT_BYTES) if path.is_file() else content.get("fast")
-    if not isinstance(fast, dict):
+    if not path.is_file():
         return None
-    mean = fast.get("mean")
-    value = mean.get("dice") if isinstance(mean, dict) else fast.get("dice", mean)
-    return float(value) if isinstance(value, int | float) and 0 <= value <= 1 else None
+    content = read_json(path, PlanError, MOST_DOCUMENT_BYTES)
+    value: float | None = content["fast_dice"]
+    return value
 
 
 def _onnx_names(target: Path, model: Predictor) -> dict[tuple[str, str], Path]:

@@ -17,6 +17,7 @@ from autospine.errors import AutospineError, OutputError, PlanError
 from autospine.networks.unet import UNet
 from autospine.planning.document.about import About, write_about
 from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.model_archive import opened_model
 from autospine.planning.document.model_file import BEST, WEIGHTS, weights_digest, write_model, write_previous
 from autospine.workflow.export import Exported, ExportRequest, export_model
 from tests.cards import card_of
@@ -44,7 +45,7 @@ def scored(tmp_path: Path, configuration: Configuration) -> Path:
     cases = [{"case": "Mrs_Miller", "classes": classes}, {"case": "Mr_Smith", "classes": classes}]
     content = {"rule": "", "mean": numbers, "classes": classes, "cases": cases, "notes": ["Mr_Smith is odd"]}
     (model / "fold_0" / "metrics.json").write_text(json.dumps(content))
-    (model / "fold_0" / "fast.json").write_text(json.dumps({"mean": {"dice": 0.875}, "cases": ["Mr_Smith"]}))
+    (model / "fold_0" / "fast.json").write_text(json.dumps({"dice": 0.9, "fast_dice": 0.875, "cases": 2}))
     (model / "fold_0" / "run.toml").write_text('split = "Mr_Smith"')
     (model / "fold_0" / "validation").mkdir()
     (model / "fold_0" / "validation" / "Mr_Smith.nii.gz").write_bytes(b"voxels")
@@ -182,6 +183,14 @@ def test_regions_are_named_with_their_values(make_configuration: Make, tmp_path:
     ]
 
 
+def test_a_temperature_goes_along(scored: Path, tmp_path: Path) -> None:
+    (scored / "calibration.json").write_text('{"temperature": 1.5}')
+    export(scored, tmp_path / "a.autospine")
+    assert read(tmp_path / "a.autospine", "2d/calibration.json") == {"temperature": 1.5}
+    with opened_model(tmp_path / "a.autospine") as folder:
+        assert (folder / "calibration.json").read_bytes() == (scored / "calibration.json").read_bytes()
+
+
 def test_what_stands_there_stays(scored: Path, tmp_path: Path) -> None:
     target = tmp_path / "a.autospine"
     target.write_text("mine")
@@ -209,6 +218,7 @@ def test_what_cannot_be_loaded_is_not_given_away(scored: Path, tmp_path: Path) -
     with pytest.raises(PlanError, match="not scores of a fold"):
         export(scored, tmp_path / "a.autospine", folds=("0",))
     (scored / "fold_0" / "metrics.json").unlink()
+    (scored / "fold_0" / "metrics.json").mkdir()  # what is no file tells nothing
     (scored / "about.json").write_text("[")
     with pytest.raises(PlanError, match=r"about\.json: not a JSON file"):
         export(scored, tmp_path / "a.autospine", folds=("0",))

@@ -29,6 +29,8 @@ BEST = "best.safetensors"
 """Weights of a fold whose training has not ended: the best so far, with where they stand in the file's metadata."""
 PREVIOUS = "previous.json"
 """In a cascade's `fold_<k>`: fold of the previous stage -> SHA-256 of its weights, which it was trained on."""
+CALIBRATION = "calibration.json"
+"""Beside `model.json`, where it was measured: the temperature that logits are divided by for probabilities."""
 MODEL_SCHEMA = 3
 
 
