@@ -49,7 +49,7 @@ def _learnt_from(about: About) -> str:
             for which, values in zip(("smallest", "median", "largest"), ranges, strict=True)
         ]
     rows += [("DICOM series called", one) for one in seen.descriptions]
-    return _table(("what", "of the training"), rows)
+    return _table(("what", "in the data set of all folds"), rows)
 
 
 def _validation(folds: Sequence[Validated]) -> str:
@@ -72,7 +72,7 @@ def _validation(folds: Sequence[Validated]) -> str:
 def _versions(about: About) -> str:
     rows = [("autospine", about.autospine), ("torch", about.torch), ("date of the training", about.date)]
     rows += [(f"SHA-256 of fold {one.fold}", one.sha256) for one in about.weights]
-    return _table(("what", "of the training"), ((name, value or _UNKNOWN) for name, value in rows))
+    return _table(("what", "which"), ((name, value or _UNKNOWN) for name, value in rows))
 
 
 def _number(value: float | None) -> str:
