@@ -210,8 +210,9 @@ def choose(
     taken = [one.path for one in chosen if one is not None]
     if len(set(taken)) < len(taken):
         found = f"{', '.join(channels)} would all be read from {chosen[0]}, since their names say nothing of an image"
-        remedy = f"say which is which: {' '.join(f'--series {channel}=...' for channel in channels)}"
-        raise DataError(name, f"{found}; there are {_listed(candidates)}", "an image for each channel", remedy)
+        which = " ".join(f"--series {channel}=..." for channel in channels)
+        expected = f"an image for each channel: say which is which by {which}"
+        raise DataError(name, f"{found}; there are {_listed(candidates)}", expected)
     return Choice(tuple(chosen), _why(wanted, chosen, candidates))
 
 
@@ -284,10 +285,11 @@ def _best(name: str, channel: _Channel, found: Sequence[Candidate]) -> Candidate
     if not rivals:
         return ranked[0]
     several = [ranked[0], *rivals]
-    what = f"for {channel.name}: " if len(channel.name) else ""
+    what = f"for {channel.name}: "
     example = f'"{ranked[0].called}"' if ranked[0].number is None else str(ranked[0].number)
-    remedy = f"say which, such as --series {example}; a part of a description does as well, or a pattern with *"
-    raise DataError(name, f"{len(several)} images fit equally {what}{_listed(several)}", "one", remedy)
+    # what is said together at the end has no place for remedies
+    expected = f"one: say which, such as --series {example}, or by a part of a description or a pattern with *"
+    raise DataError(name, f"{len(several)} images fit equally {what}{_listed(several)}", expected)
 
 
 def _none_fits(name: str, channels: Sequence[_Channel], candidates: Sequence[Candidate]) -> DataError:
@@ -367,7 +369,7 @@ def check_asked(series: Sequence[str], channels: Sequence[str]) -> None:
                 raise DataError(where, f"not a regular expression ({fault})") from fault
         elif "=" in text and not any(_names(text, channel) for channel in channels):
             found = f"{text.partition('=')[0]} is no channel of the model"
-            raise DataError(where, found, ", ".join(channels), "write `?` for a = in a description")
+            raise DataError(where, found, ", ".join(channels), "write ? for a = that belongs to a description")
         elif not text.strip():
             raise DataError(where or "--series", "nothing", "a number, a UID, a description or a pattern")
 
@@ -383,7 +385,7 @@ def _listed(candidates: Sequence[Candidate]) -> str:
 
 def _plain(text: str) -> str:
     """A description as it is compared: letters and numbers."""
-    return " ".join(re.sub(r"[^\w*+]+", " ", text.casefold()).split())
+    return " ".join(re.sub(r"(?:[^\w*+]|_)+", " ", text.casefold()).split())
 
 
 def is_thick(spacing_mm: Triple, plane: str) -> bool:

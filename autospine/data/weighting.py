@@ -23,14 +23,14 @@ _WEIGHTINGS = (
     ("DWI", rf"dwi|{_BEFORE}dti|diff(?!erence)|{_BEFORE}trace|{_BEFORE}ep2d|resolve"),
     ("T2*", rf"{_LONG}t2\s?(?:\*|star|s{_AFTER})|{_BEFORE}(?:medic|merge|m ?ffe|me[23]d\w*|swi|hemo){_AFTER}"),
     ("T1", rf"{_LONG}t1(?!\d|rho)"),
-    ("T2", rf"{_LONG}t2(?!\d)"),
     ("FLAIR", r"flair|dark.?fluid"),
+    ("T2", rf"{_LONG}t2(?!\d)"),
     ("PD", rf"{_BEFORE}(?:pd|pdw|proton.?density){_AFTER}"),
 )
-"""The first that is found counts: a T2 STIR is a STIR; GE calls T1 FLAIR what is a T1 of the spine."""
-_LEVELS = re.compile(rf"{_BEFORE}(?:[tc]\d+ t1|t1 [tl]\d+){_AFTER}")
+"""The first that is found counts: a T2 STIR is a STIR, a T2 FLAIR a FLAIR; GE calls T1 FLAIR what is a T1 of
+the spine."""
+_LEVELS = re.compile(rf"{_BEFORE}(?:c\d t1|t1 (?:t(?:[3-9]|1[0-2])|l\d)){_AFTER}")
 """Levels of the spine that look like a weighting: T1 to T12, C7 to T1; not T1 T2, which may be two weightings."""
-_BOTH = ("t1 t2", "t2 t1")
 _SUPPRESSED = re.compile(
     rf"{_BEFORE}(?:fs|fatsat|fsat|spair|spir|chess|dfs){_AFTER}|fat.?(?:sat|sup)|(?<=tse|fse)fs{_AFTER}"
 )
@@ -166,7 +166,7 @@ def no_volume(text: str) -> str:
 
 def _kind_of(text: str) -> Kind:
     plain = re.sub(r"[^a-z0-9*+/]+", " ", text.casefold()).strip()
-    plain = _LEVELS.sub(lambda levels: levels[0] if levels[0] in _BOTH else " ", plain)
+    plain = _LEVELS.sub(" ", plain)
     found = [name for name, pattern in _WEIGHTINGS if re.search(pattern, plain)]
     weighting = "" if not found or found[:2] == ["T1", "T2"] else found[0]  # of both none is told
     last = plain.rpartition(" ")[2] if _DIXON.search(plain) else ""

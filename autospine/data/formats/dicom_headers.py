@@ -131,13 +131,13 @@ def _header(header: Any) -> Header:
         modality=str(header.get("Modality") or ""),
         number=None if number is None else int(number),
         texts=(
-            _text(header.get("SeriesDescription")),
-            _text(header.get("ProtocolName")),
-            _text(header.get("SequenceName") or header.get("PulseSequenceName")),
+            _text(header, "SeriesDescription"),
+            _text(header, "ProtocolName"),
+            _text(header, "SequenceName") or _text(header, "PulseSequenceName"),
         ),
         image_type=tuple(str(value).upper() for value in _values(header.get("ImageType"))),
         timing=Timing(echo, repetition, _number(header.get("InversionTime")), spin),
-        contrast=bool(_text(header.get("ContrastBolusAgent"))),
+        contrast=bool(_text(header, "ContrastBolusAgent")),
         captured=_SECONDARY in kind or header.get("ConversionType") is not None or colour,
         rows=int(_number(header.get("Rows")) or 0),
         columns=int(_number(header.get("Columns")) or 0),
@@ -182,10 +182,27 @@ def _values(value: Any) -> Iterable[Any]:
     return () if value is None else (value,) if isinstance(value, str | int | float) else value
 
 
-def _text(value: Any) -> str:
-    """A header's text, fit to be shown: what a terminal would obey is left out."""
-    said = "".join(letter if letter.isprintable() else " " for letter in str(value or ""))
+def _text(header: Any, key: str) -> str:
+    """A header's text, fit to be shown: what a terminal would obey is left out.
+
+    Its bytes are taken as UTF-8, else as Latin-1: many headers name another character set than they are written in, and
+    what is compared are plain letters.
+    """
+    element = header.get_item(key)
+    value = None if element is None else element.value
+    if isinstance(value, bytes):
+        text = _decoded(value)
+    else:
+        text = str(value or "")
+    said = "".join(letter if letter.isprintable() else " " for letter in text)
     return " ".join(said.split())[:LONGEST]
+
+
+def _decoded(value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 def _number(value: Any) -> float | None:
