@@ -206,7 +206,10 @@ def choose(
     grids = _together(wanted, held, optional) if len(wanted) > 1 else held
     if grids is None:
         raise _apart(name, wanted, held)
-    chosen = [None if not found else _best(name, channel, found) for channel, found in zip(wanted, grids, strict=True)]
+    chosen = [
+        None if not found else _best(name, channel, found, alone=len(wanted) == 1)
+        for channel, found in zip(wanted, grids, strict=True)
+    ]
     taken = [one.path for one in chosen if one is not None]
     if len(set(taken)) < len(taken):
         found = f"{', '.join(channels)} would all be read from {chosen[0]}, since their names say nothing of an image"
@@ -270,7 +273,7 @@ def _on_one_grid(a: Candidate, b: Candidate) -> bool:
     return same_grid(a.geometry, b.geometry) is None
 
 
-def _best(name: str, channel: _Channel, found: Sequence[Candidate]) -> Candidate:
+def _best(name: str, channel: _Channel, found: Sequence[Candidate], *, alone: bool) -> Candidate:
     """The one that agrees most; `DataError` where several do."""
     ranked = sorted(found, key=lambda one: channel.agreement(one).rank, reverse=True)
     best = channel.agreement(ranked[0])
@@ -284,9 +287,10 @@ def _best(name: str, channel: _Channel, found: Sequence[Candidate]) -> Candidate
     ]
     if not rivals:
         return ranked[0]
-    several = [ranked[0], *rivals]
+    several = sorted([ranked[0], *rivals], key=lambda one: (one.number is None, one.number or 0, one.called))
     what = f"for {channel.name}: "
-    example = f'"{ranked[0].called}"' if ranked[0].number is None else str(ranked[0].number)
+    example = f'"{several[0].called}"' if several[0].number is None else str(several[0].number)
+    example = example if alone else f"{channel.name}={example}"
     # what is said together at the end has no place for remedies
     expected = f"one: say which, such as --series {example}, or by a part of a description or a pattern with *"
     raise DataError(name, f"{len(several)} images fit equally {what}{_listed(several)}", expected)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +52,11 @@ class Study:
         geometry: Geometry | None = None,
         uid: str | None = None,
         seed: int = 0,
+        begin: str = "",
         change: Callable[[int, FileDataset], None] = lambda index, header: None,
         **header: Any,
     ) -> list[Path]:
-        """Write a series of 4 slices into `folder` below the root."""
+        """Write a series of 4 slices into `folder` below the root; the names of its files start with `begin`."""
 
         def said(index: int, one: FileDataset) -> None:
             one.SeriesNumber, one.SeriesDescription, one.FrameOfReferenceUID = number, description, self.frame
@@ -69,7 +71,7 @@ class Study:
             self.root / folder,
             array[: place.shape[0]],
             place,
-            names=lambda index: f"{0 if number is None else number:03d}_{index:03d}",
+            names=lambda index: f"{begin}{0 if number is None else number:03d}_{index:03d}",
             change=said,
             uid=uid,
             study=self.uid,
@@ -77,15 +79,16 @@ class Study:
         )
 
 
-def whole_study(study: Study, place: Callable[[str], str] = lambda name: name) -> None:
+def whole_study(study: Study, place: Callable[[str], str] = lambda name: name, begin: str = "") -> None:
     """What a scan of a lumbar spine leaves: each series in the folder that `place` gives its name."""
-    study.add(place("loc"), 1, "localizer", change=_turn, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER", "M"])
-    study.add(place("t1"), 2, "t1_tse_sag", seed=1)
-    study.add(place("t2"), 3, "t2_tse_sag", seed=2)
-    study.add(place("stir"), 4, "t2_tirm_sag", seed=3)
-    study.add(place("t2ax"), 5, "t2_tse_tra", "axial", seed=4)
-    study.add(place("sub"), 6, "SUB t1_tse_sag", seed=5, ImageType=["DERIVED", "SECONDARY", "SUB"])
-    study.add(place("sr"), 99, "dose report", change=_report)
+    add = partial(study.add, begin=begin)
+    add(place("loc"), 1, "localizer", change=_turn, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER", "M"])
+    add(place("t1"), 2, "t1_tse_sag", seed=1)
+    add(place("t2"), 3, "t2_tse_sag", seed=2)
+    add(place("stir"), 4, "t2_tirm_sag", seed=3)
+    add(place("t2ax"), 5, "t2_tse_tra", "axial", seed=4)
+    add(place("sub"), 6, "SUB t1_tse_sag", seed=5, ImageType=["DERIVED", "SECONDARY", "SUB"])
+    add(place("sr"), 99, "dose report", change=_report)
 
 
 def _turn(index: int, header: FileDataset) -> None:

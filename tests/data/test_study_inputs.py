@@ -208,7 +208,7 @@ def test_channels_whose_names_say_nothing_have_to_be_told(tmp_path: Path) -> Non
     whole_study(Study.of(tmp_path), lambda name: f"a/{name}")
     (fault,) = Ran(tmp_path, ("one", "two")).faults
     # three images might be either
-    assert "3 images fit equally for one" in fault.found and "--series 2" in fault.expected
+    assert "3 images fit equally for one" in fault.found and "--series one=2," in fault.expected
     asked = replace(SAGITTAL, series=("one=t2_tse_sag", "two=2"))
     assert Ran(tmp_path, ("one", "two"), sought=asked).places(tmp_path) == {"a": ["a/t2", "a/t1"]}
     with pytest.raises(DataError, match=r"three is no channel of the model[\s\S]*one, two"):

@@ -9,12 +9,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from autospine.data.disk.files import unreadable
 from autospine.data.formats.dicom_files import damaged, is_dicom, is_image, open_header
 from autospine.data.weighting import Timing
 
@@ -25,11 +27,12 @@ _TAGS: list[str | int] = [
     *("SOPClassUID", "SOPInstanceUID", "Modality", "SeriesInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID"),
     *("PatientID", "SeriesNumber", "SeriesDescription", "ProtocolName", "SequenceName", "PulseSequenceName"),
     *("ImageType", "ScanningSequence", "EchoPulseSequence", "EchoTime", "RepetitionTime", "InversionTime"),
-    *("ContrastBolusAgent", "EchoNumbers", "TemporalPositionIdentifier", "TriggerTime", "DiffusionBValue"),
-    *("AcquisitionNumber", "ConversionType", "SamplesPerPixel", "Rows", "Columns", "NumberOfFrames"),
+    *("ContrastBolusAgent", "ConversionType", "SamplesPerPixel", "Rows", "Columns", "NumberOfFrames"),
     *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SpacingBetweenSlices", "SliceThickness"),
     *(_PER_FRAME, _SHARED),
 ]
+_REMEMBERED = 1 << 15
+"""Files of which it is kept what their headers say (ours): about 50 MB of memory."""
 _SECONDARY = "Secondary Capture"
 Place = tuple[float, float, float]
 
@@ -90,9 +93,22 @@ class Header:
 def read_header(path: Path) -> Header | None:
     """What the header of a file says of its series; None for a file that is no DICOM.
 
+    A file that has not changed since is not opened again: who watches a folder looks through it many times.
+
     Raises:
-        DataError: it is DICOM and damaged.
+        DataError: it cannot be read, or is DICOM and damaged.
     """
+    try:
+        state = path.stat()
+    except OSError as fault:
+        raise unreadable(path, fault) from fault
+    return _header_at(str(path), state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(_REMEMBERED)
+def _header_at(name: str, size: int, changed_ns: int) -> Header | None:
+    """`read_header` of a file in the state of this size and time."""
+    path = Path(name)
     if not is_dicom(path):
         return None
     try:
