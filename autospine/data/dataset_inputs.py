@@ -19,7 +19,7 @@ from autospine.data.geometry import orient_geometry
 from autospine.data.layouts import bids, cases, decathlon, folders, manifest, nnunet
 from autospine.data.layouts.dicom_tree import dicom_among
 from autospine.data.layouts.shared.naming import named_images
-from autospine.data.series_choice import PLANES, Candidate, Sought, choose
+from autospine.data.series_choice import PLANES, Candidate, Sought, choose, refuse_asked
 from autospine.data.slices import slices_of
 from autospine.data.structure import Case, Reading
 from autospine.data.volume import read_geometry, stem
@@ -54,6 +54,7 @@ class DatasetInputs:
             DataError: its description is faulty, or it has other channels than the model takes.
         """
         if manifest.evidence(root):
+            refuse_asked(root, self.sought.series)
             contents = manifest.read(root, Reading(), labelled=False)
             return self._listed(root, contents.channels, contents.cases, contents.notes)
         if not root.is_dir() or named_images(root, None, lambda fault: None):
@@ -66,10 +67,12 @@ class DatasetInputs:
     def _found(self, root: Path) -> Found | None:
         """The cases of a folder that holds no images itself."""
         if decathlon.evidence(root) or nnunet.evidence(root):
+            refuse_asked(root, self.sought.series)
             return self._described(root)
         if bids.evidence(root):
             return self._sessions(root, bids.images_by_case(root), by_file=True)
         if folders.evidence(root) and any(True for _ in folders.image_folder(root).iterdir()):
+            refuse_asked(root, self.sought.series)
             return self.plain(folders.image_folder(root), self.channels, self.optional)
         if cases.evidence(root):
             return self._sessions(root, cases.images_by_case(root), by_file=False)

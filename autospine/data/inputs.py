@@ -26,7 +26,7 @@ from autospine.data.layouts.shared.naming import (
     unread_below,
 )
 from autospine.data.not_to_segment import image_files_below, images_to_segment, refuse_mixture
-from autospine.data.series_choice import Sought, check_asked
+from autospine.data.series_choice import Sought, check_asked, refuse_asked
 from autospine.data.study_inputs import study_cases
 from autospine.data.volume import IMAGE_SUFFIXES, files_of, is_series, read_channels, stem, suffix_of
 from autospine.data.wording import listed, plural
@@ -81,6 +81,7 @@ def find_inputs(
         return _of_folder(path, wanted, sought, tell, report)
     if not path.is_file():
         raise DataError(str(path), "no such file or folder", "an image or a folder of images")
+    refuse_asked(path, () if sought is None else sought.series)
     if not is_series(path):
         return _each(_of_file(path, wanted), partial(_channel_files, wanted), report)
     slices = slices_beside(path)
@@ -158,6 +159,7 @@ def _of_folder(
         for note in tree.notes(path):
             tell(note)
         return study_cases(path, tree, wanted.channels, wanted.optional, sought, tell, report)
+    refuse_asked(path, () if sought is None else sought.series)
     if folders:
         series = _series_of_cases(path, folders, tell, several=len(wanted.channels) > 1)
         return _each(series, partial(_series_files, wanted), report)

@@ -29,6 +29,9 @@ NEAR, FAR = 1.25, 2.0
 the median on."""
 _SHOWN = 12
 """Images that are listed where the user has to choose."""
+_MR = "MR"
+_MODALITIES = (_MR, "CT", "PT", "NM", "US", "CR", "DX", "XA", "RF", "MG")
+"""Of images of patients. What an object calls itself beside these (OT: other) tells nothing."""
 _REGEX = "re:"
 """What a regular expression is told by."""
 Triple = tuple[float, float, float]
@@ -71,6 +74,8 @@ class Candidate:
     geometry: Geometry | None = None
     """Canonical; None where it is not known."""
     frame_of_reference: str = ""
+    modality: str = ""
+    """MR, CT, ...; empty where it is not known."""
     measured: bool = True
     """Whether its header calls it original, and not derived from other images."""
     aside: str = ""
@@ -160,6 +165,10 @@ class _Channel:
         """What speaks against it; empty where nothing does."""
         if one.aside:
             return one.aside
+        # T1, T2 and the like are told of MR alone, and a channel may bear the name of a modality
+        wanted = self.name.upper() if self.name.upper() in _MODALITIES else _MR if self.kind else ""
+        if wanted and one.modality in _MODALITIES and one.modality != wanted:
+            return f"{one.modality}, not {wanted}"
         if said := contradiction(self.kind, one.kind):
             return said
         thick = one.geometry is not None and bool(one.plane) and is_thick(one.geometry.spacing_mm, one.plane)
@@ -376,6 +385,14 @@ def check_asked(series: Sequence[str], channels: Sequence[str]) -> None:
             raise DataError(where, found, ", ".join(channels), "write ? for a = that belongs to a description")
         elif not text.strip():
             raise DataError(where or "--series", "nothing", "a number, a UID, a description or a pattern")
+
+
+def refuse_asked(where: Path, series: Sequence[str]) -> None:
+    """Raise `DataError` where the user names images of a study, and at `where` there is nothing to choose from."""
+    if series:
+        expected = "DICOM studies, BIDS sessions or a folder per case"
+        found = f"{where} is an image, or holds images that each are a case"
+        raise DataError(f"--series {' '.join(series)}", found, expected, "leave the option out")
 
 
 def _names(text: str, channel: str) -> bool:

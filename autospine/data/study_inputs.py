@@ -55,7 +55,7 @@ def study_cases(
     Folders that are called as several `channels` are taken at their word. The only series that there is is taken as
     well, and what speaks against it is told. Faults of a study go to `report`; where that returns it is left out.
     """
-    if len(tree.series) == 1 and len(channels) == 1:
+    if len(tree.series) == 1 and len(channels) == 1 and not sought.series:
         return [_only(root, tree.series[0], channels[0], sought, tell)]
     named = _named_folders(tree.series, channels, optional) if len(channels) > 1 and not sought.series else {}
     taken = {one.path for held in named.values() for one in held.values()}
@@ -73,7 +73,7 @@ def study_cases(
         except DataError as fault:
             report(fault)
             continue
-        if len(study.series) > 1:
+        if len(study.series) > 1 or sought.series:
             tell(f"{shown}: {chosen.why}")
         name = shown if len(channels) > 1 else _series_name(root, _of(study, chosen))
         cases.setdefault(name, []).append(tuple(None if one is None else one.path for one in chosen.files))
@@ -129,6 +129,7 @@ def _candidate(root: Path, one: Found) -> Candidate:
         plane=one.plane,
         geometry=one.geometry,
         frame_of_reference=header.frame_of_reference,
+        modality=header.modality,
         measured="DERIVED" not in header.image_type,
         aside=one.aside or _aside(header),
     )

@@ -169,6 +169,17 @@ def test_a_folder_with_images_in_itself_is_one_of_images(tmp_path: Path) -> None
     assert found(root)[0] == {"mine": ["mine.nii.gz"]}
 
 
+@pytest.mark.parametrize("layout", ["nnunet", "decathlon", "folders", "manifest", "beside", "a file"])
+def test_where_nothing_is_chosen_nothing_can_be_named(tmp_path: Path, layout: str) -> None:
+    if layout == "a file":
+        put(tmp_path, "spine.nii.gz")
+        root = tmp_path / "spine.nii.gz"
+    else:
+        root = LAID_OUT[layout][1](tmp_path / "spine", CONTENT)
+    with pytest.raises(DataError, match=r"--series 3: .*spine.* is an image, or holds images that each are a case"):
+        found(root, sought=Sought(series=("3",)))
+
+
 def test_without_what_is_sought_a_folder_is_one_of_images(tmp_path: Path) -> None:
     root = LAID_OUT["nnunet"][1](tmp_path / "spine", CONTENT)
     with pytest.raises(DataError, match="no images in the folder itself"):

@@ -62,10 +62,17 @@ def test_what_speaks_against_an_image_leaves_it_out() -> None:
         (named("a", kind=Kind("STIR")), "STIR, not T2"),
         (named("b", plane="axial", geometry=thick), "axial, not sagittal"),
         (named("c", aside="a localiser"), "a localiser"),
+        (named("d", kind=Kind(), modality="CT"), "CT, not MR"),
     ):
         assert doubts(one, "T2", SOUGHT) == said
         with pytest.raises(DataError, match=said):
             choose("case", [one], ("T2",), (), SOUGHT)
+    assert doubts(named("e", modality="MR"), "CT", SOUGHT) == "MR, not CT"
+    assert (
+        doubts(named("e", kind=Kind(), modality="CT"), "CT", SOUGHT)
+        == doubts(named("e", modality="OT"), "T2", SOUGHT)
+        == ""
+    )
     # where slices are no thicker than their pixels, any plane can be made of any other
     cubes = replace(SOUGHT, thick=False)
     assert doubts(named("b", plane="axial", geometry=thick), "T2", cubes) == ""

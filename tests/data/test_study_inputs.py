@@ -165,6 +165,9 @@ def test_the_only_series_is_taken_and_what_speaks_against_it_told(tmp_path: Path
         assert list(found.cases) == ["in"]
         assert "is not what the model was trained on (T1, not T2)" in found.notes[0]
     assert Ran(tmp_path, ("T1",)).notes == []
+    # what is named is not there, and is not taken for what is
+    (fault,) = Ran(tmp_path, ("T1",), sought=replace(SAGITTAL, series=("7",))).faults
+    assert "no image that --series 7 names" in fault.found
 
 
 def test_channels_of_one_study(tmp_path: Path) -> None:
