@@ -24,6 +24,13 @@ def predict(
         float | None, typer.Option(min=0.0, max=0.9, help="Overlap of tiles; the plan's if not given.")
     ] = None,
     runs: Runs = Path("runs"),
+    series: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[CHANNEL=]TEXT",
+            help="Images of a study to take: number, UID, description, or a pattern with *; once for each channel.",
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Make anew what autospine made in OUT and nobody has changed since.")
     ] = False,
@@ -33,7 +40,7 @@ def predict(
     from autospine.workflow.predict import PredictRequest, predict_paths
 
     chosen = None if folds == "all" else tuple(part.strip() for part in folds.split(","))
-    request = PredictRequest(model, chosen, device, mirror, overlap, overwrite)
+    request = PredictRequest(model, chosen, device, mirror, overlap, overwrite, series=tuple(series or ()))
     done = predict_paths(source, target, runs, request, progress=TerminalProgress()).complete()
     total = sum(done.seconds)
     took = f", {total / len(done.seconds):.1f} s a case, {total / sum(done.slices):.2f} s a slice" if total else ""
