@@ -30,6 +30,7 @@ from autospine.workflow.steps.counted_cases import Pace
 from autospine.workflow.steps.left_out import LeftOut
 from autospine.workflow.steps.outputs import Outputs
 from autospine.workflow.steps.segmenting import Images, Segmenter, load_segmenter
+from autospine.workflow.steps.sought import sought
 from autospine.workflow.steps.turns import Job, Turns
 
 _NO_FOLDERS = (
@@ -47,7 +48,7 @@ class PredictRequest:
     """What the user asked for."""
 
     model: Path | None = None
-    """Model folder; None: the only one below the runs folder."""
+    """Model folder, or an exported file; None: the only model below the runs folder."""
     folds: tuple[str, ...] | None = None
     """Folds to average; None: all that are trained."""
     device: str = "auto"
@@ -59,6 +60,8 @@ class PredictRequest:
     """Replace segmentations of autospine's that nobody has changed since; nothing else is ever replaced."""
 
     outputs: Outputs = Outputs()
+    series: tuple[str, ...] = ()
+    """Which images of a study are meant, where the model does not tell (`data.series_choice.Sought`)."""
     share: Share | None = None
     """Of the cases this part alone, whoever does the others; None: all that no other process is at."""
     watch: Watch | None = None
@@ -246,7 +249,9 @@ class _Run:
         """The cases of this process's share, and what is wrong with others."""
         predictor, faults = self.segmenter.predictor, list[DataError]()
         channels, optional = predictor.card.data.channels, predictor.optional_channels
-        cases = find_inputs(self.source, channels, optional, tell=tell, report=faults.append)
+        about = predictor.origin.about
+        meant = sought(predictor.card, None if about is None else about.trained_on, self.request.series)
+        cases = find_inputs(self.source, channels, optional, sought=meant, tell=tell, report=faults.append)
         share = self.request.share
         if share is None:
             return cases, faults

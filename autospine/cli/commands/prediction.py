@@ -16,7 +16,9 @@ from autospine.machine.ranks import Share
 def predict(
     source: Annotated[Path, typer.Argument(metavar="IN", help="An image, or a folder of images.")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="A file for one image, else a folder.")],
-    model: Annotated[Path | None, typer.Option(help="Model folder; not needed where --runs holds one model.")] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="Model folder, or an exported file; not needed where --runs holds one model.")
+    ] = None,
     folds: Annotated[str, typer.Option(help="Folds to average, such as 0,1; all: every trained one.")] = "all",
     device: Device = "auto",
     mirror: Annotated[bool, typer.Option(help="Average over the mirrorings that the plan allows.")] = True,
@@ -24,6 +26,13 @@ def predict(
         float | None, typer.Option(min=0.0, max=0.9, help="Overlap of tiles; the plan's if not given.")
     ] = None,
     runs: Runs = Path("runs"),
+    series: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[CHANNEL=]TEXT",
+            help="Images of a study to take: number, UID, description, or a pattern with *; once for each channel.",
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Make anew what autospine made in OUT and nobody has changed since.")
     ] = False,
@@ -42,8 +51,10 @@ def predict(
     from autospine.workflow.steps.arrivals import Watch
 
     chosen = None if folds == "all" else tuple(part.strip() for part in folds.split(","))
-    watched = Watch() if watch else None
-    request = PredictRequest(model, chosen, device, mirror, overlap, overwrite, share=share, watch=watched)
+    meant, watched = tuple(series or ()), Watch() if watch else None
+    request = PredictRequest(
+        model, chosen, device, mirror, overlap, overwrite, series=meant, share=share, watch=watched
+    )
     progress = TerminalProgress(bars=not Rank.of().launched)
     done = predict_paths(source, target, runs, request, progress=progress).complete()
     total = sum(done.seconds)

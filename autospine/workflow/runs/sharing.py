@@ -31,7 +31,7 @@ from pathlib import Path
 from autospine.data.disk.files import unwritable, write_json, write_text
 from autospine.data.disk.locks import describe_holder, locked, this_process, try_lock
 from autospine.data.disk.temporaries import remove_abandoned
-from autospine.data.formats.dicom_files import dicom_files
+from autospine.data.formats.dicom_files import series_files
 from autospine.errors import DataError, OutputError
 from autospine.workflow.runs.predicted import Account, Failed, Made, Target, check_writable, files_of, read_entry
 
@@ -385,7 +385,7 @@ def stamp_of(images: Sequence[Path | None]) -> str:
     digest = hashlib.sha256()
     for path in files_of(images):
         with suppress(OSError, DataError):
-            for file in sorted(dicom_files(path)) if path.is_dir() else [path]:
+            for file in [path] if path.is_file() else sorted(series_files(path)):
                 state = file.stat()
                 digest.update(
                     f"{file.resolve()}\0{state.st_size}\0{state.st_mtime_ns}\n".encode(errors="surrogateescape")

@@ -120,7 +120,10 @@ class Arrivals:
             with suppress(AutospineError, OSError):
                 return [file for file in parts_of(path) if file in self._seen]
             return [path]
-        return self._below.get(path) or self._below.get(path.parent, [])
+        if path in self._below:
+            return self._below[path]
+        # one of several series in a folder, which stands below it by its number
+        return [file for file in self._seen if path.parent != self.folder.parent and path.parent in file.parents]
 
     def _states(self, images: Sequence[Path | None]) -> tuple[tuple[Path, State], ...]:
         return tuple(
