@@ -17,8 +17,10 @@ from autospine.data.disk.files import NO_ROOM, atomic_path, check_name, file_dig
 from autospine.data.geometry import Volume
 from autospine.data.inputs import find_inputs, images_digest
 from autospine.data.layouts.shared.naming import is_unread
+from autospine.data.made_by import MadeBy
+from autospine.data.segmentation_files import check_segmentation, is_segmentation_name
 from autospine.data.slices import slices_of
-from autospine.data.volume import check_format, read_geometry, suffix_of
+from autospine.data.volume import read_geometry
 from autospine.errors import AutospineError, DataError, OutputError
 from autospine.inference.segmentation import Segmentation
 from autospine.inference.settings import Settings
@@ -35,11 +37,11 @@ from autospine.workflow.runs.predicted import (
     refuse_images,
     refuse_newcomer,
 )
-from autospine.workflow.steps.outputs import Outputs
+from autospine.workflow.steps.outputs import CaseOutput, ModelFacts, Outputs
 from autospine.workflow.steps.segmenting import Images, Segmenter, load_segmenter
 
 _NO_FOLDERS = (
-    *(".dcm", ".dicom", ".ima", ".txt", ".csv", ".tsv", ".json", ".toml", ".yaml", ".yml", ".xml", ".html", ".md"),
+    *(".dicom", ".ima", ".txt", ".csv", ".tsv", ".json", ".toml", ".yaml", ".yml", ".xml", ".html", ".md"),
     *(".pdf", ".svg", ".log", ".zip", ".gz", ".bz2", ".xz", ".tar", ".7z"),
 )
 """Endings of files of other kinds: nobody means a folder by them, as they may by `out.v2`."""
@@ -99,8 +101,9 @@ def predict_paths(
 ) -> Prediction:
     """Segment one image or a folder of images.
 
-    One image, a file or the folder of a DICOM series, is written to `target` where that ends in an image suffix;
-    otherwise `target` is a folder and each case keeps its name and file ending. What the same model has made there of
+    One image, a file or the folder of a DICOM series, is written to `target` where that ends in an image suffix or in
+    `.dcm`; otherwise `target` is a folder and each case keeps its name and, unless the outputs have a format, its file
+    ending; that of a DICOM series is `.dcm`, a DICOM-SEG object. What the same model has made there of
     the same images is left alone. What is left aside in `source` is noted, and so are cases that are left out.
     A cascade starts from the segmentation of its previous stage, whose model stands beside it.
 
@@ -114,6 +117,7 @@ def predict_paths(
 
     progress = progress or Silent()
     single = _is_file(target)
+    request.outputs.check()
     device = resolve_device(request.device)
     folder = request.model or find_model(runs)
     segmenter = load_segmenter(folder, device, request.settings)
@@ -129,8 +133,8 @@ def predict_paths(
         left_out.add(fault.where.removeprefix(f"{source}{os.sep}"), fault)
     outputs = {}
     for name, images in cases:
-        path = target if single else target / request.outputs.name_of(name, files_of(images)[0])
         try:
+            path = target if single else target / request.outputs.name_of(name, files_of(images)[0])
             check_name(path, OutputError)
             outputs[name] = path
         except OutputError as unnamed:
@@ -143,6 +147,7 @@ def predict_paths(
     with held(place, progress.note):
         account = Account.read(place, segmenter.identity)
         made = _segment_cases(segmenter, account, named, outputs, left_out, progress, request)
+        request.outputs.finish(target, single)
     files = tuple(path for name, path in outputs.items() if name not in left_out.names)
     missing = left_out.error() if left_out.names else None
     return Prediction(files, *made, folder, segmenter.predictor.origin.folds, missing)
@@ -162,20 +167,27 @@ def _segment_cases(
     if left:
         check_writable(account.target.folder)
     computed = _tell_how(segmenter, progress) if left else ""
+    made_by = MadeBy(segmenter.folder.resolve().name, segmenter.identity)
+    model = ModelFacts.of(segmenter.predictor.card.data, made_by)
     last = {"folder": str(segmenter.folder), "folds": list(segmenter.predictor.origin.folds), "device": computed}
     seconds: list[float] = []
     slices: list[int] = []
     for name, before in left.items():
+        case = CaseOutput(name, cases[name], outputs[name], account.target.single, model)
         title = f"{name} ({done + len(seconds) + len(left_out.lines) + 1}/{left_out.total})"
         start = time.monotonic()
         try:
+            request.outputs.check_case(case)
             digest = images_digest(cases[name])
             made = segmenter.segment(name, cases[name], title, progress)
-        except DataError as fault:
+        except (DataError, OutputError) as fault:
             left_out.add(name, fault)
             continue
         try:
-            account = _write(account, name, outputs[name], made, digest, before, last, request.outputs)
+            account = _write(account, case, made, digest, before, last, request.outputs)
+        except DataError as fault:
+            left_out.add(name, fault)
+            continue
         except OutputError as fault:
             _stop_where_none_can_be_written(account.target, made.labels, fault, done + len(seconds), left_out)
             left_out.add(name, fault)
@@ -229,8 +241,7 @@ def _tell_how(segmenter: Segmenter, progress: Progress) -> str:
 
 def _write(
     account: Account,
-    name: str,
-    path: Path,
+    case: CaseOutput,
     made: Segmentation,
     images: str,
     before: Standing,
@@ -238,10 +249,11 @@ def _write(
     wanted: Outputs,
 ) -> Account:
     """The account with this segmentation, once both are written: the record first, the file is whole or not there."""
+    path = case.path
     with atomic_path(path) as temporary:
-        wanted.write(temporary, made)
+        wanted.write(temporary, case, made)
         mask = file_digest(temporary, OutputError)
-        account = account.with_case(name, Made(path.name, account.identity, images, mask, before.digest))
+        account = account.with_case(case.name, Made(path.name, account.identity, images, mask, before.digest))
         refuse_newcomer(path, before)
         account.write(last)
     return account
@@ -296,10 +308,10 @@ def _is_file(target: Path) -> bool:
     """Whether `target` is the name of one segmentation, and not of a folder; `OutputError` where it can be neither."""
     if target.is_dir():
         return False
-    named = suffix_of(target) or is_unread(target.name) or target.name.lower().endswith(_NO_FOLDERS)
+    named = is_segmentation_name(target) or is_unread(target.name) or target.name.lower().endswith(_NO_FOLDERS)
     if named:
-        check_format(target)
-    return bool(named)
+        check_segmentation(target)
+    return named
 
 
 def _check_single(target: Path, source: Path, cases: Sequence[Sequence[Path]]) -> None:
@@ -308,4 +320,4 @@ def _check_single(target: Path, source: Path, cases: Sequence[Sequence[Path]]) -
         found = f"a file for the segmentations of a folder ({len(cases)})"
         raise OutputError(str(target), found, "a folder", "give OUT a name without an image's suffix")
     for files in cases:
-        check_format(target, read_geometry(files[0]))
+        check_segmentation(target, read_geometry(files[0]), files)

@@ -22,6 +22,20 @@ def predict(
         float | None, typer.Option(min=0.0, max=0.9, help="Overlap of tiles; the plan's if not given.")
     ] = None,
     runs: Runs = Path("runs"),
+    file_format: Annotated[
+        str | None,
+        typer.Option("--format", help="nifti, nrrd, seg-nrrd, mha, mgz or dicom-seg; that of each image if not given."),
+    ] = None,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Write the probability of each structure as well (.b2nd).")
+    ] = False,
+    uncertainty: Annotated[
+        bool, typer.Option("--uncertainty", help="Write a map of where folds and mirrorings disagree, 0 to 1.")
+    ] = False,
+    statistics: Annotated[
+        bool, typer.Option("--statistics", help="Write volumes in mm3 and mean intensities as CSV.")
+    ] = False,
+    preview: Annotated[bool, typer.Option("--preview", help="Write a picture of each case.")] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Make anew what autospine made in OUT and nobody has changed since.")
     ] = False,
@@ -29,9 +43,11 @@ def predict(
     """Segment images; the results lie on the images' own grids."""
     from autospine.cli.terminal import TerminalProgress, console
     from autospine.workflow.predict import PredictRequest, predict_paths
+    from autospine.workflow.steps.outputs import Outputs
 
     chosen = None if folds == "all" else tuple(part.strip() for part in folds.split(","))
-    request = PredictRequest(model, chosen, device, mirror, overlap, overwrite)
+    outputs = Outputs(file_format, probabilities, uncertainty, statistics, preview)
+    request = PredictRequest(model, chosen, device, mirror, overlap, overwrite, outputs)
     done = predict_paths(source, target, runs, request, progress=TerminalProgress()).complete()
     total = sum(done.seconds)
     took = f", {total / len(done.seconds):.1f} s a case, {total / sum(done.slices):.2f} s a slice" if total else ""
