@@ -209,6 +209,8 @@ def _object(
     made.InstanceCreationDate, made.InstanceCreationTime = made.ContentDate, made.ContentTime
     for item in made.ContributingEquipmentSequence:
         item.ContributionDateTime = pydicom_library().valuerep.DT(moment)
+    # of a single slice the library takes what the source says, or a millimetre
+    made.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence = _pixel_measures(source)
     _copy_identity(first, made)
     organization = _uid("dimensions", instance_uid)
     for item in (*made.DimensionOrganizationSequence, *made.DimensionIndexSequence):
