@@ -69,7 +69,9 @@ def test_of_every_orientation_it_lies_where_the_series_does(direction: np.ndarra
     shared = header.SharedFunctionalGroupsSequence[0]
     along = np.array(shared.PlaneOrientationSequence[0].ImageOrientationPatient, float).reshape(2, 3)
     np.testing.assert_allclose(along, geometry.axes()[:, [2, 1]].T, atol=1e-9)
-    assert float(shared.PixelMeasuresSequence[0].SpacingBetweenSlices) == pytest.approx(geometry.spacing_mm[0], abs=1e-6)
+    assert float(shared.PixelMeasuresSequence[0].SpacingBetweenSlices) == pytest.approx(
+        geometry.spacing_mm[0], abs=1e-6
+    )
     step = geometry.axes()[:, 0] * geometry.spacing_mm[0]
     slices = [np.array(geometry.origin_mm) + step * index for index in range(SHAPE[0])]
     voxels = header.pixel_array
