@@ -20,7 +20,7 @@ from autospine.errors import OutputError
 
 SUFFIX = ".csv"
 _FIXED = ("case", "structure", "value", "voxels", "volume_mm3")
-_LOCK = ".statistics.lock"
+_LOCK = ".all.lock"
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def combine_statistics(folder: Path, path: Path) -> None:
     """
     if not folder.is_dir():
         return
-    with locked(path.with_name(_LOCK), path, lambda note: None):
+    with locked(folder / _LOCK, path, lambda note: None):
         columns: dict[str, None] = dict.fromkeys(_FIXED)
         rows: list[dict[str, Any]] = []
         for file in sorted(folder.iterdir()):

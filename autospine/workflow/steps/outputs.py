@@ -12,6 +12,7 @@ Beside a single file `seg.nii.gz` they are called `seg.preview.png` and so on.
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,7 +152,7 @@ class Outputs:
         Raises:
             OutputError: the table cannot be written.
         """
-        if not single:
+        if not single and os.access(target, os.W_OK):  # a finished OUT may be one that takes no file
             combine_statistics(target / STATISTICS, target / f"{STATISTICS}{_ENDINGS[STATISTICS]}")
 
     def _write_of_image(self, case: CaseOutput, labels: Volume) -> None:
