@@ -23,9 +23,13 @@ def orientations() -> list[np.ndarray]:
     return found
 
 
-def grid(direction: np.ndarray, shape: tuple[int, int, int] = SHAPE) -> Geometry:
-    """A grid with these directions, turned by some degrees about an oblique axis, as scanners give them."""
+def turned(direction: np.ndarray) -> np.ndarray:
+    """Directions as columns, turned by some degrees about an oblique axis, as scanners give them."""
     axis, angle = np.array([1.0, 2.0, 3.0]) / np.sqrt(14.0), 0.13
     cross = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
-    turned = np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
-    return Geometry(shape, SPACING_MM, (-31.25, 42.5, 187.125), tuple((turned @ direction).ravel().tolist()))
+    return (np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross) @ direction
+
+
+def grid(direction: np.ndarray, shape: tuple[int, int, int] = SHAPE) -> Geometry:
+    """A grid with these directions, turned."""
+    return Geometry(shape, SPACING_MM, (-31.25, 42.5, 187.125), tuple(turned(direction).ravel().tolist()))
