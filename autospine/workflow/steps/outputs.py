@@ -120,6 +120,8 @@ class Outputs:
         probabilities = case.beside(PROBABILITIES) if self.probabilities else None
         if probabilities is not None:
             _make_folder(probabilities.parent)
+            with suppress(OSError):
+                probabilities.unlink()  # of an earlier prediction
         return Wanted(probabilities, self.uncertainty)
 
     def write(self, temporary: Path, case: CaseOutput, made: Segmentation) -> None:
@@ -136,6 +138,8 @@ class Outputs:
             DataError: the image, which statistics and previews need, cannot be read again.
         """
         self._remove_older(case)
+        if self.probabilities and not case.beside(PROBABILITIES).is_file():
+            raise ValueError("no probabilities of a segmentation that they were asked for")
         if self.uncertainty:
             if made.uncertainty is None:
                 raise ValueError("no uncertainty in a segmentation that it was asked for")

@@ -102,6 +102,12 @@ def test_probabilities_are_streamed_to_their_file(tmp_path: Path) -> None:
     wanted = Outputs(probabilities=True).wanted(case)
     assert wanted.probabilities == tmp_path / "out" / "probabilities" / "a.b2nd" and not wanted.uncertainty
     assert wanted.probabilities.parent.is_dir()
+    wanted.probabilities.write_bytes(b"streamed")
+    write(Outputs(probabilities=True), case)
+    assert wanted.probabilities.read_bytes() == b"streamed"
+    Outputs(probabilities=True).wanted(case)
+    with pytest.raises(ValueError, match="no probabilities"):  # what an earlier prediction left does not count
+        write(Outputs(probabilities=True), case)
     assert Outputs().wanted(case).probabilities is None
 
 
