@@ -25,6 +25,7 @@ from autospine.workflow.evaluate import evaluate_paths, write_scores
 from autospine.workflow.plan import PlanRequest, plan_dataset
 from autospine.workflow.predict import Prediction, PredictRequest, predict_paths
 from autospine.workflow.progress import Progress, Silent
+from autospine.workflow.steps.outputs import Outputs
 from autospine.workflow.train import Trained, TrainRequest, train_folds
 
 
@@ -129,6 +130,11 @@ def predict(
     mirror: bool = True,
     overlap: float | None = None,
     runs: str | Path = "runs",
+    file_format: str | None = None,
+    probabilities: bool = False,
+    uncertainty: bool = False,
+    statistics: bool = False,
+    preview: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Prediction:
@@ -145,6 +151,11 @@ def predict(
         mirror: average over the mirrorings that the plan allows.
         overlap: share by which tiles overlap, 0 to 0.9; the plan's if not given.
         runs: where the model is looked for.
+        file_format: nifti, nrrd, seg-nrrd, mha, mgz or dicom-seg; that of each image, for DICOM dicom-seg, if not given.
+        probabilities: write the probability of each structure as well.
+        uncertainty: write where folds and mirrorings disagree.
+        statistics: write volumes and mean intensities as CSV.
+        preview: write a picture of each case.
         overwrite: make anew what autospine made in `target` and nobody has changed since.
         progress: told notes and the share that is done.
 
@@ -155,7 +166,8 @@ def predict(
         DeviceError: the device is not there.
     """
     chosen = None if folds is None else tuple(map(str, folds))
-    request = PredictRequest(_path(model), chosen, device, mirror, overlap, overwrite)
+    outputs = Outputs(file_format, probabilities, uncertainty, statistics, preview)
+    request = PredictRequest(_path(model), chosen, device, mirror, overlap, overwrite, outputs)
     return predict_paths(Path(source), Path(target), Path(runs), request, progress=progress)
 
 
