@@ -151,7 +151,7 @@ def predict(
         mirror: average over the mirrorings that the plan allows.
         overlap: share by which tiles overlap, 0 to 0.9; the plan's if not given.
         runs: where the model is looked for.
-        file_format: nifti, nrrd, seg-nrrd, mha, mgz or dicom-seg; that of each image, for DICOM dicom-seg, if not given.
+        file_format: nifti, nrrd, seg-nrrd, mha, mgz or dicom-seg; that of each image if not given.
         probabilities: write the probability of each structure as well.
         uncertainty: write where folds and mirrorings disagree.
         statistics: write volumes and mean intensities as CSV.
