@@ -14,7 +14,9 @@ from autospine.cli.options import Device, Runs, reported
 def predict(
     source: Annotated[Path, typer.Argument(metavar="IN", help="An image, or a folder of images.")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="A file for one image, else a folder.")],
-    model: Annotated[Path | None, typer.Option(help="Model folder; not needed where --runs holds one model.")] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="Model folder, or an exported file; not needed where --runs holds one model.")
+    ] = None,
     folds: Annotated[str, typer.Option(help="Folds to average, such as 0,1; all: every trained one.")] = "all",
     device: Device = "auto",
     mirror: Annotated[bool, typer.Option(help="Average over the mirrorings that the plan allows.")] = True,
@@ -36,6 +38,13 @@ def predict(
         bool, typer.Option("--statistics", help="Write volumes in mm3 and mean intensities as CSV.")
     ] = False,
     preview: Annotated[bool, typer.Option("--preview", help="Write a picture of each case.")] = False,
+    series: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[CHANNEL=]TEXT",
+            help="Images of a study to take: number, UID, description, or a pattern with *; once for each channel.",
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Make anew what autospine made in OUT and nobody has changed since.")
     ] = False,
@@ -47,7 +56,7 @@ def predict(
 
     chosen = None if folds == "all" else tuple(part.strip() for part in folds.split(","))
     outputs = Outputs(file_format, probabilities, uncertainty, statistics, preview)
-    request = PredictRequest(model, chosen, device, mirror, overlap, overwrite, outputs)
+    request = PredictRequest(model, chosen, device, mirror, overlap, overwrite, outputs, series=tuple(series or ()))
     done = predict_paths(source, target, runs, request, progress=TerminalProgress()).complete()
     total = sum(done.seconds)
     took = f", {total / len(done.seconds):.1f} s a case, {total / sum(done.slices):.2f} s a slice" if total else ""
