@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from autospine.data.codes.structures import structures_of
+from autospine.data.formats.dicom_files import series_address
 from autospine.data.formats.dicom_seg import segment_names
 from autospine.data.formats.slicer import read_segments
 from autospine.data.geometry import Geometry, Volume, same_grid
@@ -92,3 +93,17 @@ def test_a_segmentation_has_the_format_of_its_image_or_the_one_that_was_chosen(t
 def test_other_names_are_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="not a format that can be written"):
         check_segmentation(tmp_path / name)
+
+
+def test_of_several_series_in_one_folder_the_one_that_was_segmented_is_referred_to(tmp_path: Path) -> None:
+    from pydicom import dcmread
+
+    write_series(tmp_path, ARRAY, GRID, uid="1.2.3.1", names=lambda index: f"a{index}.dcm")
+    write_series(tmp_path, ARRAY + 1, GRID, uid="1.2.3.2", names=lambda index: f"b{index}.dcm")
+    source = series_address(tmp_path, "1.2.3.2")
+    image = read_volume(source)
+    assert ending_for(source) == ".dcm"
+    made = Volume(labels(image.geometry).array, image.geometry)
+    write_segmentation(tmp_path / "out" / "a.dcm", made, STRUCTURES, (source,), MADE_BY)
+    referred = dcmread(tmp_path / "out" / "a.dcm").ReferencedSeriesSequence[0]
+    assert referred.SeriesInstanceUID == "1.2.3.2" and len(referred.ReferencedInstanceSequence) == len(ARRAY)
