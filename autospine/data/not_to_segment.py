@@ -22,12 +22,14 @@ from autospine.data.layouts.shared.naming import (
     unread_files,
     walk,
 )
-from autospine.data.volume import stem, suffix_of
+from autospine.data.volume import IMAGE_SUFFIXES, stem, suffix_of
 from autospine.data.wording import listed, plural
 from autospine.errors import DataError
 
 PREDICTED = "prediction.json"
 """In a folder of segmentations: which model made which file of which images."""
+PROBABILITIES, UNCERTAINTY, STATISTICS, PREVIEWS = SIDES = ("probabilities", "uncertainty", "statistics", "preview")
+"""What a prediction writes beside segmentations: in folders of these names, or as `seg.preview.png` beside a file."""
 _OWN = frozenset({PREDICTED, "plan.toml", "model.json"})
 """Files of ours that say that a folder, and what lies below it, holds results and no images."""
 
@@ -54,7 +56,7 @@ def images_to_segment(
     ]
     files = [file for file in files if file not in previews]
     files = refuse_twins(files, report)
-    made = [file for file in files if record_beside(file).is_file()]
+    made = [file for file in files if any(record.is_file() for record in _records(file))]
     if made:
         tell(f"segmentations that autospine made, left aside: {listed([file.name for file in made])}")
     files = [file for file in files if file not in made]
@@ -67,6 +69,13 @@ def images_to_segment(
     for note in unread_files(folder, previews=False):
         tell(note)
     return [file for file in files if stem(file) not in masks]
+
+
+def _records(file: Path) -> list[Path]:
+    """Records of which one, where it is there, says that autospine made a file, or made it beside a segmentation."""
+    made, _, kind = stem(file).rpartition(".")
+    beside = [f"{made}{ending}" for ending in (*IMAGE_SUFFIXES, ".seg.nrrd", ".dcm")] if made and kind in SIDES else []
+    return [record_beside(file.with_name(name)) for name in (file.name, *beside)]
 
 
 def refuse_mixture(root: Path, files: Sequence[Path], folders: Sequence[Path], tell: Callable[[str], None]) -> None:
@@ -116,7 +125,7 @@ def image_files_below(root: Path, tell: Callable[[str], None] = lambda note: Non
             folders.clear()
         if folder != root:
             named = (name for name in names if not name.startswith(".") and suffix_of(Path(name)))
-            yield from (folder / name for name in named if record_beside(Path(name)).name not in names)
+            yield from (folder / name for name in named if not any(one.name in names for one in _records(Path(name))))
     if deeper:
         tell(f"folders more than {DEEPEST} levels down, not looked into: {listed(deeper)}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from autospine.data.geometry import Volume
 
@@ -11,7 +12,8 @@ from autospine.data.geometry import Volume
 class Wanted:
     """What is asked for beside labels."""
 
-    probabilities: bool = False
+    probabilities: Path | None = None
+    """The file that they are streamed to; None: they are not."""
     uncertainty: bool = False
 
 
@@ -21,3 +23,5 @@ class Segmentation:
 
     labels: Volume
     """(1, Z, Y, X), values of the training set, 0 for background."""
+    uncertainty: Volume | None = None
+    """(1, Z, Y, X), 0 where all members agree to 1; None where it was not asked for."""

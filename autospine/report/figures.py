@@ -113,8 +113,8 @@ def side_by_side(
     figure = new_figure(panels * panel_width + (1.4 if labels else 0.2), panel_height + 0.8)
     all_axes = figure.subplots(1, panels, squeeze=False)[0]
 
-    grey = _windowed(np.take(image, index, axis=axis))
-    placement = _placement(axis, spacing_mm)
+    grey = windowed(np.take(image, index, axis=axis))
+    placement = placement_of(axis, spacing_mm)
     for axes, name in zip(all_axes, ["image", *(name for name, _ in masks)], strict=True):
         axes.imshow(grey, cmap="gray", vmin=0, vmax=1, **placement)
         axes.set_title(name, fontsize=10)
@@ -165,10 +165,10 @@ def contact_sheet(rows: Sequence[SheetRow], channels: Sequence[str], labels: Lab
     for number, (row, axes_of_row) in enumerate(zip(rows, table, strict=True)):
         axis = row.axis
         index = _best_slice([] if row.label is None else [row.label], row.image.shape[1 + axis], axis)
-        planes = [_windowed(np.take(channel, index, axis=axis)) for channel in row.image[:CHANNELS_SHOWN]]
+        planes = [windowed(np.take(channel, index, axis=axis)) for channel in row.image[:CHANNELS_SHOWN]]
         # the mask lies on the first channel that there is
         below = next((plane for place, plane in enumerate(planes) if place not in row.missing), planes[0])
-        placement = _placement(axis, row.spacing_mm)
+        placement = placement_of(axis, row.spacing_mm)
         for place, (axes, name, plane) in enumerate(zip(axes_of_row, (*shown, "mask"), [*planes, below], strict=True)):
             if place in row.missing and place < len(shown):
                 axes.set_xlabel("missing", fontsize=8)
@@ -234,7 +234,7 @@ def _best_slice(masks: list[npt.NDArray[Any]], size: int, axis: int) -> int:
     return size // 2
 
 
-def _placement(axis: int, spacing_mm: tuple[float, ...]) -> dict[str, Any]:
+def placement_of(axis: int, spacing_mm: tuple[float, ...]) -> dict[str, Any]:
     """How a slice across `axis` is laid into its panel."""
     rows_axis, columns_axis = (other for other in range(3) if other != axis)
     return {
@@ -245,7 +245,7 @@ def _placement(axis: int, spacing_mm: tuple[float, ...]) -> dict[str, Any]:
     }
 
 
-def _windowed(plane: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+def windowed(plane: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     """The slice with its 1st to 99th percentile spread over 0 to 1; what is not finite is black."""
     values = np.where(np.isfinite(plane), plane, 0).astype(np.float32)
     low, high = (float(value) for value in np.percentile(values, (1, 99)))

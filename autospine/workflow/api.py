@@ -28,6 +28,7 @@ from autospine.workflow.plan import PlanRequest, plan_dataset
 from autospine.workflow.predict import Prediction, PredictRequest, predict_paths
 from autospine.workflow.progress import Progress, Silent
 from autospine.workflow.steps.arrivals import Watch
+from autospine.workflow.steps.outputs import Outputs
 from autospine.workflow.train import Trained, TrainRequest, train_folds
 
 
@@ -132,7 +133,13 @@ def predict(
     mirror: bool = True,
     overlap: float | None = None,
     runs: str | Path = "runs",
+    file_format: str | None = None,
+    probabilities: bool = False,
+    uncertainty: bool = False,
+    statistics: bool = False,
+    preview: bool = False,
     overwrite: bool = False,
+    series: Sequence[str] = (),
     share: str | None = None,
     watch: bool = False,
     progress: Progress | None = None,
@@ -150,7 +157,13 @@ def predict(
         mirror: average over the mirrorings that the plan allows.
         overlap: share by which tiles overlap, 0 to 0.9; the plan's if not given.
         runs: where the model is looked for.
+        file_format: nifti, nrrd, seg-nrrd, mha, mgz or dicom-seg; that of each image if not given.
+        probabilities: write the probability of each structure as well.
+        uncertainty: write where folds and mirrorings disagree.
+        statistics: write volumes and mean intensities as CSV.
+        preview: write a picture of each case.
         overwrite: make anew what autospine made in `target` and nobody has changed since.
+        series: which series of a study are meant, such as ("T2 sag",) or ("water=*_W",).
         share: of the cases this part alone, such as "2/8"; else all that no other process predicts into `target`.
         watch: go on with what arrives in the folder `source`, until `KeyboardInterrupt`.
         progress: told notes and the share that is done.
@@ -164,8 +177,18 @@ def predict(
         Stopped: the watching has ended.
     """
     chosen = None if folds is None else tuple(map(str, folds))
-    part, watched = None if share is None else Share.parse(share), Watch() if watch else None
-    request = PredictRequest(_path(model), chosen, device, mirror, overlap, overwrite, share=part, watch=watched)
+    request = PredictRequest(
+        _path(model),
+        chosen,
+        device,
+        mirror,
+        overlap,
+        overwrite,
+        Outputs(file_format, probabilities, uncertainty, statistics, preview),
+        series=tuple(series),
+        share=None if share is None else Share.parse(share),
+        watch=Watch() if watch else None,
+    )
     return predict_paths(Path(source), Path(target), Path(runs), request, progress=progress)
 
 

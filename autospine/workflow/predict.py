@@ -15,7 +15,9 @@ from pathlib import Path
 from autospine.data.disk.files import check_name
 from autospine.data.inputs import find_inputs
 from autospine.data.layouts.shared.naming import is_unread
-from autospine.data.volume import check_format, read_geometry, suffix_of
+from autospine.data.made_by import MadeBy
+from autospine.data.segmentation_files import check_segmentation, is_segmentation_name
+from autospine.data.volume import is_series, read_geometry
 from autospine.data.wording import plural
 from autospine.errors import AutospineError, DataError, OutputError, Stopped
 from autospine.inference.settings import Settings
@@ -28,13 +30,13 @@ from autospine.workflow.runs.sharing import Sharing, sharing
 from autospine.workflow.steps.arrivals import Arrivals, Watch
 from autospine.workflow.steps.counted_cases import Pace
 from autospine.workflow.steps.left_out import LeftOut
-from autospine.workflow.steps.outputs import Outputs
+from autospine.workflow.steps.outputs import ModelFacts, Outputs
 from autospine.workflow.steps.segmenting import Images, Segmenter, load_segmenter
 from autospine.workflow.steps.sought import sought
 from autospine.workflow.steps.turns import Job, Turns
 
 _NO_FOLDERS = (
-    *(".dcm", ".dicom", ".ima", ".txt", ".csv", ".tsv", ".json", ".toml", ".yaml", ".yml", ".xml", ".html", ".md"),
+    *(".dicom", ".ima", ".txt", ".csv", ".tsv", ".json", ".toml", ".yaml", ".yml", ".xml", ".html", ".md"),
     *(".pdf", ".svg", ".log", ".zip", ".gz", ".bz2", ".xz", ".tar", ".7z"),
 )
 """Endings of files of other kinds: nobody means a folder by them, as they may by `out.v2`."""
@@ -128,6 +130,7 @@ def predict_paths(
         progress = Named(progress, f"[{rank.index}] ")
     tell = _quiet if rank.launched and rank.index else progress.note
     place = Target(target, _is_file(target))
+    request.outputs.check()
     _check_watch(source, place, request)
     device = device_of_rank(request.device, rank)
     _use_threads(rank)
@@ -172,6 +175,7 @@ class _Run:
                 here.keep(name, one)
             turns = self._turns(here, left_out)
             self._make(turns, named, outputs)
+            self.request.outputs.finish(self.place.path, self.place.single)
             here.complete = self.request.share is None
             if left_out.names and self.rank.launched and not self.rank.index:
                 _wait_for_others(here)
@@ -242,6 +246,7 @@ class _Run:
             self._make(turns, named, outputs, tell=tell)
         if named or failed:
             here.fold()
+            self.request.outputs.finish(self.place.path, self.place.single)
         left, turns.waiting = turns.waiting, []
         return {name: named[name] for name in left}
 
@@ -261,9 +266,9 @@ class _Run:
         """Case -> its segmentation, of those that have a name for it."""
         outputs = {}
         for name, images in cases:
-            own = self.request.outputs.name_of(name, files_of(images)[0])
-            path = self.place.path if self.place.single else self.place.path / own
             try:
+                own = self.request.outputs.name_of(name, files_of(images)[0])
+                path = self.place.path if self.place.single else self.place.path / own
                 check_name(path, OutputError)
                 outputs[name] = path
             except OutputError as unnamed:
@@ -277,7 +282,10 @@ class _Run:
     def _turns(self, here: Sharing, left_out: LeftOut) -> Turns:
         request = self.request
         bounded = getattr(request.settings, "memory_bytes", None) is not None
-        return Turns(self.segmenter, here, left_out, self.progress, request.outputs, request.overwrite, bounded)
+        segmenter = self.segmenter
+        made_by = MadeBy(segmenter.folder.resolve().name, segmenter.identity)
+        model = ModelFacts.of(segmenter.predictor.card.data, made_by)
+        return Turns(segmenter, here, left_out, self.progress, request.outputs, model, request.overwrite, bounded)
 
     def _make(
         self,
@@ -389,16 +397,18 @@ def _is_file(target: Path) -> bool:
     """Whether `target` is the name of one segmentation, and not of a folder; `OutputError` where it can be neither."""
     if target.is_dir():
         return False
-    named = suffix_of(target) or is_unread(target.name) or target.name.lower().endswith(_NO_FOLDERS)
+    named = is_segmentation_name(target) or is_unread(target.name) or target.name.lower().endswith(_NO_FOLDERS)
     if named:
-        check_format(target)
-    return bool(named)
+        check_segmentation(target)
+    return named
 
 
 def _check_single(target: Path, source: Path, cases: Sequence[Sequence[Path]]) -> None:
     """Raise `OutputError` unless the segmentation of these `cases`, by their files, can be the one file `target`."""
-    if not source.is_file() and list(cases) != [[source]]:
+    # a folder of one DICOM study, from which one series was chosen, is meant as that series
+    chosen = len(cases) == 1 and all(is_series(path) for path in cases[0])
+    if not source.is_file() and not chosen:
         found = f"a file for the segmentations of a folder ({len(cases)})"
         raise OutputError(str(target), found, "a folder", "give OUT a name without an image's suffix")
     for files in cases:
-        check_format(target, read_geometry(files[0]))
+        check_segmentation(target, read_geometry(files[0]), files)

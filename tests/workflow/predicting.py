@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from autospine.data.geometry import Geometry, Volume
+from autospine.data.label_tables import TABLES
 from autospine.data.volume import write_volume
 from autospine.errors import AutospineError
 from autospine.networks.unet import UNet
@@ -65,7 +66,9 @@ def refused(source: Path, target: Path, model: Path, **more: object) -> str:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
+    """What was written, without the tables of what the values mean."""
+    files = (path for path in sorted(folder.iterdir()) if path.is_file() and path.name not in TABLES)
+    return {path.name: path.read_bytes() for path in files}
 
 
 def cases(record: Path) -> dict[str, dict[str, str]]:

@@ -561,7 +561,7 @@ def test_a_finished_folder_on_a_read_only_disk_is_finished(
     assert "cannot be written to (Read-only file system)" in refused(images, disk / "out", model)
 
 
-@pytest.mark.parametrize("name", ["x.mhd", "x.hdr", "x.img", "x.jpg", "x.txt", "x.dcm", "x.JSON", "x.gz", "x.png"])
+@pytest.mark.parametrize("name", ["x.mhd", "x.hdr", "x.img", "x.jpg", "x.txt", "x.dicom", "x.JSON", "x.gz", "x.png"])
 def test_a_name_that_no_segmentation_can_have_is_noticed_first(
     model: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

@@ -26,6 +26,20 @@ def predict(
         float | None, typer.Option(min=0.0, max=0.9, help="Overlap of tiles; the plan's if not given.")
     ] = None,
     runs: Runs = Path("runs"),
+    file_format: Annotated[
+        str | None,
+        typer.Option("--format", help="nifti, nrrd, seg-nrrd, mha, mgz or dicom-seg; that of each image if not given."),
+    ] = None,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Write the probability of each structure as well (.b2nd).")
+    ] = False,
+    uncertainty: Annotated[
+        bool, typer.Option("--uncertainty", help="Write a map of where folds and mirrorings disagree, 0 to 1.")
+    ] = False,
+    statistics: Annotated[
+        bool, typer.Option("--statistics", help="Write volumes in mm3 and mean intensities as CSV.")
+    ] = False,
+    preview: Annotated[bool, typer.Option("--preview", help="Write a picture of each case.")] = False,
     series: Annotated[
         list[str] | None,
         typer.Option(
@@ -49,11 +63,19 @@ def predict(
     from autospine.machine.ranks import Rank
     from autospine.workflow.predict import PredictRequest, predict_paths
     from autospine.workflow.steps.arrivals import Watch
+    from autospine.workflow.steps.outputs import Outputs
 
-    chosen = None if folds == "all" else tuple(part.strip() for part in folds.split(","))
-    meant, watched = tuple(series or ()), Watch() if watch else None
     request = PredictRequest(
-        model, chosen, device, mirror, overlap, overwrite, series=meant, share=share, watch=watched
+        model,
+        None if folds == "all" else tuple(part.strip() for part in folds.split(",")),
+        device,
+        mirror,
+        overlap,
+        overwrite,
+        Outputs(file_format, probabilities, uncertainty, statistics, preview),
+        series=tuple(series or ()),
+        share=share,
+        watch=Watch() if watch else None,
     )
     progress = TerminalProgress(bars=not Rank.of().launched)
     done = predict_paths(source, target, runs, request, progress=progress).complete()

@@ -98,6 +98,11 @@ def series_geometry(folder: Path) -> Geometry:
     return _grid(folder)[1]
 
 
+def series_slices(folder: Path) -> tuple[list[Frame], Geometry]:
+    """The slices of the series in `folder` as `read_series` stacks them, and their grid; errors as of that."""
+    return _grid(folder)
+
+
 def _grid(folder: Path) -> tuple[list[Frame], Geometry]:
     """Slices in the order of their positions, without copies, and the grid that they make."""
     frames = _one_series(folder)

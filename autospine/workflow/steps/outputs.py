@@ -1,30 +1,188 @@
-"""What a prediction writes of a case, and where."""
+"""What a prediction writes of a case, and where.
+
+    OUT/<case>.nii.gz                   the segmentation, written last: where it stands, the case is done
+    OUT/dseg.tsv, labels.itksnap.txt    what its values mean, where the format has no place for that
+    OUT/probabilities/<case>.b2nd       what was asked for beside it
+    OUT/uncertainty/<case>.nii.gz
+    OUT/statistics/<case>.csv, OUT/statistics.csv
+    OUT/preview/<case>.png
+
+Beside a single file `seg.nii.gz` they are called `seg.preview.png` and so on.
+"""
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from autospine.data.volume import WRITTEN_AS, suffix_of, write_volume
+from autospine.data.codes.structures import Structure, structures_of
+from autospine.data.dataset import read_images
+from autospine.data.disk.files import unwritable
+from autospine.data.geometry import Volume
+from autospine.data.label_tables import write_label_tables
+from autospine.data.layouts.shared.naming import raise_fault
+from autospine.data.made_by import MadeBy
+from autospine.data.masks.files import mask_stem
+from autospine.data.not_to_segment import PREVIEWS, PROBABILITIES, SIDES, STATISTICS, UNCERTAINTY
+from autospine.data.segmentation_files import (
+    NAMED,
+    check_chosen,
+    check_segmentation,
+    ending_for,
+    is_dicom_seg_name,
+    write_segmentation,
+)
+from autospine.data.statistics import combine_statistics, measure_structures, write_statistics
+from autospine.data.volume import write_volume
 from autospine.inference.segmentation import Segmentation, Wanted
+from autospine.planning.document.data import DataPlan
 
-WRITTEN = ".nii.gz"
-"""Format of the segmentation of a DICOM series."""
+Images = tuple[Path | None, ...]
+"""The channel files of a case, None for a channel that it lacks."""
+_ENDINGS = {PROBABILITIES: ".b2nd", UNCERTAINTY: ".nii.gz", STATISTICS: ".csv", PREVIEWS: ".png"}
+assert set(_ENDINGS) == set(SIDES)
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What of a model is written down with what it makes."""
+
+    structures: tuple[Structure, ...]
+    """What the values in its segmentations mean."""
+    channels: tuple[str, ...]
+    made_by: MadeBy
+
+    @staticmethod
+    def of(data: DataPlan, made_by: MadeBy) -> ModelFacts:
+        """Of a model for such data; of the classes that regions are made of, those that one is written as."""
+        written = {region.written for region in data.regions}
+        labels = [(name, value) for name, value in data.labels if not written or value in written]
+        return ModelFacts(structures_of(labels), data.channels, made_by)
+
+
+@dataclass(frozen=True)
+class CaseOutput:
+    """A case with the place of its segmentation."""
+
+    name: str
+    images: Images
+    path: Path
+    """The file of the segmentation."""
+    single: bool
+    """Whether OUT is that file, and not the folder that it lies in."""
+    model: ModelFacts
+
+    def beside(self, kind: str) -> Path:
+        """The file of what is written beside the segmentation, such as `preview`."""
+        if not self.single:
+            return self.path.parent / kind / f"{self.name}{_ENDINGS[kind]}"
+        stem = self.path.stem if is_dicom_seg_name(self.path) else mask_stem(self.path)
+        return self.path.with_name(f"{stem}.{kind}{_ENDINGS[kind]}")
+
+    @property
+    def missing(self) -> tuple[int, ...]:
+        """Channels, from 0, that it lacks."""
+        return tuple(index for index, path in enumerate(self.images) if path is None)
 
 
 @dataclass(frozen=True)
 class Outputs:
     """What the user wants written."""
 
-    @property
-    def wanted(self) -> Wanted:
-        """What the predictor is asked for."""
-        return Wanted()
+    format: str | None = None
+    """One of `segmentation_files.FORMATS`; None: that of each image, for DICOM a DICOM-SEG object."""
+    probabilities: bool = False
+    uncertainty: bool = False
+    statistics: bool = False
+    preview: bool = False
+
+    def check(self) -> None:
+        """Raise `OutputError` where the format is none."""
+        if self.format is not None:
+            check_chosen(self.format)
 
     def name_of(self, case: str, image: Path) -> str:
         """The file of the segmentation of a case whose first image is `image`."""
-        return f"{case}{WRITTEN_AS.get(suffix_of(image), WRITTEN)}"
+        return f"{case}{ending_for(image, self.format)}"
 
-    def write(self, temporary: Path, made: Segmentation) -> None:
-        """Write the segmentation itself under a temporary name that has the suffix of its own."""
-        write_volume(temporary, made.labels)
+    def check_case(self, case: CaseOutput) -> None:
+        """Raise `OutputError` where the segmentation of a case cannot be written, before it is made.
+
+        Of a DICOM-SEG object the headers of the series are read, and `DataError` raised as that does.
+        """
+        if is_dicom_seg_name(case.path):
+            check_segmentation(case.path, sources=case.images)
+
+    def wanted(self, case: CaseOutput) -> Wanted:
+        """What the predictor is asked for beside labels."""
+        probabilities = case.beside(PROBABILITIES) if self.probabilities else None
+        if probabilities is not None:
+            _make_folder(probabilities.parent)
+            with suppress(OSError):
+                probabilities.unlink()  # of an earlier prediction
+        return Wanted(probabilities, self.uncertainty)
+
+    def write(self, temporary: Path, case: CaseOutput, made: Segmentation) -> None:
+        """Write all that is asked for of a case, the segmentation itself last.
+
+        Args:
+            temporary: where the segmentation is written, with the suffix of `case.path`; whoever calls gives it its
+                name.
+            case: the case.
+            made: its segmentation; probabilities are written already (`wanted`).
+
+        Raises:
+            OutputError: a file cannot be written.
+            DataError: the image, which statistics and previews need, cannot be read again.
+        """
+        self._remove_older(case)
+        if self.probabilities and not case.beside(PROBABILITIES).is_file():
+            raise ValueError("no probabilities of a segmentation that they were asked for")
+        if self.uncertainty:
+            if made.uncertainty is None:
+                raise ValueError("no uncertainty in a segmentation that it was asked for")
+            write_volume(case.beside(UNCERTAINTY), made.uncertainty)
+        if self.statistics or self.preview:
+            self._write_of_image(case, made.labels)
+        if not case.single and not case.path.name.lower().endswith(NAMED):
+            write_label_tables(case.path.parent, case.model.structures)
+        write_segmentation(temporary, made.labels, case.model.structures, case.images, case.model.made_by)
+
+    def finish(self, target: Path, single: bool) -> None:
+        """Put the statistics of all cases in OUT together, where there are any.
+
+        Raises:
+            OutputError: the table cannot be written.
+        """
+        if not single and os.access(target, os.W_OK):  # a finished OUT may be one that takes no file
+            combine_statistics(target / STATISTICS, target / f"{STATISTICS}{_ENDINGS[STATISTICS]}")
+
+    def _write_of_image(self, case: CaseOutput, labels: Volume) -> None:
+        """What needs the image, which is read again: it would take memory while the networks compute."""
+        image = read_images(case.images, raise_fault)
+        assert image is not None  # None only after a fault, and a fault has been raised
+        structures = case.model.structures
+        if self.statistics:
+            measured = measure_structures(labels, structures, image, case.missing)
+            write_statistics(case.beside(STATISTICS), case.name, measured, case.model.channels)
+        if self.preview:
+            from autospine.report.preview import write_preview
+
+            write_preview(case.beside(PREVIEWS), image, labels, structures, case.name)
+
+    def _remove_older(self, case: CaseOutput) -> None:
+        """Take away what an earlier prediction left beside the segmentation: of another one it would be wrong."""
+        made = {STATISTICS: self.statistics, PREVIEWS: self.preview, UNCERTAINTY: self.uncertainty}
+        for kind in SIDES:
+            if not made.get(kind, self.probabilities):
+                with suppress(OSError):
+                    case.beside(kind).unlink()
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        raise unwritable(folder, fault) from fault

@@ -13,7 +13,7 @@ from autospine.data.geometry import Volume
 from autospine.data.layouts.shared.naming import raise_fault
 from autospine.data.volume import header_remarks, read_geometry
 from autospine.errors import DataError
-from autospine.inference.segmentation import Segmentation
+from autospine.inference.segmentation import Segmentation, Wanted
 from autospine.inference.settings import Settings
 from autospine.machine.memory import free_bytes
 from autospine.workflow.progress import Progress
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 Images = tuple[Path | None, ...]
 """The channel files of a case, None for a channel that it lacks."""
+_LABELS = Wanted()
 _LARGE_REMEDY = "crop the image to what is to be segmented, or use a machine with more memory"
 """What to do about an image that is too large."""
 
@@ -52,7 +53,13 @@ class Segmenter:
         return tuple(said for stage in self.predictor.stages for said in stage.origin.unfinished)
 
     def segment(
-        self, name: str, images: Images, title: str, progress: Progress, volume: Callable[[], Volume] | None = None
+        self,
+        name: str,
+        images: Images,
+        title: str,
+        progress: Progress,
+        wanted: Wanted = _LABELS,
+        volume: Callable[[], Volume] | None = None,
     ) -> Segmentation:
         """The segmentation of a case, on the grid of its first image; `title` is shown while it takes.
 

@@ -42,7 +42,7 @@ from autospine.workflow.runs.sharing import Claim, Sharing, stamp_of
 from autospine.workflow.steps.ahead import Behind, one_ahead
 from autospine.workflow.steps.counted_cases import Pace
 from autospine.workflow.steps.left_out import LeftOut
-from autospine.workflow.steps.outputs import Outputs
+from autospine.workflow.steps.outputs import CaseOutput, ModelFacts, Outputs
 from autospine.workflow.steps.segmenting import Images, Segmenter, read_case
 
 _STOPS = (*NO_ROOM, errno.EROFS, errno.EIO, errno.EACCES)
@@ -109,6 +109,7 @@ class Turns:
     left_out: LeftOut
     progress: Progress
     outputs: Outputs
+    model: ModelFacts
     overwrite: bool = False
     bounded: bool = False
     """Whether memory was given a limit: then nothing is held beside the case under way."""
@@ -182,6 +183,7 @@ class Turns:
                 self.sharing.release(name)
                 return ready
             ready.before = before
+            self.outputs.check_case(self._output(ready))
             ready.digest = images_digest(job.images)
             geometry = read_geometry(files_of(job.images)[0])
             ready.needed = self.segmenter.predictor.needed_bytes(geometry)
@@ -227,7 +229,8 @@ class Turns:
         try:
             if ready.error is not None:
                 raise ready.error
-            made = self.segmenter.segment(ready.name, ready.job.images, title, self.progress, ready.take)
+            wanted = self.outputs.wanted(self._output(ready))
+            made = self.segmenter.segment(ready.name, ready.job.images, title, self.progress, wanted, ready.take)
         except Exception as error:
             self._put_away()
             self._fail(ready, error)
@@ -246,12 +249,15 @@ class Turns:
         """Write a case: what is known of it first, then the file appears, whole."""
         path, identity = ready.job.path, self.segmenter.identity
         with atomic_path(path) as temporary:
-            self.outputs.write(temporary, made)
+            self.outputs.write(temporary, self._output(ready), made)
             mask = file_digest(temporary, OutputError)
             refuse_newcomer(path, ready.before, mask)
             done = Made(path.name, identity, ready.digest, mask, ready.before.digest)
             self.sharing.keep(ready.name, done, ready.job.images)
         self.sharing.release(ready.name)
+
+    def _output(self, ready: Ready) -> CaseOutput:
+        return CaseOutput(ready.name, ready.job.images, ready.job.path, self.sharing.target.single, self.model)
 
     def _put_away(self) -> None:
         """Wait for the case that is being written, and count it, or its fault."""

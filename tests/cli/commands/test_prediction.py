@@ -96,7 +96,7 @@ def test_numbers_of_cases_are_no_channels(trained: Run, tmp_path: Path) -> None:
     result = call("predict", folder, tmp_path / "out", "--runs", trained.runs, "--device", "cpu", "--no-mirror")
     assert result.exit_code == 0, result.output
     written = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert written == ["prediction.json", "vol_0000.nii.gz", "vol_0001.nii.gz"]
+    assert written == ["dseg.tsv", "labels.itksnap.txt", "prediction.json", "vol_0000.nii.gz", "vol_0001.nii.gz"]
     assert "masks by their names, left aside: vol_0001_seg.nii.gz" in text(result)
     assert "previews of other images, left aside: vol_0000.png" in text(result)
     assert "numbers at the end of names are those of cases" in text(result)

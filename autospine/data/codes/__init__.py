@@ -1,0 +1,1 @@
+"""What structures are called: codes of anatomy, and a colour each."""

@@ -1,0 +1,132 @@
+"""How large each structure of a segmentation is, and how bright: a table a case, and one of all cases."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from autospine.data.codes.structures import Structure
+from autospine.data.disk.files import read_text, write_text
+from autospine.data.disk.locks import locked
+from autospine.data.geometry import Volume
+from autospine.errors import OutputError
+
+SUFFIX = ".csv"
+_FIXED = ("case", "structure", "value", "voxels", "volume_mm3")
+_LOCK = ".all.lock"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A structure of a case, in numbers."""
+
+    structure: str
+    value: int
+    voxels: int
+    volume_mm3: float
+    """Area in mm2 in 2D files."""
+    means: tuple[float | None, ...]
+    """Mean intensity in each channel, as the image has it; None where the structure or the channel is missing."""
+
+
+def measure_structures(
+    labels: Volume, structures: Sequence[Structure], image: Volume | None = None, missing: Sequence[int] = ()
+) -> tuple[Measured, ...]:
+    """Voxels, volume and mean intensities of each structure, also of those that are not there.
+
+    Args:
+        labels: (1, Z, Y, X), values of `structures` or 0.
+        structures: what is measured.
+        image: (C, Z, Y, X) on the same grid; None: no intensities.
+        missing: its channels, from 0, that the case lacks.
+    """
+    channels = 0 if image is None else len(image.array)
+    if image is not None and image.array.shape[1:] != labels.array.shape[1:]:
+        raise ValueError(f"labels of {labels.array.shape[1:]} on an image of {image.array.shape[1:]}")
+    counts = np.zeros(len(structures), np.int64)
+    sums = np.zeros((len(structures), channels))
+    for place, plane in enumerate(labels.array[0]):  # slice by slice: an image can be large
+        inside = plane > 0
+        if not inside.any():
+            continue
+        indices = _indices(plane[inside], structures)
+        known = indices >= 0
+        counts += np.bincount(indices[known], minlength=len(structures))
+        for channel in range(channels):
+            assert image is not None
+            intensities = image.array[channel, place][inside][known].astype(np.float64)
+            sums[:, channel] += np.bincount(indices[known], intensities, len(structures))
+    voxel_mm3 = labels.geometry.voxel_volume_mm3
+    return tuple(
+        Measured(one.name, one.value, int(count), int(count) * voxel_mm3, _means(total, int(count), missing))
+        for one, count, total in zip(structures, counts, sums, strict=True)
+    )
+
+
+def write_statistics(path: Path, case: str, measured: Sequence[Measured], channels: Sequence[str]) -> None:
+    """Write the table of a case: a row for each structure, a column of mean intensities for each channel.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    columns = (*_FIXED, *(f"mean_{channel}" for channel in channels))
+    rows = []
+    for one in measured:
+        means = ["" if mean is None else f"{mean:.6g}" for mean in one.means]
+        row = (case, one.structure, one.value, one.voxels, f"{one.volume_mm3:.6g}", *means)
+        rows.append(dict(zip(columns, row, strict=True)))
+    _write(path, columns, rows)
+
+
+def combine_statistics(folder: Path, path: Path) -> None:
+    """Write all tables of cases in `folder` as one, by the names of the cases.
+
+    Several processes may do so at once: they take turns, and each reads what is there when its turn has come, so that
+    the last one leaves the table of all. Nothing is written where there are none.
+
+    Raises:
+        OutputError: a table cannot be read, or the one of all not be written.
+    """
+    if not folder.is_dir():
+        return
+    with locked(folder / _LOCK, path, lambda note: None):
+        columns: dict[str, None] = dict.fromkeys(_FIXED)
+        rows: list[dict[str, Any]] = []
+        for file in sorted(folder.iterdir()):
+            if file.name.startswith(".") or file.suffix != SUFFIX:
+                continue
+            read = csv.DictReader(io.StringIO(read_text(file, OutputError), newline=""))
+            columns |= dict.fromkeys(read.fieldnames or ())
+            rows += read
+        if rows:
+            _write(path, tuple(columns), rows)
+
+
+def _indices(values: npt.NDArray[np.integer[Any]], structures: Sequence[Structure]) -> npt.NDArray[np.int64]:
+    """The place of each value among the structures, -1 for one that is none's."""
+    ordered = np.argsort([one.value for one in structures])
+    known = np.array([structures[index].value for index in ordered], np.int64)
+    found = np.minimum(np.searchsorted(known, values), len(known) - 1)
+    indices: npt.NDArray[np.int64] = np.where(known[found] == values, ordered[found], -1)
+    return indices
+
+
+def _means(sums: npt.NDArray[np.float64], count: int, missing: Sequence[int]) -> tuple[float | None, ...]:
+    return tuple(
+        None if channel in missing or not count else float(total / count) for channel, total in enumerate(sums)
+    )
+
+
+def _write(path: Path, columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
+    text = io.StringIO()
+    table = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    write_text(path, text.getvalue())

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autospine.data.geometry import Volume
+from autospine.data.inputs import find_inputs
+from autospine.data.made_by import MadeBy
+from autospine.data.structure import Region
+from autospine.data.volume import read_volume
+from autospine.errors import OutputError
+from autospine.inference.segmentation import Segmentation
+from autospine.planning.document.data import DataPlan, IntensityPlan
+from autospine.workflow.runs.predicted import Target
+from autospine.workflow.steps.outputs import CaseOutput, ModelFacts, Outputs
+from tests.workflow.predicting import GRID, put_image
+
+DATA = DataPlan("toy", ("T2",), (IntensityPlan(0.0, 1.0, 0.0, 1.0),), (("L5", 1), ("L4", 2), ("disc", 3)))
+MODEL = ModelFacts.of(DATA, MadeBy("2d", "ab" * 32))
+ALL = Outputs(uncertainty=True, statistics=True, preview=True)
+
+
+def segmentation() -> Segmentation:
+    labels = np.zeros((1, *GRID.shape), np.uint8)
+    labels[0, 1:3, 4:9, 4:9] = 1
+    return Segmentation(Volume(labels, GRID), uncertainty=Volume(np.full((1, *GRID.shape), 0.25, np.float32), GRID))
+
+
+def case_of(folder: Path, name: str = "a", single: str = "") -> CaseOutput:
+    image = put_image(folder / "images" / f"{name}.nii.gz")
+    path = folder / single if single else folder / "out" / f"{name}.nii.gz"
+    return CaseOutput(name, (image,), path, bool(single), MODEL)
+
+
+def write(outputs: Outputs, case: CaseOutput) -> None:
+    """The file has its name at once here; the record that comes before that is a matter of `runs.predicted`."""
+    outputs.write(case.path, case, segmentation())
+
+
+def below(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def test_all_that_is_asked_for_lies_in_folders_of_its_kind(tmp_path: Path) -> None:
+    case = case_of(tmp_path)
+    write(ALL, case)
+    ALL.finish(case.path.parent, single=False)
+    made = ["preview/a.png", "statistics.csv", "statistics/a.csv", "uncertainty/a.nii.gz"]
+    hidden = [name for name in below(tmp_path / "out") if Path(name).name.startswith(".")]
+    assert below(tmp_path / "out") == sorted(["a.nii.gz", "dseg.tsv", "labels.itksnap.txt", *made, *hidden])
+    assert (read_volume(tmp_path / "out" / "uncertainty" / "a.nii.gz").array == 0.25).all()
+    with (tmp_path / "out" / "statistics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    inside = read_volume(case.images[0]).array[0, 1:3, 4:9, 4:9]  # type: ignore[arg-type]
+    assert [row["voxels"] for row in rows] == ["50", "0", "0"] and rows[0]["volume_mm3"] == "150"
+    assert float(rows[0]["mean_T2"]) == pytest.approx(float(inside.mean()), rel=1e-4)
+
+
+def test_beside_a_single_file_they_are_called_like_it_and_are_no_images(tmp_path: Path) -> None:
+    case = case_of(tmp_path, single="images/seg.nii.gz")
+    write(ALL, case)
+    ALL.finish(case.path, single=True)
+    Target(case.path, True).record.write_text("{}")
+    made = ["seg.nii.gz", "seg.preview.png", "seg.statistics.csv", "seg.uncertainty.nii.gz"]
+    assert {name for name in below(tmp_path / "images") if not name.startswith(".")} == {"a.nii.gz", *made}
+    notes: list[str] = []
+    assert [name for name, _ in find_inputs(tmp_path / "images", ("T2",), tell=notes.append)] == ["a"]
+    assert any("seg.nii.gz" in note and "seg.uncertainty.nii.gz" in note for note in notes)
+    assert case_of(tmp_path, single="x.dcm").beside("preview").name == "x.preview.png"
+    assert case_of(tmp_path, single="x.seg.nrrd").beside("statistics").name == "x.statistics.csv"
+
+
+def test_what_an_earlier_prediction_left_beside_is_not_taken_for_this_ones(tmp_path: Path) -> None:
+    case, other = case_of(tmp_path), case_of(tmp_path, "b")
+    write(ALL, case)
+    write(ALL, other)
+    write(Outputs(statistics=True), case)
+    assert not case.beside("preview").exists() and not case.beside("uncertainty").exists()
+    assert case.beside("statistics").exists() and other.beside("preview").exists()
+    write(Outputs(), case)
+    Outputs().finish(case.path.parent, single=False)
+    assert "\na," not in (tmp_path / "out" / "statistics.csv").read_text()
+
+
+def test_the_segmentation_is_written_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*args: object) -> None:
+        raise OutputError("preview", "no room")
+
+    monkeypatch.setattr("autospine.report.preview.write_preview", fails)
+    case = case_of(tmp_path)
+    with pytest.raises(OutputError, match="no room"):
+        write(ALL, case)
+    assert not case.path.exists()
+
+
+def test_probabilities_are_streamed_to_their_file(tmp_path: Path) -> None:
+    case = case_of(tmp_path)
+    wanted = Outputs(probabilities=True).wanted(case)
+    assert wanted.probabilities == tmp_path / "out" / "probabilities" / "a.b2nd" and not wanted.uncertainty
+    assert wanted.probabilities.parent.is_dir()
+    wanted.probabilities.write_bytes(b"streamed")
+    write(Outputs(probabilities=True), case)
+    assert wanted.probabilities.read_bytes() == b"streamed"
+    Outputs(probabilities=True).wanted(case)
+    with pytest.raises(ValueError, match="no probabilities"):  # what an earlier prediction left does not count
+        write(Outputs(probabilities=True), case)
+    assert Outputs().wanted(case).probabilities is None
+
+
+def test_formats_are_refused_before_anything_is_done(tmp_path: Path) -> None:
+    image = put_image(tmp_path / "a.nii")
+    with pytest.raises(OutputError, match="not a format that segmentations are written in"):
+        Outputs("gif").check()
+    Outputs("mha").check()
+    assert Outputs("mha").name_of("a", image) == "a.mha" and Outputs().name_of("a", image) == "a.nii"
+    case = CaseOutput("a", (image,), tmp_path / Outputs("dicom-seg").name_of("a", image), False, MODEL)
+    with pytest.raises(OutputError, match=r"a\.nii is none"):
+        Outputs("dicom-seg").check_case(case)
+
+
+def test_of_regions_the_values_are_named_that_they_are_written_as() -> None:
+    regions = (Region("whole", (1, 2), 2), Region("core", (1,), 1))
+    data = DataPlan("toy", DATA.channels, DATA.intensities, DATA.labels, regions=regions)
+    assert [one.name for one in ModelFacts.of(data, MODEL.made_by).structures] == ["L5", "L4"]
+    assert [one.name for one in MODEL.structures] == ["L5", "L4", "disc"]
+
+
+def test_an_uncertainty_that_nobody_computed_is_a_fault_of_ours(tmp_path: Path) -> None:
+    case = case_of(tmp_path)
+    with pytest.raises(ValueError, match="no uncertainty"):
+        Outputs(uncertainty=True).write(case.path, case, replace(segmentation(), uncertainty=None))
+    assert not case.path.exists()
