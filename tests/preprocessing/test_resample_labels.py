@@ -174,7 +174,7 @@ def test_slabs_and_blocks_leave_no_seam(monkeypatch: pytest.MonkeyPatch) -> None
     way = Regrid(shape, FINE, FINE, PLAN)
     labels, winners = resample_label(label, way), argmax_on_grid(logits, way)
     monkeypatch.setattr(resample_labels, "_SLAB_VOXELS", 2 * 13 * 12)
-    monkeypatch.setattr(resample_labels, "_BLOCK_VOXELS", 17)
+    monkeypatch.setattr(resample_labels, "BLOCK_VOXELS", 17)
     np.testing.assert_array_equal(resample_label(label, way), labels)
     np.testing.assert_array_equal(argmax_on_grid(logits, way), winners)
 
@@ -182,7 +182,8 @@ def test_slabs_and_blocks_leave_no_seam(monkeypatch: pytest.MonkeyPatch) -> None
 def test_memory_does_not_grow_with_the_classes(monkeypatch: pytest.MonkeyPatch) -> None:
     slab, block = 1 << 16, 1 << 13
     monkeypatch.setattr(resample_labels, "_SLAB_VOXELS", slab)
-    monkeypatch.setattr(resample_labels, "_BLOCK_VOXELS", block)
+    monkeypatch.setattr(resample_labels, "PIECE_VOXELS", slab)
+    monkeypatch.setattr(resample_labels, "BLOCK_VOXELS", block)
     classes, shape = 8, (40, 160, 160)
     label = blobs((12, 40, 40), classes, 12)
     logits = 3 * np.eye(classes, dtype=np.float32)[label].transpose(3, 0, 1, 2).copy()

@@ -12,7 +12,7 @@ from autospine.data.geometry import Volume
 from autospine.data.layouts.shared.naming import raise_fault
 from autospine.data.volume import header_remarks, read_geometry
 from autospine.errors import DataError
-from autospine.inference.segmentation import Segmentation
+from autospine.inference.segmentation import Segmentation, Wanted
 from autospine.inference.settings import Settings
 from autospine.machine.memory import free_bytes
 from autospine.workflow.progress import Progress
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 Images = tuple[Path | None, ...]
 """The channel files of a case, None for a channel that it lacks."""
+_LABELS = Wanted()
 _LARGE_REMEDY = "crop the image to what is to be segmented, or use a machine with more memory"
 """What to do about an image that is too large."""
 
@@ -50,11 +51,14 @@ class Segmenter:
         """A sentence for each fold that is not trained to its end."""
         return tuple(said for stage in self.predictor.stages for said in stage.origin.unfinished)
 
-    def segment(self, name: str, images: Images, title: str, progress: Progress) -> Segmentation:
+    def segment(
+        self, name: str, images: Images, title: str, progress: Progress, wanted: Wanted = _LABELS
+    ) -> Segmentation:
         """The segmentation of a case, on the grid of its first image; `title` is shown while it takes.
 
         Raises:
-            DataError: its files cannot be read or do not fit, or memory is too little for it.
+            DataError: its files cannot be read or do not fit, or memory is too little for it, or it is to say how
+                unsure it is and has one member.
         """
         from autospine.machine.device import is_out_of_memory
 
@@ -65,18 +69,19 @@ class Segmenter:
         for path in files_of(images):
             for said in header_remarks(path):
                 progress.note(f"{name}: {path.name}: {said}")
-        needed, free = self.predictor.needed_bytes(read_geometry(files_of(images)[0])), free_bytes()
+        self.predictor.check_wanted(wanted, name)
+        needed, free = self.predictor.check_room(read_geometry(files_of(images)[0]), wanted, name), free_bytes()
         if needed > free:
             progress.note(f"{name} needs up to {needed / 1e9:.1f} GB of memory, of which {free / 1e9:.1f} GB are free")
         try:
             with progress.task(title) as update:
-                labels = self.predictor.segment(
+                return self.predictor.predict(
                     _read(images),
-                    name,
                     missing=missing,
+                    name=name,
+                    wanted=wanted,
                     progress=lambda tiles, total: update(f"tile {tiles}/{total}", tiles / total),
                 )
-                return Segmentation(labels)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
