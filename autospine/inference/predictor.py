@@ -13,6 +13,7 @@ memory stays what one case takes.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from math import prod
@@ -25,6 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from autospine.data.box import nonzero_box
+from autospine.data.disk.files import atomic_path
 from autospine.data.geometry import Geometry, Volume, to_canonical, triple
 from autospine.errors import DataError
 from autospine.inference.export import Placement, labels_volume, structures
@@ -154,7 +156,7 @@ class Predictor:
     def _asked(self, native: int, prepared: tuple[int, ...], wanted: Wanted) -> Asked:
         """What is predicted, as far as memory goes."""
         stored = wanted.probabilities is True
-        probabilities = wanted.probabilities is not False
+        probabilities = wanted.probabilities is not None
         more = {"probabilities": probabilities, "stored": stored, "uncertainty": wanted.uncertainty}
         return Asked(self.card, native, triple(prepared), self.device.type, **more)
 
@@ -209,7 +211,8 @@ class Predictor:
             DataError: no image or grid, another number of channels than the model takes, one missing that it needs,
                 uncertainty of a model with one member, or an image that there is no room for.
             PlanError: what comes out of the network is not finite.
-            OutputError: there is no room for temporary files, where memory is too little.
+            OutputError: probabilities cannot be written, or there is no room for temporary files where memory is too
+                little.
         """
         volume, given = as_volume(image, spacing_mm, affine, name)
         self.check_wanted(wanted, name)
@@ -267,20 +270,21 @@ class Predictor:
         classes = Classes(passage, self.card)
         sinks: list[Sink] = [classes]
         probabilities = uncertainty = None
-        if wanted.probabilities is not False:
-            path = wanted.probabilities if isinstance(wanted.probabilities, Path) else None
-            probabilities = ProbabilityStream(passage, place, geometry, self.card, self.temperature, path)
-            sinks.append(probabilities)
-        if wanted.uncertainty:
-            uncertainty = MapStream(passage, place, geometry)
-            sinks.append(uncertainty)
-        self.pour(case, earlier, passage, sinks, progress, wanted)
+        target = wanted.probabilities if isinstance(wanted.probabilities, Path) else None
+        with nullcontext() if target is None else atomic_path(target) as temporary:
+            if wanted.probabilities is not None:
+                probabilities = ProbabilityStream(passage, place, geometry, self.card, self.temperature, temporary)
+                sinks.append(probabilities)
+            if wanted.uncertainty:
+                uncertainty = MapStream(passage, place, geometry)
+                sinks.append(uncertainty)
+            self.pour(case, earlier, passage, sinks, progress, wanted)
         labels = labels_volume(on_canonical_grid(classes.done(), case.properties), geometry, self.card, metadata)
         return Segmentation(
             labels,
             {value: name for name, value in self.card.data.labels},
             structures(self.card),
-            None if probabilities is None else probabilities.done(given),
+            None if probabilities is None else probabilities.done(given, target),
             None if uncertainty is None else Volume(uncertainty.done()[None], geometry, metadata),
             given,
         )

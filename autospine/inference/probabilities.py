@@ -76,7 +76,6 @@ class ProbabilityStream:
         self._passage, self._placement, self._temperature = passage, placement, temperature
         self._regions = bool(card.data.regions)
         self.names = card.data.targets if self._regions else (BACKGROUND, *card.data.targets)
-        self._path = path
         chunk = [1, *geometry.shape]
         chunk[1 + placement.row_axis] = 1
         self._stored = blosc2.zeros(
@@ -131,9 +130,12 @@ class ProbabilityStream:
         small: npt.NDArray[np.float16] = said.astype(np.float16)
         return small
 
-    def done(self, given: Given) -> Probabilities:
-        """All of them."""
-        return Probabilities(self._stored, self.names, self._path, given)
+    def done(self, given: Given, path: Path | None) -> Probabilities:
+        """All of them; where they have been written, the file lies at `path` by now."""
+        import blosc2
+
+        stored = self._stored if path is None else blosc2.open(str(path), mode="r")
+        return Probabilities(stored, self.names, path, given)
 
 
 class MapStream:

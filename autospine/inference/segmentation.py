@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class Wanted:
     """What is asked for beside labels."""
 
-    probabilities: bool | Path = False
-    """Of each class in each voxel: in memory, compressed, or in a new `.b2nd` file of this path."""
+    probabilities: Path | Literal[True] | None = None
+    """Of each class in each voxel: into a `.b2nd` file of this path, or compressed in memory where it is True."""
     uncertainty: bool = False
     """How far folds and mirrorings disagree in each voxel."""
 

@@ -128,6 +128,7 @@ def predict(
     device: str = "auto",
     mirror: bool = True,
     overlap: float | None = None,
+    memory_gb: float | None = None,
     runs: str | Path = "runs",
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -144,6 +145,7 @@ def predict(
         device: auto, cpu, cuda or cuda:N.
         mirror: average over the mirrorings that the plan allows.
         overlap: share by which tiles overlap, 0 to 0.9; the plan's if not given.
+        memory_gb: memory that may be used, in 10^9 bytes; what is free if not given.
         runs: where the model is looked for.
         overwrite: make anew what autospine made in `target` and nobody has changed since.
         progress: told notes and the share that is done.
@@ -155,7 +157,7 @@ def predict(
         DeviceError: the device is not there.
     """
     chosen = None if folds is None else tuple(map(str, folds))
-    request = PredictRequest(_path(model), chosen, device, mirror, overlap, overwrite)
+    request = PredictRequest(_path(model), chosen, device, mirror, overlap, overwrite, memory_gb=memory_gb)
     return predict_paths(Path(source), Path(target), Path(runs), request, progress=progress)
 
 

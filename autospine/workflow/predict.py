@@ -62,13 +62,15 @@ class PredictRequest:
     """Share by which tiles overlap; None: the plan's."""
     overwrite: bool = False
     """Replace segmentations of autospine's that nobody has changed since; nothing else is ever replaced."""
-
     outputs: Outputs = Outputs()
+    memory_gb: float | None = None
+    """Most that the process may have in RAM, in 10^9 bytes; None: what is free."""
 
     @property
     def settings(self) -> Settings:
         """How the model is used."""
-        return Settings(self.folds, self.mirror, self.overlap)
+        memory_bytes = None if self.memory_gb is None else int(self.memory_gb * 1e9)
+        return Settings(self.folds, self.mirror, self.overlap, memory_bytes=memory_bytes)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from autospine.cli.options import Device, Runs, reported
+from autospine.cli.quantities import parse_size
 
 
 @reported
@@ -21,6 +22,10 @@ def predict(
     overlap: Annotated[
         float | None, typer.Option(min=0.0, max=0.9, help="Overlap of tiles; the plan's if not given.")
     ] = None,
+    memory: Annotated[
+        float | None,
+        typer.Option(parser=parse_size, metavar="SIZE", help="Memory to use at most, such as 4GB; else what is free."),
+    ] = None,
     runs: Runs = Path("runs"),
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Make anew what autospine made in OUT and nobody has changed since.")
@@ -31,7 +36,7 @@ def predict(
     from autospine.workflow.predict import PredictRequest, predict_paths
 
     chosen = None if folds == "all" else tuple(part.strip() for part in folds.split(","))
-    request = PredictRequest(model, chosen, device, mirror, overlap, overwrite)
+    request = PredictRequest(model, chosen, device, mirror, overlap, overwrite, memory_gb=memory)
     done = predict_paths(source, target, runs, request, progress=TerminalProgress()).complete()
     total = sum(done.seconds)
     took = f", {total / len(done.seconds):.1f} s a case, {total / sum(done.slices):.2f} s a slice" if total else ""
