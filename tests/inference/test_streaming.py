@@ -30,8 +30,8 @@ from tests.cards import card_of
 
 CPU = torch.device("cpu")
 Make = Callable[..., Configuration]
-WAYS = [Way(1), Way(2), Way(4)]
-KEPT = [Way(1), Way(3), Way(1, on_disk=True), Way(3, on_disk=True)]
+WAYS = [Way(1), Way(3)]
+KEPT = [Way(1), Way(1, on_disk=True), Way(3, on_disk=True)]
 """Where scores have to be kept."""
 
 
@@ -79,22 +79,20 @@ def model_of(card: ModelCard, network: nn.Module | None = None) -> Predictor:
     return Predictor(card, (network,), CPU, mirror=False, precision="float32")
 
 
-GRIDS = [
-    ((11, 37, 21), (11, 37, 21)),
-    ((11, 37, 21), (17, 55, 32)),
-    ((20, 37, 21), (9, 19, 11)),
-    ((7, 20, 9), (7, 31, 9)),
-    ((5, 8, 40), (8, 7, 37)),
-]
-
-
-@pytest.mark.parametrize(("shape", "own"), GRIDS)
-@pytest.mark.parametrize("flat", [False, True])
+@pytest.mark.parametrize(
+    ("shape", "own", "flat"),
+    [
+        ((9, 37, 21), (9, 37, 21), False),
+        ((9, 29, 21), (13, 43, 32), False),
+        ((20, 37, 21), (9, 19, 11), False),
+        ((5, 8, 40), (8, 7, 37), False),
+        ((7, 20, 9), (7, 31, 9), True),
+        ((9, 37, 21), (9, 19, 32), True),
+    ],
+)
 def test_labels_equal_those_of_all_scores_at_once(
     make_configuration: Make, way: Way, shape: tuple[int, int, int], own: tuple[int, int, int], flat: bool
 ) -> None:
-    if flat and shape[0] != own[0]:
-        own = (shape[0], *own[1:])
     base = make_configuration(**({"spacing_mm": (1.0, 1.0)} if flat else {}))
     order = (2, 0, 1)
     case, card = case_of(shape, own, order), card_of(replace(base, axis_order=order))
@@ -192,13 +190,13 @@ def test_a_network_says_the_same_in_strips(make_configuration: Make, way: Way, f
 def test_scores_of_a_whole_case_are_nowhere(
     make_configuration: Make, monkeypatch: pytest.MonkeyPatch, levels: bool
 ) -> None:
-    """25 scores of 90 000 voxels are 9 MB; all that is held at once is less than half of that."""
+    """25 scores of 36 000 voxels are 3.6 MB; all that is held at once is less than half of that."""
     base = make_configuration()
     network = replace(base.network, out_channels=25)
     loss = replace(base.loss, class_weights=(1.0,) * 25)
     plan = LevelsPlan(tuple(range(1, 25)), 0, 1.0, (0.5, 0.5)) if levels else None
     card = card_of(replace(base, network=network, loss=loss), levels=plan)
-    case = case_of((100, 30, 30), (100, 30, 30), (0, 1, 2))
+    case = case_of((40, 30, 30), (40, 30, 30), (0, 1, 2))
     largest, real = [0], torch.zeros
 
     def zeros(*shape: Any, **more: Any) -> Tensor:
@@ -208,10 +206,10 @@ def test_scores_of_a_whole_case_are_nowhere(
 
     monkeypatch.setattr(torch, "zeros", zeros)
     monkeypatch.setattr(predicting, "find_way", lambda *asked: Way(2, on_disk=levels))
-    monkeypatch.setattr(rows, "SLAB_BYTES", 300_000)
+    monkeypatch.setattr(rows, "SLAB_BYTES", 200_000)
     monkeypatch.setattr(resample_labels, "PIECE_VOXELS", 10_000)
     model = model_of(card)
-    scores = 4 * 25 * 90_000
+    scores = 4 * 25 * 36_000
     tracemalloc.start()
     try:
         model.labels(case)
