@@ -8,6 +8,7 @@ Logits come in slabs of rows, and strip by strip where a row is too much: a clas
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -59,12 +60,13 @@ class Classes:
 
     def __init__(self, passage: Passage, card: ModelCard) -> None:
         """None so far; each voxel is of some piece."""
-        self._passage = passage
+        self._passage, self._outputs = passage, card.data.outputs
         self._written = card.data.written if card.data.regions else None
         self._labels = np.zeros(passage.target, np.uint8)
 
     def add(self, piece: Piece) -> None:
         """Fill in a piece; of its values, the first channels are the logits."""
+        piece = replace(piece, values=piece.values[: self._outputs])
         if self._written is None:
             self._labels[piece.place] = winners(piece)
             return

@@ -21,10 +21,8 @@ from autospine.data.geometry import Geometry
 from autospine.data.structure import Region
 from autospine.errors import DataError, OutputError, PlanError
 from autospine.inference import predictor as predicting
-from autospine.inference.calibration import CALIBRATION, read_temperature
 from autospine.inference.segmentation import Wanted
 from autospine.inference.too_large import Way
-from autospine.inference.uncertainty import with_disagreement
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.data import IntensityPlan
 from autospine.planning.document.parts import ResamplingPlan
@@ -175,24 +173,6 @@ def test_regions_are_as_likely_as_each_is(plain: Configuration) -> None:
     np.testing.assert_allclose(both.uncertainty.array[0], expected, atol=1e-5)
 
 
-def test_disagreement_by_hand() -> None:
-    sure = torch.tensor([[20.0, -20.0]]).view(1, 2, 1, 1)
-    other, unsure = -sure, torch.zeros(1, 2, 1, 1)
-    for members, expected in (([sure, sure], 0.0), ([unsure, unsure], 0.0), ([sure, other], 1.0)):
-        found = with_disagreement(members, 1.0, regions=False)
-        assert found.shape == (1, 3, 1, 1)
-        assert found[0, 2].item() == pytest.approx(expected, abs=1e-6)
-    # one is sure, one is not: entropy of (3/4, 1/4) less half of log 2, over log 2
-    half = with_disagreement([sure, unsure], 1.0, regions=False)[0, 2].item()
-    assert half == pytest.approx(-(0.75 * np.log2(0.75) + 0.25 * np.log2(0.25)) - 0.5, abs=1e-5)
-    # halved scores are less sure of different things
-    mild = torch.tensor([[2.0, 0.0]]).view(1, 2, 1, 1)
-    assert (
-        with_disagreement([mild, -mild], 2.0, regions=False)[0, 2]
-        < with_disagreement([mild, -mild], 1.0, regions=False)[0, 2]
-    )
-
-
 @pytest.mark.parametrize("flat", [False, True])
 def test_uncertainty_leaves_labels_as_they_are(make_configuration: Make, flat: bool) -> None:
     configuration = make_configuration(normalisation=("ct",), **({"spacing_mm": (1.0, 1.0)} if flat else {}))
@@ -202,6 +182,11 @@ def test_uncertainty_leaves_labels_as_they_are(make_configuration: Make, flat: b
     made = model.predict(image, affine=AFFINE, wanted=Wanted(uncertainty=True))
     assert without.uncertainty is None and made.uncertainty is not None
     np.testing.assert_array_equal(made.array, without.array)
+    # where all scores are below 0 the disagreement, which is not, is no class
+    low = replace(model, networks=(Linear(1, 1, 1, 1), Linear(1, 1, 1.5, 1)))
+    dark = -np.abs(image) - 1
+    both = low.predict(dark, affine=AFFINE, wanted=Wanted(uncertainty=True))
+    np.testing.assert_array_equal(both.array, low.predict(dark, affine=AFFINE).array)
     said = made.uncertainty.array
     assert said.dtype == np.float32 and said.shape == made.labels.array.shape
     assert said.min() >= 0 and said.max() <= 1 and said.max() > 0.05
@@ -284,13 +269,3 @@ def test_a_prediction_that_fails_leaves_no_probabilities(plain: Configuration, t
         wanted = Wanted(probabilities=tmp_path / "a.b2nd")
         model_of(plain, Hollow()).predict(smooth((8, 16, 16)), spacing_mm=(1, 1, 1), wanted=wanted)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_temperature_is_read_or_refused(tmp_path: Path) -> None:
-    assert read_temperature(tmp_path) == 1.0
-    (tmp_path / CALIBRATION).write_text('{"temperature": 1.5, "of": "validation"}')
-    assert read_temperature(tmp_path) == 1.5
-    for text in ("", "[]", "{}", '{"temperature": 0}', '{"temperature": NaN}', '{"temperature": "1"}', "[" * 50_000):
-        (tmp_path / CALIBRATION).write_text(text)
-        with pytest.raises(PlanError, match="no temperature that can be used"):
-            read_temperature(tmp_path)

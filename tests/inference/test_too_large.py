@@ -155,9 +155,9 @@ def test_open_rows_of_a_strip_by_hand(make_configuration: Make) -> None:
 
 
 def test_what_a_network_computes_by_hand(make_configuration: Make) -> None:
-    """2048 voxels, one channel; skips of 8 maps and 16 of an eighth, four times 8 maps more; four outputs twice."""
+    """2048 voxels, one channel; skips of 8 maps and 16 of an eighth, eight times 8 maps more; four outputs twice."""
     cube = make_configuration()
-    assert network_bytes(cube, "cpu") == 4 * 2048 * (1 + (8 + 2 + 4 * 8) + 8)
+    assert network_bytes(cube, "cpu") == 4 * 2048 * (1 + (8 + 2 + 8 * 8) + 8)
     assert network_bytes(cube, "cuda") == 4 * 2048 * 4 * 4
     assert network_bytes(cube, "cuda", members=True) == 4 * 2048 * 4 * 8
 
