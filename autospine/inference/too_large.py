@@ -171,15 +171,14 @@ def predicting_bytes(asked: Asked, way: Way) -> float:
     if asked.probabilities:
         made += 4 * _FLOAT * asked.outputs * row
         made += _HALF * configuration.network.out_channels * asked.native if asked.stored else 0
-    kept = 0.0
-    if card.data.levels is not None:
-        kept = _LEVELS * voxels + (2 * SLAB_BYTES if way.on_disk else _FLOAT * asked.outputs * voxels)
     pieces = _PIECE * min(asked.native, max(PIECE_VOXELS, row)) + 2 * _FLOAT * asked.outputs * row
     pieces += _BLOCK * min(asked.native, BLOCK_VOXELS)
-    more = asked.outputs - configuration.network.out_channels
-    scores = open_bytes(configuration, asked.prepared, way.strips, more)
+    scores = open_bytes(configuration, asked.prepared, way.strips, asked.outputs - configuration.network.out_channels)
     computed = network_bytes(configuration, asked.device, asked.uncertainty)
-    return made + kept + scores + max(computed, pieces)  # pieces are made while no tile is in the network
+    if card.data.levels is None:
+        return made + scores + max(computed, pieces)  # pieces are made while no tile is in the network
+    kept = 2 * SLAB_BYTES if way.on_disk else _FLOAT * asked.outputs * voxels
+    return made + kept + max(scores + computed, _LEVELS * voxels + pieces)  # and here, once all tiles are done
 
 
 def open_bytes(configuration: Configuration, shape: Sequence[int], strips: int, more: int = 0) -> int:
