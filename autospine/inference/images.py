@@ -72,6 +72,12 @@ def as_volume(
         raise DataError(name, found, "one of spacing_mm and affine", remedy)
     if array.dtype.kind not in "biuf":
         raise DataError(name, f"an array of {array.dtype}", "real numbers")
+    if array.ndim < 2:
+        raise DataError(name, f"an array of shape {array.shape}", "two or three axes in space")
+    if not all(np.isfinite(part).all() for part in array):  # a part at a time: no mask of the whole
+        raise DataError(
+            name, "numbers that are not finite", "finite numbers", "set them to 0, or export the image again"
+        )
     given = Given(True) if spacing_mm is None else Given(axes=len(spacing_mm))
     if given.axes not in (2, 3) or array.ndim - given.axes not in (0, 1) or 0 in array.shape:
         expected = "two or three axes in space, as many as spacing_mm has; with channels, these come first"

@@ -43,6 +43,7 @@ from autospine.inference.too_large import (
     check_case,
     check_spacing,
     find_way,
+    image_bytes,
     predicting_bytes,
     prediction_bytes,
     tiles_together,
@@ -145,13 +146,18 @@ class Predictor:
 
         That of the way it will be gone through, in strips where memory is little; so at the least it can do with.
         """
-        available = self._available()
-        return max(stage._needed(geometry, wanted if stage is self else _LABELS, available) for stage in self.stages)
-
-    def _needed(self, geometry: Geometry, wanted: Wanted, available: float) -> int:
-        """As `needed_bytes`, for this stage alone."""
-        asked = self._asked(prod(geometry.shape), prepared_shape(geometry, self.card.configuration), wanted)
-        return prediction_bytes(asked, find_way(asked, partial(prediction_bytes, asked), available))
+        native, available, needed = prod(geometry.shape), self._available(), 0
+        asked = [
+            stage._asked(
+                native, prepared_shape(geometry, stage.card.configuration), wanted if stage is self else _LABELS
+            )
+            for stage in self.stages
+        ]
+        for one in asked:
+            others = sum(image_bytes(other) for other in asked if other is not one)  # all are prepared at first
+            way = find_way(one, partial(prediction_bytes, one), available - others)
+            needed = max(needed, others + prediction_bytes(one, way))
+        return needed
 
     def _asked(self, native: int, prepared: tuple[int, ...], wanted: Wanted) -> Asked:
         """What is predicted, as far as memory goes."""

@@ -12,6 +12,7 @@ and each is as likely as it is by itself.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,7 +108,7 @@ class ProbabilityStream:
         for row in range(geometry.shape[axis]):
             spans = [slice(0, size) for size in geometry.shape]
             spans[axis] = slice(row, row + 1)
-            self._stored[(slice(0, 1), *spans)] = ones
+            self._put((slice(0, 1), *spans), ones)
 
     def add(self, piece: Piece) -> None:
         """Write what a piece tells; of its values, the first channels are the logits."""
@@ -121,7 +122,14 @@ class ProbabilityStream:
             said = said[:, columns[1]][:, :, lines[1]]
             for one in range(rows.start, rows.stop):
                 box = self._placement.box((slice(one, one + 1), columns[0], lines[0]))
-                self._stored[(slice(None), *box)] = self._placement.turn(said[:, None])
+                self._put((slice(None), *box), self._placement.turn(said[:, None]))
+
+    def _put(self, place: tuple[slice, ...], values: npt.NDArray[np.float16]) -> None:
+        """Write `values` there; what blosc2 says of a disk is an `OSError`, as that of other writers."""
+        try:
+            self._stored[place] = values
+        except RuntimeError as fault:
+            raise OSError(errno.EIO, f"blosc2 could not write ({fault})") from fault
 
     def _chances(self, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:
         """Probabilities of `logits` (K, y, x)."""

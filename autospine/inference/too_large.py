@@ -25,7 +25,7 @@ import torch
 from autospine.data.geometry import times, triple
 from autospine.errors import DataError, PlanError
 from autospine.inference.rows import SLAB_BYTES
-from autospine.inference.window import tile_starts
+from autospine.inference.window import tile_count
 from autospine.machine.device import device_memory_gb
 from autospine.machine.memory import total_bytes
 from autospine.planning.document.configuration import Configuration
@@ -35,6 +35,8 @@ from autospine.preprocessing.resample_labels import BLOCK_VOXELS, PIECE_VOXELS
 
 MOST_TILES = 10**6
 """Of a case: at a hundred a second, hours. A patch of 16 voxels in a volume of 512 has some 250 000 (ours)."""
+MOST_STRIPS = 64
+"""Of a case. In more, nearly every tile would be computed as often as there are strips that it reaches into (ours)."""
 FINER, FINER_VOXELS = 1000.0, 2**24
 """Times as many voxels as a case has, and voxels, beyond which no prediction begins: ten times finer along each axis
 is another kind of image, or a header whose spacing is in another unit (ours)."""
@@ -86,7 +88,7 @@ def check_case(configuration: Configuration, channels: int, shape: Sequence[int]
     if most is not None and needed > most:
         takes = f"at least as large as a patch, {times(padded)} voxels, it takes {needed / 1e9:.3g} GB or more"
         raise DataError(where, f"{takes}; this machine has {most / 1e9:.3g} GB", "what fits the memory", _REMEDY)
-    tiles = prod(len(tile_starts(size, edge, configuration.overlap)) for size, edge in zip(padded, patch, strict=True))
+    tiles = prod(tile_count(size, edge, configuration.overlap) for size, edge in zip(padded, patch, strict=True))
     if tiles > MOST_TILES:
         found = f"{tiles} tiles of {times(patch)} voxels that overlap by {configuration.overlap:g}"
         raise DataError(where, found, f"at most {MOST_TILES}", "let tiles overlap less, with --overlap")
@@ -208,8 +210,7 @@ def network_bytes(configuration: Configuration, device: str, members: bool = Fal
 
 def most_strips(configuration: Configuration, shape: Sequence[int]) -> int:
     """Strips into which a prepared case of this `shape` is cut at most: from one to the next there is a tile."""
-    edge = _patch(configuration)[1]
-    return min(shape[1], len(tile_starts(max(shape[1], edge), edge, configuration.overlap)))
+    return min(shape[1], tile_count(shape[1], _patch(configuration)[1], configuration.overlap), MOST_STRIPS)
 
 
 def find_way(asked: Asked, needed: Callable[[Way], float], available: float) -> Way:

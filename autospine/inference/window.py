@@ -41,13 +41,15 @@ SIGMA_SHARE = 0.125
 
 def tile_starts(size: int, patch: int, overlap: float) -> tuple[int, ...]:
     """First voxels of the tiles along one axis of `size` voxels (at least `patch`)."""
+    room, count = size - patch, tile_count(size, patch, overlap)
+    return tuple(round(room / (count - 1) * index) for index in range(count)) if count > 1 else (0,)
+
+
+def tile_count(size: int, patch: int, overlap: float) -> int:
+    """How many tiles there are along such an axis."""
     room = size - patch
-    if room <= 0:
-        return (0,)
     # a tile one voxel thick (a slice) has nothing to overlap with: less than a voxel a step would repeat it
-    count = math.ceil(room / max(1.0, patch * (1 - overlap))) + 1
-    step = room / (count - 1)
-    return tuple(round(step * index) for index in range(count))
+    return math.ceil(room / max(1.0, patch * (1 - overlap))) + 1 if room > 0 else 1
 
 
 def blending_window(patch: tuple[int, ...]) -> npt.NDArray[np.float32]:

@@ -73,6 +73,8 @@ def test_a_volume_is_taken_as_it_is() -> None:
         (np.zeros((2, 3, 4, 5, 6)), {"spacing_mm": (1, 1, 1)}, "two or three axes"),
         (np.zeros((0, 3, 4)), {"spacing_mm": (1, 1, 1)}, "shape \\(0, 3, 4\\)"),
         (np.zeros((2, 3, 4), complex), {"spacing_mm": (1, 1, 1)}, "complex128"),
+        (np.full((2, 3, 4), np.inf), {"spacing_mm": (1, 1, 1)}, "not finite"),
+        (np.float32(1), {"spacing_mm": (1, 1, 1)}, "two or three axes"),
         (np.array([["a"]]), {"spacing_mm": (1, 1)}, "real numbers"),
         (np.zeros((2, 3, 4)), {"affine": np.eye(3)}, "an affine of shape \\(3, 3\\)"),
         (np.zeros((2, 3, 4)), {"affine": np.full((4, 4), np.nan)}, "no usable grid"),

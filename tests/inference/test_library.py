@@ -260,6 +260,30 @@ def test_a_path_that_cannot_be_written_is_said(plain: Configuration, tmp_path: P
         model_of(plain).predict(smooth((8, 16, 16)), spacing_mm=(1, 1, 1), wanted=wanted)
 
 
+def test_a_disk_that_takes_no_more_is_said(
+    plain: Configuration, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: object, place: object, values: object) -> None:
+        raise RuntimeError("error while updating a chunk")
+
+    monkeypatch.setattr(blosc2.NDArray, "__setitem__", full)
+    wanted = Wanted(probabilities=tmp_path / "a.b2nd")
+    with pytest.raises(OutputError, match="blosc2 could not write"):
+        model_of(plain).predict(smooth((8, 16, 16)), spacing_mm=(1, 1, 1), wanted=wanted)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_both_stages_of_a_cascade_count(plain: Configuration) -> None:
+    """The images of both are held while the first is segmented."""
+    network = replace(plain.network, in_channels=4)
+    second = replace(plain, name="3d_cascade_fullres", previous="3d_lowres", network=network)
+    grid = Geometry((60, 90, 90), (1.0,) * 3, (0.0,) * 3, (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
+    first = model_of(plain)
+    alone = model_of(second)
+    both = replace(alone, previous=first)
+    assert both.needed_bytes(grid) >= alone.needed_bytes(grid) + 4 * 60 * 90 * 90
+
+
 def test_a_prediction_that_fails_leaves_no_probabilities(plain: Configuration, tmp_path: Path) -> None:
     class Hollow(nn.Module):
         def forward(self, x: Tensor) -> tuple[Tensor]:
