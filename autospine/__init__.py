@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from autospine.planning.decide.planner import make_plan
     from autospine.planning.document.plan import Plan
     from autospine.planning.measured.fingerprint import Fingerprint
-    from autospine.workflow.api import evaluate, plan, predict, train
+    from autospine.workflow.api import evaluate, export, plan, predict, train
 
 __version__ = "0.1.0"
 
@@ -36,6 +36,7 @@ __all__ = [
     "Volume",
     "__version__",
     "evaluate",
+    "export",
     "make_plan",
     "open_dataset",
     "plan",
@@ -53,6 +54,7 @@ _HOMES = {
     "Segmentation": "autospine.inference.segmentation",
     "Volume": "autospine.data.geometry",
     "evaluate": "autospine.workflow.api",
+    "export": "autospine.workflow.api",
     "make_plan": "autospine.planning.decide.planner",
     "open_dataset": "autospine.data.dataset",
     "plan": "autospine.workflow.api",

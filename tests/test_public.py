@@ -21,6 +21,7 @@ PUBLIC = {
     "Segmentation": "autospine.inference.segmentation",
     "Volume": "autospine.data.volume",
     "evaluate": "autospine.workflow.api",
+    "export": "autospine.workflow.api",
     "make_plan": "autospine.planning.decide.planner",
     "open_dataset": "autospine.data.dataset",
     "plan": "autospine.workflow.api",
@@ -39,7 +40,8 @@ SIGNATURES = {
     "init=None, reading=Reading(subjects=None, layout=None, masks=None, allow_missing=False, channels=None), "
     "runs='runs', overwrite=False, progress=None)",
     "predict": "(source, target, *, model=None, folds=None, device='auto', mirror=True, overlap=None, "
-    "memory_gb=None, runs='runs', overwrite=False, progress=None)",
+    "memory_gb=None, runs='runs', overwrite=False, share=None, watch=False, progress=None)",
+    "export": "(model, target, *, folds=None, licence=None, onnx=False, image=None, overwrite=False, progress=None)",
     "evaluate": "(prediction, reference, *, output=None, lesions=False, progress=None)",
 }
 

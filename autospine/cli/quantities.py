@@ -1,4 +1,4 @@
-"""Times and sizes of memory as people write them: `30m`, `2h`, `1h30m`, `90s`; `8`, `24GB`, `11.5`, `80G`."""
+"""Times, sizes of memory and shares as people write them: `30m`, `1h30m`, `90s`; `8`, `24GB`, `11.5`, `80G`; `2/8`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import math
 import re
 
 import typer
+
+from autospine.machine.ranks import Share
 
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*([hms])")
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0}
@@ -49,3 +51,11 @@ def parse_size(text: str) -> float:
 def format_size(gigabytes: float) -> str:
     """`7.6 GB`, or `0.04 GB` where it is little."""
     return f"{gigabytes:.1f} GB" if gigabytes >= 1 else f"{gigabytes:.2g} GB"
+
+
+def parse_share(text: str) -> Share:
+    """The share that is written like `2/8`; anything else is a usage error."""
+    try:
+        return Share.parse(text)
+    except ValueError as fault:
+        raise typer.BadParameter(str(fault)) from fault

@@ -28,6 +28,10 @@ errors = Console(stderr=True, highlight=False)
 class TerminalProgress:
     """Shows tasks as bars on a terminal and as lines in a log."""
 
+    def __init__(self, *, bars: bool = True) -> None:
+        """Without `bars` where other processes write to the same terminal."""
+        self._bars = bars
+
     def note(self, text: str) -> None:
         """Print one line."""
         console.print(escape(text))
@@ -37,7 +41,7 @@ class TerminalProgress:
         """Show `title` with what is being done, the share done and the time left."""
         start = time.monotonic()
         left = TimeLeft()
-        if console.is_terminal:
+        if console.is_terminal and self._bars:
             columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
             texts = (TextColumn("{task.fields[left]}"), TextColumn("{task.fields[doing]}"))
             with Progress(*columns, *texts, console=console) as bar:

@@ -8,6 +8,7 @@ from autospine.errors import DeviceError
 from autospine.machine.arithmetic import Machine
 from autospine.machine.memory import total_bytes
 from autospine.machine.precision import Choice, Precision, gpu_precision
+from autospine.machine.ranks import Rank
 
 
 def resolve_device(name: str = "auto") -> torch.device:
@@ -29,6 +30,14 @@ def resolve_device(name: str = "auto") -> torch.device:
         if device.index is not None and device.index >= torch.cuda.device_count():
             found = f"this machine has {torch.cuda.device_count()} CUDA device(s)"
             raise DeviceError(f"--device {name}", found, f"cuda:0 to cuda:{torch.cuda.device_count() - 1}")
+    return device
+
+
+def device_of_rank(name: str, rank: Rank) -> torch.device:
+    """As `resolve_device`; several processes of one machine take turns in having its GPUs, unless one is named."""
+    device = resolve_device(name)
+    if device.type == "cuda" and device.index is None and rank.local_count > 1:
+        return torch.device("cuda", rank.local % torch.cuda.device_count())
     return device
 
 

@@ -20,11 +20,14 @@ from pathlib import Path
 from autospine.data.structure import Reading
 from autospine.errors import PlanError
 from autospine.evaluation.score import Scores
+from autospine.machine.ranks import Share
 from autospine.planning.document.plan import Plan
 from autospine.workflow.evaluate import evaluate_paths, write_scores
+from autospine.workflow.export import Exported, ExportRequest, export_model
 from autospine.workflow.plan import PlanRequest, plan_dataset
 from autospine.workflow.predict import Prediction, PredictRequest, predict_paths
 from autospine.workflow.progress import Progress, Silent
+from autospine.workflow.steps.arrivals import Watch
 from autospine.workflow.train import Trained, TrainRequest, train_folds
 
 
@@ -131,6 +134,8 @@ def predict(
     memory_gb: float | None = None,
     runs: str | Path = "runs",
     overwrite: bool = False,
+    share: str | None = None,
+    watch: bool = False,
     progress: Progress | None = None,
 ) -> Prediction:
     """The segmentations that were written, on the images' own grids, and what was left out.
@@ -140,7 +145,7 @@ def predict(
     Args:
         source: an image, or a folder of images.
         target: a file for one image, else a folder.
-        model: model folder; not needed where `runs` holds one model.
+        model: model folder, or an exported file; not needed where `runs` holds one model.
         folds: folds to average, such as (0, 1); every trained one if not given.
         device: auto, cpu, cuda or cuda:N.
         mirror: average over the mirrorings that the plan allows.
@@ -148,17 +153,58 @@ def predict(
         memory_gb: memory that may be used, in 10^9 bytes; what is free if not given.
         runs: where the model is looked for.
         overwrite: make anew what autospine made in `target` and nobody has changed since.
+        share: of the cases this part alone, such as "2/8"; else all that no other process predicts into `target`.
+        watch: go on with what arrives in the folder `source`, until `KeyboardInterrupt`.
         progress: told notes and the share that is done.
 
     Raises:
+        ValueError: a share that is none.
         DataError: no images, or none that can be segmented.
         PlanError: no model, or several, or a broken one.
         OutputError: `target` holds what is not to be replaced, or cannot be written.
         DeviceError: the device is not there.
+        Stopped: the watching has ended.
     """
     chosen = None if folds is None else tuple(map(str, folds))
-    request = PredictRequest(_path(model), chosen, device, mirror, overlap, overwrite, memory_gb=memory_gb)
+    part, watched = None if share is None else Share.parse(share), Watch() if watch else None
+    request = PredictRequest(
+        _path(model), chosen, device, mirror, overlap, overwrite, share=part, watch=watched, memory_gb=memory_gb
+    )
     return predict_paths(Path(source), Path(target), Path(runs), request, progress=progress)
+
+
+def export(
+    model: str | Path,
+    target: str | Path,
+    *,
+    folds: Sequence[int | str] | None = None,
+    licence: str | None = None,
+    onnx: bool = False,
+    image: str | Path | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Exported:
+    """The files that were written of a model, to be given away: no case, patient or file is named in them.
+
+    `autospine.export("runs/my-spines/2d", "spines.autospine").files`
+
+    Args:
+        model: model folder, or a file that was exported before.
+        target: a `.autospine` file, or an `.onnx` file for other software.
+        folds: folds to give away, such as (0, 1); every trained one if not given.
+        licence: under which the model may be used.
+        onnx: write ONNX networks beside a `.autospine` file, too.
+        image: compare ONNX networks with torch on this image as well.
+        overwrite: replace files that stand there.
+        progress: told notes and the share that is done.
+
+    Raises:
+        PlanError: a broken model, no such fold, or an ONNX network that does not compute as torch's does.
+        OutputError: `target` has another ending, is there already, or cannot be written.
+    """
+    chosen = None if folds is None else tuple(map(str, folds))
+    request = ExportRequest(Path(model), chosen, licence, onnx, _path(image), overwrite)
+    return export_model(Path(target), request, progress=progress)
 
 
 def evaluate(

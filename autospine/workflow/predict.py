@@ -2,49 +2,45 @@
 
 A fault of one case is that case's: the others are segmented, and at the end all that could not be are named together.
 What would stop the next case as well, such as a full disk, stops the run. The same command makes what is not made yet.
+Several processes that predict into one folder share its cases (`runs.sharing`).
 """
 
 from __future__ import annotations
 
-import errno
-import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from autospine.data.disk.files import NO_ROOM, atomic_path, check_name, file_digest
-from autospine.data.geometry import Volume
-from autospine.data.inputs import find_inputs, images_digest
+from autospine.data.disk.files import check_name
+from autospine.data.inputs import find_inputs
 from autospine.data.layouts.shared.naming import is_unread
-from autospine.data.slices import slices_of
 from autospine.data.volume import check_format, read_geometry, suffix_of
-from autospine.errors import AutospineError, DataError, OutputError
-from autospine.inference.segmentation import Segmentation
+from autospine.data.wording import plural
+from autospine.errors import AutospineError, DataError, OutputError, Stopped
 from autospine.inference.settings import Settings
-from autospine.workflow.progress import Progress, Silent
+from autospine.machine.cores import available_cores
+from autospine.machine.ranks import Rank, Share
+from autospine.workflow.progress import Named, Progress, Silent
 from autospine.workflow.runs.folder import find_model
-from autospine.workflow.runs.predicted import (
-    Account,
-    Made,
-    Standing,
-    Target,
-    check_writable,
-    files_of,
-    held,
-    refuse_images,
-    refuse_newcomer,
-)
+from autospine.workflow.runs.predicted import Failed, Target, check_writable, files_of, refuse_images
+from autospine.workflow.runs.sharing import Sharing, sharing
+from autospine.workflow.steps.arrivals import Arrivals, Watch
+from autospine.workflow.steps.counted_cases import Pace
+from autospine.workflow.steps.left_out import LeftOut
 from autospine.workflow.steps.outputs import Outputs
 from autospine.workflow.steps.segmenting import Images, Segmenter, load_segmenter
+from autospine.workflow.steps.sought import sought
+from autospine.workflow.steps.turns import Job, Turns
 
 _NO_FOLDERS = (
     *(".dcm", ".dicom", ".ima", ".txt", ".csv", ".tsv", ".json", ".toml", ".yaml", ".yml", ".xml", ".html", ".md"),
     *(".pdf", ".svg", ".log", ".zip", ".gz", ".bz2", ".xz", ".tar", ".7z"),
 )
 """Endings of files of other kinds: nobody means a folder by them, as they may by `out.v2`."""
-_STOPS = (*NO_ROOM, errno.EROFS, errno.EIO, errno.EACCES)
-"""What the system says of a place that takes no other file either."""
+_LEAVING_S = 20.0
+"""Seconds that the first of several ranks waits for the others to end, where it ends with an error (ours)."""
+Cases = Sequence[tuple[str, Images]]
 
 
 @dataclass(frozen=True)
@@ -52,7 +48,7 @@ class PredictRequest:
     """What the user asked for."""
 
     model: Path | None = None
-    """Model folder; None: the only one below the runs folder."""
+    """Model folder, or an exported file; None: the only model below the runs folder."""
     folds: tuple[str, ...] | None = None
     """Folds to average; None: all that are trained."""
     device: str = "auto"
@@ -63,6 +59,12 @@ class PredictRequest:
     overwrite: bool = False
     """Replace segmentations of autospine's that nobody has changed since; nothing else is ever replaced."""
     outputs: Outputs = Outputs()
+    series: tuple[str, ...] = ()
+    """Which images of a study are meant, where the model does not tell (`data.series_choice.Sought`)."""
+    share: Share | None = None
+    """Of the cases this part alone, whoever does the others; None: all that no other process is at."""
+    watch: Watch | None = None
+    """Go on with what arrives in the folder of images, until stopped; None: end with what is there."""
     memory_gb: float | None = None
     """Most that the process may have in RAM, in 10^9 bytes; None: what is free."""
 
@@ -80,14 +82,17 @@ class Prediction:
     files: tuple[Path, ...]
     """One per case that is not left out, made now or before."""
     seconds: tuple[float, ...]
-    """Per case made now: reading, predicting and writing."""
+    """Per case made now: from the end of the one before to its own, which overlaps with reading and writing."""
     slices: tuple[int, ...]
     """Per case made now: its slices."""
     model: Path
     folds: tuple[str, ...]
     """Those whose networks were averaged."""
     left_out: DataError | None = None
-    """Which cases could not be segmented, and why; None where none was left out."""
+    """Which cases could not be segmented, and why; None where none was left out.
+
+    Of several ranks of one command the first says so for all: where one ended with an error, the others would be ended.
+    """
 
     def complete(self) -> Prediction:
         """Itself; raises `left_out` where there is one."""
@@ -106,192 +111,280 @@ def predict_paths(
     the same images is left alone. What is left aside in `source` is noted, and so are cases that are left out.
     A cascade starts from the segmentation of its previous stage, whose model stands beside it.
 
+    Other processes that predict into `target` by the same model share the cases, whether started by one command
+    (`machine.ranks`) or not; the call returns when all cases of `source` are done, by whichever.
+
     Raises:
         DataError: no images, or none that has a place to be written to, or the only one cannot be segmented.
-        PlanError: no model, or a broken one, or a cascade without its previous stage.
+        PlanError: no model, or a broken one, or a cascade without its previous stage; or several images in a row have
+            shown that it is of no use.
         OutputError: an OUT of another model's, or of nobody's that is known; a format or place that cannot be written.
         DeviceError: the device is not there.
+        Stopped: where it is to watch `source`, the end of that.
     """
-    from autospine.machine.device import resolve_device
+    from autospine.machine.device import device_of_rank
 
+    rank = Rank.of()
     progress = progress or Silent()
-    single = _is_file(target)
-    device = resolve_device(request.device)
+    if rank.launched:
+        progress = Named(progress, f"[{rank.index}] ")
+    tell = _quiet if rank.launched and rank.index else progress.note
+    place = Target(target, _is_file(target))
+    _check_watch(source, place, request)
+    device = device_of_rank(request.device, rank)
+    _use_threads(rank)
     folder = request.model or find_model(runs)
     segmenter = load_segmenter(folder, device, request.settings)
     for note in segmenter.unfinished:
-        progress.note(note)
-    faults: list[DataError] = []
-    channels, optional = segmenter.predictor.card.data.channels, segmenter.predictor.optional_channels
-    cases = find_inputs(source, channels, optional, tell=progress.note, report=faults.append)
-    if single:
-        _check_single(target, source, [files_of(images) for _, images in cases])
-    left_out = _LeftOut(source, target, len(cases) + len(faults), progress)
-    for fault in faults:
-        left_out.add(fault.where.removeprefix(f"{source}{os.sep}"), fault)
-    outputs = {}
-    for name, images in cases:
-        path = target if single else target / request.outputs.name_of(name, files_of(images)[0])
-        try:
-            check_name(path, OutputError)
-            outputs[name] = path
-        except OutputError as unnamed:
-            left_out.add(name, unnamed)
-    if not outputs:
-        raise left_out.error()
-    named = {name: images for name, images in cases if name in outputs}
-    place = Target(target, single)
-    refuse_images(place, outputs, named.values(), source)
-    with held(place, progress.note):
-        account = Account.read(place, segmenter.identity)
-        made = _segment_cases(segmenter, account, named, outputs, left_out, progress, request)
-    files = tuple(path for name, path in outputs.items() if name not in left_out.names)
-    missing = left_out.error() if left_out.names else None
-    return Prediction(files, *made, folder, segmenter.predictor.origin.folds, missing)
+        tell(note)
+    run = _Run(source, place, request, segmenter, rank, progress, tell)
+    return run.watch() if request.watch else run.once()
 
 
-def _segment_cases(
-    segmenter: Segmenter,
-    account: Account,
-    cases: Mapping[str, Images],
-    outputs: Mapping[str, Path],
-    left_out: _LeftOut,
-    progress: Progress,
-    request: PredictRequest,
-) -> tuple[tuple[float, ...], tuple[int, ...]]:
-    """Seconds and slices of each case made now; those that could not be are `left_out`."""
-    left, done = _left_to_make(account, cases, outputs, left_out, progress, overwrite=request.overwrite)
-    if left:
-        check_writable(account.target.folder)
-    computed = _tell_how(segmenter, progress) if left else ""
-    last = {"folder": str(segmenter.folder), "folds": list(segmenter.predictor.origin.folds), "device": computed}
-    seconds: list[float] = []
-    slices: list[int] = []
-    for name, before in left.items():
-        title = f"{name} ({done + len(seconds) + len(left_out.lines) + 1}/{left_out.total})"
-        start = time.monotonic()
+@dataclass(frozen=True)
+class _Run:
+    """One prediction: what is to be segmented by what, and where it goes."""
+
+    source: Path
+    place: Target
+    request: PredictRequest
+    segmenter: Segmenter
+    rank: Rank
+    progress: Progress
+    tell: Callable[[str], None]
+    """For what concerns no single case: one of several ranks says it."""
+
+    def once(self) -> Prediction:
+        """Segment what is there."""
+        cases, faults = self._find(self.tell)
+        if self.place.single:
+            _check_single(self.place.path, self.source, [files_of(images) for _, images in cases])
+        total = len(cases) + len(faults)
+        left_out = LeftOut(self.source, self.place.path, total, self.progress, alone=total == 1)
+        failed = dict[str, Failed]()
+        for fault in faults:
+            self._leave_out(left_out, left_out.name_of(fault), fault, failed)
+        outputs = self._named(cases, left_out, failed)
+        if not outputs:
+            raise left_out.error()
+        named = {name: images for name, images in cases if name in outputs}
+        refuse_images(self.place, outputs, named.values(), self.source)
+        with sharing(self.place, self.segmenter.identity, self.source, self.tell) as here:
+            for name, one in failed.items():
+                here.keep(name, one)
+            turns = self._turns(here, left_out)
+            self._make(turns, named, outputs)
+            here.complete = self.request.share is None
+            if left_out.names and self.rank.launched and not self.rank.index:
+                _wait_for_others(here)
+        files = tuple(path for name, path in outputs.items() if name not in left_out.names)
+        missing = left_out.error() if left_out.names and self.tell is not _quiet else None
+        folds = self.segmenter.predictor.origin.folds
+        return Prediction(files, tuple(turns.seconds), tuple(turns.slices), self.segmenter.folder, folds, missing)
+
+    def watch(self) -> Prediction:
+        """Segment what is there and what arrives, until stopped; raises `Stopped`."""
+        left_out = LeftOut(self.source, self.place.path, 0, self.progress, alone=False)
+        arrivals = Arrivals(self.source, self.place.path, self.request.watch or Watch())
+        turns: Turns | None = None
+        said = set[str]()
+
+        def tell(note: str) -> None:
+            if note not in said:
+                said.add(note)
+                self.tell(note)
+
         try:
-            digest = images_digest(cases[name])
-            made = segmenter.segment(name, cases[name], title, progress)
-        except DataError as fault:
-            left_out.add(name, fault)
-            continue
+            with sharing(self.place, self.segmenter.identity, self.source, self.tell) as here:
+                turns = self._turns(here, left_out)
+                self.tell(f"Watching {self.source}; Ctrl-C ends it, and the same command goes on")
+                waiting = dict[str, Images]()
+                while True:
+                    if arrivals.look() or waiting:
+                        waiting = self._make_arrived(turns, arrivals, waiting, tell)
+                    arrivals.pause()
+        except KeyboardInterrupt:
+            made = len(turns.seconds) if turns else 0
+            left = f", {len(left_out.names)} could not be" if left_out.names else ""
+            raise Stopped(f"{plural(made, 'case')} segmented{left}; the same command goes on") from None
+
+    def _make_arrived(
+        self, turns: Turns, arrivals: Arrivals, waiting: Mapping[str, Images], tell: Callable[[str], None]
+    ) -> dict[str, Images]:
+        """Segment what has arrived whole, and was left `waiting` for other processes; what still is."""
+        here, left_out = turns.sharing, turns.left_out
         try:
-            account = _write(account, name, outputs[name], made, digest, before, last, request.outputs)
-        except OutputError as fault:
-            _stop_where_none_can_be_written(account.target, made.labels, fault, done + len(seconds), left_out)
-            left_out.add(name, fault)
-            continue
-        seconds.append(time.monotonic() - start)
-        slices.append(made.labels.geometry.shape[slices_of(made.labels.geometry)])
-    return tuple(seconds), tuple(slices)
+            cases, faults = self._find(tell)
+        except DataError as whole:  # of the folder: no images yet, or of two kinds
+            if arrivals.is_certain(whole):
+                tell(f"{whole.where}: {whole.found}")
+            arrivals.forget_faults([whole])
+            return dict(waiting)
+        arrivals.forget_faults(faults)
+        failed = dict[str, Failed]()
+        for fault in faults:
+            if arrivals.is_certain(fault):
+                left_out.total += 1
+                self._leave_out(left_out, left_out.name_of(fault), fault, failed)
+        due = [(name, images) for name, images in cases if name in waiting or arrivals.is_due(name, images)]
+        left_out.total += sum(name not in waiting for name, _ in due)
+        for name, images in due:
+            left_out.names -= {name, *(str(path.relative_to(self.source)) for path in files_of(images))}
+            arrivals.handle(name, images)
+        outputs = self._named(due, left_out, failed)
+        for name, one in failed.items():
+            here.keep(name, one)
+        named = {name: images for name, images in due if name in outputs}
+        if named:
+            refuse_images(self.place, outputs, named.values(), self.source)
+            here.refresh()
+            for images in named.values():
+                for path in files_of(images):  # a file that could not be read stood there under its own name
+                    here.forget_failure(str(path.relative_to(self.source)))
+            self._make(turns, named, outputs, tell=tell)
+        if named or failed:
+            here.fold()
+        left, turns.waiting = turns.waiting, []
+        return {name: named[name] for name in left}
+
+    def _find(self, tell: Callable[[str], None]) -> tuple[Cases, list[DataError]]:
+        """The cases of this process's share, and what is wrong with others."""
+        predictor, faults = self.segmenter.predictor, list[DataError]()
+        channels, optional = predictor.card.data.channels, predictor.optional_channels
+        about = predictor.origin.about
+        meant = sought(predictor.card, None if about is None else about.trained_on, self.request.series)
+        cases = find_inputs(self.source, channels, optional, sought=meant, tell=tell, report=faults.append)
+        share = self.request.share
+        if share is None:
+            return cases, faults
+        return share.of(cases), faults if share.part == 1 else []
+
+    def _named(self, cases: Cases, left_out: LeftOut, failed: dict[str, Failed]) -> dict[str, Path]:
+        """Case -> its segmentation, of those that have a name for it."""
+        outputs = {}
+        for name, images in cases:
+            own = self.request.outputs.name_of(name, files_of(images)[0])
+            path = self.place.path if self.place.single else self.place.path / own
+            try:
+                check_name(path, OutputError)
+                outputs[name] = path
+            except OutputError as unnamed:
+                self._leave_out(left_out, name, unnamed, failed)
+        return outputs
+
+    def _leave_out(self, left_out: LeftOut, name: str, fault: AutospineError, failed: dict[str, Failed]) -> None:
+        failed[name] = Failed.of(fault, self.source)
+        left_out.add(name, fault)
+
+    def _turns(self, here: Sharing, left_out: LeftOut) -> Turns:
+        request = self.request
+        bounded = getattr(request.settings, "memory_bytes", None) is not None
+        return Turns(self.segmenter, here, left_out, self.progress, request.outputs, request.overwrite, bounded)
+
+    def _make(
+        self,
+        turns: Turns,
+        cases: Mapping[str, Images],
+        outputs: Mapping[str, Path],
+        tell: Callable[[str], None] | None = None,
+    ) -> None:
+        """Segment the cases that are not done; those that cannot be are left out."""
+        here, left_out = turns.sharing, turns.left_out
+        jobs, done = _left_to_make(turns, cases, outputs, tell or self.tell)
+        if jobs:
+            check_writable(self.place.folder)
+            if not here.last:
+                computed = _tell_how(self.segmenter, self.tell)
+                folds = list(self.segmenter.predictor.origin.folds)
+                here.last = {"folder": str(self.segmenter.folder), "folds": folds, "device": computed}
+        turns.before = done
+        pace = Pace(len(cases) if tell else left_out.total, done + (0 if tell else len(left_out.lines)), here.begun)
+        order = [name for name in self.rank.own_first(list(cases)) if name in jobs]
+        turns.make(jobs, order, pace, wait=self.request.watch is None)
 
 
 def _left_to_make(
-    account: Account,
-    cases: Mapping[str, Images],
-    outputs: Mapping[str, Path],
-    left_out: _LeftOut,
-    progress: Progress,
-    *,
-    overwrite: bool,
-) -> tuple[dict[str, Standing], int]:
-    """What stands in the place of each case that is to be made, and how many are done; tells what stays as it is."""
-    others = account.refuse_others(outputs, overwrite)
+    turns: Turns, cases: Mapping[str, Images], outputs: Mapping[str, Path], tell: Callable[[str], None]
+) -> tuple[dict[str, Job], int]:
+    """The cases that are to be made, with what stands in their places, and how many are done; tells what stays."""
+    here, left_out, overwrite = turns.sharing, turns.left_out, turns.overwrite
+    place = here.target
+    others = here.refuse_others(outputs, overwrite)
     if others:
-        progress.note(f"{len(others)} segmentation(s) of another model stay in {account.target.path}: {others[0]}, ...")
-    standing = {}
+        tell(f"{len(others)} segmentation(s) of another model stay in {place.path}: {others[0]}, ...")
+    jobs, done, changed = dict[str, Job](), 0, list[str]()
     for name, images in cases.items():
+        path = outputs[name]
+        if here.is_made_by_another(name):
+            jobs[name] = Job(images, path)
+            continue
         try:
-            standing[name] = account.judge(outputs[name], images, overwrite)
+            standing = here.account.judge(path, images, overwrite)
         except (DataError, OutputError) as fault:
+            if here.is_begun(name):
+                jobs[name] = Job(images, path)
+                continue
+            here.keep(name, Failed.of(fault, here.source))
             left_out.add(name, fault)
-    changed = [outputs[name].name for name, one in standing.items() if one.changed]
+            continue
+        if standing.changed:
+            changed.append(path.name)
+        if not standing.stays:
+            jobs[name] = Job(images, path, standing)
+            continue
+        done += 1
+        if name in here.account.failed:
+            here.keep(name, None)
     if changed:
         way = "move or delete them to have them made anew"
-        progress.note(f"changed since they were predicted, left as they are: {', '.join(changed)} ({way})")
-    left = {name: one for name, one in standing.items() if not one.stays}
-    done = len(standing) - len(left)
+        tell(f"changed since they were predicted, left as they are: {', '.join(changed)} ({way})")
     if done and not overwrite:
-        progress.note(f"{done} case(s) had been predicted before (--overwrite makes them anew)")
-    return left, done
+        tell(f"{done} case(s) had been predicted before (--overwrite makes them anew)")
+    return jobs, done
 
 
-def _tell_how(segmenter: Segmenter, progress: Progress) -> str:
+def _tell_how(segmenter: Segmenter, tell: Callable[[str], None]) -> str:
     """What it computes on, said together with which folds are averaged."""
     from autospine.machine.device import describe_device
 
-    progress.note(f"Segmenting with {segmenter.averaged} of {segmenter.folder}")
+    tell(f"Segmenting with {segmenter.averaged} of {segmenter.folder}")
     choice = segmenter.predictor.computed_in()
     computed = describe_device(segmenter.predictor.device, choice)
     if choice.speed is not None:
-        progress.note(f"Predicting on {computed}")
+        tell(f"Predicting on {computed}")
     return computed
 
 
-def _write(
-    account: Account,
-    name: str,
-    path: Path,
-    made: Segmentation,
-    images: str,
-    before: Standing,
-    last: Mapping[str, object],
-    wanted: Outputs,
-) -> Account:
-    """The account with this segmentation, once both are written: the record first, the file is whole or not there."""
-    with atomic_path(path) as temporary:
-        wanted.write(temporary, made)
-        mask = file_digest(temporary, OutputError)
-        account = account.with_case(name, Made(path.name, account.identity, images, mask, before.digest))
-        refuse_newcomer(path, before)
-        account.write(last)
-    return account
+def _wait_for_others(here: Sharing) -> None:
+    """Wait until the other processes have left, for a while: an error of this one would end them."""
+    until = time.monotonic() + _LEAVING_S
+    while here.others() and time.monotonic() < until:
+        time.sleep(0.1)
 
 
-class _LeftOut:
-    """Cases that could not be segmented, a line for each, which are told together at the end."""
+def _use_threads(rank: Rank) -> None:
+    """Compute with this rank's part of the cores."""
+    import torch
 
-    def __init__(self, source: Path, target: Path, total: int, progress: Progress) -> None:
-        """Of `total` cases in `source`, none yet."""
-        self.names: set[str] = set()
-        self.lines: list[str] = []
-        self.total = total
-        self._source, self._target, self._progress = source, target, progress
-
-    def add(self, name: str, fault: AutospineError) -> None:
-        """Note the fault of a case for the end; a fault of the only case is raised at once."""
-        if self.total == 1:
-            raise fault
-        self.names.add(name)
-        where = Path(fault.where).name
-        text = f"{name}: {fault.found}" if where in name else f"{name}: {where}: {fault.found}"
-        # its text alone: the error itself holds on to the image that it was found in
-        self.lines.append(f"{text}; expected {fault.expected}" if fault.expected else text)
-        self._progress.note(f"Left out: {self.lines[-1]}")
-
-    def error(self) -> DataError:
-        """The error that lists each of them."""
-        count, lines = len(self.lines), "\n  ".join(self.lines)
-        done = f"{self.total - count} of {self.total} done, in {self._target}"
-        found = f"{done}; {count} could not be segmented:\n  {lines}"
-        remedy = "correct these or take them away; the same command then tries what is not done"
-        return DataError(str(self._source), found, "images that fit the model, free places in OUT", remedy)
+    threads = rank.threads(available_cores())
+    if threads is not None:
+        torch.set_num_threads(threads)
 
 
-def _stop_where_none_can_be_written(
-    target: Target, segmentation: Volume, fault: OutputError, done: int, left_out: _LeftOut
-) -> None:
-    """Raise where the next segmentation could not be written either, and say what is done; else return."""
-    if getattr(fault.__cause__, "errno", None) not in _STOPS:
-        try:
-            check_writable(target.folder, segmentation.array.nbytes)
-            return
-        except OutputError:
-            pass
-    found = "\n  ".join([f"{fault.found}; {done} of {left_out.total} done", *left_out.lines])
-    remedy = f"{fault.remedy or 'make room'}; the same command then makes the rest"
-    raise OutputError(fault.where, found, fault.expected, remedy) from fault
+def _quiet(note: str) -> None: ...
+
+
+def _check_watch(source: Path, place: Target, request: PredictRequest) -> None:
+    """Raise `DataError` or `OutputError` where a folder is to be watched that is none, or has no folder for results."""
+    if request.watch is None:
+        return
+    if not source.is_dir():
+        raise DataError(str(source), "no folder, and --watch waits for images in one", "a folder")
+    if place.single:
+        raise OutputError(str(place.path), "a file, for images that are still to come", "a folder")
+    if request.share is not None:
+        remedy = "leave --share out: processes that watch one folder share what arrives by themselves"
+        raise DataError("--share", "given with --watch: nobody knows of how many images", remedy=remedy)
 
 
 def _is_file(target: Path) -> bool:

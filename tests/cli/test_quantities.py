@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 import typer
 
-from autospine.cli.quantities import format_duration, format_size, parse_duration, parse_size
+from autospine.cli.quantities import format_duration, format_size, parse_duration, parse_share, parse_size
+from autospine.machine.ranks import Share
 
 
 @pytest.mark.parametrize(
@@ -48,3 +49,9 @@ def test_impossible_sizes_are_usage_errors(text: str) -> None:
 
 def test_sizes_are_shown_with_what_is_known_of_them() -> None:
     assert [format_size(size) for size in (7.64, 23.96, 1.0, 0.0412)] == ["7.6 GB", "24.0 GB", "1.0 GB", "0.041 GB"]
+
+
+def test_shares_as_people_write_them() -> None:
+    assert parse_share(" 2/8 ") == Share(2, 8)
+    with pytest.raises(typer.BadParameter, match="write it like 2/8"):
+        parse_share("9/8")

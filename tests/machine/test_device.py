@@ -7,8 +7,9 @@ import torch
 
 from autospine.machine import device
 from autospine.machine.arithmetic import Machine
-from autospine.machine.device import describe_device, device_memory_gb, device_names, step_machine
+from autospine.machine.device import describe_device, device_memory_gb, device_names, device_of_rank, step_machine
 from autospine.machine.precision import Choice, Precision
+from autospine.machine.ranks import Rank
 
 
 def test_memory_of_a_gpu_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,3 +60,12 @@ def test_a_cpu_is_called_by_its_threads_and_precision(monkeypatch: pytest.Monkey
     assert describe_device(cpu, Choice("bfloat16", because="as it was begun")) == (
         "CPU, 16 cores, bfloat16, as it was begun"
     )
+
+
+def test_ranks_of_a_machine_take_its_gpus_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    ranks = [Rank(index, 6, index % 3, 3, launched=True) for index in range(6)]
+    assert [device_of_rank("auto", rank).index for rank in ranks] == [0, 1, 0, 0, 1, 0]
+    assert device_of_rank("cuda:1", ranks[0]).index == 1 and device_of_rank("cuda", Rank()).index is None
+    assert device_of_rank("cpu", ranks[1]) == torch.device("cpu")

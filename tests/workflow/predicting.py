@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -70,3 +71,16 @@ def contents(folder: Path) -> dict[str, bytes]:
 def cases(record: Path) -> dict[str, dict[str, str]]:
     content: dict[str, dict[str, str]] = json.loads(record.read_text())["cases"]
     return content
+
+
+def failures(out: Path) -> set[str]:
+    """The cases that a folder says could not be segmented: the record and the table agree."""
+    kept: dict[str, dict[str, str]] = json.loads((out / "prediction.json").read_text())["failed"]
+    table = out / "failed.csv"
+    if table.exists():
+        with table.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert {row["case"]: row["found"] for row in rows} == {name: one["found"] for name, one in kept.items()}
+    else:
+        assert not kept
+    return set(kept)

@@ -8,28 +8,46 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from autospine.data.disk.files import file_digest
 from autospine.data.disk.locks import locked
 from autospine.data.geometry import Volume
 from autospine.data.volume import read_volume, write_volume
-from autospine.errors import DataError, OutputError
+from autospine.errors import DataError, OutputError, PlanError, Stopped
 from autospine.inference.predictor import Predictor
 from autospine.inference.too_large import Asked, Way, prediction_bytes
 from autospine.machine.memory import total_bytes
+from autospine.machine.ranks import Share
 from autospine.planning.document.configuration import Configuration
-from autospine.workflow.predict import PredictRequest, predict_paths
+from autospine.workflow.predict import Prediction, PredictRequest, predict_paths
 from autospine.workflow.progress import Update
-from autospine.workflow.steps import segmenting
+from autospine.workflow.steps import segmenting, turns
+from autospine.workflow.steps.arrivals import Arrivals, Watch
+from autospine.workflow.steps.outputs import Outputs
 from tests.cards import card_of
-from tests.workflow.predicting import GRID, MADE, Noting, cases, contents, made_model, predict, put_image, refused
+from tests.data.studies import Study, whole_study
+from tests.workflow.predicting import (
+    GRID,
+    MADE,
+    Noting,
+    cases,
+    contents,
+    failures,
+    made_model,
+    predict,
+    put_image,
+    refused,
+)
 
 # One bad file is one bad file
 
@@ -54,16 +72,19 @@ def test_broken_files_are_named_together_and_the_others_are_done(model: Path, im
         "c.nii.gz": "the same name as c.mha",
     }.items():
         assert any(line.strip().startswith(f"{name}: {reason}") for line in said.splitlines()), (name, said)
-    assert sorted(contents(tmp_path / "out")) == ["a.nii.gz", "d.nii.gz", "e.nii.gz", *MADE]
+    assert sorted(contents(tmp_path / "out")) == ["a.nii.gz", "d.nii.gz", "e.nii.gz", "failed.csv", *MADE]
+    assert failures(tmp_path / "out") == {"b", "no_image.nrrd", "two", "nan", "c.nii.gz"}
 
     cut.write_bytes(whole)
     before = (tmp_path / "out" / "a.nii.gz").stat().st_mtime_ns
     assert "4 of 8 done" in refused(images, tmp_path / "out", model)
+    assert failures(tmp_path / "out") == {"no_image.nrrd", "two", "nan", "c.nii.gz"}
     for name in ("no_image.nrrd", "two.nii.gz", "nan.nii.gz", "c.mha"):
         (images / name).unlink()
     done, notes = predict(images, tmp_path / "out", model)
     assert len(done.seconds) == 1 and "4 case(s) had been predicted before" in " ".join(notes)
     assert (tmp_path / "out" / "a.nii.gz").stat().st_mtime_ns == before
+    assert failures(tmp_path / "out") == set() and not (tmp_path / "out" / "failed.csv").exists()
 
 
 def test_names_that_cannot_be_read_or_written_are_bad_files_too(model: Path, images: Path, tmp_path: Path) -> None:
@@ -118,6 +139,62 @@ def test_a_fault_of_ours_keeps_its_traceback(
     monkeypatch.setattr(Predictor, "segment", failing)
     with pytest.raises(RuntimeError, match="shapes do not match"):
         predict(images, tmp_path / "out", model)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("shapes do not match"), PlanError("2d", "scores that are no numbers")])
+def test_whatever_goes_wrong_with_one_case_ends_no_other(
+    model: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    real, written = Predictor.segment, Outputs.write
+
+    def failing(what: object, volume: Volume, name: str, **more: object) -> Volume:
+        if name in "ac":
+            raise error
+        return real(what, volume, name, **more)  # type: ignore[arg-type]
+
+    def unwritten(what: Outputs, temporary: Path, *more: Any) -> None:
+        if temporary.name.endswith("e.nii.gz"):
+            raise ValueError("no such header")
+        written(what, temporary, *more)
+
+    def unread(paths: Sequence[Path | None]) -> Volume:
+        if paths[0] is not None and paths[0].name.startswith("d"):
+            raise KeyError("a field of a library")
+        return read(paths)
+
+    read = turns.read_case
+    monkeypatch.setattr(Predictor, "segment", failing)
+    monkeypatch.setattr(Outputs, "write", unwritten)
+    monkeypatch.setattr(turns, "read_case", unread)
+    put_image(images / "f.nii.gz", 5)
+    put_image(images / "g.nii.gz", 6)
+    said = refused(images, tmp_path / "out", model)
+    assert "3 of 7 done" in said and "c: " in said and str(error.args[-1] or error.args[1]) in said
+    assert (
+        "KeyError in test_predict.py" in said and "ValueError in test_predict.py" in said and "a fault of" not in said
+    )
+    assert failures(tmp_path / "out") == set("acde")
+    assert not list((tmp_path / "out").glob(".*"))
+    monkeypatch.undo()
+    assert len(predict(images, tmp_path / "out", model)[0].seconds) == 4 and failures(tmp_path / "out") == set()
+
+
+def test_a_folder_of_images_that_is_gone_ends_the_work(
+    model: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Predictor.segment
+
+    def leaving(what: object, volume: Volume, name: str, **more: object) -> Volume:
+        if images.exists():
+            images.rename(tmp_path / "elsewhere")
+        return real(what, volume, name, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Predictor, "segment", leaving)
+    assert "is there no more" in refused(images, tmp_path / "out", model)
+    monkeypatch.undo()
+    (tmp_path / "elsewhere").rename(images)
+    done, _ = predict(images, tmp_path / "out", model)
+    assert 1 <= len(done.seconds) <= 4
 
 
 def test_cases_are_counted_alike_in_titles_and_at_the_end(
@@ -240,6 +317,199 @@ def test_which_folds_are_averaged_is_said_and_kept(images: Path, tmp_path: Path,
     assert f"Segmenting with fold 1 alone of {model}" in notes
 
 
+def test_another_model_does_not_come_in_while_one_predicts(
+    model: Path, images: Path, tmp_path: Path, configuration: Configuration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second, out, real = made_model(tmp_path / "models" / "b", configuration, 1), tmp_path / "out", Predictor.segment
+    said = list[str]()
+
+    def beside(what: object, volume: Volume, name: str, **more: object) -> Volume:
+        if name == "a" and not said:
+            said.append("")
+            said[0] = refused(images, out, second, overwrite=True)
+        return real(what, volume, name, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Predictor, "segment", beside)
+    done, _ = predict(images, out, model)
+    assert len(done.seconds) == 5 and "with another model or other settings" in said[0] and f"{os.getpid()}" in said[0]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_prediction_that_comes_later_shares_the_cases(
+    model: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overwrite: bool
+) -> None:
+    """The second comes while the first is at its second case, and both end with all of them."""
+    out, real, results = tmp_path / "out", Predictor.segment, dict[str, Prediction]()
+    if overwrite:
+        predict(images, out, model)
+    put_image(images / "z.nii.gz", channels=2)
+    request = PredictRequest(model, device="cpu", mirror=False, overwrite=overwrite)
+    made, gate, come = list[str](), threading.Event(), threading.Event()
+
+    def one(number: str) -> None:
+        results[number] = predict_paths(images, out, model, request, progress=Noting())
+
+    def slow(what: object, volume: Volume, name: str, **more: object) -> Volume:
+        made.append(name)
+        if name == "b":
+            come.set()
+            assert gate.wait(60)
+        return real(what, volume, name, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Predictor, "segment", slow)
+    first, second = (threading.Thread(target=one, args=(number,)) for number in "12")
+    first.start()
+    assert come.wait(60)
+    second.start()
+    for _ in range(600):
+        if "e" in made:
+            break
+        second.join(0.1)
+    gate.set()
+    first.join(60)
+    second.join(60)
+    assert sorted(made) == list("abcde")  # each once
+    assert {len(one.seconds) for one in results.values()} == {5 - len(results["2"].seconds), len(results["2"].seconds)}
+    for one_result in results.values():
+        assert len(one_result.files) == 5 and "5 of 6 done" in str(one_result.left_out)
+    assert failures(out) == {"z"} and sorted(contents(out)) == [
+        *(f"{name}.nii.gz" for name in "abcde"),
+        "failed.csv",
+        *MADE,
+    ]
+    assert not list(out.glob(".*"))
+
+
+def test_a_share_is_a_part_of_the_cases(model: Path, images: Path, tmp_path: Path) -> None:
+    (images / "c.nii.gz").write_bytes(b"")
+    done, _ = predict(images, tmp_path / "out", model, share=Share(2, 2))
+    assert [path.name for path in done.files] == ["b.nii.gz", "e.nii.gz"]
+    assert "2 of 3 done" in refused(images, tmp_path / "out", model, share=Share(1, 2))
+    assert not predict(images, tmp_path / "out", model, share=Share(2, 2))[0].seconds
+    assert failures(tmp_path / "out") == {"c.nii.gz"}  # of the other part
+
+
+RANKS = """
+import os, signal, sys, time, traceback
+from pathlib import Path
+import torch; torch.set_num_threads(1)
+import SimpleITK, nibabel, scipy.ndimage
+from autospine.errors import DataError
+from autospine.inference import loading
+from autospine.machine.precision import pinned
+from autospine.workflow.predict import Prediction, PredictRequest, predict_paths
+
+source, out, model = map(Path, sys.argv[1:])
+
+def rank(number):
+    process = os.fork()
+    if process:
+        return process
+    os.environ.update(RANK=str(number), WORLD_SIZE="2", LOCAL_RANK=str(number), LOCAL_WORLD_SIZE="2")
+    code = 3
+    try:
+        with pinned("float32"):
+            done = predict_paths(source, out, model, PredictRequest(model, device="cpu", mirror=False))
+        (out.parent / f"rank{number}").write_text(str(len(done.seconds)))
+        code = 0 if done.left_out is None else 1
+    except BaseException:
+        traceback.print_exc()
+    os._exit(code)
+
+ranks = [rank(0), rank(1)]
+while len([name for name in os.listdir(out) if name[0] == "c"] if out.exists() else []) < 3:
+    time.sleep(0.001)
+for process in ranks:
+    os.kill(process, signal.SIGKILL)
+    os.waitpid(process, 0)
+killed_at = len([name for name in os.listdir(out) if name[0] == "c"])
+print(killed_at, *(os.WEXITSTATUS(os.waitpid(process, 0)[1]) for process in [rank(0), rank(1)]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="forks")
+def test_two_ranks_that_are_killed_are_gone_on_with(model: Path, tmp_path: Path) -> None:
+    """Twelve cases, two broken: all others whole, each made once after the kill, two reasons, and nothing is left."""
+    source, out = tmp_path / "archive", tmp_path / "out"
+    for number in range(12):
+        put_image(source / f"c{number:02}.nii.gz", number)
+    (source / "c03.nii.gz").write_bytes(b"")
+    (source / "c08.nii.gz").write_bytes((source / "c08.nii.gz").read_bytes()[:2000])
+    words = [sys.executable, "-c", RANKS, source, out, model]
+    done = subprocess.run(
+        [*map(str, words)], capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    killed_at, first, second = map(int, done.stdout.split())
+    assert (first, second) == (1, 0), done.stderr  # the first says it for both
+    sound = [f"c{number:02}" for number in range(12) if number not in (3, 8)]
+    assert sorted(contents(out)) == [*(f"{name}.nii.gz" for name in sound), "failed.csv", *MADE]
+    assert [path.name for path in out.iterdir() if path.name.startswith(".")] == []
+    assert failures(out) == {"c03.nii.gz", "c08"}
+    assert sum(int((tmp_path / f"rank{number}").read_text()) for number in (0, 1)) == len(sound) - killed_at
+    for name, one in cases(out / "prediction.json").items():
+        assert (
+            one["mask"] == file_digest(out / one["file"])
+            and read_volume(out / one["file"]).geometry.shape == GRID.shape
+        )
+        assert name in sound
+
+
+# Watching
+
+
+def test_what_arrives_is_segmented_until_it_is_stopped(
+    model: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, noting, rounds = tmp_path / "out", Noting(), iter(range(100))
+    files = sorted(images.iterdir())
+    waiting = tmp_path / "waiting"
+    waiting.mkdir()
+    for path in files:
+        path.rename(waiting / path.name)
+
+    def arrive(arrivals: Arrivals) -> None:
+        """Round after round: two images, half of a third, its rest, a broken one, which is mended."""
+        number = next(rounds)
+        if number == 0:
+            shutil.copy(waiting / "a.nii.gz", images)
+            shutil.copy(waiting / "b.nii.gz", images)
+        if number in (3, 4, 5):
+            content = (waiting / "c.nii.gz").read_bytes()
+            (images / "c.nii.gz").write_bytes(content[: (number - 2) * len(content) // 3])
+        if number == 8:
+            assert sorted(path.name for path in out.glob("*.nii.gz")) == ["a.nii.gz", "b.nii.gz", "c.nii.gz"]
+            (images / "d.nii.gz").write_bytes(b"")
+        if number == 14:
+            assert failures(out) == {"d.nii.gz"}
+            shutil.copy(waiting / "d.nii.gz", images)
+        if number == 20:
+            raise KeyboardInterrupt
+        now[0] += 1.0
+
+    now = [0.0]
+    monkeypatch.setattr(Arrivals, "pause", arrive)
+    monkeypatch.setattr("autospine.workflow.predict.Arrivals", partial(Arrivals, clock=lambda: now[0]))
+    request = PredictRequest(model, device="cpu", mirror=False, watch=Watch(1.0, 2.0, 4.0))
+    with pytest.raises(Stopped, match=r"4 cases segmented; the same command goes on"):
+        predict_paths(images, out, model, request, progress=noting)
+    assert [note for note in noting.notes if "Left out" in note] == [
+        "Left out: d.nii.gz: an empty file (0 bytes); expected an image"
+    ]
+    assert set(cases(out / "prediction.json")) == set("abcd") and failures(out) == set()
+    assert not list(out.glob(".*"))
+    assert not predict(images, out, model)[0].seconds
+
+
+def test_watching_wants_folders(model: Path, images: Path, tmp_path: Path) -> None:
+    for source, target, more, why in (
+        (images / "a.nii.gz", tmp_path / "out", {}, "no folder, and --watch waits"),
+        (images, tmp_path / "out.nii.gz", {}, "a file, for images that are still to come"),
+        (images, tmp_path / "out", {"share": Share(1, 2)}, "given with --watch"),
+    ):
+        assert why in refused(source, target, model, watch=Watch(), **more)
+
+
 # Places that cannot be written
 
 
@@ -333,3 +603,32 @@ def test_a_full_disk_stops_and_the_same_command_makes_the_rest(
     (out.parent / "ballast").unlink()
     done, _ = predict(images, out, model)
     assert len(done.seconds) == 5 - len(standing) and len(list(out.glob("*.nii"))) == 5
+
+
+# What is found in studies and data sets
+
+
+def test_the_series_of_a_study_that_the_model_is_for(model: Path, tmp_path: Path) -> None:
+    for name in ("p1", "p2", "p3"):
+        whole_study(Study.of(tmp_path / "in"), lambda series, name=name: f"{name}/{series}")
+    Study.of(tmp_path / "in").add("p4/1", 1, "t1_tse_tra", "axial")
+    Study.of(tmp_path / "in").add("p5/1", 1, "t2_tse_tra", "axial")
+    said = refused(tmp_path / "in", tmp_path / "out", model)
+    assert "4 of 5 done" in said and 'p4_1: none of 1 image fits: 1 "t1_tse_tra"' in said
+    assert sorted(contents(tmp_path / "out")) == [f"p{name}_t2ax.nii.gz" for name in "123"] + ["p5_1.nii.gz", *MADE]
+    # the same command goes on with what it has chosen before, and what is named goes before what the model says
+    done, notes = predict(tmp_path / "in" / "p4", tmp_path / "other", model, series=("1",))
+    assert [path.name for path in done.files] == ["1.nii.gz"]
+    assert "T1, not T2" in notes[0]
+
+
+def test_a_mixed_folder_is_predicted_and_known_again(model: Path, tmp_path: Path) -> None:
+    whole_study(Study.of(tmp_path / "in"), lambda series: "export")
+    done, _ = predict(tmp_path / "in", tmp_path / "out", model, series=("3",))
+    (path,) = done.files
+    again, notes = predict(tmp_path / "in", tmp_path / "out", model, series=("3",))
+    assert again.files == done.files and not again.seconds
+    assert any("had been predicted before" in note for note in notes)
+    shutil.move(tmp_path / "in", tmp_path / "moved")
+    assert not predict(tmp_path / "moved", tmp_path / "out", model, series=("3",))[0].seconds
+    assert read_volume(path).array.shape == (1, 4, 6, 5)

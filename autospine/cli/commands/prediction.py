@@ -8,14 +8,17 @@ from typing import Annotated
 import typer
 
 from autospine.cli.options import Device, Runs, reported
-from autospine.cli.quantities import parse_size
+from autospine.cli.quantities import parse_share, parse_size
+from autospine.machine.ranks import Share
 
 
 @reported
 def predict(
     source: Annotated[Path, typer.Argument(metavar="IN", help="An image, or a folder of images.")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="A file for one image, else a folder.")],
-    model: Annotated[Path | None, typer.Option(help="Model folder; not needed where --runs holds one model.")] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="Model folder, or an exported file; not needed where --runs holds one model.")
+    ] = None,
     folds: Annotated[str, typer.Option(help="Folds to average, such as 0,1; all: every trained one.")] = "all",
     device: Device = "auto",
     mirror: Annotated[bool, typer.Option(help="Average over the mirrorings that the plan allows.")] = True,
@@ -27,17 +30,37 @@ def predict(
         typer.Option(parser=parse_size, metavar="SIZE", help="Memory to use at most, such as 4GB; else what is free."),
     ] = None,
     runs: Runs = Path("runs"),
+    series: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[CHANNEL=]TEXT",
+            help="Images of a study to take: number, UID, description, or a pattern with *; once for each channel.",
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Make anew what autospine made in OUT and nobody has changed since.")
+    ] = False,
+    share: Annotated[
+        Share | None,
+        typer.Option(parser=parse_share, metavar="K/N", help="Of the cases the K-th of N parts alone, such as 2/8."),
+    ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on with images that arrive in IN, until stopped by Ctrl-C.")
     ] = False,
 ) -> None:
     """Segment images; the results lie on the images' own grids."""
     from autospine.cli.terminal import TerminalProgress, console
+    from autospine.machine.ranks import Rank
     from autospine.workflow.predict import PredictRequest, predict_paths
+    from autospine.workflow.steps.arrivals import Watch
 
     chosen = None if folds == "all" else tuple(part.strip() for part in folds.split(","))
-    request = PredictRequest(model, chosen, device, mirror, overlap, overwrite, memory_gb=memory)
-    done = predict_paths(source, target, runs, request, progress=TerminalProgress()).complete()
+    meant, watched = tuple(series or ()), Watch() if watch else None
+    request = PredictRequest(
+        model, chosen, device, mirror, overlap, overwrite, series=meant, share=share, watch=watched, memory_gb=memory
+    )
+    progress = TerminalProgress(bars=not Rank.of().launched)
+    done = predict_paths(source, target, runs, request, progress=progress).complete()
     total = sum(done.seconds)
     took = f", {total / len(done.seconds):.1f} s a case, {total / sum(done.slices):.2f} s a slice" if total else ""
     console.print(f"{len(done.files)} segmentation(s) in {target}{took}")

@@ -34,6 +34,7 @@ _NAME_BYTES = 255
 """Of a file's name, at most."""
 MOST_BYTES = 1 << 29
 """Of a text file that is read: a description of 100 000 cases has some 10^8 (ours)."""
+_PIECE = 1 << 20
 KEY_LENGTH = 12
 """Digits of a digest that are enough to tell things of a kind from each other: a plan from its edits, say."""
 
@@ -238,7 +239,10 @@ def read_text(path: Path, error: type[AutospineError] = DataError, most_bytes: i
         if not stat.S_ISREG(path.stat().st_mode):
             raise error(str(path), "cannot be read (not a file)", "a file with text", "check the path")
         with path.open("rb") as file:
-            content = file.read(most_bytes + 1)
+            content = bytearray()
+            # piece by piece: what may be read at most is taken from memory at once where it is asked for at once
+            while len(content) <= most_bytes and (piece := file.read(_PIECE)):
+                content += piece
     except (FileNotFoundError, NotADirectoryError) as fault:
         raise error(str(path), "no such file") from fault
     except OSError as fault:

@@ -14,7 +14,7 @@ import shlex
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -56,10 +56,42 @@ def locked(path: Path, where: Path, tell: Callable[[str], None] | None = None) -
         return
     try:
         with suppress(OSError):
-            path.write_text(json.dumps(_this_process()), encoding="utf-8")
+            path.write_text(json.dumps(this_process()), encoding="utf-8")
         yield
     finally:
         lock.release()
+
+
+def try_lock(descriptor: int) -> bool:
+    """Whether this process now holds the lock of an open file, which ends where its descriptor is closed.
+
+    False where another one holds it, of another thread as well. True on a file system that knows no locks, where work
+    goes on without.
+
+    Raises:
+        OSError: the file cannot be locked for another reason.
+    """
+    try:
+        return filelock.lock_descriptor(descriptor, blocking=False)
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        return True
+
+
+def this_process() -> dict[str, str | int]:
+    """Who this process is, for those who find what it holds taken."""
+    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    return {"process": os.getpid(), "machine": socket.gethostname(), "command": command}
+
+
+def describe_holder(holder: Mapping[str, object]) -> str:
+    """Who `this_process` of another process says that it is, as a message names it."""
+    if not holder:
+        return "another process"
+    machine = holder.get("machine")
+    place = "" if machine == socket.gethostname() else f" on {machine}"
+    return f"process {holder.get('process')}{place} (`{holder.get('command')}`)"
 
 
 def find_holder(path: Path) -> str | None:
@@ -74,7 +106,7 @@ def find_holder(path: Path) -> str | None:
     except (OSError, NotImplementedError):
         return None
     here = holder.get("machine") == socket.gethostname() and holder.get("process") == os.getpid()
-    return None if here else _described(holder)
+    return None if here else describe_holder(holder)
 
 
 def _lock_of(path: Path) -> filelock.BaseFileLock:
@@ -97,15 +129,12 @@ def _acquire(lock: filelock.BaseFileLock, path: Path, where: Path, tell: Callabl
             continue
         if tell is None:
             remedy = "wait until it has ended, or stop it and run this again"
-            raise OutputError(str(where), f"in use by {_described(holder)}", "one process at a time", remedy) from None
+            raise OutputError(
+                str(where), f"in use by {describe_holder(holder)}", "one process at a time", remedy
+            ) from None
         if waited - said >= _SAID_EVERY_S:
             said = waited
-            tell(f"{where} is in use by {_described(holder)}: waiting until it has ended")
-
-
-def _this_process() -> dict[str, str | int]:
-    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
-    return {"process": os.getpid(), "machine": socket.gethostname(), "command": command}
+            tell(f"{where} is in use by {describe_holder(holder)}: waiting until it has ended")
 
 
 def _read_holder(path: Path) -> dict[str, object]:
@@ -131,11 +160,3 @@ def _is_gone(holder: dict[str, object]) -> bool:
     except OSError:
         return False
     return False
-
-
-def _described(holder: dict[str, object]) -> str:
-    if not holder:
-        return "another process"
-    machine = holder.get("machine")
-    place = "" if machine == socket.gethostname() else f" on {machine}"
-    return f"process {holder.get('process')}{place} (`{holder.get('command')}`)"

@@ -5,27 +5,30 @@
 
 Digests of contents say what was made of what: a copied or moved image is the same image, and one that has been changed
 is another. What no record names is not autospine's, and what differs from its record was corrected by hand: neither is
-replaced. Whoever predicts into a place has it alone for as long as that takes.
+replaced. Cases that could not be segmented are named there with why, until they are. While cases are made, `sharing`
+keeps what became of each.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any, TypeVar
 
-from autospine.data.disk.files import file_digest, read_json, write_json
-from autospine.data.disk.locks import locked
+from autospine.data.disk.files import file_digest, hidden_name, read_json
 from autospine.data.disk.temporaries import temporary_beside
 from autospine.data.inputs import images_digest
 from autospine.data.not_to_segment import PREDICTED, record_beside
 from autospine.data.wording import listed
-from autospine.errors import OutputError
+from autospine.errors import AutospineError, DataError, OutputError
 
 LOCK = ".prediction.lock"
+WORKING = ".prediction"
 _CHUNK = 1 << 20
+E = TypeVar("E", "Made", "Failed")
 
 
 @dataclass(frozen=True)
@@ -49,8 +52,15 @@ class Target:
 
     @property
     def lock(self) -> Path:
-        """What one process at a time holds."""
+        """What one process at a time holds, for moments."""
         return self.path.with_name(f".{self.path.name}.lock") if self.single else self.path / LOCK
+
+    @property
+    def working(self) -> Path:
+        """The folder by which processes share the cases, as long as they do."""
+        if not self.single:
+            return self.path / WORKING
+        return self.path.with_name(hidden_name(f".{self.path.name}{WORKING}", self.path.name, "prediction"))
 
 
 @dataclass(frozen=True)
@@ -70,6 +80,27 @@ class Made:
 
 
 @dataclass(frozen=True)
+class Failed:
+    """A case that could not be segmented: the parts of its error."""
+
+    source: str
+    """IN, of the prediction that tried it."""
+    where: str
+    found: str
+    expected: str = ""
+    remedy: str = ""
+
+    @staticmethod
+    def of(fault: AutospineError, source: Path) -> Failed:
+        """What is kept of an error: its text alone, since the error itself may hold on to an image."""
+        return Failed(str(source), fault.where, fault.found, fault.expected, fault.remedy)
+
+    def error(self) -> DataError:
+        """The error again."""
+        return DataError(self.where, self.found, self.expected, self.remedy)
+
+
+@dataclass(frozen=True)
 class Standing:
     """What stands where a segmentation is to be written."""
 
@@ -78,34 +109,6 @@ class Standing:
     stays: bool = False
     changed: bool = False
     """Whether it differs from what was written: somebody has corrected it."""
-
-
-@contextmanager
-def held(target: Target, tell: Callable[[str], None]) -> Iterator[None]:
-    """A block in which this process alone writes to `target`; it waits for others, and `tell` says for whom.
-
-    A folder that is there and takes no file needs no lock: all may be done there already.
-
-    Raises:
-        OutputError: nothing can be written there.
-    """
-    there = target.folder.exists()
-    if target.folder.is_dir() and not os.access(target.folder, os.W_OK):
-        yield
-        return
-    check_writable(target.folder)
-    try:
-        with locked(target.lock, target.path, tell):
-            try:
-                yield
-            finally:
-                # whoever waits for a file that is gone makes a new one
-                with suppress(OSError):
-                    target.lock.unlink()
-    finally:
-        if not there:
-            with suppress(OSError):  # where something lies in it, it stays
-                target.folder.rmdir()
 
 
 def check_writable(folder: Path, size: int = 1) -> None:
@@ -130,24 +133,35 @@ class Account:
     """Of the model that predicts now."""
     made: Mapping[str, Made]
     """Case -> its segmentation."""
+    failed: Mapping[str, Failed] = field(default_factory=dict)
+    """Case -> why it could not be segmented when that was last tried."""
 
     @staticmethod
     def read(target: Target, identity: str) -> Account:
-        """The account of `target`, which has to be held; what its record says in no known way is left out."""
+        """The account of `target`; what its record says in no known way is left out."""
         content = read_json(target.record, OutputError) if target.record.is_file() else None
-        cases = content.get("cases") if isinstance(content, dict) else None
-        entries = cases.items() if isinstance(cases, dict) else ()
-        return Account(target, identity, {name: made for name, entry in entries if (made := _read_entry(entry))})
+        return Account(target, identity, _read_all(content, "cases", Made), _read_all(content, "failed", Failed))
 
-    def write(self, last: Mapping[str, object]) -> None:
-        """Write the record, with what is said of the `last` prediction: its folds, its device."""
+    def to_json(self) -> dict[str, Any]:
+        """The record, without what is said of the last prediction."""
         cases = {name: asdict(one) for name, one in self.made.items()}
-        write_json(self.target.record, {"model": self.identity, **last, "cases": cases})
+        failed = {name: asdict(one) for name, one in sorted(self.failed.items())}
+        return {"model": self.identity, "cases": cases, "failed": failed}
 
-    def with_case(self, name: str, new: Made) -> Account:
-        """The account with a segmentation that was made now."""
-        others = {case: one for case, one in self.made.items() if one.file != new.file}
-        return replace(self, made=others | {name: new})
+    def with_cases(self, new: Mapping[str, Made | Failed | None], gone: Iterable[str] = ()) -> Account:
+        """The account with what became of cases: made, failed, or (None) done before; failures `gone` are left out."""
+        made = {name: one for name, one in new.items() if isinstance(one, Made)}
+        files = {one.file for one in made.values()}
+        kept = {name: one for name, one in self.made.items() if one.file not in files}
+        out = {*new, *gone}
+        failed = {name: one for name, one in self.failed.items() if name not in out}
+        failed |= {name: one for name, one in new.items() if isinstance(one, Failed)}
+        return replace(self, made=kept | made, failed=failed)
+
+    @cached_property
+    def by_file(self) -> Mapping[str, Made]:
+        """File name -> its segmentation."""
+        return {one.file: one for one in self.made.values()}
 
     def judge(self, path: Path, images: Sequence[Path | None], overwrite: bool) -> Standing:
         """What stands at `path`, where the segmentation of `images` is to be, and whether it stays.
@@ -158,7 +172,7 @@ class Account:
         """
         if not os.path.lexists(path):
             return Standing()
-        made = next((one for one in self.made.values() if one.file == path.name), None)
+        made = self.by_file.get(path.name)
         if made is None:
             found = f"{self.target.record.name} does not name it: somebody made it, or an earlier version"
             raise OutputError(str(path), found, "a free name (move it away, or choose another OUT)")
@@ -202,9 +216,12 @@ class Account:
         return [name for name in others if name not in written]
 
 
-def refuse_newcomer(path: Path, before: Standing) -> None:
-    """Raise `OutputError` where other content has this name than before, or got it under another spelling."""
-    if (file_digest(path, OutputError) if os.path.lexists(path) else "") != before.digest:
+def refuse_newcomer(path: Path, before: Standing, mask: str) -> None:
+    """Raise `OutputError` where other content has this name than before, or got it under another spelling.
+
+    The `mask` itself, by its digest, is no other: without locks two processes may make the same case.
+    """
+    if (file_digest(path, OutputError) if os.path.lexists(path) else "") not in (before.digest, mask):
         found = "a file of this name has been made or changed meanwhile"
         raise OutputError(str(path), found, "a free name", "move it away, or choose another OUT")
 
@@ -247,12 +264,21 @@ def _same(one: Path, other: Path) -> bool:
         return one.resolve() == other.resolve()
 
 
-def _read_entry(entry: object) -> Made | None:
-    """What a record says of a case; None where that is not as `Account.write` has it, or names a file elsewhere."""
+def read_entry(kind: type[E], entry: object) -> E | None:
+    """What a record says of a case; None where that is not as it is written, or names a file elsewhere."""
     if not isinstance(entry, dict) or not all(isinstance(value, str) for value in entry.values()):
         return None
     try:
-        made = Made(**entry)
+        read = kind(**entry)
     except TypeError:
         return None
-    return made if Path(made.file).name == made.file and made.file not in ("", "..") else None
+    if isinstance(read, Made) and (Path(read.file).name != read.file or read.file in ("", "..")):
+        return None
+    return read
+
+
+def _read_all(content: object, key: str, kind: type[E]) -> dict[str, E]:
+    """Case -> what the record says of it under `key`."""
+    held = content.get(key) if isinstance(content, dict) else None
+    entries = held.items() if isinstance(held, dict) else ()
+    return {name: read for name, entry in entries if (read := read_entry(kind, entry))}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,9 +53,17 @@ class Segmenter:
         return tuple(said for stage in self.predictor.stages for said in stage.origin.unfinished)
 
     def segment(
-        self, name: str, images: Images, title: str, progress: Progress, wanted: Wanted = _LABELS
+        self,
+        name: str,
+        images: Images,
+        title: str,
+        progress: Progress,
+        volume: Callable[[], Volume] | None = None,
+        wanted: Wanted = _LABELS,
     ) -> Segmentation:
         """The segmentation of a case, on the grid of its first image; `title` is shown while it takes.
+
+        `volume` gives what `read_case` has read of the images, and is called once; None: they are read here.
 
         Raises:
             DataError: its files cannot be read or do not fit, or memory is too little for it, or it is to say how
@@ -76,7 +85,7 @@ class Segmenter:
         try:
             with progress.task(title) as update:
                 return self.predictor.predict(
-                    _read(images),
+                    volume() if volume is not None else read_case(images),
                     missing=missing,
                     name=name,
                     wanted=wanted,
@@ -112,7 +121,7 @@ def load_segmenter(folder: Path, device: torch.device, settings: Settings) -> Se
     return Segmenter(folder, predictor, digest.hexdigest())
 
 
-def _read(images: Images) -> Volume:
+def read_case(images: Images) -> Volume:
     """All channel files of a case as one volume, in the orientation of the first."""
     volume = read_images(images, raise_fault)
     assert volume is not None  # None only after a fault, and a fault has been raised

@@ -100,7 +100,7 @@ def test_a_limit_of_memory_is_held_before_a_case_is_read(
     segmenter = load_segmenter(model, torch.device("cpu"), Settings(mirror=False, memory_bytes=3 * 10**9))
     assert segmenter.predictor.memory_bytes == 3 * 10**9
     monkeypatch.setattr(predictor, "resident_bytes", lambda: 2_999_999_999)
-    monkeypatch.setattr(segmenting, "_read", lambda images: pytest.fail("it was read"))
+    monkeypatch.setattr(segmenting, "read_case", lambda images: pytest.fail("it was read"))
     with pytest.raises(DataError, match=r"a: it needs up to 0\.\d GB beside the 3\.0 GB[\s\S]*--memory"):
         segmenter.segment("a", (images / "a.nii.gz",), "a", Silent())
     said = refused(images / "a.nii.gz", tmp_path / "a.nii.gz", model, memory_gb=3.0)
@@ -110,9 +110,9 @@ def test_a_limit_of_memory_is_held_before_a_case_is_read(
 def test_what_is_wanted_beside_labels_is_made_or_refused(model: Path, images: Path) -> None:
     wanted = Wanted(probabilities=True, uncertainty=True)
     mirrored = load_segmenter(model, torch.device("cpu"), Settings())
-    made = mirrored.segment("a", (images / "a.nii.gz",), "a", Silent(), wanted)
+    made = mirrored.segment("a", (images / "a.nii.gz",), "a", Silent(), wanted=wanted)
     assert made.uncertainty is not None and made.probabilities is not None
     assert made.probabilities.array.shape == (4, *made.labels.array.shape[1:])
     alone = load_segmenter(model, torch.device("cpu"), Settings(mirror=False))
     with pytest.raises(DataError, match="one fold without mirroring"):
-        alone.segment("a", (images / "a.nii.gz",), "a", Silent(), wanted)
+        alone.segment("a", (images / "a.nii.gz",), "a", Silent(), wanted=wanted)
