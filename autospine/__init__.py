@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from autospine.data.geometry import Volume
     from autospine.data.structure import Reading
     from autospine.data.volume import read_volume, write_volume
+    from autospine.inference.predictor import Predictor
+    from autospine.inference.segmentation import Segmentation
     from autospine.planning.decide.planner import make_plan
     from autospine.planning.document.plan import Plan
     from autospine.planning.measured.fingerprint import Fingerprint
@@ -28,7 +30,9 @@ let_threads_sleep()  # here, as no part of the package is imported before it, to
 __all__ = [
     "Fingerprint",
     "Plan",
+    "Predictor",
     "Reading",
+    "Segmentation",
     "Volume",
     "__version__",
     "evaluate",
@@ -45,7 +49,9 @@ __all__ = [
 _HOMES = {
     "Fingerprint": "autospine.planning.measured.fingerprint",
     "Plan": "autospine.planning.document.plan",
+    "Predictor": "autospine.inference.predictor",
     "Reading": "autospine.data.structure",
+    "Segmentation": "autospine.inference.segmentation",
     "Volume": "autospine.data.geometry",
     "evaluate": "autospine.workflow.api",
     "export": "autospine.workflow.api",

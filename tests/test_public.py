@@ -16,7 +16,9 @@ import autospine
 PUBLIC = {
     "Fingerprint": "autospine.planning.measured.fingerprint",
     "Plan": "autospine.planning.document.plan",
+    "Predictor": "autospine.inference.predictor",
     "Reading": "autospine.data.structure",
+    "Segmentation": "autospine.inference.segmentation",
     "Volume": "autospine.data.volume",
     "evaluate": "autospine.workflow.api",
     "export": "autospine.workflow.api",
@@ -37,8 +39,8 @@ SIGNATURES = {
     "train": "(dataset, fold, *, configuration=None, budget_s=None, epochs=None, device='auto', workers=None, "
     "init=None, reading=Reading(subjects=None, layout=None, masks=None, allow_missing=False, channels=None), "
     "runs='runs', overwrite=False, progress=None)",
-    "predict": "(source, target, *, model=None, folds=None, device='auto', mirror=True, overlap=None, runs='runs', "
-    "overwrite=False, share=None, watch=False, progress=None)",
+    "predict": "(source, target, *, model=None, folds=None, device='auto', mirror=True, overlap=None, "
+    "memory_gb=None, runs='runs', overwrite=False, share=None, watch=False, progress=None)",
     "export": "(model, target, *, folds=None, licence=None, onnx=False, image=None, overwrite=False, progress=None)",
     "evaluate": "(prediction, reference, *, output=None, lesions=False, progress=None)",
 }

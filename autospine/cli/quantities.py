@@ -44,7 +44,7 @@ def parse_size(text: str) -> float:
         raise typer.BadParameter(f"{text!r} is no size of memory: write it in gigabytes, like 8GB, 24GB or 11.5")
     size = float(match.group(1))
     if not 1 <= size < math.inf:
-        raise typer.BadParameter(f"{text!r}: a training needs at least 1 GB")
+        raise typer.BadParameter(f"{text!r}: less than 1 GB is too little")
     return size
 
 

@@ -1,14 +1,19 @@
-"""Class indices on a case's canonical grid as the mask that belongs to its image file."""
+"""What is known of a case's crop as what belongs to its image file: class indices as a mask, boxes in its axes."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from autospine.data.geometry import Geometry, Volume, canonical_orientation, restore
+from autospine.data.geometry import Geometry, Orientation, Volume, canonical_orientation, restore, triple
 from autospine.planning.document.model_card import ModelCard
+from autospine.preprocessing.prepare import CaseProperties
+
+Box = tuple[slice, slice, slice]
 
 
 def labels_volume(
@@ -25,3 +30,50 @@ def label_values(indices: npt.NDArray[np.uint8], card: ModelCard) -> npt.NDArray
     small = np.result_type(*(np.min_scalar_type(int(value)) for value in values))
     mapped: npt.NDArray[np.integer[Any]] = values.astype(small)[indices]
     return mapped
+
+
+def structures(card: ModelCard) -> dict[str, tuple[int, ...]]:
+    """What is segmented, by name: the label values of the training set that each is made of."""
+    if card.data.regions:
+        return {region.name: tuple(map(int, region.values)) for region in card.data.regions}
+    return {name: (int(value),) for name, value in card.data.labels}
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a case's crop, in planned axis order, lies in its image file."""
+
+    properties: CaseProperties
+    orientation: Orientation
+
+    @staticmethod
+    def of(properties: CaseProperties, geometry: Geometry) -> Placement:
+        """That in the file whose grid is `geometry`."""
+        return Placement(properties, canonical_orientation(geometry))
+
+    @property
+    def row_axis(self) -> int:
+        """File axis along which planned rows follow each other."""
+        return self.orientation.permutation[self.properties.axis_order[0]]
+
+    @property
+    def whole(self) -> Box:
+        """Where the crop lies."""
+        return self.box(tuple(slice(0, size) for size in self.properties.cropped_shape))
+
+    def box(self, spans: Sequence[slice]) -> Box:
+        """Where a box of the crop, given along planned axes, lies in the file."""
+        found: dict[int, slice] = {}
+        for span, axis in zip(spans, self.properties.axis_order, strict=True):
+            low = self.properties.box[axis][0]
+            size = self.properties.canonical_shape[axis]
+            first, end = low + span.start, low + span.stop
+            turned = slice(size - end, size - first) if self.orientation.flips[axis] else slice(first, end)
+            found[self.orientation.permutation[axis]] = turned
+        return triple(found[axis] for axis in range(3))
+
+    def turn(self, block: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """A `block` (..., a0, a1, a2) along planned axes in the axes of the file, contiguous."""
+        lead = block.ndim - 3
+        back = np.argsort(self.properties.axis_order)
+        return restore(block.transpose(*range(lead), *(lead + int(axis) for axis in back)), self.orientation)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,14 +24,23 @@ class Forward:
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """(N, in_channels, *patch) -> (N, K, *patch) float32 on `device`."""
-        inputs = inputs.to(self.device)
         summed: Tensor | None = None
+        for logits in self.members(inputs):
+            summed = logits if summed is None else summed + logits
+        assert summed is not None
+        return summed / self.count
+
+    @property
+    def count(self) -> int:
+        """Members that the mean is of: each network with each mirroring."""
+        return len(self.turns) * len(self.networks)
+
+    def members(self, inputs: Tensor) -> Iterator[Tensor]:
+        """What each says: (N, K, *patch) float32 on `device`, turned back."""
+        inputs = inputs.to(self.device)
         for turn in self.turns:
             turned = turn.turn(inputs)
             for network in self.networks:
                 with autocast(self.device, self.precision):
                     logits = network(turned)[0].float()
-                logits = turn.back(logits)
-                summed = logits if summed is None else summed + logits
-        assert summed is not None
-        return summed / (len(self.turns) * len(self.networks))
+                yield turn.back(logits)

@@ -19,6 +19,7 @@ from torch import nn
 
 from autospine.data.disk.files import file_digest, read_text
 from autospine.errors import PlanError
+from autospine.inference.calibration import read_temperature
 from autospine.inference.predictor import Origin, Predictor
 from autospine.inference.settings import Settings
 from autospine.inference.too_large import check_tile
@@ -59,8 +60,8 @@ def load_model(folder: Path, device: torch.device, folds: tuple[str, ...] | None
     and was stopped has the best weights so far.
 
     Raises:
-        PlanError: no card or a faulty one, no trained fold, a fold that is not there, weights as `load_network` says,
-            files that change all the time, or a patch too large for the device.
+        PlanError: no card or a faulty one, a faulty `calibration.json`, no trained fold, a fold that is not there,
+            weights as `load_network` says, files that change all the time, or a patch too large for the device.
     """
     card, card_digest = _read_exactly(lambda: folder / MODEL, lambda path: read_model(folder), _check_card)
     check_tile(card.configuration, device)
@@ -82,7 +83,8 @@ def load_model(folder: Path, device: torch.device, folds: tuple[str, ...] | None
         networks.append(network.to(device))
         digests.append(digest)
         unfinished += [said] if said else []
-    return Predictor(card, tuple(networks), device, origin=Origin(wanted, tuple(unfinished), tuple(digests)))
+    origin, temperature = Origin(wanted, tuple(unfinished), tuple(digests)), read_temperature(folder)
+    return Predictor(card, tuple(networks), device, origin=origin, temperature=temperature)
 
 
 def _check_count(folder: Path, card: ModelCard, folds: int, device: torch.device) -> None:
@@ -168,7 +170,8 @@ def _set(model: Predictor, settings: Settings) -> Predictor:
     configuration = model.card.configuration
     if settings.overlap is not None:
         configuration = replace(configuration, overlap=settings.overlap)
-    return replace(model, mirror=settings.mirror, card=model.card.with_configuration(configuration))
+    card = model.card.with_configuration(configuration)
+    return replace(model, mirror=settings.mirror, card=card, memory_bytes=settings.memory_bytes)
 
 
 def load_previous(folder: Path, model: Predictor) -> Predictor | None:

@@ -1,17 +1,24 @@
-"""Trained networks as one object that segments: a prepared case, or an image as it lies on disk.
+"""Trained networks as one object that segments: a prepared case, or an image as a caller has it.
 
-    image --prepared--> case --sliding window--> logits --agreed on levels--> logits --restored--> labels on its grid
+    image --prepared--> case --sliding window--> slabs of logits --restored--> labels on its grid
+                                  |                    ^
+                                  +--agreed on levels--+
 
-No file is read here, and nothing is said on a terminal. 2D configurations predict slice by slice along the first
-planned axis, several slices to a batch. The logits of a case are the largest thing that a prediction holds: they are
-made once, are changed in place, have no name that outlives their use, and go before the next case's are made.
+No file is read here but a model, and nothing is said on a terminal. 2D configurations predict slice by slice along the
+first planned axis, several slices to a batch. Scores of a whole case are the largest thing that a prediction could
+hold, and it does not (`streaming`). A predictor may be asked by several threads: they wait for each other, so that
+memory stays what one case takes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from functools import partial
 from math import prod
+from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import numpy.typing as npt
@@ -19,29 +26,45 @@ import torch
 from torch import Tensor, nn
 
 from autospine.data.box import nonzero_box
+from autospine.data.disk.files import atomic_path
 from autospine.data.geometry import Geometry, Volume, to_canonical, triple
-from autospine.errors import DataError, PlanError
-from autospine.inference.export import labels_volume
+from autospine.errors import DataError
+from autospine.inference.export import Placement, labels_volume, structures
 from autospine.inference.forward import Forward
+from autospine.inference.images import AS_FILES, Given, as_volume
 from autospine.inference.mirroring import mirrorings
 from autospine.inference.padded import PaddedCase
-from autospine.inference.too_large import check_case, check_spacing, prediction_bytes, tiles_together
+from autospine.inference.probabilities import MapStream, ProbabilityStream
+from autospine.inference.segmentation import Segmentation, Wanted
+from autospine.inference.settings import Settings
+from autospine.inference.streaming import Logits, Progress, Scores, Sink, whole
+from autospine.inference.too_large import (
+    Asked,
+    check_case,
+    check_spacing,
+    find_way,
+    image_bytes,
+    predicting_bytes,
+    prediction_bytes,
+    tiles_together,
+)
+from autospine.inference.uncertainty import with_disagreement
 from autospine.inference.vertebral_levels import agree_on_levels
-from autospine.inference.window import Tile, Window
+from autospine.inference.window import Window
+from autospine.machine.memory import free_bytes, resident_bytes
 from autospine.machine.precision import Choice, Precision
 from autospine.networks.precision import choose_precision
 from autospine.planning.document.about import About
 from autospine.planning.document.model_card import ModelCard
-from autospine.preprocessing.memory import prepared_voxels
+from autospine.preprocessing.memory import prepared_shape
 from autospine.preprocessing.prepare import CaseProperties, PreparedCase, prepare_case
-from autospine.preprocessing.restore import onto_next_grid, restore_labels
+from autospine.preprocessing.resample_labels import Passage
+from autospine.preprocessing.restore import Classes, in_next_order, next_axes, next_way, on_canonical_grid, own_way
 from autospine.preprocessing.store import StoredCase
 
 Prepared = PreparedCase | StoredCase
-Progress = Callable[[int, int], None]
-"""Called with (tiles done, tiles in all), anew for each stage."""
 Labels = npt.NDArray[np.uint8]
-Logits = npt.NDArray[np.float32]
+_LABELS = Wanted()
 
 
 def _silent(done: int, total: int) -> None: ...
@@ -76,6 +99,27 @@ class Predictor:
     previous: Predictor | None = None
     """What a cascade starts from, where it has to segment that first."""
     origin: Origin = Origin()
+    memory_bytes: int | None = None
+    """Most that the process may have in RAM while it predicts; None: what is free."""
+    temperature: float = 1.0
+    """By which logits are divided for probabilities and uncertainty (`calibration`)."""
+    _lock: Lock = field(default_factory=Lock, init=False, repr=False, compare=False)
+    """Held while an image is segmented."""
+
+    @staticmethod
+    def load(model: str | Path, device: str = "auto", settings: Settings = Settings()) -> Predictor:
+        """The model in a folder, ready to segment; a cascade with what it starts from, which stands beside it.
+
+        `device` is `auto` (a GPU where there is one), `cpu`, `cuda` or `cuda:N`.
+
+        Raises:
+            PlanError: no model, or a broken one, or a fold that is not there.
+            DeviceError: the device is not there.
+        """
+        from autospine.inference.loading import load_stages
+        from autospine.machine.device import resolve_device
+
+        return load_stages(Path(model), resolve_device(device), settings)
 
     @property
     def stages(self) -> tuple[Predictor, ...]:
@@ -87,6 +131,11 @@ class Predictor:
         """Channels, from 0, that every stage can do without."""
         return set.intersection(*(set(stage.card.data.optional) for stage in self.stages))
 
+    @property
+    def members(self) -> int:
+        """Networks times mirrorings: what each voxel's logits are the mean of."""
+        return len(self.networks) * len(mirrorings(self.card, self.mirror))
+
     def computed_in(self) -> Choice:
         """The precision in which the networks compute."""
         if self.precision is not None:
@@ -95,28 +144,111 @@ class Predictor:
         together = replace(configuration, batch=tiles_together(configuration, self.device.type))
         return choose_precision(together, self.device, training=False)
 
-    def needed_bytes(self, geometry: Geometry) -> int:
-        """An upper bound of the memory that `segment` takes for an image on this grid."""
-        native, cards = prod(geometry.shape), [stage.card for stage in self.stages]
-        return max(prediction_bytes(card, native, prepared_voxels(geometry, card.configuration)) for card in cards)
+    def needed_bytes(self, geometry: Geometry, wanted: Wanted = _LABELS) -> int:
+        """An upper bound of the memory that `predict` takes for an image on this grid, beside what is held already.
 
-    def segment(
-        self, volume: Volume, name: str, *, missing: tuple[int, ...] = (), progress: Progress = _silent
-    ) -> Volume:
-        """Labels (1, Z, Y, X) with the values of the training set, on the grid and with the header of `volume`.
+        That of the way it will be gone through, in strips where memory is little; so at the least it can do with.
+        """
+        native, available, needed = prod(geometry.shape), self._available(), 0
+        asked = [
+            stage._asked(
+                native, prepared_shape(geometry, stage.card.configuration), wanted if stage is self else _LABELS
+            )
+            for stage in self.stages
+        ]
+        for one in asked:
+            others = sum(image_bytes(other) for other in asked if other is not one)  # all are prepared at first
+            way = find_way(one, partial(prediction_bytes, one), available - others)
+            needed = max(needed, others + prediction_bytes(one, way))
+        return needed
 
-        `volume` is an image (C, Z, Y, X) as it lies on disk, its channels in the model's order and 0 where `missing`
-        (from 0). Messages call it `name`.
+    def _asked(self, native: int, prepared: tuple[int, ...], wanted: Wanted) -> Asked:
+        """What is predicted, as far as memory goes."""
+        stored = wanted.probabilities is True
+        probabilities = wanted.probabilities is not None
+        more = {"probabilities": probabilities, "stored": stored, "uncertainty": wanted.uncertainty}
+        return Asked(self.card, native, triple(prepared), self.device.type, **more)
+
+    def _available(self) -> float:
+        """Memory that may still be taken."""
+        free = free_bytes()
+        return free if self.memory_bytes is None else min(free, self.memory_bytes - resident_bytes())
+
+    def check_wanted(self, wanted: Wanted, name: str) -> None:
+        """Nothing; raises `DataError` where a model as it is used has nothing to say of its uncertainty."""
+        if wanted.uncertainty and self.members < 2:
+            found = "uncertainty is asked for, and there is one fold without mirroring"
+            remedy = "use several folds or mirroring (leave --fast, --no-mirror and --folds away), or do not ask for it"
+            raise DataError(name, found, "folds and mirrorings that can disagree", remedy)
+
+    def check_room(self, geometry: Geometry, wanted: Wanted, name: str) -> int:
+        """What `needed_bytes` says; raises `DataError` where even the least is more than `memory_bytes` allow."""
+        needed, available = self.needed_bytes(geometry, wanted), self._available()
+        if self.memory_bytes is not None and needed > available:
+            held = resident_bytes()
+            found = f"it needs up to {needed / 1e9:.1f} GB beside the {held / 1e9:.1f} GB that the program has"
+            allowed = min(self.memory_bytes / 1e9, (held + available) / 1e9)
+            remedy = f"allow {(needed + held) / 1e9:.1f} GB with --memory, or crop the image to what is to be segmented"
+            raise DataError(name, found, f"what fits into {allowed:.1f} GB", remedy)
+        return needed
+
+    def predict(
+        self,
+        image: Volume | npt.NDArray[np.generic],
+        *,
+        spacing_mm: Sequence[float] | None = None,
+        affine: npt.NDArray[np.float64] | Sequence[Sequence[float]] | None = None,
+        missing: Sequence[int] = (),
+        name: str = "image",
+        wanted: Wanted = _LABELS,
+        progress: Progress = _silent,
+    ) -> Segmentation:
+        """Segment an image; no file is read, and none is written but that of probabilities which `wanted` names.
+
+        Args:
+            image: a `Volume` (C, Z, Y, X) as it lies on disk, or an array of two or three axes in space, before which
+                channels may come. Channels are in the model's order, and 0 where `missing`.
+            spacing_mm: voxel size along the axes of an array, which run to superior, posterior and left; two numbers
+                for a single slice (Y, X).
+            affine: 4 x 4, from indices (X, Y, Z) of an array to Right, Anterior, Superior in mm, as nibabel has it.
+            missing: channels, from 0, that the image lacks.
+            name: what messages call it.
+            wanted: what is made beside labels.
+            progress: told (tiles done, tiles in all), anew for each stage.
 
         Raises:
-            DataError: another number of channels than the model takes, one missing that it needs, or an image that
-                there is no room for (see `too_large`).
-            PlanError: as `logits` does.
+            DataError: no image or grid, another number of channels than the model takes, one missing that it needs,
+                uncertainty of a model with one member, or an image that there is no room for.
+            PlanError: what comes out of the network is not finite.
+            OutputError: probabilities cannot be written, or there is no room for temporary files where memory is too
+                little.
         """
+        volume, given = as_volume(image, spacing_mm, affine, name)
+        self.check_wanted(wanted, name)
+        self._check_channels(len(volume.array), missing, name)
+        geometry, held = volume.geometry, [volume]
+        del image, volume  # the image is let go of there as soon as it is of no more use, unless the caller keeps it
+        with self._lock:
+            self.check_room(geometry, wanted, name)
+            return self.segment(held.pop(), name, missing=tuple(missing), wanted=wanted, given=given, progress=progress)
+
+    def segment(
+        self,
+        volume: Volume,
+        name: str,
+        *,
+        missing: tuple[int, ...] = (),
+        wanted: Wanted = _LABELS,
+        given: Given = AS_FILES,
+        progress: Progress = _silent,
+    ) -> Segmentation:
+        """As `predict`, for one thread and an image (C, Z, Y, X) as it lies on disk; errors as of that."""
         self._check_channels(len(volume.array), missing, name)
         geometry, metadata = volume.geometry, volume.metadata
         canonical = to_canonical(volume)
+        del volume  # each is as large as the image, and of no more use
         image, spacing_mm = canonical.array.astype(np.float32, copy=False), canonical.geometry.spacing_mm
+        del canonical
         shape = [span.stop - span.start for span in nonzero_box(image)]
         cards = [stage.card for stage in self.stages]
         for card in cards:
@@ -125,59 +257,116 @@ class Predictor:
             prepare_case(image, None, spacing_mm, card.configuration, card.data.intensities, name, missing)
             for card in cards
         ]
-        del volume, canonical, image  # as large as the logits of a class or more, and of no more use
+        del image
         earlier = None
         if self.previous is not None:
             # without a name: the image of the first stage is let go of before the second predicts
             earlier = self.previous.labels_for(first.pop(), case.properties, progress)
-        return labels_volume(self.labels(case, earlier, progress), geometry, self.card, metadata)
+        return self._segmentation(case, earlier, (geometry, metadata), wanted, given, progress)
+
+    def _segmentation(
+        self,
+        case: Prepared,
+        earlier: Labels | None,
+        grid: tuple[Geometry, tuple[tuple[str, str], ...]],
+        wanted: Wanted,
+        given: Given,
+        progress: Progress,
+    ) -> Segmentation:
+        """All that is wanted of a prepared case, on the `grid` of its file."""
+        geometry, metadata = grid
+        passage, place = self._own_passage(case), Placement.of(case.properties, geometry)
+        classes = Classes(passage, self.card)
+        sinks: list[Sink] = [classes]
+        probabilities = uncertainty = None
+        target = wanted.probabilities if isinstance(wanted.probabilities, Path) else None
+        with nullcontext() if target is None else atomic_path(target) as temporary:
+            if wanted.probabilities is not None:
+                probabilities = ProbabilityStream(passage, place, geometry, self.card, self.temperature, temporary)
+                sinks.append(probabilities)
+            if wanted.uncertainty:
+                uncertainty = MapStream(passage, place, geometry)
+                sinks.append(uncertainty)
+            self.pour(case, earlier, passage, sinks, progress, wanted)
+        labels = labels_volume(on_canonical_grid(classes.done(), case.properties), geometry, self.card, metadata)
+        return Segmentation(
+            labels,
+            {value: name for name, value in self.card.data.labels},
+            structures(self.card),
+            None if probabilities is None else probabilities.done(given, target),
+            None if uncertainty is None else Volume(uncertainty.done()[None], geometry, metadata),
+            given,
+        )
 
     def labels(self, case: Prepared, earlier: Labels | None = None, progress: Progress = _silent) -> Labels:
         """Class indices of a case on its own canonical grid (Z, Y, X); arguments and errors as of `logits`."""
-        return restore_labels(self.logits(case, earlier, progress), case.properties, self.card)
+        classes = self._classes(case, earlier, self._own_passage(case), progress)
+        return on_canonical_grid(classes, case.properties)
 
     def labels_for(self, case: Prepared, following: CaseProperties, progress: Progress = _silent) -> Labels:
         """Class indices of a case on the grid of the same case as the next stage prepares it, which is `following`."""
-        return onto_next_grid(self.logits(case, None, progress), case.properties, following, self.card)
+        way, axes = next_way(case.properties, following, self.card), next_axes(case.properties, following)
+        passage = Passage.of(triple(case.image.shape[1:]), way, way.plan.order_probability, axes)
+        return in_next_order(self._classes(case, None, passage, progress), case.properties, following)
+
+    def _own_passage(self, case: Prepared) -> Passage:
+        """From the grid of a prepared case to its crop on its own grid."""
+        way = own_way(case.properties, self.card)
+        return Passage.of(triple(case.image.shape[1:]), way, way.plan.order_probability)
+
+    def _classes(self, case: Prepared, earlier: Labels | None, passage: Passage, progress: Progress) -> Labels:
+        """Class indices of a case on the grid that a passage leads to."""
+        classes = Classes(passage, self.card)
+        self.pour(case, earlier, passage, [classes], progress)
+        return classes.done()
+
+    def pour(
+        self,
+        case: Prepared,
+        earlier: Labels | None,
+        passage: Passage,
+        sinks: Sequence[Sink],
+        progress: Progress,
+        wanted: Wanted = _LABELS,
+    ) -> None:
+        """Hand what the networks say of a case to `sinks`, piece by piece; arguments and errors as of `logits`."""
+        scores = self._scores(case, earlier, progress, members=wanted.uncertainty)
+        asked = self._asked(prod(passage.target), scores.case_shape, wanted)
+        way = find_way(asked, partial(predicting_bytes, asked), self._available())
+        scores.pour(passage, sinks, way.strips, on_disk=way.on_disk)
 
     def logits(self, case: Prepared, earlier: Labels | None = None, progress: Progress = _silent) -> Logits:
         """Logits (K, a0, a1, a2) of a case, K = background + classes; pieces agree on levels (see `vertebral_levels`).
 
-        `earlier` are class indices (a0, a1, a2) of the previous stage, where the configuration takes them.
+        All of them at once, for whoever looks at them: `labels` never holds them. `earlier` are class indices
+        (a0, a1, a2) of the previous stage, where the configuration takes them.
 
         Raises:
             DataError: the machine has no room for the case (see `too_large`).
             PlanError: what comes out is not finite.
         """
         levels = self.card.data.levels
-        logits = self.voxelwise_logits(case, earlier, progress)
+        logits: Logits = whole(self._scores(case, earlier, progress))
         if levels is None:
             return logits
         return agree_on_levels(logits, levels, self.card.configuration.axis_order.index(levels.axis))
 
-    @torch.inference_mode()
-    def voxelwise_logits(self, case: Prepared, earlier: Labels | None, progress: Progress) -> Logits:
-        """Mean logits (K, a0, a1, a2) over all networks, tiles and mirrorings; arguments and errors as of `logits`."""
+    def _scores(self, case: Prepared, earlier: Labels | None, progress: Progress, *, members: bool = False) -> Scores:
+        """Mean logits over all networks, tiles and mirrorings, and where `members` count, how far these disagree."""
         configuration, image = self.card.configuration, case.image
         if (earlier is None) != (configuration.previous is None):
             raise ValueError(f"{configuration.name} takes {configuration.previous} as its previous stage")
         patch, together = triple((1, *configuration.patch)[-3:]), tiles_together(configuration, self.device.type)
-        window = Window(patch, configuration.overlap, together, configuration.network.out_channels)
+        outputs = configuration.network.out_channels + members
+        window = Window(patch, configuration.overlap, together, outputs)
         check_case(configuration, len(image), image.shape[1:], patch)
         inputs = PaddedCase.of(image, case.properties.missing, earlier, self.card, patch)
         forward = Forward(self.networks, mirrorings(self.card, self.mirror), self.device, self.computed_in().precision)
-
-        def logits_of(tiles: Sequence[Tile]) -> Tensor:
-            said = forward(inputs.batch(tiles))
-            return said if said.ndim == 5 else said[:, :, None]
-
-        logits = window.slide(inputs.volume.shape[1:], inputs.inner, logits_of, progress)
-        if not all(torch.isfinite(end) for end in torch.aminmax(logits)):
-            found = "NaN or infinite numbers in the output of the network"
-            remedy = "use other weights; where large numbers overflow in float16 alone, predict with --device cpu"
-            raise PlanError(f"configuration {configuration.name}", found, "finite numbers", remedy)
-        logits_of_case: Logits = logits.numpy()
-        return logits_of_case
+        compute: Callable[[Tensor], Tensor] = forward
+        if members:
+            regions = bool(self.card.data.regions)
+            compute = lambda tiles: with_disagreement(forward.members(tiles), self.temperature, regions=regions)  # noqa: E731
+        return Scores(self.card, inputs, window, compute, self.device, progress)
 
     def _check_channels(self, count: int, missing: Sequence[int], name: str) -> None:
         """Raise `DataError` unless an image of `count` channels without the `missing` ones is what the model takes."""

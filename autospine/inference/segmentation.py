@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
-from autospine.data.geometry import Volume
+import numpy as np
+import numpy.typing as npt
+
+from autospine.data.geometry import Volume, same_grid
+from autospine.errors import DataError
+from autospine.inference.images import AS_FILES, Given
+
+if TYPE_CHECKING:
+    from autospine.inference.probabilities import Probabilities
 
 
 @dataclass(frozen=True)
 class Wanted:
     """What is asked for beside labels."""
 
-    probabilities: Path | None = None
-    """The file that they are streamed to; None: they are not."""
+    probabilities: Path | Literal[True] | None = None
+    """Of each class in each voxel: into a `.b2nd` file of this path, or compressed in memory where it is True."""
     uncertainty: bool = False
+    """How far folds and mirrorings disagree in each voxel."""
 
 
 @dataclass(frozen=True)
@@ -23,5 +35,62 @@ class Segmentation:
 
     labels: Volume
     """(1, Z, Y, X), values of the training set, 0 for background."""
+    names: Mapping[int, str]
+    """Label value -> name of the structure, without background."""
+    structures: Mapping[str, tuple[int, ...]]
+    """Name of what is segmented -> the label values that it is made of; a region may be of several."""
+    probabilities: Probabilities | None = None
     uncertainty: Volume | None = None
-    """(1, Z, Y, X), 0 where all members agree to 1; None where it was not asked for."""
+    """(1, Z, Y, X) float32, from 0, where all agree, to 1; where it was asked for."""
+    given: Given = AS_FILES
+    """How the axes of the image that was given lie to those of `labels`."""
+
+    @property
+    def array(self) -> npt.NDArray[Any]:
+        """The labels in the axes of the image that was given: of the same shape, without channels."""
+        return self.as_given(self.labels)
+
+    def as_given(self, volume: Volume) -> npt.NDArray[Any]:
+        """What lies on the grid of the labels, (1, Z, Y, X), in the axes of the image that was given."""
+        return self.given.back(volume.array[0])
+
+    @cached_property
+    def volumes_mm3(self) -> dict[str, float]:
+        """Volume of each structure in mm3, 0 where there is none of it; in a 2D image its area in mm2."""
+        counts = self._counts
+        voxel = self.labels.geometry.voxel_volume_mm3
+        return {name: sum(counts.get(value, 0) for value in held) * voxel for name, held in self.structures.items()}
+
+    def mean_intensities(self, image: Volume | npt.NDArray[Any], channel: int = 0) -> dict[str, float]:
+        """Mean of a `channel` (from 0) of the image over each structure, in the image's unit; NaN where there is none.
+
+        Raises:
+            DataError: the image is not on the grid of the labels, or lacks the channel.
+        """
+        array = image.array if isinstance(image, Volume) else self.given.channels_of(image)
+        differs = same_grid(image.geometry, self.labels.geometry) if isinstance(image, Volume) else None
+        if differs is None and array.shape[1:] != self.labels.array.shape[1:]:
+            differs = f"an array of {array.shape[1:]} voxels for labels of {self.labels.array.shape[1:]}"
+        if differs is not None:
+            raise DataError("image", differs, "the image that was segmented")
+        if not 0 <= channel < len(array):
+            raise DataError("image", f"no channel {channel}", f"0 to {len(array) - 1}")
+        sums = dict.fromkeys(self.names, 0.0)
+        for labels, values in zip(self.labels.array[0], array[channel], strict=True):  # a slice at a time
+            for value in np.unique(labels[labels > 0]):
+                sums[int(value)] += float(values[labels == value].sum(dtype=np.float64))
+        counts = self._counts
+        return {
+            name: sum(sums[value] for value in held) / held_voxels if held_voxels else float("nan")
+            for name, held in self.structures.items()
+            for held_voxels in (sum(counts.get(value, 0) for value in held),)
+        }
+
+    @cached_property
+    def _counts(self) -> dict[int, int]:
+        """Voxels of each label value that occurs."""
+        counts = dict.fromkeys(self.names, 0)
+        for labels in self.labels.array[0]:  # a slice at a time: no copy of the whole
+            for value, count in zip(*np.unique(labels, return_counts=True), strict=True):
+                counts[int(value)] = counts.get(int(value), 0) + int(count)
+        return counts

@@ -15,3 +15,5 @@ class Settings:
     """Average over the plan's mirrorings."""
     overlap: float | None = None
     """Share by which tiles overlap, 0 to 0.9; None: the plan's."""
+    memory_bytes: int | None = None
+    """Most that the process may have in RAM while it predicts; None: what is free."""

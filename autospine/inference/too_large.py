@@ -1,34 +1,42 @@
-"""Memory that a prediction takes, and whether there is room: refused at once where it could only fail or never end.
+"""Memory that a prediction takes, whether there is room, and in how many strips it finds room.
 
     tile     input, feature maps of the finest stage, output         at most what the device has
-    case     image padded to the patch, logits and weights           at most what the machine has
+    case     image padded to the patch, scores of the open rows      at most what the machine has
     grid     voxels at the model's spacing, and tiles on them        at most what ends within days
 
-All that refuses are lower bounds of what is really taken: nothing is refused that could have been done. What a user is
-told beforehand is an upper bound. Nearly all are the scores (logits), one float32 for each voxel and class of the
-prepared case, held until the tiles that overlap have been added up; the rest is the image, on disk and prepared:
+All that refuses is a lower bound of what is really taken: nothing is refused that could have been done. What a user is
+told beforehand, and what `--memory` is held by, is an upper bound. Scores are held of the rows alone that tiles still
+to come may reach, and of the columns of a strip; the rest is the image, on disk and prepared:
 
-    512 x 512 x 100, 24 classes and background     26.2 million voxels x (25 scores + 1 weight) x 4 bytes = 2.7 GB
-                                                   image and some tiles at once                           + 0.5 GB
+    400 x 512 x 512, 24 classes and background, patch 128 x 128 x 128, in 3 strips
+        scores     128 rows x 172 columns x 512 x (25 + 1 weight) x 4 bytes      1.2 GB
+        image      105 million voxels x 4 bytes                                  0.4 GB
+        classes    105 million voxels x 1 byte                                   0.1 GB
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from math import prod
 
 import torch
 
-from autospine.data.geometry import times
+from autospine.data.geometry import times, triple
 from autospine.errors import DataError, PlanError
-from autospine.inference.window import tile_starts
+from autospine.inference.rows import SLAB_BYTES
+from autospine.inference.window import tile_count
 from autospine.machine.device import device_memory_gb
 from autospine.machine.memory import total_bytes
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.model_card import ModelCard
+from autospine.preprocessing.memory import preparing_bytes
+from autospine.preprocessing.resample_labels import BLOCK_VOXELS, PIECE_VOXELS
 
 MOST_TILES = 10**6
 """Of a case: at a hundred a second, hours. A patch of 16 voxels in a volume of 512 has some 250 000 (ours)."""
+MOST_STRIPS = 64
+"""Of a case. In more, nearly every tile would be computed as often as there are strips that it reaches into (ours)."""
 FINER, FINER_VOXELS = 1000.0, 2**24
 """Times as many voxels as a case has, and voxels, beyond which no prediction begins: ten times finer along each axis
 is another kind of image, or a header whose spacing is in another unit (ours)."""
@@ -39,10 +47,20 @@ SLICES_PER_BATCH = {"cpu": 4, "cuda": 32}
 the planned batch, so that prediction fits where training did."""
 _TILE_COPIES = 4
 """Scores of the tiles that a network computes at once: as they leave it, in float32, summed, and times the window."""
-_LEVELS = 32
-"""Bytes a voxel where pieces agree on their levels: a few maps of one class each."""
+_MEMBER_COPIES = 4
+"""Beside them, where members are compared: probabilities, scaled scores, their sum and terms of the entropy."""
+_MAPS = 8
+"""Maps of the finest stage that a network holds at once beside its skips: of a layer what enters and what leaves, as it
+computes and as its library wants it. Of 64 x 64 x 64 voxels and 32 features nine were seen, skips included (torch 2.13,
+oneDNN, one thread)."""
+_LEVELS = 12
+"""Bytes a voxel where pieces agree on their levels: which voxels are of any, of which, and what is known of these."""
 _RESTORED = 8
-"""Bytes a voxel of the image's own grid on the way back: winners, interfaces and labels."""
+"""Bytes a voxel of the image's own grid on the way back: class indices on three grids and label values."""
+_PIECE = 16
+"""Bytes a voxel of a piece that is made into classes: winners, interfaces and their indices."""
+_BLOCK = 500
+"""Bytes a voxel of a block of interfaces: its neighbours, their weights and what is interpolated from them."""
 _REMEDY = "use a machine with more memory, or a model with a smaller patch"
 
 
@@ -65,11 +83,12 @@ def check_case(configuration: Configuration, channels: int, shape: Sequence[int]
     """
     padded = [max(size, edge) for size, edge in zip(shape, patch, strict=True)]
     where = f"an image of {times(shape)} voxels, {configuration.name}"
-    needed, most = _FLOAT * channels * prod(padded) + scores_bytes(configuration, prod(shape)), total_bytes()
+    least = open_bytes(configuration, shape, most_strips(configuration, shape))
+    needed, most = _FLOAT * channels * prod(padded) + least, total_bytes()
     if most is not None and needed > most:
         takes = f"at least as large as a patch, {times(padded)} voxels, it takes {needed / 1e9:.3g} GB or more"
         raise DataError(where, f"{takes}; this machine has {most / 1e9:.3g} GB", "what fits the memory", _REMEDY)
-    tiles = prod(len(tile_starts(size, edge, configuration.overlap)) for size, edge in zip(padded, patch, strict=True))
+    tiles = prod(tile_count(size, edge, configuration.overlap) for size, edge in zip(padded, patch, strict=True))
     if tiles > MOST_TILES:
         found = f"{tiles} tiles of {times(patch)} voxels that overlap by {configuration.overlap:g}"
         raise DataError(where, found, f"at most {MOST_TILES}", "let tiles overlap less, with --overlap")
@@ -97,26 +116,121 @@ def check_spacing(
         raise DataError(name, found, "an image that fits the memory", remedy)
 
 
-def prediction_bytes(card: ModelCard, native: int, prepared: float) -> int:
-    """Bytes that predicting a case takes at its peak, beside the program and the network.
+@dataclass(frozen=True)
+class Asked:
+    """What is predicted, as far as memory goes."""
 
-    The image has `native` voxels on disk and `prepared` ones at the planned spacing; one that is partly black is
-    cropped, which no header tells. What a network computes between its layers is not counted.
+    card: ModelCard
+    native: int
+    """Voxels of the image on disk."""
+    prepared: tuple[int, int, int]
+    """Voxels at the planned spacing, in planned order; one that is partly black has fewer, which no header tells."""
+    device: str = "cpu"
+    """Its type: what a GPU computes between its layers is not in the machine's memory."""
+    probabilities: bool = False
+    stored: bool = False
+    """Whether probabilities stay in memory."""
+    uncertainty: bool = False
+
+    @property
+    def outputs(self) -> int:
+        """Channels that are blended: the network's, and the members' disagreement."""
+        return self.card.configuration.network.out_channels + self.uncertainty
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a case is gone through, so that its scores find room."""
+
+    strips: int
+    on_disk: bool = False
+    """Whether scores that have to be kept are kept in a file."""
+
+
+def prediction_bytes(asked: Asked, way: Way) -> int:
+    """Bytes that predicting a case takes at its peak, beside the program and the network's weights."""
+    held = image_bytes(asked)
+    preparing = preparing_bytes(asked.card.configuration, asked.native, prod(asked.prepared))
+    return int(max(preparing, held + predicting_bytes(asked, way), held + _RESTORED * asked.native))
+
+
+def image_bytes(asked: Asked) -> int:
+    """Bytes of a prepared image, padded to the patch, and of what a cascade's previous stage says of it."""
+    configuration = asked.card.configuration
+    padded = prod(max(pair) for pair in zip(asked.prepared, _patch(configuration), strict=True))
+    own = prod(asked.prepared)
+    channels = len(asked.card.data.channels)
+    earlier = (padded if padded > own else 0) + own if configuration.previous else 0
+    return _FLOAT * channels * (own + (padded if padded > own else 0)) + earlier
+
+
+def predicting_bytes(asked: Asked, way: Way) -> float:
+    """Bytes that a prepared case takes while its tiles go through the network, beside the image."""
+    card, configuration, voxels = asked.card, asked.card.configuration, prod(asked.prepared)
+    finer = max(1.0, asked.native / voxels)
+    row = asked.prepared[1] * asked.prepared[2] * finer
+    made = float(asked.native * (1 + asked.uncertainty * _FLOAT))
+    if asked.probabilities:
+        made += 4 * _FLOAT * asked.outputs * row
+        made += _HALF * configuration.network.out_channels * asked.native if asked.stored else 0
+    pieces = _PIECE * min(asked.native, max(PIECE_VOXELS, row)) + 2 * _FLOAT * asked.outputs * row
+    pieces += _BLOCK * min(asked.native, BLOCK_VOXELS)
+    scores = open_bytes(configuration, asked.prepared, way.strips, asked.outputs - configuration.network.out_channels)
+    computed = network_bytes(configuration, asked.device, asked.uncertainty)
+    if card.data.levels is None:
+        return made + scores + max(computed, pieces)  # pieces are made while no tile is in the network
+    kept = 2 * SLAB_BYTES if way.on_disk else _FLOAT * asked.outputs * voxels
+    return made + kept + max(scores + computed, _LEVELS * voxels + pieces)  # and here, once all tiles are done
+
+
+def open_bytes(configuration: Configuration, shape: Sequence[int], strips: int, more: int = 0) -> int:
+    """Bytes of the scores of the rows that are open at once, of the columns of a strip, and of their weights.
+
+    `shape` is that of the prepared case (a0, a1, a2); `more` are outputs beside the network's.
     """
-    configuration = card.configuration
-    channels, classes = len(card.data.channels), configuration.network.out_channels
-    preparing = (2 * channels * _FLOAT + 2 * _DOUBLE) * native + channels * _FLOAT * prepared
-    scores = scores_bytes(configuration, prepared)
-    tiles = tiles_together(configuration, "cpu") * _TILE_COPIES * classes * _FLOAT * prod(configuration.patch)
-    levels = _LEVELS * prepared if card.data.levels is not None else 0
-    predicting = channels * _FLOAT * prepared + scores + max(tiles, levels)
-    restoring = channels * _FLOAT * prepared + scores + _RESTORED * native
-    return int(max(preparing, predicting, restoring))
+    rows = tiles_together(configuration, "cpu") if configuration.network.dimension == 2 else configuration.patch[0]
+    columns = min(shape[1], -(-shape[1] // strips) + 1)
+    return (configuration.network.out_channels + more + 1) * _FLOAT * min(shape[0], rows) * columns * shape[2]
 
 
-def scores_bytes(configuration: Configuration, prepared: float) -> float:
-    """Bytes of the scores of so many voxels and of the weights that they are divided by."""
-    return (configuration.network.out_channels + 1) * _FLOAT * prepared
+def network_bytes(configuration: Configuration, device: str, members: bool = False) -> float:
+    """Bytes of what a network computes of the tiles that go together: on a CPU its maps, everywhere their scores."""
+    together, voxels = tiles_together(configuration, "cpu"), prod(configuration.patch)
+    copies = _TILE_COPIES + _MEMBER_COPIES * members
+    scores = configuration.network.out_channels * copies * voxels
+    if device != "cpu":
+        return together * _FLOAT * scores
+    network, skips, size = configuration.network, 0.0, float(voxels)
+    for features, stride in zip(network.features, network.strides, strict=True):
+        size /= prod(stride)
+        skips += features * size
+    finest = network.features[0] * voxels / prod(network.strides[0])
+    return together * _FLOAT * (network.in_channels * voxels + max(scores, skips + _MAPS * finest) + scores / 2)
+
+
+def most_strips(configuration: Configuration, shape: Sequence[int]) -> int:
+    """Strips into which a prepared case of this `shape` is cut at most: from one to the next there is a tile."""
+    return min(shape[1], tile_count(shape[1], _patch(configuration)[1], configuration.overlap), MOST_STRIPS)
+
+
+def find_way(asked: Asked, needed: Callable[[Way], float], available: float) -> Way:
+    """The way with the fewest strips for which what is `needed` is `available`; where there is none, the last.
+
+    A tile that reaches into two strips is computed twice, so that a file for the scores comes first.
+    """
+    disks = (False, True) if asked.card.data.levels is not None else (False,)
+    way = Way(1)
+    for strips in range(1, most_strips(asked.card.configuration, asked.prepared) + 1):
+        for on_disk in disks:
+            way = Way(strips, on_disk)
+            if needed(way) <= available:
+                return way
+    return way
+
+
+def _patch(configuration: Configuration) -> tuple[int, int, int]:
+    """Three edges, that of a slice being 1."""
+    return triple((1, *configuration.patch)[-3:])
 
 
 def tiles_together(configuration: Configuration, device: str) -> int:

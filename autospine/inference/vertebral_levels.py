@@ -19,7 +19,7 @@ other are vertebrae that touch: they stay as they are. Our own method, and all n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import log
 
@@ -62,6 +62,8 @@ sure decide for a whole column; higher, the network's doubts and its certainty s
 Logits = npt.NDArray[np.float32]
 Numbers = npt.NDArray[np.int64]
 """Of pieces; the first is 1."""
+Slabs = Callable[[], Iterable[tuple[int, Logits]]]
+"""All rows of a case, from the first on, each time they are asked for: (first row, logits (K, rows, a1, a2))."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class _Pieces:
     """(a0, a1, a2): whether a voxel is of any; it has an entry in the two that follow."""
     of_voxel: npt.NDArray[np.int32]
     """The piece."""
-    along: npt.NDArray[np.int64]
+    along: npt.NDArray[np.int32]
     """The place along the chain, voxels."""
     sizes: npt.NDArray[np.int64]
     """Voxels."""
@@ -87,12 +89,40 @@ class _Pieces:
     def of(inside: npt.NDArray[np.bool_], axis: int) -> _Pieces:
         """The pieces of what is `inside` (a0, a1, a2), for a chain along `axis`."""
         numbers, _ = ndimage.label(inside)
-        of_voxel, along = numbers[inside], np.nonzero(inside)[axis]
+        lying = [1, 1, 1]
+        lying[axis] = inside.shape[axis]
+        places = np.broadcast_to(np.arange(inside.shape[axis], dtype=np.int32).reshape(lying), inside.shape)
+        of_voxel, along = numbers[inside], places[inside]
         sizes = np.bincount(of_voxel, minlength=1)
         centres = np.bincount(of_voxel, along, minlength=1) / np.maximum(sizes, 1)
         spans = [box[axis] for box in ndimage.find_objects(numbers)]
         extents = np.array([0, *(span.stop - span.start for span in spans)])
         return _Pieces(numbers, inside, of_voxel, along, sizes, centres, extents)
+
+
+@dataclass(frozen=True)
+class Renaming:
+    """What each piece of a case becomes."""
+
+    becomes: npt.NDArray[np.int16]
+    """1 + position on the chain, 1 + its length for background, 0 where the network decides."""
+    numbers: npt.NDArray[np.int32]
+    """(a0, a1, a2): the piece that a voxel is of; 0 is none."""
+    chain: tuple[int, ...]
+
+    def apply(self, first: int, logits: Logits) -> None:
+        """Rename in `logits` (K, rows, a1, a2), which are the rows from `first` on; in place."""
+        end = first + logits.shape[1]
+        # as many rows more as the margin is wide, so that it is that of the whole
+        low, high = max(0, first - MARGIN_VOXELS), min(len(self.numbers), end + MARGIN_VOXELS)
+        region = _with_margin(self.becomes, self.numbers[low:high])[first - low : end - low]
+        at = np.nonzero(region)
+        if not len(at[0]):
+            return
+        there = np.stack([channel[at] for channel in logits])
+        _rename(there, region[at], self.chain)
+        for level in self.chain:
+            logits[level][at] = there[level]
 
 
 def agree_on_levels(logits: Logits, levels: LevelsPlan, axis: int) -> Logits:
@@ -102,22 +132,41 @@ def agree_on_levels(logits: Logits, levels: LevelsPlan, axis: int) -> Logits:
     usual one; the level that they begin with is the likeliest by all their voxels together and by what views of this
     data set show. A piece beyond either end is background. Where there are no two single pieces to compare, all stays.
     """
+    renaming = find_renaming(lambda: [(0, logits)], levels, axis)
+    if renaming is not None:
+        renaming.apply(0, logits)
+    return logits
+
+
+def find_renaming(slabs: Slabs, levels: LevelsPlan, axis: int) -> Renaming | None:
+    """What `agree_on_levels` does to a case that is gone through slab by slab, twice; None where all stays."""
     chain = levels.classes
-    others = _any_of(logits, [index for index in range(len(logits)) if index not in chain])
-    chained = _any_of(logits, chain)
-    pieces = _Pieces.of(chained > others, axis)
+    pieces, named = _pieces(slabs, chain, axis)
     large = _without_crumbs(pieces)
-    vertebrae, usual_extent = _vertebrae(logits, pieces, large, chain)
+    vertebrae, usual_extent = _vertebrae(named, pieces, large, len(chain))
     if len(vertebrae) < 2:
-        return logits
+        return None
     ranks = _ranks(pieces.centres[vertebrae], levels.step * usual_extent)
-    evidence = _evidence(logits, others, chained, pieces, vertebrae, chain)
-    # piece -> 1 + position on the chain, 1 + its length for background, 0 where the network decides
+    evidence = _evidence(slabs, pieces, vertebrae, chain)
     becomes = np.zeros(len(pieces.sizes), np.int16)
     becomes[vertebrae] = _likeliest(evidence, ranks, levels.ends_seen)
     _join_crumbs(becomes, pieces, large)
-    _rename(logits, _with_margin(becomes, pieces), chain, others, chained)
-    return logits
+    return Renaming(becomes, pieces.numbers, tuple(chain))
+
+
+def _pieces(slabs: Slabs, chain: Sequence[int], axis: int) -> tuple[_Pieces, npt.NDArray[np.uint8]]:
+    """The pieces, and for each voxel of any the likeliest place on the chain."""
+    inside, named = list[npt.NDArray[np.bool_]](), list[npt.NDArray[np.uint8]]()
+    for _, logits in slabs():
+        held = _any_of(logits, chain) > _any_of(logits, _others(logits, chain))
+        inside.append(held)
+        named.append(np.stack([logits[level][held] for level in chain]).argmax(axis=0).astype(np.uint8))
+    return _Pieces.of(np.concatenate(inside), axis), np.concatenate(named)
+
+
+def _others(logits: Logits, chain: Sequence[int]) -> list[int]:
+    """The classes that are not on the chain."""
+    return [index for index in range(len(logits)) if index not in chain]
 
 
 def _any_of(logits: Logits, classes: Sequence[int]) -> Logits:
@@ -138,10 +187,10 @@ def _without_crumbs(pieces: _Pieces) -> Numbers:
     return np.flatnonzero(sizes >= SMALLEST_PIECE * usual) + 1
 
 
-def _vertebrae(logits: Logits, pieces: _Pieces, large: Numbers, chain: Sequence[int]) -> tuple[Numbers, float]:
+def _vertebrae(named: npt.NDArray[np.uint8], pieces: _Pieces, large: Numbers, length: int) -> tuple[Numbers, float]:
     """Those of the `large` pieces that are one vertebra each, in their order along the chain; and the usual extent."""
     extents = pieces.extents[large]
-    single = ~_hold_several(logits, pieces, large, chain)
+    single = ~_hold_several(named, pieces, large, length)
     if not single.any():
         return large[:0], 0.0
     usual = float(np.median(extents[single]))
@@ -149,10 +198,8 @@ def _vertebrae(logits: Logits, pieces: _Pieces, large: Numbers, chain: Sequence[
     return whole[np.argsort(pieces.centres[whole], kind="stable")], usual
 
 
-def _hold_several(logits: Logits, pieces: _Pieces, large: Numbers, chain: Sequence[int]) -> npt.NDArray[np.bool_]:
+def _hold_several(named: npt.NDArray[np.uint8], pieces: _Pieces, large: Numbers, length: int) -> npt.NDArray[np.bool_]:
     """Whether the network sees levels above each other in a `large` piece, each with a good part of its voxels."""
-    length = len(chain)
-    named = np.stack([logits[level][pieces.inside] for level in chain]).argmax(axis=0)
     cell, cells = pieces.of_voxel.astype(np.int64) * length + named, len(pieces.sizes) * length
     voxels = np.bincount(cell, minlength=cells).reshape(-1, length)[large]
     centres = np.bincount(cell, pieces.along, minlength=cells).reshape(-1, length)[large] / np.maximum(voxels, 1)
@@ -173,21 +220,22 @@ def _ranks(places: npt.NDArray[np.float64], step: float) -> Numbers:
     return np.concatenate(([0], np.cumsum(steps))).astype(np.int64)
 
 
-def _evidence(
-    logits: Logits, others: Logits, chained: Logits, pieces: _Pieces, vertebrae: Numbers, chain: Sequence[int]
-) -> npt.NDArray[np.float64]:
+def _evidence(slabs: Slabs, pieces: _Pieces, vertebrae: Numbers, chain: Sequence[int]) -> npt.NDArray[np.float64]:
     """(vertebrae, levels + 1): log probability of each level, then of none, summed; mean of the column's voxels.
 
     The mean, not the sum: the voxels of a case err together, so that they say no more than one of them would.
     """
-    total = np.logaddexp(others[pieces.inside], chained[pieces.inside])
-
-    def summed(values: Logits) -> npt.NDArray[np.float64]:
-        said = np.maximum(values[pieces.inside] - total, LEAST_LOG_PROBABILITY)
-        return np.bincount(pieces.of_voxel, said)[vertebrae].astype(np.float64)
-
-    every = np.stack([*(summed(logits[level]) for level in chain), summed(others)], axis=1)
-    mean: npt.NDArray[np.float64] = every / pieces.sizes[vertebrae].sum()
+    every, done = np.zeros((len(chain) + 1, len(pieces.sizes))), 0
+    for first, logits in slabs():
+        there = logits[:, pieces.inside[first : first + logits.shape[1]]]
+        of_voxel = pieces.of_voxel[done : done + there.shape[1]]
+        done += there.shape[1]
+        others, chained = _any_of(there, _others(logits, chain)), _any_of(there, chain)
+        total = np.logaddexp(others, chained)
+        for place, values in enumerate((*(there[level] for level in chain), others)):
+            said = np.maximum(values - total, LEAST_LOG_PROBABILITY).astype(np.float64)
+            np.add.at(every[place], of_voxel, said)  # one after the other: slabs must not round the sums otherwise
+    mean: npt.NDArray[np.float64] = every.T[vertebrae] / pieces.sizes[vertebrae].sum()
     return mean
 
 
@@ -214,19 +262,18 @@ def _join_crumbs(becomes: npt.NDArray[np.int16], pieces: _Pieces, large: Numbers
         becomes[crumbs] = becomes[large[distances.argmin(axis=1)]]
 
 
-def _with_margin(becomes: npt.NDArray[np.int16], pieces: _Pieces) -> npt.NDArray[np.int16]:
+def _with_margin(becomes: npt.NDArray[np.int16], numbers: npt.NDArray[np.int32]) -> npt.NDArray[np.int16]:
     """What each voxel becomes (a0, a1, a2): that of its piece, and around it that of the nearest."""
-    region: npt.NDArray[np.int16] = becomes[pieces.numbers]
+    region: npt.NDArray[np.int16] = becomes[numbers]
     for _ in range(MARGIN_VOXELS):
-        region = np.where(pieces.inside | (region > 0), region, ndimage.maximum_filter(region, size=3))
+        region = np.where((numbers > 0) | (region > 0), region, ndimage.maximum_filter(region, size=3))
     return region
 
 
-def _rename(
-    logits: Logits, region: npt.NDArray[np.int16], chain: Sequence[int], others: Logits, chained: Logits
-) -> None:
-    """In place, let the level that a voxel becomes have all that the chain has there, and the other levels lose."""
+def _rename(logits: Logits, region: npt.NDArray[np.int16], chain: Sequence[int]) -> None:
+    """In place, in `logits` (K, n) of voxels that become something: that level has all, and the others lose."""
+    others, chained = _any_of(logits, _others(logits, chain)), _any_of(logits, chain)
     # out of the question, but no lower than that: logits are interpolated, and a cliff would eat into its neighbours
     lost = np.minimum(others, chained) - 1
     for position, level in enumerate(chain, 1):
-        logits[level] = np.where(region == position, chained, np.where(region > 0, lost, logits[level]))
+        logits[level] = np.where(region == position, chained, lost)

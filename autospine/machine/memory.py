@@ -38,6 +38,15 @@ def _address_space_left() -> int | None:
     return None if limit == resource.RLIM_INFINITY else max(0, limit - taken)
 
 
+def resident_bytes() -> int:
+    """Memory that this process has in RAM now; 0 where the system does not say."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError, AttributeError):
+        return 0
+
+
 def total_bytes() -> int | None:
     """All memory of this machine, or a container's share of it where that is less; None where no one says."""
     total: int | None = None

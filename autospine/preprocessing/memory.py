@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from math import prod
 from pathlib import Path
 
-from autospine.data.geometry import Geometry, orient_geometry
+from autospine.data.geometry import Geometry, orient_geometry, resampled_shape, triple
 from autospine.errors import DataError
 from autospine.machine.cores import available_cores
 from autospine.machine.memory import free_bytes, workers_that_fit
@@ -40,6 +40,28 @@ def case_bytes(images: Sequence[Path], configuration: Configuration) -> int:
     prepared = prepared_voxels(geometry, configuration)
     # float32 as read, cropped and normalised; two float64 intermediates of one channel; the float32 result
     return int(12 * channels * native + 16 * max(native, prepared) + (4 * channels + 4) * prepared)
+
+
+def preparing_bytes(configuration: Configuration, native: int, prepared: int) -> int:
+    """Bytes that preparing an unlabelled case of so many voxels, on disk and prepared, takes at its peak.
+
+    An image that keeps its voxels is taken for one that is not resampled.
+    """
+    channels = len(configuration.normalisation)
+    # float32 as read and normalised, and a mask of voxels
+    held = (8 * channels + 1) * native
+    if prepared == native:
+        return held + 8 * native  # one channel less its mean, in float64
+    # two float64 intermediates of one channel; the float32 result
+    return held + 16 * max(native, prepared) + 4 * channels * prepared
+
+
+def prepared_shape(geometry: Geometry, configuration: Configuration) -> tuple[int, int, int]:
+    """Voxels, in planned axis order, of an image on this grid before it is cropped to what is not black."""
+    lying, order = orient_geometry(geometry), configuration.axis_order
+    planned_mm = [lying.spacing_mm[axis] for axis in order]
+    target_mm = (*planned_mm[: 3 - len(configuration.spacing_mm)], *configuration.spacing_mm)
+    return triple(resampled_shape([lying.shape[axis] for axis in order], planned_mm, target_mm))
 
 
 def prepared_voxels(geometry: Geometry, configuration: Configuration) -> float:

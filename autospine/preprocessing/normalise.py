@@ -60,9 +60,11 @@ def _zscore(channel: npt.NDArray[Any], mask: npt.NDArray[np.bool_] | None) -> np
     measured = channel if mask is None else channel[mask]
     if measured.size == 0:
         return np.zeros(channel.shape, np.float32)
-    mean = float(measured.mean(dtype=np.float64))
+    mean = np.float64(measured.mean(dtype=np.float64))
     std = max(float(measured.std(dtype=np.float64)), _STD_FLOOR)
-    result = ((channel - np.float64(mean)) / std).astype(np.float32)
+    result = np.empty(channel.shape, np.float32)
+    for row, target in zip(channel, result, strict=True):  # in float64 a row at a time, not the whole
+        target[...] = (row - mean) / std
     if mask is not None:
         result[~mask] = 0
     return result
@@ -70,5 +72,8 @@ def _zscore(channel: npt.NDArray[Any], mask: npt.NDArray[np.bool_] | None) -> np
 
 def _ct(channel: npt.NDArray[Any], intensity: IntensityPlan) -> npt.NDArray[np.float32]:
     """Clipped to the training set's percentiles, then by its mean and deviation."""
-    clipped = np.clip(channel.astype(np.float64), intensity.percentile_00_5, intensity.percentile_99_5)
-    return ((clipped - intensity.mean) / max(intensity.std, _STD_FLOOR)).astype(np.float32)
+    result, std = np.empty(channel.shape, np.float32), max(intensity.std, _STD_FLOOR)
+    for row, target in zip(channel, result, strict=True):
+        clipped = np.clip(row.astype(np.float64), intensity.percentile_00_5, intensity.percentile_99_5)
+        target[...] = (clipped - intensity.mean) / std
+    return result

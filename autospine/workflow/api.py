@@ -132,6 +132,7 @@ def predict(
     device: str = "auto",
     mirror: bool = True,
     overlap: float | None = None,
+    memory_gb: float | None = None,
     runs: str | Path = "runs",
     file_format: str | None = None,
     probabilities: bool = False,
@@ -156,6 +157,7 @@ def predict(
         device: auto, cpu, cuda or cuda:N.
         mirror: average over the mirrorings that the plan allows.
         overlap: share by which tiles overlap, 0 to 0.9; the plan's if not given.
+        memory_gb: memory that may be used, in 10^9 bytes; what is free if not given.
         runs: where the model is looked for.
         file_format: nifti, nrrd, seg-nrrd, mha, mgz or dicom-seg; that of each image if not given.
         probabilities: write the probability of each structure as well.
@@ -188,6 +190,7 @@ def predict(
         series=tuple(series),
         share=None if share is None else Share.parse(share),
         watch=Watch() if watch else None,
+        memory_gb=memory_gb,
     )
     return predict_paths(Path(source), Path(target), Path(runs), request, progress=progress)
 

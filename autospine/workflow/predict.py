@@ -60,7 +60,6 @@ class PredictRequest:
     """Share by which tiles overlap; None: the plan's."""
     overwrite: bool = False
     """Replace segmentations of autospine's that nobody has changed since; nothing else is ever replaced."""
-
     outputs: Outputs = Outputs()
     series: tuple[str, ...] = ()
     """Which images of a study are meant, where the model does not tell (`data.series_choice.Sought`)."""
@@ -68,11 +67,14 @@ class PredictRequest:
     """Of the cases this part alone, whoever does the others; None: all that no other process is at."""
     watch: Watch | None = None
     """Go on with what arrives in the folder of images, until stopped; None: end with what is there."""
+    memory_gb: float | None = None
+    """Most that the process may have in RAM, in 10^9 bytes; None: what is free."""
 
     @property
     def settings(self) -> Settings:
         """How the model is used."""
-        return Settings(self.folds, self.mirror, self.overlap)
+        memory_bytes = None if self.memory_gb is None else int(self.memory_gb * 1e9)
+        return Settings(self.folds, self.mirror, self.overlap, memory_bytes=memory_bytes)
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ def main() -> None:
         for case in read_folds(home.splits)[0].validation[: asked.cases]:
             volume = read_images(cases[case].images, refuse)
             assert volume is not None
-            one, other = (replace(model, precision=way).segment(volume, case).array for way in BOTH)
+            one, other = (replace(model, precision=way).segment(volume, case).labels.array for way in BOTH)
             labelled = (one > 0) | (other > 0)
             same = one == other
             figures = f"{np.mean(same):.5f} | {np.mean(same[labelled]):.5f}"

@@ -52,7 +52,7 @@ image = np.random.default_rng(0).normal(100, 10, (1, *shape)).astype(np.float32)
 grid = Geometry(shape, (3.0, 1.0, 1.0), (0.0, 0.0, 0.0), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
 volume = Volume(image, grid)
 del image
-made = model.segment(volume, "noise")
+made = model.segment(volume, "noise").labels
 print(f"{peak() - before:.2f} GB", int(made.array.astype(np.int64).sum()))
 """
 

@@ -242,17 +242,3 @@ def test_flags_follow_the_image(make_configuration: Callable[..., Configuration]
         missing=missing,
     )
     assert all(x[0, :, 0, 0].tolist() == [1] * 6 + [0 if missing else 1] for x in seen)
-
-
-@pytest.mark.parametrize("shape", [(8, 16, 16), (11, 35, 20), (5, 9, 40), (3, 4, 5)])
-def test_logits_are_held_once_however_small_the_case(
-    make_configuration: Callable[..., Configuration], shape: tuple[int, ...]
-) -> None:
-    """Those of a case smaller than a patch, too: a cut through them would be copied whole on the way back."""
-    image = np.random.default_rng(0).normal(size=(1, *shape)).astype(np.float32)
-    for configuration in (make_configuration(), make_configuration(spacing_mm=(1.0, 1.0))):
-        logits = predict_logits([Pointwise()], image, card_of(configuration))
-        assert logits.flags.c_contiguous and logits.base is not None
-        assert logits.nbytes == 4 * 4 * int(np.prod(shape))
-        storage = torch.from_numpy(logits).untyped_storage()
-        assert storage.nbytes() == logits.nbytes

@@ -88,7 +88,7 @@ def test_all_48_orientations_give_the_same_segmentation(model: Predictor, tmp_pa
         path = tmp_path / "image.nii.gz"
         write_volume(path, volume)
         read = read_volume(path)
-        result = replace(model, mirror=False).segment(read, "case")
+        result = replace(model, mirror=False).segment(read, "case").labels
         write_volume(tmp_path / "result.nii.gz", result)
         written = read_volume(tmp_path / "result.nii.gz")
         # NIfTI keeps an oblique direction as a float32 quaternion
@@ -127,7 +127,7 @@ def test_a_cascade_starts_from_its_previous_stage(
     previous = Predictor(first, (Threshold(),), CPU)
     cascade = Predictor(replace(model.card, configuration=second), (Believing(),), CPU, previous=previous)
     volume, back = stored(image, *orientation, np.eye(3))
-    result = cascade.segment(volume, "case")
+    result = cascade.segment(volume, "case").labels
     found = back(result.array[0])
     # the blocks lie on the coarse grid; interpolation may move a border by less than one coarse voxel
     for value in (7, 300):
@@ -161,13 +161,13 @@ def test_a_missing_channel_is_told_to_every_stage(model: Predictor) -> None:
     image = np.random.default_rng(0).normal(10, 1, (2, 13, 9, 15)).astype(np.float32)
     whole = Volume(image, stored(image[0], *ORIENTATIONS[0], np.eye(3))[0].geometry)
     lacking = replace(whole, array=image * np.array([1, 0], np.float32).reshape(2, 1, 1, 1))
-    assert set(np.unique(flagged.segment(whole, "a").array)) == {7}
-    assert set(np.unique(flagged.segment(lacking, "a", missing=(1,)).array)) == {300}
+    assert set(np.unique(flagged.segment(whole, "a").labels.array)) == {7}
+    assert set(np.unique(flagged.segment(lacking, "a", missing=(1,)).labels.array)) == {300}
     later = {"network": replace(network, in_channels=6), "name": "3d_cascade_fullres", "previous": "3d_lowres"}
     second = replace(base, **(both | later))
     cascade = Predictor(replace(card, configuration=second), (Earlier(),), CPU, previous=flagged)
     for volume, missing, value in ((whole, (), 7), (lacking, (1,), 300)):
-        found = cascade.segment(volume, "a", missing=missing)
+        found = cascade.segment(volume, "a", missing=missing).labels
         assert set(np.unique(found.array)) == {value}
     # neither stage can do without the first channel, and a first stage that knows of none needs both
     with pytest.raises(DataError, match="a: no T2"):
@@ -195,7 +195,7 @@ def test_regions_are_written_with_the_values_of_their_labels(model: Predictor) -
     image[2:10, 2:7, 2:12] = 103
     image[4:8, 3:6, 4:9] = 109
     volume, back = stored(image, *ORIENTATIONS[0], np.eye(3))
-    found = back(Predictor(card, (Bright(),), CPU).segment(volume, "a").array[0])
+    found = back(Predictor(card, (Bright(),), CPU).segment(volume, "a").labels.array[0])
     scaled = (image - image.mean()) / image.std()
     np.testing.assert_array_equal(found, np.where(scaled > 2, 300, np.where(scaled > 1, 4, 0)))
     assert set(np.unique(found)) == {0, 4, 300}
@@ -212,14 +212,14 @@ def test_the_low_resolution_image_is_let_go_of_before_the_full_one_is_predicted(
     images: list[weakref.ref[np.ndarray]] = []
     alive: list[list[bool]] = []
 
-    real = Predictor.logits
+    real = Predictor.pour
 
-    def watch(self: Predictor, case: Prepared, *rest: Any) -> np.ndarray:
+    def watch(self: Predictor, case: Prepared, *rest: Any) -> None:
         images.append(weakref.ref(case.image))
         alive.append([seen() is not None for seen in images])
-        return real(self, case, *rest)
+        real(self, case, *rest)
 
-    monkeypatch.setattr(Predictor, "logits", watch)
+    monkeypatch.setattr(Predictor, "pour", watch)
     volume, _ = stored(patient(), (0, 1, 2), (1, 1, 1), np.eye(3))
     previous = Predictor(coarse, (Threshold(),), CPU)
     Predictor(replace(model.card, configuration=second), (Believing(),), CPU, previous=previous).segment(volume, "case")

@@ -13,16 +13,25 @@ from torch import Tensor, nn
 from autospine.data.geometry import Geometry, Volume
 from autospine.errors import DataError, PlanError
 from autospine.inference.predictor import Predictor
+from autospine.inference.rows import SLAB_BYTES
 from autospine.inference.too_large import (
+    Asked,
+    Way,
     check_case,
     check_spacing,
     check_tile,
+    find_way,
+    image_bytes,
+    most_strips,
+    network_bytes,
+    open_bytes,
+    predicting_bytes,
     prediction_bytes,
-    scores_bytes,
     tiles_together,
 )
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.data import LevelsPlan
+from autospine.planning.document.model_card import ModelCard
 from tests.cards import card_of
 from tests.inference.predicting import predict_logits
 
@@ -129,17 +138,76 @@ class Hollow(nn.Module):
         return (logits,)
 
 
+def asked_of(card: ModelCard, native: int, prepared: tuple[int, int, int], **more: bool) -> Asked:
+    return Asked(card, native, prepared, **more)  # type: ignore[arg-type]
+
+
+def test_open_rows_of_a_strip_by_hand(make_configuration: Make) -> None:
+    """Four outputs and a weight of 4 bytes; the patch is 8 x 16 x 16."""
+    cube = make_configuration()
+    assert open_bytes(cube, (40, 60, 50), 1) == 5 * 4 * 8 * 60 * 50
+    assert open_bytes(cube, (40, 60, 50), 3, more=1) == 6 * 4 * 8 * 21 * 50  # and the next column of a strip
+    assert open_bytes(cube, (5, 60, 50), 1) == 5 * 4 * 5 * 60 * 50
+    flat = make_configuration(spacing_mm=(1.0, 1.0))
+    assert open_bytes(flat, (40, 60, 50), 1) == 5 * 4 * 4 * 60 * 50  # four slices go together
+    # tiles of 16 that overlap by half: 60 columns have 7, 16 and fewer have one
+    assert [most_strips(cube, (40, columns, 50)) for columns in (60, 17, 16, 9)] == [7, 2, 1, 1]
+
+
+def test_what_a_network_computes_by_hand(make_configuration: Make) -> None:
+    """2048 voxels, one channel; skips of 8 maps and 16 of an eighth, eight times 8 maps more; four outputs twice."""
+    cube = make_configuration()
+    assert network_bytes(cube, "cpu") == 4 * 2048 * (1 + (8 + 2 + 8 * 8) + 8)
+    assert network_bytes(cube, "cuda") == 4 * 2048 * 4 * 4
+    assert network_bytes(cube, "cuda", members=True) == 4 * 2048 * 4 * 8
+
+
 def test_the_largest_of_preparing_predicting_and_restoring(make_configuration: Make) -> None:
-    """Four outputs and a patch of 8 x 16 x 16; preparing holds 24 bytes a native voxel and 4 a prepared one."""
-    card = card_of(make_configuration())
-    assert scores_bytes(card.configuration, 1000) == 20_000
-    tiles = 4 * 4 * 4 * 8 * 16 * 16
-    assert prediction_bytes(card, 100, 1000) == 4 * 1000 + 20_000 + tiles
-    assert prediction_bytes(card, 10**6, 1000) == 24 * 10**6 + 4000
-    # on the way back 8 bytes a native voxel, and 24 a prepared one that are held beside
-    assert prediction_bytes(card, 10**5, 10**5) == 2_400_000 + 8 * 10**5
+    card, shape = card_of(make_configuration()), (10, 20, 30)
+    # as read, normalised, a mask and float64: 17 bytes a native voxel; resampled 25 and 4 a prepared one
+    assert prediction_bytes(asked_of(card, 10**7, shape), Way(1)) == 9 * 10**7 + 16 * 10**7 + 4 * 6000
+    same = (300, 400, 500)
+    assert prediction_bytes(asked_of(card, 6 * 10**7, same), Way(1)) == 17 * 6 * 10**7
+    # 512 x 512 x 512 at a spacing that makes them 64 x 64 x 64: 25 bytes a voxel
+    wide = make_configuration(patch=(64, 64, 64))
+    small = asked_of(card_of(wide), 8000, (20, 20, 20))
+    held = image_bytes(small)
+    assert held == 4 * (8000 + 64**3)  # padded to the patch, beside the image itself
+    assert prediction_bytes(small, Way(1)) == int(held + predicting_bytes(small, Way(1)))
+
+
+def test_what_is_asked_for_takes_memory(make_configuration: Make) -> None:
+    card, shape = card_of(make_configuration()), (40, 60, 50)
+    native, way = 40 * 60 * 50, Way(1)
+    plain = predicting_bytes(asked_of(card, native, shape), way)
+    # one more output of the open rows and of the network's scores, twice a row that is kept, and a float32 map
+    more = predicting_bytes(asked_of(card, native, shape, uncertainty=True), way) - plain
+    assert more >= 4 * native + 4 * 8 * 60 * 50
+    streamed = predicting_bytes(asked_of(card, native, shape, probabilities=True), way)
+    assert streamed - plain == 4 * 4 * 4 * 60 * 50
+    kept = predicting_bytes(asked_of(card, native, shape, probabilities=True, stored=True), way)
+    assert kept - streamed == 2 * 4 * native
     levels = card_of(card.configuration, levels=LevelsPlan((1, 2), 0, 1.0, (0.5, 0.5)))
-    assert prediction_bytes(levels, 100, 10**5) == 2_400_000 + 32 * 10**5
+    asked = asked_of(levels, native, shape)
+    done = open_bytes(card.configuration, shape, 1)  # no rows are open once the pieces are looked for
+    assert predicting_bytes(asked, way) - plain == (12 + 4 * 4) * native - done
+    assert predicting_bytes(asked, Way(1, on_disk=True)) - plain == 12 * native + 2 * SLAB_BYTES - done
+
+
+def test_the_fewest_strips_that_find_room_and_a_file_before_more_of_them(make_configuration: Make) -> None:
+    asked = asked_of(card_of(make_configuration()), 120_000, (40, 60, 50))
+
+    def needed(way: Way) -> float:
+        return 100 / way.strips + (0 if way.on_disk else 50)
+
+    assert find_way(asked, needed, 150) == Way(1)
+    assert find_way(asked, needed, 100) == Way(2)
+    assert find_way(asked, needed, 10) == Way(7)
+    levels = card_of(asked.card.configuration, levels=LevelsPlan((1, 2), 0, 1.0, (0.5, 0.5)))
+    column = replace(asked, card=levels)
+    assert find_way(column, needed, 150) == Way(1)
+    assert find_way(column, needed, 100) == Way(1, on_disk=True)
+    assert find_way(column, needed, 50) == Way(2, on_disk=True)
 
 
 def test_slices_go_together_as_training_had_room(make_configuration: Make) -> None:

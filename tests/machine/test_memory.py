@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from autospine.machine import memory
-from autospine.machine.memory import free_bytes, shared_bytes, total_bytes, workers_that_fit
+from autospine.machine.memory import free_bytes, resident_bytes, shared_bytes, total_bytes, workers_that_fit
 
 
 def test_free_memory_respects_a_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,3 +57,10 @@ def test_the_room_in_shared_memory_is_that_of_the_system() -> None:
 
 def test_as_many_processes_as_fit() -> None:
     assert [workers_that_fit(4, free, 100) for free in (-1, 99, 100, 399, 10_000)] == [0, 0, 1, 3, 4]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what Linux says of a process")
+def test_what_the_process_holds_grows_with_what_it_writes() -> None:
+    before = resident_bytes()
+    held = bytearray(b"x" * 50_000_000)
+    assert resident_bytes() - before > 40_000_000 and len(held) == 50_000_000

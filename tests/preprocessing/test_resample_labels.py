@@ -17,7 +17,14 @@ from autospine.errors import PlanError
 from autospine.planning.document.parts import ResamplingPlan
 from autospine.preprocessing import resample_labels
 from autospine.preprocessing.resample import Regrid, nearest_slices
-from autospine.preprocessing.resample_labels import argmax_on_grid, positive_on_grid, resample_label
+from autospine.preprocessing.resample_labels import (
+    Passage,
+    Stream,
+    Strip,
+    argmax_on_grid,
+    positive_on_grid,
+    resample_label,
+)
 
 PLAN = ResamplingPlan()
 FINE = (1.0, 1.0, 1.0)
@@ -174,7 +181,7 @@ def test_slabs_and_blocks_leave_no_seam(monkeypatch: pytest.MonkeyPatch) -> None
     way = Regrid(shape, FINE, FINE, PLAN)
     labels, winners = resample_label(label, way), argmax_on_grid(logits, way)
     monkeypatch.setattr(resample_labels, "_SLAB_VOXELS", 2 * 13 * 12)
-    monkeypatch.setattr(resample_labels, "_BLOCK_VOXELS", 17)
+    monkeypatch.setattr(resample_labels, "BLOCK_VOXELS", 17)
     np.testing.assert_array_equal(resample_label(label, way), labels)
     np.testing.assert_array_equal(argmax_on_grid(logits, way), winners)
 
@@ -182,7 +189,8 @@ def test_slabs_and_blocks_leave_no_seam(monkeypatch: pytest.MonkeyPatch) -> None
 def test_memory_does_not_grow_with_the_classes(monkeypatch: pytest.MonkeyPatch) -> None:
     slab, block = 1 << 16, 1 << 13
     monkeypatch.setattr(resample_labels, "_SLAB_VOXELS", slab)
-    monkeypatch.setattr(resample_labels, "_BLOCK_VOXELS", block)
+    monkeypatch.setattr(resample_labels, "PIECE_VOXELS", slab)
+    monkeypatch.setattr(resample_labels, "BLOCK_VOXELS", block)
     classes, shape = 8, (40, 160, 160)
     label = blobs((12, 40, 40), classes, 12)
     logits = 3 * np.eye(classes, dtype=np.float32)[label].transpose(3, 0, 1, 2).copy()
@@ -231,3 +239,20 @@ def test_what_is_above_zero_is_what_wins_against_zero(old: tuple[int, ...], new:
     against = np.stack((np.zeros_like(logit), logit))
     found = positive_on_grid(logit, Regrid(new, FINE, FINE, PLAN))
     np.testing.assert_array_equal(found, argmax_on_grid(against, Regrid(new, FINE, FINE, PLAN)) > 0)
+
+
+def test_strips_share_the_column_that_their_last_one_is_interpolated_with() -> None:
+    assert Strip.of(10, 3) == (Strip(0, 3, 4), Strip(3, 7, 8), Strip(7, 10, 10))
+    assert Strip.of(10, 1) == (Strip(0, 10, 10),)
+    assert [strip.columns for strip in Strip.of(2, 5)] == [slice(0, 2), slice(1, 2)]
+    assert Strip.of(10, 3)[1].alone == Strip(3, 7, 7)
+
+
+def test_a_row_between_two_slabs_waits_for_the_second() -> None:
+    """Three rows become six: those at 1/4 and 3/4 between rows 1 and 2 need both."""
+    stream = Stream(Passage.of((3, 1, 1), Regrid((6, 1, 1), FINE, FINE, PLAN), 1))
+    values = np.arange(3.0).reshape(1, 3, 1, 1)
+    first = [(piece.place[0], piece.values.ravel().tolist()) for piece in stream.pieces(0, values[:, :2])]
+    assert first == [(slice(0, 3), [0.0, 1.0])]
+    then = [(piece.place[0], piece.values.ravel().tolist()) for piece in stream.pieces(2, values[:, 2:])]
+    assert then == [(slice(3, 5), [1.0, 2.0]), (slice(5, 6), [2.0])]

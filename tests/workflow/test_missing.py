@@ -66,13 +66,13 @@ def test_what_a_case_lacks_is_told_where_it_is_validated(
     number = next(number for number, fold in enumerate(folds) if "case_2" in fold.validation)
     told: list[object] = []
 
-    real = Predictor.logits
+    real = Predictor.labels
 
     def listened(self: Predictor, case: Prepared, *more: Any) -> np.ndarray:
         told.append(case.properties.missing)
         return real(self, case, *more)
 
-    monkeypatch.setattr(Predictor, "logits", listened)
+    monkeypatch.setattr(Predictor, "labels", listened)
     list(train_folds(several, str(number), runs, TrainRequest(device="cpu", workers=0)))
     store = Store(runs / "several" / "prepared" / planned.plan.default)
     assert told == [store.open(name).properties.missing for name in folds[number].validation] and (1,) in told

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from autospine.data.geometry import Volume
 from autospine.data.volume import read_volume, write_volume
 from autospine.errors import DataError, OutputError, PlanError, Stopped
 from autospine.inference.predictor import Predictor
-from autospine.inference.too_large import prediction_bytes
+from autospine.inference.too_large import Asked, Way, prediction_bytes
 from autospine.machine.memory import total_bytes
 from autospine.machine.ranks import Share
 from autospine.planning.document.configuration import Configuration
@@ -222,9 +223,9 @@ def test_memory_is_told_before_it_is_taken(
     monkeypatch.setattr(segmenting, "free_bytes", lambda: 1000)
     _, notes = predict(images / "a.nii.gz", tmp_path / "a.nii.gz", model)  # it is tried all the same
     assert any(note.startswith("a needs up to 0.0 GB of memory") for note in notes)
-    # scores of 100 x 512 x 512 voxels, 4 of them and a weight, and an image of as many
-    voxels = 100 * 512 * 512
-    assert prediction_bytes(card_of(configuration), voxels, voxels) >= 4 * voxels * 6
+    # an image of 100 x 512 x 512 voxels as read and normalised, and a class index of each
+    shape = (100, 512, 512)
+    assert prediction_bytes(Asked(card_of(configuration), prod(shape), shape), Way(1)) >= 9 * prod(shape)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a limit of address space")

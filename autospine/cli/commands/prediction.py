@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from autospine.cli.options import Device, Runs, reported
-from autospine.cli.quantities import parse_share
+from autospine.cli.quantities import parse_share, parse_size
 from autospine.machine.ranks import Share
 
 
@@ -24,6 +24,10 @@ def predict(
     mirror: Annotated[bool, typer.Option(help="Average over the mirrorings that the plan allows.")] = True,
     overlap: Annotated[
         float | None, typer.Option(min=0.0, max=0.9, help="Overlap of tiles; the plan's if not given.")
+    ] = None,
+    memory: Annotated[
+        float | None,
+        typer.Option(parser=parse_size, metavar="SIZE", help="Memory to use at most, such as 4GB; else what is free."),
     ] = None,
     runs: Runs = Path("runs"),
     file_format: Annotated[
@@ -76,6 +80,7 @@ def predict(
         series=tuple(series or ()),
         share=share,
         watch=Watch() if watch else None,
+        memory_gb=memory,
     )
     progress = TerminalProgress(bars=not Rank.of().launched)
     done = predict_paths(source, target, runs, request, progress=progress).complete()

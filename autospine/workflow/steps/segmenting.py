@@ -58,15 +58,16 @@ class Segmenter:
         images: Images,
         title: str,
         progress: Progress,
-        wanted: Wanted = _LABELS,
         volume: Callable[[], Volume] | None = None,
+        wanted: Wanted = _LABELS,
     ) -> Segmentation:
         """The segmentation of a case, on the grid of its first image; `title` is shown while it takes.
 
         `volume` gives what `read_case` has read of the images, and is called once; None: they are read here.
 
         Raises:
-            DataError: its files cannot be read or do not fit, or memory is too little for it.
+            DataError: its files cannot be read or do not fit, or memory is too little for it, or it is to say how
+                unsure it is and has one member.
         """
         from autospine.machine.device import is_out_of_memory
 
@@ -77,18 +78,19 @@ class Segmenter:
         for path in files_of(images):
             for said in header_remarks(path):
                 progress.note(f"{name}: {path.name}: {said}")
-        needed, free = self.predictor.needed_bytes(read_geometry(files_of(images)[0])), free_bytes()
+        self.predictor.check_wanted(wanted, name)
+        needed, free = self.predictor.check_room(read_geometry(files_of(images)[0]), wanted, name), free_bytes()
         if needed > free:
             progress.note(f"{name} needs up to {needed / 1e9:.1f} GB of memory, of which {free / 1e9:.1f} GB are free")
         try:
             with progress.task(title) as update:
-                labels = self.predictor.segment(
+                return self.predictor.predict(
                     volume() if volume is not None else read_case(images),
-                    name,
                     missing=missing,
+                    name=name,
+                    wanted=wanted,
                     progress=lambda tiles, total: update(f"tile {tiles}/{total}", tiles / total),
                 )
-                return Segmentation(labels)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise

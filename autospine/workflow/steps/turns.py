@@ -230,7 +230,7 @@ class Turns:
             if ready.error is not None:
                 raise ready.error
             wanted = self.outputs.wanted(self._output(ready))
-            made = self.segmenter.segment(ready.name, ready.job.images, title, self.progress, wanted, ready.take)
+            made = self.segmenter.segment(ready.name, ready.job.images, title, self.progress, ready.take, wanted)
         except Exception as error:
             self._put_away()
             self._fail(ready, error)

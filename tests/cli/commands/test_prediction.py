@@ -57,7 +57,7 @@ def test_predict_never_writes_over_its_images(trained: Run, tmp_path: Path) -> N
 
 def test_predict_one_file(trained: Run, tmp_path: Path) -> None:
     image = trained.dataset / "imagesTr" / "toy_00_0000.nii.gz"
-    options = ("--runs", trained.runs, "--device", "cpu", "--no-mirror")
+    options = ("--runs", trained.runs, "--device", "cpu", "--no-mirror", "--memory", "8GB")
     result = call("predict", image, tmp_path / "result.nii.gz", *options)
     assert result.exit_code == 0, result.output
     assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == ["result.nii.gz"]

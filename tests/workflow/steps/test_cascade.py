@@ -20,6 +20,7 @@ from autospine.planning.document.data import LevelsPlan
 from autospine.planning.document.model_file import WEIGHTS, read_previous, weights_digest, write_previous
 from autospine.planning.document.plan import Plan
 from autospine.preprocessing.arrays import write_array
+from autospine.preprocessing.prepare import CaseProperties
 from autospine.preprocessing.store import Store
 from autospine.workflow.predict import PredictRequest, predict_paths
 from autospine.workflow.progress import Silent
@@ -194,11 +195,11 @@ def test_a_segmentation_goes_on_beside_another(
     segment_out_of_fold(source, full, unwanted, CPU, Silent())
 
     # two that start at once go different ways
-    def blank(self: Predictor, case: Prepared, *more: object) -> np.ndarray:
-        return np.zeros((3, *case.image.shape[1:]), np.float32)
+    def blank(self: Predictor, case: Prepared, following: CaseProperties) -> np.ndarray:
+        return np.zeros(following.prepared_shape, np.uint8)
 
-    real = Predictor.logits
-    monkeypatch.setattr(Predictor, "logits", blank)
+    real = Predictor.labels_for
+    monkeypatch.setattr(Predictor, "labels_for", blank)
     orders = set()
     for _ in range(4):
         for path in source.stage.files.values():
@@ -219,7 +220,7 @@ def test_a_segmentation_goes_on_beside_another(
             write_array(path, np.full(full.open(name).label.shape, 9, np.uint8))
         return real(*inputs, **more)
 
-    monkeypatch.setattr(Predictor, "logits", meanwhile)
+    monkeypatch.setattr(Predictor, "labels_for", meanwhile)
     segment_out_of_fold(source, full, lambda: first, CPU, Silent())
     assert len(predicted) == 1
     assert sorted({int(np.load(path).max()) for path in source.stage.files.values()})[1:] == [9]

@@ -14,14 +14,17 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from autospine.data.disk.files import file_digest
-from autospine.errors import PlanError
-from autospine.inference import loading
+from autospine.errors import DataError, PlanError
+from autospine.inference import loading, predictor
+from autospine.inference.segmentation import Wanted
 from autospine.inference.settings import Settings
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.model_card import ModelCard
 from autospine.planning.document.model_file import BEST, MODEL, WEIGHTS, write_model
+from autospine.workflow.progress import Silent
+from autospine.workflow.steps import segmenting
 from autospine.workflow.steps.segmenting import load_segmenter
-from tests.workflow.predicting import contents, made_model, predict
+from tests.workflow.predicting import contents, made_model, predict, refused
 
 
 def test_what_is_recorded_is_the_model_that_was_loaded(
@@ -89,3 +92,27 @@ def test_copies_of_folds_are_no_folds_and_a_fold_counts_once(
         shutil.copytree(model / "fold_0", model / name)
     assert predict(images / "a.nii.gz", tmp_path / "all.nii.gz", model)[0].folds == ("0", "1")
     assert predict(images / "a.nii.gz", tmp_path / "0.nii.gz", model, folds=("0", "0"))[0].folds == ("0",)
+
+
+def test_a_limit_of_memory_is_held_before_a_case_is_read(
+    model: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segmenter = load_segmenter(model, torch.device("cpu"), Settings(mirror=False, memory_bytes=3 * 10**9))
+    assert segmenter.predictor.memory_bytes == 3 * 10**9
+    monkeypatch.setattr(predictor, "resident_bytes", lambda: 2_999_999_999)
+    monkeypatch.setattr(segmenting, "read_case", lambda images: pytest.fail("it was read"))
+    with pytest.raises(DataError, match=r"a: it needs up to 0\.\d GB beside the 3\.0 GB[\s\S]*--memory"):
+        segmenter.segment("a", (images / "a.nii.gz",), "a", Silent())
+    said = refused(images / "a.nii.gz", tmp_path / "a.nii.gz", model, memory_gb=3.0)
+    assert "what fits into 3.0 GB" in said
+
+
+def test_what_is_wanted_beside_labels_is_made_or_refused(model: Path, images: Path) -> None:
+    wanted = Wanted(probabilities=True, uncertainty=True)
+    mirrored = load_segmenter(model, torch.device("cpu"), Settings())
+    made = mirrored.segment("a", (images / "a.nii.gz",), "a", Silent(), wanted=wanted)
+    assert made.uncertainty is not None and made.probabilities is not None
+    assert made.probabilities.array.shape == (4, *made.labels.array.shape[1:])
+    alone = load_segmenter(model, torch.device("cpu"), Settings(mirror=False))
+    with pytest.raises(DataError, match="one fold without mirroring"):
+        alone.segment("a", (images / "a.nii.gz",), "a", Silent(), wanted=wanted)
