@@ -112,9 +112,16 @@ def _describe_unfinished(path: Path) -> str:
     return f"{told}: best weights so far, of epoch {about.get('epoch')}{whole}"
 
 
+def first_fold(folder: Path) -> tuple[str, ...] | None:
+    """The first fold of a model folder that is trained to its end, else the first that has been stopped; or None."""
+    there = folds_with(folder, WEIGHTS) or folds_with(folder, BEST)
+    return there[:1] or None
+
+
 def load_stages(folder: Path, device: torch.device, settings: Settings = Settings()) -> Predictor:
     """As `load_model`, with what a cascade starts from, which stands beside it; errors as of `load_previous`, too."""
-    model = load_model(folder, device, settings.folds)
+    settings.check()
+    model = load_model(folder, device, first_fold(folder) if settings.fast and not settings.folds else settings.folds)
     previous = load_previous(folder, model)
     return replace(_set(model, settings), previous=previous and _set(previous, settings))
 
@@ -122,9 +129,8 @@ def load_stages(folder: Path, device: torch.device, settings: Settings = Setting
 def _set(model: Predictor, settings: Settings) -> Predictor:
     """`model`, to be used by these settings."""
     configuration = model.card.configuration
-    if settings.overlap is not None:
-        configuration = replace(configuration, overlap=settings.overlap)
-    return replace(model, mirror=settings.mirror, card=model.card.with_configuration(configuration))
+    card = model.card.with_configuration(replace(configuration, overlap=settings.overlap_of(configuration.overlap)))
+    return replace(model, mirror=settings.mirrored, card=card, precision="float32" if settings.exact else None)
 
 
 def load_previous(folder: Path, model: Predictor) -> Predictor | None:

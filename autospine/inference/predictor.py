@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from autospine.data.box import nonzero_box
 from autospine.data.geometry import Geometry, Volume, to_canonical, triple
 from autospine.errors import DataError, PlanError
+from autospine.inference.engines.choice import Computing
 from autospine.inference.export import labels_volume
 from autospine.inference.forward import Forward
 from autospine.inference.mirroring import mirrorings
@@ -84,13 +85,19 @@ class Predictor:
         """Channels, from 0, that every stage can do without."""
         return set.intersection(*(set(stage.card.data.optional) for stage in self.stages))
 
-    def computed_in(self) -> Choice:
-        """The precision in which the networks compute."""
+    def computed_in(self, cases: int | None = None) -> Choice:
+        """The precision in which the networks compute, and by what: chosen for so many `cases`; None: for many."""
         if self.precision is not None:
             return Choice(self.precision)
         configuration = self.card.configuration
         together = replace(configuration, batch=tiles_together(configuration, self.device.type))
-        return choose_precision(together, self.device, training=False)
+        return self._computing.choose(choose_precision(together, self.device, training=False), cases)
+
+    @property
+    def _computing(self) -> Computing:
+        """The networks, and how they may compute."""
+        members = len(self.networks) * len(mirrorings(self.card, self.mirror))
+        return Computing(self.networks, self.card.configuration, self.device, members)
 
     def needed_bytes(self, geometry: Geometry) -> int:
         """An upper bound of the memory that `segment` takes for an image on this grid."""
@@ -162,7 +169,9 @@ class Predictor:
         window = Window(patch, configuration.overlap, together, configuration.network.out_channels)
         check_case(configuration, len(image), image.shape[1:], patch)
         inputs = PaddedCase.of(image, case.properties.missing, earlier, self.card, patch)
-        forward = Forward(self.networks, mirrorings(self.card, self.mirror), self.device, self.computed_in().precision)
+        choice = self.computed_in()
+        networks, turns = self._computing.compiled(choice), mirrorings(self.card, self.mirror)
+        forward = Forward(networks, turns, self.device, choice.precision)
 
         def logits_of(tiles: Sequence[Tile]) -> Tensor:
             said = forward(inputs.batch(tiles))

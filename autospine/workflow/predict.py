@@ -23,6 +23,7 @@ from autospine.errors import AutospineError, DataError, OutputError
 from autospine.inference.segmentation import Segmentation
 from autospine.inference.settings import Settings
 from autospine.workflow.progress import Progress, Silent
+from autospine.workflow.runs.fast import fast_cost
 from autospine.workflow.runs.folder import find_model
 from autospine.workflow.runs.predicted import (
     Account,
@@ -62,13 +63,17 @@ class PredictRequest:
     """Share by which tiles overlap; None: the plan's."""
     overwrite: bool = False
     """Replace segmentations of autospine's that nobody has changed since; nothing else is ever replaced."""
+    fast: bool = False
+    """One fold, no mirrorings, least overlap; what that costs is said."""
+    exact: bool = False
+    """float32 throughout, computed by torch."""
 
     outputs: Outputs = Outputs()
 
     @property
     def settings(self) -> Settings:
         """How the model is used."""
-        return Settings(self.folds, self.mirror, self.overlap)
+        return Settings(self.folds, self.mirror, self.overlap, fast=self.fast, exact=self.exact)
 
 
 @dataclass(frozen=True)
@@ -115,10 +120,13 @@ def predict_paths(
     progress = progress or Silent()
     single = _is_file(target)
     device = resolve_device(request.device)
+    request.settings.check()
     folder = request.model or find_model(runs)
     segmenter = load_segmenter(folder, device, request.settings)
     for note in segmenter.unfinished:
         progress.note(note)
+    if request.fast:
+        progress.note(fast_cost(folder, segmenter.predictor.origin.folds[0]))
     faults: list[DataError] = []
     channels, optional = segmenter.predictor.card.data.channels, segmenter.predictor.optional_channels
     cases = find_inputs(source, channels, optional, tell=progress.note, report=faults.append)
@@ -161,7 +169,7 @@ def _segment_cases(
     left, done = _left_to_make(account, cases, outputs, left_out, progress, overwrite=request.overwrite)
     if left:
         check_writable(account.target.folder)
-    computed = _tell_how(segmenter, progress) if left else ""
+    computed = _tell_how(segmenter, len(left), progress) if left else ""
     last = {"folder": str(segmenter.folder), "folds": list(segmenter.predictor.origin.folds), "device": computed}
     seconds: list[float] = []
     slices: list[int] = []
@@ -215,14 +223,14 @@ def _left_to_make(
     return left, done
 
 
-def _tell_how(segmenter: Segmenter, progress: Progress) -> str:
-    """What it computes on, said together with which folds are averaged."""
+def _tell_how(segmenter: Segmenter, cases: int, progress: Progress) -> str:
+    """What it computes so many cases on, said together with which folds are averaged."""
     from autospine.machine.device import describe_device
 
     progress.note(f"Segmenting with {segmenter.averaged} of {segmenter.folder}")
-    choice = segmenter.predictor.computed_in()
+    choice = segmenter.predictor.computed_in(cases)
     computed = describe_device(segmenter.predictor.device, choice)
-    if choice.speed is not None:
+    if choice.speed is not None or choice.about_engine:
         progress.note(f"Predicting on {computed}")
     return computed
 

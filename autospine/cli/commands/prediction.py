@@ -21,6 +21,10 @@ def predict(
     overlap: Annotated[
         float | None, typer.Option(min=0.0, max=0.9, help="Overlap of tiles; the plan's if not given.")
     ] = None,
+    fast: Annotated[
+        bool, typer.Option("--fast", help="One fold, no mirrorings, least overlap; says what that costs in Dice.")
+    ] = False,
+    exact: Annotated[bool, typer.Option("--exact", help="Compute in float32 throughout, whatever is faster.")] = False,
     runs: Runs = Path("runs"),
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Make anew what autospine made in OUT and nobody has changed since.")
@@ -31,7 +35,7 @@ def predict(
     from autospine.workflow.predict import PredictRequest, predict_paths
 
     chosen = None if folds == "all" else tuple(part.strip() for part in folds.split(","))
-    request = PredictRequest(model, chosen, device, mirror, overlap, overwrite)
+    request = PredictRequest(model, chosen, device, mirror, overlap, overwrite, fast=fast, exact=exact)
     done = predict_paths(source, target, runs, request, progress=TerminalProgress()).complete()
     total = sum(done.seconds)
     took = f", {total / len(done.seconds):.1f} s a case, {total / sum(done.slices):.2f} s a slice" if total else ""
