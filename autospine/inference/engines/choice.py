@@ -38,8 +38,8 @@ TURNS = 3
 TILES, MANY = {2: 20, 3: 2}, 20
 """Tiles that a case is taken to have, by dimension, where the work ahead is estimated, and cases where nobody says how
 many there are (ours)."""
-LEAST_WORK = 1e11
-"""Multiply-adds ahead from which it is worth a look: some two seconds of two cores."""
+LEAST_WORK = 5e10
+"""Multiply-adds ahead from which a look is worth its while: it takes a second, torch two (one core, ours)."""
 TOLERANCES: dict[Precision, tuple[float, float]] = {"float32": (1e-3, 0.999), "bfloat16": (0.05, 0.95)}
 """Root mean square of the difference of logits from torch's in float32, as a share of that of the logits; and share of
 voxels in which the same class wins. The image is noise, in which classes are closer than in any anatomy (ours)."""
