@@ -86,10 +86,11 @@ class Computing:
 
     def _with_openvino(self, precision: Precision, together: int) -> list[Compiled]:
         """The networks compiled for so many tiles at a time; each is compiled once."""
-        threads, patch = torch.get_num_threads(), self.configuration.patch
-        key = (precision, patch, threads, together)
+        patch = self.configuration.patch
         made = []
         with _lock:
+            threads = torch.get_num_threads()  # here: while one measures, torch has a single one
+            key = (precision, patch, threads, together)
             for network in self.networks:
                 known = _compiled.setdefault(network, {})
                 if key not in known:
