@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from autospine.inference.engines.blank import Network
 from autospine.inference.mirroring import Mirroring
 from autospine.machine.precision import Precision, autocast
 
@@ -16,7 +17,7 @@ from autospine.machine.precision import Precision, autocast
 class Forward:
     """Networks on a device, with the mirrorings that they are averaged over."""
 
-    networks: Sequence[nn.Module]
+    networks: Sequence[Network]
     """In evaluation mode on `device`."""
     turns: Sequence[Mirroring]
     device: torch.device
@@ -24,11 +25,14 @@ class Forward:
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """(N, in_channels, *patch) -> (N, K, *patch) float32 on `device`."""
-        summed: Tensor | None = None
-        for logits in self.members(inputs):
-            summed = logits if summed is None else summed + logits
-        assert summed is not None
-        return summed / self.count
+        members = self.members(inputs)
+        summed = next(members)
+        if self.count == 1:
+            return summed
+        summed = summed + next(members)  # into a tensor of its own, which may be changed from here on
+        for logits in members:
+            summed += logits
+        return summed.div_(self.count)
 
     @property
     def count(self) -> int:

@@ -24,6 +24,7 @@ from autospine.inference.predictor import Origin, Predictor
 from autospine.inference.settings import Settings
 from autospine.inference.too_large import check_tile
 from autospine.machine.device import device_memory_gb
+from autospine.machine.precision import Precision
 from autospine.networks.weights import check_weights, load_network, network_shapes, read_metadata
 from autospine.planning.document.about import read_about
 from autospine.planning.document.convert import MOST_DOCUMENT_BYTES
@@ -151,6 +152,12 @@ def _describe_unfinished(path: Path) -> str:
     return f"{told}: best weights so far, of epoch {about.get('epoch')}{whole}"
 
 
+def first_fold(folder: Path) -> tuple[str, ...] | None:
+    """The first fold of a model folder that is trained to its end, else the first that has been stopped; or None."""
+    there = folds_with(folder, WEIGHTS) or folds_with(folder, BEST)
+    return there[:1] or None
+
+
 def load_stages(path: Path, device: torch.device, settings: Settings = Settings()) -> Predictor:
     """As `load_model`, from a model folder or an exported file, with what a cascade starts from.
 
@@ -158,8 +165,10 @@ def load_stages(path: Path, device: torch.device, settings: Settings = Settings(
         PlanError: as `load_model`, `load_previous`, `read_about` and `opened_model` do.
         OutputError: a file's weights cannot be put into the temporary folder.
     """
+    settings.check()
     with opened_model(path, settings.folds) as folder:
-        model = load_model(folder, device, settings.folds)
+        folds = first_fold(folder) if settings.fast and not settings.folds else settings.folds
+        model = load_model(folder, device, folds)
         previous = load_previous(folder, model)
         origin = replace(model.origin, about=read_about(folder))
     return replace(_set(model, settings), previous=previous and _set(previous, settings), origin=origin)
@@ -168,10 +177,9 @@ def load_stages(path: Path, device: torch.device, settings: Settings = Settings(
 def _set(model: Predictor, settings: Settings) -> Predictor:
     """`model`, to be used by these settings."""
     configuration = model.card.configuration
-    if settings.overlap is not None:
-        configuration = replace(configuration, overlap=settings.overlap)
-    card = model.card.with_configuration(configuration)
-    return replace(model, mirror=settings.mirror, card=card, memory_bytes=settings.memory_bytes)
+    card = model.card.with_configuration(replace(configuration, overlap=settings.overlap_of(configuration.overlap)))
+    precision: Precision | None = "float32" if settings.exact else None
+    return replace(model, mirror=settings.mirrored, card=card, precision=precision, memory_bytes=settings.memory_bytes)
 
 
 def load_previous(folder: Path, model: Predictor) -> Predictor | None:

@@ -29,6 +29,7 @@ from autospine.data.box import nonzero_box
 from autospine.data.disk.files import atomic_path
 from autospine.data.geometry import Geometry, Volume, to_canonical, triple
 from autospine.errors import DataError
+from autospine.inference.engines.choice import Computing
 from autospine.inference.export import Placement, labels_volume, structures
 from autospine.inference.forward import Forward
 from autospine.inference.images import AS_FILES, Given, as_volume
@@ -136,13 +137,18 @@ class Predictor:
         """Networks times mirrorings: what each voxel's logits are the mean of."""
         return len(self.networks) * len(mirrorings(self.card, self.mirror))
 
-    def computed_in(self) -> Choice:
-        """The precision in which the networks compute."""
+    def computed_in(self, cases: int | None = None) -> Choice:
+        """The precision in which the networks compute, and by what: chosen for so many `cases`; None: for many."""
         if self.precision is not None:
             return Choice(self.precision)
         configuration = self.card.configuration
         together = replace(configuration, batch=tiles_together(configuration, self.device.type))
-        return choose_precision(together, self.device, training=False)
+        return self._computing.choose(choose_precision(together, self.device, training=False), cases)
+
+    @property
+    def _computing(self) -> Computing:
+        """The networks, and how they may compute."""
+        return Computing(self.networks, self.card.configuration, self.device, self.members)
 
     def needed_bytes(self, geometry: Geometry, wanted: Wanted = _LABELS) -> int:
         """An upper bound of the memory that `predict` takes for an image on this grid, beside what is held already.
@@ -361,7 +367,9 @@ class Predictor:
         window = Window(patch, configuration.overlap, together, outputs)
         check_case(configuration, len(image), image.shape[1:], patch)
         inputs = PaddedCase.of(image, case.properties.missing, earlier, self.card, patch)
-        forward = Forward(self.networks, mirrorings(self.card, self.mirror), self.device, self.computed_in().precision)
+        choice = self.computed_in()
+        networks, turns = self._computing.compiled(choice), mirrorings(self.card, self.mirror)
+        forward = Forward(networks, turns, self.device, choice.precision)
         compute: Callable[[Tensor], Tensor] = forward
         if members:
             regions = bool(self.card.data.regions)

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from autospine.errors import PlanError
+
+FAST_OVERLAP = 0.25
+"""Of tiles in a fast prediction: a voxel within an eighth of the patch from its edge, which sees that much less around
+it, is seen by a second tile, too. Without any overlap such voxels stand in seams right through the image (ours)."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -17,3 +23,24 @@ class Settings:
     """Share by which tiles overlap, 0 to 0.9; None: the plan's."""
     memory_bytes: int | None = None
     """Most that the process may have in RAM while it predicts; None: what is free."""
+    fast: bool = False
+    """The first of the folds alone, no mirrorings, and tiles that overlap by `FAST_OVERLAP` at most."""
+    exact: bool = False
+    """float32 throughout, computed by torch, whatever is faster."""
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether to average over the plan's mirrorings."""
+        return self.mirror and not self.fast
+
+    def overlap_of(self, planned: float) -> float:
+        """The overlap of tiles where the plan has this one."""
+        if self.overlap is not None:
+            return self.overlap
+        return min(planned, FAST_OVERLAP) if self.fast else planned
+
+    def check(self) -> None:
+        """Raise `PlanError` where one choice says something else than another."""
+        if self.fast and self.folds is not None and len(self.folds) > 1:
+            found = f"--fast, which predicts with one fold, beside --folds {','.join(self.folds)}"
+            raise PlanError("predict", found, "one of the two", "name a single fold, or leave out --fast")

@@ -15,6 +15,7 @@ from typing import Literal, get_args
 import torch
 
 Precision = Literal["float32", "bfloat16", "float16"]
+Engine = Literal["torch", "openvino"]
 
 _CPU_INFO = Path("/proc/cpuinfo")
 _UNITS = {"avx512_bf16", "amx_bf16", "bf16"}
@@ -24,16 +25,23 @@ _pinned: ContextVar[Precision | None] = ContextVar("precision", default=None)
 
 @dataclass(frozen=True)
 class Choice:
-    """A precision, and what speaks for it."""
+    """A precision and an engine, and what speaks for them."""
 
     precision: Precision
     speed: float | None = None
     """How many times as fast as in float32 a core is in bfloat16 here; None where nothing was measured."""
     because: str = ""
     """What else decided, as a clause; empty where nothing else did."""
+    engine: Engine = "torch"
+    """What computes; anything but torch in prediction alone."""
+    about_engine: str = ""
+    """What spoke for the engine, as a clause; empty where there was none to choose from."""
 
     def __str__(self) -> str:
         """As a message says it."""
+        return f"{self._precision()}; {self.about_engine}" if self.about_engine else self._precision()
+
+    def _precision(self) -> str:
         if self.because:
             return f"{self.precision}, {self.because}"
         if self.speed is None:
@@ -67,7 +75,8 @@ def gpu_precision(device: torch.device) -> Precision:
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
     """A context in which a forward pass on `device` runs in `precision`."""
     if precision == "float32":
-        return nullcontext()
+        # a GPU's convolutions round their factors to 10 bits (TF32) unless told not to
+        return torch.backends.cudnn.flags(allow_tf32=False) if device.type == "cuda" else nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16 if precision == "bfloat16" else torch.float16)
 
 

@@ -63,7 +63,7 @@ def choose_precision(configuration: Configuration, device: torch.device, *, trai
         return Choice(gpu_precision(device))
     if not has_bfloat16_units():
         return Choice("float32")
-    small, total = _smaller(configuration), total_bytes()
+    small, total = smaller(configuration), total_bytes()
     if total is not None and 2e9 * training_memory_gb(small, Machine("float32", torch.get_num_threads())) > total:
         return Choice("bfloat16", because="the smaller of two, as too large to be timed")
     network = replace(small.network, in_channels=1)
@@ -95,7 +95,7 @@ def _measured(plan: NetworkPlan, patch: tuple[int, ...], batch: int, training: b
     device = torch.device("cpu")
     # neither the training's random numbers nor the gradients that somebody has switched off are touched
     with (
-        _one_thread(),
+        one_thread(),
         torch.random.fork_rng(devices=[]),
         torch.inference_mode(False),
         torch.set_grad_enabled(training),
@@ -116,7 +116,7 @@ def _measured(plan: NetworkPlan, patch: tuple[int, ...], batch: int, training: b
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """A block in which torch computes in the thread that asks it to, forward and back."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -126,15 +126,15 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _smaller(configuration: Configuration) -> Configuration:
-    """`configuration` with a patch and batch of little work.
+def smaller(configuration: Configuration, most: float = MOST_WORK) -> Configuration:
+    """`configuration` with a patch and batch of little work: at most so many multiply-adds forward, where it can.
 
     The batch goes first, then the longest axis is halved again and again, about: the network has to fit on it.
     """
     network, patch, batch = configuration.network, configuration.patch, configuration.batch
     steps = tuple(prod(strides) for strides in zip(*network.strides, strict=True))
-    batch = max(1, min(batch, int(MOST_WORK // multiply_adds(network, patch, 1))))
-    while multiply_adds(network, patch, batch) > MOST_WORK:
+    batch = max(1, min(batch, int(most // multiply_adds(network, patch, 1))))
+    while multiply_adds(network, patch, batch) > most:
         long = [axis for axis, edge in enumerate(patch) if edge // steps[axis] > LEAST_EDGE]
         if not long:
             break

@@ -132,6 +132,8 @@ def predict(
     device: str = "auto",
     mirror: bool = True,
     overlap: float | None = None,
+    fast: bool = False,
+    exact: bool = False,
     memory_gb: float | None = None,
     runs: str | Path = "runs",
     file_format: str | None = None,
@@ -157,6 +159,8 @@ def predict(
         device: auto, cpu, cuda or cuda:N.
         mirror: average over the mirrorings that the plan allows.
         overlap: share by which tiles overlap, 0 to 0.9; the plan's if not given.
+        fast: one fold, no mirrorings, least overlap; what that costs is told.
+        exact: float32 throughout, whatever is faster.
         memory_gb: memory that may be used, in 10^9 bytes; what is free if not given.
         runs: where the model is looked for.
         file_format: nifti, nrrd, seg-nrrd, mha, mgz or dicom-seg; that of each image if not given.
@@ -190,6 +194,8 @@ def predict(
         series=tuple(series),
         share=None if share is None else Share.parse(share),
         watch=Watch() if watch else None,
+        fast=fast,
+        exact=exact,
         memory_gb=memory_gb,
     )
     return predict_paths(Path(source), Path(target), Path(runs), request, progress=progress)

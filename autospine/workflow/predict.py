@@ -24,6 +24,7 @@ from autospine.inference.settings import Settings
 from autospine.machine.cores import available_cores
 from autospine.machine.ranks import Rank, Share
 from autospine.workflow.progress import Named, Progress, Silent
+from autospine.workflow.runs.fast import fast_cost
 from autospine.workflow.runs.folder import find_model
 from autospine.workflow.runs.predicted import Failed, Target, check_writable, files_of, refuse_images
 from autospine.workflow.runs.sharing import Sharing, sharing
@@ -67,6 +68,10 @@ class PredictRequest:
     """Of the cases this part alone, whoever does the others; None: all that no other process is at."""
     watch: Watch | None = None
     """Go on with what arrives in the folder of images, until stopped; None: end with what is there."""
+    fast: bool = False
+    """One fold, no mirrorings, least overlap; what that costs is said."""
+    exact: bool = False
+    """float32 throughout, computed by torch."""
     memory_gb: float | None = None
     """Most that the process may have in RAM, in 10^9 bytes; None: what is free."""
 
@@ -74,7 +79,7 @@ class PredictRequest:
     def settings(self) -> Settings:
         """How the model is used."""
         memory_bytes = None if self.memory_gb is None else int(self.memory_gb * 1e9)
-        return Settings(self.folds, self.mirror, self.overlap, memory_bytes=memory_bytes)
+        return Settings(self.folds, self.mirror, self.overlap, memory_bytes, self.fast, self.exact)
 
 
 @dataclass(frozen=True)
@@ -133,6 +138,7 @@ def predict_paths(
     tell = _quiet if rank.launched and rank.index else progress.note
     place = Target(target, _is_file(target))
     request.outputs.check()
+    request.settings.check()
     _check_watch(source, place, request)
     device = device_of_rank(request.device, rank)
     _use_threads(rank)
@@ -140,6 +146,8 @@ def predict_paths(
     segmenter = load_segmenter(folder, device, request.settings)
     for note in segmenter.unfinished:
         tell(note)
+    if request.fast:
+        tell(fast_cost(folder, segmenter.predictor.origin.folds[0], segmenter.predictor.origin.about))
     run = _Run(source, place, request, segmenter, rank, progress, tell)
     return run.watch() if request.watch else run.once()
 
@@ -302,7 +310,7 @@ class _Run:
         if jobs:
             check_writable(self.place.folder)
             if not here.last:
-                computed = _tell_how(self.segmenter, self.tell)
+                computed = _tell_how(self.segmenter, len(jobs), self.tell)
                 folds = list(self.segmenter.predictor.origin.folds)
                 here.last = {"folder": str(self.segmenter.folder), "folds": folds, "device": computed}
         turns.before = done
@@ -351,14 +359,14 @@ def _left_to_make(
     return jobs, done
 
 
-def _tell_how(segmenter: Segmenter, tell: Callable[[str], None]) -> str:
-    """What it computes on, said together with which folds are averaged."""
+def _tell_how(segmenter: Segmenter, cases: int, tell: Callable[[str], None]) -> str:
+    """What it computes so many cases on, said together with which folds are averaged."""
     from autospine.machine.device import describe_device
 
     tell(f"Segmenting with {segmenter.averaged} of {segmenter.folder}")
-    choice = segmenter.predictor.computed_in()
+    choice = segmenter.predictor.computed_in(cases)
     computed = describe_device(segmenter.predictor.device, choice)
-    if choice.speed is not None:
+    if choice.speed is not None or choice.about_engine:
         tell(f"Predicting on {computed}")
     return computed
 

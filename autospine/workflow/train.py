@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -32,7 +33,7 @@ from autospine.workflow.steps.pace import shown, watch_pace, watch_threads
 from autospine.workflow.steps.request import enough_memory, fold_numbers, requested
 from autospine.workflow.steps.timing import training_notes
 from autospine.workflow.steps.training import Training
-from autospine.workflow.steps.validate import segmentation_writer, validate_fold
+from autospine.workflow.steps.validate import measure_fast, segmentation_writer, validate_fold
 
 if TYPE_CHECKING:
     import numpy as np
@@ -301,9 +302,16 @@ def _score(fold: _Fold, ready: _Ready) -> Trained:
         progress.note("This fold has no validation cases: nothing to score")
         return Trained(training.folder, None)
     if not metrics.exists():
+        start, device = time.monotonic(), training.device
         scores = validate_fold(
-            fold.model, fold.number, task.fold, ready.store, ready.write, training.device, progress, task.previous
+            fold.model, fold.number, task.fold, ready.store, ready.write, device, progress, task.previous
         )
+        seconds = time.monotonic() - start
+        cost = measure_fast(
+            fold.model, fold.number, task.fold, ready.store, device, progress, task.previous, scores, seconds
+        )
+        if cost is not None:
+            cost.write(training.folder)
         write_json(metrics, scores.to_json())
     return Trained(training.folder, read_json(metrics))
 

@@ -125,3 +125,20 @@ def test_mirroring_and_overlap_are_those_of_every_stage(make_configuration: Make
     as_planned = load_stages(tmp_path / second.name, CPU)
     assert [(stage.mirror, stage.card.configuration.overlap) for stage in as_planned.stages] == 2 * [(True, 0.5)]
     assert as_planned.origin.folds == ("0",) and len(as_planned.origin.digests) == 2
+
+
+def test_a_fast_prediction_has_the_first_trained_fold_alone_and_an_exact_one_float32(
+    make_configuration: Make, tmp_path: Path
+) -> None:
+    configuration = make_configuration()
+    write_model(tmp_path, card_of(configuration))
+    for fold, name in (("0", "best.safetensors"), ("1", WEIGHTS), ("3", WEIGHTS)):
+        (tmp_path / f"fold_{fold}").mkdir()
+        save_file(UNet(configuration.network, configuration.patch).state_dict(), tmp_path / f"fold_{fold}" / name)
+    fast = load_stages(tmp_path, CPU, Settings(fast=True))
+    assert fast.origin.folds == ("1",) and not fast.mirror and fast.precision is None
+    assert fast.card.configuration.overlap == 0.25 < configuration.overlap
+    assert load_stages(tmp_path, CPU, Settings(fast=True, folds=("3",))).origin.folds == ("3",)
+    exact = load_stages(tmp_path, CPU, Settings(exact=True))
+    assert exact.origin.folds == ("1", "3") and exact.mirror
+    assert str(exact.computed_in()) == "float32" and exact.computed_in().engine == "torch"

@@ -124,15 +124,15 @@ def test_a_large_network_is_looked_at_on_a_part_of_its_patch(make_configuration:
     base = make_configuration()
     network = replace(base.network, features=(32, 64))
     large = replace(base, network=network, patch=(64, 128, 96), batch=4)
-    small = precision._smaller(large)
+    small = precision.smaller(large)
     assert small.batch == 1
     work = [precision.multiply_adds(network, patch, 1) for patch in (small.patch, large.patch)]
     assert work[0] <= precision.MOST_WORK < 2.0 * work[0] and work[0] < work[1]
     assert all(edge % 2 == 0 and 2 * precision.LEAST_EDGE <= edge for edge in small.patch)
     # strides of 2: 7 voxels of the coarser stage become 3, and fewer they do not
-    odd = precision._smaller(replace(large, patch=(14, 4000, 6)))
+    odd = precision.smaller(replace(large, patch=(14, 4000, 6)))
     assert odd.patch[0] in (6, 14) and odd.patch[2] == 6 and odd.patch[1] % 2 == 0
-    assert precision._smaller(base) == base  # 8 x 16 x 16: small enough
+    assert precision.smaller(base) == base  # 8 x 16 x 16: small enough
 
 
 ISA = """

@@ -25,6 +25,10 @@ def predict(
     overlap: Annotated[
         float | None, typer.Option(min=0.0, max=0.9, help="Overlap of tiles; the plan's if not given.")
     ] = None,
+    fast: Annotated[
+        bool, typer.Option("--fast", help="One fold, no mirrorings, least overlap; says what that costs in Dice.")
+    ] = False,
+    exact: Annotated[bool, typer.Option("--exact", help="Compute in float32 throughout, whatever is faster.")] = False,
     memory: Annotated[
         float | None,
         typer.Option(parser=parse_size, metavar="SIZE", help="Memory to use at most, such as 4GB; else what is free."),
@@ -81,6 +85,8 @@ def predict(
         share=share,
         watch=Watch() if watch else None,
         memory_gb=memory,
+        fast=fast,
+        exact=exact,
     )
     progress = TerminalProgress(bars=not Rank.of().launched)
     done = predict_paths(source, target, runs, request, progress=progress).complete()

@@ -20,6 +20,7 @@ from autospine.planning.document.model_file import BEST, WEIGHTS, fold_folder, r
 from autospine.planning.document.plan import Plan
 from autospine.planning.document.plan_file import read_plan_file
 from autospine.planning.measured.fingerprint import Fingerprint
+from autospine.workflow.runs.fast import FAST_FILE
 from autospine.workflow.runs.plan_command import plan_command
 
 PREPARED = "prepared"
@@ -221,7 +222,8 @@ def withdraw_results(folder: Path) -> None:
 
     The record goes last: without it nothing is taken for trained, and with it all else can be made again.
     """
-    (folder / METRICS_FILE).unlink(missing_ok=True)
+    for name in (METRICS_FILE, FAST_FILE):
+        (folder / name).unlink(missing_ok=True)
     remove_training(folder / VALIDATION)
     (folder / RECORD).unlink(missing_ok=True)
 

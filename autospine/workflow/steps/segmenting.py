@@ -114,7 +114,9 @@ def load_segmenter(folder: Path, device: torch.device, settings: Settings) -> Se
     from autospine.inference.loading import load_stages
 
     predictor = load_stages(folder, device, settings)
-    digest = hashlib.sha256(repr((predictor.origin.folds, settings.mirror, settings.overlap)).encode())
+    overlap = predictor.card.configuration.overlap if settings.fast else settings.overlap
+    how = (predictor.origin.folds, settings.mirrored, overlap, *(("exact",) if settings.exact else ()))
+    digest = hashlib.sha256(repr(how).encode())
     for stage in predictor.stages:
         for part in stage.origin.digests:
             digest.update(part.encode())

@@ -1,8 +1,13 @@
-"""The end of a training: the fold's validation cases predicted whole, written and scored on their own grids."""
+"""The end of a training: the fold's validation cases predicted whole, written and scored on their own grids.
+
+They are also predicted the fast way, so that whoever predicts like that later can be told what it costs.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,9 +22,15 @@ from autospine.planning.document.model_card import ModelCard
 from autospine.preprocessing.previous import PreviousStage
 from autospine.preprocessing.store import Store
 from autospine.workflow.progress import Progress, counted
+from autospine.workflow.runs.fast import FastCost
 
 if TYPE_CHECKING:
     import torch
+
+    from autospine.inference.predictor import Predictor
+
+MOST_FAST_S = 600.0
+"""Seconds of a validation from which on it is not repeated the fast way (ours)."""
 
 
 def validate_fold(
@@ -44,28 +55,91 @@ def validate_fold(
 
     model = load_model(folder, device, (str(fold),))
     damaged: list[PlanError] = []
-
-    def predictions(update: Callable[[str, int, int], None]) -> Iterator[ScoredCase]:
-        for done, name in enumerate(split.validation, 1):
-            try:
-                case = store.open(name)
-                earlier = None if previous is None else previous.open(name, case.label.shape)
-            except PlanError as fault:
-                damaged.append(fault)
-                continue
-            labels = model.labels(case, earlier)
-            write(name, labels)
-            yield name, labels, np.asarray(case.reference), case.properties.canonical_spacing_mm
-            update(name, done, len(split.validation))
-
     with progress.task("Predicting and scoring the validation cases") as update:
         # where a plan goes by lesions, its scores do too
         lesions = model.card.configuration.by_component
-        scores = score_cases(predictions(counted(update)), model.card.data.scored, IGNORED, lesions=lesions)
+        cases = _predicted(model, split, store, previous, write, counted(update), damaged.append)
+        scores = score_cases(cases, model.card.data.scored, IGNORED, lesions=lesions)
     if damaged:
         first, every = damaged[0], "\n  ".join(fault.found for fault in damaged)
         raise PlanError(first.where, every, first.expected, first.remedy)
     return scores
+
+
+def measure_fast(
+    folder: Path,
+    fold: int,
+    split: Fold,
+    store: Store,
+    device: torch.device,
+    progress: Progress,
+    previous: PreviousStage | None,
+    whole: Scores,
+    seconds: float,
+) -> FastCost | None:
+    """What a fast prediction costs; arguments and errors as of `validate_fold`.
+
+    That found `whole` in so many `seconds`. None where it would take long, which is said, or where no case has a Dice.
+    """
+    from autospine.inference.loading import load_model
+    from autospine.inference.settings import Settings
+
+    if seconds > MOST_FAST_S:
+        progress.note(f"What --fast costs in Dice is not measured: the validation took {seconds / 60:.0f} min")
+        return None
+    model = load_model(folder, device, (str(fold),))
+    overlap = Settings(fast=True).overlap_of(model.card.configuration.overlap)
+    card = model.card.with_configuration(replace(model.card.configuration, overlap=overlap))
+    fast = replace(model, card=card, mirror=False)
+    dice = whole.mean()
+    if not _same_passes(model, fast, split, store):
+        with progress.task("Predicting the validation cases the fast way") as update:
+            cases = _predicted(fast, split, store, previous, lambda name, labels: None, counted(update), _raise)
+            dice = score_cases(cases, card.data.scored, IGNORED).mean()
+    return FastCost(whole.mean(), dice, len(whole.cases)) if not math.isnan(dice) else None
+
+
+def _same_passes(one: Predictor, other: Predictor, split: Fold, store: Store) -> bool:
+    """Whether both predict each case from the same tiles, not mirrored."""
+    from autospine.inference.window import tile_starts
+
+    if one.mirror and one.card.configuration.training.mirror_axes:
+        return False
+    configurations = (one.card.configuration, other.card.configuration)
+    for name in split.validation:
+        shape = store.open(name).image.shape[1:]
+        for size, edge in zip(shape[-len(configurations[0].patch) :], configurations[0].patch, strict=True):
+            starts = [tile_starts(max(size, edge), edge, configuration.overlap) for configuration in configurations]
+            if starts[0] != starts[1]:
+                return False
+    return True
+
+
+def _predicted(
+    model: Predictor,
+    split: Fold,
+    store: Store,
+    previous: PreviousStage | None,
+    write: Callable[[str, npt.NDArray[np.uint8]], None],
+    update: Callable[[str, int, int], None],
+    damaged: Callable[[PlanError], None],
+) -> Iterator[ScoredCase]:
+    """The validation cases as `model` predicts them, each handed to `write`; what cannot be opened is `damaged`."""
+    for done, name in enumerate(split.validation, 1):
+        try:
+            case = store.open(name)
+            earlier = None if previous is None else previous.open(name, case.label.shape)
+        except PlanError as fault:
+            damaged(fault)
+            continue
+        labels = model.labels(case, earlier)
+        write(name, labels)
+        yield name, labels, np.asarray(case.reference), case.properties.canonical_spacing_mm
+        update(name, done, len(split.validation))
+
+
+def _raise(fault: PlanError) -> None:
+    raise fault
 
 
 def segmentation_writer(

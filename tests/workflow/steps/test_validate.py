@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,14 @@ import torch
 
 from autospine.data.dataset import load_case, open_dataset
 from autospine.data.folds import Fold, read_folds
-from autospine.data.structure import Reading
+from autospine.data.structure import IGNORED, Reading
 from autospine.errors import PlanError
+from autospine.evaluation.score import Scores, score_cases
+from autospine.inference.loading import load_model
 from autospine.preprocessing.store import IMAGE, Store, case_file
+from autospine.workflow.runs.fast import FastCost
 from autospine.workflow.runs.folder import RunFolder
-from autospine.workflow.steps.validate import segmentation_writer, validate_fold
+from autospine.workflow.steps.validate import measure_fast, segmentation_writer, validate_fold
 from autospine.workflow.train import TrainRequest, train_fold
 from tests.workflow.conftest import Noting
 
@@ -59,3 +63,26 @@ def test_an_image_that_cannot_be_read_any_more_costs_its_segmentation_alone(
         write(name, np.zeros(load_case(dataset, case).image.array.shape[1:], np.uint8))
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["toy_00.nii.gz"]
     assert len(noting.notes) == 1 and "toy_01 is scored, not written" in noting.notes[0]
+
+
+def test_what_a_fast_prediction_costs_is_measured_on_the_same_cases(run: RunFolder, toy_dataset: Path) -> None:
+    folder = train_fold(toy_dataset, 0, run.root.parent, TrainRequest("2d", device="cpu", workers=0)).folder
+    cost, whole = FastCost.read(folder), json.loads((folder / "metrics.json").read_text())
+    assert cost is not None
+    assert cost.whole == whole["mean"]["dice"] and cost.cases == len(whole["cases"])
+    # by hand: the network of the fold, its mirrorings left out, tiles that overlap less
+    model = load_model(run.model("2d"), torch.device("cpu"), ("0",))
+    configuration = model.card.configuration
+    card = model.card.with_configuration(replace(configuration, overlap=min(configuration.overlap, 0.25)))
+    fast, store = replace(model, mirror=False, card=card), Store(run.prepared("2d"))
+    cases = ((name, store.open(name)) for name in read_folds(run.splits)[0].validation)
+    scored = [
+        (name, fast.labels(case), np.asarray(case.reference), case.properties.canonical_spacing_mm)
+        for name, case in cases
+    ]
+    assert cost.fast == pytest.approx(score_cases(scored, card.data.scored, IGNORED).mean(), abs=1e-9)
+
+    noting, found = Noting(), Scores((), ())
+    given = (read_folds(run.splits)[0], store, torch.device("cpu"), noting, None, found)
+    assert measure_fast(run.model("2d"), 0, *given, seconds=3600.0) is None
+    assert noting.notes == ["What --fast costs in Dice is not measured: the validation took 60 min"]

@@ -1,0 +1,172 @@
+"""Which engine computes a network on a CPU: OpenVINO where it is installed, says the same and is faster, else torch.
+
+Both compute a small image with the very weights. What OpenVINO says has to be what torch says in float32, or torch
+computes; then the faster one does, by time on the processor, which other programs have no say in:
+
+    seconds   torch  0.045  0.044      least 0.044
+              f32    0.032  0.031      least 0.031    ->    OpenVINO, 1.4 times as fast
+
+It is looked at once for each model and as long as the process lives, so that all cases are computed alike. To build and
+compile a planned network takes 0.2 to 0.4 s (2 cores, OpenVINO 2026.4): a few small images are sooner done by torch.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from threading import Lock
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+from autospine.inference.engines.blank import BlankOnce, Network
+from autospine.inference.engines.compiled import Compiled
+from autospine.inference.engines.graph import UnknownLayerError
+from autospine.inference.engines.library import has_openvino
+from autospine.inference.too_large import tiles_together
+from autospine.machine.precision import Choice, Precision, autocast, has_bfloat16_units, pinned_precision
+from autospine.networks.precision import one_thread, smaller
+from autospine.planning.document.configuration import Configuration
+from autospine.planning.estimate.cost import multiply_adds
+
+WORTH = 1.05
+"""Times as fast as torch from which OpenVINO computes."""
+TURNS = 3
+"""Looks at each after the first, which prepares; the least counts."""
+TILES, MANY = {2: 20, 3: 2}, 20
+"""Tiles that a case is taken to have, by dimension, where the work ahead is estimated, and cases where nobody says how
+many there are (ours)."""
+LEAST_WORK = 5e10
+"""Multiply-adds ahead from which a look is worth its while: it takes a second, torch two (one core, ours)."""
+TOLERANCES: dict[Precision, tuple[float, float]] = {"float32": (1e-3, 0.999), "bfloat16": (0.05, 0.95)}
+"""Root mean square of the difference of logits from torch's in float32, as a share of that of the logits; and share of
+voxels in which the same class wins. The image is noise, in which classes are closer than in any anatomy (ours)."""
+MOST_WORK = 2e9
+"""Multiply-adds of the pass that is looked at: a few hundredths of a second on a core. In smaller images too much of
+the time is spent between the layers to say how long a whole tile takes (ours)."""
+_lock = Lock()
+_chosen: WeakKeyDictionary[nn.Module, Choice] = WeakKeyDictionary()
+"""By the first network of a model."""
+_compiled: WeakKeyDictionary[nn.Module, dict[object, Compiled]] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True)
+class Computing:
+    """The networks of a model, and how they are to compute."""
+
+    networks: tuple[nn.Module, ...]
+    """In evaluation mode on `device`, all of the same layers."""
+    configuration: Configuration
+    device: torch.device
+    members: int = 1
+    """Passes that each tile takes through a network: mirrorings times folds."""
+
+    def choose(self, torch_choice: Choice, cases: int | None = None) -> Choice:
+        """How the networks compute: `torch_choice`, or OpenVINO where that is faster. `cases` are ahead; None: many.
+
+        What was chosen once stands, so that no two cases of a process are computed in different ways. On a GPU, and
+        where a precision is pinned, it is torch.
+        """
+        if self.device.type != "cpu" or pinned_precision() is not None:
+            return torch_choice
+        first = self.networks[0]
+        with _lock:
+            if first not in _chosen:
+                _chosen[first] = self._looked_at(torch_choice, cases)
+            return _chosen[first]
+
+    def compiled(self, choice: Choice) -> tuple[Network, ...]:
+        """The networks as the choice has them, for one thread and one case."""
+        together = tiles_together(self.configuration, self.device.type)
+        if choice.engine == "torch":
+            return tuple(BlankOnce(network) for network in self.networks) if together == 1 else self.networks
+        return tuple(BlankOnce(network) for network in self._with_openvino(choice.precision, together))
+
+    def _with_openvino(self, precision: Precision, together: int) -> list[Compiled]:
+        """The networks compiled for so many tiles at a time; each is compiled once."""
+        patch = self.configuration.patch
+        made = []
+        with _lock:
+            threads = torch.get_num_threads()  # here: while one measures, torch has a single one
+            key = (precision, patch, threads, together)
+            for network in self.networks:
+                known = _compiled.setdefault(network, {})
+                if key not in known:
+                    shape = (self.configuration.network.in_channels, *patch)
+                    known[key] = Compiled(network, shape, precision, threads=threads, streams=together)
+                made.append(known[key])
+        return made
+
+    def _looked_at(self, torch_choice: Choice, cases: int | None) -> Choice:
+        plan = self.configuration.network
+        tile = multiply_adds(plan, self.configuration.patch, 1)
+        ahead = tile * TILES[plan.dimension] * self.members * (cases or MANY)
+        if not has_openvino():
+            return replace(torch_choice, about_engine='torch, without the extra "autospine[cpu]"')
+        if ahead < LEAST_WORK:
+            return replace(torch_choice, about_engine="torch, as so few images are done before OpenVINO is ready")
+        try:
+            return self._measured(torch_choice)
+        except UnknownLayerError as unknown:
+            return replace(torch_choice, about_engine=f"torch, as OpenVINO has no counterpart of {unknown}")
+        except (ImportError, RuntimeError) as fault:
+            said = str(fault).strip().splitlines()[-1:] or [type(fault).__name__]
+            return replace(torch_choice, about_engine=f"torch, as OpenVINO fails here ({said[0][:200]})")
+
+    def _measured(self, torch_choice: Choice) -> Choice:
+        """The fastest of those that say what torch says in float32."""
+        small = smaller(replace(self.configuration, batch=1), MOST_WORK)
+        shape = (small.network.in_channels, *small.patch)
+        image = torch.randn((1, *shape), generator=torch.Generator().manual_seed(0))
+        ways: tuple[Precision, ...] = ("float32", "bfloat16") if has_bfloat16_units() else ("float32",)
+        with torch.inference_mode():
+            exact = [network(image)[0].float() for network in self.networks]
+            seconds: dict[Precision, float] = {}
+            unlike: list[str] = []
+            for way in ways:
+                compiled = [Compiled(network, shape, way, threads=torch.get_num_threads()) for network in self.networks]
+                said = [network(image)[0] for network in compiled]
+                fault = _unlike(exact, said, TOLERANCES[way])
+                if fault:
+                    unlike.append(f"in {way} {fault}")
+                else:
+                    seconds[way] = _least(compiled[0], image, time.process_time)
+            with one_thread(), autocast(torch.device("cpu"), torch_choice.precision):
+                torchs = _least(self.networks[0], image, time.thread_time)
+        return _decided(torch_choice, torchs, seconds, unlike)
+
+
+def _decided(torch_choice: Choice, torchs: float, seconds: dict[Precision, float], unlike: Sequence[str]) -> Choice:
+    """By the `seconds` of a pass in torch, and in OpenVINO in each precision in which it says the same."""
+    if not seconds:
+        return replace(torch_choice, about_engine=f"torch, as OpenVINO says something else: {'; '.join(unlike)}")
+    best = min(seconds, key=lambda way: seconds[way])
+    speed = torchs / seconds[best]
+    if speed < WORTH:
+        return replace(torch_choice, about_engine=f"torch, as OpenVINO is {speed:.2g} times as fast on this network")
+    told = f"OpenVINO, {speed:.2g} times as fast as torch in {torch_choice.precision} on this network"
+    return Choice(best, engine="openvino", about_engine=told)
+
+
+def _unlike(exact: Sequence[Tensor], said: Sequence[Tensor], tolerances: tuple[float, float]) -> str:
+    """In which way logits (1, K, *patch) are not those of torch in float32; empty where they are."""
+    most, least = tolerances
+    for one, other in zip(exact, said, strict=True):
+        difference = float((one - other).square().mean().sqrt() / one.square().mean().sqrt().clamp_min(1e-30))
+        agree = float((one.argmax(1) == other.argmax(1)).float().mean())
+        if not difference <= most or agree < least:  # also where it is NaN
+            return f"logits differ by {difference:.2g} of their size, labels agree in {agree:.1%} of voxels"
+    return ""
+
+
+def _least(network: Network, image: Tensor, clock: Callable[[], float]) -> float:
+    """Seconds of the fastest of some passes."""
+    network(image)
+    looks = []
+    for _ in range(TURNS):
+        start = clock()
+        network(image)
+        looks.append(clock() - start)
+    return max(min(looks), 1e-9)

@@ -1,0 +1,24 @@
+"""What a user's wishes come to."""
+
+from __future__ import annotations
+
+import pytest
+
+from autospine.errors import PlanError
+from autospine.inference.settings import FAST_OVERLAP, Settings
+
+
+def test_a_fast_prediction_overlaps_least_and_does_not_mirror() -> None:
+    fast = Settings(fast=True)
+    assert not fast.mirrored and fast.overlap_of(0.5) == FAST_OVERLAP
+    assert fast.overlap_of(0.1) == 0.1  # never more than planned
+    assert Settings(fast=True, overlap=0.6).overlap_of(0.5) == 0.6  # what was asked for
+    assert Settings().mirrored and Settings().overlap_of(0.5) == 0.5
+    assert not Settings(mirror=False).mirrored and Settings(overlap=0.0).overlap_of(0.5) == 0.0
+
+
+def test_one_fold_and_several_are_refused() -> None:
+    Settings(folds=("1",), fast=True).check()
+    Settings(folds=("0", "1")).check()
+    with pytest.raises(PlanError, match=r"--fast, which predicts with one fold, beside --folds 0,1"):
+        Settings(folds=("0", "1"), fast=True).check()
