@@ -142,9 +142,11 @@ class _Archive(io.FileIO):
 
     def read(self, size: int | None = -1, /) -> Any:
         """As of a file; a zip whose list is longer is refused."""
-        if size is None or size < 0 or size > _MOST_LISTED:
+        most = _MOST_LISTED + 1
+        content = super().read(most if size is None or size < 0 else min(size, most))
+        if content is not None and len(content) > _MOST_LISTED:
             raise zipfile.BadZipFile("its list of files is too long")
-        return super().read(size)
+        return content
 
 
 def _from_zip(path: Path, folder: Path, room: Room) -> Path:
