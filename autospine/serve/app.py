@@ -52,6 +52,8 @@ def make_app(service: Service, turns: Turns, folder: Path, token: str | None, me
     app.add_api_route("/metrics", routes.metrics_text, methods=["GET"], response_model=None)
     app.add_exception_handler(RequestError, _answer_refused)
     app.add_exception_handler(HTTPException, _answer_no_route)
+    app.add_exception_handler(ClientDisconnect, _answer_nobody)
+    app.add_exception_handler(Exception, _answer_own_fault)
     return Watch(Guard(app, token), service, metrics)
 
 
@@ -157,31 +159,28 @@ class Guard:
 
 
 class Watch:
-    """Counts and logs each request, and answers what nobody else does."""
+    """Counts and logs each request."""
 
     def __init__(self, app: ASGIApp, service: Service, metrics: Metrics) -> None:
         """Of requests to `app`."""
         self._app, self._service, self._metrics = app, service, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on; what fails without a reason for the client is a status 500 without the reason."""
+        """Pass on; why something of our own failed goes to the log, without what it failed on."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        start, exchange = time.monotonic(), _Exchange(scope, receive, send)
+        start, exchange, cut_off = time.monotonic(), _Exchange(scope, receive, send), False
         try:
             await self._app(scope, exchange.receive, exchange.send)
-        except ClientDisconnect:
-            exchange.status = _GONE
+        except TimeoutError:  # of an answer that is not taken
+            exchange.status, cut_off = _GONE, True
         except Exception as fault:
             self._service.tell(f"A fault of autospine's own: {described(fault)}")
-            exchange.failed = True
-            if not exchange.status:
-                refused = RequestError(500, "server", "a fault of autospine's own", remedy="see the server's log")
-                await _json(refused)(scope, exchange.receive, exchange.send)
+            cut_off = not exchange.complete
         finally:
             self._note(scope, exchange, time.monotonic() - start)
-        if exchange.failed and not exchange.complete:
+        if cut_off:
             raise ConnectionError("an answer was cut off")  # has the connection closed
 
     def _note(self, scope: Scope, exchange: _Exchange, seconds: float) -> None:
@@ -200,7 +199,6 @@ class _Exchange:
         self.status = 0
         self.received = 0
         self.complete = False
-        self.failed = False
         self._receive, self._send = receive, send
         headers = Headers(scope=scope)
         said = headers.get("content-length", "0")
@@ -261,3 +259,13 @@ async def _answer_no_route(request: Request, fault: Exception) -> Response:
     remedy = "POST /predict, GET /health, GET /metrics"
     refused = RequestError(fault.status_code, "the path", str(fault.detail), "a route of this server", remedy)
     return _json(refused)
+
+
+async def _answer_nobody(request: Request, fault: Exception) -> Response:
+    """For the log: who asked is gone."""
+    return Response(status_code=_GONE)
+
+
+async def _answer_own_fault(request: Request, fault: Exception) -> Response:
+    """Without the reason, which `Watch` has for the log."""
+    return _json(RequestError(500, "server", "a fault of autospine's own", remedy="see the server's log"))

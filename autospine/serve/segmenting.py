@@ -129,7 +129,7 @@ class Service:
         uploads = [unpacked(part.path, part.field, number, room) for number, part in enumerate(parts, 1)]
         try:
             return uploads[0].kind, self._channels(uploads, note)
-        except AutospineError:
+        except (AutospineError, RequestError):
             raise
         except Exception as fault:
             raise self._unreadable(fault) from fault

@@ -9,28 +9,40 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
 import torch
+from safetensors.torch import save_file
 
 from autospine.data.geometry import Geometry, Volume
 from autospine.data.volume import write_volume
 from autospine.inference.settings import Settings
+from autospine.networks.unet import UNet
 from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.data import IntensityPlan
+from autospine.planning.document.model_file import WEIGHTS, write_model
 from autospine.serve.app import make_app
 from autospine.serve.limits import Limits
 from autospine.serve.metrics import Metrics
 from autospine.serve.segmenting import Service
 from autospine.serve.turns import Turns
 from autospine.workflow.steps.segmenting import Segmenter, load_segmenter
-from tests.workflow.predicting import GRID, made_model
+from tests.cards import card_of
+from tests.workflow.predicting import GRID
 
 LOCAL = {"Host": "127.0.0.1"}
 
 
-def segmenter_of(folder: Path, configuration: Configuration) -> Segmenter:
-    made_model(folder, configuration, 0)
+def segmenter_of(folder: Path, configuration: Configuration, **data: Any) -> Segmenter:
+    """A model with random weights; `data` are further fields of its card's data."""
+    labels = (("upper", 1), ("middle", 2), ("lower", 3))
+    intensities = (IntensityPlan(0.0, 1.0, 0.0, 1.0),) * len(configuration.normalisation)
+    write_model(folder, card_of(configuration, labels=labels, intensities=intensities, **data))
+    torch.manual_seed(0)
+    (folder / "fold_0").mkdir()
+    save_file(UNet(configuration.network, configuration.patch).state_dict(), folder / "fold_0" / WEIGHTS)
     segmenter = load_segmenter(folder, torch.device("cpu"), Settings(mirror=False))
     return replace(segmenter, predictor=replace(segmenter.predictor, precision="float32"))
 
