@@ -93,6 +93,7 @@ def serve(request: ServingRequest, tell: Callable[[str], None]) -> None:
         app = make_app(service, turns, folder, token, Metrics())
         host, port = listener.getsockname()[:2]
         asked = "with a token" if token else "from this machine, without a token"
+        listener.listen()  # from here on whoever connects is answered
         tell(f"Serving {service.model} at http://{f'[{host}]' if ':' in host else host}:{port} ({asked})")
         _run(app, listener, turns)
     tell("Ended.")

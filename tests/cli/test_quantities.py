@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import typer
 
-from autospine.cli.quantities import format_duration, format_size, parse_duration, parse_size
+from autospine.cli.quantities import format_duration, format_size, parse_bytes, parse_duration, parse_size
 
 
 @pytest.mark.parametrize(
@@ -48,3 +48,14 @@ def test_impossible_sizes_are_usage_errors(text: str) -> None:
 
 def test_sizes_are_shown_with_what_is_known_of_them() -> None:
     assert [format_size(size) for size in (7.64, 23.96, 1.0, 0.0412)] == ["7.6 GB", "24.0 GB", "1.0 GB", "0.041 GB"]
+
+
+@pytest.mark.parametrize(("text", "size"), [("500MB", 500_000_000), ("2gb", 2 * 10**9), (" 1.5 kB ", 1500)])
+def test_sizes_of_files_as_people_write_them(text: str, size: int) -> None:
+    assert parse_bytes(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "500", "MB", "0MB", "-1MB", "8 MiB", "9999999999GB", "nanMB"])
+def test_other_sizes_of_files_are_usage_errors(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="500MB"):
+        parse_bytes(text)

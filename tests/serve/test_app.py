@@ -6,17 +6,21 @@ import asyncio
 import os
 import threading
 from collections.abc import AsyncIterator, Callable
+from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
+import torch
 
 from autospine.data.geometry import Volume
 from autospine.data.volume import read_volume
 from autospine.serve.app import Answer
 from autospine.serve.limits import Limits
 from autospine.serve.segmenting import Made
+from autospine.workflow.steps.segmenting import Segmenter
 from tests.serve.serving import Server, file_bytes, image, zip_bytes
 
 TOKEN = "0123456789abcdef"
@@ -143,12 +147,12 @@ def test_a_full_disk(server: Server, content: bytes, monkeypatch: pytest.MonkeyP
     assert clean(server)
 
 
-def test_a_network_that_gives_no_numbers(server: Server, content: bytes) -> None:
-    import torch
-
+def test_a_network_that_gives_no_numbers(make_server: MakeServer, content: bytes, segmenter: Segmenter) -> None:
+    networks = deepcopy(segmenter.predictor.networks)
     with torch.no_grad():
-        for weight in server.segmenter.predictor.networks[0].parameters():
+        for weight in networks[0].parameters():
             weight.fill_(float("nan"))
+    server = make_server(segmenter=replace(segmenter, predictor=replace(segmenter.predictor, networks=networks)))
     answer = server.post(content)
     assert answer.status_code == 500 and "NaN" in told(answer)["found"]
 

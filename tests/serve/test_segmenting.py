@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +10,6 @@ import pytest
 
 from autospine.data.geometry import Geometry, Volume, same_grid
 from autospine.data.volume import read_volume
-from autospine.planning.document.configuration import Configuration
-from autospine.planning.document.data import PresencePlan
 from autospine.serve.limits import Limits
 from autospine.serve.receiving import Part, Received
 from autospine.serve.refusals import RequestError
@@ -21,23 +17,10 @@ from autospine.serve.segmenting import Asked, Made, Service, described
 from autospine.workflow.steps.segmenting import Segmenter
 from tests.data.dicom_files import write_series
 from tests.data.sagittal_series import ARRAY, GRID
-from tests.serve.serving import bomb, file_bytes, image, nifti_header, segmenter_of, zipped
+from tests.serve.serving import bomb, file_bytes, image, nifti_header, zipped
 
 ROOM = Limits(memory_bytes=10**9)
 AS_IT_IS = Asked()
-
-
-@pytest.fixture
-def segmenter(make_configuration: Callable[..., Configuration], tmp_path: Path) -> Segmenter:
-    return segmenter_of(tmp_path / "models" / "lumbar", make_configuration())
-
-
-@pytest.fixture
-def two_channels(make_configuration: Callable[..., Configuration], tmp_path: Path) -> Segmenter:
-    """A model of T1 and T2, which can do without the second."""
-    network = replace(make_configuration().network, in_channels=3)  # the third says whether there is a T2
-    configuration = make_configuration(normalisation=("zscore", "zscore"), network=network)
-    return segmenter_of(tmp_path / "models" / "two", configuration, presence=PresencePlan((1,), 0.25))
 
 
 def answer(
