@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -11,7 +12,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -39,9 +39,10 @@ from tests.processes import wait_for
 from tests.serve.serving import file_bytes, image, segmenter_of
 
 GOOD = "0123456789abcdef"
+BEARER = {"Authorization": f"Bearer {GOOD}"}
 
 
-@contextmanager
+@contextlib.contextmanager
 def started(
     folder: Path, model: Path, *words: object, environment: dict[str, str]
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
@@ -72,12 +73,14 @@ def test_a_server_from_its_start_to_its_end(segmenter: Segmenter, tmp_path: Path
     content = file_bytes(tmp_path, "a.nii.gz", image())
     words = ("--no-mirror", "--upload-time", "2s", "--queue", 1, "--max-upload", "1MB")
     with started(tmp_path, segmenter.folder, *words, environment={TOKEN: GOOD}) as (process, address):
-        predict, headers = f"{address}/predict", {"Authorization": f"Bearer {GOOD}"}
+        predict, headers = f"{address}/predict", BEARER
         assert httpx.get(f"{address}/health").json()["status"] == "ready"
         answer = httpx.post(predict, content=content, headers=headers, timeout=60)
         assert answer.status_code == 200
         (tmp_path / "out.nii.gz").write_bytes(answer.content)
         assert same_but_for_precision(tmp_path / "out.nii.gz", segmenter)
+        run_example(address, content, tmp_path)
+        assert (tmp_path / "segmentation.nii.gz").read_bytes() == answer.content
         # who sends more than is read comes to read why it is refused
         assert httpx.post(predict, content=bytes(3_000_000)).status_code == 401
         assert httpx.post(predict, content=bytes(3_000_000), headers=headers).status_code == 413
@@ -91,6 +94,16 @@ def test_a_server_from_its_start_to_its_end(segmenter: Segmenter, tmp_path: Path
     assert not list((tmp_path / "temporary").glob(f"{PREFIX}*"))
 
 
+def run_example(address: str, content: bytes, folder: Path) -> None:
+    """The page's own example, which knows no token."""
+    page = (Path(__file__).parents[2] / "docs" / "serving.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    code = code.replace("http://127.0.0.1:8000", address).replace("timeout", f"headers={BEARER}, timeout")
+    (folder / "scan.nii.gz").write_bytes(content)
+    with contextlib.chdir(folder):
+        exec(compile(code, "serving.md", "exec"), {})
+
+
 def check_slow_uploads(address: str) -> None:
     """Two that never end take both places, and give them back."""
     host, _, port = address.removeprefix("http://").partition(":")
@@ -99,13 +112,12 @@ def check_slow_uploads(address: str) -> None:
     for connection in slow:
         connection.sendall(head.encode())
     wait_for(lambda: httpx.get(f"{address}/health").json()["queue"] == 2)
-    headers = {"Authorization": f"Bearer {GOOD}"}
-    busy = httpx.post(f"{address}/predict", content=b"x", headers=headers)
+    busy = httpx.post(f"{address}/predict", content=b"x", headers=BEARER)
     assert (busy.status_code, busy.headers["retry-after"]) == (503, "5")
     for connection in slow:
         assert connection.recv(12) == b"HTTP/1.1 408"
         connection.close()
-    assert httpx.post(f"{address}/predict", content=b"x", headers=headers).status_code == 415
+    assert httpx.post(f"{address}/predict", content=b"x", headers=BEARER).status_code == 415
 
 
 def same_but_for_precision(path: Path, segmenter: Segmenter) -> bool:
