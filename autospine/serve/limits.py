@@ -18,8 +18,6 @@ class Limits:
     """In which a body has to have arrived."""
     waiting: int = 8
     """Requests that may wait while one is predicted; who comes then is told to come again."""
-    memory_bytes: int | None = None
-    """That predicting an image may take; None: what is free when it comes."""
     files: int = 32
     """Files in a body, and as many fields."""
     members: int = 20_000

@@ -5,11 +5,10 @@ No figure tells of a patient: paths are those of the routes, not those that were
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from contextlib import suppress
 from itertools import accumulate
-from pathlib import Path
+
+from autospine.machine.memory import resident_bytes
 
 _BOUNDS_S = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0)
 """From a slice on a GPU to a large volume on a CPU (ours)."""
@@ -72,18 +71,8 @@ class Metrics:
             *self._request_s.lines(),
             *self.prediction_s.lines(),
         ]
-        resident = resident_bytes()
-        if resident is not None:
-            lines += _one("process_resident_memory_bytes", "gauge", "Memory of the server.", resident)
+        lines += _one("process_resident_memory_bytes", "gauge", "Memory of the server.", resident_bytes())
         return "\n".join(lines) + "\n"
-
-
-def resident_bytes() -> int | None:
-    """Memory that this process has now; None where the system does not say."""
-    with suppress(AttributeError, OSError, ValueError):
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE")
-    return None
 
 
 def _one(name: str, kind: str, about: str, value: int) -> list[str]:

@@ -14,30 +14,30 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import numpy as np
-
 import autospine
 from autospine.data.dataset import read_images
 from autospine.data.geometry import Geometry, Volume
 from autospine.data.inputs import find_inputs
 from autospine.data.layouts.shared.naming import raise_fault
-from autospine.data.volume import header_remarks, is_series, read_channels, read_geometry, write_volume
+from autospine.data.made_by import MadeBy
+from autospine.data.segmentation_files import FORMATS, check_segmentation, write_segmentation
+from autospine.data.series_choice import Sought
+from autospine.data.volume import header_remarks, is_series, read_channels, read_geometry
 from autospine.data.wording import listed
 from autospine.errors import AutospineError, DataError
-from autospine.machine.memory import free_bytes
+from autospine.inference.segmentation import Segmentation
+from autospine.machine.memory import free_bytes, resident_bytes
 from autospine.serve.limits import Limits
 from autospine.serve.receiving import Part, Received
 from autospine.serve.refusals import RequestError, refusal_of, without_folder
 from autospine.serve.uploads import Kind, Room, Upload, unpacked
+from autospine.workflow.steps.outputs import ModelFacts
 from autospine.workflow.steps.segmenting import Images, Segmenter
+from autospine.workflow.steps.sought import sought
 
-FORMATS: dict[str, tuple[str, str]] = {
-    "nifti": (".nii.gz", "application/gzip"),
-    "nrrd": (".nrrd", "application/octet-stream"),
-    "mha": (".mha", "application/octet-stream"),
-}
-"""Formats of answers: suffix and content type."""
-_DEFAULT: dict[Kind, str] = {"nifti": "nifti", "nrrd": "nrrd", "mha": "mha", "dicom": "nifti"}
+_CONTENT = {".nii.gz": "application/gzip", ".dcm": "application/dicom"}
+"""Content types of files by their ending; of others, bytes."""
+_DEFAULT: dict[Kind, str] = {"nifti": "nifti", "nrrd": "nrrd", "mha": "mha", "dicom": "dicom-seg"}
 _NAME = "image"
 """What messages call the image of a request."""
 _NOTES = 3000
@@ -110,18 +110,22 @@ class Service:
         try:
             kind, images = self._find(received.files, notes.append)
             volume = self._read(images, notes.append)
-            labels = self._segment(volume, tuple(index for index, path in enumerate(images) if path is None))
-            del volume
+            ending = FORMATS[asked.format or _DEFAULT[kind]]
+            path = folder / f"segmentation{ending}"
+            if not asked.statistics:
+                check_segmentation(path, volume.geometry, images)
+            held = [volume]
+            del volume  # let go of where it is of no more use
+            missing = tuple(index for index, image in enumerate(images) if image is None)
+            made = self._segment(held, missing)
             if asked.statistics:
-                return self._statistics(labels, folder, notes)
-            suffix, content = FORMATS[asked.format or _DEFAULT[kind]]
-            path = folder / f"segmentation{suffix}"
-            write_volume(path, labels)
+                return self._statistics(made, folder, notes)
+            write_segmentation(path, made.labels, self._facts.structures, images, self._facts.made_by)
         except AutospineError as error:
             raise refusal_of(error, folder) from error
         said = {"X-Autospine-Notes": _shortened([without_folder(note, folder) for note in notes])} if notes else {}
         named = {"Content-Disposition": f'attachment; filename="{path.name}"'}
-        return Made(path, content, {**self.headers, **named, **said})
+        return Made(path, _CONTENT.get(ending, "application/octet-stream"), {**self.headers, **named, **said})
 
     def _find(self, parts: Sequence[Part], note: Callable[[str], None]) -> tuple[Kind, Images]:
         """What the first file is, and the files of each channel."""
@@ -141,16 +145,35 @@ class Service:
         named = [upload.field for upload in uploads]
         if set(named) <= set(channels) and len(set(named)) == len(named):
             held = dict(zip(named, uploads, strict=True))
-            return tuple(_of_channel(held[channel], channel, note) if channel in held else None for channel in channels)
+            return tuple(
+                self._of_channel(held[channel], channel, note) if channel in held else None for channel in channels
+            )
         if len(uploads) == 1:
             (upload,) = uploads
             if upload.path.is_dir():
-                return _only(find_inputs(upload.path, channels, predictor.optional_channels, tell=note))
+                return _only(
+                    find_inputs(upload.path, channels, predictor.optional_channels, sought=self._sought, tell=note)
+                )
             return (upload.path,)
         if len(uploads) != len(channels) or set(named) & set(channels):
             expected = f"{len(channels)} ({', '.join(channels)}), in this order or in fields with these names"
             raise RequestError(422, _NAME, f"{len(uploads)} file(s) for its channels", expected)
-        return tuple(_of_channel(upload, name, note) for upload, name in zip(uploads, channels, strict=True))
+        return tuple(self._of_channel(upload, name, note) for upload, name in zip(uploads, channels, strict=True))
+
+    def _of_channel(self, upload: Upload | None, channel: str, note: Callable[[str], None]) -> Path | None:
+        """The image of an upload that is one channel; None where there is none."""
+        if upload is None:
+            return None
+        if not upload.path.is_dir():
+            return upload.path
+        return _only(find_inputs(upload.path, [channel], sought=self._sought, tell=note))[0]
+
+    @property
+    def _sought(self) -> Sought:
+        """What is known of the images that the model is for."""
+        predictor = self.segmenter.predictor
+        about = predictor.origin.about
+        return sought(predictor.card, about.trained_on if about is not None else None)
 
     def _read(self, images: Images, note: Callable[[str], None]) -> Volume:
         """The image, once its headers say that it is not too large and has the channels that the model takes."""
@@ -183,16 +206,24 @@ class Service:
         """Refuse (413) what would take more memory than there is for it."""
         reading = _READ_BYTES * sum(prod(geometry.shape) for geometry in geometries)
         needed = max(reading, self.segmenter.predictor.needed_bytes(geometries[0]))
-        room = free_bytes() if self.limits.memory_bytes is None else self.limits.memory_bytes
+        room, limit = free_bytes(), self.segmenter.predictor.memory_bytes
+        if limit is not None:
+            room = min(room, limit - resident_bytes())
         if needed > room:
             found = f"it takes up to {needed / 1e9:.3g} GB of memory"
             raise RequestError(413, _NAME, found, f"at most {room / 1e9:.3g} GB", "crop it to what is to be segmented")
 
-    def _segment(self, volume: Volume, missing: tuple[int, ...]) -> Volume:
+    @property
+    def _facts(self) -> ModelFacts:
+        """What is written of the model in an answer."""
+        return ModelFacts.of(self.segmenter.predictor.card.data, MadeBy(self.model, self.segmenter.identity))
+
+    def _segment(self, held: list[Volume], missing: tuple[int, ...]) -> Segmentation:
+        """The segmentation of the one image that is `held`, and is no more then."""
         from autospine.machine.device import is_out_of_memory
 
         try:
-            return self.segmenter.predictor.segment(volume, _NAME, missing=missing)
+            return self.segmenter.predictor.predict(held.pop(), missing=missing, name=_NAME)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -206,18 +237,12 @@ class Service:
         self.tell(f"An upload could not be read: {described(fault)}")
         return RequestError(400, _NAME, "cannot be read", "a whole image", "copy or export it again")
 
-    def _statistics(self, labels: Volume, folder: Path, notes: Sequence[str]) -> Made:
+    def _statistics(self, made: Segmentation, folder: Path, notes: Sequence[str]) -> Made:
         """Volumes by structure."""
-        counts = np.bincount(labels.array.ravel())
-        voxel_mm3 = prod(labels.geometry.spacing_mm)
-        volumes = {
-            name: float(counts[value] * voxel_mm3) if value < len(counts) else 0.0
-            for name, value in self.segmenter.predictor.card.data.labels
-        }
         content: dict[str, Any] = {
             "model": self.model,
             "version": autospine.__version__,
-            "volumes_mm3": volumes,
+            "volumes_mm3": made.volumes_mm3,
             "notes": [without_folder(note, folder) for note in notes],
         }
         path = folder / "statistics.json"
@@ -229,15 +254,6 @@ def described(fault: BaseException) -> str:
     """Kind and place of an exception, without its message: that may hold what stands in a header of a patient's."""
     places = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in traceback.extract_tb(fault.__traceback__)]
     return f"{type(fault).__name__} at {' > '.join(places[-6:])}"
-
-
-def _of_channel(upload: Upload, channel: str, note: Callable[[str], None]) -> Path:
-    """The image of an upload that is one channel."""
-    if not upload.path.is_dir():
-        return upload.path
-    (path,) = _only(find_inputs(upload.path, [channel], tell=note))
-    assert path is not None  # none is optional
-    return path
 
 
 def _only(cases: Sequence[tuple[str, Images]]) -> Images:

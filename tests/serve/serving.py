@@ -53,7 +53,7 @@ class Server:
 
     segmenter: Segmenter
     folder: Path
-    limits: Limits = Limits(memory_bytes=10**9)
+    limits: Limits = Limits()
     token: str | None = None
     said: list[str] = field(default_factory=list)
     metrics: Metrics = field(default_factory=Metrics)

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 import torch
 
-from autospine.data.geometry import Volume
 from autospine.data.volume import read_volume
+from autospine.inference.segmentation import Segmentation
 from autospine.serve.app import Answer
 from autospine.serve.limits import Limits
 from autospine.serve.segmenting import Made
@@ -50,7 +50,7 @@ def test_an_image_in_and_its_segmentation_out(server: Server, content: bytes, tm
     assert answer.headers["x-autospine-model"] == "lumbar"
     assert int(answer.headers["content-length"]) == len(answer.content)
     (tmp_path / "out.nii.gz").write_bytes(answer.content)
-    expected = server.segmenter.predictor.segment(image(), "image")
+    expected = server.segmenter.predictor.segment(image(), "image").labels
     np.testing.assert_array_equal(read_volume(tmp_path / "out.nii.gz").array, expected.array)
     assert clean(server)
 
@@ -129,7 +129,7 @@ def test_faults_of_our_own_are_told_without_their_reason(
     def fail(*given: object, **more: object) -> None:
         raise KeyError("DOE^JANE")
 
-    monkeypatch.setattr("autospine.serve.segmenting.write_volume", fail)
+    monkeypatch.setattr("autospine.serve.segmenting.write_segmentation", fail)
     answer = server.post(content)
     assert answer.status_code == 500 and "JANE" not in answer.text
     assert "server's log" in told(answer)["remedy"]
@@ -158,7 +158,7 @@ def test_a_network_that_gives_no_numbers(make_server: MakeServer, content: bytes
 
 
 def test_more_requests_than_there_are_places(make_server: MakeServer, content: bytes) -> None:
-    server = make_server(limits=Limits(waiting=2, memory_bytes=10**9))
+    server = make_server(limits=Limits(waiting=2))
     answers = server.together(10, lambda: server.ask("POST", "/predict", content=content))
     statuses = sorted(answer.status_code for answer in answers)
     assert set(statuses) == {200, 503} and statuses.count(200) >= 3
@@ -169,14 +169,14 @@ def test_more_requests_than_there_are_places(make_server: MakeServer, content: b
 
 def test_a_busy_server_answers_how_it_is(server: Server, content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     begun, go = threading.Event(), threading.Event()
-    segment = type(server.segmenter.predictor).segment
+    predict = type(server.segmenter.predictor).predict
 
-    def slow(*given: object, **more: object) -> Volume:
+    def slow(*given: object, **more: object) -> Segmentation:
         begun.set()
         assert go.wait(20)
-        return segment(*given, **more)  # type: ignore[arg-type]
+        return predict(*given, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(type(server.segmenter.predictor), "segment", slow)
+    monkeypatch.setattr(type(server.segmenter.predictor), "predict", slow)
 
     async def both() -> tuple[httpx.Response, httpx.Response]:
         first = asyncio.create_task(server.ask("POST", "/predict", content=content))

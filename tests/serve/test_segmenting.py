@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom import dcmread
+from pydicom.dataset import FileDataset
 
+from autospine.data.formats.dicom_seg import read_segmentation
 from autospine.data.geometry import Geometry, Volume, same_grid
 from autospine.data.volume import read_volume
 from autospine.serve.limits import Limits
@@ -19,7 +24,7 @@ from tests.data.dicom_files import write_series
 from tests.data.sagittal_series import ARRAY, GRID
 from tests.serve.serving import bomb, file_bytes, image, nifti_header, zipped
 
-ROOM = Limits(memory_bytes=10**9)
+ROOM = Limits()
 AS_IT_IS = Asked()
 
 
@@ -57,7 +62,7 @@ def refused(segmenter: Segmenter, folder: Path, *contents: bytes, **more: object
 def test_the_answer_is_what_the_predictor_says(
     segmenter: Segmenter, tmp_path: Path, name: str, wanted: str | None
 ) -> None:
-    expected = segmenter.predictor.segment(image(), "image")
+    expected = segmenter.predictor.segment(image(), "image").labels
     made = answer(segmenter, tmp_path, file_bytes(tmp_path, name, image()), asked=Asked(wanted))
     kind = wanted or {"a.nii.gz": "nifti", "a.nii": "nifti", "a.nrrd": "nrrd", "a.mha": "mha"}[name]
     assert made.path.name.endswith({"nifti": ".nii.gz", "nrrd": ".nrrd", "mha": ".mha"}[kind])
@@ -74,7 +79,7 @@ def test_headers_name_model_and_version(segmenter: Segmenter, tmp_path: Path) ->
 
 
 def test_volumes(segmenter: Segmenter, tmp_path: Path) -> None:
-    labels = segmenter.predictor.segment(image(), "image").array
+    labels = segmenter.predictor.segment(image(), "image").labels.array
     made = answer(segmenter, tmp_path, file_bytes(tmp_path, "a.nii", image()), asked=Asked(None, True))
     content = json.loads(made.path.read_text())
     expected = {name: 3.0 * np.sum(labels == value) for value, name in enumerate(("upper", "middle", "lower"), 1)}
@@ -95,7 +100,7 @@ def test_channels_by_field_or_in_order_or_in_one_file(two_channels: Segmenter, t
         file_bytes(tmp_path, f"{index}.nii.gz", Volume(both.array[index : index + 1], both.geometry))
         for index in (0, 1)
     )
-    expected = two_channels.predictor.segment(both, "image").array
+    expected = two_channels.predictor.segment(both, "image").labels.array
     ways: list[tuple[tuple[bytes, ...], tuple[str, ...]]] = [
         ((first, second), ("T1", "T2")),
         ((second, first), ("T2", "T1")),
@@ -120,7 +125,7 @@ def test_a_channel_that_the_model_can_do_without(two_channels: Segmenter, tmp_pa
     whole = image()
     both = Volume(np.concatenate([whole.array, np.zeros_like(whole.array)]), whole.geometry)
     made = answer(two_channels, tmp_path, file_bytes(tmp_path, "a.nii", whole), fields=("T1",))
-    expected = two_channels.predictor.segment(both, "image", missing=(1,)).array
+    expected = two_channels.predictor.segment(both, "image", missing=(1,)).labels.array
     np.testing.assert_array_equal(read_volume(made.path).array, expected)
 
 
@@ -134,7 +139,7 @@ def test_a_series_of_dicom(segmenter: Segmenter, tmp_path: Path) -> None:
     made = answer(segmenter, tmp_path, zipped(tmp_path / "series"), asked=Asked("nifti"))
     found, series = read_volume(made.path), read_volume(tmp_path / "series")
     assert same_grid(found.geometry, series.geometry, 1e-4) is None
-    np.testing.assert_array_equal(found.array, segmenter.predictor.segment(series, "image").array)
+    np.testing.assert_array_equal(found.array, segmenter.predictor.segment(series, "image").labels.array)
 
 
 def test_a_series_for_each_channel(two_channels: Segmenter, tmp_path: Path) -> None:
@@ -144,7 +149,9 @@ def test_a_series_for_each_channel(two_channels: Segmenter, tmp_path: Path) -> N
     made = answer(two_channels, tmp_path, *zips, fields=("T2", "T1"), asked=Asked("nifti"))
     series = read_volume(tmp_path / "a")
     both = Volume(np.concatenate([series.array, series.array * 2]), series.geometry)
-    np.testing.assert_array_equal(read_volume(made.path).array, two_channels.predictor.segment(both, "image").array)
+    np.testing.assert_array_equal(
+        read_volume(made.path).array, two_channels.predictor.segment(both, "image").labels.array
+    )
 
 
 def test_a_header_that_would_take_all_memory_is_refused_before_voxels_are_read(
@@ -156,7 +163,8 @@ def test_a_header_that_would_take_all_memory_is_refused_before_voxels_are_read(
 
 def test_an_image_that_takes_more_than_the_server_may(segmenter: Segmenter, tmp_path: Path) -> None:
     content = file_bytes(tmp_path, "a.nii.gz", image())
-    fault = refused(segmenter, tmp_path, content, limits=Limits(memory_bytes=1000))
+    small = replace(segmenter, predictor=replace(segmenter.predictor, memory_bytes=1000))
+    fault = refused(small, tmp_path, content)
     assert fault.status == 413 and "memory" in fault.parts["found"]
 
 
@@ -193,11 +201,58 @@ def test_of_a_bomb_within_a_metaimage_the_voxels_are_read(segmenter: Segmenter, 
     assert read_volume(made.path).geometry.shape == (2, 2, 2)
 
 
-def test_several_series_are_a_choice_that_is_not_the_servers(segmenter: Segmenter, tmp_path: Path) -> None:
+def test_a_series_of_dicom_gives_dicom_seg(segmenter: Segmenter, tmp_path: Path) -> None:
+    series = write_series(tmp_path / "series", ARRAY, GRID)
+    made = answer(segmenter, tmp_path, zipped(tmp_path / "series"))
+    assert (made.path.name, made.kind) == ("segmentation.dcm", "application/dicom")
+    written, source = dcmread(made.path), dcmread(series[0])
+    assert written.Modality == "SEG"
+    assert written.StudyInstanceUID == source.StudyInstanceUID
+    (reference,) = written.ReferencedSeriesSequence
+    assert reference.SeriesInstanceUID == source.SeriesInstanceUID
+    whole = read_volume(tmp_path / "series")
+    expected = segmenter.predictor.segment(whole, "image").labels
+    np.testing.assert_array_equal(read_segmentation(made.path, whole.geometry), expected.array[0])
+
+
+def test_of_a_study_the_series_that_the_model_is_for(segmenter: Segmenter, tmp_path: Path) -> None:
+    """It is chosen as `predict` does, and that is said."""
+    for number, text in enumerate(("localizer", "t2_tse_sag", "t1_tse_sag")):
+        write_series(
+            tmp_path / "study" / str(number), ARRAY * (number + 1), GRID, change=described_as(text), study="1.2.3"
+        )
+    made = answer(segmenter, tmp_path, zipped(tmp_path / "study"), asked=Asked("nifti"))
+    expected = segmenter.predictor.segment(read_volume(tmp_path / "study" / "1"), "image").labels
+    np.testing.assert_array_equal(read_volume(made.path).array, expected.array)
+    assert "t2_tse_sag" in made.headers["X-Autospine-Notes"]
+
+
+def described_as(text: str) -> Callable[[int, FileDataset], None]:
+    def change(index: int, header: FileDataset) -> None:
+        header.SeriesDescription = text
+
+    return change
+
+
+def test_of_series_that_fit_equally_none_is_taken(segmenter: Segmenter, tmp_path: Path) -> None:
     for name in ("a", "b"):
-        write_series(tmp_path / "study" / name, ARRAY, GRID)
+        change = described_as("t2_tse_sag")
+        write_series(tmp_path / "study" / name, ARRAY, GRID, change=change, study="1.2.3")
     fault = refused(segmenter, tmp_path, zipped(tmp_path / "study"))
     assert fault.status == 422
+
+
+def test_dicom_seg_of_an_image_that_is_none_is_refused_before_it_is_segmented(
+    segmenter: Segmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(segmenter.predictor), "predict", None)
+    fault = refused(segmenter, tmp_path, file_bytes(tmp_path, "a.nii", image()), asked=Asked("dicom-seg"))
+    assert fault.status == 422 and "DICOM" in fault.parts["found"]
+
+
+def test_segments_of_3d_slicer_have_names(segmenter: Segmenter, tmp_path: Path) -> None:
+    made = answer(segmenter, tmp_path, file_bytes(tmp_path, "a.nrrd", image()), asked=Asked("seg-nrrd"))
+    assert made.path.name == "segmentation.seg.nrrd" and b"Segment0_Name:=upper" in made.path.read_bytes()
 
 
 def test_what_a_library_stumbles_over_is_a_fault_of_the_file(
@@ -217,12 +272,12 @@ def test_too_little_memory_meanwhile(segmenter: Segmenter, tmp_path: Path, monke
     def full(*given: object, **more: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(type(segmenter.predictor), "segment", full)
+    monkeypatch.setattr(type(segmenter.predictor), "predict", full)
     assert refused(segmenter, tmp_path, file_bytes(tmp_path, "a.nii", image())).status == 413
 
 
 def test_a_gzip_bomb_in_a_request(segmenter: Segmenter, tmp_path: Path) -> None:
-    small = Limits(upload_bytes=10**6, harmless_bytes=10**6, memory_bytes=10**9)
+    small = Limits(upload_bytes=10**6, harmless_bytes=10**6)
     assert refused(segmenter, tmp_path, bomb(20_000_000), limits=small).status == 413
 
 

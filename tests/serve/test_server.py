@@ -20,9 +20,9 @@ import pytest
 
 from autospine.data.volume import read_volume
 from autospine.errors import OutputError, PlanError
+from autospine.inference.settings import Settings
 from autospine.planning.document.configuration import Configuration
 from autospine.serve import server as module
-from autospine.serve.limits import Limits
 from autospine.serve.private import PREFIX
 from autospine.serve.server import (
     TOKEN,
@@ -122,7 +122,7 @@ def check_slow_uploads(address: str) -> None:
 
 def same_but_for_precision(path: Path, segmenter: Segmenter) -> bool:
     """Whether labels are those of the model: nearly all, since the server chooses its precision by what is faster."""
-    expected = segmenter.predictor.segment(image(), "image").array
+    expected = segmenter.predictor.segment(image(), "image").labels.array
     return bool(np.mean(read_volume(path).array == expected) > 0.9)
 
 
@@ -192,14 +192,14 @@ def test_the_image_that_warms_up_is_a_patch(
     planned = [warm.geometry.shape[axis] for axis in order]
     assert planned == [1, *configuration.patch][-3:]
     assert np.isfinite(warm.array).all() and len(warm.array) == 1
-    assert predictor.segment(warm, "warm-up").array.shape == (1, *warm.geometry.shape)
+    assert predictor.segment(warm, "warm-up").labels.array.shape == (1, *warm.geometry.shape)
 
 
 def test_a_model_that_cannot_predict_here_is_told_at_the_start(
     segmenter: Segmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    request = ServingRequest(segmenter.folder, port=0, device="cpu", limits=Limits(memory_bytes=10))
+    request = ServingRequest(segmenter.folder, port=0, device="cpu", settings=Settings(memory_bytes=10))
     with pytest.raises(PlanError, match="warm-up: image"):
         serve(request, lambda line: None)
     assert not list(tmp_path.glob(f"{PREFIX}*"))

@@ -13,7 +13,7 @@ from autospine.cli.quantities import parse_bytes, parse_duration, parse_size
 
 @reported
 def serve(
-    model: Annotated[Path | None, typer.Option(help="Model; not needed where --runs holds one model.")] = None,
+    model: Annotated[Path | None, typer.Option(help="Model folder or file; the one below --runs if not given.")] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; other than this machine's needs a token.")] = (
         "127.0.0.1"
     ),
@@ -30,7 +30,7 @@ def serve(
     ] = "2m",  # type: ignore[assignment]
     memory: Annotated[
         float | None,
-        typer.Option(parser=parse_size, metavar="SIZE", help="Most that an image may take; what is free if not given."),
+        typer.Option(parser=parse_size, metavar="SIZE", help="Most that the server may have in RAM."),
     ] = None,
     folds: Annotated[str, typer.Option(help="Folds to average, such as 0,1; all: every trained one.")] = "all",
     device: Device = "auto",
@@ -45,6 +45,7 @@ def serve(
     from autospine.serve.server import serve as run
 
     chosen = None if folds == "all" else tuple(part.strip() for part in folds.split(","))
-    limits = Limits(max_upload, upload_time, queue, None if memory is None else int(memory * 1e9))
-    settings = Settings(chosen, mirror)
+    limits = Limits(max_upload, upload_time, queue)
+    memory_bytes = None if memory is None else int(memory * 1e9)
+    settings = Settings(chosen, mirror, memory_bytes=memory_bytes)
     run(ServingRequest(model, runs, host, port, token_file, device, settings, limits), show_line)
