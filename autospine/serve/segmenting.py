@@ -54,20 +54,27 @@ class Asked:
     """One of `FORMATS`; None: that of the image."""
     statistics: bool = False
     """Volumes instead of the segmentation."""
+    series: tuple[str, ...] = ()
+    """Which series of a study to take, as `series_choice.Sought` has it; empty: the one that the model is for."""
 
     @classmethod
     def of(cls, query: Mapping[str, str], fields: Mapping[str, str]) -> Asked:
         """What the query says, else the fields of the form; `RequestError` 400 for what nobody knows."""
         said = {**fields, **query}
-        unknown = query.keys() - {"format", "statistics"}
+        unknown = query.keys() - {"format", "statistics", "series"}
         if unknown:
-            raise RequestError(400, "the query", f"{listed(sorted(unknown))[:200]}", "format, statistics")
+            raise RequestError(400, "the query", f"{listed(sorted(unknown))[:200]}", "format, series, statistics")
+        series = said.get("series", "")
+        if series.startswith("re:"):  # a stranger's could be one that never ends
+            raise RequestError(
+                400, "series", "a regular expression", "a number, a UID, a description or a pattern with *"
+            )
         wanted, statistics = said.get("format") or None, said.get("statistics", "false").lower()
         if wanted is not None and wanted not in FORMATS:
             raise RequestError(400, "format", repr(wanted[:80]), ", ".join(FORMATS))
         if statistics not in ("true", "false"):
             raise RequestError(400, "statistics", repr(statistics[:80]), "true or false")
-        return cls(wanted, statistics == "true")
+        return cls(wanted, statistics == "true", (series,) if series else ())
 
 
 @dataclass(frozen=True)
@@ -108,7 +115,7 @@ class Service:
         """
         notes: list[str] = []
         try:
-            kind, images = self._find(received.files, notes.append)
+            kind, images = self._find(received.files, asked.series, notes.append)
             volume = self._read(images, notes.append)
             ending = FORMATS[asked.format or _DEFAULT[kind]]
             path = folder / f"segmentation{ending}"
@@ -127,18 +134,18 @@ class Service:
         named = {"Content-Disposition": f'attachment; filename="{path.name}"'}
         return Made(path, _CONTENT.get(ending, "application/octet-stream"), {**self.headers, **named, **said})
 
-    def _find(self, parts: Sequence[Part], note: Callable[[str], None]) -> tuple[Kind, Images]:
+    def _find(self, parts: Sequence[Part], series: tuple[str, ...], note: Callable[[str], None]) -> tuple[Kind, Images]:
         """What the first file is, and the files of each channel."""
         room = Room(self.limits)
         uploads = [unpacked(part.path, part.field, number, room) for number, part in enumerate(parts, 1)]
         try:
-            return uploads[0].kind, self._channels(uploads, note)
+            return uploads[0].kind, self._channels(uploads, self._sought(series), note)
         except (AutospineError, RequestError):
             raise
         except Exception as fault:
             raise self._unreadable(fault) from fault
 
-    def _channels(self, uploads: Sequence[Upload], note: Callable[[str], None]) -> Images:
+    def _channels(self, uploads: Sequence[Upload], meant: Sought, note: Callable[[str], None]) -> Images:
         """The files of each channel: by the names of the form's fields where these are channels, else in order."""
         predictor = self.segmenter.predictor
         channels = predictor.card.data.channels
@@ -146,34 +153,23 @@ class Service:
         if set(named) <= set(channels) and len(set(named)) == len(named):
             held = dict(zip(named, uploads, strict=True))
             return tuple(
-                self._of_channel(held[channel], channel, note) if channel in held else None for channel in channels
+                _of_channel(held[channel], channel, meant, note) if channel in held else None for channel in channels
             )
         if len(uploads) == 1:
             (upload,) = uploads
             if upload.path.is_dir():
-                return _only(
-                    find_inputs(upload.path, channels, predictor.optional_channels, sought=self._sought, tell=note)
-                )
+                return _only(find_inputs(upload.path, channels, predictor.optional_channels, sought=meant, tell=note))
             return (upload.path,)
         if len(uploads) != len(channels) or set(named) & set(channels):
             expected = f"{len(channels)} ({', '.join(channels)}), in this order or in fields with these names"
             raise RequestError(422, _NAME, f"{len(uploads)} file(s) for its channels", expected)
-        return tuple(self._of_channel(upload, name, note) for upload, name in zip(uploads, channels, strict=True))
+        return tuple(_of_channel(upload, name, meant, note) for upload, name in zip(uploads, channels, strict=True))
 
-    def _of_channel(self, upload: Upload | None, channel: str, note: Callable[[str], None]) -> Path | None:
-        """The image of an upload that is one channel; None where there is none."""
-        if upload is None:
-            return None
-        if not upload.path.is_dir():
-            return upload.path
-        return _only(find_inputs(upload.path, [channel], sought=self._sought, tell=note))[0]
-
-    @property
-    def _sought(self) -> Sought:
-        """What is known of the images that the model is for."""
+    def _sought(self, series: tuple[str, ...]) -> Sought:
+        """What is known of the images that the model is for, and which `series` the client names."""
         predictor = self.segmenter.predictor
         about = predictor.origin.about
-        return sought(predictor.card, about.trained_on if about is not None else None)
+        return sought(predictor.card, about.trained_on if about is not None else None, series)
 
     def _read(self, images: Images, note: Callable[[str], None]) -> Volume:
         """The image, once its headers say that it is not too large and has the channels that the model takes."""
@@ -254,6 +250,15 @@ def described(fault: BaseException) -> str:
     """Kind and place of an exception, without its message: that may hold what stands in a header of a patient's."""
     places = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in traceback.extract_tb(fault.__traceback__)]
     return f"{type(fault).__name__} at {' > '.join(places[-6:])}"
+
+
+def _of_channel(upload: Upload | None, channel: str, meant: Sought, note: Callable[[str], None]) -> Path | None:
+    """The image of an upload that is one channel; None where there is none."""
+    if upload is None:
+        return None
+    if not upload.path.is_dir():
+        return upload.path
+    return _only(find_inputs(upload.path, [channel], sought=meant, tell=note))[0]
 
 
 def _only(cases: Sequence[tuple[str, Images]]) -> Images:

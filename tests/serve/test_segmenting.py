@@ -239,7 +239,16 @@ def test_of_series_that_fit_equally_none_is_taken(segmenter: Segmenter, tmp_path
         change = described_as("t2_tse_sag")
         write_series(tmp_path / "study" / name, ARRAY, GRID, change=change, study="1.2.3")
     fault = refused(segmenter, tmp_path, zipped(tmp_path / "study"))
-    assert fault.status == 422
+    assert fault.status == 422 and "fit equally" in fault.parts["found"]
+
+
+def test_the_client_names_the_series_to_take(segmenter: Segmenter, tmp_path: Path) -> None:
+    for number, text in enumerate(("t2_tse_sag one", "t2_tse_sag two")):
+        own, change = tmp_path / "study" / str(number), described_as(text)
+        write_series(own, ARRAY * (number + 1), GRID, change=change, study="1.2.3")
+    made = answer(segmenter, tmp_path, zipped(tmp_path / "study"), asked=Asked("nifti", series=("two",)))
+    expected = segmenter.predictor.segment(read_volume(tmp_path / "study" / "1"), "image").labels
+    np.testing.assert_array_equal(read_volume(made.path).array, expected.array)
 
 
 def test_dicom_seg_of_an_image_that_is_none_is_refused_before_it_is_segmented(
@@ -284,7 +293,8 @@ def test_a_gzip_bomb_in_a_request(segmenter: Segmenter, tmp_path: Path) -> None:
 def test_what_is_asked_for() -> None:
     assert Asked.of({}, {}) == Asked()
     assert Asked.of({"format": "nrrd"}, {"format": "mha", "statistics": "TRUE"}) == Asked("nrrd", True)
-    for query in ({"format": "exe"}, {"statistics": "perhaps"}, {"path": "/etc"}):
+    assert Asked.of({"series": "sag*"}, {"series": "ax"}) == Asked(series=("sag*",))
+    for query in ({"series": "re:(a+)+$"}, {"format": "exe"}, {"statistics": "perhaps"}, {"path": "/etc"}):
         with pytest.raises(RequestError) as fault:
             Asked.of(query, {})
         assert fault.value.status == 400
