@@ -65,10 +65,9 @@ class Asked:
         if unknown:
             raise RequestError(400, "the query", f"{listed(sorted(unknown))[:200]}", "format, series, statistics")
         series = said.get("series", "")
-        if series.startswith("re:"):  # a stranger's could be one that never ends
-            raise RequestError(
-                400, "series", "a regular expression", "a number, a UID, a description or a pattern with *"
-            )
+        if "re:" in series:  # a stranger's regular expression could be one that never ends
+            expected = "a number, a UID, a description or a pattern with *"
+            raise RequestError(400, "series", "a regular expression", expected)
         wanted, statistics = said.get("format") or None, said.get("statistics", "false").lower()
         if wanted is not None and wanted not in FORMATS:
             raise RequestError(400, "format", repr(wanted[:80]), ", ".join(FORMATS))

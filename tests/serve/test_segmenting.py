@@ -294,7 +294,13 @@ def test_what_is_asked_for() -> None:
     assert Asked.of({}, {}) == Asked()
     assert Asked.of({"format": "nrrd"}, {"format": "mha", "statistics": "TRUE"}) == Asked("nrrd", True)
     assert Asked.of({"series": "sag*"}, {"series": "ax"}) == Asked(series=("sag*",))
-    for query in ({"series": "re:(a+)+$"}, {"format": "exe"}, {"statistics": "perhaps"}, {"path": "/etc"}):
+    for query in (
+        {"series": "re:(a+)+$"},
+        {"series": "T2=re:(a+)+$"},
+        {"format": "exe"},
+        {"statistics": "perhaps"},
+        {"path": "/etc"},
+    ):
         with pytest.raises(RequestError) as fault:
             Asked.of(query, {})
         assert fault.value.status == 400
