@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from autospine.planning.decide.planner import make_plan
     from autospine.planning.document.plan import Plan
     from autospine.planning.measured.fingerprint import Fingerprint
-    from autospine.workflow.api import evaluate, plan, predict, train
+    from autospine.workflow.api import evaluate, export, plan, predict, train
 
 __version__ = "0.1.0"
 
@@ -32,6 +32,7 @@ __all__ = [
     "Volume",
     "__version__",
     "evaluate",
+    "export",
     "make_plan",
     "open_dataset",
     "plan",
@@ -47,6 +48,7 @@ _HOMES = {
     "Reading": "autospine.data.structure",
     "Volume": "autospine.data.geometry",
     "evaluate": "autospine.workflow.api",
+    "export": "autospine.workflow.api",
     "make_plan": "autospine.planning.decide.planner",
     "open_dataset": "autospine.data.dataset",
     "plan": "autospine.workflow.api",

@@ -19,6 +19,7 @@ PUBLIC = {
     "Reading": "autospine.data.structure",
     "Volume": "autospine.data.volume",
     "evaluate": "autospine.workflow.api",
+    "export": "autospine.workflow.api",
     "make_plan": "autospine.planning.decide.planner",
     "open_dataset": "autospine.data.dataset",
     "plan": "autospine.workflow.api",
@@ -38,6 +39,7 @@ SIGNATURES = {
     "runs='runs', overwrite=False, progress=None)",
     "predict": "(source, target, *, model=None, folds=None, device='auto', mirror=True, overlap=None, runs='runs', "
     "overwrite=False, progress=None)",
+    "export": "(model, target, *, folds=None, licence=None, onnx=False, image=None, overwrite=False, progress=None)",
     "evaluate": "(prediction, reference, *, output=None, lesions=False, progress=None)",
 }
 

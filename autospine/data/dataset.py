@@ -24,7 +24,7 @@ from autospine.data.masks.files import labels_of_masks, read_mask, values_by_nam
 from autospine.data.masks.placing import onto_axes, place
 from autospine.data.masks.values import counted_values
 from autospine.data.structure import IGNORED, Case, Dataset, Label, LoadedCase, Reading, dataset_name
-from autospine.data.volume import read_volume
+from autospine.data.volume import is_series, read_volume
 from autospine.data.wording import listed, plural
 from autospine.errors import DataError
 
@@ -168,14 +168,14 @@ def read_images(images: Sequence[Path | None], report: Callable[[DataError], Non
     grid: Geometry | None = None
     metadata: tuple[tuple[str, str], ...] = ()
     reference = next(path for path in images if path is not None)
-    others = any(path is not None and os.path.lexists(path) for path in images)
+    others = any(path is not None and _is_there(path) for path in images)
     channels: list[npt.NDArray[np.float32] | None] = []
     for path in images:
         if path is None:
             channels.append(None)
             continue
         try:
-            if others and not os.path.lexists(path):
+            if others and not _is_there(path):
                 remedy = "add it; where cases may lack it, use --allow-missing, or leave its cell of a manifest empty"
                 raise DataError(str(path), "no such file", "every channel of the case", remedy)
             volume = read_volume(path)
@@ -190,6 +190,11 @@ def read_images(images: Sequence[Path | None], report: Callable[[DataError], Non
         return None
     blank = np.zeros((1, *grid.shape), np.float32)
     return Volume(np.concatenate([blank if one is None else one for one in channels]), grid, metadata)
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is anything to read at `path`; a link to nothing is there, and is told."""
+    return os.path.lexists(path) or is_series(path)
 
 
 def _read_mask(grid: Geometry | None, reference: Path, path: Path, dataset: Dataset) -> npt.NDArray[np.integer[Any]]:

@@ -9,9 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from autospine.data.dataset_inputs import DatasetInputs
 from autospine.data.disk.files import file_digest, unreadable
 from autospine.data.formats.dicom import holds_images
-from autospine.data.formats.dicom_files import dicom_files, series_folders, slices_beside
+from autospine.data.formats.dicom_files import DIRECTORY, series_files, series_folders, slices_beside
+from autospine.data.layouts.dicom_studies import find_series
 from autospine.data.layouts.shared.naming import (
     CHANNEL,
     channels_in,
@@ -24,6 +26,8 @@ from autospine.data.layouts.shared.naming import (
     unread_below,
 )
 from autospine.data.not_to_segment import image_files_below, images_to_segment, refuse_mixture
+from autospine.data.series_choice import Sought, check_asked, refuse_asked
+from autospine.data.study_inputs import study_cases
 from autospine.data.volume import IMAGE_SUFFIXES, files_of, is_series, read_channels, stem, suffix_of
 from autospine.data.wording import listed, plural
 from autospine.errors import DataError
@@ -38,13 +42,18 @@ def find_inputs(
     channels: Sequence[str],
     optional: Collection[int] = (),
     *,
+    sought: Sought | None = None,
     tell: Callable[[str], None] = lambda note: None,
     report: Callable[[DataError], None] = raise_fault,
 ) -> list[tuple[str, Files]]:
-    """Cases to predict in a folder, or the one case of a file: (name, its files in channel order), by name.
+    """Cases to predict, of images, a data set, DICOM or a file: (name, its files in channel order), by name.
 
     Of the channels `optional`, from 0, a case may lack some or all, though not every channel that there is: None stands
     in their place.
+
+    By what is `sought` for a model one is chosen of the images of a DICOM study (`study_inputs`) or of a session, and
+    data sets are read in all their layouts (`dataset_inputs`). Without it each DICOM series is a case, and a folder one
+    of images.
 
     Files are `<case>_0000.ext`, `<case>_0001.ext`, ... or, for one channel, RGB or 4D, `<case>.ext`. A single file that
     is a channel brings the other channels beside it. DICOM is the folder of a series, a folder of such folders, and for
@@ -57,10 +66,22 @@ def find_inputs(
         DataError: nothing to predict, or DICOM files and others in one folder, of which nobody knows which are meant.
     """
     path, wanted = Path(path), _Wanted(channels, optional)
+    if path.name.upper() == DIRECTORY and path.is_file():
+        path = path.parent  # a table of contents stands for what it lists
+    if sought is not None:
+        check_asked(sought.series, channels)
+
+        def plain(folder: Path, own: Sequence[str], lacking: Collection[int]) -> list[tuple[str, Files]]:
+            return _of_folder(folder, _Wanted(own, lacking), None, tell, report)
+
+        cases = DatasetInputs(channels, optional, sought, plain, tell, report).find(path)
+        if cases is not None:
+            return cases
     if path.is_dir():
-        return _of_folder(path, wanted, tell, report)
+        return _of_folder(path, wanted, sought, tell, report)
     if not path.is_file():
         raise DataError(str(path), "no such file or folder", "an image or a folder of images")
+    refuse_asked(path, () if sought is None else sought.series)
     if not is_series(path):
         return _each(_of_file(path, wanted), partial(_channel_files, wanted), report)
     slices = slices_beside(path)
@@ -112,7 +133,11 @@ def _of_file(path: Path, wanted: _Wanted) -> dict[str, dict[int, Path]]:
 
 
 def _of_folder(
-    path: Path, wanted: _Wanted, tell: Callable[[str], None], report: Callable[[DataError], None]
+    path: Path,
+    wanted: _Wanted,
+    sought: Sought | None,
+    tell: Callable[[str], None],
+    report: Callable[[DataError], None],
 ) -> list[tuple[str, Files]]:
     """The cases of a folder of image files, or of DICOM series at and below it."""
     faults: list[DataError] = []
@@ -123,10 +148,18 @@ def _of_folder(
 
     files = images_to_segment(path, tell, count_fault)
     closed: list[str] = []
-    folders = list(series_folders(path, tell=closed.append))
+    tree = None if sought is None else find_series(path, closed.append, count_fault)
+    folders = list(series_folders(path, tell=closed.append)) if tree is None else list(tree.folders)
     if closed:
         tell(closed_note(closed))
     refuse_mixture(path, files, folders, tell)
+    if tree is not None and sought is not None and folders:
+        if not tree.series and not faults:
+            raise _no_dicom_images(path)
+        for note in tree.notes(path):
+            tell(note)
+        return study_cases(path, tree, wanted.channels, wanted.optional, sought, tell, report)
+    refuse_asked(path, () if sought is None else sought.series)
     if folders:
         series = _series_of_cases(path, folders, tell, several=len(wanted.channels) > 1)
         return _each(series, partial(_series_files, wanted), report)
@@ -174,6 +207,11 @@ def _no_images(path: Path) -> DataError:
     return DataError(str(path), "no images", expected)
 
 
+def _no_dicom_images(root: Path) -> DataError:
+    """The error of a folder whose DICOM files are reports and the like."""
+    return DataError(str(root), "DICOM objects that are no images", "DICOM series", "give the folder of the images")
+
+
 def _grouped(files: Sequence[Path], wanted: _Wanted) -> dict[str, dict[int, Path]]:
     """Case -> channel -> file. Where channels may be missing, four digits are a channel without a first one, too.
 
@@ -198,7 +236,7 @@ def _series_of_cases(
     others = [folder for folder in folders if not _may_hold_images(folder)]
     images = [folder for folder in folders if folder not in others]
     if not images:
-        raise DataError(str(root), "DICOM objects that are no images", "DICOM series", "give the folder of the images")
+        raise _no_dicom_images(root)
     if others:
         tell(no_images_note(root, others))
     cases: dict[str, list[tuple[Path, Path]]] = {}
@@ -244,8 +282,8 @@ def images_digest(images: Sequence[Path | None]) -> str:
             digest.update(b"none;")
             continue
         try:
-            if path.is_dir():  # a DICOM series: its slices stand in the order of their positions
-                parts = sorted(file_digest(file) for file in dicom_files(path))
+            if is_series(path):  # the slices of a DICOM series stand in the order of their positions
+                parts = sorted(file_digest(file) for file in series_files(path))
             else:
                 parts = [file_digest(file) for file in files_of(path)]
         except OSError as fault:

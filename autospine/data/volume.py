@@ -17,7 +17,7 @@ import numpy.typing as npt
 from autospine.data.disk.files import atomic_path, check_name, read_json, unreadable, unwritable
 from autospine.data.formats import dicom, freesurfer, nifti
 from autospine.data.formats.affine import other_dimensions, usable_grid
-from autospine.data.formats.dicom_files import is_dicom
+from autospine.data.formats.dicom_files import addressed, is_dicom
 from autospine.data.formats.disguises import disguised
 from autospine.data.formats.integrity import check_finite, check_whole, detached_voxels, not_an_image
 from autospine.data.formats.itk import reason, sitk
@@ -54,8 +54,11 @@ def stem(path: Path) -> str:
 
 
 def is_series(path: Path) -> bool:
-    """Whether `path` is read as DICOM: a folder, which stands for the series in it, or a DICOM file of any name."""
-    return path.is_dir() or (not suffix_of(path) and is_dicom(path))
+    """Whether `path` is read as DICOM: a folder, which stands for its series, or a DICOM file of any name.
+
+    So is the path that stands for one of several series in a folder (`dicom_files.series_address`).
+    """
+    return path.is_dir() or (not suffix_of(path) and (is_dicom(path) or addressed(path) is not None))
 
 
 def read_geometry(path: Path) -> Geometry:

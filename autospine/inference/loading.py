@@ -1,7 +1,9 @@
-"""A model folder as a predictor: `model.json` and one `model.safetensors` a fold.
+"""A model folder as a predictor: `model.json` and one `model.safetensors` a fold. An exported file holds such a folder.
 
-A fold whose training was stopped has `best.safetensors` in its place, and serves where no fold that is done does. A
-training may write both while they are read: the digests are those of what was read.
+Before weights are read, or even hashed, their header and the network that `model.json` describes are compared: they
+cost no memory then, and a file that is not what it says is left unread. A fold whose training was stopped has
+`best.safetensors` in its place, and serves where no fold that is done does. A training may write both while they are
+read: the digests are those of what was read.
 """
 
 from __future__ import annotations
@@ -15,12 +17,16 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from autospine.data.disk.files import file_digest
+from autospine.data.disk.files import file_digest, read_text
 from autospine.errors import PlanError
 from autospine.inference.predictor import Origin, Predictor
 from autospine.inference.settings import Settings
 from autospine.inference.too_large import check_tile
-from autospine.networks.weights import load_network, read_metadata
+from autospine.machine.device import device_memory_gb
+from autospine.networks.weights import check_weights, load_network, network_shapes, read_metadata
+from autospine.planning.document.about import read_about
+from autospine.planning.document.convert import MOST_DOCUMENT_BYTES
+from autospine.planning.document.model_archive import opened_model
 from autospine.planning.document.model_card import ModelCard
 from autospine.planning.document.model_file import (
     BEST,
@@ -33,6 +39,8 @@ from autospine.planning.document.model_file import (
     read_previous,
 )
 
+MOST_FOLDS = 100
+"""Networks that are averaged (ours)."""
 _TRIES = 5
 """How often files are read that change meanwhile: a training writes its best weights every two minutes (ours)."""
 Loaded = TypeVar("Loaded")
@@ -54,7 +62,7 @@ def load_model(folder: Path, device: torch.device, folds: tuple[str, ...] | None
         PlanError: no card or a faulty one, no trained fold, a fold that is not there, weights as `load_network` says,
             files that change all the time, or a patch too large for the device.
     """
-    card, card_digest = _read_exactly(lambda: folder / MODEL, lambda path: read_model(folder))
+    card, card_digest = _read_exactly(lambda: folder / MODEL, lambda path: read_model(folder), _check_card)
     check_tile(card.configuration, device)
     ended, stopped = folds_with(folder, WEIGHTS), folds_with(folder, BEST)
     there = tuple(sorted({*ended, *stopped}))
@@ -66,24 +74,53 @@ def load_model(folder: Path, device: torch.device, folds: tuple[str, ...] | None
     if missing:
         found = f"no trained fold {', '.join(missing)}"
         raise PlanError(str(folder), found, f"one of {', '.join(there)}", "choose with --folds, or train it")
+    _check_count(folder, card, len(wanted), device)
     networks, unfinished, digests = list[nn.Module](), list[str](), [card_digest]
     for fold in wanted:
-        (network, said), digest = _read_exactly(partial(fold_weights, folder, fold), partial(_load_network, card))
+        read = partial(_load_network, card), partial(_check_weights, card)
+        (network, said), digest = _read_exactly(partial(fold_weights, folder, fold), *read)
         networks.append(network.to(device))
         digests.append(digest)
         unfinished += [said] if said else []
     return Predictor(card, tuple(networks), device, origin=Origin(wanted, tuple(unfinished), tuple(digests)))
 
 
-def _read_exactly(find: Callable[[], Path], read: Callable[[Path], Loaded]) -> tuple[Loaded, str]:
-    """What `read` makes of the file that is to be found, and the SHA-256 of that very file.
+def _check_count(folder: Path, card: ModelCard, folds: int, device: torch.device) -> None:
+    """Raise `PlanError` where so many folds are more than anybody trains, or than the device can hold at once."""
+    if folds > MOST_FOLDS:
+        remedy = f"choose some with --folds; a model is trained in {MOST_FOLDS} at most"
+        raise PlanError(str(folder), f"{folds} trained folds", f"at most {MOST_FOLDS} together", remedy)
+    configuration, most = card.configuration, device_memory_gb(device)
+    shapes = network_shapes(configuration.network, configuration.patch).state_dict().values()
+    needed = 4 * folds * sum(tensor.numel() for tensor in shapes) / 1e9
+    if most is not None and needed > most:
+        found = f"the weights of {folds} fold(s) take {needed:.3g} GB, {device} has {most:.3g} GB"
+        raise PlanError(str(folder), found, "networks that fit the device", "choose fewer folds with --folds")
+
+
+def _check_card(path: Path) -> None:
+    """Raise `PlanError` where the card is larger than any; what else is wrong with it is said where it is read."""
+    if path.is_file() and path.stat().st_size > MOST_DOCUMENT_BYTES:
+        read_text(path, PlanError, MOST_DOCUMENT_BYTES)
+
+
+def _check_weights(card: ModelCard, path: Path) -> None:
+    """As `check_weights`, for the network of the `card`."""
+    check_weights(path, card.configuration.network, card.configuration.patch)
+
+
+def _read_exactly(
+    find: Callable[[], Path], read: Callable[[Path], Loaded], check: Callable[[Path], None]
+) -> tuple[Loaded, str]:
+    """What `read` makes of the file that is to be found, and the SHA-256 of that very file; `check` comes before both.
 
     Raises:
-        PlanError: what `read` raises, or another file is found there every time.
+        PlanError: what `check` and `read` raise, or another file is found there every time.
     """
     for _ in range(_TRIES):
         path = find()
         try:
+            check(path)
             digest = file_digest(path, PlanError) if path.is_file() else ""  # what is no file, `read` says best
             loaded = read(path)
             if (find(), file_digest(path, PlanError)) == (path, digest):
@@ -112,11 +149,18 @@ def _describe_unfinished(path: Path) -> str:
     return f"{told}: best weights so far, of epoch {about.get('epoch')}{whole}"
 
 
-def load_stages(folder: Path, device: torch.device, settings: Settings = Settings()) -> Predictor:
-    """As `load_model`, with what a cascade starts from, which stands beside it; errors as of `load_previous`, too."""
-    model = load_model(folder, device, settings.folds)
-    previous = load_previous(folder, model)
-    return replace(_set(model, settings), previous=previous and _set(previous, settings))
+def load_stages(path: Path, device: torch.device, settings: Settings = Settings()) -> Predictor:
+    """As `load_model`, from a model folder or an exported file, with what a cascade starts from.
+
+    Raises:
+        PlanError: as `load_model`, `load_previous`, `read_about` and `opened_model` do.
+        OutputError: a file's weights cannot be put into the temporary folder.
+    """
+    with opened_model(path, settings.folds) as folder:
+        model = load_model(folder, device, settings.folds)
+        previous = load_previous(folder, model)
+        origin = replace(model.origin, about=read_about(folder))
+    return replace(_set(model, settings), previous=previous and _set(previous, settings), origin=origin)
 
 
 def _set(model: Predictor, settings: Settings) -> Predictor:

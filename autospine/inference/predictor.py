@@ -30,6 +30,7 @@ from autospine.inference.vertebral_levels import agree_on_levels
 from autospine.inference.window import Tile, Window
 from autospine.machine.precision import Choice, Precision
 from autospine.networks.precision import choose_precision
+from autospine.planning.document.about import About
 from autospine.planning.document.model_card import ModelCard
 from autospine.preprocessing.memory import prepared_voxels
 from autospine.preprocessing.prepare import CaseProperties, PreparedCase, prepare_case
@@ -56,6 +57,8 @@ class Origin:
     """A sentence for each of them that is not trained to its end."""
     digests: tuple[str, ...] = ()
     """SHA-256 of the files that were read: the card's, then each fold's weights'."""
+    about: About | None = None
+    """What is told of the model beside its card: what it has learnt from, its licence; None where nothing is."""
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ def read_shapes(path: Path) -> dict[str, Shape]:
                 shapes[name] = tuple(part.get_shape())
     except OSError as error:
         raise unreadable(path, error, PlanError) from error
-    except (SafetensorError, ValueError, RuntimeError) as error:
+    except (SafetensorError, ValueError, RuntimeError, MemoryError) as error:  # it maps the whole file
         found = f"cannot be read as weights ({str(error)[:200]})"
         raise PlanError(str(path), found, _EXPECTED, _REMEDY) from error
     return shapes
@@ -101,17 +101,27 @@ def network_shapes(plan: NetworkPlan, patch: tuple[int, ...]) -> UNet:
         return UNet(plan, patch)
 
 
+def check_weights(path: Path, plan: NetworkPlan, patch: tuple[int, ...]) -> dict[str, Shape]:
+    """Name -> shape of the weights in `path`, which are those of the planned network; no number is read.
+
+    Raises:
+        PlanError: as `read_shapes` does, or weights of another network.
+    """
+    shapes = read_shapes(path)
+    wanted = {name: tuple(tensor.shape) for name, tensor in network_shapes(plan, patch).state_dict().items()}
+    if shapes != wanted:
+        found = f"these weights do not fit model.json: {_difference(shapes, wanted)}"
+        raise PlanError(str(path), found, "the weights that were trained with it", "copy the model folder whole")
+    return wanted
+
+
 def load_network(path: Path, plan: NetworkPlan, patch: tuple[int, ...]) -> nn.Module:
     """The planned network with the weights in `path`, on the CPU, in evaluation mode.
 
     Raises:
-        PlanError: as `read_shapes` does, weights of another network, or numbers that are none.
+        PlanError: as `check_weights` does, or numbers that are none.
     """
-    shapes, network = read_shapes(path), network_shapes(plan, patch)
-    wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    if shapes != wanted:
-        found = f"these weights do not fit model.json: {_difference(shapes, wanted)}"
-        raise PlanError(str(path), found, "the weights that were trained with it", "copy the model folder whole")
+    wanted, network = check_weights(path, plan, patch), network_shapes(plan, patch)
     network.load_state_dict(dict(read_tensors(path, wanted)), assign=True)
     return network.eval()
 

@@ -22,6 +22,7 @@ from autospine.errors import PlanError
 from autospine.evaluation.score import Scores
 from autospine.planning.document.plan import Plan
 from autospine.workflow.evaluate import evaluate_paths, write_scores
+from autospine.workflow.export import Exported, ExportRequest, export_model
 from autospine.workflow.plan import PlanRequest, plan_dataset
 from autospine.workflow.predict import Prediction, PredictRequest, predict_paths
 from autospine.workflow.progress import Progress, Silent
@@ -139,7 +140,7 @@ def predict(
     Args:
         source: an image, or a folder of images.
         target: a file for one image, else a folder.
-        model: model folder; not needed where `runs` holds one model.
+        model: model folder, or an exported file; not needed where `runs` holds one model.
         folds: folds to average, such as (0, 1); every trained one if not given.
         device: auto, cpu, cuda or cuda:N.
         mirror: average over the mirrorings that the plan allows.
@@ -157,6 +158,40 @@ def predict(
     chosen = None if folds is None else tuple(map(str, folds))
     request = PredictRequest(_path(model), chosen, device, mirror, overlap, overwrite)
     return predict_paths(Path(source), Path(target), Path(runs), request, progress=progress)
+
+
+def export(
+    model: str | Path,
+    target: str | Path,
+    *,
+    folds: Sequence[int | str] | None = None,
+    licence: str | None = None,
+    onnx: bool = False,
+    image: str | Path | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Exported:
+    """The files that were written of a model, to be given away: no case, patient or file is named in them.
+
+    `autospine.export("runs/my-spines/2d", "spines.autospine").files`
+
+    Args:
+        model: model folder, or a file that was exported before.
+        target: a `.autospine` file, or an `.onnx` file for other software.
+        folds: folds to give away, such as (0, 1); every trained one if not given.
+        licence: under which the model may be used.
+        onnx: write ONNX networks beside a `.autospine` file, too.
+        image: compare ONNX networks with torch on this image as well.
+        overwrite: replace files that stand there.
+        progress: told notes and the share that is done.
+
+    Raises:
+        PlanError: a broken model, no such fold, or an ONNX network that does not compute as torch's does.
+        OutputError: `target` has another ending, is there already, or cannot be written.
+    """
+    chosen = None if folds is None else tuple(map(str, folds))
+    request = ExportRequest(Path(model), chosen, licence, onnx, _path(image), overwrite)
+    return export_model(Path(target), request, progress=progress)
 
 
 def evaluate(

@@ -37,6 +37,7 @@ from autospine.workflow.runs.predicted import (
 )
 from autospine.workflow.steps.outputs import Outputs
 from autospine.workflow.steps.segmenting import Images, Segmenter, load_segmenter
+from autospine.workflow.steps.sought import sought
 
 _NO_FOLDERS = (
     *(".dcm", ".dicom", ".ima", ".txt", ".csv", ".tsv", ".json", ".toml", ".yaml", ".yml", ".xml", ".html", ".md"),
@@ -52,7 +53,7 @@ class PredictRequest:
     """What the user asked for."""
 
     model: Path | None = None
-    """Model folder; None: the only one below the runs folder."""
+    """Model folder, or an exported file; None: the only model below the runs folder."""
     folds: tuple[str, ...] | None = None
     """Folds to average; None: all that are trained."""
     device: str = "auto"
@@ -64,6 +65,8 @@ class PredictRequest:
     """Replace segmentations of autospine's that nobody has changed since; nothing else is ever replaced."""
 
     outputs: Outputs = Outputs()
+    series: tuple[str, ...] = ()
+    """Which images of a study are meant, where the model does not tell (`data.series_choice.Sought`)."""
 
     @property
     def settings(self) -> Settings:
@@ -121,7 +124,8 @@ def predict_paths(
         progress.note(note)
     faults: list[DataError] = []
     channels, optional = segmenter.predictor.card.data.channels, segmenter.predictor.optional_channels
-    cases = find_inputs(source, channels, optional, tell=progress.note, report=faults.append)
+    meant = sought(segmenter.predictor.card, None, request.series)
+    cases = find_inputs(source, channels, optional, sought=meant, tell=progress.note, report=faults.append)
     if single:
         _check_single(target, source, [files_of(images) for _, images in cases])
     left_out = _LeftOut(source, target, len(cases) + len(faults), progress)

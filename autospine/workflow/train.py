@@ -12,6 +12,7 @@ from autospine.data.disk.files import read_json, write_json
 from autospine.data.folds import read_folds
 from autospine.data.structure import Reading
 from autospine.planning.decide.fold_loss import fold_loss
+from autospine.planning.document.about import read_about, write_about
 from autospine.planning.document.model_card import ModelCard
 from autospine.planning.document.model_file import write_previous
 from autospine.planning.estimate.memory import training_memory_gb
@@ -24,6 +25,7 @@ from autospine.workflow.runs.folder import METRICS_FILE, VALIDATION, RunFolder, 
 from autospine.workflow.runs.learnt_from import check_cases, check_unseen
 from autospine.workflow.runs.plan_command import half_hour_command, plan_command, replan_command
 from autospine.workflow.runs.prepared import ensure_prepared
+from autospine.workflow.steps.about import about_training
 from autospine.workflow.steps.cascade import OutOfFold, find_out_of_fold, segment_out_of_fold
 from autospine.workflow.steps.expectation import compare_expected, describe_comparisons
 from autospine.workflow.steps.pace import shown, watch_pace, watch_threads
@@ -254,6 +256,7 @@ def _fit(fold: _Fold, ready: _Ready) -> FitResult:
     folder, configuration, device = training.folder, training.configuration, training.device
     note = training.progress.note
     begin_in_model(fold.model, folder, fold.card, training.course, training.replaces, note)
+    write_about(fold.model, about_training(run, dataset, read_about(fold.model)))
     if fold.source is not None:
         write_previous(folder, fold.source.weights)
     expected, edited = training.expectation

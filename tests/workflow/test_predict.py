@@ -28,6 +28,7 @@ from autospine.workflow.predict import PredictRequest, predict_paths
 from autospine.workflow.progress import Update
 from autospine.workflow.steps import segmenting
 from tests.cards import card_of
+from tests.data.studies import Study, whole_study
 from tests.workflow.predicting import GRID, MADE, Noting, cases, contents, made_model, predict, put_image, refused
 
 # One bad file is one bad file
@@ -332,3 +333,32 @@ def test_a_full_disk_stops_and_the_same_command_makes_the_rest(
     (out.parent / "ballast").unlink()
     done, _ = predict(images, out, model)
     assert len(done.seconds) == 5 - len(standing) and len(list(out.glob("*.nii"))) == 5
+
+
+# What is found in studies and data sets
+
+
+def test_the_series_of_a_study_that_the_model_is_for(model: Path, tmp_path: Path) -> None:
+    for name in ("p1", "p2", "p3"):
+        whole_study(Study.of(tmp_path / "in"), lambda series, name=name: f"{name}/{series}")
+    Study.of(tmp_path / "in").add("p4/1", 1, "t1_tse_tra", "axial")
+    Study.of(tmp_path / "in").add("p5/1", 1, "t2_tse_tra", "axial")
+    said = refused(tmp_path / "in", tmp_path / "out", model)
+    assert "4 of 5 done" in said and 'p4_1: none of 1 image fits: 1 "t1_tse_tra"' in said
+    assert sorted(contents(tmp_path / "out")) == [f"p{name}_t2ax.nii.gz" for name in "123"] + ["p5_1.nii.gz", *MADE]
+    # the same command goes on with what it has chosen before, and what is named goes before what the model says
+    done, notes = predict(tmp_path / "in" / "p4", tmp_path / "other", model, series=("1",))
+    assert [path.name for path in done.files] == ["1.nii.gz"]
+    assert "T1, not T2" in notes[0]
+
+
+def test_a_mixed_folder_is_predicted_and_known_again(model: Path, tmp_path: Path) -> None:
+    whole_study(Study.of(tmp_path / "in"), lambda series: "export")
+    done, _ = predict(tmp_path / "in", tmp_path / "out", model, series=("3",))
+    (path,) = done.files
+    again, notes = predict(tmp_path / "in", tmp_path / "out", model, series=("3",))
+    assert again.files == done.files and not again.seconds
+    assert any("had been predicted before" in note for note in notes)
+    shutil.move(tmp_path / "in", tmp_path / "moved")
+    assert not predict(tmp_path / "moved", tmp_path / "out", model, series=("3",))[0].seconds
+    assert read_volume(path).array.shape == (1, 4, 6, 5)

@@ -12,6 +12,7 @@ import torch
 from autospine.data.structure import Reading
 from autospine.errors import OutputError, PlanError
 from autospine.machine import device as devices
+from autospine.planning.document.about import read_about
 from autospine.planning.document.expected import write_expected
 from autospine.planning.document.model_file import MODEL, WEIGHTS
 from autospine.workflow import plan as planning
@@ -61,6 +62,8 @@ def test_what_was_expected_is_told_and_kept(run: RunFolder, toy_dataset: Path) -
     timed = replace(known["2d"], device=name, seconds_per_step=0.5, steps=3)
     write_expected(run.expected, {**known, "2d": timed})
     trained = train_fold(toy_dataset, 0, run.root.parent, request(), progress=Listening())
+    about = read_about(trained.folder.parent)
+    assert about is not None and about.trained_on is not None and about.trained_on.cases == 6
     record = read_record(trained.folder)
     assert record is not None
     (told,) = [note for note in Listening.notes if note.startswith("The plan's expectation: ")]

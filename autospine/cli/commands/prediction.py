@@ -14,7 +14,9 @@ from autospine.cli.options import Device, Runs, reported
 def predict(
     source: Annotated[Path, typer.Argument(metavar="IN", help="An image, or a folder of images.")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="A file for one image, else a folder.")],
-    model: Annotated[Path | None, typer.Option(help="Model folder; not needed where --runs holds one model.")] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="Model folder, or an exported file; not needed where --runs holds one model.")
+    ] = None,
     folds: Annotated[str, typer.Option(help="Folds to average, such as 0,1; all: every trained one.")] = "all",
     device: Device = "auto",
     mirror: Annotated[bool, typer.Option(help="Average over the mirrorings that the plan allows.")] = True,
@@ -22,6 +24,13 @@ def predict(
         float | None, typer.Option(min=0.0, max=0.9, help="Overlap of tiles; the plan's if not given.")
     ] = None,
     runs: Runs = Path("runs"),
+    series: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[CHANNEL=]TEXT",
+            help="Images of a study to take: number, UID, description, or a pattern with *; once for each channel.",
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Make anew what autospine made in OUT and nobody has changed since.")
     ] = False,
@@ -31,7 +40,7 @@ def predict(
     from autospine.workflow.predict import PredictRequest, predict_paths
 
     chosen = None if folds == "all" else tuple(part.strip() for part in folds.split(","))
-    request = PredictRequest(model, chosen, device, mirror, overlap, overwrite)
+    request = PredictRequest(model, chosen, device, mirror, overlap, overwrite, series=tuple(series or ()))
     done = predict_paths(source, target, runs, request, progress=TerminalProgress()).complete()
     total = sum(done.seconds)
     took = f", {total / len(done.seconds):.1f} s a case, {total / sum(done.slices):.2f} s a slice" if total else ""

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from autospine.data.formats.dicom_files import dicom_files
+from autospine.data.formats.dicom_files import dicom_files, series_files
 from autospine.data.formats.dicom_frames import Frame, decode, frames_of, image_header, rescaled
 from autospine.data.geometry import Geometry, Volume, times
 from autospine.errors import DataError
@@ -69,7 +69,8 @@ def describe_series(folder: Path) -> Series:
 def read_series(folder: Path) -> Volume:
     """The series in `folder`, (1, Z, Y, X) with Z along the normal of its slices, rescaled as its headers say.
 
-    A file stands for itself: an enhanced multi-frame image, or a single slice.
+    A file stands for itself: an enhanced multi-frame image, or a single slice. A series among others in a folder has
+    a path of its own (`dicom_files.series_address`).
 
     Raises:
         DataError: no series, several, or one whose slices make no regular grid; the file or what is missing is named.
@@ -130,7 +131,7 @@ def _one_series(folder: Path) -> list[Frame]:
     """All slices in `folder`, which are of one series."""
     series: dict[str, list[Frame]] = {}
     numbers: dict[str, str] = {}
-    for path in dicom_files(folder) if folder.is_dir() else [folder]:
+    for path in series_files(folder):
         header = image_header(path)
         if header is None:
             continue

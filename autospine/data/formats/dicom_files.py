@@ -7,9 +7,10 @@ the header, so that the content decides. Any other file is told by its first byt
 from __future__ import annotations
 
 import os
+import re
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from autospine.errors import DataError
 SUFFIX = ".dcm"
 NO_IMAGES = ("SR", "PR", "KO", "SEG", "RTSTRUCT", "DOC", "REG")
 """Modalities of objects that lie beside images and are none."""
+DIRECTORY = "DICOMDIR"
+"""Name of a table of contents, which is DICOM and no image."""
 DEEPEST = 6
 """Levels of folders below that of the images which are looked into."""
 _STANDARD = "1.2.840.10008."
@@ -29,6 +32,11 @@ _FIRST_GROUPS = (0x0002, 0x0008)
 """Where a header begins that has no preamble: with its file meta, or without that as well."""
 _LONGEST_FIRST = 256
 """Bytes that the first value of a header may take: it is a length, a character set, an image type or a UID."""
+_ADDRESS = re.compile(r"SeriesInstanceUID=(?P<uid>[\w.-]+)")
+"""Name of a path that stands for one of several series in a folder."""
+_SERIES_UID = 0x0020000E
+_REMEMBERED = 1 << 16
+"""Files of which it is kept which series they belong to (ours): some archives lay a whole study in one folder."""
 _TYPES = (b"UL", b"OB", b"UI", b"CS", b"SH", b"DA", b"TM", b"LO", b"ST", b"DT", b"UN")
 """Types of value that the first elements of these groups have, where they are written down."""
 
@@ -101,14 +109,58 @@ def is_image(header: Any) -> bool:
 def dicom_files(folder: Path) -> list[Path]:
     """The DICOM files that lie in `folder` itself, by name; hidden ones and a DICOMDIR are none."""
     try:
-        entries = [
-            entry
-            for entry in sorted(folder.iterdir())
-            if not entry.name.startswith(".") and entry.name.upper() != "DICOMDIR" and entry.is_file()
-        ]
+        entries = _entries(folder)[1]
     except OSError as fault:
         raise unreadable(folder, fault) from fault
     return [entry for entry in entries if is_dicom(entry)]
+
+
+def series_address(folder: Path, uid: str) -> Path | None:
+    """A path that stands for the series `uid` among others at and below `folder`; no file of this name exists.
+
+    None for what is no UID, and no name of a file either.
+    """
+    path = folder / f"SeriesInstanceUID={uid}"
+    return path if _ADDRESS.fullmatch(path.name) else None
+
+
+def addressed(path: Path) -> tuple[Path, str] | None:
+    """Folder and SeriesInstanceUID of a path that `series_address` has made; None for any other."""
+    match = _ADDRESS.fullmatch(path.name)
+    return (path.parent, match["uid"]) if match and not os.path.lexists(path) and path.parent.is_dir() else None
+
+
+def series_files(path: Path) -> list[Path]:
+    """The DICOM files that `path` stands for: those of a folder, those of a series that is addressed, or the file.
+
+    Objects that are no images are among them where they lie in the folder of a series.
+
+    Raises:
+        DataError: the folder cannot be read.
+    """
+    if path.is_dir():
+        return dicom_files(path)
+    address = addressed(path)
+    if address is None:
+        return [path]
+    folder, uid = address
+    files = (file for _, held in folders_below(folder) for file in held)
+    return [file for file in files if series_uid(file) == uid]
+
+
+def series_uid(path: Path) -> str:
+    """SeriesInstanceUID of a file; empty where it is no DICOM, or its header cannot be read."""
+    try:
+        state = path.stat()
+    except OSError:
+        return ""
+    return _series_at(str(path), state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(_REMEMBERED)
+def _series_at(path: str, size: int, changed_ns: int) -> str:
+    """`series_uid` of a file in the state of this size and time: a folder is asked for each of its series."""
+    return _series_of(Path(path)) if is_dicom(Path(path)) else ""
 
 
 def slices_beside(path: Path) -> int:
@@ -123,7 +175,16 @@ def slices_beside(path: Path) -> int:
 def _series_of(path: Path) -> str:
     """UID of the series that a file belongs to, empty where its header cannot be read."""
     try:
-        return str(open_header(path, ["SeriesInstanceUID"]).get("SeriesInstanceUID") or "")
+        from pydicom.filereader import read_partial
+
+        pydicom_library()
+        with path.open("rb") as file:
+            head = file.read(_PREAMBLE + 4)
+            file.seek(0)
+            bare = head[_PREAMBLE:] != b"DICM" and _may_be_bare(head)
+            # no further than the UID: of a folder with several series every file is asked
+            header = read_partial(file, lambda tag, kind, length: tag > _SERIES_UID, force=bare)
+        return str(header.get("SeriesInstanceUID") or "")
     except Exception:  # whatever the parser stumbles over is told where the file is read
         return ""
 
@@ -133,28 +194,50 @@ def series_folders(root: Path, tell: Callable[[str], None] = lambda note: None) 
 
     Folders below it that may not be read, such as `lost+found`, are passed over and go to `tell`, each as its path.
     """
+    return (folder for folder, files in folders_below(root, tell) if any(is_dicom(file) for file in files))
+
+
+def folders_below(
+    root: Path, tell: Callable[[str], None] = lambda note: None
+) -> Iterator[tuple[Path, tuple[Path, ...]]]:
+    """Folders at and below `root` as `series_folders` walks them, each with its files that may be DICOM, by name.
+
+    Raises:
+        DataError: `root` itself cannot be read.
+    """
     seen: set[str] = set()
 
-    def walk(folder: Path, left: int) -> Iterator[Path]:
+    def walk(folder: Path, left: int) -> Iterator[tuple[Path, tuple[Path, ...]]]:
         place = os.path.realpath(folder)
         if place in seen:
             return
         seen.add(place)
         try:
-            held = dicom_files(folder)
-        except DataError:
+            folders, files = _entries(folder)
+        except OSError as fault:
             if folder == root:
-                raise
+                raise unreadable(folder, fault) from fault
             tell(folder.relative_to(root).as_posix())
             return
-        if held:
-            yield folder
-        if left:
-            for entry in sorted(folder.iterdir()):
-                if entry.is_dir() and not entry.name.startswith("."):
-                    yield from walk(entry, left - 1)
+        yield folder, files
+        for entry in folders if left else ():
+            yield from walk(entry, left - 1)
 
     yield from walk(root, DEEPEST)
+
+
+def _entries(folder: Path) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    """Folders and files in `folder` by name, without hidden ones and a DICOMDIR."""
+    folders, files = [], []
+    with os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                folders.append(folder / entry.name)
+            elif entry.is_file() and entry.name.upper() != DIRECTORY:
+                files.append(folder / entry.name)
+    return tuple(folders), tuple(files)
 
 
 def damaged(path: Path, fault: Exception) -> DataError:

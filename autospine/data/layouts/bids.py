@@ -94,6 +94,12 @@ def _case(name: str, shown: Mapping[str, _Image], channels: Sequence[str], mask:
     return Case(name, images, None if mask is None else mask.path, name.split("_")[0])
 
 
+def images_by_case(root: Path) -> dict[str, dict[str, Path]]:
+    """Session, or run in it, by name -> what is shown (`acq-sag_T2w`) -> its image; masks are none."""
+    by_case = _by_case(_images(root)[1])
+    return {name: {shows: image.path for shows, image in held.items()} for name, held in by_case.items()}
+
+
 def read_images(root: Path, channels: Sequence[str], allow_missing: bool) -> Contents:
     """Cases by session, without masks; channels are those wanted, or all that there are where none of these is."""
     shown = _by_case(_images(root)[1])

@@ -70,6 +70,17 @@ def read(root: Path, reading: Reading) -> Contents:
     return replace(contents, notes=(*contents.notes, *_unnamed(contents)))
 
 
+def images_by_case(root: Path) -> dict[str, dict[str, Path]]:
+    """Case, by name -> what its files are called -> its image; masks are none, and a folder without images no case."""
+    roles = {folder: _roles(folder) for folder in _folders(root)}
+    masks = {folder: _masks(folder, held) for folder, held in roles.items()}
+    images = {
+        folder.name: {role: path for role, path in held.items() if role not in masks[folder]}
+        for folder, held in roles.items()
+    }
+    return {name: held for name, held in images.items() if held}
+
+
 def _unnamed(contents: Contents) -> tuple[str, ...]:
     """A note where the labels that are named are not all structures that the cases have a file for."""
     if contents.labels is None:

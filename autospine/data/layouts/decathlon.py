@@ -51,6 +51,23 @@ def read(root: Path, reading: Reading) -> Contents:
     return Contents(channel_names(content, path), found, tuple(sorted(cases, key=lambda case: case.name)))
 
 
+def tested_on(root: Path) -> tuple[Path, ...]:
+    """The images that the description lists under "test", in its order; none where it lists none.
+
+    Raises:
+        DataError: what is listed are no files.
+    """
+    path = root / DATASET_FILE
+    content = read_json(path)
+    listed = content.get("test") if isinstance(content, dict) else None
+    if not listed:
+        return ()
+    files: list[Any] = [entry.get("image") if isinstance(entry, dict) else entry for entry in listed]
+    if not isinstance(listed, list) or not all(isinstance(file, str) for file in files):
+        raise DataError(str(path), '"test" is no list of files', '["./imagesTs/case.nii.gz"]')
+    return tuple(root / file for file in files if not Path(file).name.startswith("."))
+
+
 def _training(content: Any) -> Any:
     """What a description lists to train on."""
     return content.get("training") if isinstance(content, dict) else None

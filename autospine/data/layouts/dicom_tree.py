@@ -11,7 +11,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from autospine.data.formats.dicom import Series, describe_series, holds_images
-from autospine.data.formats.dicom_files import dicom_files, is_dicom, series_folders
+from autospine.data.formats.dicom_files import DIRECTORY, dicom_files, is_dicom, series_folders
 from autospine.data.formats.dicom_seg import is_segmentation
 from autospine.data.layouts.folders import IMAGES, MASKS
 from autospine.data.layouts.shared.contents import Contents, described_beside
@@ -24,8 +24,6 @@ from autospine.errors import DataError
 
 HERE = "DICOM files"
 """Evidence of DICOM files in the folder itself."""
-DIRECTORY = "DICOMDIR"
-"""Name of a table of contents, which is DICOM and no image."""
 
 
 def evidence(root: Path) -> str | None:

@@ -42,18 +42,24 @@ def evidence(root: Path) -> str | None:
 
 def read(root: Path, reading: Reading) -> Contents:
     """Cases by the names in the two folders."""
-    images, masks = _folders(root, IMAGES), _folders(root, MASKS)
-    if len(images) != 1:
-        found = f"{len(images)} folders of images ({', '.join(folder.name for folder in images)})"
-        raise DataError(str(root), found, "one, such as images/", "move the others away")
+    images, masks = image_folder(root), _folders(root, MASKS)
     if len(masks) > 1:
         chosen = choose_kind([folder.name for folder in masks], reading.masks, root)
         masks = [folder for folder in masks if folder.name == chosen]
         reading = replace(reading, masks=None)
     if not masks:
         raise DataError(str(root / "labels"), "no such folder", "a folder of masks beside that of the images", _REMEDY)
-    paired = pair_folders(images[0], masks[0], reading)
+    paired = pair_folders(images, masks[0], reading)
     return described_beside(root, Contents(paired.channels, None, paired.cases, paired.notes))
+
+
+def image_folder(root: Path) -> Path:
+    """The folder of images in `root`; `DataError` where there are several."""
+    images = _folders(root, IMAGES)
+    if len(images) != 1:
+        found = f"{len(images)} folders of images ({', '.join(folder.name for folder in images)})"
+        raise DataError(str(root), found, "one, such as images/", "move the others away")
+    return images[0]
 
 
 def pair_folders(

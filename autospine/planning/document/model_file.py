@@ -20,6 +20,7 @@ from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.convert import MOST_DOCUMENT_BYTES, Reader, shown, to_table
 from autospine.planning.document.data import DataPlan, LevelsPlan, PresencePlan
 from autospine.planning.document.model_card import RIGHT_TO_LEFT, ModelCard
+from autospine.planning.document.plain import PLAIN, are_plain
 
 MODEL = "model.json"
 WEIGHTS = "model.safetensors"
@@ -28,6 +29,8 @@ BEST = "best.safetensors"
 """Weights of a fold whose training has not ended: the best so far, with where they stand in the file's metadata."""
 PREVIOUS = "previous.json"
 """In a cascade's `fold_<k>`: fold of the previous stage -> SHA-256 of its weights, which it was trained on."""
+CALIBRATION = "calibration.json"
+"""Beside `model.json`, where it was measured: the temperature that logits are divided by for probabilities."""
 MODEL_SCHEMA = 3
 
 
@@ -99,6 +102,11 @@ def _from_file(content: dict[str, Any], where: str) -> ModelCard:
     if sides is not None and configuration.patch_axes[sides.axis : sides.axis + 1] != (RIGHT_TO_LEFT,):
         reader.refuse("configuration.sides.axis", sides.axis, "the patch axis from right to left")
     data = reader.sound(reader.make(DataPlan, known))
+    for key, names in (("dataset", [data.dataset]), ("channels", data.channels), ("labels", data.names)):
+        if not are_plain(names):
+            reader.refuse(key, ascii(names), PLAIN)
+    if not are_plain(data.targets):
+        reader.refuse("configuration.regions.names", ascii(data.targets), PLAIN)
     return reader.sound(reader.make(ModelCard, {"data": data, "configuration": configuration}))
 
 

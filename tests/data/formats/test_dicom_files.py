@@ -15,7 +15,7 @@ from pydicom.uid import JPEGLSLossless, generate_uid
 
 from autospine.data.dataset import load_case, open_dataset
 from autospine.data.formats.dicom import holds_images, read_series
-from autospine.data.formats.dicom_files import dicom_files, is_dicom
+from autospine.data.formats.dicom_files import addressed, dicom_files, is_dicom, series_address, series_files
 from autospine.data.inputs import find_inputs
 from autospine.data.volume import is_series, read_volume
 from autospine.errors import DataError
@@ -188,3 +188,32 @@ def test_only_objects_that_are_no_images(tmp_path: Path) -> None:
     for read in (open_dataset, lambda path: find_inputs(path, ("T2",))):
         with pytest.raises(DataError, match="no DICOM image|DICOM objects that are no images"):
             read(tmp_path / "reports")
+
+
+def test_a_series_among_others_has_an_address(tmp_path: Path) -> None:
+    first, second = (
+        write_series(tmp_path, ARRAY, GRID, names=f"{name}{{}}".format, uid=f"1.2.{name}") for name in "34"
+    )
+    (tmp_path / "below").mkdir()
+    further = first.pop().rename(tmp_path / "below" / "further")
+    (tmp_path / "30.txt").write_text("no image")
+    address = series_address(tmp_path, "1.2.3")
+    assert address is not None and not address.exists() and is_series(address)
+    assert addressed(address) == (tmp_path, "1.2.3")
+    assert series_files(address) == [*first, further]
+    assert series_files(tmp_path) == dicom_files(tmp_path) and series_files(second[0]) == [second[0]]
+    # what is there is what it is, and what is no UID has no address
+    address.mkdir()
+    assert addressed(address) is None and series_files(address) == []
+    assert addressed(tmp_path / "none" / address.name) is None and not is_series(tmp_path / "none" / address.name)
+    assert series_address(tmp_path, "../x") is None and series_address(tmp_path, "") is None
+
+
+def test_a_file_that_changes_is_asked_again(tmp_path: Path) -> None:
+    one, other = (write_series(tmp_path, ARRAY[:1], GRID, names=lambda _, n=n: n, uid=f"1.2.{n}") for n in "34")
+    address = series_address(tmp_path, "1.2.3")
+    assert address is not None and series_files(address) == one
+    one[0].write_bytes(b"")
+    assert series_files(address) == []
+    one[0].write_bytes(other[0].read_bytes() + b"  ")
+    assert series_files(address) == [] and series_files(series_address(tmp_path, "1.2.4") or address) == [*one, *other]
