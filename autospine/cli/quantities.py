@@ -13,6 +13,9 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)\s*([hms])")
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0}
 _LONGEST_S = 366 * 86400.0
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:gb?)?", re.IGNORECASE)
+_BYTES = re.compile(r"(\d+(?:\.\d+)?)\s*(kb|mb|gb)", re.IGNORECASE)
+_UNITS = {"kb": 1e3, "mb": 1e6, "gb": 1e9}
+_MOST_BYTES = 1e15
 
 
 def parse_duration(text: str) -> float:
@@ -46,6 +49,15 @@ def parse_size(text: str) -> float:
     if not 1 <= size < math.inf:
         raise typer.BadParameter(f"{text!r}: less than 1 GB is too little")
     return size
+
+
+def parse_bytes(text: str) -> int:
+    """Bytes of a size such as `500MB` or `2GB` (10^6 and 10^9); anything else is a usage error."""
+    match = _BYTES.fullmatch(text.strip())
+    size = float(match.group(1)) * _UNITS[match.group(2).lower()] if match else 0.0
+    if not 1 <= size < _MOST_BYTES:
+        raise typer.BadParameter(f"{text!r} is no size of a file: write it like 500MB or 2GB")
+    return int(size)
 
 
 def format_size(gigabytes: float) -> str:

@@ -3,7 +3,14 @@ from __future__ import annotations
 import pytest
 import typer
 
-from autospine.cli.quantities import format_duration, format_size, parse_duration, parse_share, parse_size
+from autospine.cli.quantities import (
+    format_duration,
+    format_size,
+    parse_bytes,
+    parse_duration,
+    parse_share,
+    parse_size,
+)
 from autospine.machine.ranks import Share
 
 
@@ -55,3 +62,14 @@ def test_shares_as_people_write_them() -> None:
     assert parse_share(" 2/8 ") == Share(2, 8)
     with pytest.raises(typer.BadParameter, match="write it like 2/8"):
         parse_share("9/8")
+
+
+@pytest.mark.parametrize(("text", "size"), [("500MB", 500_000_000), ("2gb", 2 * 10**9), (" 1.5 kB ", 1500)])
+def test_sizes_of_files_as_people_write_them(text: str, size: int) -> None:
+    assert parse_bytes(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "500", "MB", "0MB", "-1MB", "8 MiB", "9999999999GB", "nanMB"])
+def test_other_sizes_of_files_are_usage_errors(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="500MB"):
+        parse_bytes(text)

@@ -98,7 +98,7 @@ def check_claim(path: Path, claimed: int) -> None:
 def _check_meta(path: Path, holder: Path | None, file: IO[bytes], values: int) -> None:
     """Compare the voxels of a MetaImage, in `holder` or behind its header, with that.
 
-    A packed stream is unpacked and its checksum verified.
+    A packed stream is unpacked and its checksum verified; of one that goes on behind the voxels, no more is unpacked.
     """
     head = file.read(_HEAD)
     end = _META_FILE.search(head)
@@ -124,8 +124,8 @@ def _check_stream(path: Path, file: IO[bytes], header: bytes, start: int, values
         file.seek(start)
         unpack, held = zlib.decompressobj(wbits=ZLIB_OR_GZIP), 0
         try:
-            while not unpack.eof and (piece := file.read(_CHUNK)):
-                while piece and not unpack.eof:
+            while not unpack.eof and held <= claimed and (piece := file.read(_CHUNK)):
+                while piece and not unpack.eof and held <= claimed:
                     held += len(unpack.decompress(piece, _CHUNK))
                     piece = unpack.unconsumed_tail
         except zlib.error as fault:

@@ -1,0 +1,243 @@
+"""What was uploaded, told by its first bytes and unpacked: never by a name, never beyond a limit.
+
+Of a zip nothing is taken over but the bytes of its DICOM files, which get numbers for names and a folder for each
+series. What is packed once more within it (a zip in a zip, a viewer that came with a CD) is no DICOM file and goes.
+Limits hold for what the zip says of itself, before anything is unpacked, and again for what comes out.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import re
+import stat
+import zipfile
+import zlib
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Literal
+
+from autospine.data.formats.dicom_files import SUFFIX as DICOM
+from autospine.data.formats.dicom_files import is_dicom, open_header, pydicom_library
+from autospine.serve.limits import Limits
+from autospine.serve.refusals import RequestError
+
+Kind = Literal["nifti", "nrrd", "mha", "dicom"]
+
+_HEAD = 4096
+_CHUNK = 1 << 18
+_MOST_LISTED = 4 << 20
+"""Bytes of a zip's list of members, some 40 000 of them, which Python reads whole."""
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""Others (bzip2, LZMA) may take much memory to unpack, and no archive of images uses them."""
+_DEFLATED = "1.2.840.10008.1.2.1.99"
+"""Transfer syntax whose whole data set is packed, which pydicom unpacks without a limit."""
+_DIRECTORY = "1.2.840.10008.1.3.10"
+"""SOP class of a DICOMDIR."""
+_META = re.compile(rb"\s*(ObjectType|NDims|Comment)\s*=")
+_EXPECTED = "NIfTI (.nii, .nii.gz), NRRD, MetaImage (.mha), a DICOM file, or a zip of DICOM files"
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file that arrived, as it is read."""
+
+    path: Path
+    """An image file, or the folder of a DICOM series, or of several, each in one of its own."""
+    kind: Kind
+    field: str = ""
+    """The form's field that it came in."""
+
+
+class Room:
+    """Bytes that may still be unpacked for a request."""
+
+    def __init__(self, limits: Limits) -> None:
+        """All of `limits`."""
+        self.limits = limits
+        self.left = limits.expanded_bytes
+
+    def most(self, packed: int) -> int:
+        """Bytes that `packed` ones may become."""
+        return min(self.left, max(self.limits.harmless_bytes, self.limits.ratio * packed))
+
+
+def unpacked(path: Path, field: str, number: int, room: Room) -> Upload:
+    """The file `path` under a name that its content gives it, unpacked where it is packed; `path` goes then.
+
+    It is the upload of this `number`, as which messages name it.
+
+    Raises:
+        RequestError: 400 damaged or malicious, 413 too large when unpacked, 415 nothing that is known.
+    """
+    name = f"upload_{number}"
+    head = _head(path)
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        return Upload(_from_zip(path, path.with_name(name), room), "dicom", field)
+    if head.startswith(b"\x1f\x8b"):
+        plain = path.with_name(f"{name}.nii")
+        _from_gzip(path, plain, room)
+        if not _is_nifti(_head(plain)):
+            raise RequestError(415, name, "packed with gzip, and no NIfTI image", _EXPECTED)
+        return Upload(plain, "nifti", field)
+    kind = _kind(head, path, name)
+    if kind is None:
+        raise RequestError(415, name, "nothing that is known by its first bytes", _EXPECTED)
+    suffix = {"nifti": ".nii", "nrrd": ".nrrd", "mha": ".mha", "dicom": DICOM}[kind]
+    return Upload(path.rename(path.with_name(f"{name}{suffix}")), kind, field)
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_HEAD)
+
+
+def _kind(head: bytes, path: Path, name: str) -> Kind | None:
+    """What a file is by its first bytes; None for what is not read here."""
+    if _is_nifti(head):
+        return "nifti"
+    if head.startswith(b"NRRD000"):
+        return "nrrd"
+    if _META.match(head):
+        return "mha"
+    return "dicom" if _is_dicom(path, name) else None
+
+
+def _is_nifti(head: bytes) -> bool:
+    sizes = {int.from_bytes(head[:4], "little"), int.from_bytes(head[:4], "big")}
+    return (348 in sizes and head[344:347] in (b"n+1", b"ni1")) or (540 in sizes and head[4:7] in (b"n+2", b"ni2"))
+
+
+def _from_gzip(path: Path, target: Path, room: Room) -> None:
+    """Unpack `path` to `target`, and check its sum."""
+    name = target.name.removesuffix(".nii")
+    try:
+        with gzip.open(path) as packed:
+            _copy(packed, target, room.most(path.stat().st_size), room, name)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as fault:
+        raise RequestError(400, name, f"damaged or cut off ({fault})", "a whole file", "send it again") from fault
+    path.unlink()
+
+
+def _copy(source: IO[bytes] | gzip.GzipFile, target: Path, most: int, room: Room, name: str) -> int:
+    """Bytes written to `target`; refused where there are more than `most`."""
+    taken = 0
+    with target.open("xb") as file:
+        while piece := source.read(_CHUNK):
+            taken += len(piece)
+            if taken > most:
+                raise _too_large_unpacked(name)
+            file.write(piece)
+    room.left -= taken
+    return taken
+
+
+def _too_large_unpacked(name: str) -> RequestError:
+    return RequestError(413, name, "it becomes too large when it is unpacked", remedy="send less at once, or unpacked")
+
+
+class _Archive(io.FileIO):
+    """A file of which no more is read at once than a list of members may have."""
+
+    def read(self, size: int | None = -1, /) -> Any:
+        """As of a file; a zip whose list is longer is refused."""
+        most = _MOST_LISTED + 1
+        content = super().read(most if size is None or size < 0 else min(size, most))
+        if content is not None and len(content) > _MOST_LISTED:
+            raise zipfile.BadZipFile("its list of files is too long")
+        return content
+
+
+def _from_zip(path: Path, folder: Path, room: Room) -> Path:
+    """The DICOM files of a zip, by series, below `folder`."""
+    name = folder.name
+    folder.mkdir()
+    found, series = 0, _Series(folder)
+    try:
+        with _Archive(path) as file, zipfile.ZipFile(file) as archive:
+            members = _checked(archive, path.stat().st_size, room, name)
+            for number, member in enumerate(members, 1):
+                target = folder / f"{number:05d}"
+                with archive.open(member) as source:
+                    _copy(source, target, min(member.file_size, room.left), room, name)
+                found += series.keep(target, name)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as fault:
+        raise RequestError(400, name, f"no whole zip ({str(fault)[:200]})", "a whole zip", "send it again") from fault
+    if not found:
+        raise RequestError(415, name, "a zip without DICOM files", "a zip of the DICOM files of a series or a study")
+    path.unlink()
+    return folder
+
+
+def _checked(archive: zipfile.ZipFile, size: int, room: Room, name: str) -> list[zipfile.ZipInfo]:
+    """The files in a zip of `size` bytes, all of them as they may be."""
+    members = archive.infolist()
+    if len(members) > room.limits.members:
+        raise RequestError(413, name, f"{len(members)} files", f"at most {room.limits.members}", "send less at once")
+    for why in (_wrong(member) for member in members):
+        if why:
+            raise RequestError(400, name, f"a zip with {why}", "plain files in folders", "pack it anew")
+    if sum(member.compress_size for member in members) > size:
+        raise RequestError(400, name, "a zip whose files share their bytes", "files of their own", "pack it anew")
+    if sum(member.file_size for member in members) > room.most(size):
+        raise _too_large_unpacked(name)
+    return [member for member in members if not member.is_dir()]
+
+
+def _wrong(member: zipfile.ZipInfo) -> str:
+    """What is wrong with a file in a zip; empty where it is as it may be. No name is ever used: it tells of intent."""
+    kind = stat.S_IFMT(member.external_attr >> 16)
+    steps = member.filename.replace("\\", "/").split("/")
+    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        return "a link or a device in it"
+    if ".." in steps or member.filename.startswith(("/", "\\")) or re.match(r"[A-Za-z]:", member.filename):
+        return "names that lead out of its folder"
+    if member.flag_bits & 0x1:
+        return "encrypted files"
+    return "" if member.compress_type in _METHODS else "files that are packed in an unusual way"
+
+
+class _Series:
+    """The folders of the series that the files of a zip belong to."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._known: dict[str, Path] = {}
+
+    def keep(self, file: Path, name: str) -> bool:
+        """Whether a file is DICOM, and stays: in the folder of its series."""
+        meta = _meta(file)
+        if meta.get("MediaStorageSOPClassUID") == _DIRECTORY or not _is_dicom(file, name):
+            file.unlink()
+            return False
+        uid = ""
+        with suppress(Exception):  # whatever the parser stumbles over is told where the file is read
+            uid = str(open_header(file, ["SeriesInstanceUID"]).get("SeriesInstanceUID") or "")
+        if uid not in self._known:
+            self._known[uid] = self._folder / f"series_{len(self._known) + 1:03d}"
+            self._known[uid].mkdir()
+        file.rename(self._known[uid] / f"{file.name}{DICOM}")
+        return True
+
+
+def _is_dicom(path: Path, name: str) -> bool:
+    """Whether a file, whose own name has no suffix, is DICOM; refused where all of it is packed."""
+    if _meta(path).get("TransferSyntaxUID") == _DEFLATED:
+        raise RequestError(415, name, "DICOM that is packed as a whole (deflated)", "another transfer syntax")
+    return is_dicom(path)
+
+
+def _meta(path: Path) -> Any:
+    """The file meta at the head of a DICOM file, which is never packed; empty where there is none."""
+    pydicom_library()
+    from pydicom.dataset import Dataset
+    from pydicom.filereader import read_dataset
+
+    with path.open("rb") as file:
+        head = file.read(132)
+        file.seek(132 if head[128:] == b"DICM" else 0)
+        try:
+            return read_dataset(file, False, True, stop_when=lambda tag, kind, length: tag.group != 2)
+        except Exception:  # no DICOM, or one that the reader says more of
+            return Dataset()
