@@ -166,8 +166,11 @@ def resident(asked: argparse.Namespace, models: dict[str, Path]) -> None:
     for name in asked.configurations:
         predictor = Predictor.load(models[name], device="cpu")
         for shape in shapes[name]:
-            image = np.random.default_rng(0).normal(100, 20, shape).astype(np.float32)
-            looks = seconds_of(partial(predictor.predict, image, spacing_mm=(4.0, 1.0, 1.0)), asked.requests)
+            # slices lie along the planned first axis, which for a sagittal model is an array's last
+            axes = np.argsort(predictor.card.configuration.axis_order)
+            image = np.random.default_rng(0).normal(100, 20, [shape[axis] for axis in axes]).astype(np.float32)
+            spacing_mm = [(4.0, 1.0, 1.0)[axis] for axis in axes]
+            looks = seconds_of(partial(predictor.predict, image, spacing_mm=spacing_mm), asked.requests)
             p50, p95 = np.percentile(looks, [50, 95])
             how = predictor.computed_in()
             print(f"| {name}, {' x '.join(map(str, shape))} | {how} | {p50:.2f} s | {p95:.2f} s |", flush=True)
