@@ -113,8 +113,10 @@ def test_the_description_is_enough(make_configuration: Make, kind: str) -> None:
     for missing in [(), *[(one,) for one in card.data.optional]]:
         array = image.array.copy()
         array[list(missing)] = 0
-        expected = predictor_of(networks, card, precision="float32").segment(
-            replace(image, array=array), "case", missing=missing
+        expected = (
+            predictor_of(networks, card, precision="float32")
+            .segment(replace(image, array=array), "case", missing=missing)
+            .labels
         )
         found = segment([table], [list(map(by_torch, networks))], array, spacing_mm, FLIPS, missing)
         same(found, expected.array[0])
@@ -129,7 +131,7 @@ def test_the_description_of_a_cascade_is_enough(make_configuration: Make) -> Non
     first, second = networks_of(low), networks_of(high)
     image = image_of((10, 16, 21), (1.0, 1.0, 1.0))
     previous = predictor_of(first, low, precision="float32")
-    expected = predictor_of(second, high, precision="float32", previous=previous).segment(image, "case")
+    expected = predictor_of(second, high, precision="float32", previous=previous).segment(image, "case").labels
     tables = [json.loads(json.dumps(describe_card(card))) for card in (low, high)]
     by_hand = [[by_torch(network) for network in its] for its in (first, second)]
     same(segment(tables, by_hand, image.array, image.geometry.spacing_mm, FLIPS), expected.array[0])
@@ -199,7 +201,7 @@ def test_onnx_networks_segment_without_autospine(make_configuration: Make, tmp_p
     from autospine.inference.loading import load_stages
 
     predictor = replace(load_stages(model, torch.device("cpu")), precision="float32")
-    expected = predictor.segment(image, "case").array[0]
+    expected = predictor.segment(image, "case").labels.array[0]
     same(segment(told["stages"], [[said]], image.array, image.geometry.spacing_mm, FLIPS), expected)
     with pytest.raises(OutputError, match=r"a\.json stands there already"):
         (tmp_path / "a.onnx").unlink()
