@@ -40,7 +40,8 @@ SIGNATURES = {
     "init=None, reading=Reading(subjects=None, layout=None, masks=None, allow_missing=False, channels=None), "
     "runs='runs', overwrite=False, progress=None)",
     "predict": "(source, target, *, model=None, folds=None, device='auto', mirror=True, overlap=None, "
-    "memory_gb=None, runs='runs', overwrite=False, share=None, watch=False, progress=None)",
+    "fast=False, exact=False, memory_gb=None, runs='runs', file_format=None, probabilities=False, uncertainty=False, "
+    "statistics=False, preview=False, overwrite=False, series=None, share=None, watch=False, progress=None)",
     "export": "(model, target, *, folds=None, licence=None, onnx=False, image=None, overwrite=False, progress=None)",
     "evaluate": "(prediction, reference, *, output=None, lesions=False, progress=None)",
 }

@@ -28,7 +28,7 @@ def test_the_page_runs_as_it_stands(
     for folder, name in (("images", "toy_00_0000.nii.gz"), ("labels", "toy_00.nii.gz")):
         (spines / f"{folder}Ts").mkdir()
         shutil.copy(spines / f"{folder}Tr" / name, spines / f"{folder}Ts" / name)
-    (example,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    example, *_ = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     shorter = example.replace("budget_s=1800", f"recipe={str(toy_recipe)!r}, device='cpu'").replace(
         '"my-spines", 0', '"my-spines", 0, device="cpu", workers=0'
     )

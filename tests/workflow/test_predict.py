@@ -21,6 +21,7 @@ import pytest
 
 from autospine.data.disk.files import file_digest
 from autospine.data.disk.locks import locked
+from autospine.data.formats.dicom_seg import segment_names
 from autospine.data.geometry import Volume
 from autospine.data.volume import read_volume, write_volume
 from autospine.errors import DataError, OutputError, PlanError, Stopped
@@ -615,11 +616,11 @@ def test_the_series_of_a_study_that_the_model_is_for(model: Path, tmp_path: Path
     Study.of(tmp_path / "in").add("p5/1", 1, "t2_tse_tra", "axial")
     said = refused(tmp_path / "in", tmp_path / "out", model)
     assert "4 of 5 done" in said and 'p4_1: none of 1 image fits: 1 "t1_tse_tra"' in said
-    masks = [f"p{name}_t2ax.nii.gz" for name in "123"] + ["p5_1.nii.gz"]
+    masks = [f"p{name}_t2ax.dcm" for name in "123"] + ["p5_1.dcm"]
     assert sorted(contents(tmp_path / "out")) == ["failed.csv", *masks, *MADE]
     # the same command goes on with what it has chosen before, and what is named goes before what the model says
     done, notes = predict(tmp_path / "in" / "p4", tmp_path / "other", model, series=("1",))
-    assert [path.name for path in done.files] == ["1.nii.gz"]
+    assert [path.name for path in done.files] == ["1.dcm"]
     assert "T1, not T2" in notes[0]
 
 
@@ -632,4 +633,4 @@ def test_a_mixed_folder_is_predicted_and_known_again(model: Path, tmp_path: Path
     assert any("had been predicted before" in note for note in notes)
     shutil.move(tmp_path / "in", tmp_path / "moved")
     assert not predict(tmp_path / "moved", tmp_path / "out", model, series=("3",))[0].seconds
-    assert read_volume(path).array.shape == (1, 4, 6, 5)
+    assert [name for name, _ in segment_names(path)] == ["upper", "middle", "lower"]

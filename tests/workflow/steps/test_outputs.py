@@ -27,7 +27,8 @@ ALL = Outputs(uncertainty=True, statistics=True, preview=True)
 def segmentation() -> Segmentation:
     labels = np.zeros((1, *GRID.shape), np.uint8)
     labels[0, 1:3, 4:9, 4:9] = 1
-    return Segmentation(Volume(labels, GRID), uncertainty=Volume(np.full((1, *GRID.shape), 0.25, np.float32), GRID))
+    unsure = Volume(np.full((1, *GRID.shape), 0.25, np.float32), GRID)
+    return Segmentation(Volume(labels, GRID), {1: "L5"}, {"L5": (1,)}, uncertainty=unsure)
 
 
 def case_of(folder: Path, name: str = "a", single: str = "") -> CaseOutput:
