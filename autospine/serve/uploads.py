@@ -53,10 +53,22 @@ class Upload:
 class Room:
     """Bytes that may still be unpacked for a request."""
 
-    def __init__(self, limits: Limits) -> None:
-        """All of `limits`."""
+    def __init__(self, limits: Limits, file_bytes: int | None = None) -> None:
+        """All of `limits`.
+
+        A file that is made of more than `file_bytes` is refused: a header may be as long as its file, and is read into
+        memory before it is known what it says. None: as `limits` has it.
+        """
         self.limits = limits
         self.left = limits.expanded_bytes
+        self._file_bytes = limits.expanded_bytes if file_bytes is None else file_bytes
+
+    def check_file(self, size: int, name: str) -> None:
+        """Refuse (413) a file of so many bytes where memory has no room for it."""
+        if size > self._file_bytes:
+            found = f"a file of {size / 1e6:.3g} MB, for which there is too little memory"
+            expected = f"at most {self._file_bytes / 1e6:.3g} MB"
+            raise RequestError(413, name, found, expected, "crop it to what is to be segmented, or send it again later")
 
     def most(self, packed: int) -> int:
         """Bytes that `packed` ones may become."""
@@ -81,6 +93,7 @@ def unpacked(path: Path, field: str, number: int, room: Room) -> Upload:
         if not _is_nifti(_head(plain)):
             raise RequestError(415, name, "packed with gzip, and no NIfTI image", _EXPECTED)
         return Upload(plain, "nifti", field)
+    room.check_file(path.stat().st_size, name)
     kind = _kind(head, path, name)
     if kind is None:
         raise RequestError(415, name, "nothing that is known by its first bytes", _EXPECTED)
@@ -128,6 +141,7 @@ def _copy(source: IO[bytes] | gzip.GzipFile, target: Path, most: int, room: Room
             taken += len(piece)
             if taken > most:
                 raise _too_large_unpacked(name)
+            room.check_file(taken, name)
             file.write(piece)
     room.left -= taken
     return taken
@@ -182,6 +196,7 @@ def _checked(archive: zipfile.ZipFile, size: int, room: Room, name: str) -> list
         raise RequestError(400, name, "a zip whose files share their bytes", "files of their own", "pack it anew")
     if sum(member.file_size for member in members) > room.most(size):
         raise _too_large_unpacked(name)
+    room.check_file(max((member.file_size for member in members), default=0), name)
     return [member for member in members if not member.is_dir()]
 
 

@@ -249,3 +249,17 @@ def test_the_room_is_that_of_all_files_of_a_request(tmp_path: Path) -> None:
     with pytest.raises(RequestError) as fault:
         unpacked(tmp_path / "part_2", "", 2, room)
     assert fault.value.status == 413
+
+
+@pytest.mark.parametrize("packed", ["as it is", "gzip", "zip"])
+def test_a_file_that_memory_has_no_room_for_is_not_opened(tmp_path: Path, packed: str) -> None:
+    """A header may be as long as its file, and is read before it is known what it says."""
+    content = file_bytes(tmp_path, "a.nii", image()).ljust(200_000, b"\0")
+    if packed != "as it is":
+        content = gzip.compress(content) if packed == "gzip" else zip_bytes({"a.dcm": content})
+    (tmp_path / "part_1").write_bytes(content)
+    with pytest.raises(RequestError) as fault:
+        unpacked(tmp_path / "part_1", "", 1, Room(Limits(), 100_000))
+    assert fault.value.status == 413 and "too little memory" in fault.value.parts["found"]
+    assert fault.value.parts["expected"] == "at most 0.1 MB"
+    assert sum(path.stat().st_size for path in tmp_path.rglob("upload_1*") if path.is_file()) <= 100_000
