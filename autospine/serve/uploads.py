@@ -192,6 +192,8 @@ def _checked(archive: zipfile.ZipFile, size: int, room: Room, name: str) -> list
     for why in (_wrong(member) for member in members):
         if why:
             raise RequestError(400, name, f"a zip with {why}", "plain files in folders", "pack it anew")
+    if any(not 0 <= member.header_offset < size for member in members):
+        raise RequestError(400, name, "a zip whose files lie outside of it", "a whole zip", "send it again")
     if sum(member.compress_size for member in members) > size:
         raise RequestError(400, name, "a zip whose files share their bytes", "files of their own", "pack it anew")
     if sum(member.file_size for member in members) > room.most(size):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import stat
+import struct
 import zipfile
 from pathlib import Path
 
@@ -263,3 +264,17 @@ def test_a_file_that_memory_has_no_room_for_is_not_opened(tmp_path: Path, packed
     assert fault.value.status == 413 and "too little memory" in fault.value.parts["found"]
     assert fault.value.parts["expected"] == "at most 0.1 MB"
     assert sum(path.stat().st_size for path in tmp_path.rglob("upload_1*") if path.is_file()) <= 100_000
+
+
+@pytest.mark.parametrize("change", [-1000, 1 << 40, (1 << 63) + 5])
+def test_a_zip_whose_list_points_out_of_it(inside: Path, series: Path, change: int) -> None:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr("a.dcm", next(series.glob("*.dcm")).read_bytes())
+        archive.filelist[0].header_offset += change if change > 0 else 0
+    content = made.getvalue()
+    if change < 0:  # a list that says to lie further behind than it does has its files lie before the beginning
+        end = content.rindex(b"PK\x05\x06")
+        (start,) = struct.unpack_from("<I", content, end + 16)
+        content = content[: end + 16] + struct.pack("<I", start - change) + content[end + 20 :]
+    assert refused(inside, content)[0] == 400
