@@ -12,7 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydicom import dcmread
-from pydicom.uid import DeflatedExplicitVRLittleEndian
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import FileDataset
+from pydicom.tag import BaseTag
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from autospine.data.volume import read_volume
 from autospine.serve.limits import Limits
@@ -278,3 +282,51 @@ def test_a_zip_whose_list_points_out_of_it(inside: Path, series: Path, change: i
         (start,) = struct.unpack_from("<I", content, end + 16)
         content = content[: end + 16] + struct.pack("<I", start - change) + content[end + 20 :]
     assert refused(inside, content)[0] == 400
+
+
+@pytest.mark.parametrize("implicit", [False, True])
+@pytest.mark.parametrize(
+    ("tag", "kind", "value"),
+    [
+        ("ImagePositionPatient", "DS", b"1\\" * 20_000),
+        ("ImageOrientationPatient", "UN", b"1\\" * 20_000),
+        ("SeriesInstanceUID", "UT", b"1" * 50_000),
+        ("ImageType", "CS", b"A\\" * 20_000),
+    ],
+)
+def test_a_header_that_becomes_large_in_memory(
+    inside: Path, series: Path, tag: str, kind: str, value: bytes, implicit: bool
+) -> None:
+    """Numbers in text take a hundred times what they take in the file."""
+    header = dcmread(next(series.glob("*.dcm")))
+    number = tag_for_keyword(tag)
+    assert number is not None
+    header[number] = RawDataElement(BaseTag(number), None if implicit else kind, len(value), value, 0, implicit, True)
+    made = io.BytesIO()
+    write_file(made, header, implicit)
+    for content in (made.getvalue(), zip_bytes({"a": made.getvalue()})):
+        with pytest.raises(RequestError) as fault:
+            own = inside / str(len(content))
+            own.mkdir()
+            (own / "part_1").write_bytes(content)
+            unpacked(own / "part_1", "", 1, Room(SMALL))
+        assert fault.value.status == 400 and "bytes of text" in fault.value.parts["found"]
+
+
+def write_file(made: io.BytesIO, header: FileDataset, implicit: bool) -> None:
+    from pydicom.filebase import DicomFileLike
+    from pydicom.filewriter import write_dataset, write_file_meta_info
+
+    header.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+    made.write(bytes(128) + b"DICM")
+    file = DicomFileLike(made)
+    file.is_little_endian, file.is_implicit_VR = True, implicit
+    write_file_meta_info(file, header.file_meta, enforce_standard=False)
+    write_dataset(file, header)
+
+
+@pytest.mark.parametrize("head", [b"NRRD0004\ntype: uchar\n", b"ObjectType = Image\nNDims = 3\n"])
+def test_a_header_in_lines_without_an_end(inside: Path, head: bytes) -> None:
+    """It would be gone through line by line, for minutes."""
+    content = head + b"Comment = x\n" * 400_000
+    assert refused(inside, content, Limits()) == (400, "a header of more than 4 MiB")
