@@ -10,9 +10,9 @@ from pathlib import Path
 
 from autospine.data.disk.files import read_json
 from autospine.errors import PlanError
+from autospine.planning.document.convert import MOST_DOCUMENT_BYTES
 from autospine.planning.document.model_file import CALIBRATION
 
-_MOST_BYTES = 1 << 16
 _ENDS = (0.01, 100.0)
 """Beyond them probabilities would all be equal, or all 0 and 1 (ours)."""
 
@@ -27,7 +27,7 @@ def read_temperature(folder: Path) -> float:
     if not path.exists():
         return 1.0
     remedy = "calibrate the model again, or delete the file: probabilities are then as the network says"
-    content = read_json(path, PlanError, _MOST_BYTES, remedy)
+    content = read_json(path, PlanError, MOST_DOCUMENT_BYTES, remedy)
     found = content.get("temperature") if isinstance(content, dict) else None
     number = found if isinstance(found, int | float) and not isinstance(found, bool) else 0
     if not _ENDS[0] <= number <= _ENDS[1]:
