@@ -78,7 +78,6 @@ class Segmenter:
         for path in files_of(images):
             for said in header_remarks(path):
                 progress.note(f"{name}: {path.name}: {said}")
-        self.predictor.check_wanted(wanted, name)
         needed, free = self.predictor.check_room(read_geometry(files_of(images)[0]), wanted, name), free_bytes()
         if needed > free:
             progress.note(f"{name} needs up to {needed / 1e9:.1f} GB of memory, of which {free / 1e9:.1f} GB are free")
