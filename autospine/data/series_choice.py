@@ -375,16 +375,18 @@ def check_asked(series: Sequence[str], channels: Sequence[str]) -> None:
     """Raise `DataError` for what cannot be meant: no regular expression, or a channel that the model does not take."""
     for text in series:
         where = f"--series {text}"
-        if text.startswith(_REGEX):
+        named = any(_names(text, channel) for channel in channels)
+        own = text.partition("=")[2] if named else text
+        if own.startswith(_REGEX):
             try:
-                re.compile(text.removeprefix(_REGEX))
+                re.compile(own.removeprefix(_REGEX))
             except re.error as fault:
                 raise DataError(where, f"not a regular expression ({fault})") from fault
-        elif "=" in text and not any(_names(text, channel) for channel in channels):
+        elif "=" in text and not named:
             found = f"{text.partition('=')[0]} is no channel of the model"
             raise DataError(where, found, ", ".join(channels), "write ? for a = that belongs to a description")
-        elif not text.strip():
-            raise DataError(where or "--series", "nothing", "a number, a UID, a description or a pattern")
+        elif not own.strip():
+            raise DataError(where, "nothing", "a number, a UID, a description or a pattern")
 
 
 def refuse_asked(where: Path, series: Sequence[str]) -> None:

@@ -159,7 +159,8 @@ def _header(path: Path) -> Any:
     try:
         header = open_header(path, _TAGS)
         missing = [key for key in _NEEDED if not str(header.get(key) or "").strip()]
-        header.get("PerFrameFunctionalGroupsSequence")  # parsed on first access
+        if header.get("PerFrameFunctionalGroupsSequence") is None and "NumberOfFrames" in header:
+            del header.NumberOfFrames  # a 1 that some programs write in a slice, which is no multi-frame image by it
     except Exception as fault:  # a damaged file fails anywhere in the parser
         raise damaged(path, fault) from fault
     if missing:

@@ -177,6 +177,14 @@ def test_a_single_slice_and_headers_without_a_patient(tmp_path: Path) -> None:
     assert dcmread(tmp_path / "seg.dcm").PatientID in ("", None)
 
 
+def test_slices_that_say_they_are_one_frame_are_slices(tmp_path: Path) -> None:
+    def change(index: int, header: FileDataset) -> None:
+        header.NumberOfFrames = 1
+
+    _, labels, geometry = segmented(series(tmp_path / "series", change=change), tmp_path / "seg.dcm")
+    np.testing.assert_array_equal(read_segmentation(tmp_path / "seg.dcm", geometry), as_numbers(labels))
+
+
 def test_a_series_that_cannot_be_referred_to_is_refused_before(tmp_path: Path) -> None:
     def change(index: int, header: FileDataset) -> None:
         del header.FrameOfReferenceUID
