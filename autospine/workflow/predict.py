@@ -20,6 +20,7 @@ from autospine.data.segmentation_files import check_segmentation, is_segmentatio
 from autospine.data.volume import is_series, read_geometry
 from autospine.data.wording import plural
 from autospine.errors import AutospineError, DataError, OutputError, Stopped
+from autospine.inference.segmentation import Wanted
 from autospine.inference.settings import Settings
 from autospine.machine.cores import available_cores
 from autospine.machine.ranks import Rank, Share
@@ -144,6 +145,7 @@ def predict_paths(
     _use_threads(rank)
     folder = request.model or find_model(runs)
     segmenter = load_segmenter(folder, device, request.settings)
+    segmenter.predictor.check_wanted(Wanted(uncertainty=request.outputs.uncertainty), str(folder))
     for note in segmenter.unfinished:
         tell(note)
     if request.fast:

@@ -10,6 +10,8 @@ from pydicom import dcmread
 
 from autospine.data.formats.dicom_seg import read_segmentation, segment_names
 from autospine.data.volume import read_geometry, read_volume
+from autospine.errors import DataError
+from autospine.workflow.evaluate import evaluate_paths
 from autospine.workflow.steps.outputs import Outputs
 from tests.data.dicom_files import write_enhanced, write_series
 from tests.workflow.predicting import GRID, cases, contents, predict, put_image, refused
@@ -77,3 +79,15 @@ def test_what_is_no_dicom_image_has_no_dicom_seg(model: Path, tmp_path: Path, mo
     assert "not a format that segmentations are written in" in refused(
         tmp_path / "images", tmp_path / "out", model, outputs=Outputs("gif")
     )
+
+
+def test_scores_of_dicom_seg_objects_say_how_to_have_some(model: Path, tmp_path: Path) -> None:
+    series = put_series(tmp_path / "series")
+    predict(series, tmp_path / "dicom", model)
+    every = Outputs("nifti", probabilities=True, statistics=True, preview=True)
+    predict(series, tmp_path / "nifti", model, outputs=every)
+    with pytest.raises(DataError, match="DICOM files, which are not scored: predict with --format nifti"):
+        evaluate_paths(tmp_path / "dicom", tmp_path / "nifti")
+    # what lies beside segmentations is none
+    scores = evaluate_paths(tmp_path / "nifti", tmp_path / "nifti")
+    assert list(scores.to_json()["cases"][0]["classes"]) and len(scores.to_json()["cases"]) == 1 and not scores.notes

@@ -207,6 +207,7 @@ def _object(
     except (AttributeError, KeyError, TypeError, ValueError) as fault:  # a header that is odd fails anywhere in there
         text = f"no DICOM-SEG object can be made of the headers of its series ({said(fault)})"
         raise OutputError(str(path), text, "a series as the standard has it", _REMEDY) from fault
+    made.ContentCreatorName = ""  # which the standard wants to be there, though nobody is it
     made.InstanceCreationDate, made.InstanceCreationTime = made.ContentDate, made.ContentTime
     for item in made.ContributingEquipmentSequence:
         item.ContributionDateTime = pydicom_library().valuerep.DT(moment)

@@ -133,6 +133,7 @@ def test_segments_are_those_of_the_model_with_codes_colours_and_who_made_them(tm
     assert (algorithm.AlgorithmName, algorithm.AlgorithmVersion) == ("autospine", "9.8.7")
     assert algorithm.AlgorithmFamilyCodeSequence[0].CodeMeaning == "Artificial Intelligence"
     assert algorithm.AlgorithmParameters == f"model=3d_fullres; digest={MADE_BY.identity}"
+    assert header["ContentCreatorName"].value == ""
     assert header.SegmentationType == "BINARY" and (header.ContentDate, header.ContentTime) == ("20260304", "050607")
     from highdicom.color import CIELabColor
 
