@@ -312,10 +312,9 @@ def _none_fits(name: str, channels: Sequence[_Channel], candidates: Sequence[Can
     channel = channels[0]
     said = [f"{one}: {channel.against(one) or 'no other speaks against it'}" for one in candidates[:_SHOWN]]
     more = "; ..." if len(candidates) > _SHOWN else ""
-    remedy = "take it away, or name the image to take all the same, by --series"
-    return DataError(
-        name, f"none of {plural(len(candidates), 'image')} fits: {'; '.join(said)}{more}", _expected(channels), remedy
-    )
+    found = f"none of {plural(len(candidates), 'image')} fits: {'; '.join(said)}{more}"
+    # what is said together at the end has no place for remedies
+    return DataError(name, found, f"{_expected(channels)}, or an image that --series names all the same")
 
 
 def _apart(name: str, channels: Sequence[_Channel], held: Sequence[Sequence[Candidate]]) -> DataError:

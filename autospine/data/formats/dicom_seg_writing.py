@@ -200,6 +200,7 @@ def _object(
         "specific_character_set": "ISO_IR 192",
         "coding_schemes": _coding_schemes(structures),
         "pixel_measures": _pixel_measures(source),
+        "omit_empty_frames": bool(numbers.any()),  # an object of no frames at all there is none
     }
     sources, voxels_in_files = [_unnamed(header) for header in source.headers], _as_in_files(numbers, source)
     try:

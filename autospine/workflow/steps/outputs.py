@@ -32,6 +32,7 @@ from autospine.data.segmentation_files import (
     check_segmentation,
     ending_for,
     is_dicom_seg_name,
+    refuse_other_format,
     write_segmentation,
 )
 from autospine.data.statistics import combine_statistics, measure_structures, write_statistics
@@ -98,10 +99,13 @@ class Outputs:
     statistics: bool = False
     preview: bool = False
 
-    def check(self) -> None:
-        """Raise `OutputError` where the format is none."""
-        if self.format is not None:
-            check_chosen(self.format)
+    def check(self, single: Path | None = None) -> None:
+        """Raise `OutputError` where the format is none, or OUT is a file, `single`, and its name says another one."""
+        if self.format is None:
+            return
+        check_chosen(self.format)
+        if single is not None:
+            refuse_other_format(single, self.format)
 
     def name_of(self, case: str, image: Path) -> str:
         """The file of the segmentation of a case whose first image is `image`."""

@@ -155,12 +155,14 @@ def test_the_same_question_gives_the_same_file_and_another_model_another_object(
     assert all(UID(one).is_valid for one in (first.SOPInstanceUID, first.SeriesInstanceUID))
 
 
-def test_where_nothing_was_found_there_is_an_object_all_the_same(tmp_path: Path) -> None:
+def test_where_nothing_was_found_there_is_an_object_all_the_same(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     source = series(tmp_path / "series")
     image = read_volume(source)
     empty = Volume(np.zeros_like(image.array, np.uint8), image.geometry)
     write_dicom_seg(tmp_path / "seg.dcm", empty, STRUCTURES, source, MADE_BY)
-    assert len(segment_names(tmp_path / "seg.dcm")) == 4
+    assert len(segment_names(tmp_path / "seg.dcm")) == 4 and not caplog.records
     assert not read_segmentation(tmp_path / "seg.dcm", image.geometry).any()
 
 

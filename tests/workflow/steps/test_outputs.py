@@ -143,6 +143,11 @@ def test_formats_are_refused_before_anything_is_done(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="not a format that segmentations are written in"):
         Outputs("gif").check()
     Outputs("mha").check()
+    for name, chosen in (("a.nii", "nifti"), ("a.SEG.nrrd", "seg-nrrd"), ("a.nrrd", "nrrd"), ("a.dcm", "dicom-seg")):
+        Outputs(chosen).check(tmp_path / name)
+    for name, chosen in (("a.nii.gz", "dicom-seg"), ("a.seg.nrrd", "nrrd"), ("a.nrrd", "seg-nrrd"), ("a.png", "mha")):
+        with pytest.raises(OutputError, match=f"and --format {chosen}"):
+            Outputs(chosen).check(tmp_path / name)
     assert Outputs("mha").name_of("a", image) == "a.mha" and Outputs().name_of("a", image) == "a.nii"
     case = CaseOutput("a", (image,), tmp_path / Outputs("dicom-seg").name_of("a", image), False, MODEL)
     with pytest.raises(OutputError, match=r"a\.nii is none"):
