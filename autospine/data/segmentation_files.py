@@ -76,12 +76,8 @@ def refuse_other_format(path: Path, chosen: str) -> None:
     said = next((key for key, ending in endings if name.endswith(ending)), None)
     if said != chosen:
         found = f"a name that ends as {said or 'another format'}, and --format {chosen}"
-        raise OutputError(
-            str(path),
-            found,
-            f"a name that ends in {FORMATS[chosen]}",
-            "leave --format out, or give the file this ending",
-        )
+        remedy = "leave --format out, or give the file this ending"
+        raise OutputError(str(path), found, f"a name that ends in {FORMATS[chosen]}", remedy)
 
 
 def check_segmentation(

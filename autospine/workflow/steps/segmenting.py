@@ -43,7 +43,7 @@ class Segmenter:
 
     @property
     def name(self) -> str:
-        """What the model is called: its folder or file, and in a run's folder, `2d` and the like, its data set as well."""
+        """What the model is called: its folder or file; in the folder of a run, a `2d` say, after its data set."""
         called, card = self.folder.resolve().name, self.predictor.card
         return f"{card.data.dataset} {called}" if called == card.configuration.name else called
 
