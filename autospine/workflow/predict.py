@@ -138,7 +138,7 @@ def predict_paths(
         progress = Named(progress, f"[{rank.index}] ")
     tell = _quiet if rank.launched and rank.index else progress.note
     place = Target(target, _is_file(target))
-    request.outputs.check()
+    request.outputs.check(target if place.single else None)
     request.settings.check()
     _check_watch(source, place, request)
     device = device_of_rank(request.device, rank)
@@ -295,7 +295,7 @@ class _Run:
         request = self.request
         bounded = request.memory_gb is not None
         segmenter = self.segmenter
-        made_by = MadeBy(segmenter.folder.resolve().name, segmenter.identity)
+        made_by = MadeBy(segmenter.name, segmenter.identity)
         model = ModelFacts.of(segmenter.predictor.card.data, made_by)
         return Turns(segmenter, here, left_out, self.progress, request.outputs, model, request.overwrite, bounded)
 

@@ -591,6 +591,11 @@ def test_a_name_that_no_segmentation_can_have_is_noticed_first(
     assert not (tmp_path / name).exists()
 
 
+def test_an_uncertainty_that_a_model_has_not_is_noticed_first(model: Path, images: Path, tmp_path: Path) -> None:
+    said = refused(images, tmp_path / "out", model, outputs=Outputs(uncertainty=True))
+    assert "one fold without mirroring" in said and not (tmp_path / "out").exists()
+
+
 def test_a_folder_may_have_a_point_in_its_name(model: Path, images: Path, tmp_path: Path) -> None:
     for name in ("out.v2", "2024.05.01"):
         predict(images / "a.nii.gz", tmp_path / name, model)

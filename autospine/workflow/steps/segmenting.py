@@ -42,6 +42,12 @@ class Segmenter:
     """Hash of the weights and settings that decide what comes out."""
 
     @property
+    def name(self) -> str:
+        """What the model is called: its folder or file; in the folder of a run, a `2d` say, after its data set."""
+        called, card = self.folder.resolve().name, self.predictor.card
+        return f"{card.data.dataset} {called}" if called == card.configuration.name else called
+
+    @property
     def averaged(self) -> str:
         """Which folds' networks are averaged, for a message and the record."""
         folds = self.predictor.origin.folds
