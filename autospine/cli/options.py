@@ -38,6 +38,12 @@ Workers = Annotated[
     int | None, typer.Option(min=0, help="Processes that prepare cases and build batches; 0: all in this one.")
 ]
 
+Model = Annotated[
+    Path | None, typer.Option(help="Model folder, or an exported file; not needed where --runs holds one model.")
+]
+Folds = Annotated[str, typer.Option(help="Folds to average, such as 0,1; all: every trained one.")]
+Mirror = Annotated[bool, typer.Option(help="Average over the mirrorings that the plan allows.")]
+
 
 @dataclass(frozen=True)
 class ReadingOptions:

@@ -7,13 +7,17 @@ from typing import Annotated
 
 import typer
 
-from autospine.cli.options import Device, Runs, reported
-from autospine.cli.quantities import parse_bytes, parse_duration, parse_size
+from autospine.cli.options import Device, Folds, Mirror, Model, Runs, reported
+from autospine.cli.quantities import named_folds, parse_bytes, parse_duration, parse_size
 
 
 @reported
 def serve(
-    model: Annotated[Path | None, typer.Option(help="Model folder or file; the one below --runs if not given.")] = None,
+    model: Model = None,
+    runs: Runs = Path("runs"),
+    folds: Folds = "all",
+    mirror: Mirror = True,
+    device: Device = "auto",
     host: Annotated[str, typer.Option(help="Address to listen on; other than this machine's needs a token.")] = (
         "127.0.0.1"
     ),
@@ -32,20 +36,15 @@ def serve(
         float | None,
         typer.Option(parser=parse_size, metavar="SIZE", help="Most that the server may have in RAM."),
     ] = None,
-    folds: Annotated[str, typer.Option(help="Folds to average, such as 0,1; all: every trained one.")] = "all",
-    device: Device = "auto",
-    mirror: Annotated[bool, typer.Option(help="Average over the mirrorings that the plan allows.")] = True,
-    runs: Runs = Path("runs"),
 ) -> None:
-    """Answer over HTTP: an image in, its segmentation out (docs/serving.md)."""
+    """Answer over HTTP: POST an image or a zip of DICOM to /predict, and get its segmentation."""
     from autospine.cli.terminal import show_line
     from autospine.inference.settings import Settings
     from autospine.serve.limits import Limits
     from autospine.serve.server import ServingRequest
     from autospine.serve.server import serve as run
 
-    chosen = None if folds == "all" else tuple(part.strip() for part in folds.split(","))
     limits = Limits(max_upload, upload_time, queue)
     memory_bytes = None if memory is None else int(memory * 1e9)
-    settings = Settings(chosen, mirror, memory_bytes=memory_bytes)
+    settings = Settings(named_folds(folds), mirror, memory_bytes=memory_bytes)
     run(ServingRequest(model, runs, host, port, token_file, device, settings, limits), show_line)
