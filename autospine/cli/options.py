@@ -38,8 +38,9 @@ Workers = Annotated[
     int | None, typer.Option(min=0, help="Processes that prepare cases and build batches; 0: all in this one.")
 ]
 
+ModelRuns = Annotated[Path, typer.Option("--runs", help="Where the model is looked for, without --model.")]
 Model = Annotated[
-    Path | None, typer.Option(help="Model folder, or an exported file; not needed where --runs holds one model.")
+    Path | None, typer.Option(help="Model folder, or an exported file; else the only model below --runs.")
 ]
 Folds = Annotated[str, typer.Option(help="Folds to average, such as 0,1; all: every trained one.")]
 Mirror = Annotated[bool, typer.Option(help="Average over the mirrorings that the plan allows.")]

@@ -1,4 +1,4 @@
-"""Times, sizes, shares and folds as people write them: `30m`, `1h30m`, `90s`; `8`, `24GB`, `11.5`, `80G`; `2/8`; `0,1`."""
+"""Times, sizes, shares and folds as people write them: `30m`, `1h30m`, `90s`; `8`, `24GB`, `11.5`; `2/8`; `0,1`."""
 
 from __future__ import annotations
 

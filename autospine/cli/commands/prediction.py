@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from autospine.cli.options import Device, Folds, Mirror, Model, Runs, reported
+from autospine.cli.options import Device, Folds, Mirror, Model, ModelRuns, reported
 from autospine.cli.quantities import named_folds, parse_share, parse_size
 from autospine.machine.ranks import Share
 
@@ -17,7 +17,7 @@ def predict(
     source: Annotated[Path, typer.Argument(metavar="IN", help="An image, a folder of images, a data set, or DICOM.")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="A file for one image, else a folder.")],
     model: Model = None,
-    runs: Runs = Path("runs"),
+    runs: ModelRuns = Path("runs"),
     folds: Folds = "all",
     mirror: Mirror = True,
     overlap: Annotated[

@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from autospine.cli.options import Device, Folds, Mirror, Model, Runs, reported
+from autospine.cli.options import Device, Folds, Mirror, Model, ModelRuns, reported
 from autospine.cli.quantities import named_folds, parse_bytes, parse_duration, parse_size
 
 
 @reported
 def serve(
     model: Model = None,
-    runs: Runs = Path("runs"),
+    runs: ModelRuns = Path("runs"),
     folds: Folds = "all",
     mirror: Mirror = True,
     device: Device = "auto",
