@@ -44,6 +44,10 @@ Model = Annotated[
 ]
 Folds = Annotated[str, typer.Option(help="Folds to average, such as 0,1; all: every trained one.")]
 Mirror = Annotated[bool, typer.Option(help="Average over the mirrorings that the plan allows.")]
+Fast = Annotated[
+    bool, typer.Option("--fast", help="One fold, no mirrorings, least overlap; says what that costs in Dice.")
+]
+Exact = Annotated[bool, typer.Option("--exact", help="Compute in float32 throughout, whatever is faster.")]
 
 
 @dataclass(frozen=True)

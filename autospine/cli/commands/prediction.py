@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from autospine.cli.options import Device, Folds, Mirror, Model, ModelRuns, reported
+from autospine.cli.options import Device, Exact, Fast, Folds, Mirror, Model, ModelRuns, reported
 from autospine.cli.quantities import named_folds, parse_share, parse_size
 from autospine.machine.ranks import Share
 
@@ -23,10 +23,8 @@ def predict(
     overlap: Annotated[
         float | None, typer.Option(min=0.0, max=0.9, help="Overlap of tiles; the plan's if not given.")
     ] = None,
-    fast: Annotated[
-        bool, typer.Option("--fast", help="One fold, no mirrorings, least overlap; says what that costs in Dice.")
-    ] = False,
-    exact: Annotated[bool, typer.Option("--exact", help="Compute in float32 throughout, whatever is faster.")] = False,
+    fast: Fast = False,
+    exact: Exact = False,
     memory: Annotated[
         float | None,
         typer.Option(parser=parse_size, metavar="SIZE", help="Memory to use at most, such as 4GB; else what is free."),

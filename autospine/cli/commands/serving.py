@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from autospine.cli.options import Device, Folds, Mirror, Model, ModelRuns, reported
+from autospine.cli.options import Device, Exact, Fast, Folds, Mirror, Model, ModelRuns, reported
 from autospine.cli.quantities import named_folds, parse_bytes, parse_duration, parse_size
 
 
@@ -17,6 +17,8 @@ def serve(
     runs: ModelRuns = Path("runs"),
     folds: Folds = "all",
     mirror: Mirror = True,
+    fast: Fast = False,
+    exact: Exact = False,
     device: Device = "auto",
     host: Annotated[str, typer.Option(help="Address to listen on; other than this machine's needs a token.")] = (
         "127.0.0.1"
@@ -44,7 +46,7 @@ def serve(
     from autospine.serve.server import ServingRequest
     from autospine.serve.server import serve as run
 
-    limits = Limits(max_upload, upload_time, queue)
+    limits = Limits(upload_bytes=max_upload, upload_s=upload_time, waiting=queue)
     memory_bytes = None if memory is None else int(memory * 1e9)
-    settings = Settings(named_folds(folds), mirror, memory_bytes=memory_bytes)
+    settings = Settings(named_folds(folds), mirror, memory_bytes=memory_bytes, fast=fast, exact=exact)
     run(ServingRequest(model, runs, host, port, token_file, device, settings, limits), show_line)
