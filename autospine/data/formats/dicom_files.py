@@ -10,6 +10,7 @@ import os
 import re
 import struct
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -233,10 +234,11 @@ def _entries(folder: Path) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
         for entry in sorted(entries, key=lambda entry: entry.name):
             if entry.name.startswith("."):
                 continue
-            if entry.is_dir():
-                folders.append(folder / entry.name)
-            elif entry.is_file() and entry.name.upper() != DIRECTORY:
-                files.append(folder / entry.name)
+            with suppress(OSError):  # a link to itself is neither, and hides nothing that lies beside it
+                if entry.is_dir():
+                    folders.append(folder / entry.name)
+                elif entry.is_file() and entry.name.upper() != DIRECTORY:
+                    files.append(folder / entry.name)
     return tuple(folders), tuple(files)
 
 

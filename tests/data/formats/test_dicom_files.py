@@ -15,7 +15,14 @@ from pydicom.uid import JPEGLSLossless, generate_uid
 
 from autospine.data.dataset import load_case, open_dataset
 from autospine.data.formats.dicom import holds_images, read_series
-from autospine.data.formats.dicom_files import addressed, dicom_files, is_dicom, series_address, series_files
+from autospine.data.formats.dicom_files import (
+    addressed,
+    dicom_files,
+    is_dicom,
+    series_address,
+    series_files,
+    series_folders,
+)
 from autospine.data.inputs import find_inputs
 from autospine.data.volume import is_series, read_volume
 from autospine.errors import DataError
@@ -217,3 +224,9 @@ def test_a_file_that_changes_is_asked_again(tmp_path: Path) -> None:
     assert series_files(address) == []
     one[0].write_bytes(other[0].read_bytes() + b"  ")
     assert series_files(address) == [] and series_files(series_address(tmp_path, "1.2.4") or address) == [*one, *other]
+
+
+def test_a_link_to_itself_hides_no_series_beside_it(tmp_path: Path) -> None:
+    write_series(tmp_path / "patient" / "t2", ARRAY, GRID)
+    (tmp_path / "patient" / "mask.nii.gz").symlink_to(tmp_path / "patient" / "mask.nii.gz")
+    assert list(series_folders(tmp_path)) == [tmp_path / "patient" / "t2"]
