@@ -34,7 +34,8 @@ class TerminalProgress:
 
     def note(self, text: str) -> None:
         """Print one line."""
-        console.print(f"{self._name}{escape(text)}")
+        # a line that was broken would stand without its name among those of others
+        console.print(f"{self._name}{escape(text)}", soft_wrap=bool(self._name))
 
     @contextmanager
     def task(self, title: str) -> Iterator[Update]:

@@ -41,7 +41,7 @@ def test_lines_of_several_processes_are_told_from_each_other(shown: Console, mon
     progress = terminal.TerminalProgress("[2] ")
     with progress.task("a (1/2)") as update:
         update("tile 1/2", 0.5)
-    progress.note("done")
+    progress.note("word " * 40)
     assert [line[:4] for line in shown.export_text().splitlines()] == ["[2] "] * 4
 
 
