@@ -6,14 +6,13 @@
 
 from __future__ import annotations
 
-import json
-import math
 from pathlib import Path
 
+from autospine.data.disk.files import read_json
 from autospine.errors import PlanError
+from autospine.planning.document.convert import MOST_DOCUMENT_BYTES
+from autospine.planning.document.model_file import CALIBRATION
 
-CALIBRATION = "calibration.json"
-_MOST_BYTES = 1 << 16
 _ENDS = (0.01, 100.0)
 """Beyond them probabilities would all be equal, or all 0 and 1 (ours)."""
 
@@ -25,21 +24,13 @@ def read_temperature(folder: Path) -> float:
         PlanError: a file that cannot be read, or says no temperature from 0.01 to 100.
     """
     path = folder / CALIBRATION
-    expected = f'{{"temperature": T}}, T from {_ENDS[0]:g} to {_ENDS[1]:g}'
-    try:
-        with path.open("rb") as file:
-            text = file.read(_MOST_BYTES + 1)
-    except FileNotFoundError:
+    if not path.exists():
         return 1.0
-    except OSError as fault:
-        raise PlanError(str(path), f"it cannot be read ({fault.strerror})", expected) from fault
-    try:
-        content = json.loads(text) if len(text) <= _MOST_BYTES else None
-    except (ValueError, RecursionError):
-        content = None
+    remedy = "calibrate the model again, or delete the file: probabilities are then as the network says"
+    content = read_json(path, PlanError, MOST_DOCUMENT_BYTES, remedy)
     found = content.get("temperature") if isinstance(content, dict) else None
-    number = float(found) if isinstance(found, int | float) and not isinstance(found, bool) else math.nan
+    number = found if isinstance(found, int | float) and not isinstance(found, bool) else 0
     if not _ENDS[0] <= number <= _ENDS[1]:
-        remedy = "calibrate the model again, or delete the file: probabilities are then as the network says"
+        expected = f'{{"temperature": T}}, T from {_ENDS[0]:g} to {_ENDS[1]:g}'
         raise PlanError(str(path), "no temperature that can be used", expected, remedy)
-    return number
+    return float(number)

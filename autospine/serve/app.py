@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
@@ -25,9 +26,9 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from autospine.data.disk.files import NO_ROOM
+from autospine.data.disk.private import folder_within
 from autospine.serve.hosts import is_loopback
 from autospine.serve.metrics import KIND, Metrics
-from autospine.serve.private import request_folder
 from autospine.serve.receiving import Received, check_headers, receive
 from autospine.serve.refusals import RequestError, no_room
 from autospine.serve.segmenting import Asked, Made, Service, described
@@ -36,6 +37,7 @@ from autospine.serve.turns import Turns
 _ROUTES = ("/predict", "/health", "/metrics")
 _OPEN = "/health"
 """Answers without a token: what watches a server asks it whether it is there."""
+_HERE = "this machine (localhost, 127.0.0.1)"
 _PIECE = 1 << 18
 _DRAINED_BYTES, _DRAINED_S = 64 << 20, 5.0
 """Of a refused body that is still read, so that its sender comes to read the answer (ours)."""
@@ -73,7 +75,7 @@ class _Routes:
         with ExitStack() as held:
             held.enter_context(self.turns.place())
             held.enter_context(_told_of_full_disk())
-            folder = held.enter_context(request_folder(self.folder))
+            folder = held.enter_context(folder_within(self.folder, "request-"))
             ended = partial(getattr, self.turns, "ended")
             received = await receive(request.headers, request.stream(), folder, self.service.limits, ended)
             asked = Asked.of(request.query_params, received.fields)
@@ -128,7 +130,8 @@ class Answer(Response):
 class Guard:
     """Lets through who may ask: by token, or without one only who asked for this very machine.
 
-    A page that a browser on this machine shows could otherwise have a name of its own lead here (DNS rebinding).
+    A page that a browser on this machine shows could otherwise have a name of its own lead here (DNS rebinding), or
+    send what it likes from elsewhere: a browser sends a form to any address, and keeps back the answer alone.
     """
 
     def __init__(self, app: ASGIApp, token: str | None) -> None:
@@ -144,18 +147,27 @@ class Guard:
 
     def _refusal(self, path: str, headers: Headers) -> RequestError | None:
         if self._token is None:
-            host = headers.get("host", "")
-            name = host if host.endswith("]") else host.rsplit(":", 1)[0]
-            if is_loopback(name):
-                return None
             remedy = "start the server with a token where it is reached by other names"
-            return RequestError(400, "the header Host", repr(host[:80]), "this machine (localhost, 127.0.0.1)", remedy)
+            host, origin = headers.get("host", ""), headers.get("origin")
+            if not is_loopback(host if host.endswith("]") else host.rsplit(":", 1)[0]):
+                return RequestError(400, "the header Host", repr(host[:80]), _HERE, remedy)
+            if origin is not None and not is_loopback(_host_of(origin)):
+                return RequestError(403, "the header Origin", repr(origin[:80]), _HERE, remedy)
+            return None
         if path == _OPEN:
             return None
         kind, _, given = headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), self._token.encode()):
             return None
         return RequestError(401, "the header Authorization", "no token, or another", "Bearer and the server's token")
+
+
+def _host_of(origin: str) -> str:
+    """The host in the header Origin; empty where a browser keeps back whose page asks, or it is none."""
+    try:
+        return urlsplit(origin).hostname or ""
+    except ValueError:
+        return ""
 
 
 class Watch:

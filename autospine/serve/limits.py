@@ -28,6 +28,8 @@ class Limits:
     """Up to here a file may unpack to, however small it is packed."""
     answer_s: float = 60.0
     """In which a piece of an answer has to have been taken."""
+    header_s: float = 20.0
+    """In which the headers of a request have to have arrived, and a connection may be idle at most (ours)."""
 
     @property
     def expanded_bytes(self) -> int:

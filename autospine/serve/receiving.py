@@ -139,6 +139,7 @@ class _Form:
         self._file: IO[bytes] | None = None
         self._field: tuple[str, bytearray] | None = None
         self._whole = False
+        self._parts = 0
         boundary = parse_options_header(kind)[1].get(b"boundary")
         if not boundary:
             raise self._malformed("no boundary in its content type")
@@ -184,7 +185,8 @@ class _Form:
         return RequestError(400, _BODY, f"not a form ({why[:200]})", f"{_FORM} with its boundary, whole")
 
     def _begin(self) -> None:
-        if len(self._files) + len(self._fields) >= 2 * self._limits.files:
+        self._parts += 1  # fields of one name replace each other, and count all the same
+        if self._parts > 2 * self._limits.files:
             raise self._too_many("parts")
         self._headers, self._header = {}, (b"", b"")
 
@@ -231,5 +233,5 @@ class _Form:
         self._whole = True
 
     def _too_many(self, what: str) -> RequestError:
-        found = f"more than {self._limits.files} {what}"
+        found = f"more than {self._limits.files * (1 if what == 'files' else 2)} {what}"
         return RequestError(413, _BODY, found, "a file for each channel, or one zip of DICOM files")

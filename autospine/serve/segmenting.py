@@ -42,6 +42,8 @@ _NAME = "image"
 """What messages call the image of a request."""
 _NOTES = 3000
 """Characters of all notes in a header; proxies refuse headers of more than 8 kB."""
+_HELD = 2
+"""Times that a header may be in memory: as it was read, and as what it says (ours)."""
 _READ_BYTES = 8
 """Of a number, as it is read at most: float64."""
 
@@ -129,14 +131,17 @@ class Service:
             write_segmentation(path, made.labels, self._facts.structures, images, self._facts.made_by)
         except AutospineError as error:
             raise refusal_of(error, folder) from error
-        said = {"X-Autospine-Notes": _shortened([without_folder(note, folder) for note in notes])} if notes else {}
         named = {"Content-Disposition": f'attachment; filename="{path.name}"'}
-        return Made(path, _CONTENT.get(ending, "application/octet-stream"), {**self.headers, **named, **said})
+        return Made(
+            path, _CONTENT.get(ending, "application/octet-stream"), {**self.headers, **named, **_noted(notes, folder)}
+        )
 
     def _find(self, parts: Sequence[Part], series: tuple[str, ...], note: Callable[[str], None]) -> tuple[Kind, Images]:
         """What the first file is, and the files of each channel."""
-        room = Room(self.limits)
+        room = Room(self.limits, self._room_bytes // _HELD)
         uploads = [unpacked(part.path, part.field, number, room) for number, part in enumerate(parts, 1)]
+        if series and not any(upload.path.is_dir() for upload in uploads):
+            raise RequestError(400, "series", "asked for of what is no study", "a zip of DICOM files", "leave it out")
         try:
             return uploads[0].kind, self._channels(uploads, self._sought(series), note)
         except (AutospineError, RequestError):
@@ -200,13 +205,16 @@ class Service:
     def _check_size(self, geometries: Sequence[Geometry]) -> None:
         """Refuse (413) what would take more memory than there is for it."""
         reading = _READ_BYTES * sum(prod(geometry.shape) for geometry in geometries)
-        needed = max(reading, self.segmenter.predictor.needed_bytes(geometries[0]))
-        room, limit = free_bytes(), self.segmenter.predictor.memory_bytes
-        if limit is not None:
-            room = min(room, limit - resident_bytes())
+        needed, room = max(reading, self.segmenter.predictor.needed_bytes(geometries[0])), self._room_bytes
         if needed > room:
             found = f"it takes up to {needed / 1e9:.3g} GB of memory"
             raise RequestError(413, _NAME, found, f"at most {room / 1e9:.3g} GB", "crop it to what is to be segmented")
+
+    @property
+    def _room_bytes(self) -> int:
+        """Memory that a request may take now."""
+        room, limit = free_bytes(), self.segmenter.predictor.memory_bytes
+        return max(0, room if limit is None else min(room, limit - resident_bytes()))
 
     @property
     def _facts(self) -> ModelFacts:
@@ -242,7 +250,7 @@ class Service:
         }
         path = folder / "statistics.json"
         path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
-        return Made(path, "application/json", self.headers)
+        return Made(path, "application/json", {**self.headers, **_noted(notes, folder)})
 
 
 def described(fault: BaseException) -> str:
@@ -268,9 +276,12 @@ def _only(cases: Sequence[tuple[str, Images]]) -> Images:
     return cases[0][1]
 
 
-def _shortened(notes: Sequence[str]) -> str:
-    """Notes as a JSON list of ASCII that fits into a header."""
-    kept = list(notes)
+def _noted(notes: Sequence[str], folder: Path) -> dict[str, str]:
+    """The header of notes, which name nothing of the private `folder`: a JSON list of ASCII, no longer than it may be.
+
+    Empty where there are none.
+    """
+    kept = [without_folder(note, folder) for note in notes]
     while len(json.dumps(kept)) > _NOTES and kept:
         kept.pop()
-    return json.dumps(kept)
+    return {"X-Autospine-Notes": json.dumps(kept)} if notes else {}

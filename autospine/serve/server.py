@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from autospine.data.disk.private import folder_within, private_folder
 from autospine.data.geometry import Geometry, Volume, triple
 from autospine.data.volume import write_volume
 from autospine.errors import OutputError, PlanError
@@ -27,11 +28,11 @@ from autospine.inference.settings import Settings
 from autospine.serve.hosts import is_loopback
 from autospine.serve.limits import Limits
 from autospine.serve.metrics import Metrics
-from autospine.serve.private import private_folder, request_folder
 from autospine.serve.receiving import Part, Received
 from autospine.serve.refusals import RequestError
 from autospine.serve.segmenting import Asked, Service
 from autospine.serve.turns import Turns
+from autospine.workflow.runs.fast import fast_cost
 from autospine.workflow.runs.folder import find_model
 from autospine.workflow.steps.segmenting import Segmenter, load_segmenter
 
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 
     from autospine.inference.predictor import Predictor
 
+PREFIX = "autospine-serve-"
+"""How the folder of what is uploaded is called."""
 TOKEN = "AUTOSPINE_TOKEN"
 """Environment variable of the token."""
 _SHORTEST, _LONGEST = 16, 4096
@@ -82,9 +85,10 @@ def serve(request: ServingRequest, tell: Callable[[str], None]) -> None:
         DeviceError: the device is not there.
     """
     check_extra()
+    request.settings.check()
     token = read_token(request.token_file, os.environ)
     check_exposure(request.host, token)
-    with listening(request.host, request.port) as listener, private_folder() as folder:
+    with listening(request.host, request.port) as listener, private_folder(PREFIX) as folder:
         service = Service(_load(request, tell), request.limits, tell)
         _warm_up(service, folder)
         turns = Turns(request.limits.places)
@@ -95,7 +99,7 @@ def serve(request: ServingRequest, tell: Callable[[str], None]) -> None:
         asked = "with a token" if token else "from this machine, without a token"
         listener.listen()  # from here on whoever connects is answered
         tell(f"Serving {service.model} at http://{f'[{host}]' if ':' in host else host}:{port} ({asked})")
-        _run(app, listener, turns)
+        _run(app, listener, turns, request.limits.header_s)
     tell("Ended.")
     if turns.computing:
         os._exit(1)
@@ -162,9 +166,13 @@ def _load(request: ServingRequest, tell: Callable[[str], None]) -> Segmenter:
     from autospine.machine.device import resolve_device
 
     device = resolve_device(request.device)
-    segmenter = load_segmenter(request.model or find_model(request.runs), device, request.settings)
+    folder = request.model or find_model(request.runs)
+    segmenter = load_segmenter(folder, device, request.settings)
     for note in segmenter.unfinished:
         tell(note)
+    if request.settings.fast:
+        origin = segmenter.predictor.origin
+        tell(fast_cost(folder, origin.folds[0], origin.about))
     return segmenter
 
 
@@ -173,13 +181,17 @@ def _warm_up(service: Service, folder: Path) -> None:
     from autospine.machine.device import describe_device
 
     start, predictor = time.monotonic(), service.segmenter.predictor
-    with request_folder(folder) as own:
+    with folder_within(folder, "warm-up-") as own:
         write_volume(own / "image.nii", warm_up_image(predictor))
         received = Received((Part((own / "image.nii").rename(own / "body")),), {})
         try:
             service.answer(received, Asked(), own)
         except RequestError as refused:
             said = refused.parts
+            if refused.status == 413:
+                found = "too little memory for one patch of this model beside what the server takes itself"
+                remedy = "give a larger --memory, or use a machine with more"
+                raise PlanError("autospine serve", found, remedy=remedy) from refused
             raise PlanError(f"warm-up: {said['where']}", said["found"], said["expected"], said["remedy"]) from refused
     computed = describe_device(predictor.device, predictor.computed_in())
     took = f"warmed up in {time.monotonic() - start:.1f} s"
@@ -201,9 +213,11 @@ def warm_up_image(predictor: Predictor) -> Volume:
     return Volume(noise.reshape(channels, *shape), geometry)
 
 
-def _run(app: ASGIApp, listener: socket.socket, turns: Turns) -> None:
+def _run(app: ASGIApp, listener: socket.socket, turns: Turns, header_s: float) -> None:
     """Serve until a signal asks to end."""
     import uvicorn
+
+    from autospine.serve.connections import timely
 
     class Server(uvicorn.Server):
         """One whose first signal has the queue go home, and whose second ends it."""
@@ -218,7 +232,7 @@ def _run(app: ASGIApp, listener: socket.socket, turns: Turns) -> None:
 
     config = uvicorn.Config(
         app,
-        http="h11",
+        http=timely(header_s),
         ws="none",
         lifespan="off",
         log_config=None,

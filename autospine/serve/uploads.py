@@ -13,13 +13,12 @@ import re
 import stat
 import zipfile
 import zlib
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
 
 from autospine.data.formats.dicom_files import SUFFIX as DICOM
-from autospine.data.formats.dicom_files import is_dicom, open_header, pydicom_library
+from autospine.data.formats.dicom_files import is_dicom, pydicom_library
 from autospine.serve.limits import Limits
 from autospine.serve.refusals import RequestError
 
@@ -33,6 +32,16 @@ _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """Others (bzip2, LZMA) may take much memory to unpack, and no archive of images uses them."""
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 """Transfer syntax whose whole data set is packed, which pydicom unpacks without a limit."""
+_READ_GROUPS = (0x0008, 0x0010, 0x0018, 0x0020, 0x0028)
+"""Groups of elements in which it stands what an image is, and how it lies."""
+_TEXTS = frozenset(("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "PN", "SH", "TM", "UC", "UI"))
+"""Types of text of which an element may have several values, each of which takes some hundred bytes of memory."""
+_LONGEST_TEXT = 4096
+"""Bytes of such an element (ours): a scanner writes some ten values, of 64 at most."""
+_VECTORS = (0x00181065, 0x00182005)
+"""Times and locations of frames, as many as there are frames, which nothing here reads."""
+_LONGEST_HEADER = 4 << 20
+"""Bytes of a header in lines: that of a segmentation has some 500 for each of its structures (ours)."""
 _DIRECTORY = "1.2.840.10008.1.3.10"
 """SOP class of a DICOMDIR."""
 _META = re.compile(rb"\s*(ObjectType|NDims|Comment)\s*=")
@@ -53,10 +62,22 @@ class Upload:
 class Room:
     """Bytes that may still be unpacked for a request."""
 
-    def __init__(self, limits: Limits) -> None:
-        """All of `limits`."""
+    def __init__(self, limits: Limits, file_bytes: int | None = None) -> None:
+        """All of `limits`.
+
+        A file that is made of more than `file_bytes` is refused: a header may be as long as its file, and is read into
+        memory before it is known what it says. None: as `limits` has it.
+        """
         self.limits = limits
         self.left = limits.expanded_bytes
+        self._file_bytes = limits.expanded_bytes if file_bytes is None else file_bytes
+
+    def check_file(self, size: int, name: str) -> None:
+        """Refuse (413) a file of so many bytes where memory has no room for it."""
+        if size > self._file_bytes:
+            found = f"a file of {size / 1e6:.3g} MB, for which there is too little memory"
+            expected = f"at most {self._file_bytes / 1e6:.3g} MB"
+            raise RequestError(413, name, found, expected, "crop it to what is to be segmented, or send it again later")
 
     def most(self, packed: int) -> int:
         """Bytes that `packed` ones may become."""
@@ -81,9 +102,14 @@ def unpacked(path: Path, field: str, number: int, room: Room) -> Upload:
         if not _is_nifti(_head(plain)):
             raise RequestError(415, name, "packed with gzip, and no NIfTI image", _EXPECTED)
         return Upload(plain, "nifti", field)
+    room.check_file(path.stat().st_size, name)
     kind = _kind(head, path, name)
     if kind is None:
         raise RequestError(415, name, "nothing that is known by its first bytes", _EXPECTED)
+    if kind == "dicom":
+        _checked_header(path, name)
+    elif kind != "nifti":
+        _check_text_header(path, kind, name)
     suffix = {"nifti": ".nii", "nrrd": ".nrrd", "mha": ".mha", "dicom": DICOM}[kind]
     return Upload(path.rename(path.with_name(f"{name}{suffix}")), kind, field)
 
@@ -128,6 +154,7 @@ def _copy(source: IO[bytes] | gzip.GzipFile, target: Path, most: int, room: Room
             taken += len(piece)
             if taken > most:
                 raise _too_large_unpacked(name)
+            room.check_file(taken, name)
             file.write(piece)
     room.left -= taken
     return taken
@@ -178,10 +205,13 @@ def _checked(archive: zipfile.ZipFile, size: int, room: Room, name: str) -> list
     for why in (_wrong(member) for member in members):
         if why:
             raise RequestError(400, name, f"a zip with {why}", "plain files in folders", "pack it anew")
+    if any(not 0 <= member.header_offset < size for member in members):
+        raise RequestError(400, name, "a zip whose files lie outside of it", "a whole zip", "send it again")
     if sum(member.compress_size for member in members) > size:
         raise RequestError(400, name, "a zip whose files share their bytes", "files of their own", "pack it anew")
     if sum(member.file_size for member in members) > room.most(size):
         raise _too_large_unpacked(name)
+    room.check_file(max((member.file_size for member in members), default=0), name)
     return [member for member in members if not member.is_dir()]
 
 
@@ -211,9 +241,7 @@ class _Series:
         if meta.get("MediaStorageSOPClassUID") == _DIRECTORY or not _is_dicom(file, name):
             file.unlink()
             return False
-        uid = ""
-        with suppress(Exception):  # whatever the parser stumbles over is told where the file is read
-            uid = str(open_header(file, ["SeriesInstanceUID"]).get("SeriesInstanceUID") or "")
+        uid = str(_checked_header(file, name).get("SeriesInstanceUID") or "")
         if uid not in self._known:
             self._known[uid] = self._folder / f"series_{len(self._known) + 1:03d}"
             self._known[uid].mkdir()
@@ -226,6 +254,44 @@ def _is_dicom(path: Path, name: str) -> bool:
     if _meta(path).get("TransferSyntaxUID") == _DEFLATED:
         raise RequestError(415, name, "DICOM that is packed as a whole (deflated)", "another transfer syntax")
     return is_dicom(path)
+
+
+def _checked_header(path: Path, name: str) -> Any:
+    """The header of a DICOM file as far as it can be read, in which no text is longer than it may be.
+
+    A position of a million numbers is some megabytes in a file, hundreds in memory, and next to nothing in a zip. What
+    the parser stumbles over is told where the file is read.
+    """
+    pydicom_library()
+    from pydicom.datadict import dictionary_has_tag, dictionary_VR
+    from pydicom.dataset import Dataset
+    from pydicom.filereader import read_partial
+
+    def check(tag: Any, kind: str | None, length: int) -> bool:
+        if tag.group in _READ_GROUPS and length > _LONGEST_TEXT and tag not in _VECTORS:
+            kinds = {kind, dictionary_VR(tag) if dictionary_has_tag(tag) else kind}
+            if not kinds.isdisjoint(_TEXTS):
+                found = f"DICOM with more than {_LONGEST_TEXT} bytes of text in {tag}"
+                raise RequestError(400, name, found, "values as long as DICOM has them", "export it again")
+        return False
+
+    with path.open("rb") as file:
+        try:
+            return read_partial(file, check, defer_size=_LONGEST_TEXT, force=True)
+        except RequestError:
+            raise
+        except Exception:
+            return Dataset()
+
+
+def _check_text_header(path: Path, kind: Kind, name: str) -> None:
+    """Refuse (400) NRRD or MetaImage whose header, which is gone through line by line, does not end in time."""
+    with path.open("rb") as file:
+        head = file.read(_LONGEST_HEADER)
+    ends = (b"ElementDataFile",) if kind == "mha" else (b"\n\n", b"\r\n\r\n")
+    if len(head) == _LONGEST_HEADER and not any(end in head for end in ends):
+        found = f"a header of more than {_LONGEST_HEADER >> 20} MiB"
+        raise RequestError(400, name, found, "an image with a shorter one", "export it again")
 
 
 def _meta(path: Path) -> Any:

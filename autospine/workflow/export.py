@@ -23,7 +23,7 @@ from autospine.planning.document.about import (
     limits_of,
     read_about,
 )
-from autospine.planning.document.convert import MOST_DOCUMENT_BYTES, Reader
+from autospine.planning.document.convert import MOST_DOCUMENT_BYTES, Reader, to_table
 from autospine.planning.document.data import DataPlan
 from autospine.planning.document.model_archive import (
     LABELS,
@@ -35,16 +35,16 @@ from autospine.planning.document.model_archive import (
 )
 from autospine.planning.document.model_file import CALIBRATION, MODEL, PREVIOUS, fold_folder, fold_weights
 from autospine.workflow.progress import Progress, Silent
+from autospine.workflow.runs.fast import FAST_FILE
 from autospine.workflow.runs.folder import METRICS_FILE
 from autospine.workflow.steps.about import trained_before
 from autospine.workflow.steps.model_readme import model_readme
+from autospine.workflow.steps.outputs import structures_written
 
 if TYPE_CHECKING:
     from autospine.inference.predictor import Predictor
 
 ONNX_SUFFIX = ".onnx"
-FAST_FILE = "fast.json"
-"""Beside `metrics.json`: the validation cases as `--fast` predicts them."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ def _write_file(target: Path, folder: Path, model: Predictor, licence: str | Non
             f"{name}/{MODEL}": place / MODEL,
         }
         if (place / CALIBRATION).is_file():
-            members[f"{name}/{CALIBRATION}"] = place / CALIBRATION
+            members[f"{name}/{CALIBRATION}"] = json_bytes({"temperature": stage.temperature})
         digests[f"{name}/{MODEL}"] = stage.origin.digests[0]
         for fold, digest in zip(stage.origin.folds, stage.origin.digests[1:], strict=True):
             weights = fold_weights(place, fold)
@@ -164,8 +164,13 @@ def _write_file(target: Path, folder: Path, model: Predictor, licence: str | Non
 
 
 def labels_table(data: DataPlan) -> dict[str, Any]:
-    """What the values in a segmentation mean."""
-    table: dict[str, Any] = {"labels": [{"name": name, "value": value} for name, value in data.labels]}
+    """What the values in a segmentation mean: names, codes and colours as predictions write them.
+
+    A label that is in no segmentation, since regions are written in its place, has its name and value alone.
+    """
+    written = {one.value: to_table(one) for one in structures_written(data)}
+    labels = [written.get(value, {"name": name, "value": value}) for name, value in data.labels]
+    table: dict[str, Any] = {"labels": labels}
     if data.regions:
         table["regions"] = [
             {"name": one.name, "values": list(one.values), "written_as": one.written} for one in data.regions
@@ -230,7 +235,13 @@ def _fast_dice(metrics: Path) -> float | None:
     if not path.is_file():
         return None
     content = read_json(path, PlanError, MOST_DOCUMENT_BYTES)
-    value: float | None = content["fast_dice"]
+    try:
+        value: float | None = content["fast_dice"]
+    except (KeyError, TypeError) as fault:
+        remedy = "remove it, or restore it"
+        raise PlanError(
+            str(path), "not the scores of a fast prediction", "the file that train wrote", remedy
+        ) from fault
     return value
 
 

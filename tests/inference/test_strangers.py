@@ -139,6 +139,11 @@ CONTENTS: dict[str, tuple[Callable[[Members], object], str]] = {
     "about of no spacing": (text(f"{NAME}/about.json", about(spacing_mm=[[0, 1, 1]] * 3)), "numbers above 0"),
     "about of 10^400 cases": (text(f"{NAME}/about.json", about(cases=-1)), "at least 0"),
     "about drives a terminal": (text(f"{NAME}/about.json", about(descriptions=["\x1b]0;x"])), "control characters"),
+    "temperature of 400 digits": (
+        text(f"{NAME}/calibration.json", '{"temperature": ' + "9" * 400 + "}"),
+        "no temperature that can be used",
+    ),
+    "temperature nested": (text(f"{NAME}/calibration.json", DEEP), "not a JSON file"),
     "weights: empty": (weights(b""), "cannot be read as weights"),
     "weights: pickle": (weights(pickle.dumps(Evil())), "cannot be read as weights"),
     "weights: torch's archive": (weights(torch_zip()), "cannot be read as weights"),

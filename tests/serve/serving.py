@@ -37,9 +37,11 @@ LOCAL = {"Host": "127.0.0.1"}
 
 def segmenter_of(folder: Path, configuration: Configuration, **data: Any) -> Segmenter:
     """A model with random weights; `data` are further fields of its card's data."""
-    labels = (("upper", 1), ("middle", 2), ("lower", 3))
-    intensities = (IntensityPlan(0.0, 1.0, 0.0, 1.0),) * len(configuration.normalisation)
-    write_model(folder, card_of(configuration, labels=labels, intensities=intensities, **data))
+    usual = {
+        "labels": (("upper", 1), ("middle", 2), ("lower", 3)),
+        "intensities": (IntensityPlan(0.0, 1.0, 0.0, 1.0),) * len(configuration.normalisation),
+    }
+    write_model(folder, card_of(configuration, **usual | data))
     torch.manual_seed(0)
     (folder / "fold_0").mkdir()
     save_file(UNet(configuration.network, configuration.patch).state_dict(), folder / "fold_0" / WEIGHTS)

@@ -92,6 +92,19 @@ def test_without_a_token_only_who_asks_for_this_machine(server: Server, content:
         assert server.get("/health", headers={"Host": host}).status_code == 200
 
 
+def test_pages_from_elsewhere_may_not_ask_by_a_browser_of_this_machine(
+    server: Server, make_server: MakeServer, content: bytes
+) -> None:
+    for origin in ("https://evil.example", "http://127.0.0.1.evil.example:8000", "null", "", "http://[", "localhost"):
+        answer = server.post(content, headers={"Origin": origin})
+        assert answer.status_code == 403 and "Origin" in told(answer)["where"], origin
+        assert "access-control-allow-origin" not in answer.headers
+    for origin in ("http://localhost:3000", "http://127.0.0.1:8000", "https://[::1]"):
+        assert server.get("/health", headers={"Origin": origin}).status_code == 200
+    headers = {"Authorization": f"Bearer {TOKEN}", "Origin": "https://viewer.hospital.example"}
+    assert make_server(token=TOKEN).get("/metrics", headers=headers).status_code == 200
+
+
 @pytest.mark.parametrize(
     "given", ["", "Bearer", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", f"Basic {TOKEN}", TOKEN, "Bearer ü"]
 )

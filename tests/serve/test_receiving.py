@@ -131,6 +131,15 @@ def test_more_files_and_fields_than_there_may_be(tmp_path: Path) -> None:
     assert status(tmp_path, content, headers, large) == 413
 
 
+def test_many_parts_of_one_name_are_many_parts(tmp_path: Path) -> None:
+    """They replace each other, and each takes its time all the same."""
+    part = b'--x\r\nContent-Disposition: form-data; name="format"\r\n\r\nnrrd\r\n'
+    head = {"content-type": "multipart/form-data; boundary=x"}
+    with pytest.raises(RequestError) as refused:
+        received(tmp_path, part * 100 + b"--x--\r\n", head, Limits(files=3))
+    assert refused.value.status == 413 and refused.value.parts["found"] == "more than 6 parts"
+
+
 def test_a_field_that_is_too_long(tmp_path: Path) -> None:
     content, headers = form([("file", "a", b"x")], format="x" * 5000)
     assert status(tmp_path, content, headers, Limits()) == 400

@@ -14,7 +14,9 @@ from pydicom.dataset import FileDataset
 
 from autospine.data.formats.dicom_seg import read_segmentation
 from autospine.data.geometry import Geometry, Volume, same_grid
+from autospine.data.structure import Region
 from autospine.data.volume import read_volume
+from autospine.planning.document.configuration import Configuration
 from autospine.serve.limits import Limits
 from autospine.serve.receiving import Part, Received
 from autospine.serve.refusals import RequestError
@@ -22,7 +24,7 @@ from autospine.serve.segmenting import Asked, Made, Service, described
 from autospine.workflow.steps.segmenting import Segmenter
 from tests.data.dicom_files import write_series
 from tests.data.sagittal_series import ARRAY, GRID
-from tests.serve.serving import bomb, file_bytes, image, nifti_header, zipped
+from tests.serve.serving import bomb, file_bytes, image, nifti_header, segmenter_of, zipped
 
 ROOM = Limits()
 AS_IT_IS = Asked()
@@ -87,11 +89,40 @@ def test_volumes(segmenter: Segmenter, tmp_path: Path) -> None:
     assert content["model"] == "lumbar"
 
 
+def test_volumes_of_regions(make_configuration: Callable[..., Configuration], tmp_path: Path) -> None:
+    """By their own names, each with all that lies in it."""
+    base = make_configuration()
+    one = replace(
+        base,
+        network=replace(base.network, out_channels=2),
+        loss=replace(base.loss, class_weights=(1.0, 1.0)),
+    )
+    regions = (Region("whole", (1, 2), 2), Region("core", (1,), 1))
+    of_regions = segmenter_of(tmp_path / "model", one, labels=(("a", 1), ("b", 2)), regions=regions)
+    labels = of_regions.predictor.segment(image(), "image").labels.array
+    made = answer(of_regions, tmp_path, file_bytes(tmp_path, "a.nii", image()), asked=Asked(statistics=True))
+    expected = {"whole": 3.0 * np.sum(labels > 0), "core": 3.0 * np.sum(labels == 1)}
+    assert json.loads(made.path.read_text())["volumes_mm3"] == pytest.approx(expected)
+
+
 def test_what_headers_leave_open_is_told(segmenter: Segmenter, tmp_path: Path) -> None:
     nowhere = nifti_header((17, 18, 5)) + image().array.tobytes()
     made = answer(segmenter, tmp_path, nowhere)
     (note,) = json.loads(made.headers["X-Autospine-Notes"])
     assert "neither sform nor qform" in note and str(tmp_path) not in note
+
+
+def test_notes_stand_beside_volumes_as_well(segmenter: Segmenter, tmp_path: Path) -> None:
+    nowhere = nifti_header((17, 18, 5)) + image().array.tobytes()
+    made = answer(segmenter, tmp_path, nowhere, asked=Asked(statistics=True))
+    content = json.loads(made.path.read_text())
+    assert set(content) == {"model", "version", "volumes_mm3", "notes"}
+    assert json.loads(made.headers["X-Autospine-Notes"]) == content["notes"] and len(content["notes"]) == 1
+
+
+def test_a_series_is_asked_for_of_studies_alone(segmenter: Segmenter, tmp_path: Path) -> None:
+    fault = refused(segmenter, tmp_path, file_bytes(tmp_path, "a.nii", image()), asked=Asked(series=("T2",)))
+    assert (fault.status, fault.parts["where"]) == (400, "series")
 
 
 def test_channels_by_field_or_in_order_or_in_one_file(two_channels: Segmenter, tmp_path: Path) -> None:

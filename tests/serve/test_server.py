@@ -23,8 +23,8 @@ from autospine.errors import OutputError, PlanError
 from autospine.inference.settings import Settings
 from autospine.planning.document.configuration import Configuration
 from autospine.serve import server as module
-from autospine.serve.private import PREFIX
 from autospine.serve.server import (
+    PREFIX,
     TOKEN,
     ServingRequest,
     check_exposure,
@@ -108,16 +108,18 @@ def check_slow_uploads(address: str) -> None:
     """Two that never end take both places, and give them back."""
     host, _, port = address.removeprefix("http://").partition(":")
     head = f"POST /predict HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {GOOD}\r\nContent-Length: 999\r\n\r\nx"
-    slow = [socket.create_connection((host, int(port))) for _ in range(2)]
-    for connection in slow:
-        connection.sendall(head.encode())
-    wait_for(lambda: httpx.get(f"{address}/health").json()["queue"] == 2)
-    busy = httpx.post(f"{address}/predict", content=b"x", headers=BEARER)
-    assert (busy.status_code, busy.headers["retry-after"]) == (503, "5")
-    for connection in slow:
-        assert connection.recv(12) == b"HTTP/1.1 408"
-        connection.close()
-    assert httpx.post(f"{address}/predict", content=b"x", headers=BEARER).status_code == 415
+    with httpx.Client(base_url=address, headers=BEARER) as client:  # to make one takes its time
+        assert client.get("/health").json()["queue"] == 0
+        slow = [socket.create_connection((host, int(port))) for _ in range(2)]
+        for connection in slow:
+            connection.sendall(head.encode())
+        wait_for(lambda: client.get("/health").json()["queue"] == 2)
+        busy = client.post("/predict", content=b"x")
+        assert (busy.status_code, busy.headers["retry-after"]) == (503, "5")
+        for connection in slow:
+            assert connection.recv(12) == b"HTTP/1.1 408"
+            connection.close()
+        assert client.post("/predict", content=b"x").status_code == 415
 
 
 def same_but_for_precision(path: Path, segmenter: Segmenter) -> bool:
@@ -200,9 +202,18 @@ def test_a_model_that_cannot_predict_here_is_told_at_the_start(
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     request = ServingRequest(segmenter.folder, port=0, device="cpu", settings=Settings(memory_bytes=10))
-    with pytest.raises(PlanError, match="warm-up: image"):
+    with pytest.raises(PlanError, match="too little memory for one patch"):
         serve(request, lambda line: None)
     assert not list(tmp_path.glob(f"{PREFIX}*"))
+
+
+def test_what_a_fast_server_costs_is_said(segmenter: Segmenter) -> None:
+    said: list[str] = []
+    request = ServingRequest(segmenter.folder, device="cpu", settings=Settings(fast=True))
+    predictor = module._load(request, said.append).predictor
+    assert not predictor.mirror and "Fast: fold 0 alone, no mirrorings" in said[-1]
+    with pytest.raises(PlanError, match="--fast"):
+        serve(ServingRequest(segmenter.folder, port=0, settings=Settings(("0", "1"), fast=True)), said.append)
 
 
 def test_a_second_signal_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,6 +231,6 @@ def test_a_second_signal_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(uvicorn.Server, "run", run)
     with socket.socket() as listener:
-        module._run(lambda *given: None, listener, turns)  # type: ignore[arg-type,return-value]
+        module._run(lambda *given: None, listener, turns, 1.0)  # type: ignore[arg-type,return-value]
     assert seen == [(True, False), (True, False), (True, True)]
     assert turns.ended

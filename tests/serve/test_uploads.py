@@ -5,13 +5,18 @@ from __future__ import annotations
 import gzip
 import io
 import stat
+import struct
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 from pydicom import dcmread
-from pydicom.uid import DeflatedExplicitVRLittleEndian
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import FileDataset
+from pydicom.tag import BaseTag
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from autospine.data.volume import read_volume
 from autospine.serve.limits import Limits
@@ -249,3 +254,79 @@ def test_the_room_is_that_of_all_files_of_a_request(tmp_path: Path) -> None:
     with pytest.raises(RequestError) as fault:
         unpacked(tmp_path / "part_2", "", 2, room)
     assert fault.value.status == 413
+
+
+@pytest.mark.parametrize("packed", ["as it is", "gzip", "zip"])
+def test_a_file_that_memory_has_no_room_for_is_not_opened(tmp_path: Path, packed: str) -> None:
+    """A header may be as long as its file, and is read before it is known what it says."""
+    content = file_bytes(tmp_path, "a.nii", image()).ljust(200_000, b"\0")
+    if packed != "as it is":
+        content = gzip.compress(content) if packed == "gzip" else zip_bytes({"a.dcm": content})
+    (tmp_path / "part_1").write_bytes(content)
+    with pytest.raises(RequestError) as fault:
+        unpacked(tmp_path / "part_1", "", 1, Room(Limits(), 100_000))
+    assert fault.value.status == 413 and "too little memory" in fault.value.parts["found"]
+    assert fault.value.parts["expected"] == "at most 0.1 MB"
+    assert sum(path.stat().st_size for path in tmp_path.rglob("upload_1*") if path.is_file()) <= 100_000
+
+
+@pytest.mark.parametrize("change", [-1000, 1 << 40, (1 << 63) + 5])
+def test_a_zip_whose_list_points_out_of_it(inside: Path, series: Path, change: int) -> None:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr("a.dcm", next(series.glob("*.dcm")).read_bytes())
+        archive.filelist[0].header_offset += change if change > 0 else 0
+    content = made.getvalue()
+    if change < 0:  # a list that says to lie further behind than it does has its files lie before the beginning
+        end = content.rindex(b"PK\x05\x06")
+        (start,) = struct.unpack_from("<I", content, end + 16)
+        content = content[: end + 16] + struct.pack("<I", start - change) + content[end + 20 :]
+    assert refused(inside, content)[0] == 400
+
+
+@pytest.mark.parametrize("implicit", [False, True])
+@pytest.mark.parametrize(
+    ("tag", "kind", "value"),
+    [
+        ("ImagePositionPatient", "DS", b"1\\" * 20_000),
+        ("ImageOrientationPatient", "UN", b"1\\" * 20_000),
+        ("SeriesInstanceUID", "UT", b"1" * 50_000),
+        ("ImageType", "CS", b"A\\" * 20_000),
+    ],
+)
+def test_a_header_that_becomes_large_in_memory(
+    inside: Path, series: Path, tag: str, kind: str, value: bytes, implicit: bool
+) -> None:
+    """Numbers in text take a hundred times what they take in the file."""
+    header = dcmread(next(series.glob("*.dcm")))
+    number = tag_for_keyword(tag)
+    assert number is not None
+    header[number] = RawDataElement(BaseTag(number), None if implicit else kind, len(value), value, 0, implicit, True)
+    made = io.BytesIO()
+    write_file(made, header, implicit)
+    for content in (made.getvalue(), zip_bytes({"a": made.getvalue()})):
+        with pytest.raises(RequestError) as fault:
+            own = inside / str(len(content))
+            own.mkdir()
+            (own / "part_1").write_bytes(content)
+            unpacked(own / "part_1", "", 1, Room(SMALL))
+        assert fault.value.status == 400 and "bytes of text" in fault.value.parts["found"]
+
+
+def write_file(made: io.BytesIO, header: FileDataset, implicit: bool) -> None:
+    from pydicom.filebase import DicomFileLike
+    from pydicom.filewriter import write_dataset, write_file_meta_info
+
+    header.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+    made.write(bytes(128) + b"DICM")
+    file = DicomFileLike(made)
+    file.is_little_endian, file.is_implicit_VR = True, implicit
+    write_file_meta_info(file, header.file_meta, enforce_standard=False)
+    write_dataset(file, header)
+
+
+@pytest.mark.parametrize("head", [b"NRRD0004\ntype: uchar\n", b"ObjectType = Image\nNDims = 3\n"])
+def test_a_header_in_lines_without_an_end(inside: Path, head: bytes) -> None:
+    """It would be gone through line by line, for minutes."""
+    content = head + b"Comment = x\n" * 400_000
+    assert refused(inside, content, Limits()) == (400, "a header of more than 4 MiB")

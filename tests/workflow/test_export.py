@@ -12,14 +12,15 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from autospine.data.codes.structures import structures_of
 from autospine.data.disk.files import file_digest
+from autospine.data.structure import Region
 from autospine.errors import AutospineError, OutputError, PlanError
 from autospine.networks.unet import UNet
 from autospine.planning.document.about import About, write_about
 from autospine.planning.document.configuration import Configuration
-from autospine.planning.document.model_archive import opened_model
 from autospine.planning.document.model_file import BEST, WEIGHTS, weights_digest, write_model, write_previous
-from autospine.workflow.export import Exported, ExportRequest, export_model
+from autospine.workflow.export import Exported, ExportRequest, export_model, labels_table
 from tests.cards import card_of
 from tests.workflow.predicting import Noting, contents, made_model, predict, refused
 
@@ -121,7 +122,6 @@ def test_what_is_in_it(scored: Path, tmp_path: Path) -> None:
         **{"specificity": 1.0, "hd95_mm": 2.5},
     }
     assert [one["sha256"] for one in about["weights"]] == [weights_digest(scored, fold) for fold in (0, 1)]
-    assert read(file, "2d/labels.json")["labels"][0] == {"name": "upper", "value": 1}
     for said in ("CC-BY-4.0", "| upper | 2 | 0.900 | 0.850 | not known | 2.500 |", "0.875 with `--fast`"):
         assert said in readme
 
@@ -164,8 +164,6 @@ def test_a_cascade_takes_its_previous_stage_along(make_configuration: Make, imag
 
 
 def test_regions_are_named_with_their_values(make_configuration: Make, tmp_path: Path) -> None:
-    from autospine.data.structure import Region
-
     base = make_configuration(spacing_mm=(1.0, 1.0))
     one = replace(
         base,
@@ -177,18 +175,45 @@ def test_regions_are_named_with_their_values(make_configuration: Make, tmp_path:
     (tmp_path / "2d" / "fold_0").mkdir()
     save_file(UNet(one.network, one.patch).state_dict(), tmp_path / "2d" / "fold_0" / WEIGHTS)
     export(tmp_path / "2d", tmp_path / "a.autospine")
-    assert read(tmp_path / "a.autospine", "2d/labels.json")["regions"] == [
+    table = read(tmp_path / "a.autospine", "2d/labels.json")
+    assert table["labels"][0]["name"] == "a" and "colour" in table["labels"][0]  # as `core` is written
+    assert table["regions"] == [
         {"name": "whole", "values": [1, 2], "written_as": 2},
         {"name": "core", "values": [1], "written_as": 1},
     ]
 
 
-def test_a_temperature_goes_along(scored: Path, tmp_path: Path) -> None:
-    (scored / "calibration.json").write_text('{"temperature": 1.5}')
+def test_labels_are_told_with_codes_and_colours(make_configuration: Make, tmp_path: Path) -> None:
+    """Those that predictions are written with; of classes that regions hide, the name alone."""
+    labels = (("vertebra_L5", 1), ("right ES", 5), ("Blorb", 7))
+    base = make_configuration(spacing_mm=(1.0, 1.0))
+    assert base.network.out_channels == 4
+    data = card_of(base, labels=labels).data
+    vertebra, muscle, own = json.loads(json.dumps(labels_table(data)))["labels"]
+    assert (vertebra["name"], vertebra["value"], vertebra["side"]) == ("vertebra_L5", 1, None)
+    assert vertebra["type"] == {"scheme": "SCT", "value": "49668003", "meaning": "L5 vertebra"}
+    assert muscle["side"] == {"scheme": "SCT", "value": "24028007", "meaning": "Right"}
+    assert own["type"]["scheme"] == "99AUTOSPINE" and own["type"]["meaning"] == "Blorb"
+    colours = [tuple(one["colour"]) for one in (vertebra, muscle, own)]
+    assert colours == [one.colour for one in structures_of(labels)] and len(set(colours)) == 3
+    hidden = replace(data, regions=(Region("both", (1, 5), 5), Region("mass", (7,), 7)))
+    first, *others = labels_table(hidden)["labels"]
+    assert first == {"name": "vertebra_L5", "value": 1} and all("colour" in one for one in others)
+
+
+def test_a_temperature_goes_along_and_nothing_beside_it(scored: Path, tmp_path: Path) -> None:
+    (scored / "calibration.json").write_text('{"temperature": 1.5, "measured_on": ["Mr_Smith"]}')
     export(scored, tmp_path / "a.autospine")
     assert read(tmp_path / "a.autospine", "2d/calibration.json") == {"temperature": 1.5}
-    with opened_model(tmp_path / "a.autospine") as folder:
-        assert (folder / "calibration.json").read_bytes() == (scored / "calibration.json").read_bytes()
+    assert b"Mr_Smith" not in (tmp_path / "a.autospine").read_bytes()
+    export(tmp_path / "a.autospine", tmp_path / "b.autospine")
+    assert (tmp_path / "a.autospine").read_bytes() == (tmp_path / "b.autospine").read_bytes()
+
+
+def test_scores_that_are_none_are_named(scored: Path, tmp_path: Path) -> None:
+    (scored / "fold_0" / "fast.json").write_text("[]")
+    with pytest.raises(PlanError, match=r"fast\.json: not the scores of a fast prediction"):
+        export(scored, tmp_path / "a.autospine")
 
 
 def test_what_stands_there_stays(scored: Path, tmp_path: Path) -> None:

@@ -35,6 +35,10 @@ def serve(
     folds: Annotated[str, typer.Option(help="Folds to average, such as 0,1; all: every trained one.")] = "all",
     device: Device = "auto",
     mirror: Annotated[bool, typer.Option(help="Average over the mirrorings that the plan allows.")] = True,
+    fast: Annotated[
+        bool, typer.Option("--fast", help="One fold, no mirrorings, least overlap; says what that costs in Dice.")
+    ] = False,
+    exact: Annotated[bool, typer.Option("--exact", help="Compute in float32 throughout, whatever is faster.")] = False,
     runs: Runs = Path("runs"),
 ) -> None:
     """Answer over HTTP: an image in, its segmentation out (docs/serving.md)."""
@@ -45,7 +49,7 @@ def serve(
     from autospine.serve.server import serve as run
 
     chosen = None if folds == "all" else tuple(part.strip() for part in folds.split(","))
-    limits = Limits(max_upload, upload_time, queue)
+    limits = Limits(upload_bytes=max_upload, upload_s=upload_time, waiting=queue)
     memory_bytes = None if memory is None else int(memory * 1e9)
-    settings = Settings(chosen, mirror, memory_bytes=memory_bytes)
+    settings = Settings(chosen, mirror, memory_bytes=memory_bytes, fast=fast, exact=exact)
     run(ServingRequest(model, runs, host, port, token_file, device, settings, limits), show_line)

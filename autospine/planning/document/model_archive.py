@@ -22,7 +22,6 @@ import json
 import re
 import shutil
 import stat
-import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,7 +29,8 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Literal
 from zipfile import ZIP_STORED, BadZipFile, LargeZipFile, ZipFile, ZipInfo
 
-from autospine.data.disk.files import atomic_path, file_digest, read_json, unreadable, unwritable
+from autospine.data.disk.files import atomic_path, file_digest, read_json, unreadable
+from autospine.data.disk.private import private_folder
 from autospine.errors import OutputError, PlanError
 from autospine.planning.document.about import ABOUT
 from autospine.planning.document.configuration import CONFIGURATIONS, ConfigurationName
@@ -54,6 +54,7 @@ _MEMBER = re.compile(
 )
 _BEGINNING = b"PK\x03\x04"
 _ENCRYPTED = 0x1
+_PREFIX = "autospine-model-"
 _FIXED_DATE = (1980, 1, 1, 0, 0, 0)
 """Of all members, so that the same model is the same file; the first that a ZIP archive knows."""
 _EXPECTED = f"a model folder, or a {SUFFIX} file that `autospine export` wrote"
@@ -145,10 +146,10 @@ def opened_model(path: Path, folds: Collection[str] | None = None) -> Iterator[P
         OutputError: there is no room for what is taken out.
     """
     path = Path(path)
-    if path.is_dir() or not _is_there(path):
+    if not _is_file(path):
         yield path
         return
-    with _place(path) as place:
+    with private_folder(_PREFIX) as place:
         try:
             yield _take_out(path, place, folds)
         except PlanError as error:
@@ -156,8 +157,8 @@ def opened_model(path: Path, folds: Collection[str] | None = None) -> Iterator[P
             raise PlanError(*(part.replace(str(place), str(path)) for part in parts)) from error
 
 
-def _is_there(path: Path) -> bool:
-    """Whether a file is there that may be an archive; where nothing is, a model folder is missed, or an archive.
+def _is_file(path: Path) -> bool:
+    """Whether a file is there that may be an archive; not so of a folder, nor where a model folder is missed.
 
     Raises:
         PlanError: what is there is no file that could be one, or a name that is an archive's stands for nothing.
@@ -170,20 +171,11 @@ def _is_there(path: Path) -> bool:
         return False
     except (OSError, ValueError) as fault:
         raise PlanError(str(path), f"cannot be read ({getattr(fault, 'strerror', None) or fault})") from fault
+    if stat.S_ISDIR(mode):
+        return False
     if not stat.S_ISREG(mode):
         raise PlanError(str(path), "neither a folder nor a file", _EXPECTED, "check the path")
     return True
-
-
-@contextmanager
-def _place(path: Path) -> Iterator[Path]:
-    """A folder that is this user's alone, for a block."""
-    try:
-        place = tempfile.TemporaryDirectory(prefix="autospine-model-")
-    except OSError as fault:
-        raise unwritable(Path(tempfile.gettempdir()), fault) from fault
-    with place as name:
-        yield Path(name).resolve()
 
 
 def _take_out(path: Path, place: Path, folds: Collection[str] | None) -> Path:

@@ -14,7 +14,7 @@ from autospine.planning.measured.fingerprint import Fingerprint
 
 
 def trained_on(fingerprint: Fingerprint, descriptions: Iterable[str] = ()) -> TrainedOn:
-    """That of the cases of a `fingerprint`, whose DICOM series have these `descriptions`, one for each series."""
+    """That of the cases of a `fingerprint`, whose DICOM series have these `descriptions`, each once for a person."""
     cases = fingerprint.cases
     planes = Counter(slice_axis(case.shape, case.spacing_mm, case.slice_axis).axis for case in cases)
     return TrainedOn(
@@ -27,9 +27,9 @@ def trained_on(fingerprint: Fingerprint, descriptions: Iterable[str] = ()) -> Tr
 
 
 def shared_descriptions(descriptions: Iterable[str]) -> tuple[str, ...]:
-    """What several series are called, the most frequent first.
+    """What the series of several people are called, the most frequent first.
 
-    A technologist may type a name there: what a single series is called says nothing of the others, and stays.
+    A technologist may type a name there: what those of a single person are called says nothing of others, and stays.
     """
     plain = (" ".join(one.split()) for one in descriptions)
     counts = Counter(one for one in plain if one.isprintable() and 0 < len(one) <= LONGEST_DESCRIPTION)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -71,7 +72,11 @@ def _learnt_from(path: Path, data: DataPlan, descriptions: Sequence[str] = ()) -
 
 
 def _descriptions(dataset: Path, reading: Reading) -> list[str]:
-    """What the scanner called each DICOM series of a dataset; empty where there are none, or it is not at hand."""
+    """What the scanner called the DICOM series of each person in a dataset, each name once for a person.
+
+    What is typed in for one person may stand in all series of theirs. Empty where there are no series, or the dataset
+    is not at hand.
+    """
     from autospine.data.dataset import open_dataset
 
     if not dataset.exists():
@@ -80,7 +85,12 @@ def _descriptions(dataset: Path, reading: Reading) -> list[str]:
         cases = open_dataset(dataset, reading).cases
     except DataError:
         return []  # said where the images are needed
-    return list(_described([path for case in cases for path in case.files if path is not None][:_SERIES]))
+    called, left = defaultdict[str, set[str]](set), _SERIES
+    for case in cases:
+        series = case.files[:left]
+        called[case.subject or case.name].update(_described(series))
+        left -= len(series)
+    return [one for held in called.values() for one in held]
 
 
 def _described(series: Sequence[Path]) -> Iterator[str]:

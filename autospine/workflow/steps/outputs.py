@@ -57,10 +57,14 @@ class ModelFacts:
 
     @staticmethod
     def of(data: DataPlan, made_by: MadeBy) -> ModelFacts:
-        """Of a model for such data; of the classes that regions are made of, those that one is written as."""
-        written = {region.written for region in data.regions}
-        labels = [(name, value) for name, value in data.labels if not written or value in written]
-        return ModelFacts(structures_of(labels), data.channels, made_by)
+        """Of a model for such data."""
+        return ModelFacts(structures_written(data), data.channels, made_by)
+
+
+def structures_written(data: DataPlan) -> tuple[Structure, ...]:
+    """What the values in segmentations mean: of the classes that regions are made of, those that one is written as."""
+    written = {region.written for region in data.regions}
+    return structures_of([(name, value) for name, value in data.labels if not written or value in written])
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,12 @@ def test_options_become_a_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     words = ("--model", tmp_path, "--port", 0, "--queue", 3, "--max-upload", "20MB", "--upload-time", "30s")
     assert call("serve", *words, "--memory", "4GB", "--folds", "0,1", "--no-mirror").exit_code == 0
     assert call("serve").exit_code == 0
+    assert call("serve", "--fast", "--exact").exit_code == 0
     limits = Limits(upload_bytes=20_000_000, upload_s=30.0, waiting=3)
     settings = Settings(("0", "1"), False, memory_bytes=4_000_000_000)
     assert asked[0] == ServingRequest(tmp_path, port=0, settings=settings, limits=limits)
     assert asked[1] == ServingRequest()
+    assert asked[2] == ServingRequest(settings=Settings(fast=True, exact=True))
 
 
 def test_an_address_of_others_without_a_token(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,11 +15,13 @@ from pydicom.dataset import FileDataset
 
 from autospine import __version__
 from autospine.data.dataset import open_dataset
+from autospine.data.structure import Case, Reading
 from autospine.inference.loading import load_stages
 from autospine.planning.document.about import About, read_about, write_about
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.model_file import read_model
 from autospine.planning.measured.fingerprint import extract_fingerprint
+from autospine.planning.measured.trained_on import shared_descriptions
 from autospine.workflow.runs.folder import RunFolder
 from autospine.workflow.steps import about as module
 from autospine.workflow.steps.about import about_training, trained_before, trained_on_of
@@ -90,3 +93,18 @@ def test_series_are_called_what_several_are(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     described = list(module._described([*folders, image, tmp_path / "empty"]))
     assert described == ["t2_tse_sag", "t2_tse_sag", "Doe, J. again"] and PATIENT not in described
+
+
+def test_what_the_series_of_one_person_are_called_counts_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that was typed in stands in every series of that patient."""
+    cases = [
+        Case("one", (tmp_path / "1a", tmp_path / "1b"), None, "Doe"),
+        Case("later", (tmp_path / "1c",), None, "Doe"),
+        Case("two", (tmp_path / "2a", None), None),
+    ]
+    called = {"1a": "Doe spine", "1b": "Doe spine", "1c": "t2_tse_sag", "2a": "t2_tse_sag"}
+    monkeypatch.setattr("autospine.data.dataset.open_dataset", lambda *_: SimpleNamespace(cases=cases))
+    monkeypatch.setattr(module, "_described", lambda series: [called[path.name] for path in series])
+    told = module._descriptions(tmp_path, Reading())
+    assert sorted(told) == ["Doe spine", "t2_tse_sag", "t2_tse_sag"]
+    assert shared_descriptions(told) == ("t2_tse_sag",)
