@@ -69,6 +69,17 @@ def check_chosen(chosen: str) -> None:
         raise OutputError(f"format {chosen!r}", "not a format that segmentations are written in", ", ".join(FORMATS))
 
 
+def refuse_other_format(path: Path, chosen: str) -> None:
+    """Raise `OutputError` where the name of a file says another format than the `chosen` one."""
+    name = path.name.lower()
+    endings = sorted((*FORMATS.items(), ("nifti", ".nii"), ("mgz", ".mgh")), key=lambda one: -len(one[1]))
+    said = next((key for key, ending in endings if name.endswith(ending)), None)
+    if said != chosen:
+        found = f"a name that ends as {said or 'another format'}, and --format {chosen}"
+        remedy = "leave --format out, or give the file this ending"
+        raise OutputError(str(path), found, f"a name that ends in {FORMATS[chosen]}", remedy)
+
+
 def check_segmentation(
     path: Path, geometry: Geometry | None = None, sources: Sequence[Path | None] | None = None
 ) -> None:

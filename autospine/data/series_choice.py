@@ -312,10 +312,9 @@ def _none_fits(name: str, channels: Sequence[_Channel], candidates: Sequence[Can
     channel = channels[0]
     said = [f"{one}: {channel.against(one) or 'no other speaks against it'}" for one in candidates[:_SHOWN]]
     more = "; ..." if len(candidates) > _SHOWN else ""
-    remedy = "take it away, or name the image to take all the same, by --series"
-    return DataError(
-        name, f"none of {plural(len(candidates), 'image')} fits: {'; '.join(said)}{more}", _expected(channels), remedy
-    )
+    found = f"none of {plural(len(candidates), 'image')} fits: {'; '.join(said)}{more}"
+    # what is said together at the end has no place for remedies
+    return DataError(name, found, f"{_expected(channels)}, or an image that --series names all the same")
 
 
 def _apart(name: str, channels: Sequence[_Channel], held: Sequence[Sequence[Candidate]]) -> DataError:
@@ -375,16 +374,18 @@ def check_asked(series: Sequence[str], channels: Sequence[str]) -> None:
     """Raise `DataError` for what cannot be meant: no regular expression, or a channel that the model does not take."""
     for text in series:
         where = f"--series {text}"
-        if text.startswith(_REGEX):
+        named = any(_names(text, channel) for channel in channels)
+        own = text.partition("=")[2] if named else text
+        if own.startswith(_REGEX):
             try:
-                re.compile(text.removeprefix(_REGEX))
+                re.compile(own.removeprefix(_REGEX))
             except re.error as fault:
                 raise DataError(where, f"not a regular expression ({fault})") from fault
-        elif "=" in text and not any(_names(text, channel) for channel in channels):
+        elif "=" in text and not named:
             found = f"{text.partition('=')[0]} is no channel of the model"
             raise DataError(where, found, ", ".join(channels), "write ? for a = that belongs to a description")
-        elif not text.strip():
-            raise DataError(where or "--series", "nothing", "a number, a UID, a description or a pattern")
+        elif not own.strip():
+            raise DataError(where, "nothing", "a number, a UID, a description or a pattern")
 
 
 def refuse_asked(where: Path, series: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autospine.data.codes.structures import Structure
-from autospine.data.disk.files import read_text, write_text
+from autospine.data.disk.files import read_text, unwritable, write_text
 from autospine.data.disk.locks import locked
 from autospine.data.geometry import Volume
 from autospine.errors import OutputError
@@ -89,10 +89,10 @@ def combine_statistics(folder: Path, path: Path) -> None:
     """Write all tables of cases in `folder` as one, by the names of the cases.
 
     Several processes may do so at once: they take turns, and each reads what is there when its turn has come, so that
-    the last one leaves the table of all. Nothing is written where there are none.
+    the last one leaves the table of all. Where there are none, there is none of all either.
 
     Raises:
-        OutputError: a table cannot be read, or the one of all not be written.
+        OutputError: a table cannot be read or is none of these, or the one of all cannot be written.
     """
     if not folder.is_dir():
         return
@@ -102,11 +102,32 @@ def combine_statistics(folder: Path, path: Path) -> None:
         for file in sorted(folder.iterdir()):
             if file.name.startswith(".") or file.suffix != SUFFIX:
                 continue
-            read = csv.DictReader(io.StringIO(read_text(file, OutputError), newline=""))
-            columns |= dict.fromkeys(read.fieldnames or ())
-            rows += read
+            held = _read(file)
+            columns |= dict.fromkeys(key for row in held for key in row)
+            rows += held
         if rows:
             _write(path, tuple(columns), rows)
+        else:
+            _remove(path)
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    """The rows of a case's table; `OutputError` where it is none, as a spreadsheet may have saved it."""
+    table = csv.DictReader(io.StringIO(read_text(path, OutputError), newline=""))
+    rows = list(table)
+    whole = tuple(table.fieldnames or ())[: len(_FIXED)] == _FIXED
+    if not whole or any(None in row or None in row.values() for row in rows):
+        expected = f"the columns {', '.join(_FIXED)} and as many cells in each row, parted by commas"
+        remedy = "move it away; with --overwrite and --statistics the case is measured anew"
+        raise OutputError(str(path), "not a table as --statistics writes it", expected, remedy)
+    return rows
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as fault:
+        raise unwritable(path, fault) from fault
 
 
 def _indices(values: npt.NDArray[np.integer[Any]], structures: Sequence[Structure]) -> npt.NDArray[np.int64]:

@@ -72,6 +72,9 @@ def _paired(prediction_folder: Path, reference_folder: Path) -> tuple[list[tuple
     predictions = _mask_files(prediction_folder)
     both_files = prediction_folder.is_file() and reference_folder.is_file()
     pairs, problems = [], []
+    # of a DICOM series autospine writes a DICOM-SEG object, unless it is told otherwise
+    there = dicom_among(prediction_folder) if not predictions and prediction_folder.is_dir() else None
+    dicom = f" but {there}, which are not scored: predict with --format nifti" if there else ""
     for name, files in references.items():
         if len(files) > 1:
             problems.append(f"{name}: several references: {', '.join(file.name for file in files)}")
@@ -79,7 +82,7 @@ def _paired(prediction_folder: Path, reference_folder: Path) -> tuple[list[tuple
         same_suffix = [file for file in candidates if file.name == files[0].name]
         chosen = same_suffix or candidates
         if not chosen:
-            problems.append(f"{name}: no prediction in {prediction_folder}")
+            problems.append(f"{name}: no prediction in {prediction_folder}{dicom}")
         elif len(chosen) > 1:
             problems.append(f"{name}: several predictions: {', '.join(file.name for file in chosen)}")
         else:

@@ -64,20 +64,19 @@ def as_volume(
     if isinstance(image, Volume):
         if spacing_mm is not None or affine is not None:
             raise DataError(name, "a Volume, which has a grid, and spacing_mm or affine as well", "one grid")
+        if image.array.shape[1:] != image.geometry.shape or 0 in image.array.shape:
+            found = f"a Volume of shape {image.array.shape} on a grid of {image.geometry.shape}"
+            raise DataError(name, found, "(channels, *grid)")
+        _check_numbers(image.array, name)
         return image, AS_FILES
     array = np.asarray(image)
     if (spacing_mm is None) == (affine is None):
         found = "an array with both spacing_mm and affine" if affine is not None else "an array without a grid"
         remedy = "predict(array, spacing_mm=(z, y, x)), or predict(image.get_fdata(), affine=image.affine) with nibabel"
         raise DataError(name, found, "one of spacing_mm and affine", remedy)
-    if array.dtype.kind not in "biuf":
-        raise DataError(name, f"an array of {array.dtype}", "real numbers")
     if array.ndim < 2:
         raise DataError(name, f"an array of shape {array.shape}", "two or three axes in space")
-    if not all(np.isfinite(part).all() for part in array):  # a part at a time: no mask of the whole
-        raise DataError(
-            name, "numbers that are not finite", "finite numbers", "set them to 0, or export the image again"
-        )
+    _check_numbers(array, name)
     given = Given(True) if spacing_mm is None else Given(axes=len(spacing_mm))
     if given.axes not in (2, 3) or array.ndim - given.axes not in (0, 1) or 0 in array.shape:
         expected = "two or three axes in space, as many as spacing_mm has; with channels, these come first"
@@ -94,3 +93,17 @@ def as_volume(
         raise DataError(name, f"spacing_mm {spacing}", "finite numbers above 0")
     shape, whole = triple(channels.shape[1:]), triple((1.0, *spacing)[-3:])
     return Volume(channels, Geometry(shape, whole, (0.0, 0.0, 0.0), _ONES, given.axes)), given
+
+
+def _check_numbers(array: npt.NDArray[Any], name: str) -> None:
+    """Raise `DataError` where an array (two axes or more) holds anything but finite numbers, as float32 has them."""
+    if array.dtype.kind not in "biuf":
+        raise DataError(name, f"an array of {array.dtype}", "real numbers")
+    if array.dtype.kind == "f" and not all(map(_is_finite, (array[at] for at in np.ndindex(array.shape[:-2])))):
+        remedy = "set them to 0, or export the image again"
+        raise DataError(name, "numbers that are not finite in float32", "finite numbers", remedy)
+
+
+def _is_finite(plane: npt.NDArray[Any]) -> bool:
+    with np.errstate(over="ignore"):
+        return bool(np.isfinite(plane.astype(np.float32, copy=False)).all())

@@ -148,7 +148,9 @@ class Predictor:
     @property
     def _computing(self) -> Computing:
         """The networks, and how they may compute."""
-        return Computing(self.networks, self.card.configuration, self.device, self.members)
+        # what several networks would keep is several times what is foreseen (`too_large`)
+        spare = self.memory_bytes is not None or len(self.networks) > 1
+        return Computing(self.networks, self.card.configuration, self.device, self.members, spare)
 
     def needed_bytes(self, geometry: Geometry, wanted: Wanted = _LABELS) -> int:
         """An upper bound of the memory that `predict` takes for an image on this grid, beside what is held already.
@@ -173,7 +175,7 @@ class Predictor:
         stored = wanted.probabilities is True
         probabilities = wanted.probabilities is not None
         more = {"probabilities": probabilities, "stored": stored, "uncertainty": wanted.uncertainty}
-        return Asked(self.card, native, triple(prepared), self.device.type, **more)
+        return Asked(self.card, native, triple(prepared), self.device.type, max(1, len(self.networks)), **more)
 
     def _available(self) -> float:
         """Memory that may still be taken."""
@@ -189,6 +191,9 @@ class Predictor:
 
     def check_room(self, geometry: Geometry, wanted: Wanted, name: str) -> int:
         """What `needed_bytes` says; raises `DataError` where even the least is more than `memory_bytes` allow."""
+        if self.memory_bytes is not None:
+            for stage in self.stages:
+                stage.computed_in()  # the networks as they will compute, which are compiled now, are held already
         needed, available = self.needed_bytes(geometry, wanted), self._available()
         if self.memory_bytes is not None and needed > available:
             held = resident_bytes()
@@ -368,7 +373,8 @@ class Predictor:
         check_case(configuration, len(image), image.shape[1:], patch)
         inputs = PaddedCase.of(image, case.properties.missing, earlier, self.card, patch)
         choice = self.computed_in()
-        networks, turns = self._computing.compiled(choice), mirrorings(self.card, self.mirror)
+        networks = self._computing.compiled(choice, len(window.tiles(inputs.volume.shape[1:])))
+        turns = mirrorings(self.card, self.mirror)
         forward = Forward(networks, turns, self.device, choice.precision)
         compute: Callable[[Tensor], Tensor] = forward
         if members:
@@ -379,6 +385,9 @@ class Predictor:
     def _check_channels(self, count: int, missing: Sequence[int], name: str) -> None:
         """Raise `DataError` unless an image of `count` channels without the `missing` ones is what the model takes."""
         channels = self.card.data.channels
+        if not set(missing) < set(range(len(channels))):
+            found = f"channels that are missing: {', '.join(map(str, missing))}"
+            raise DataError(name, found, f"some of 0 to {len(channels) - 1}, and not all of them")
         if count != len(channels):
             expected = f"{len(channels)} ({', '.join(channels)})"
             raise DataError(name, f"{count} channel(s)", expected, "give the channels the model was trained on")

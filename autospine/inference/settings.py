@@ -9,6 +9,8 @@ from autospine.errors import PlanError
 FAST_OVERLAP = 0.25
 """Of tiles in a fast prediction: a voxel within an eighth of the patch from its edge, which sees that much less around
 it, is seen by a second tile, too. Without any overlap such voxels stand in seams right through the image (ours)."""
+MOST_OVERLAP = 0.9
+"""Of tiles: beyond it there are so many that no prediction ends (ours)."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,11 @@ class Settings:
         return min(planned, FAST_OVERLAP) if self.fast else planned
 
     def check(self) -> None:
-        """Raise `PlanError` where one choice says something else than another."""
+        """Raise `PlanError` where a choice is none, or says something else than another."""
+        if self.overlap is not None and not 0 <= self.overlap <= MOST_OVERLAP:
+            raise PlanError("predict", f"tiles that overlap by {self.overlap:g}", f"0 to {MOST_OVERLAP:g}")
+        if self.memory_bytes is not None and self.memory_bytes <= 0:
+            raise PlanError("predict", f"a limit of {self.memory_bytes} bytes of memory", "more than 0")
         if self.fast and self.folds is not None and len(self.folds) > 1:
             found = f"--fast, which predicts with one fold, beside --folds {','.join(self.folds)}"
             raise PlanError("predict", found, "one of the two", "name a single fold, or leave out --fast")

@@ -131,6 +131,8 @@ class Asked:
     """Voxels at the planned spacing, in planned order; one that is partly black has fewer, which no header tells."""
     device: str = "cpu"
     """Its type: what a GPU computes between its layers is not in the machine's memory."""
+    networks: int = 1
+    """That are averaged: each keeps its answer to blank tiles."""
     probabilities: bool = False
     stored: bool = False
     """Whether probabilities stay in memory."""
@@ -181,6 +183,8 @@ def predicting_bytes(asked: Asked, way: Way) -> float:
     pieces += _BLOCK * min(asked.native, BLOCK_VOXELS)
     scores = open_bytes(configuration, asked.prepared, way.strips, asked.outputs - configuration.network.out_channels)
     computed = network_bytes(configuration, asked.device, asked.uncertainty)
+    if asked.device == "cpu":
+        made += asked.networks * _FLOAT * configuration.network.out_channels * prod(configuration.patch)
     if card.data.levels is None:
         return made + scores + max(computed, pieces)  # pieces are made while no tile is in the network
     kept = 2 * SLAB_BYTES if way.on_disk else _FLOAT * asked.outputs * voxels

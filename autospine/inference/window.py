@@ -97,9 +97,11 @@ class Window:
         ]
 
     def open_rows(self, tiles: Sequence[Tile]) -> int:
-        """Rows that are held at once while these `tiles`, in order, go through."""
-        groups = [tiles[first : first + self.together] for first in range(0, len(tiles), self.together)]
-        return max(int(group[-1][0].stop - group[0][0].start) for group in groups)
+        """Rows that are held at once while these `tiles`, in order, go through, `together` or fewer at a time."""
+        # wherever a group begins: once memory was too little for one, smaller ones follow that begin anywhere
+        last = len(tiles) - 1
+        ends = (tiles[min(first + self.together - 1, last)][0].stop for first in range(len(tiles)))
+        return max(int(end - tile[0].start) for end, tile in zip(ends, tiles, strict=True))
 
     def slide(
         self,

@@ -73,7 +73,8 @@ def describe_device(device: torch.device, precision: Precision | Choice = "float
     A `Choice` says why it is that one, for messages.
     """
     if device.type == "cuda":
-        return f"{torch.cuda.get_device_name(device)}, {gpu_precision(device)}"
+        computed = precision if isinstance(precision, Choice) else gpu_precision(device)
+        return f"{torch.cuda.get_device_name(device)}, {computed}"
     return f"CPU, {torch.get_num_threads()} cores, {precision}"
 
 

@@ -59,7 +59,7 @@ def write_preview(path: Path, image: Volume, labels: Volume, structures: Sequenc
         table[1, place].imshow(coloured(np.take(mask, index, axis=axis), structures), **placement)
         table[0, place].set_title(f"slice {index + 1} of {mask.shape[axis]}", fontsize=8)
     _add_legend(figure, [one for one in structures if (mask == one.value).any()])
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle(title, fontsize=10, parse_math=False)  # a name may hold two dollar signs
     save_figure(figure, path)
 
 

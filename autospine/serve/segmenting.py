@@ -100,7 +100,7 @@ class Service:
     @property
     def model(self) -> str:
         """The model's name."""
-        return self.segmenter.folder.resolve().name
+        return self.segmenter.name
 
     @property
     def headers(self) -> dict[str, str]:

@@ -22,6 +22,7 @@ from autospine.data.segmentation_files import check_segmentation, is_segmentatio
 from autospine.data.volume import is_series, read_geometry
 from autospine.data.wording import plural
 from autospine.errors import AutospineError, DataError, OutputError, Stopped
+from autospine.inference.segmentation import Wanted
 from autospine.inference.settings import Settings
 from autospine.machine.cores import available_cores
 from autospine.machine.ranks import Rank, Share
@@ -137,13 +138,14 @@ def predict_paths(
     progress = progress or Silent()
     tell = _quiet if rank.launched and rank.index else progress.note
     place = Target(target, _is_file(target))
-    request.outputs.check()
+    request.outputs.check(target if place.single else None)
     request.settings.check()
     _check_watch(source, place, request)
     device = device_of_rank(request.device, rank)
     _use_threads(rank)
     folder = request.model or find_model(runs)
     segmenter = load_segmenter(folder, device, request.settings)
+    segmenter.predictor.check_wanted(Wanted(uncertainty=request.outputs.uncertainty), str(folder))
     for note in segmenter.unfinished:
         tell(note)
     if request.fast:
@@ -306,9 +308,9 @@ class _Run:
 
     def _turns(self, here: Sharing, left_out: LeftOut) -> Turns:
         request = self.request
-        bounded = getattr(request.settings, "memory_bytes", None) is not None
+        bounded = request.memory_gb is not None
         segmenter = self.segmenter
-        made_by = MadeBy(segmenter.folder.resolve().name, segmenter.identity)
+        made_by = MadeBy(segmenter.name, segmenter.identity)
         model = ModelFacts.of(segmenter.predictor.card.data, made_by)
         return Turns(segmenter, here, left_out, self.progress, request.outputs, model, request.overwrite, bounded)
 
@@ -325,7 +327,8 @@ class _Run:
         if jobs:
             check_writable(self.place.folder)
             if not here.last:
-                computed = _tell_how(self.segmenter, len(jobs), self.tell)
+                # how many will arrive in a folder that is watched, nobody knows
+                computed = _tell_how(self.segmenter, None if self.request.watch else len(jobs), self.tell)
                 folds = list(self.segmenter.predictor.origin.folds)
                 here.last = {"folder": str(self.segmenter.folder), "folds": folds, "device": computed}
         turns.before = done
@@ -376,14 +379,17 @@ def _left_to_make(
     return jobs, done
 
 
-def _tell_how(segmenter: Segmenter, cases: int, tell: Callable[[str], None]) -> str:
-    """What it computes so many cases on, said together with which folds are averaged."""
+def _tell_how(segmenter: Segmenter, cases: int | None, tell: Callable[[str], None]) -> str:
+    """What it computes so many cases on (None: many), said together with which folds are averaged."""
     from autospine.machine.device import describe_device
 
     tell(f"Segmenting with {segmenter.averaged} of {segmenter.folder}")
-    choice = segmenter.predictor.computed_in(cases)
-    computed = describe_device(segmenter.predictor.device, choice)
-    if choice.speed is not None or choice.about_engine:
+    predictor = segmenter.predictor
+    choices = [stage.computed_in(cases) for stage in predictor.stages]
+    computed = describe_device(predictor.device, choices[0])
+    for stage, choice in zip(predictor.stages[1:], choices[1:], strict=True):
+        computed += f"; {stage.card.configuration.name}: {choice}"
+    if any(choice.speed is not None or choice.about_engine for choice in choices):
         tell(f"Predicting on {computed}")
     return computed
 

@@ -133,7 +133,11 @@ def test_a_number_is_a_number_and_no_part_of_a_description() -> None:
 
 def test_what_is_asked_is_checked_before() -> None:
     check_asked(("T2=3", "re:a=(b)", "*"), ("T2",))
-    for text, said in (("T1=3", "T1 is no channel"), ("re:(", "not a regular expression"), (" ", "nothing")):
+    regex, nothing = "not a regular expression", "nothing"
+    for text, said in (
+        *(("T1=3", "T1 is no channel"), ("re:(", regex), ("T2=re:(", regex)),
+        *((" ", nothing), ("T2=", nothing)),
+    ):
         with pytest.raises(DataError, match=said):
             check_asked((text,), ("T2",))
 

@@ -9,6 +9,7 @@ import pytest
 from autospine.data.codes.structures import structures_of
 from autospine.data.geometry import Geometry, Volume
 from autospine.data.statistics import combine_statistics, measure_structures, write_statistics
+from autospine.errors import OutputError
 
 GRID = Geometry((2, 2, 3), (4.0, 0.5, 0.25), (0.0, 0.0, 0.0), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
 STRUCTURES = structures_of([("L5", 20), ("L4", 3), ("absent", 5)])
@@ -51,8 +52,25 @@ def test_tables_of_cases_become_one_whoever_wrote_them(tmp_path: Path) -> None:
     assert len(rows(tmp_path / "statistics.csv")) == 6
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "case;structure;value;voxels;volume_mm3;mean_T2\na;L5;1;2;1,5;70,25\n",  # as a spreadsheet saves it
+        "case,structure,value,voxels,volume_mm3\na,L5,1,2,1,5\n",
+        "case,structure,value,voxels,volume_mm3\na,L5\n",
+        "",
+    ],
+)
+def test_a_table_that_was_saved_otherwise_is_named(tmp_path: Path, text: str) -> None:
+    write_statistics(tmp_path / "statistics" / "b.csv", "b", measure_structures(LABELS, STRUCTURES), ())
+    (tmp_path / "statistics" / "a.csv").write_text(text)
+    with pytest.raises(OutputError, match=r"a\.csv.*not a table as --statistics writes it"):
+        combine_statistics(tmp_path / "statistics", tmp_path / "statistics.csv")
+
+
 def test_without_tables_there_is_none_of_all(tmp_path: Path) -> None:
     combine_statistics(tmp_path / "statistics", tmp_path / "statistics.csv")
     (tmp_path / "statistics").mkdir()
+    (tmp_path / "statistics.csv").write_text("of cases that are no more")
     combine_statistics(tmp_path / "statistics", tmp_path / "statistics.csv")
     assert not (tmp_path / "statistics.csv").exists()

@@ -153,7 +153,7 @@ def test_none_that_fits_is_a_reason(tmp_path: Path) -> None:
     (fault,) = found.faults
     assert fault.where == "a" and fault.found.startswith("none of 2 images fits: 1 ")
     assert "T1, not T2" in fault.found and "axial, not sagittal" in fault.found
-    assert fault.expected == "T2, sagittal, as the model was trained on"
+    assert fault.expected == "T2, sagittal, as the model was trained on, or an image that --series names all the same"
     asked = Ran(tmp_path / "a", sought=replace(SAGITTAL, series=("2",)))
     assert asked.places(tmp_path) == {"2": ["a/2"]} and "axial, not sagittal" in asked.notes[0]
 

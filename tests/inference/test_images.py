@@ -74,6 +74,7 @@ def test_a_volume_is_taken_as_it_is() -> None:
         (np.zeros((0, 3, 4)), {"spacing_mm": (1, 1, 1)}, "shape \\(0, 3, 4\\)"),
         (np.zeros((2, 3, 4), complex), {"spacing_mm": (1, 1, 1)}, "complex128"),
         (np.full((2, 3, 4), np.inf), {"spacing_mm": (1, 1, 1)}, "not finite"),
+        (np.full((2, 3, 4), 1e39), {"spacing_mm": (1, 1, 1)}, "not finite in float32"),
         (np.float32(1), {"spacing_mm": (1, 1, 1)}, "two or three axes"),
         (np.array([["a"]]), {"spacing_mm": (1, 1)}, "real numbers"),
         (np.zeros((2, 3, 4)), {"affine": np.eye(3)}, "an affine of shape \\(3, 3\\)"),
@@ -96,3 +97,19 @@ def test_a_volume_has_a_grid_already() -> None:
     )
     with pytest.raises(DataError, match="one grid"):
         as_volume(volume, (1.0, 1.0, 1.0), None, "a")
+
+
+@pytest.mark.parametrize(
+    ("array", "said"),
+    [
+        (np.zeros((2, 3, 4), np.float32), r"a Volume of shape \(2, 3, 4\) on a grid of \(2, 3, 4\)"),
+        (np.zeros((1, 2, 3, 5), np.float32), r"on a grid of \(2, 3, 4\)"),
+        (np.zeros((0, 2, 3, 4), np.float32), r"shape \(0, 2, 3, 4\)"),
+        (np.full((1, 2, 3, 4), np.nan, np.float32), "not finite"),
+        (np.zeros((1, 2, 3, 4), complex), "complex128"),
+    ],
+)
+def test_a_volume_that_is_none_is_refused(array: np.ndarray, said: str) -> None:
+    grid = Geometry((2, 3, 4), (1.0,) * 3, (0.0,) * 3, (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
+    with pytest.raises(DataError, match=said):
+        as_volume(Volume(array, grid), None, None, "a")

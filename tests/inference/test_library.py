@@ -23,6 +23,7 @@ from autospine.errors import DataError, OutputError, PlanError
 from autospine.inference import predictor as predicting
 from autospine.inference.segmentation import Wanted
 from autospine.inference.too_large import Way
+from autospine.machine.precision import Choice
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.data import IntensityPlan
 from autospine.planning.document.parts import ResamplingPlan
@@ -248,9 +249,34 @@ def test_the_limit_decides_about_strips(plain: Configuration, monkeypatch: pytes
     monkeypatch.setattr(predicting, "resident_bytes", lambda: 400_000_000)
     monkeypatch.setattr(predicting, "free_bytes", lambda: 30 * 10**9)
     grid = Geometry((400, 512, 512), (1.0,) * 3, (0.0,) * 3, (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
-    unbounded = Predictor(card, (), CPU).needed_bytes(grid)
-    bounded = Predictor(card, (), CPU, memory_bytes=4 * 10**9)
+    model = Predictor(card, (nn.Identity(),), CPU, precision="float32")
+    unbounded, bounded = model.needed_bytes(grid), replace(model, memory_bytes=4 * 10**9)
     assert unbounded > 4e9 > 400e6 + bounded.check_room(grid, Wanted(), "a")
+
+
+def test_networks_are_as_they_will_compute_before_memory_is_looked_at(
+    plain: Configuration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compiled ones take several times their weights, of every stage."""
+    done = list[str]()
+    chosen = Predictor.computed_in
+
+    def choosing(self: Predictor, cases: int | None = None) -> Choice:
+        done.append(self.card.configuration.name)
+        return chosen(self, cases)
+
+    def resident() -> int:
+        done.append("looked")
+        return 0
+
+    monkeypatch.setattr(Predictor, "computed_in", choosing)
+    monkeypatch.setattr(predicting, "resident_bytes", resident)
+    grid = Geometry((8, 16, 16), (1.0,) * 3, (0.0,) * 3, (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
+    first = model_of(replace(plain, name="3d_lowres"))
+    network = replace(plain.network, in_channels=4)
+    second = model_of(replace(plain, name="3d_cascade_fullres", previous="3d_lowres", network=network))
+    replace(second, previous=first, memory_bytes=10**9).check_room(grid, Wanted(), "a")
+    assert done[:3] == ["3d_cascade_fullres", "3d_lowres", "looked"]
 
 
 def test_a_path_that_cannot_be_written_is_said(plain: Configuration, tmp_path: Path) -> None:

@@ -172,6 +172,9 @@ def test_a_missing_channel_is_told_to_every_stage(model: Predictor) -> None:
     # neither stage can do without the first channel, and a first stage that knows of none needs both
     with pytest.raises(DataError, match="a: no T2"):
         flagged.segment(whole, "a", missing=(0,))
+    for odd in ((2,), (-1,), (0, 1)):
+        with pytest.raises(DataError, match=r"a: channels that are missing: .*\nExpected: some of 0 to 1"):
+            flagged.predict(whole, name="a", missing=odd)
     deaf = replace(base, **(both | {"network": replace(network, in_channels=2)}))
     first = Predictor(ModelCard(two, deaf), (Flagged(),), CPU)
     with pytest.raises(DataError, match="a: no T1"):

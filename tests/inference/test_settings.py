@@ -22,3 +22,17 @@ def test_one_fold_and_several_are_refused() -> None:
     Settings(folds=("0", "1")).check()
     with pytest.raises(PlanError, match=r"--fast, which predicts with one fold, beside --folds 0,1"):
         Settings(folds=("0", "1"), fast=True).check()
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (Settings(overlap=-0.1), "overlap by -0.1"),
+        (Settings(overlap=1.0), "0 to 0.9"),
+        (Settings(overlap=float("nan")), "overlap by nan"),
+        (Settings(memory_bytes=0), "a limit of 0 bytes"),
+    ],
+)
+def test_what_cannot_be_is_refused(settings: Settings, said: str) -> None:
+    with pytest.raises(PlanError, match=said):
+        settings.check()

@@ -183,6 +183,8 @@ def test_what_is_asked_for_takes_memory(make_configuration: Make) -> None:
     # one more output of the open rows and of the network's scores, twice a row that is kept, and a float32 map
     more = predicting_bytes(asked_of(card, native, shape, uncertainty=True), way) - plain
     assert more >= 4 * native + 4 * 8 * 60 * 50
+    several = predicting_bytes(replace(asked_of(card, native, shape), networks=3), way)
+    assert several - plain == 2 * 4 * 4 * 8 * 16 * 16  # answers of two more networks to a blank tile
     streamed = predicting_bytes(asked_of(card, native, shape, probabilities=True), way)
     assert streamed - plain == 4 * 4 * 4 * 60 * 50
     kept = predicting_bytes(asked_of(card, native, shape, probabilities=True, stored=True), way)

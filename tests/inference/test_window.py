@@ -143,6 +143,22 @@ def test_where_memory_is_too_little_fewer_tiles_go_together(fits: int) -> None:
     assert max(sizes) == {1: 1, 2: 2, 3: 2}[fits] and sum(sizes) == len(window.tiles(shape))
 
 
+def test_fewer_tiles_together_may_lie_in_more_rows() -> None:
+    """Five tiles a row went together, which are one row; now two do, and the third pair lies in two rows."""
+    window, shape = Window((1, 4, 4), 0.5, 5, 2), (3, 4, 12)
+    inner = tuple(slice(0, size) for size in shape)
+    assert len(window.tiles(shape)) == 3 * 5
+
+    def computed(tiles: list[Tile]) -> Tensor:
+        if len(tiles) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return noise_of(tiles, window.patch)
+
+    rows = window.slide(shape, inner, slice(0, 4), computed, tell=lambda tiles: None)
+    found = torch.cat([values.clone() for _, values in rows], 1)
+    torch.testing.assert_close(found, all_at_once(window, shape, inner), rtol=0, atol=0)
+
+
 def test_a_tile_that_has_no_room_alone_is_an_error() -> None:
     def computed(tiles: list[Tile]) -> Tensor:
         raise torch.OutOfMemoryError("CUDA out of memory")

@@ -41,6 +41,14 @@ def test_a_step_has_its_precision_and_the_threads_of_a_cpu(
     assert step_machine(torch.device(kind), precision) == machine
 
 
+def test_a_gpu_is_called_by_its_name_and_what_it_computes_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda asked: "H100")
+    monkeypatch.setattr(device, "gpu_precision", lambda asked: "bfloat16")
+    gpu = torch.device("cuda")
+    assert describe_device(gpu) == describe_device(gpu, Choice("bfloat16")) == "H100, bfloat16"
+    assert describe_device(gpu, Choice("float32")) == "H100, float32"  # as it was told to be exact
+
+
 def test_a_cpu_is_planned_for_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 16)
     assert step_machine(torch.device("cpu")) == Machine("float32", threads=16)

@@ -27,7 +27,7 @@ def test_a_picture_shows_what_was_found(tmp_path: Path) -> None:
     labels = np.zeros((1, *GRID.shape), np.uint8)
     labels[0, 2:7, 4:18, 5:14] = 1
     write_preview(tmp_path / "a.png", image, Volume(labels, GRID), STRUCTURES, "case_1")
-    write_preview(tmp_path / "b.png", image, Volume(labels * 0, GRID), STRUCTURES, "case_1")
+    write_preview(tmp_path / "b.png", image, Volume(labels * 0, GRID), STRUCTURES, r"a formula: $\frac{ $")
     found, empty = (np.asarray(Image.open(tmp_path / name).convert("RGB")).astype(int) for name in ("a.png", "b.png"))
     wanted = np.array(STRUCTURES[0].colour)
     near = [int((np.abs(picture - wanted).max(axis=-1) <= 3).sum()) for picture in (found, empty)]

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import nn
 
+from autospine.inference.predictor import Origin, Predictor
 from autospine.machine.device import describe_device
 from autospine.planning.document.configuration import Configuration
+from autospine.workflow.predict import _tell_how
 from autospine.workflow.runs.fast import FastCost
+from autospine.workflow.steps.segmenting import Segmenter
+from tests.cards import card_of
 from tests.workflow.predicting import made_model, predict, refused
 
 
@@ -38,3 +45,16 @@ def test_an_exact_prediction_is_torchs_in_float32(images: Path, tmp_path: Path, 
     predict(images, tmp_path / "out", model, exact=True)
     device = json.loads((tmp_path / "out" / "prediction.json").read_text())["device"]
     assert device == describe_device(torch.device("cpu"), "float32")
+
+
+def test_each_stage_of_a_cascade_says_what_it_computes_in(
+    tmp_path: Path, make_configuration: Callable[..., Configuration]
+) -> None:
+    configuration = make_configuration()
+    cpu, origin = torch.device("cpu"), Origin(("0",))
+    first = Predictor(
+        card_of(replace(configuration, name="3d_lowres")), (nn.Identity(),), cpu, precision="bfloat16", origin=origin
+    )
+    both = Predictor(card_of(configuration), (nn.Identity(),), cpu, precision="float32", origin=origin, previous=first)
+    computed = _tell_how(Segmenter(tmp_path, both, "model"), 1, lambda note: None)
+    assert computed == f"{describe_device(cpu, 'float32')}; 3d_lowres: bfloat16"

@@ -28,6 +28,7 @@ from autospine.errors import DataError, OutputError, PlanError, Stopped
 from autospine.inference.predictor import Predictor
 from autospine.inference.too_large import Asked, Way, prediction_bytes
 from autospine.machine.memory import total_bytes
+from autospine.machine.precision import Choice
 from autospine.machine.ranks import Share
 from autospine.planning.document.configuration import Configuration
 from autospine.workflow.predict import Prediction, PredictRequest, predict_paths
@@ -499,11 +500,20 @@ def test_what_arrives_is_segmented_until_it_is_stopped(
     monkeypatch.setattr(Arrivals, "pause", arrive)
     monkeypatch.setattr("autospine.workflow.predict.Arrivals", partial(Arrivals, clock=lambda: now[0]))
     request = PredictRequest(model, device="cpu", mirror=False, watch=Watch(1.0, 2.0, 4.0))
+    ahead = list[int | None]()
+    chosen = Predictor.computed_in
+
+    def choosing(self: Predictor, cases: int | None = None) -> Choice:
+        ahead.append(cases)
+        return chosen(self, cases)
+
+    monkeypatch.setattr(Predictor, "computed_in", choosing)
     with pytest.raises(Stopped, match=r"4 cases segmented; the same command goes on"):
         predict_paths(images, out, model, request, progress=noting)
     assert [note for note in noting.notes if "Left out" in note] == [
         "Left out: d.nii.gz: an empty file (0 bytes); expected an image"
     ]
+    assert set(ahead) == {None}  # what computes is not chosen for the first two images alone
     assert set(cases(out / "prediction.json")) == set("abcd") and failures(out) == set()
     assert not list(out.glob(".*"))
     assert not predict(images, out, model)[0].seconds
@@ -586,6 +596,11 @@ def test_a_name_that_no_segmentation_can_have_is_noticed_first(
         assert "Expected: .nii.gz, .nii, .mha, .nrrd, .png, .tif, .tiff, .mgz, .mgh\n" in said
         assert "not a format that can be written" in refused(images, tmp_path / name, model)
     assert not (tmp_path / name).exists()
+
+
+def test_an_uncertainty_that_a_model_has_not_is_noticed_first(model: Path, images: Path, tmp_path: Path) -> None:
+    said = refused(images, tmp_path / "out", model, outputs=Outputs(uncertainty=True))
+    assert "one fold without mirroring" in said and not (tmp_path / "out").exists()
 
 
 def test_a_folder_may_have_a_point_in_its_name(model: Path, images: Path, tmp_path: Path) -> None:

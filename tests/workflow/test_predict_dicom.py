@@ -10,6 +10,8 @@ from pydicom import dcmread
 
 from autospine.data.formats.dicom_seg import read_segmentation, segment_names
 from autospine.data.volume import read_geometry, read_volume
+from autospine.errors import DataError
+from autospine.workflow.evaluate import evaluate_paths
 from autospine.workflow.steps.outputs import Outputs
 from tests.data.dicom_files import write_enhanced, write_series
 from tests.workflow.predicting import GRID, cases, contents, predict, put_image, refused
@@ -33,9 +35,9 @@ def test_a_tree_of_series_becomes_an_object_each_that_says_what_it_shows(model: 
     assert segment_names(out / "p0_sag.dcm") == (("upper", 1), ("middle", 2), ("lower", 3))
     source = dcmread(tmp_path / "in" / "p0" / "sag" / "IM0000.dcm")
     assert header.StudyInstanceUID == source.StudyInstanceUID
-    assert f"model={model.name}; digest=" in (
-        header.SegmentSequence[0].SegmentationAlgorithmIdentificationSequence[0].AlgorithmParameters
-    )
+    # the folder of a configuration, 2d, would say nothing in an archive
+    parameters = header.SegmentSequence[0].SegmentationAlgorithmIdentificationSequence[0].AlgorithmParameters
+    assert "model=toy 2d; digest=" in parameters and header.SeriesDescription == "Segmentation by toy 2d"
     again, notes = predict(tmp_path / "in", out, model)
     assert not again.seconds and any("2 case(s) had been predicted before" in note for note in notes)
 
@@ -77,3 +79,15 @@ def test_what_is_no_dicom_image_has_no_dicom_seg(model: Path, tmp_path: Path, mo
     assert "not a format that segmentations are written in" in refused(
         tmp_path / "images", tmp_path / "out", model, outputs=Outputs("gif")
     )
+
+
+def test_scores_of_dicom_seg_objects_say_how_to_have_some(model: Path, tmp_path: Path) -> None:
+    series = put_series(tmp_path / "series")
+    predict(series, tmp_path / "dicom", model)
+    every = Outputs("nifti", probabilities=True, statistics=True, preview=True)
+    predict(series, tmp_path / "nifti", model, outputs=every)
+    with pytest.raises(DataError, match="DICOM files, which are not scored: predict with --format nifti"):
+        evaluate_paths(tmp_path / "dicom", tmp_path / "nifti")
+    # what lies beside segmentations is none
+    scores = evaluate_paths(tmp_path / "nifti", tmp_path / "nifti")
+    assert list(scores.to_json()["cases"][0]["classes"]) and len(scores.to_json()["cases"]) == 1 and not scores.notes

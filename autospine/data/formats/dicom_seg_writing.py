@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import math
 import uuid
 import warnings
 from collections.abc import Sequence
@@ -151,6 +152,9 @@ def _read_source(source: Path) -> _Source:
     if len(headers) > 1 and any(header.get("NumberOfFrames") is not None for header in headers):
         found = f"a series of {len(headers)} multi-frame files"
         raise OutputError(str(source), found, "one multi-frame file, or a file per slice", _REMEDY)
+    if len({str(header.SOPInstanceUID) for header in headers}) < len(headers):
+        found = "slices of the same SOPInstanceUID: a DICOM-SEG object cannot say on which of them it lies"
+        raise OutputError(str(source), found, "a UID for each slice", f"export it again, or {_REMEDY}")
     return _Source(frames, geometry, headers)
 
 
@@ -159,7 +163,10 @@ def _header(path: Path) -> Any:
     try:
         header = open_header(path, _TAGS)
         missing = [key for key in _NEEDED if not str(header.get(key) or "").strip()]
-        header.get("PerFrameFunctionalGroupsSequence")  # parsed on first access
+        if not _is_thickness(header.get("SliceThickness")):  # the series was placed without it
+            header.SliceThickness = None
+        if header.get("PerFrameFunctionalGroupsSequence") is None and "NumberOfFrames" in header:
+            del header.NumberOfFrames  # a 1 that some programs write in a slice, which is no multi-frame image by it
     except Exception as fault:  # a damaged file fails anywhere in the parser
         raise damaged(path, fault) from fault
     if missing:
@@ -199,6 +206,7 @@ def _object(
         "specific_character_set": "ISO_IR 192",
         "coding_schemes": _coding_schemes(structures),
         "pixel_measures": _pixel_measures(source),
+        "omit_empty_frames": bool(numbers.any()),  # an object of no frames at all there is none
     }
     sources, voxels_in_files = [_unnamed(header) for header in source.headers], _as_in_files(numbers, source)
     try:
@@ -206,6 +214,7 @@ def _object(
     except (AttributeError, KeyError, TypeError, ValueError) as fault:  # a header that is odd fails anywhere in there
         text = f"no DICOM-SEG object can be made of the headers of its series ({said(fault)})"
         raise OutputError(str(path), text, "a series as the standard has it", _REMEDY) from fault
+    made.ContentCreatorName = ""  # which the standard wants to be there, though nobody is it
     made.InstanceCreationDate, made.InstanceCreationTime = made.ContentDate, made.ContentTime
     for item in made.ContributingEquipmentSequence:
         item.ContributionDateTime = pydicom_library().valuerep.DT(moment)
@@ -317,6 +326,13 @@ def _series_number(number: Any) -> int:
 def _uid(*parts: str) -> str:
     """A UID that is the same for the same parts: a name-based UUID."""
     return f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, chr(0).join(parts)).int}"
+
+
+def _is_thickness(value: Any) -> bool:
+    try:
+        return 0 < float(value) < math.inf
+    except (TypeError, ValueError):
+        return False
 
 
 def _line(text: str, longest: int) -> str:

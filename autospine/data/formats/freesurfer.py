@@ -87,7 +87,8 @@ def write(path: Path, array: npt.NDArray[Any], geometry: Geometry) -> None:
         OutputError: MGH has no type for such integers.
     """
     floats = np.issubdtype(array.dtype, np.floating)
-    kind = next((kind for kind in _KINDS if np.can_cast(array.dtype, kind)), np.float32 if floats else None)
+    held = np.int32 if array.dtype == np.uint32 and array.max(initial=0) <= np.iinfo(np.int32).max else array.dtype
+    kind = next((kind for kind in _KINDS if np.can_cast(held, kind)), np.float32 if floats else None)
     if kind is None:
         raise OutputError(str(path), f"MGH has no type for {array.dtype}", remedy="choose .nii.gz")
     values = np.moveaxis(array, 0, -1).transpose(2, 1, 0, 3).astype(kind)

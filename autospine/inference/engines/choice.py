@@ -25,6 +25,7 @@ from autospine.inference.engines.blank import BlankOnce, Network
 from autospine.inference.engines.compiled import Compiled
 from autospine.inference.engines.graph import UnknownLayerError
 from autospine.inference.engines.library import has_openvino
+from autospine.inference.engines.pairs import never_alone
 from autospine.inference.too_large import tiles_together
 from autospine.machine.precision import Choice, Precision, autocast, has_bfloat16_units, pinned_precision
 from autospine.networks.precision import one_thread, smaller
@@ -62,6 +63,8 @@ class Computing:
     device: torch.device
     members: int = 1
     """Passes that each tile takes through a network: mirrorings times folds."""
+    spare: bool = False
+    """Whether a compiled network keeps no memory from tile to tile (`Compiled`)."""
 
     def choose(self, torch_choice: Choice, cases: int | None = None) -> Choice:
         """How the networks compute: `torch_choice`, or OpenVINO where that is faster. `cases` are ahead; None: many.
@@ -77,26 +80,26 @@ class Computing:
                 _chosen[first] = self._looked_at(torch_choice, cases)
             return _chosen[first]
 
-    def compiled(self, choice: Choice) -> tuple[Network, ...]:
-        """The networks as the choice has them, for one thread and one case."""
-        together = tiles_together(self.configuration, self.device.type)
+    def compiled(self, choice: Choice, tiles: int = 1) -> tuple[Network, ...]:
+        """The networks as the choice has them, for one thread and one case of so many `tiles`."""
         if choice.engine == "torch":
-            return tuple(BlankOnce(network) for network in self.networks) if together == 1 else self.networks
-        return tuple(BlankOnce(network) for network in self._with_openvino(choice.precision, together))
-
-    def _with_openvino(self, precision: Precision, together: int) -> list[Compiled]:
-        """The networks compiled for so many tiles at a time; each is compiled once."""
-        patch = self.configuration.patch
-        made = []
+            if tiles_together(self.configuration, self.device.type) == 1:
+                return tuple(BlankOnce(network) for network in self.networks)
+            return tuple(never_alone(network) for network in self.networks) if tiles > 1 else self.networks
         with _lock:
-            threads = torch.get_num_threads()  # here: while one measures, torch has a single one
-            key = (precision, patch, threads, together)
-            for network in self.networks:
-                known = _compiled.setdefault(network, {})
-                if key not in known:
-                    shape = (self.configuration.network.in_channels, *patch)
-                    known[key] = Compiled(network, shape, precision, threads=threads, streams=together)
-                made.append(known[key])
+            return tuple(BlankOnce(network) for network in self._with_openvino(choice.precision))
+
+    def _with_openvino(self, precision: Precision) -> list[Compiled]:
+        """The networks compiled for the tiles that go together, each once; for who holds the lock."""
+        patch, together = self.configuration.patch, tiles_together(self.configuration, self.device.type)
+        threads = torch.get_num_threads()  # under the lock: while one measures, torch has a single one
+        key, made = (precision, patch, threads, together, self.spare), []
+        for network in self.networks:
+            known = _compiled.setdefault(network, {})
+            if key not in known:
+                shape = (self.configuration.network.in_channels, *patch)
+                known[key] = Compiled(network, shape, precision, threads=threads, streams=together, spare=self.spare)
+            made.append(known[key])
         return made
 
     def _looked_at(self, torch_choice: Choice, cases: int | None) -> Choice:
@@ -108,10 +111,14 @@ class Computing:
         if ahead < LEAST_WORK:
             return replace(torch_choice, about_engine="torch, as so few images are done before OpenVINO is ready")
         try:
-            return self._measured(torch_choice)
+            choice = self._measured(torch_choice)
+            if choice.engine == "openvino":
+                # now, when torch can still do it instead, and so that its memory is known before that of a case
+                self._with_openvino(choice.precision)
+            return choice
         except UnknownLayerError as unknown:
             return replace(torch_choice, about_engine=f"torch, as OpenVINO has no counterpart of {unknown}")
-        except (ImportError, RuntimeError) as fault:
+        except Exception as fault:  # whatever another version or a strange installation fails with
             said = str(fault).strip().splitlines()[-1:] or [type(fault).__name__]
             return replace(torch_choice, about_engine=f"torch, as OpenVINO fails here ({said[0][:200]})")
 

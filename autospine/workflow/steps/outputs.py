@@ -33,6 +33,7 @@ from autospine.data.segmentation_files import (
     check_segmentation,
     ending_for,
     is_dicom_seg_name,
+    refuse_other_format,
     write_segmentation,
 )
 from autospine.data.statistics import combine_statistics, measure_structures, write_statistics
@@ -42,8 +43,8 @@ from autospine.planning.document.data import DataPlan
 
 Images = tuple[Path | None, ...]
 """The channel files of a case, None for a channel that it lacks."""
-_ENDINGS = {PROBABILITIES: ".b2nd", UNCERTAINTY: ".nii.gz", STATISTICS: ".csv", PREVIEWS: ".png"}
-assert set(_ENDINGS) == set(SIDES)
+ENDINGS = {PROBABILITIES: ".b2nd", UNCERTAINTY: ".nii.gz", STATISTICS: ".csv", PREVIEWS: ".png"}
+"""Of the files that are written beside a segmentation, by their kind."""
 
 
 @dataclass(frozen=True)
@@ -82,9 +83,9 @@ class CaseOutput:
     def beside(self, kind: str) -> Path:
         """The file of what is written beside the segmentation, such as `preview`."""
         if not self.single:
-            return self.path.parent / kind / f"{self.name}{_ENDINGS[kind]}"
+            return self.path.parent / kind / f"{self.name}{ENDINGS[kind]}"
         stem = self.path.stem if is_dicom_seg_name(self.path) else mask_stem(self.path)
-        return self.path.with_name(f"{stem}.{kind}{_ENDINGS[kind]}")
+        return self.path.with_name(f"{stem}.{kind}{ENDINGS[kind]}")
 
     @property
     def missing(self) -> tuple[int, ...]:
@@ -103,10 +104,13 @@ class Outputs:
     statistics: bool = False
     preview: bool = False
 
-    def check(self) -> None:
-        """Raise `OutputError` where the format is none."""
-        if self.format is not None:
-            check_chosen(self.format)
+    def check(self, single: Path | None = None) -> None:
+        """Raise `OutputError` where the format is none, or OUT is a file, `single`, and its name says another one."""
+        if self.format is None:
+            return
+        check_chosen(self.format)
+        if single is not None:
+            refuse_other_format(single, self.format)
 
     def name_of(self, case: str, image: Path) -> str:
         """The file of the segmentation of a case whose first image is `image`."""
@@ -171,13 +175,16 @@ class Outputs:
             self._remove_older(case)
 
     def finish(self, target: Path, single: bool) -> None:
-        """Put the statistics of all cases in OUT together, where there are any.
+        """Put the statistics of all cases in OUT together, where they are asked for now or were before.
 
         Raises:
             OutputError: the table cannot be written.
         """
-        if not single and os.access(target, os.W_OK):  # a finished OUT may be one that takes no file
-            combine_statistics(target / STATISTICS, target / f"{STATISTICS}{_ENDINGS[STATISTICS]}")
+        table = target / f"{STATISTICS}{ENDINGS[STATISTICS]}"
+        if single or not (self.statistics or table.is_file()):
+            return
+        if os.access(target, os.W_OK):  # a finished OUT may be one that takes no file
+            combine_statistics(target / STATISTICS, table)
 
     def _write_of_image(self, case: CaseOutput, labels: Volume, stack: ExitStack) -> None:
         """What needs the image, which is read again: it would take memory while the networks compute."""
@@ -195,7 +202,12 @@ class Outputs:
                 write_preview(beside, image, labels, structures, case.name)
 
     def _remove_older(self, case: CaseOutput) -> None:
-        """Take away what an earlier prediction left beside the segmentation: of another one it would be wrong."""
+        """Take away what an earlier prediction left beside the segmentation: of another one it would be wrong.
+
+        Beside a single file that is yet to be made, files that happen to be called so are the user's.
+        """
+        if case.single and not os.path.lexists(case.path):
+            return
         for kind in set(SIDES) - self._asked:
             with suppress(OSError):
                 case.beside(kind).unlink()

@@ -42,6 +42,12 @@ class Segmenter:
     """Hash of the weights and settings that decide what comes out."""
 
     @property
+    def name(self) -> str:
+        """What the model is called: its folder or file; in the folder of a run, a `2d` say, after its data set."""
+        called, card = self.folder.resolve().name, self.predictor.card
+        return f"{card.data.dataset} {called}" if called == card.configuration.name else called
+
+    @property
     def averaged(self) -> str:
         """Which folds' networks are averaged, for a message and the record."""
         folds = self.predictor.origin.folds
@@ -78,7 +84,6 @@ class Segmenter:
         for path in files_of(images):
             for said in header_remarks(path):
                 progress.note(f"{name}: {path.name}: {said}")
-        self.predictor.check_wanted(wanted, name)
         needed, free = self.predictor.check_room(read_geometry(files_of(images)[0]), wanted, name), free_bytes()
         if needed > free:
             progress.note(f"{name} needs up to {needed / 1e9:.1f} GB of memory, of which {free / 1e9:.1f} GB are free")

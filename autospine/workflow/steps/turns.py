@@ -194,7 +194,7 @@ class Turns:
             geometry = read_geometry(files_of(job.images)[0])
             ready.needed = self.segmenter.predictor.needed_bytes(geometry)
             size = _VOXEL_BYTES * prod(geometry.shape) * len(self.segmenter.predictor.card.data.channels)
-            if not reserved or (not self.bounded and reserved + size < free_bytes()):
+            if not self.bounded and (not reserved or reserved + size < free_bytes()):
                 ready._volume.append(read_case(job.images))
         except MemoryError:
             pass  # there may be enough when its turn comes

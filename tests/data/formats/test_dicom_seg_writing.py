@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydicom import dcmread
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import FileDataset
+from pydicom.tag import Tag
 from pydicom.uid import UID
 
 from autospine.data.codes.structures import structures_of
@@ -45,6 +47,11 @@ def segmented(source: Path, target: Path, structures=STRUCTURES, seed: int = 0):
     labels = labelled(image.array.shape[1:], seed)
     write_dicom_seg(target, Volume(labels[None], image.geometry), structures, source, MADE_BY)
     return dcmread(target), labels, image.geometry
+
+
+def put(header: FileDataset, key: str, kind: str, value: bytes) -> None:
+    """Give a header a value that no library would."""
+    header[key] = RawDataElement(Tag(key), kind, len(value), value, 0, False, True)
 
 
 def as_numbers(labels: np.ndarray) -> np.ndarray:
@@ -100,7 +107,8 @@ def test_it_belongs_to_patient_study_and_images_of_its_source(tmp_path: Path) ->
     def change(index: int, header: FileDataset) -> None:
         header.SpecificCharacterSet = "ISO_IR 100"
         header.PatientName = "Müller^Ægir"
-        header.PatientSex, header.PatientBirthDate = "X", "unknown"  # neither is a value that the standard knows
+        put(header, "PatientSex", "CS", b"X ")  # neither is a value that the standard knows
+        put(header, "PatientBirthDate", "DA", b"unknown ")
         header.PatientAddress, header.PatientWeight, header.InstitutionName = "a street", 71.5, "a hospital"
         header.StudyDescription = "what the referral said"
 
@@ -133,6 +141,7 @@ def test_segments_are_those_of_the_model_with_codes_colours_and_who_made_them(tm
     assert (algorithm.AlgorithmName, algorithm.AlgorithmVersion) == ("autospine", "9.8.7")
     assert algorithm.AlgorithmFamilyCodeSequence[0].CodeMeaning == "Artificial Intelligence"
     assert algorithm.AlgorithmParameters == f"model=3d_fullres; digest={MADE_BY.identity}"
+    assert header["ContentCreatorName"].value == ""
     assert header.SegmentationType == "BINARY" and (header.ContentDate, header.ContentTime) == ("20260304", "050607")
     from highdicom.color import CIELabColor
 
@@ -154,12 +163,14 @@ def test_the_same_question_gives_the_same_file_and_another_model_another_object(
     assert all(UID(one).is_valid for one in (first.SOPInstanceUID, first.SeriesInstanceUID))
 
 
-def test_where_nothing_was_found_there_is_an_object_all_the_same(tmp_path: Path) -> None:
+def test_where_nothing_was_found_there_is_an_object_all_the_same(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     source = series(tmp_path / "series")
     image = read_volume(source)
     empty = Volume(np.zeros_like(image.array, np.uint8), image.geometry)
     write_dicom_seg(tmp_path / "seg.dcm", empty, STRUCTURES, source, MADE_BY)
-    assert len(segment_names(tmp_path / "seg.dcm")) == 4
+    assert len(segment_names(tmp_path / "seg.dcm")) == 4 and not caplog.records
     assert not read_segmentation(tmp_path / "seg.dcm", image.geometry).any()
 
 
@@ -175,6 +186,36 @@ def test_a_single_slice_and_headers_without_a_patient(tmp_path: Path) -> None:
     write_dicom_seg(tmp_path / "seg.dcm", Volume(labels, image.geometry), STRUCTURES, source, MADE_BY)
     assert (read_segmentation(tmp_path / "seg.dcm", image.geometry) == 1).all()
     assert dcmread(tmp_path / "seg.dcm").PatientID in ("", None)
+
+
+def test_slices_that_say_they_are_one_frame_are_slices(tmp_path: Path) -> None:
+    def change(index: int, header: FileDataset) -> None:
+        header.NumberOfFrames = 1
+
+    _, labels, geometry = segmented(series(tmp_path / "series", change=change), tmp_path / "seg.dcm")
+    np.testing.assert_array_equal(read_segmentation(tmp_path / "seg.dcm", geometry), as_numbers(labels))
+
+
+def test_what_a_header_says_badly_and_nobody_needs_stops_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def change(index: int, header: FileDataset) -> None:
+        put(header, "SliceThickness", "DS", b"3,5 mm")
+        put(header, "PatientBirthDate", "DA", b"secret")
+
+    header, labels, geometry = segmented(series(tmp_path / "series", change=change), tmp_path / "seg.dcm")
+    np.testing.assert_array_equal(read_segmentation(tmp_path / "seg.dcm", geometry), as_numbers(labels))
+    measures = header.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    assert float(measures.SliceThickness) == pytest.approx(geometry.spacing_mm[0])
+    assert "secret" not in caplog.text
+
+
+def test_slices_of_one_uid_cannot_be_told_apart(tmp_path: Path) -> None:
+    def change(index: int, header: FileDataset) -> None:
+        header.SOPInstanceUID = header.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+
+    with pytest.raises(OutputError, match="slices of the same SOPInstanceUID"):
+        check_dicom_seg(series(tmp_path / "series", change=change))
 
 
 def test_a_series_that_cannot_be_referred_to_is_refused_before(tmp_path: Path) -> None:

@@ -24,6 +24,9 @@ def test_channels_and_types_of_mgh(tmp_path: Path, suffix: str) -> None:
     with pytest.raises(OutputError, match="MGH has no type for uint32"):
         write_volume(path, Volume(ARRAY.astype(np.int64) + 2**31, GRID))
     np.testing.assert_array_equal(read_volume(path).array, two)  # what stood there stands
+    large = ARRAY.astype(np.int64) + 70000
+    write_volume(path, Volume(large, GRID))
+    np.testing.assert_array_equal(read_volume(path).array, large)
 
 
 def test_analyze_does_not_say_where_it_lies(tmp_path: Path) -> None:

@@ -91,14 +91,30 @@ def test_every_network_of_a_model_is_checked(computing: Computing, monkeypatch: 
     assert both.choose(FLOAT).engine == "torch"
 
 
+@pytest.mark.parametrize("kind", [RuntimeError, OSError, AttributeError, MemoryError])
 def test_what_fails_leaves_the_work_to_torch_with_a_reason(
-    computing: Computing, monkeypatch: pytest.MonkeyPatch
+    computing: Computing, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
 ) -> None:
     def fail(*_: object, **__: object) -> None:
-        raise RuntimeError("Exception from src/core.cpp:1\nno such plugin")
+        raise kind("Exception from src/core.cpp:1\nno such plugin")
 
     monkeypatch.setattr(choices, "Compiled", fail)
     assert str(computing.choose(FLOAT)) == "float32; torch, as OpenVINO fails here (no such plugin)"
+
+
+def test_what_cannot_be_compiled_for_whole_tiles_is_torchs(
+    computing: Computing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A small image was computed, and for the tiles themselves memory is too little: found out before any case."""
+
+    class Small(Compiled):
+        def __init__(self, network: torch.nn.Module, shape: Any, precision: Any, **named: Any) -> None:
+            if named.get("streams", 1) > 1:
+                raise RuntimeError("std::bad_alloc")
+            super().__init__(network, shape, precision, **named)
+
+    monkeypatch.setattr(choices, "Compiled", Small)
+    assert str(computing.choose(FLOAT)) == "float32; torch, as OpenVINO fails here (std::bad_alloc)"
 
 
 def test_without_the_extra_torch_computes_and_the_extra_is_named(
@@ -140,7 +156,7 @@ def test_bfloat16_is_looked_at_where_the_processor_has_it(
     monkeypatch.setattr(choices, "Compiled", Seen)
     monkeypatch.setattr(choices, "has_bfloat16_units", lambda: True)
     chosen = computing.choose(Choice("bfloat16", 1.8))
-    assert asked == ["float32", "bfloat16"] and chosen.engine == "openvino"
+    assert asked == ["float32", "bfloat16", chosen.precision] and chosen.engine == "openvino"
     assert "as fast as torch in bfloat16" in str(chosen)
 
 

@@ -10,13 +10,14 @@ import pytest
 from autospine.data.geometry import Volume
 from autospine.data.inputs import find_inputs
 from autospine.data.made_by import MadeBy
+from autospine.data.not_to_segment import SIDES
 from autospine.data.structure import Region
 from autospine.data.volume import read_volume
 from autospine.errors import OutputError
 from autospine.inference.segmentation import Segmentation
 from autospine.planning.document.data import DataPlan, IntensityPlan
 from autospine.workflow.runs.predicted import Target
-from autospine.workflow.steps.outputs import CaseOutput, ModelFacts, Outputs
+from autospine.workflow.steps.outputs import ENDINGS, CaseOutput, ModelFacts, Outputs
 from tests.workflow.predicting import GRID, put_image
 
 DATA = DataPlan("toy", ("T2",), (IntensityPlan(0.0, 1.0, 0.0, 1.0),), (("L5", 1), ("L4", 2), ("disc", 3)))
@@ -83,9 +84,34 @@ def test_what_an_earlier_prediction_left_beside_is_not_taken_for_this_ones(tmp_p
     write(Outputs(statistics=True), case)
     assert not case.beside("preview").exists() and not case.beside("uncertainty").exists()
     assert case.beside("statistics").exists() and other.beside("preview").exists()
+    ALL.finish(case.path.parent, single=False)
     write(Outputs(), case)
     Outputs().finish(case.path.parent, single=False)
-    assert "\na," not in (tmp_path / "out" / "statistics.csv").read_text()
+    table = tmp_path / "out" / "statistics.csv"
+    assert "\na," not in table.read_text() and "\nb," in table.read_text()
+    write(Outputs(), other)
+    Outputs().finish(case.path.parent, single=False)
+    assert not table.exists()
+
+
+def test_what_was_not_asked_for_is_none_of_a_predictions_business(tmp_path: Path) -> None:
+    case, own = case_of(tmp_path), tmp_path / "out" / "statistics" / "mine.csv"
+    own.parent.mkdir(parents=True)
+    own.write_text("height;weight\n1,70;71\n")
+    write(Outputs(), case)
+    Outputs().finish(case.path.parent, single=False)
+    assert list(own.parent.iterdir()) == [own] and not (tmp_path / "out" / "statistics.csv").exists()
+    single = case_of(tmp_path, single="images/seg.nii.gz")
+    mine = tmp_path / "images" / "seg.preview.png"
+    mine.write_bytes(b"a picture of the user's")
+    write(Outputs(), single)
+    assert mine.exists()
+    write(Outputs(), single)  # of the segmentation that stands there by now
+    assert not mine.exists()
+
+
+def test_each_kind_of_file_has_an_ending() -> None:
+    assert set(ENDINGS) == set(SIDES)
 
 
 def test_the_segmentation_is_written_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,6 +144,11 @@ def test_formats_are_refused_before_anything_is_done(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="not a format that segmentations are written in"):
         Outputs("gif").check()
     Outputs("mha").check()
+    for name, chosen in (("a.nii", "nifti"), ("a.SEG.nrrd", "seg-nrrd"), ("a.nrrd", "nrrd"), ("a.dcm", "dicom-seg")):
+        Outputs(chosen).check(tmp_path / name)
+    for name, chosen in (("a.nii.gz", "dicom-seg"), ("a.seg.nrrd", "nrrd"), ("a.nrrd", "seg-nrrd"), ("a.png", "mha")):
+        with pytest.raises(OutputError, match=f"and --format {chosen}"):
+            Outputs(chosen).check(tmp_path / name)
     assert Outputs("mha").name_of("a", image) == "a.mha" and Outputs().name_of("a", image) == "a.nii"
     case = CaseOutput("a", (image,), tmp_path / Outputs("dicom-seg").name_of("a", image), False, MODEL)
     with pytest.raises(OutputError, match=r"a\.nii is none"):

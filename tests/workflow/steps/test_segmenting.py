@@ -22,7 +22,8 @@ from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.model_card import ModelCard
 from autospine.planning.document.model_file import BEST, MODEL, WEIGHTS, write_model
 from autospine.workflow.progress import Silent
-from autospine.workflow.steps import segmenting
+from autospine.workflow.steps import segmenting, turns
+from autospine.workflow.steps.outputs import Outputs
 from autospine.workflow.steps.segmenting import load_segmenter
 from tests.workflow.predicting import contents, made_model, predict, refused
 
@@ -100,7 +101,8 @@ def test_a_limit_of_memory_is_held_before_a_case_is_read(
     segmenter = load_segmenter(model, torch.device("cpu"), Settings(mirror=False, memory_bytes=3 * 10**9))
     assert segmenter.predictor.memory_bytes == 3 * 10**9
     monkeypatch.setattr(predictor, "resident_bytes", lambda: 2_999_999_999)
-    monkeypatch.setattr(segmenting, "read_case", lambda images: pytest.fail("it was read"))
+    for reading in (segmenting, turns):
+        monkeypatch.setattr(reading, "read_case", lambda images: pytest.fail("it was read"))
     with pytest.raises(DataError, match=r"a: it needs up to 0\.\d GB beside the 3\.0 GB[\s\S]*--memory"):
         segmenter.segment("a", (images / "a.nii.gz",), "a", Silent())
     said = refused(images / "a.nii.gz", tmp_path / "a.nii.gz", model, memory_gb=3.0)
@@ -116,3 +118,12 @@ def test_what_is_wanted_beside_labels_is_made_or_refused(model: Path, images: Pa
     alone = load_segmenter(model, torch.device("cpu"), Settings(mirror=False))
     with pytest.raises(DataError, match="one fold without mirroring"):
         alone.segment("a", (images / "a.nii.gz",), "a", Silent(), wanted=wanted)
+
+
+def test_an_uncertainty_that_nobody_can_tell_is_refused_once_and_before_anything_is_read(
+    model: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "read_case", lambda images: pytest.fail("it was read"))
+    said = refused(images, tmp_path / "out", model, outputs=Outputs(uncertainty=True))
+    assert "one fold without mirroring" in said and "could not be segmented" not in said
+    assert not (tmp_path / "out").exists()
