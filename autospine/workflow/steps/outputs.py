@@ -162,6 +162,7 @@ class Outputs:
             raise ValueError("no probabilities of a segmentation that they were asked for")
         if self.uncertainty and made.uncertainty is None:
             raise ValueError("no uncertainty in a segmentation that it was asked for")
+        first = case.single and not os.path.lexists(case.path)
         with ExitStack() as stack:
             if made.uncertainty is not None and self.uncertainty:
                 with staged_path(case.beside(UNCERTAINTY), stack) as beside:
@@ -172,7 +173,8 @@ class Outputs:
                 write_label_tables(case.path.parent, case.model.structures)
             write_segmentation(temporary, made.labels, case.model.structures, case.images, case.model.made_by)
             yield
-            self._remove_older(case)
+            if not first:  # files that happen to be called so beside a single one are the user's
+                self._remove_older(case)
 
     def finish(self, target: Path, single: bool) -> None:
         """Put the statistics of all cases in OUT together, where they are asked for now or were before.
@@ -202,12 +204,7 @@ class Outputs:
                 write_preview(beside, image, labels, structures, case.name)
 
     def _remove_older(self, case: CaseOutput) -> None:
-        """Take away what an earlier prediction left beside the segmentation: of another one it would be wrong.
-
-        Beside a single file that is yet to be made, files that happen to be called so are the user's.
-        """
-        if case.single and not os.path.lexists(case.path):
-            return
+        """Take away what an earlier prediction left beside the segmentation: of another one it would be wrong."""
         for kind in set(SIDES) - self._asked:
             with suppress(OSError):
                 case.beside(kind).unlink()
