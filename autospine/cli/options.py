@@ -38,6 +38,17 @@ Workers = Annotated[
     int | None, typer.Option(min=0, help="Processes that prepare cases and build batches; 0: all in this one.")
 ]
 
+ModelRuns = Annotated[Path, typer.Option("--runs", help="Where the model is looked for, without --model.")]
+Model = Annotated[
+    Path | None, typer.Option(help="Model folder, or an exported file; else the only model below --runs.")
+]
+Folds = Annotated[str, typer.Option(help="Folds to average, such as 0,1; all: every trained one.")]
+Mirror = Annotated[bool, typer.Option(help="Average over the mirrorings that the plan allows.")]
+Fast = Annotated[
+    bool, typer.Option("--fast", help="One fold, no mirrorings, least overlap; says what that costs in Dice.")
+]
+Exact = Annotated[bool, typer.Option("--exact", help="Compute in float32 throughout, whatever is faster.")]
+
 
 @dataclass(frozen=True)
 class ReadingOptions:

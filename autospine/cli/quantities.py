@@ -1,4 +1,4 @@
-"""Times, sizes of memory and shares as people write them: `30m`, `1h30m`, `90s`; `8`, `24GB`, `11.5`, `80G`; `2/8`."""
+"""Times, sizes, shares and folds as people write them: `30m`, `1h30m`, `90s`; `8`, `24GB`, `11.5`; `2/8`; `0,1`."""
 
 from __future__ import annotations
 
@@ -71,3 +71,19 @@ def parse_share(text: str) -> Share:
         return Share.parse(text)
     except ValueError as fault:
         raise typer.BadParameter(str(fault)) from fault
+
+
+def parse_folds(text: str) -> tuple[int, ...] | None:
+    """The folds that are written like `0,1`, or None for `all`; anything else is a usage error."""
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if parts == ["all"]:
+        return None
+    if not parts or not all(part.isdecimal() for part in parts):
+        raise typer.BadParameter(f"--folds {text}: give numbers such as 0,1,2, or all")
+    return tuple(map(int, parts))
+
+
+def named_folds(text: str) -> tuple[str, ...] | None:
+    """`parse_folds`, as a model's folds are called."""
+    folds = parse_folds(text)
+    return None if folds is None else tuple(map(str, folds))

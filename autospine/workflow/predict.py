@@ -176,6 +176,7 @@ class _Run:
             return Prediction((), (), (), self.segmenter.folder, folds)
         if self.place.single:
             _check_single(self.place.path, self.source, [files_of(images) for _, images in cases])
+        _check_dicom(self.request.outputs, [files_of(images)[0] for _, images in cases])
         total = len(cases) + len(faults)
         alone = total == 1 and self.request.share is None
         left_out = LeftOut(self.source, self.place.path, total, self.progress, alone=alone)
@@ -445,3 +446,11 @@ def _check_single(target: Path, source: Path, cases: Sequence[Sequence[Path]]) -
         raise OutputError(str(target), found, "a folder", "give OUT a name without an image's suffix")
     for files in cases:
         check_segmentation(target, read_geometry(files[0]), files)
+
+
+def _check_dicom(outputs: Outputs, images: Sequence[Path]) -> None:
+    """Raise `OutputError` where DICOM-SEG objects are asked for and none of the `images`, one a case, is DICOM."""
+    if outputs.format == "dicom-seg" and images and not any(map(is_series, images)):
+        others = f", nor any other of {len(images)} images" if len(images) > 1 else ""
+        found = f"a DICOM-SEG object refers to a DICOM series, and {images[0].name} is none{others}"
+        raise OutputError("--format dicom-seg", found, "images read as DICOM", "choose another, such as nifti")

@@ -6,8 +6,10 @@ import typer
 from autospine.cli.quantities import (
     format_duration,
     format_size,
+    named_folds,
     parse_bytes,
     parse_duration,
+    parse_folds,
     parse_share,
     parse_size,
 )
@@ -73,3 +75,15 @@ def test_sizes_of_files_as_people_write_them(text: str, size: int) -> None:
 def test_other_sizes_of_files_are_usage_errors(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="500MB"):
         parse_bytes(text)
+
+
+@pytest.mark.parametrize(("text", "folds"), [("all", None), ("0", (0,)), (" 1, 0 ", (1, 0)), ("2,", (2,))])
+def test_folds_as_people_write_them(text: str, folds: tuple[int, ...] | None) -> None:
+    assert parse_folds(text) == folds
+    assert named_folds(text) == (folds if folds is None else tuple(map(str, folds)))
+
+
+@pytest.mark.parametrize("text", ["", ",", "first", "-1", "0-2", "0 1", "²", "all,0", "../0"])
+def test_other_folds_are_usage_errors(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="0,1,2, or all"):
+        named_folds(text)

@@ -75,7 +75,11 @@ def test_what_is_no_dicom_image_has_no_dicom_seg(model: Path, tmp_path: Path, mo
     assert "refers to a DICOM series, and a.nii.gz is none" in refused(image, tmp_path / "a.dcm", model)
     said = refused(tmp_path / "images", tmp_path / "out", model, outputs=Outputs("dicom-seg"))
     assert "refers to a DICOM series, and a.nii.gz is none" in said
-    assert not (tmp_path / "a.dcm").exists()
+    for name in "bc":
+        put_image(tmp_path / "images" / f"{name}.nii.gz")
+    said = refused(tmp_path / "images", tmp_path / "out", model, outputs=Outputs("dicom-seg"))
+    assert said.count("is none") == 1 and "nor any other of 3 images" in said
+    assert not (tmp_path / "a.dcm").exists() and not (tmp_path / "out").exists()
     assert "not a format that segmentations are written in" in refused(
         tmp_path / "images", tmp_path / "out", model, outputs=Outputs("gif")
     )

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from autospine.cli.options import reported
+from autospine.cli.quantities import named_folds
 
 
 @reported
@@ -28,8 +29,7 @@ def export(
     from autospine.cli.terminal import TerminalProgress, console
     from autospine.workflow.export import ExportRequest, export_model
 
-    chosen = None if folds == "all" else tuple(part.strip() for part in folds.split(","))
-    request = ExportRequest(model, chosen, licence, onnx, image, overwrite)
+    request = ExportRequest(model, named_folds(folds), licence, onnx, image, overwrite)
     done = export_model(target, request, progress=TerminalProgress())
     named = ", ".join(path.name for path in done.files)
     console.print(f"Written in {target.parent}: {named} (fold(s) {', '.join(done.folds)})", markup=False)

@@ -7,33 +7,36 @@ from typing import Annotated
 
 import typer
 
-from autospine.cli.options import Device, Runs, reported
-from autospine.cli.quantities import parse_share, parse_size
+from autospine.cli.options import Device, Exact, Fast, Folds, Mirror, Model, ModelRuns, reported
+from autospine.cli.quantities import named_folds, parse_share, parse_size
 from autospine.machine.ranks import Share
 
 
 @reported
 def predict(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="An image, or a folder of images.")],
+    source: Annotated[Path, typer.Argument(metavar="IN", help="An image, a folder of images, a data set, or DICOM.")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="A file for one image, else a folder.")],
-    model: Annotated[
-        Path | None, typer.Option(help="Model folder, or an exported file; not needed where --runs holds one model.")
-    ] = None,
-    folds: Annotated[str, typer.Option(help="Folds to average, such as 0,1; all: every trained one.")] = "all",
-    device: Device = "auto",
-    mirror: Annotated[bool, typer.Option(help="Average over the mirrorings that the plan allows.")] = True,
+    model: Model = None,
+    runs: ModelRuns = Path("runs"),
+    folds: Folds = "all",
+    mirror: Mirror = True,
     overlap: Annotated[
         float | None, typer.Option(min=0.0, max=0.9, help="Overlap of tiles; the plan's if not given.")
     ] = None,
-    fast: Annotated[
-        bool, typer.Option("--fast", help="One fold, no mirrorings, least overlap; says what that costs in Dice.")
-    ] = False,
-    exact: Annotated[bool, typer.Option("--exact", help="Compute in float32 throughout, whatever is faster.")] = False,
+    fast: Fast = False,
+    exact: Exact = False,
     memory: Annotated[
         float | None,
         typer.Option(parser=parse_size, metavar="SIZE", help="Memory to use at most, such as 4GB; else what is free."),
     ] = None,
-    runs: Runs = Path("runs"),
+    device: Device = "auto",
+    series: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[CHANNEL=]TEXT",
+            help="Images of a study to take: number, UID, description, or a pattern with *; once for each channel.",
+        ),
+    ] = None,
     file_format: Annotated[
         str | None,
         typer.Option("--format", help="nifti, nrrd, seg-nrrd, mha, mgz or dicom-seg; that of each image if not given."),
@@ -48,13 +51,6 @@ def predict(
         bool, typer.Option("--statistics", help="Write volumes in mm3 and mean intensities as CSV.")
     ] = False,
     preview: Annotated[bool, typer.Option("--preview", help="Write a picture of each case.")] = False,
-    series: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="[CHANNEL=]TEXT",
-            help="Images of a study to take: number, UID, description, or a pattern with *; once for each channel.",
-        ),
-    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Make anew what autospine made in OUT and nobody has changed since.")
     ] = False,
@@ -75,7 +71,7 @@ def predict(
 
     request = PredictRequest(
         model,
-        None if folds == "all" else tuple(part.strip() for part in folds.split(",")),
+        named_folds(folds),
         device,
         mirror,
         overlap,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from autospine.cli.options import Budget, DatasetPath, Device, ReadingOptions, Runs, Workers, grouped, reported
+from autospine.cli.quantities import parse_folds
 from autospine.cli.streams import need_output
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ def _run(
         kind=kind,
         arms=split_names(arms or ""),
         configuration=configuration,
-        folds=_numbers(shared.folds),
+        folds=parse_folds(shared.folds),
         steps=shared.steps,
         pretraining=tuple(start for start in PRETRAININGS if start in starts),
         name=shared.name,
@@ -160,17 +161,6 @@ def _run(
     elif shared.only is not None:
         left = f"{len(done.missing)} training(s) are left" if done.missing else "all trainings are done"
         console.print(f"{left}; the same command without --only writes the report")
-
-
-def _numbers(text: str) -> tuple[int, ...] | None:
-    if text == "all":
-        return None
-    from autospine.data.structure import split_names
-
-    parts = split_names(text)
-    if not parts or not all(part.isdecimal() for part in parts):
-        raise typer.BadParameter(f"--folds {text}: give numbers such as 0,1,2, or all")
-    return tuple(map(int, parts))
 
 
 def _arm_and_fold(text: str) -> tuple[str, int]:

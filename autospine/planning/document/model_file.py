@@ -131,7 +131,7 @@ def read_model(folder: Path) -> ModelCard:
     Raises PlanError for no card, one that this version cannot read, and values that a plan may not hold (all listed).
     """
     path = folder / MODEL
-    remedy = "give --model the folder runs/<dataset>/<configuration> of a finished training"
+    remedy = "give the folder runs/<dataset>/<configuration> of a training, or a .autospine file"
     try:
         content = read_json(path, PlanError, MOST_DOCUMENT_BYTES)
     except PlanError as error:

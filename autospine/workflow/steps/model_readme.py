@@ -24,7 +24,7 @@ def model_readme(card: ModelCard, about: About) -> str:
         "## Values in a segmentation\n\n" + _table(("value", "name"), ((value, name) for name, value in data.labels)),
         "## Versions\n\n" + _versions(about),
         "## How to use it\n\n"
-        "    pip install autospine\n"
+        "With autospine installed, in the version above or a newer one:\n\n"
         "    autospine predict IMAGES OUT --model THIS_FILE.autospine\n\n"
         "The file is a ZIP archive: unzipped, the folder with `model.json` in it is a model for `--model` as well. "
         "Nothing in it is executed, and `manifest.json` has the SHA-256 of each part.",
