@@ -28,20 +28,21 @@ errors = Console(stderr=True, highlight=False)
 class TerminalProgress:
     """Shows tasks as bars on a terminal and as lines in a log."""
 
-    def __init__(self, *, bars: bool = True) -> None:
-        """Without `bars` where other processes write to the same terminal."""
-        self._bars = bars
+    def __init__(self, name: str = "") -> None:
+        """With a `name` before every line, and without bars, where other processes write to the same terminal."""
+        self._name = escape(name)
 
     def note(self, text: str) -> None:
         """Print one line."""
-        console.print(escape(text))
+        # a line that was broken would stand without its name among those of others
+        console.print(f"{self._name}{escape(text)}", soft_wrap=bool(self._name))
 
     @contextmanager
     def task(self, title: str) -> Iterator[Update]:
         """Show `title` with what is being done, the share done and the time left."""
         start = time.monotonic()
         left = TimeLeft()
-        if console.is_terminal and self._bars:
+        if console.is_terminal and not self._name:
             columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
             texts = (TextColumn("{task.fields[left]}"), TextColumn("{task.fields[doing]}"))
             with Progress(*columns, *texts, console=console) as bar:
@@ -52,17 +53,17 @@ class TerminalProgress:
 
                 yield draw
         else:
-            console.print(escape(title))
+            self.note(title)
             shown = start
 
             def write(doing: str, share: float) -> None:
                 nonlocal shown
                 if time.monotonic() - shown >= LINE_EVERY_S:
                     shown = time.monotonic()
-                    console.print(f"  {share:4.0%}  {escape(doing)}  {left(share)}")
+                    self.note(f"  {share:4.0%}  {doing}  {left(share)}")
 
             yield write
-            console.print(f"  done in {format_duration(time.monotonic() - start)}")
+            self.note(f"  done in {format_duration(time.monotonic() - start)}")
 
 
 class TimeLeft:

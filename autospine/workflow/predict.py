@@ -8,8 +8,10 @@ Several processes that predict into one folder share its cases (`runs.sharing`).
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from autospine.data.disk.files import check_name
@@ -24,7 +26,7 @@ from autospine.inference.segmentation import Wanted
 from autospine.inference.settings import Settings
 from autospine.machine.cores import available_cores
 from autospine.machine.ranks import Rank, Share
-from autospine.workflow.progress import Named, Progress, Silent
+from autospine.workflow.progress import Progress, Silent
 from autospine.workflow.runs.fast import fast_cost
 from autospine.workflow.runs.folder import find_model
 from autospine.workflow.runs.predicted import Failed, Target, check_writable, files_of, refuse_images
@@ -134,8 +136,6 @@ def predict_paths(
 
     rank = Rank.of()
     progress = progress or Silent()
-    if rank.launched:
-        progress = Named(progress, f"[{rank.index}] ")
     tell = _quiet if rank.launched and rank.index else progress.note
     place = Target(target, _is_file(target))
     request.outputs.check(target if place.single else None)
@@ -170,11 +170,16 @@ class _Run:
     def once(self) -> Prediction:
         """Segment what is there."""
         cases, faults = self._find(self.tell)
+        folds = self.segmenter.predictor.origin.folds
+        if not cases and not faults:  # of a share alone: without any images there is an error
+            self.tell("This part has no case")
+            return Prediction((), (), (), self.segmenter.folder, folds)
         if self.place.single:
             _check_single(self.place.path, self.source, [files_of(images) for _, images in cases])
         _check_dicom(self.request.outputs, [files_of(images)[0] for _, images in cases])
         total = len(cases) + len(faults)
-        left_out = LeftOut(self.source, self.place.path, total, self.progress, alone=total == 1)
+        alone = total == 1 and self.request.share is None
+        left_out = LeftOut(self.source, self.place.path, total, self.progress, alone=alone)
         failed = dict[str, Failed]()
         for fault in faults:
             self._leave_out(left_out, left_out.name_of(fault), fault, failed)
@@ -183,7 +188,7 @@ class _Run:
             raise left_out.error()
         named = {name: images for name, images in cases if name in outputs}
         refuse_images(self.place, outputs, named.values(), self.source)
-        with sharing(self.place, self.segmenter.identity, self.source, self.tell) as here:
+        with self._sharing() as here:
             for name, one in failed.items():
                 here.keep(name, one)
             turns = self._turns(here, left_out)
@@ -194,7 +199,6 @@ class _Run:
                 _wait_for_others(here)
         files = tuple(path for name, path in outputs.items() if name not in left_out.names)
         missing = left_out.error() if left_out.names and self.tell is not _quiet else None
-        folds = self.segmenter.predictor.origin.folds
         return Prediction(files, tuple(turns.seconds), tuple(turns.slices), self.segmenter.folder, folds, missing)
 
     def watch(self) -> Prediction:
@@ -210,18 +214,28 @@ class _Run:
                 self.tell(note)
 
         try:
-            with sharing(self.place, self.segmenter.identity, self.source, self.tell) as here:
+            with self._sharing() as here:
                 turns = self._turns(here, left_out)
                 self.tell(f"Watching {self.source}; Ctrl-C ends it, and the same command goes on")
                 waiting = dict[str, Images]()
                 while True:
                     if arrivals.look() or waiting:
                         waiting = self._make_arrived(turns, arrivals, waiting, tell)
+                    if here.is_behind and arrivals.is_time():
+                        with arrivals.timed():
+                            self._put_together(here)
                     arrivals.pause()
         except KeyboardInterrupt:
+            with suppress(AutospineError):
+                self.request.outputs.finish(self.place.path, self.place.single)
             made = len(turns.seconds) if turns else 0
             left = f", {len(left_out.names)} could not be" if left_out.names else ""
             raise Stopped(f"{plural(made, 'case')} segmented{left}; the same command goes on") from None
+
+    def _put_together(self, here: Sharing) -> None:
+        """The record and the tables of all that was made so far."""
+        here.fold()
+        self.request.outputs.finish(self.place.path, self.place.single)
 
     def _make_arrived(
         self, turns: Turns, arrivals: Arrivals, waiting: Mapping[str, Images], tell: Callable[[str], None]
@@ -257,9 +271,6 @@ class _Run:
                 for path in files_of(images):  # a file that could not be read stood there under its own name
                     here.forget_failure(str(path.relative_to(self.source)))
             self._make(turns, named, outputs, tell=tell)
-        if named or failed:
-            here.fold()
-            self.request.outputs.finish(self.place.path, self.place.single)
         left, turns.waiting = turns.waiting, []
         return {name: named[name] for name in left}
 
@@ -290,7 +301,11 @@ class _Run:
 
     def _leave_out(self, left_out: LeftOut, name: str, fault: AutospineError, failed: dict[str, Failed]) -> None:
         failed[name] = Failed.of(fault, self.source)
-        left_out.add(name, fault)
+        left_out.add(name, fault, told=self.tell is _quiet)
+
+    def _sharing(self) -> AbstractContextManager[Sharing]:
+        outputs = asdict(self.request.outputs)
+        return sharing(self.place, self.segmenter.identity, self.source, self.tell, outputs)
 
     def _turns(self, here: Sharing, left_out: LeftOut) -> Turns:
         request = self.request
@@ -332,7 +347,7 @@ def _left_to_make(
     others = here.refuse_others(outputs, overwrite)
     if others:
         tell(f"{len(others)} segmentation(s) of another model stay in {place.path}: {others[0]}, ...")
-    jobs, done, changed = dict[str, Job](), 0, list[str]()
+    jobs, done, changed, lacking = dict[str, Job](), 0, list[str](), Counter[str]()
     for name, images in cases.items():
         path = outputs[name]
         if here.is_made_by_another(name):
@@ -345,7 +360,7 @@ def _left_to_make(
                 jobs[name] = Job(images, path)
                 continue
             here.keep(name, Failed.of(fault, here.source))
-            left_out.add(name, fault)
+            left_out.add(name, fault, told=tell is _quiet)
             continue
         if standing.changed:
             changed.append(path.name)
@@ -353,13 +368,15 @@ def _left_to_make(
             jobs[name] = Job(images, path, standing)
             continue
         done += 1
+        lacking.update(turns.outputs.lacking(turns.output_of(name, images, path)))
         if name in here.account.failed:
             here.keep(name, None)
     if changed:
         way = "move or delete them to have them made anew"
         tell(f"changed since they were predicted, left as they are: {', '.join(changed)} ({way})")
     if done and not overwrite:
-        tell(f"{done} case(s) had been predicted before (--overwrite makes them anew)")
+        without = "".join(f", {count} without {kind}" for kind, count in sorted(lacking.items()))
+        tell(f"{done} case(s) had been predicted before{without} (--overwrite makes them anew)")
     return jobs, done
 
 

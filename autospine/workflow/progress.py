@@ -32,22 +32,6 @@ class Silent:
         yield lambda text, share: None
 
 
-class Named:
-    """Passes all on, under the name of one of several processes that speak at the same time."""
-
-    def __init__(self, progress: Progress, name: str) -> None:
-        """`name` stands before every line."""
-        self._progress, self._name = progress, name
-
-    def note(self, text: str) -> None:
-        """Pass the line on."""
-        self._progress.note(f"{self._name}{text}")
-
-    def task(self, title: str) -> AbstractContextManager[Update]:
-        """Pass the task on."""
-        return self._progress.task(f"{self._name}{title}")
-
-
 def counted(update: Update) -> Callable[[str, int, int], None]:
     """`update` for work that is counted: called with (item, done, total)."""
     return lambda item, done, total: update(f"{item} ({done}/{total})", done / max(total, 1))

@@ -29,6 +29,7 @@ import torch
 from safetensors.torch import save_file
 
 from autospine.data.geometry import Geometry, Volume
+from autospine.data.label_tables import TABLES
 from autospine.data.volume import read_volume, write_volume
 from autospine.networks.unet import UNet
 from autospine.planning.document.configuration import Configuration
@@ -159,7 +160,7 @@ def find_wrong(out: Path, sound: set[str], broken: set[str]) -> list[str]:
         reasons = {row["case"].removesuffix(".nii.gz"): row["found"] for row in csv.DictReader(file)}
     if reasons.keys() != broken or not all(reasons.values()):
         wrong.append(f"reasons for {sorted(reasons)} instead of {sorted(broken)}")
-    expected = {"prediction.json", "failed.csv", *(f"{name}.nii.gz" for name in sound)}
+    expected = {"prediction.json", "failed.csv", *TABLES, *(f"{name}.nii.gz" for name in sound)}
     wrong += [f"left: {path.name}" for path in out.iterdir() if path.name not in expected]
     return wrong
 

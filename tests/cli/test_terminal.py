@@ -36,6 +36,15 @@ def test_tasks_are_lines_where_there_is_no_terminal(shown: Console) -> None:
     assert shown.export_text().splitlines() == ["Reading [all]", "  done in 0 s", "a [note]"]
 
 
+def test_lines_of_several_processes_are_told_from_each_other(shown: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terminal, "LINE_EVERY_S", 0.0)
+    progress = terminal.TerminalProgress("[2] ")
+    with progress.task("a (1/2)") as update:
+        update("tile 1/2", 0.5)
+    progress.note("word " * 40)
+    assert [line[:4] for line in shown.export_text().splitlines()] == ["[2] "] * 4
+
+
 def test_time_left_counts_from_the_first_look(monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter([0.0, 10.0, 20.0])
     monkeypatch.setattr(terminal.time, "monotonic", lambda: next(now))

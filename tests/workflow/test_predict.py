@@ -147,17 +147,17 @@ def test_a_fault_of_ours_keeps_its_traceback(
 def test_whatever_goes_wrong_with_one_case_ends_no_other(
     model: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    real, written = Predictor.segment, Outputs.write
+    real, written = Predictor.segment, Outputs.written
 
     def failing(what: object, volume: Volume, name: str, **more: object) -> Volume:
         if name in "ac":
             raise error
         return real(what, volume, name, **more)  # type: ignore[arg-type]
 
-    def unwritten(what: Outputs, temporary: Path, *more: Any) -> None:
-        if temporary.name.endswith("e.nii.gz"):
+    def unwritten(what: Outputs, temporary: Path, *more: Any) -> AbstractContextManager[None]:
+        if temporary.name.endswith("f.nii.gz"):
             raise ValueError("no such header")
-        written(what, temporary, *more)
+        return written(what, temporary, *more)
 
     def unread(paths: Sequence[Path | None]) -> Volume:
         if paths[0] is not None and paths[0].name.startswith("d"):
@@ -166,7 +166,7 @@ def test_whatever_goes_wrong_with_one_case_ends_no_other(
 
     read = turns.read_case
     monkeypatch.setattr(Predictor, "segment", failing)
-    monkeypatch.setattr(Outputs, "write", unwritten)
+    monkeypatch.setattr(Outputs, "written", unwritten)
     monkeypatch.setattr(turns, "read_case", unread)
     put_image(images / "f.nii.gz", 5)
     put_image(images / "g.nii.gz", 6)
@@ -175,7 +175,7 @@ def test_whatever_goes_wrong_with_one_case_ends_no_other(
     assert (
         "KeyError in test_predict.py" in said and "ValueError in test_predict.py" in said and "a fault of" not in said
     )
-    assert failures(tmp_path / "out") == set("acde")
+    assert failures(tmp_path / "out") == set("acdf")
     assert not list((tmp_path / "out").glob(".*"))
     monkeypatch.undo()
     assert len(predict(images, tmp_path / "out", model)[0].seconds) == 4 and failures(tmp_path / "out") == set()
@@ -389,6 +389,13 @@ def test_a_share_is_a_part_of_the_cases(model: Path, images: Path, tmp_path: Pat
     assert "2 of 3 done" in refused(images, tmp_path / "out", model, share=Share(1, 2))
     assert not predict(images, tmp_path / "out", model, share=Share(2, 2))[0].seconds
     assert failures(tmp_path / "out") == {"c.nii.gz"}  # of the other part
+    # one case or none falls in a part: others have more
+    (images / "c.nii.gz").unlink()
+    put_image(images / "d.nii.gz", channels=2)
+    assert "1 of 2 done" in refused(images, tmp_path / "parts", model, share=Share(1, 3))
+    assert failures(tmp_path / "parts") == {"d"}
+    done, notes = predict(images, tmp_path / "parts", model, share=Share(4, 4))
+    assert not done.files and "This part has no case" in notes
 
 
 RANKS = """

@@ -63,7 +63,7 @@ def predict(
     ] = False,
 ) -> None:
     """Segment images; the results lie on the images' own grids."""
-    from autospine.cli.terminal import TerminalProgress, console
+    from autospine.cli.terminal import TerminalProgress
     from autospine.machine.ranks import Rank
     from autospine.workflow.predict import PredictRequest, predict_paths
     from autospine.workflow.steps.arrivals import Watch
@@ -84,11 +84,12 @@ def predict(
         fast=fast,
         exact=exact,
     )
-    progress = TerminalProgress(bars=not Rank.of().launched)
+    rank = Rank.of()
+    progress = TerminalProgress(f"[{rank.index}] " if rank.launched else "")
     done = predict_paths(source, target, runs, request, progress=progress).complete()
     total = sum(done.seconds)
     took = f", {total / len(done.seconds):.1f} s a case, {total / sum(done.slices):.2f} s a slice" if total else ""
-    console.print(f"{len(done.files)} segmentation(s) in {target}{took}")
+    progress.note(f"{len(done.files)} segmentation(s) in {target}{took}")
 
 
 @reported

@@ -17,7 +17,7 @@ import stat
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -72,27 +72,51 @@ def atomic_path(path: Path, whole: Callable[[Path], bool] | None = None) -> Iter
         OutputError: an `OSError` of the folder, of the block or of the renaming, what a library raises after an
             `OSError` of the disk, or a file that is not `whole`.
     """
+    with ExitStack() as stack, staged_path(path, stack, whole) as temporary:
+        yield temporary
+
+
+@contextmanager
+def staged_path(path: Path, stack: ExitStack, whole: Callable[[Path], bool] | None = None) -> Iterator[Path]:
+    """As `atomic_path`, of which the file gets its name later: when `stack` ends well; it is removed when it does not.
+
+    So a file that belongs to another one can be whole before that is, and still not be seen without it.
+    """
     path = Path(path)
     if is_temporary(path):
         yield path
         _check_whole(path, whole)
         return
-    temporary = path
-    try:
+    with _named_as(path) as said:
         target = Path(os.path.realpath(path)) if path.is_symlink() else path
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.exists() and not target.is_file():  # a pipe or a device would be replaced
             raise OSError(errno.EEXIST, "what has this name is no file")
-        with temporary_beside(target) as (temporary, descriptor):
-            yield temporary
-            _settle(temporary, descriptor)
-            _check_whole(temporary, whole)
-            os.replace(temporary, target)
-        _flush_folder(target.parent)
+        temporary, descriptor = stack.enter_context(temporary_beside(target))
+        said.append(str(temporary))
+        yield temporary
+        _settle(temporary, descriptor)
+        _check_whole(temporary, whole)
+
+    def give_name(kind: type[BaseException] | None, *more: object) -> None:
+        if kind is None:
+            with _named_as(path):
+                os.replace(temporary, target)
+            _flush_folder(target.parent)
+
+    stack.push(give_name)
+
+
+@contextmanager
+def _named_as(path: Path) -> Iterator[list[str]]:
+    """A block of which faults in writing are said of `path`, also those of the temporary files that it is given."""
+    names: list[str] = []
+    try:
+        yield names
     except OSError as error:
         raise unwritable(path, error) from error
     except AutospineError as error:
-        if error.where != str(temporary):
+        if error.where not in names:
             raise
         raise type(error)(str(path), error.found, error.expected, error.remedy) from error
     except Exception as error:  # torch and others hide the fault of the disk behind one of their own

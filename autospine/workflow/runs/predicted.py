@@ -53,7 +53,9 @@ class Target:
     @property
     def lock(self) -> Path:
         """What one process at a time holds, for moments."""
-        return self.path.with_name(f".{self.path.name}.lock") if self.single else self.path / LOCK
+        if not self.single:
+            return self.path / LOCK
+        return self.path.with_name(hidden_name(f".{self.path.name}.lock", self.path.name, "lock"))
 
     @property
     def working(self) -> Path:
@@ -84,7 +86,7 @@ class Failed:
     """A case that could not be segmented: the parts of its error."""
 
     source: str
-    """IN, of the prediction that tried it."""
+    """IN, of the prediction that tried it, from the root of the disk on."""
     where: str
     found: str
     expected: str = ""
@@ -93,7 +95,7 @@ class Failed:
     @staticmethod
     def of(fault: AutospineError, source: Path) -> Failed:
         """What is kept of an error: its text alone, since the error itself may hold on to an image."""
-        return Failed(str(source), fault.where, fault.found, fault.expected, fault.remedy)
+        return Failed(os.path.abspath(source), fault.where, fault.found, fault.expected, fault.remedy)
 
     def error(self) -> DataError:
         """The error again."""

@@ -23,15 +23,17 @@ import os
 import stat
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from autospine.data.disk.files import unwritable, write_json, write_text
 from autospine.data.disk.locks import describe_holder, locked, this_process, try_lock
 from autospine.data.disk.temporaries import remove_abandoned
 from autospine.data.formats.dicom_files import series_files
+from autospine.data.not_to_segment import SIDES
 from autospine.errors import DataError, OutputError
 from autospine.workflow.runs.predicted import Account, Failed, Made, Target, check_writable, files_of, read_entry
 
@@ -43,6 +45,7 @@ _PRESENT, _CASE = ".present", ".case"
 _MOST_BYTES = 1 << 20
 """Of the file of a case: its lines have some 500 bytes."""
 _LOOKED_AT_S = 0.01
+_OUTPUTS = "--format, --probabilities, --uncertainty, --statistics, --preview"
 _OPEN = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
 
 
@@ -56,6 +59,8 @@ class Entry:
     stamp: str
     """Of the image files as they were then."""
     result: Made | Failed
+    made: Made | None = None
+    """Of a failure, the segmentation of this name that was made before: of another image, perhaps, or by another IN."""
 
     def to_line(self) -> bytes:
         """A line of the case's file."""
@@ -66,11 +71,14 @@ class Entry:
     @staticmethod
     def last_of(content: bytes) -> Entry | None:
         """The last whole line of a case's file; one that was cut off by a kill says nothing."""
+        last: Entry | None = None
         for line in reversed(content.split(b"\n")):
             with suppress(ValueError, RecursionError):
                 if isinstance(read := json.loads(line), dict) and (entry := Entry._read(read)):
-                    return entry
-        return None
+                    last = last or entry
+                    if isinstance(entry.result, Made):
+                        return last if last is entry else replace(last, made=entry.result)
+        return last
 
     @staticmethod
     def _read(line: dict[str, object]) -> Entry | None:
@@ -114,6 +122,8 @@ class Sharing:
     """What was made there before it came, and by those who are here."""
     source: Path
     """IN."""
+    outputs: Mapping[str, object] = field(default_factory=dict)
+    """What is written of a case, as the options say it: of all cases in a place the same."""
     writable: bool = True
     number: str = field(default_factory=lambda: uuid.uuid4().hex[:16])
     last: Mapping[str, object] = field(default_factory=dict)
@@ -122,10 +132,14 @@ class Sharing:
     """Whether it came to every case of `source`: then its failures that were known before are no more."""
     writing: bool = False
     """Whether a thread may still write a segmentation while the process ends: then the files of cases have to stay."""
+    is_behind: bool = False
+    """Whether something became of a case that `prediction.json` does not say yet."""
     _gone: set[str] = field(default_factory=set)
     """Numbers of processes that were gone when this one came."""
     _results: dict[str, Made | Failed | None] = field(default_factory=dict)
     """Case -> what became of it since it came; None: it was done before."""
+    _made: dict[str, Made] = field(default_factory=dict)
+    """Case -> the segmentation that was made of it since it came, also where it failed afterwards."""
     _there: dict[str, Entry] = field(default_factory=dict)
     """Case -> what its file said when it came."""
     _claims: dict[str, Claim] = field(default_factory=dict)
@@ -144,7 +158,11 @@ class Sharing:
     def is_made_by_another(self, name: str) -> bool:
         """Whether another process has said something of a case that was here when it was last looked."""
         entry = self._there.get(name)
-        return entry is not None and entry.by != self.number and self.is_new(entry)
+        return entry is not None and self.is_anothers(entry)
+
+    def is_anothers(self, entry: Entry) -> bool:
+        """Whether another process that is here, or was since this one came, says so."""
+        return entry.by != self.number and self.is_new(entry)
 
     def is_begun(self, name: str) -> bool:
         """Whether any process has begun the case since the record was last put together."""
@@ -195,11 +213,14 @@ class Sharing:
             raise unwritable(self._file(name), fault) from fault
         finally:
             self._results[name] = result
+            self.is_behind = True
+            if isinstance(result, Made):
+                self._made[name] = result
 
     def forget_failure(self, name: str) -> None:
         """Let a failure be no more, where there is one of this name."""
         if name in self.account.failed:
-            self._results[name] = None
+            self._results[name], self.is_behind = None, True
 
     def release(self, name: str) -> None:
         """Let go of a case."""
@@ -213,8 +234,9 @@ class Sharing:
 
     def fold(self) -> None:
         """Put what was made so far into `prediction.json`; raises `OutputError` where it cannot be written."""
+        self.is_behind = False
         with self._locked():
-            self._write_record(dict(self._results))
+            self._write_record(dict(self._results), dict(self._made))
         self._folded = time.monotonic()
 
     def begun(self) -> int:
@@ -238,22 +260,29 @@ class Sharing:
             living = _living(working, self.number, clear=True)
             for holder in living.values():
                 if holder.get("model") != self.account.identity:
-                    found = f"in use by {describe_holder(holder)}, with another model or other settings"
-                    remedy = "wait until it has ended, or choose another OUT"
-                    raise OutputError(str(self.target.path), found, "one model at a time", remedy)
+                    self._refuse(holder, "with another model or other settings", "one model at a time")
+                if holder.get("outputs") != self.outputs:
+                    self._refuse(holder, f"which writes other files ({_OUTPUTS})", "the same options for all cases")
             self._presence = self._appear(working / f"{self.number}{_PRESENT}")
-            self._there = {entry.case: entry for entry in _entries(working)}
+            self._read()
             self._gone = {entry.by for entry in self._there.values()} - living.keys()
-            account = Account.read(self.target, self.account.identity)
-            self.account = account.with_cases({name: entry.result for name, entry in self._there.items()})
+
+    def _refuse(self, holder: Mapping[str, object], why: str, expected: str) -> None:
+        remedy = "wait until it has ended, or choose another OUT"
+        raise OutputError(str(self.target.path), f"in use by {describe_holder(holder)}, {why}", expected, remedy)
+
+    def _read(self) -> None:
+        """What the record and the files of the cases say."""
+        self._there = {entry.case: entry for entry in _entries(self.target.working)}
+        account = Account.read(self.target, self.account.identity)
+        last = {name: entry.result for name, entry in self._there.items()}
+        self.account = account.with_cases(_made_before(self._there.values())).with_cases(last)
 
     def refresh(self) -> None:
         """Read again what is known, of this process and of others."""
         if self.others():
-            self._there = {entry.case: entry for entry in _entries(self.target.working)}
-            account = Account.read(self.target, self.account.identity)
-            self.account = account.with_cases({name: entry.result for name, entry in self._there.items()})
-        self.account = self.account.with_cases(dict(self._results))
+            self._read()
+        self.account = self.account.with_cases(dict(self._made)).with_cases(dict(self._results))
 
     def refuse_others(self, outputs: Mapping[str, Path], overwrite: bool) -> list[str]:
         """As `Account.refuse_others`, which other processes may have made out of date meanwhile."""
@@ -270,29 +299,35 @@ class Sharing:
             OutputError: the record cannot be written; then what became of each case stays in its own file.
         """
         working = self.target.working
-        with self._locked():
-            alone = not _living(working, self.number, clear=True)
-            others = {entry.case: entry.result for entry in _entries(working)} if alone else {}
-            results: dict[str, Made | Failed | None] = {**others, **self._results}
-            if results or (self.complete and self._failures_of_source()):
-                self._write_record(results, self._failures_of_source() if self.complete else ())
+        try:
+            with self._locked():
+                alone = not _living(working, self.number, clear=True)
+                entries = list(_entries(working)) if alone else []
+                results = {**{entry.case: entry.result for entry in entries}, **self._results}
+                past = self._failures_of_source() if self.complete else set[str]()
+                if results or past:
+                    self._write_record(results, {**_made_before(entries), **self._made}, past)
+                self._disappear()
+                if alone:
+                    _clear(self.target)
+        finally:
             self._disappear()
-            if alone:
-                for path in working.glob(f"*{_CASE}"):
-                    with suppress(OSError):
-                        path.unlink()
-                with suppress(OSError):
-                    working.rmdir()
-                remove_abandoned(self.target.folder)
 
     def abandon(self) -> None:
         """Go where the work has ended with an error; where the record cannot be written, the files of cases stay."""
-        if not self.writing:
-            for name in list(self._claims):
-                self.release(name)
-            with suppress(OutputError, OSError):
-                self.leave()
+        if self.writing:
+            self._disappear()
+            return
+        for name in list(self._claims):
+            self.release(name)
+        with suppress(OutputError, OSError):
+            self.leave()
+
+    def turn_back(self) -> None:
+        """Be gone where it could not come in; what others left stays."""
         self._disappear()
+        with suppress(OSError):  # where others are here, or were, it stays
+            self.target.working.rmdir()
 
     def _disappear(self) -> None:
         if self._presence is not None:
@@ -304,7 +339,7 @@ class Sharing:
     def _failures_of_source(self) -> set[str]:
         """Cases of this IN that the record says to have failed."""
         failed = Account.read(self.target, self.account.identity).failed
-        return {name for name, one in failed.items() if one.source == str(self.source)}
+        return {name for name, one in failed.items() if one.source == os.path.abspath(self.source)}
 
     @contextmanager
     def _locked(self, tell: Callable[[str], None] = lambda said: None) -> Iterator[None]:
@@ -319,30 +354,35 @@ class Sharing:
     def _file(self, name: str) -> Path:
         return self.target.working / f"{hashlib.sha256(os.fsencode(name)).hexdigest()[:32]}{_CASE}"
 
+    def _card(self) -> dict[str, object]:
+        """Who this process is, and what it does, for others who come."""
+        return {**this_process(), "model": self.account.identity, "outputs": dict(self.outputs)}
+
     def _appear(self, path: Path) -> int:
         """The descriptor of the file that says that this process is here, for as long as it is open."""
         try:
             descriptor = os.open(path, _OPEN, 0o666)
             _open_to_others(descriptor)
-            os.write(descriptor, json.dumps({**this_process(), "model": self.account.identity}).encode())
+            os.write(descriptor, json.dumps(self._card()).encode())
             while not try_lock(descriptor):  # somebody looks whether it is locked
                 time.sleep(_LOOKED_AT_S)
         except OSError as fault:
             raise unwritable(path, fault) from fault
         return descriptor
 
-    def _write_record(self, results: Mapping[str, Made | Failed | None], past: Collection[str] = ()) -> None:
+    def _write_record(
+        self, results: Mapping[str, Made | Failed | None], made: Mapping[str, Made], past: Collection[str] = ()
+    ) -> None:
         """`prediction.json` and the table of failures, with these results; what other processes put there stays.
 
-        Failures of `past` are no more. A segmentation that has not got its name yet is not done.
+        A case that was `made` and has failed since has both. Failures of `past` are no more. A segmentation that has
+        not got its name yet is not done.
         """
         folder = self.target.folder
-        done = {
-            name: one
-            for name, one in results.items()
-            if not isinstance(one, Made) or os.path.lexists(folder / one.file)
-        }
-        account = Account.read(self.target, self.account.identity).with_cases(done, past)
+        there = {name for name, one in made.items() if os.path.lexists(folder / one.file)}
+        done = {name: one for name, one in results.items() if not isinstance(one, Made) or name in there}
+        account = Account.read(self.target, self.account.identity)
+        account = account.with_cases({name: made[name] for name in there}).with_cases(done, past)
         content = account.to_json()
         write_json(self.target.record, {"model": content.pop("model"), **self.last, **content})
         if not self.target.single:
@@ -350,16 +390,22 @@ class Sharing:
 
 
 @contextmanager
-def sharing(target: Target, identity: str, source: Path, tell: Callable[[str], None]) -> Iterator[Sharing]:
+def sharing(
+    target: Target,
+    identity: str,
+    source: Path,
+    tell: Callable[[str], None],
+    outputs: Mapping[str, object] = MappingProxyType({}),
+) -> Iterator[Sharing]:
     """A block in which this process is among those that predict into `target`.
 
     A folder that is there and takes no file is not entered: all may be done there already.
 
     Raises:
-        OutputError: nothing can be written there, or another model predicts there now.
+        OutputError: nothing can be written there, or another model, or other `outputs`, are predicted there now.
     """
     there = target.folder.exists()
-    here = Sharing(Account(target, identity, {}), source)
+    here = Sharing(Account(target, identity, {}), source, dict(outputs))
     if target.folder.is_dir() and not os.access(target.folder, os.W_OK):
         here.writable = False
         here.account = Account.read(target, identity)
@@ -367,7 +413,11 @@ def sharing(target: Target, identity: str, source: Path, tell: Callable[[str], N
         return
     check_writable(target.folder)
     try:
-        here.enter(tell)
+        try:
+            here.enter(tell)
+        except BaseException:
+            here.turn_back()
+            raise
         try:
             yield here
         except BaseException:
@@ -424,6 +474,23 @@ def _entries(working: Path) -> Iterator[Entry]:
                 with suppress(OSError):
                     if entry := Entry.last_of(path.read_bytes()[-_MOST_BYTES:]):
                         yield entry
+
+
+def _made_before(entries: Iterable[Entry]) -> dict[str, Made]:
+    """Case -> its segmentation, of those that were made, also where the last that is said of one is a failure."""
+    found = {entry.case: entry.result if isinstance(entry.result, Made) else entry.made for entry in entries}
+    return {name: made for name, made in found.items() if made is not None}
+
+
+def _clear(target: Target) -> None:
+    """Take away what processes share the cases by, and what those that were killed had begun to write."""
+    for path in target.working.glob(f"*{_CASE}"):
+        with suppress(OSError):
+            path.unlink()
+    with suppress(OSError):
+        target.working.rmdir()
+    for folder in (target.folder, *(target.folder / kind for kind in SIDES if not target.single)):
+        remove_abandoned(folder)
 
 
 def _living(working: Path, number: str, *, clear: bool = False) -> dict[str, dict[str, object]]:

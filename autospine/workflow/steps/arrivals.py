@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -66,6 +66,7 @@ class Arrivals:
     _faults: dict[str, float] = field(default_factory=dict)
     """What was found wrong -> when first; infinite once it was told."""
     _took: float = 0.0
+    _next: float = 0.0
 
     def look(self) -> bool:
         """Look at all files; whether one has changed or become whole since the last look, or a fault is open."""
@@ -80,6 +81,18 @@ class Arrivals:
         news = seen != self._seen or any(at < began for at in self._faults.values())
         self._seen, self._below, self._took = seen, below, self.clock() - began
         return news
+
+    def is_time(self) -> bool:
+        """Whether to put the record of all together, which takes the longer the more there are, and is no hurry."""
+        return self.clock() >= self._next
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """A block of such work, which is a small part of the time."""
+        began = self.clock()
+        yield
+        now = self.clock()
+        self._next = now + (now - began) / _LOOKING_SHARE
 
     def pause(self) -> None:
         """Sleep until the next look."""

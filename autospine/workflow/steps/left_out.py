@@ -24,8 +24,11 @@ class LeftOut:
         self._source, self._target, self._progress = source, target, progress
         self._alone, self._odd = alone, 0
 
-    def add(self, name: str, fault: AutospineError) -> None:
-        """Note the fault of a case for the end; a fault of the only case is raised at once."""
+    def add(self, name: str, fault: AutospineError, *, told: bool = False) -> None:
+        """Note the fault of a case for the end, and say it where it was not `told` by another process.
+
+        The fault of the only case is raised.
+        """
         if self._alone:
             raise fault
         self.names.add(name)
@@ -33,7 +36,8 @@ class LeftOut:
         text = f"{name}: {fault.found}" if where in name else f"{name}: {where}: {fault.found}"
         # its text alone: the error itself holds on to the image that it was found in
         self.lines.append(f"{text}; expected {fault.expected}" if fault.expected else text)
-        self._progress.note(f"Left out: {self.lines[-1]}")
+        if not told:
+            self._progress.note(f"Left out: {self.lines[-1]}")
 
     def name_of(self, fault: DataError) -> str:
         """What a case is called whose files could not be put together."""

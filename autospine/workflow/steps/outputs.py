@@ -13,13 +13,14 @@ Beside a single file `seg.nii.gz` they are called `seg.preview.png` and so on.
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from autospine.data.codes.structures import Structure, structures_of
 from autospine.data.dataset import read_images
-from autospine.data.disk.files import unwritable
+from autospine.data.disk.files import staged_path, unwritable
 from autospine.data.geometry import Volume
 from autospine.data.label_tables import write_label_tables
 from autospine.data.layouts.shared.naming import raise_fault
@@ -128,16 +129,28 @@ class Outputs:
         probabilities = case.beside(PROBABILITIES) if self.probabilities else None
         if probabilities is not None:
             _make_folder(probabilities.parent)
-            with suppress(OSError):
-                probabilities.unlink()  # of an earlier prediction
+            self.drop(case)  # of an earlier prediction
         return Wanted(probabilities, self.uncertainty)
 
-    def write(self, temporary: Path, case: CaseOutput, made: Segmentation) -> None:
-        """Write all that is asked for of a case, the segmentation itself last.
+    def drop(self, case: CaseOutput) -> None:
+        """Take away probabilities that belong to no segmentation: they are written before it."""
+        if self.probabilities:
+            with suppress(OSError):
+                case.beside(PROBABILITIES).unlink()
+
+    def lacking(self, case: CaseOutput) -> set[str]:
+        """What is asked for beside a segmentation that is there, and does not lie there."""
+        return {kind for kind in self._asked if not case.beside(kind).is_file()}
+
+    @contextmanager
+    def written(self, temporary: Path, case: CaseOutput, made: Segmentation) -> Iterator[None]:
+        """A block before which all that is asked for of a case is written, the segmentation itself last.
+
+        What lies beside the segmentation gets its name when the block ends well, and is removed when it does not.
 
         Args:
             temporary: where the segmentation is written, with the suffix of `case.path`; whoever calls gives it its
-                name.
+                name after the block.
             case: the case.
             made: its segmentation; probabilities are written already (`wanted`).
 
@@ -145,18 +158,23 @@ class Outputs:
             OutputError: a file cannot be written.
             DataError: the image, which statistics and previews need, cannot be read again.
         """
-        self._remove_older(case)
         if self.probabilities and not case.beside(PROBABILITIES).is_file():
             raise ValueError("no probabilities of a segmentation that they were asked for")
-        if self.uncertainty:
-            if made.uncertainty is None:
-                raise ValueError("no uncertainty in a segmentation that it was asked for")
-            write_volume(case.beside(UNCERTAINTY), made.uncertainty)
-        if self.statistics or self.preview:
-            self._write_of_image(case, made.labels)
-        if not case.single and not case.path.name.lower().endswith(NAMED):
-            write_label_tables(case.path.parent, case.model.structures)
-        write_segmentation(temporary, made.labels, case.model.structures, case.images, case.model.made_by)
+        if self.uncertainty and made.uncertainty is None:
+            raise ValueError("no uncertainty in a segmentation that it was asked for")
+        first = case.single and not os.path.lexists(case.path)
+        with ExitStack() as stack:
+            if made.uncertainty is not None and self.uncertainty:
+                with staged_path(case.beside(UNCERTAINTY), stack) as beside:
+                    write_volume(beside, made.uncertainty)
+            if self.statistics or self.preview:
+                self._write_of_image(case, made.labels, stack)
+            if not case.single and not case.path.name.lower().endswith(NAMED):
+                write_label_tables(case.path.parent, case.model.structures)
+            write_segmentation(temporary, made.labels, case.model.structures, case.images, case.model.made_by)
+            yield
+            if not first:  # files that happen to be called so beside a single one are the user's
+                self._remove_older(case)
 
     def finish(self, target: Path, single: bool) -> None:
         """Put the statistics of all cases in OUT together, where they are asked for now or were before.
@@ -170,31 +188,32 @@ class Outputs:
         if os.access(target, os.W_OK):  # a finished OUT may be one that takes no file
             combine_statistics(target / STATISTICS, table)
 
-    def _write_of_image(self, case: CaseOutput, labels: Volume) -> None:
+    def _write_of_image(self, case: CaseOutput, labels: Volume, stack: ExitStack) -> None:
         """What needs the image, which is read again: it would take memory while the networks compute."""
         image = read_images(case.images, raise_fault)
         assert image is not None  # None only after a fault, and a fault has been raised
         structures = case.model.structures
         if self.statistics:
             measured = measure_structures(labels, structures, image, case.missing)
-            write_statistics(case.beside(STATISTICS), case.name, measured, case.model.channels)
+            with staged_path(case.beside(STATISTICS), stack) as beside:
+                write_statistics(beside, case.name, measured, case.model.channels)
         if self.preview:
             from autospine.report.preview import write_preview
 
-            write_preview(case.beside(PREVIEWS), image, labels, structures, case.name)
+            with staged_path(case.beside(PREVIEWS), stack) as beside:
+                write_preview(beside, image, labels, structures, case.name)
 
     def _remove_older(self, case: CaseOutput) -> None:
-        """Take away what an earlier prediction left beside the segmentation: of another one it would be wrong.
+        """Take away what an earlier prediction left beside the segmentation: of another one it would be wrong."""
+        for kind in set(SIDES) - self._asked:
+            with suppress(OSError):
+                case.beside(kind).unlink()
 
-        Beside a single file that is yet to be made, files that happen to be called so are the user's.
-        """
-        if case.single and not os.path.lexists(case.path):
-            return
-        made = {STATISTICS: self.statistics, PREVIEWS: self.preview, UNCERTAINTY: self.uncertainty}
-        for kind in SIDES:
-            if not made.get(kind, self.probabilities):
-                with suppress(OSError):
-                    case.beside(kind).unlink()
+    @property
+    def _asked(self) -> set[str]:
+        """The kinds of what is written beside a segmentation."""
+        asked = {STATISTICS: self.statistics, PREVIEWS: self.preview, UNCERTAINTY: self.uncertainty}
+        return {kind for kind in SIDES if asked.get(kind, self.probabilities)}
 
 
 def _make_folder(folder: Path) -> None:

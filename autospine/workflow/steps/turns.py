@@ -75,6 +75,10 @@ class Ready:
     claimed: bool = True
     settled: bool = False
     """Whether another process has made it meanwhile."""
+    heard: bool = False
+    """Whether another process has found, and told, that it cannot be segmented."""
+    begun: bool = False
+    """Whether files of it may be there."""
     before: Standing = Standing()
     digest: str = ""
     """Of its images."""
@@ -177,6 +181,8 @@ class Turns:
             if claim is None:
                 self.waiting.append(name)
                 return None
+            entry = claim.entry
+            ready.heard = entry is not None and isinstance(entry.result, Failed) and self.sharing.is_anothers(entry)
             before = self._look(name, job, claim)
             if before is None or before.stays:
                 ready.settled = True
@@ -229,6 +235,7 @@ class Turns:
         try:
             if ready.error is not None:
                 raise ready.error
+            self._begin(ready)
             wanted = self.outputs.wanted(self._output(ready))
             made = self.segmenter.segment(ready.name, ready.job.images, title, self.progress, ready.take, wanted)
         except Exception as error:
@@ -236,7 +243,6 @@ class Turns:
             self._fail(ready, error)
             return time.monotonic()
         self._put_away()
-        self.left_out.went_well()
         geometry, now = made.labels.geometry, time.monotonic()
         self._written = Writing(ready, now - since, geometry.shape[slices_of(geometry)], made.labels.array.nbytes)
         self._behind.put(partial(self._write, ready, made))
@@ -245,19 +251,30 @@ class Turns:
             self._put_away()
         return now
 
+    def _begin(self, ready: Ready) -> None:
+        """Keep that an earlier segmentation is being replaced, where what lies beside it goes before it does."""
+        ready.begun = True
+        if self.outputs.probabilities and ready.before.digest:
+            begun = Made(ready.job.path.name, self.segmenter.identity, ready.digest, "", ready.before.digest)
+            self.sharing.keep(ready.name, begun, ready.job.images)
+
     def _write(self, ready: Ready, made: Segmentation) -> None:
-        """Write a case: what is known of it first, then the file appears, whole."""
+        """Write a case: what is known of it first, then its files appear, whole, the segmentation last."""
         path, identity = ready.job.path, self.segmenter.identity
         with atomic_path(path) as temporary:
-            self.outputs.write(temporary, self._output(ready), made)
-            mask = file_digest(temporary, OutputError)
-            refuse_newcomer(path, ready.before, mask)
-            done = Made(path.name, identity, ready.digest, mask, ready.before.digest)
-            self.sharing.keep(ready.name, done, ready.job.images)
+            with self.outputs.written(temporary, self._output(ready), made):
+                mask = file_digest(temporary, OutputError)
+                refuse_newcomer(path, ready.before, mask)
+                done = Made(path.name, identity, ready.digest, mask, ready.before.digest)
+                self.sharing.keep(ready.name, done, ready.job.images)
         self.sharing.release(ready.name)
 
     def _output(self, ready: Ready) -> CaseOutput:
-        return CaseOutput(ready.name, ready.job.images, ready.job.path, self.sharing.target.single, self.model)
+        return self.output_of(ready.name, ready.job.images, ready.job.path)
+
+    def output_of(self, name: str, images: Images, path: Path) -> CaseOutput:
+        """A case, as far as writing has to do with it."""
+        return CaseOutput(name, images, path, self.sharing.target.single, self.model)
 
     def _put_away(self) -> None:
         """Wait for the case that is being written, and count it, or its fault."""
@@ -269,11 +286,14 @@ class Turns:
         except Exception as error:
             self._fail(written.ready, error, written.size)
             return
+        self.left_out.went_well()
         self.seconds.append(written.seconds)
         self.slices.append(written.slices)
 
     def _fail(self, ready: Ready, error: Exception, size: int = 1) -> None:
         """Leave a case out for an error, or raise what stops the next one as well."""
+        if ready.begun:
+            self.outputs.drop(self._output(ready))
         if isinstance(error, DeviceError):
             raise error
         if isinstance(error, OutputError):
@@ -287,7 +307,7 @@ class Turns:
         except OutputError as full:
             self._stop_where_none_can_be_written(full, size)
         self.sharing.release(ready.name)
-        self.left_out.add(ready.name, fault)
+        self.left_out.add(ready.name, fault, told=ready.heard)
 
     def _stop_where_none_can_be_read(self, fault: Exception) -> None:
         """Raise where the folder of the images is gone, as a disk of the network may be; else return."""

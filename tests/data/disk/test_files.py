@@ -4,13 +4,22 @@ import errno
 import os
 import stat
 import sys
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from autospine.data.disk import files
-from autospine.data.disk.files import atomic_path, check_name, read_json, unwritable, write_json, write_text
+from autospine.data.disk.files import (
+    atomic_path,
+    check_name,
+    read_json,
+    staged_path,
+    unwritable,
+    write_json,
+    write_text,
+)
 from autospine.errors import DataError, OutputError, PlanError
 
 
@@ -25,6 +34,23 @@ def test_the_temporary_file_keeps_folder_and_suffixes(tmp_path: Path) -> None:
         temporary.write_bytes(b"whole")
         assert not (tmp_path / "new" / "case.nii.gz").exists()
     assert names(tmp_path / "new") == ["case.nii.gz"]
+
+
+def test_a_file_that_belongs_to_another_gets_its_name_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    write_text(path, "old")
+    for well in (False, True):
+        with suppress(ZeroDivisionError), ExitStack() as stack:
+            with staged_path(path, stack) as temporary:
+                write_text(temporary, "new")
+            assert path.read_text() == "old"
+            if not well:
+                raise ZeroDivisionError
+        assert path.read_text() == ("new" if well else "old") and names(tmp_path) == ["a.png"]
+    with pytest.raises(OutputError, match="No space left") as fault, ExitStack() as stack:
+        with staged_path(path, stack):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert fault.value.where == str(path) and names(tmp_path) == ["a.png"]
 
 
 def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:

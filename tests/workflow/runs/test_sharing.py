@@ -153,6 +153,67 @@ def test_an_end_with_an_error_keeps_what_was_made(tmp_path: Path, monkeypatch: p
     assert set(again.account.made) == {"a"} and not again.others()
 
 
+def test_a_failure_of_another_image_of_the_name_hides_no_segmentation(tmp_path: Path) -> None:
+    """A process that is killed has made a case of a name, which another one was to make of its own image."""
+    killed, other = come(tmp_path), come(tmp_path)
+    killed.claim("a")
+    made = make(killed, "a")
+    claim = other.claim("a")
+    assert claim is not None and claim.entry is not None and claim.entry.result == made
+    other.keep("a", Failed(str(tmp_path / "in"), "a.nii.gz", "made of another image"))
+    other.release("a")
+    killed._disappear()
+    third = come(tmp_path)
+    assert third.account.made["a"] == made and "a" in third.account.failed
+    third.leave()
+    other.leave()
+    assert set(record(tmp_path)["cases"]) == {"a"} and set(record(tmp_path)["failed"]) == {"a"}
+
+
+def test_all_cases_get_the_same_files(tmp_path: Path) -> None:
+    one = come(tmp_path)
+    with pytest.raises(OutputError, match=r"which writes other files \(--format"):
+        with sharing(place(tmp_path), MODEL, tmp_path / "in", lambda said: None, {"format": "nrrd"}):
+            raise AssertionError("came in")
+    one.leave()
+    with sharing(place(tmp_path), MODEL, tmp_path / "in", lambda said: None, {"format": "nrrd"}) as here:
+        assert not here.others()
+
+
+def test_who_cannot_come_in_or_put_down_its_account_is_gone_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "prediction.json").write_text("{")
+    with pytest.raises(OutputError, match="not a JSON file"):
+        with sharing(place(tmp_path), MODEL, tmp_path / "in", lambda said: None):
+            raise AssertionError("came in")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["prediction.json"]
+    (tmp_path / "out" / "prediction.json").unlink()
+
+    def full(*more: object) -> None:
+        raise OutputError("prediction.json", "cannot be written")
+
+    with pytest.raises(OutputError, match="cannot be written"):
+        with sharing(place(tmp_path), MODEL, tmp_path / "in", lambda said: None) as here:
+            here.keep("a", Failed(str(tmp_path / "in"), "a.nii", "damaged"))
+            monkeypatch.setattr(Sharing, "_write_record", full)
+    monkeypatch.undo()
+    assert not come(tmp_path).others()
+
+
+def test_a_folder_of_images_is_the_same_however_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with sharing(place(tmp_path), MODEL, Path("in"), lambda said: None) as here:
+        here.keep("a", Failed.of(OutputError("a.nii", "damaged"), Path("in")))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for source, left in ((Path("in"), {"a"}), (tmp_path / "in", set[str]())):
+        with sharing(place(tmp_path), MODEL, source, lambda said: None) as here:
+            here.complete = True
+        assert set(record(tmp_path)["failed"]) == left
+
+
 def test_where_there_are_no_locks_all_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(descriptor: int, **more: object) -> bool:
         raise OSError(errno.ENOTSUP, "no locks")

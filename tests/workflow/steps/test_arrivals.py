@@ -115,3 +115,12 @@ def test_looking_takes_a_small_part_of_the_time(tmp_path: Path) -> None:
     arrivals.look()
     arrivals.pause()
     assert slept == [60.0]
+
+
+def test_the_record_is_put_together_in_a_small_part_of_the_time(arrivals: Arrivals, clock: Clock) -> None:
+    assert arrivals.is_time()
+    with arrivals.timed():
+        clock.now += 3.0
+    for seconds, due in ((0.0, False), (59.0, False), (1.0, True)):
+        clock.now += seconds
+        assert arrivals.is_time() is due

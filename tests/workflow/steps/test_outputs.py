@@ -40,7 +40,8 @@ def case_of(folder: Path, name: str = "a", single: str = "") -> CaseOutput:
 
 def write(outputs: Outputs, case: CaseOutput) -> None:
     """The file has its name at once here; the record that comes before that is a matter of `runs.predicted`."""
-    outputs.write(case.path, case, segmentation())
+    with outputs.written(case.path, case, segmentation()):
+        pass
 
 
 def below(folder: Path) -> list[str]:
@@ -164,5 +165,6 @@ def test_of_regions_the_values_are_named_that_they_are_written_as() -> None:
 def test_an_uncertainty_that_nobody_computed_is_a_fault_of_ours(tmp_path: Path) -> None:
     case = case_of(tmp_path)
     with pytest.raises(ValueError, match="no uncertainty"):
-        Outputs(uncertainty=True).write(case.path, case, replace(segmentation(), uncertainty=None))
+        with Outputs(uncertainty=True).written(case.path, case, replace(segmentation(), uncertainty=None)):
+            pass
     assert not case.path.exists()
