@@ -88,7 +88,8 @@ class Scores:
 
     def _check(self, values: Tensor) -> None:
         """Raise `PlanError` where there are numbers that are none."""
-        if not all(torch.isfinite(end) for end in torch.aminmax(values)):
+        # row by row: of what does not lie in one piece torch makes a copy, which would be as large as all that is open
+        if not all(torch.isfinite(end) for row in values.unbind(1) for end in torch.aminmax(row)):
             found = "NaN or infinite numbers in the output of the network"
             remedy = "use other weights; where large numbers overflow in float16 alone, predict with --device cpu"
             raise PlanError(f"configuration {self.card.configuration.name}", found, "finite numbers", remedy)

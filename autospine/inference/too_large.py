@@ -58,6 +58,9 @@ _MAPS = 8
 """Maps of the finest stage that a network holds at once beside its skips: of a layer what enters and what leaves, as it
 computes and as its library wants it. Of 64 x 64 x 64 voxels and 32 features nine were seen, skips included (torch 2.13,
 oneDNN, one thread)."""
+_BLOCKED = 8
+"""Channels that oneDNN computes at once; others it lays out as columns first, each voxel with its neighbours, once for
+every place of the kernel (seen with 4 features in 3D: 0.23 GB for a patch of 64 x 64 x 64; with 8: none)."""
 _LEVELS = 12
 """Bytes a voxel where pieces agree on their levels: which voxels are of any, of which, and what is known of these."""
 _RESTORED = 8
@@ -212,8 +215,11 @@ def network_bytes(configuration: Configuration, device: str, members: bool = Fal
     for features, stride in zip(network.features, network.strides, strict=True):
         size /= prod(stride)
         skips += features * size
-    finest = network.features[0] * voxels / prod(network.strides[0])
-    return together * _FLOAT * (network.in_channels * voxels + max(scores, skips + _MAPS * finest) + scores / 2)
+    finest = voxels / prod(network.strides[0])
+    maps = _MAPS * network.features[0] * finest
+    if network.features[0] % _BLOCKED:
+        maps += prod(network.kernels[0]) * _joined(network) * finest
+    return together * _FLOAT * (network.in_channels * voxels + max(scores, skips + maps) + scores / 2)
 
 
 def most_strips(configuration: Configuration, shape: Sequence[int]) -> int:

@@ -55,6 +55,12 @@ class Evil:
         return os.putenv, (EVIL, "1")
 
 
+@pytest.fixture(autouse=True)
+def own_temporary_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other processes of the tests load models at the same time, too."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("temporary")))
+
+
 def executed() -> bool:
     """Whether somebody has set the variable, by the system and not by Python."""
     getenv = ctypes.CDLL(None).getenv
