@@ -1,7 +1,7 @@
 """`autospine serve` under load: 200 requests at once, 20 of them malformed, oversized or malicious.
 
-    python tests/benchmarks/server_load.py                      # a made-up model, the whole run
-    python tests/benchmarks/server_load.py --requests 40 --bad 10 --model MODEL
+    python -m tests.benchmarks.server_load                      # a made-up model, the whole run
+    python -m tests.benchmarks.server_load --requests 40 --bad 10 --model MODEL
 
 The server is a process of its own. Each good request has to be answered with the labels that a lone request gives, at
 once or after a 503 and the time that this names; each bad one with the status that belongs to it. Meanwhile the
@@ -268,7 +268,7 @@ def form(count: int, content: bytes = b"x") -> bytes:
 def made_up_model(folder: Path) -> Path:
     """A 2D model with random weights."""
     import torch
-    from memory import plan  # beside this script
+    from tests.benchmarks.memory import plan
     from safetensors.torch import save_file
 
     from autospine.networks.unet import UNet
