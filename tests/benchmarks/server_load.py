@@ -268,13 +268,13 @@ def form(count: int, content: bytes = b"x") -> bytes:
 def made_up_model(folder: Path) -> Path:
     """A 2D model with random weights."""
     import torch
-    from tests.benchmarks.memory import plan
     from safetensors.torch import save_file
 
     from autospine.networks.unet import UNet
     from autospine.planning.document.data import DataPlan, IntensityPlan
     from autospine.planning.document.model_card import ModelCard
     from autospine.planning.document.model_file import WEIGHTS, write_model
+    from tests.benchmarks.memory import plan
 
     configuration = plan((128, 128), 2, (8, 16, 32), 4)
     labels = tuple((f"structure {value}", value) for value in range(1, 5))
