@@ -46,7 +46,7 @@ def model(kind: str, classes: int, patch: int, memory_bytes: int | None) -> Pred
     """A predictor with random weights for `classes` with background."""
     edges = (4 * patch, 4 * patch) if kind.startswith("2d") else (patch,) * 3
     spacing = (COARSE_MM if kind.endswith("coarse") else 1.0,) * len(edges)
-    sized = plan(edges, 2, (4, 8, 16), classes - 1)
+    sized = plan(edges, 2, (8, 16, 32), classes - 1)
     configuration = replace(sized, spacing_mm=spacing, normalisation=("zscore",), overlap=OVERLAP)
     levels = LevelsPlan(tuple(range(1, classes)), 0, 1.4, (0.5, 0.5)) if kind.endswith("levels") else None
     labels = tuple((f"k{value}", value) for value in range(1, classes))
