@@ -88,7 +88,7 @@ def test_too_little_memory_is_said_before_anything_is_computed(
     image = Volume(np.broadcast_to(np.float32(1), (1, *grid.shape)), grid)
     model = model_of(plain, Never(), memory_bytes=1_000_000_000)
     said = r"it needs up to 1\.8 GB beside the 0\.7 GB that the program has[\s\S]*fits into 1\.0 GB"
-    with pytest.raises(DataError, match=said + r"[\s\S]*allow 2\.5 GB with --memory"):
+    with pytest.raises(DataError, match=said + r"[\s\S]*allow 2\.6 GB with --memory"):
         model.predict(image)
 
 
