@@ -203,7 +203,8 @@ class Predictor:
             held = resident_bytes()
             found = f"it needs up to {needed / 1e9:.1f} GB beside the {held / 1e9:.1f} GB that the program has"
             allowed = min(self.memory_bytes, held + free_bytes()) / 1e9
-            remedy = f"allow {(needed + held) / _KEPT / 1e9:.1f} GB with --memory, or crop the image to what is to be segmented"
+            enough = (needed + held) / _KEPT / 1e9
+            remedy = f"allow {enough:.1f} GB with --memory, or crop the image to what is to be segmented"
             raise DataError(name, found, f"what fits into {allowed:.1f} GB", remedy)
         return needed
 
