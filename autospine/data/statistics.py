@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from autospine.data.codes.structures import Structure
 from autospine.data.disk.files import read_text, unwritable, write_text
 from autospine.data.disk.locks import locked
 from autospine.data.geometry import Volume
@@ -28,7 +27,8 @@ class Measured:
     """A structure of a case, in numbers."""
 
     structure: str
-    value: int
+    values: tuple[int, ...]
+    """Those of the labels that it is made of."""
     voxels: int
     volume_mm3: float
     """Area in mm2 in 2D files."""
@@ -37,37 +37,43 @@ class Measured:
 
 
 def measure_structures(
-    labels: Volume, structures: Sequence[Structure], image: Volume | None = None, missing: Sequence[int] = ()
+    labels: Volume,
+    structures: Mapping[str, tuple[int, ...]],
+    image: Volume | None = None,
+    missing: Sequence[int] = (),
 ) -> tuple[Measured, ...]:
     """Voxels, volume and mean intensities of each structure, also of those that are not there.
 
     Args:
         labels: (1, Z, Y, X), values of `structures` or 0.
-        structures: what is measured.
+        structures: name -> the values that it is made of; a region may be of several, and share them with others.
         image: (C, Z, Y, X) on the same grid; None: no intensities.
         missing: its channels, from 0, that the case lacks.
     """
     channels = 0 if image is None else len(image.array)
     if image is not None and image.array.shape[1:] != labels.array.shape[1:]:
         raise ValueError(f"labels of {labels.array.shape[1:]} on an image of {image.array.shape[1:]}")
-    counts = np.zeros(len(structures), np.int64)
-    sums = np.zeros((len(structures), channels))
+    values = np.unique([value for held in structures.values() for value in held]).astype(np.int64)
+    counts = np.zeros(len(values), np.int64)
+    sums = np.zeros((len(values), channels))
     for place, plane in enumerate(labels.array[0]):  # slice by slice: an image can be large
         inside = plane > 0
         if not inside.any():
             continue
-        indices = _indices(plane[inside], structures)
-        known = indices >= 0
-        counts += np.bincount(indices[known], minlength=len(structures))
+        places = np.minimum(np.searchsorted(values, plane[inside]), len(values) - 1)
+        known = values[places] == plane[inside]
+        counts += np.bincount(places[known], minlength=len(values))
         for channel in range(channels):
             assert image is not None
             intensities = image.array[channel, place][inside][known].astype(np.float64)
-            sums[:, channel] += np.bincount(indices[known], intensities, len(structures))
+            sums[:, channel] += np.bincount(places[known], intensities, len(values))
     voxel_mm3 = labels.geometry.voxel_volume_mm3
-    return tuple(
-        Measured(one.name, one.value, int(count), int(count) * voxel_mm3, _means(total, int(count), missing))
-        for one, count, total in zip(structures, counts, sums, strict=True)
-    )
+    measured = []
+    for name, held in structures.items():
+        own = np.isin(values, held)
+        count = int(counts[own].sum())
+        measured.append(Measured(name, held, count, count * voxel_mm3, _means(sums[own].sum(0), count, missing)))
+    return tuple(measured)
 
 
 def write_statistics(path: Path, case: str, measured: Sequence[Measured], channels: Sequence[str]) -> None:
@@ -80,7 +86,7 @@ def write_statistics(path: Path, case: str, measured: Sequence[Measured], channe
     rows = []
     for one in measured:
         means = ["" if mean is None else f"{mean:.6g}" for mean in one.means]
-        row = (case, one.structure, one.value, one.voxels, f"{one.volume_mm3:.6g}", *means)
+        row = (case, one.structure, " ".join(map(str, one.values)), one.voxels, f"{one.volume_mm3:.6g}", *means)
         rows.append(dict(zip(columns, row, strict=True)))
     _write(path, columns, rows)
 
@@ -128,15 +134,6 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
     except OSError as fault:
         raise unwritable(path, fault) from fault
-
-
-def _indices(values: npt.NDArray[np.integer[Any]], structures: Sequence[Structure]) -> npt.NDArray[np.int64]:
-    """The place of each value among the structures, -1 for one that is none's."""
-    ordered = np.argsort([one.value for one in structures])
-    known = np.array([structures[index].value for index in ordered], np.int64)
-    found = np.minimum(np.searchsorted(known, values), len(known) - 1)
-    indices: npt.NDArray[np.int64] = np.where(known[found] == values, ordered[found], -1)
-    return indices
 
 
 def _means(sums: npt.NDArray[np.float64], count: int, missing: Sequence[int]) -> tuple[float | None, ...]:

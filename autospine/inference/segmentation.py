@@ -8,10 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 import numpy.typing as npt
 
 from autospine.data.geometry import Volume, same_grid
+from autospine.data.statistics import measure_structures
 from autospine.errors import DataError
 from autospine.inference.images import AS_FILES, Given
 
@@ -57,9 +57,7 @@ class Segmentation:
     @cached_property
     def volumes_mm3(self) -> dict[str, float]:
         """Volume of each structure in mm3, 0 where there is none of it; in a 2D image its area in mm2."""
-        counts = self._counts
-        voxel = self.labels.geometry.voxel_volume_mm3
-        return {name: sum(counts.get(value, 0) for value in held) * voxel for name, held in self.structures.items()}
+        return {one.structure: one.volume_mm3 for one in measure_structures(self.labels, self.structures)}
 
     def mean_intensities(self, image: Volume | npt.NDArray[Any], channel: int = 0) -> dict[str, float]:
         """Mean of a `channel` (from 0) of the image over each structure, in the image's unit; NaN where there is none.
@@ -75,22 +73,6 @@ class Segmentation:
             raise DataError("image", differs, "the image that was segmented")
         if not 0 <= channel < len(array):
             raise DataError("image", f"no channel {channel}", f"0 to {len(array) - 1}")
-        sums = dict.fromkeys(self.names, 0.0)
-        for labels, values in zip(self.labels.array[0], array[channel], strict=True):  # a slice at a time
-            for value in np.unique(labels[labels > 0]):
-                sums[int(value)] += float(values[labels == value].sum(dtype=np.float64))
-        counts = self._counts
-        return {
-            name: sum(sums[value] for value in held) / held_voxels if held_voxels else float("nan")
-            for name, held in self.structures.items()
-            for held_voxels in (sum(counts.get(value, 0) for value in held),)
-        }
-
-    @cached_property
-    def _counts(self) -> dict[int, int]:
-        """Voxels of each label value that occurs."""
-        counts = dict.fromkeys(self.names, 0)
-        for labels in self.labels.array[0]:  # a slice at a time: no copy of the whole
-            for value, count in zip(*np.unique(labels, return_counts=True), strict=True):
-                counts[int(value)] = counts.get(int(value), 0) + int(count)
-        return counts
+        shown = Volume(array[channel : channel + 1], self.labels.geometry)
+        means = {one.structure: one.means[0] for one in measure_structures(self.labels, self.structures, shown)}
+        return {name: float("nan") if mean is None else mean for name, mean in means.items()}

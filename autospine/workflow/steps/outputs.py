@@ -21,7 +21,6 @@ from pathlib import Path
 from autospine.data.codes.structures import Structure, structures_of
 from autospine.data.dataset import read_images
 from autospine.data.disk.files import staged_path, unwritable
-from autospine.data.geometry import Volume
 from autospine.data.label_tables import write_label_tables
 from autospine.data.layouts.shared.naming import raise_fault
 from autospine.data.made_by import MadeBy
@@ -168,7 +167,7 @@ class Outputs:
                 with staged_path(case.beside(UNCERTAINTY), stack) as beside:
                     write_volume(beside, made.uncertainty)
             if self.statistics or self.preview:
-                self._write_of_image(case, made.labels, stack)
+                self._write_of_image(case, made, stack)
             if not case.single and not case.path.name.lower().endswith(NAMED):
                 write_label_tables(case.path.parent, case.model.structures)
             write_segmentation(temporary, made.labels, case.model.structures, case.images, case.model.made_by)
@@ -188,20 +187,19 @@ class Outputs:
         if os.access(target, os.W_OK):  # a finished OUT may be one that takes no file
             combine_statistics(target / STATISTICS, table)
 
-    def _write_of_image(self, case: CaseOutput, labels: Volume, stack: ExitStack) -> None:
+    def _write_of_image(self, case: CaseOutput, made: Segmentation, stack: ExitStack) -> None:
         """What needs the image, which is read again: it would take memory while the networks compute."""
         image = read_images(case.images, raise_fault)
         assert image is not None  # None only after a fault, and a fault has been raised
-        structures = case.model.structures
         if self.statistics:
-            measured = measure_structures(labels, structures, image, case.missing)
+            measured = measure_structures(made.labels, made.structures, image, case.missing)
             with staged_path(case.beside(STATISTICS), stack) as beside:
                 write_statistics(beside, case.name, measured, case.model.channels)
         if self.preview:
             from autospine.report.preview import write_preview
 
             with staged_path(case.beside(PREVIEWS), stack) as beside:
-                write_preview(beside, image, labels, structures, case.name)
+                write_preview(beside, image, made.labels, case.model.structures, case.name)
 
     def _remove_older(self, case: CaseOutput) -> None:
         """Take away what an earlier prediction left beside the segmentation: of another one it would be wrong."""

@@ -29,7 +29,9 @@ def segmentation() -> Segmentation:
     labels = np.zeros((1, *GRID.shape), np.uint8)
     labels[0, 1:3, 4:9, 4:9] = 1
     unsure = Volume(np.full((1, *GRID.shape), 0.25, np.float32), GRID)
-    return Segmentation(Volume(labels, GRID), {1: "L5"}, {"L5": (1,)}, uncertainty=unsure)
+    names = {one.value: one.name for one in MODEL.structures}
+    held = {name: (value,) for value, name in names.items()}
+    return Segmentation(Volume(labels, GRID), names, held, uncertainty=unsure)
 
 
 def case_of(folder: Path, name: str = "a", single: str = "") -> CaseOutput:
