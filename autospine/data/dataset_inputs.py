@@ -19,15 +19,14 @@ from autospine.data.geometry import orient_geometry
 from autospine.data.layouts import bids, cases, decathlon, folders, manifest, nnunet
 from autospine.data.layouts.dicom_tree import dicom_among
 from autospine.data.layouts.shared.naming import named_images
-from autospine.data.series_choice import PLANES, Candidate, Sought, choose, refuse_asked
-from autospine.data.slices import slices_of
-from autospine.data.structure import Case, Reading
+from autospine.data.series_choice import Candidate, Sought, choose, refuse_asked
+from autospine.data.slices import PLANES, slices_of
+from autospine.data.structure import Case, Files, Reading
 from autospine.data.volume import read_geometry, stem
 from autospine.data.weighting import contradiction, kind_of_text, no_volume
 from autospine.data.wording import listed
 from autospine.errors import DataError
 
-Files = tuple[Path | None, ...]
 Found = list[tuple[str, Files]]
 Plain = Callable[[Path, Sequence[str], Collection[int]], Found]
 """The cases of a folder of images that has such channels, of which some may be missing."""

@@ -27,13 +27,12 @@ from autospine.data.layouts.shared.naming import (
 )
 from autospine.data.not_to_segment import image_files_below, images_to_segment, refuse_mixture
 from autospine.data.series_choice import Sought, check_asked, refuse_asked
+from autospine.data.structure import Files
 from autospine.data.study_inputs import study_cases
 from autospine.data.volume import IMAGE_SUFFIXES, files_of, is_series, read_channels, stem, suffix_of
 from autospine.data.wording import listed, plural
 from autospine.errors import DataError
 
-Files = tuple[Path | None, ...]
-"""Of a case in the order of its channels, None for one that it lacks."""
 H = TypeVar("H")
 
 

@@ -16,14 +16,12 @@ from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 
-from autospine.data.geometry import Geometry, same_grid, times
-from autospine.data.slices import CLEARLY
+from autospine.data.geometry import Geometry, Triple, same_grid, times
+from autospine.data.slices import CLEARLY, PLANES
 from autospine.data.weighting import Kind, contradiction, kind_of_text
 from autospine.data.wording import plural
 from autospine.errors import DataError
 
-PLANES = ("axial", "coronal", "sagittal")
-"""Of slices stacked along the canonical axes Z, Y, X."""
 NEAR, FAR = 1.25, 2.0
 """Times by which a spacing may lie outside of those trained on to be near, or not far: `check` doubts cases from twice
 the median on."""
@@ -34,7 +32,6 @@ _MODALITIES = (_MR, "CT", "PT", "NM", "US", "CR", "DX", "XA", "RF", "MG")
 """Of images of patients. What an object calls itself beside these (OT: other) tells nothing."""
 _REGEX = "re:"
 """What a regular expression is told by."""
-Triple = tuple[float, float, float]
 
 
 @dataclass(frozen=True)

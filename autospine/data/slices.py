@@ -15,6 +15,8 @@ import numpy as np
 
 from autospine.data.geometry import Geometry
 
+PLANES = ("axial", "coronal", "sagittal")
+"""What slices across the canonical axes Z, Y and X are called."""
 CLEARLY = 1.25
 """Times that the coarsest spacing is the next one's for its axis to be the slices' by that alone. Pixels are square, or
 nearly: what is longer than that is a distance of slices. Slabs of nearly cubic voxels (SPIDER: 0.94 to 0.9 mm) stay

@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 from autospine.data.geometry import Volume
 
+Files = tuple[Path | None, ...]
+"""Of a case in the order of its channels, None for one that it lacks."""
 IGNORED = 255
 """In loaded masks and the targets of losses: nobody knows what is there, or it lies beside the image. Such voxels count
 neither in training nor in scores."""

@@ -17,11 +17,11 @@ from pathlib import Path
 from autospine.data.formats.dicom_headers import Header
 from autospine.data.layouts.dicom_studies import Found, Tree
 from autospine.data.series_choice import Candidate, Choice, Sought, choose, doubts
+from autospine.data.structure import Files
 from autospine.data.weighting import COMPUTED, LOCALISER, kind_of_series, no_volume
 from autospine.data.wording import listed
 from autospine.errors import DataError
 
-Files = tuple[Path | None, ...]
 _TOKEN = 8
 """Letters of a token in a name (ours): two of 10 000 studies share them in one of 80 archives, which is told."""
 _COMPUTED_TYPES = frozenset(

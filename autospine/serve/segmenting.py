@@ -22,6 +22,7 @@ from autospine.data.layouts.shared.naming import raise_fault
 from autospine.data.made_by import MadeBy
 from autospine.data.segmentation_files import FORMATS, check_segmentation, write_segmentation
 from autospine.data.series_choice import Sought
+from autospine.data.structure import Files
 from autospine.data.volume import header_remarks, is_series, read_channels, read_geometry
 from autospine.data.wording import listed
 from autospine.errors import AutospineError, DataError
@@ -32,7 +33,7 @@ from autospine.serve.receiving import Part, Received
 from autospine.serve.refusals import RequestError, refusal_of, without_folder
 from autospine.serve.uploads import Kind, Room, Upload, unpacked
 from autospine.workflow.steps.outputs import ModelFacts
-from autospine.workflow.steps.segmenting import Images, Segmenter
+from autospine.workflow.steps.segmenting import Segmenter
 from autospine.workflow.steps.sought import sought
 
 _CONTENT = {".nii.gz": "application/gzip", ".dcm": "application/dicom"}
@@ -136,7 +137,7 @@ class Service:
             path, _CONTENT.get(ending, "application/octet-stream"), {**self.headers, **named, **_noted(notes, folder)}
         )
 
-    def _find(self, parts: Sequence[Part], series: tuple[str, ...], note: Callable[[str], None]) -> tuple[Kind, Images]:
+    def _find(self, parts: Sequence[Part], series: tuple[str, ...], note: Callable[[str], None]) -> tuple[Kind, Files]:
         """What the first file is, and the files of each channel."""
         room = Room(self.limits, self._room_bytes // _HELD)
         uploads = [unpacked(part.path, part.field, number, room) for number, part in enumerate(parts, 1)]
@@ -149,7 +150,7 @@ class Service:
         except Exception as fault:
             raise self._unreadable(fault) from fault
 
-    def _channels(self, uploads: Sequence[Upload], meant: Sought, note: Callable[[str], None]) -> Images:
+    def _channels(self, uploads: Sequence[Upload], meant: Sought, note: Callable[[str], None]) -> Files:
         """The files of each channel: by the names of the form's fields where these are channels, else in order."""
         predictor = self.segmenter.predictor
         channels = predictor.card.data.channels
@@ -175,7 +176,7 @@ class Service:
         about = predictor.origin.about
         return sought(predictor.card, about.trained_on if about is not None else None, series)
 
-    def _read(self, images: Images, note: Callable[[str], None]) -> Volume:
+    def _read(self, images: Files, note: Callable[[str], None]) -> Volume:
         """The image, once its headers say that it is not too large and has the channels that the model takes."""
         try:
             paths = [path for path in images if path is not None]
@@ -268,7 +269,7 @@ def _of_channel(upload: Upload | None, channel: str, meant: Sought, note: Callab
     return _only(find_inputs(upload.path, [channel], sought=meant, tell=note))[0]
 
 
-def _only(cases: Sequence[tuple[str, Images]]) -> Images:
+def _only(cases: Sequence[tuple[str, Files]]) -> Files:
     """The one case that was found."""
     if len(cases) != 1:
         found = f"{len(cases)} series that could be meant"

@@ -19,6 +19,7 @@ from autospine.data.inputs import find_inputs
 from autospine.data.layouts.shared.naming import is_unread
 from autospine.data.made_by import MadeBy
 from autospine.data.segmentation_files import check_segmentation, is_segmentation_name
+from autospine.data.structure import Files
 from autospine.data.volume import is_series, read_geometry
 from autospine.data.wording import plural
 from autospine.errors import AutospineError, DataError, OutputError, Stopped
@@ -35,7 +36,7 @@ from autospine.workflow.steps.arrivals import Arrivals, Watch
 from autospine.workflow.steps.counted_cases import Pace
 from autospine.workflow.steps.left_out import LeftOut
 from autospine.workflow.steps.outputs import ModelFacts, Outputs
-from autospine.workflow.steps.segmenting import Images, Segmenter, load_segmenter
+from autospine.workflow.steps.segmenting import Segmenter, load_segmenter
 from autospine.workflow.steps.sought import sought
 from autospine.workflow.steps.turns import Job, Turns
 
@@ -46,7 +47,7 @@ _NO_FOLDERS = (
 """Endings of files of other kinds: nobody means a folder by them, as they may by `out.v2`."""
 _LEAVING_S = 20.0
 """Seconds that the first of several ranks waits for the others to end, where it ends with an error (ours)."""
-Cases = Sequence[tuple[str, Images]]
+Cases = Sequence[tuple[str, Files]]
 
 
 @dataclass(frozen=True)
@@ -217,7 +218,7 @@ class _Run:
             with self._sharing() as here:
                 turns = self._turns(here, left_out)
                 self.tell(f"Watching {self.source}; Ctrl-C ends it, and the same command goes on")
-                waiting = dict[str, Images]()
+                waiting = dict[str, Files]()
                 while True:
                     if arrivals.look() or waiting:
                         waiting = self._make_arrived(turns, arrivals, waiting, tell)
@@ -238,8 +239,8 @@ class _Run:
         self.request.outputs.finish(self.place.path, self.place.single)
 
     def _make_arrived(
-        self, turns: Turns, arrivals: Arrivals, waiting: Mapping[str, Images], tell: Callable[[str], None]
-    ) -> dict[str, Images]:
+        self, turns: Turns, arrivals: Arrivals, waiting: Mapping[str, Files], tell: Callable[[str], None]
+    ) -> dict[str, Files]:
         """Segment what has arrived whole, and was left `waiting` for other processes; what still is."""
         here, left_out = turns.sharing, turns.left_out
         try:
@@ -318,7 +319,7 @@ class _Run:
     def _make(
         self,
         turns: Turns,
-        cases: Mapping[str, Images],
+        cases: Mapping[str, Files],
         outputs: Mapping[str, Path],
         tell: Callable[[str], None] | None = None,
     ) -> None:
@@ -339,7 +340,7 @@ class _Run:
 
 
 def _left_to_make(
-    turns: Turns, cases: Mapping[str, Images], outputs: Mapping[str, Path], tell: Callable[[str], None]
+    turns: Turns, cases: Mapping[str, Files], outputs: Mapping[str, Path], tell: Callable[[str], None]
 ) -> tuple[dict[str, Job], int]:
     """The cases that are to be made, with what stands in their places, and how many are done; tells what stays."""
     here, left_out, overwrite = turns.sharing, turns.left_out, turns.overwrite

@@ -21,6 +21,7 @@ from autospine.data.formats.dicom_files import folders_below, series_address
 from autospine.data.formats.dicom_headers import Grid, Header, read_header, token
 from autospine.data.geometry import Geometry, orient_geometry, triple
 from autospine.data.layouts.shared.naming import no_images_note
+from autospine.data.slices import PLANES
 from autospine.data.wording import listed
 from autospine.errors import DataError
 
@@ -233,7 +234,7 @@ def _geometry(grids: Sequence[Grid], header: Header) -> Geometry:
 
 def _plane(grid: Grid) -> str:
     """Which of the body's planes the slices are nearest to."""
-    return ("sagittal", "coronal", "axial")[int(np.argmax(np.abs(grid.normal)))]
+    return PLANES[2 - int(np.argmax(np.abs(grid.normal)))]  # a normal is (x, y, z)
 
 
 def _in_plane_of(first: Grid, grid: Grid) -> bool:

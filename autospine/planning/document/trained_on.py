@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import isfinite
 
+from autospine.data.geometry import Triple
+from autospine.data.slices import PLANES
 from autospine.planning.document.convert import Checks
 from autospine.planning.document.limits import Count
 from autospine.planning.document.plain import PLAIN, are_plain
 
-Triple = tuple[float, float, float]
-PLANES = ("axial", "coronal", "sagittal")
-"""What slices across the canonical axes Z, Y and X are called."""
 MOST_DESCRIPTIONS = 100
 """Of series; what is rarer than the hundredth tells nothing (ours)."""
 LONGEST_DESCRIPTION = 200

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from autospine.data.geometry import Triple, triple
-from autospine.data.slices import slice_axis
-from autospine.planning.document.trained_on import LONGEST_DESCRIPTION, MOST_DESCRIPTIONS, PLANES, TrainedOn
+from autospine.data.slices import PLANES, slice_axis
+from autospine.planning.document.trained_on import LONGEST_DESCRIPTION, MOST_DESCRIPTIONS, TrainedOn
 from autospine.planning.measured.fingerprint import Fingerprint
 
 

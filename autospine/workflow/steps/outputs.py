@@ -36,12 +36,11 @@ from autospine.data.segmentation_files import (
     write_segmentation,
 )
 from autospine.data.statistics import combine_statistics, measure_structures, write_statistics
+from autospine.data.structure import Files
 from autospine.data.volume import write_volume
 from autospine.inference.segmentation import Segmentation, Wanted
 from autospine.planning.document.data import DataPlan
 
-Images = tuple[Path | None, ...]
-"""The channel files of a case, None for a channel that it lacks."""
 ENDINGS = {PROBABILITIES: ".b2nd", UNCERTAINTY: ".nii.gz", STATISTICS: ".csv", PREVIEWS: ".png"}
 """Of the files that are written beside a segmentation, by their kind."""
 
@@ -72,7 +71,7 @@ class CaseOutput:
     """A case with the place of its segmentation."""
 
     name: str
-    images: Images
+    images: Files
     path: Path
     """The file of the segmentation."""
     single: bool

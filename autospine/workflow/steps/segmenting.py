@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from autospine.data.dataset import read_images
 from autospine.data.geometry import Volume
 from autospine.data.layouts.shared.naming import raise_fault
+from autospine.data.structure import Files
 from autospine.data.volume import header_remarks, read_geometry
 from autospine.errors import DataError
 from autospine.inference.segmentation import Segmentation, Wanted
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
     from autospine.inference.predictor import Predictor
 
-Images = tuple[Path | None, ...]
-"""The channel files of a case, None for a channel that it lacks."""
 _LABELS = Wanted()
 _LARGE_REMEDY = "crop the image to what is to be segmented, or use a machine with more memory"
 """What to do about an image that is too large."""
@@ -61,7 +60,7 @@ class Segmenter:
     def segment(
         self,
         name: str,
-        images: Images,
+        images: Files,
         title: str,
         progress: Progress,
         volume: Callable[[], Volume] | None = None,
@@ -128,7 +127,7 @@ def load_segmenter(folder: Path, device: torch.device, settings: Settings) -> Se
     return Segmenter(folder, predictor, digest.hexdigest())
 
 
-def read_case(images: Images) -> Volume:
+def read_case(images: Files) -> Volume:
     """All channel files of a case as one volume, in the orientation of the first."""
     volume = read_images(images, raise_fault)
     assert volume is not None  # None only after a fault, and a fault has been raised

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from autospine.data.geometry import triple
-from autospine.data.series_choice import PLANES, Sought, is_thick
+from autospine.data.series_choice import Sought, is_thick
+from autospine.data.slices import PLANES
 from autospine.planning.document.model_card import ModelCard
 from autospine.planning.document.trained_on import TrainedOn
 

@@ -24,6 +24,7 @@ from autospine.data.disk.files import NO_ROOM, atomic_path, file_digest
 from autospine.data.geometry import Volume
 from autospine.data.inputs import images_digest
 from autospine.data.slices import slices_of
+from autospine.data.structure import Files
 from autospine.data.volume import read_geometry
 from autospine.data.wording import plural
 from autospine.errors import AutospineError, DataError, DeviceError, OutputError
@@ -43,7 +44,7 @@ from autospine.workflow.steps.ahead import Behind, one_ahead
 from autospine.workflow.steps.counted_cases import Pace
 from autospine.workflow.steps.left_out import LeftOut
 from autospine.workflow.steps.outputs import CaseOutput, ModelFacts, Outputs
-from autospine.workflow.steps.segmenting import Images, Segmenter, read_case
+from autospine.workflow.steps.segmenting import Segmenter, read_case
 
 _STOPS = (*NO_ROOM, errno.EROFS, errno.EIO, errno.EACCES)
 """What the system says of a place that takes no other file either."""
@@ -59,7 +60,7 @@ _WAITS_S = (0.2, 1.0)
 class Job:
     """A case that is to be made."""
 
-    images: Images
+    images: Files
     path: Path
     """Its segmentation."""
     before: Standing | None = None
@@ -272,7 +273,7 @@ class Turns:
     def _output(self, ready: Ready) -> CaseOutput:
         return self.output_of(ready.name, ready.job.images, ready.job.path)
 
-    def output_of(self, name: str, images: Images, path: Path) -> CaseOutput:
+    def output_of(self, name: str, images: Files, path: Path) -> CaseOutput:
         """A case, as far as writing has to do with it."""
         return CaseOutput(name, images, path, self.sharing.target.single, self.model)
 
