@@ -21,6 +21,11 @@ MOST_CLASSES = IGNORED - 1
 """Beside the background: a class index is uint8."""
 
 
+def missing_of(files: Files) -> tuple[int, ...]:
+    """The channels, from 0, that a case lacks."""
+    return tuple(index for index, path in enumerate(files) if path is None)
+
+
 def in_a_class(label: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.bool_]:
     """Which voxels of a loaded mask belong to a class: neither background nor `IGNORED`."""
     held: npt.NDArray[np.bool_] = (label > 0) & (label != IGNORED)
@@ -74,7 +79,7 @@ class Case:
     @property
     def missing(self) -> tuple[int, ...]:
         """Channels, from 0, that the case lacks."""
-        return tuple(index for index, path in enumerate(self.images) if path is None)
+        return missing_of(self.images)
 
     @property
     def shown(self) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,9 @@ from autospine.data.dataset import read_images
 from autospine.data.geometry import Geometry, Volume
 from autospine.data.inputs import find_inputs
 from autospine.data.layouts.shared.naming import raise_fault
-from autospine.data.made_by import MadeBy
 from autospine.data.segmentation_files import FORMATS, check_segmentation, write_segmentation
 from autospine.data.series_choice import Sought
-from autospine.data.structure import Files
+from autospine.data.structure import Files, missing_of
 from autospine.data.volume import header_remarks, is_series, read_channels, read_geometry
 from autospine.data.wording import listed
 from autospine.errors import AutospineError, DataError
@@ -32,9 +31,7 @@ from autospine.serve.limits import Limits
 from autospine.serve.receiving import Part, Received
 from autospine.serve.refusals import RequestError, refusal_of, without_folder
 from autospine.serve.uploads import Kind, Room, Upload, unpacked
-from autospine.workflow.steps.outputs import ModelFacts
 from autospine.workflow.steps.segmenting import Segmenter
-from autospine.workflow.steps.sought import sought
 
 _CONTENT = {".nii.gz": "application/gzip", ".dcm": "application/dicom"}
 """Content types of files by their ending; of others, bytes."""
@@ -125,11 +122,12 @@ class Service:
                 check_segmentation(path, volume.geometry, images)
             held = [volume]
             del volume  # let go of where it is of no more use
-            missing = tuple(index for index, image in enumerate(images) if image is None)
+            missing = missing_of(images)
             made = self._segment(held, missing)
             if asked.statistics:
                 return self._statistics(made, folder, notes)
-            write_segmentation(path, made.labels, self._facts.structures, images, self._facts.made_by)
+            facts = self.segmenter.facts
+            write_segmentation(path, made.labels, facts.structures, images, facts.made_by)
         except AutospineError as error:
             raise refusal_of(error, folder) from error
         named = {"Content-Disposition": f'attachment; filename="{path.name}"'}
@@ -172,9 +170,7 @@ class Service:
 
     def _sought(self, series: tuple[str, ...]) -> Sought:
         """What is known of the images that the model is for, and which `series` the client names."""
-        predictor = self.segmenter.predictor
-        about = predictor.origin.about
-        return sought(predictor.card, about.trained_on if about is not None else None, series)
+        return replace(self.segmenter.sought, series=series)
 
     def _read(self, images: Files, note: Callable[[str], None]) -> Volume:
         """The image, once its headers say that it is not too large and has the channels that the model takes."""
@@ -216,11 +212,6 @@ class Service:
         """Memory that a request may take now."""
         room, limit = free_bytes(), self.segmenter.predictor.memory_bytes
         return max(0, room if limit is None else min(room, limit - resident_bytes()))
-
-    @property
-    def _facts(self) -> ModelFacts:
-        """What is written of the model in an answer."""
-        return ModelFacts.of(self.segmenter.predictor.card.data, MadeBy(self.model, self.segmenter.identity))
 
     def _segment(self, held: list[Volume], missing: tuple[int, ...]) -> Segmentation:
         """The segmentation of the one image that is `held`, and is no more then."""

@@ -11,13 +11,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from autospine.data.disk.files import check_name
 from autospine.data.inputs import find_inputs
 from autospine.data.layouts.shared.naming import is_unread
-from autospine.data.made_by import MadeBy
 from autospine.data.segmentation_files import check_segmentation, is_segmentation_name
 from autospine.data.structure import Files
 from autospine.data.volume import is_series, read_geometry
@@ -35,9 +34,8 @@ from autospine.workflow.runs.sharing import Sharing, sharing
 from autospine.workflow.steps.arrivals import Arrivals, Watch
 from autospine.workflow.steps.counted_cases import Pace
 from autospine.workflow.steps.left_out import LeftOut
-from autospine.workflow.steps.outputs import ModelFacts, Outputs
+from autospine.workflow.steps.outputs import Outputs
 from autospine.workflow.steps.segmenting import Segmenter, load_segmenter
-from autospine.workflow.steps.sought import sought
 from autospine.workflow.steps.turns import Job, Turns
 
 _NO_FOLDERS = (
@@ -279,8 +277,7 @@ class _Run:
         """The cases of this process's share, and what is wrong with others."""
         predictor, faults = self.segmenter.predictor, list[DataError]()
         channels, optional = predictor.card.data.channels, predictor.optional_channels
-        about = predictor.origin.about
-        meant = sought(predictor.card, None if about is None else about.trained_on, self.request.series)
+        meant = replace(self.segmenter.sought, series=self.request.series)
         cases = find_inputs(self.source, channels, optional, sought=meant, tell=tell, report=faults.append)
         share = self.request.share
         if share is None:
@@ -311,10 +308,7 @@ class _Run:
     def _turns(self, here: Sharing, left_out: LeftOut) -> Turns:
         request = self.request
         bounded = request.memory_gb is not None
-        segmenter = self.segmenter
-        made_by = MadeBy(segmenter.name, segmenter.identity)
-        model = ModelFacts.of(segmenter.predictor.card.data, made_by)
-        return Turns(segmenter, here, left_out, self.progress, request.outputs, model, request.overwrite, bounded)
+        return Turns(self.segmenter, here, left_out, self.progress, request.outputs, request.overwrite, bounded)
 
     def _make(
         self,

@@ -36,7 +36,7 @@ from autospine.data.segmentation_files import (
     write_segmentation,
 )
 from autospine.data.statistics import combine_statistics, measure_structures, write_statistics
-from autospine.data.structure import Files
+from autospine.data.structure import Files, missing_of
 from autospine.data.volume import write_volume
 from autospine.inference.segmentation import Segmentation, Wanted
 from autospine.planning.document.data import DataPlan
@@ -88,7 +88,7 @@ class CaseOutput:
     @property
     def missing(self) -> tuple[int, ...]:
         """Channels, from 0, that it lacks."""
-        return tuple(index for index, path in enumerate(self.images) if path is None)
+        return missing_of(self.images)
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autospine.data.dataset import read_images
 from autospine.data.geometry import Volume
 from autospine.data.layouts.shared.naming import raise_fault
-from autospine.data.structure import Files
+from autospine.data.made_by import MadeBy
+from autospine.data.series_choice import Sought
+from autospine.data.structure import Files, missing_of
 from autospine.data.volume import header_remarks, read_geometry
 from autospine.errors import DataError
 from autospine.inference.segmentation import Segmentation, Wanted
@@ -19,6 +22,9 @@ from autospine.inference.settings import Settings
 from autospine.machine.memory import free_bytes
 from autospine.workflow.progress import Progress
 from autospine.workflow.runs.predicted import files_of
+from autospine.workflow.steps.about import trained_on_of
+from autospine.workflow.steps.outputs import ModelFacts
+from autospine.workflow.steps.sought import sought
 
 if TYPE_CHECKING:
     import torch
@@ -57,6 +63,16 @@ class Segmenter:
         """A sentence for each fold that is not trained to its end."""
         return tuple(said for stage in self.predictor.stages for said in stage.origin.unfinished)
 
+    @cached_property
+    def facts(self) -> ModelFacts:
+        """What of the model is written down with what it makes."""
+        return ModelFacts.of(self.predictor.card.data, MadeBy(self.name, self.identity))
+
+    @cached_property
+    def sought(self) -> Sought:
+        """What is known of the images that the model is for."""
+        return sought(self.predictor.card, trained_on_of(self.folder, self.predictor))
+
     def segment(
         self,
         name: str,
@@ -77,7 +93,7 @@ class Segmenter:
         from autospine.machine.device import is_out_of_memory
 
         channels = self.predictor.card.data.channels
-        missing = tuple(index for index, path in enumerate(images) if path is None)
+        missing = missing_of(images)
         if missing:
             progress.note(f"{name} is segmented without {', '.join(channels[index] for index in missing)}")
         for path in files_of(images):

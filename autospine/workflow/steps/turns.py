@@ -43,7 +43,7 @@ from autospine.workflow.runs.sharing import Claim, Sharing, stamp_of
 from autospine.workflow.steps.ahead import Behind, one_ahead
 from autospine.workflow.steps.counted_cases import Pace
 from autospine.workflow.steps.left_out import LeftOut
-from autospine.workflow.steps.outputs import CaseOutput, ModelFacts, Outputs
+from autospine.workflow.steps.outputs import CaseOutput, Outputs
 from autospine.workflow.steps.segmenting import Segmenter, read_case
 
 _STOPS = (*NO_ROOM, errno.EROFS, errno.EIO, errno.EACCES)
@@ -114,7 +114,6 @@ class Turns:
     left_out: LeftOut
     progress: Progress
     outputs: Outputs
-    model: ModelFacts
     overwrite: bool = False
     bounded: bool = False
     """Whether memory was given a limit: then nothing is held beside the case under way."""
@@ -275,7 +274,7 @@ class Turns:
 
     def output_of(self, name: str, images: Files, path: Path) -> CaseOutput:
         """A case, as far as writing has to do with it."""
-        return CaseOutput(name, images, path, self.sharing.target.single, self.model)
+        return CaseOutput(name, images, path, self.sharing.target.single, self.segmenter.facts)
 
     def _put_away(self) -> None:
         """Wait for the case that is being written, and count it, or its fault."""
