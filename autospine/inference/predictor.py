@@ -161,7 +161,7 @@ class Predictor:
 
         That of the way it will be gone through, in strips where memory is little; so at the least it can do with.
         """
-        native, available, needed = prod(geometry.shape), self._available(), 0
+        native, available, needed = prod(geometry.shape), self.available_bytes(), 0
         asked = [
             stage._asked(
                 native, prepared_shape(geometry, stage.card.configuration), wanted if stage is self else _LABELS
@@ -181,8 +181,8 @@ class Predictor:
         more = {"probabilities": probabilities, "stored": stored, "uncertainty": wanted.uncertainty}
         return Asked(self.card, native, triple(prepared), self.device.type, max(1, len(self.networks)), **more)
 
-    def _available(self) -> float:
-        """Memory that may still be taken."""
+    def available_bytes(self) -> float:
+        """Memory that may still be taken; below 0 where more is held than `memory_bytes` allow."""
         free = free_bytes()
         return free if self.memory_bytes is None else min(free, _KEPT * self.memory_bytes - resident_bytes())
 
@@ -198,7 +198,7 @@ class Predictor:
         if self.memory_bytes is not None:
             for stage in self.stages:
                 stage.computed_in()  # the networks as they will compute, which are compiled now, are held already
-        needed, available = self.needed_bytes(geometry, wanted), self._available()
+        needed, available = self.needed_bytes(geometry, wanted), self.available_bytes()
         if self.memory_bytes is not None and needed > available:
             held = resident_bytes()
             found = f"it needs up to {needed / 1e9:.1f} GB beside the {held / 1e9:.1f} GB that the program has"
@@ -348,7 +348,7 @@ class Predictor:
         """Hand what the networks say of a case to `sinks`, piece by piece; arguments and errors as of `logits`."""
         scores = self._scores(case, earlier, progress, members=wanted.uncertainty)
         asked = self._asked(prod(passage.target), scores.case_shape, wanted)
-        way = find_way(asked, partial(predicting_bytes, asked), self._available())
+        way = find_way(asked, partial(predicting_bytes, asked), self.available_bytes())
         scores.pour(passage, sinks, way.strips, on_disk=way.on_disk)
 
     def logits(self, case: Prepared, earlier: Labels | None = None, progress: Progress = _silent) -> Logits:

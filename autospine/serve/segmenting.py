@@ -26,7 +26,6 @@ from autospine.data.volume import header_remarks, is_series, read_channels, read
 from autospine.data.wording import listed
 from autospine.errors import AutospineError, DataError
 from autospine.inference.segmentation import Segmentation
-from autospine.machine.memory import free_bytes, resident_bytes
 from autospine.serve.limits import Limits
 from autospine.serve.receiving import Part, Received
 from autospine.serve.refusals import RequestError, refusal_of, without_folder
@@ -210,8 +209,7 @@ class Service:
     @property
     def _room_bytes(self) -> int:
         """Memory that a request may take now."""
-        room, limit = free_bytes(), self.segmenter.predictor.memory_bytes
-        return max(0, room if limit is None else min(room, limit - resident_bytes()))
+        return max(0, int(self.segmenter.predictor.available_bytes()))
 
     def _segment(self, held: list[Volume], missing: tuple[int, ...]) -> Segmentation:
         """The segmentation of the one image that is `held`, and is no more then."""

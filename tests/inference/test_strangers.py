@@ -55,10 +55,7 @@ class Evil:
         return os.putenv, (EVIL, "1")
 
 
-@pytest.fixture(autouse=True)
-def own_temporary_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Other processes of the tests load models at the same time, too."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("temporary")))
+pytestmark = pytest.mark.usefixtures("temporary")
 
 
 def executed() -> bool:
