@@ -147,7 +147,7 @@ class Predictor:
             return Choice(self.precision)
         configuration = self.card.configuration
         together = replace(configuration, batch=tiles_together(configuration, self.device.type))
-        return self._computing.choose(choose_precision(together, self.device, training=False), cases)
+        return self._computing.choose(partial(choose_precision, together, self.device, training=False), cases)
 
     @property
     def _computing(self) -> Computing:

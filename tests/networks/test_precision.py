@@ -146,8 +146,8 @@ print(_measured(plan, (64, 64), 2, True).precision)
 
 @pytest.mark.skipif(not has_bfloat16_units(), reason="this processor has no bfloat16 units")
 @pytest.mark.skipif("ONEDNN_MAX_CPU_ISA" in os.environ, reason="oneDNN was told already which instructions to use")
-@pytest.mark.parametrize(("isa", "expected"), [("DEFAULT", "bfloat16"), ("AVX2", "float32")])
-def test_units_that_onednn_may_not_use_are_none(isa: str, expected: str) -> None:
-    environment = os.environ | {"ONEDNN_MAX_CPU_ISA": isa}
+def test_units_that_onednn_may_not_use_are_none() -> None:
+    # whether the units pay where they may be used is the processor's: on some they do not
+    environment = os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2"}
     done = subprocess.run([sys.executable, "-c", ISA], capture_output=True, text=True, check=True, env=environment)
-    assert done.stdout.split() == [expected]
+    assert done.stdout.split() == ["float32"]

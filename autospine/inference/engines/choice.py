@@ -34,8 +34,8 @@ from autospine.planning.estimate.cost import multiply_adds
 
 WORTH = 1.05
 """Times as fast as torch from which OpenVINO computes."""
-TURNS = 3
-"""Looks at each after the first, which prepares; the least counts."""
+TURNS, TURNS_S = 3, 0.2
+"""Looks at each after the first, which prepares, and seconds after which no more are begun; the least counts."""
 TILES, MANY = {2: 20, 3: 2}, 20
 """Tiles that a case is taken to have, by dimension, where the work ahead is estimated, and cases where nobody says how
 many there are (ours)."""
@@ -66,14 +66,14 @@ class Computing:
     spare: bool = False
     """Whether a compiled network keeps no memory from tile to tile (`Compiled`)."""
 
-    def choose(self, torch_choice: Choice, cases: int | None = None) -> Choice:
-        """How the networks compute: `torch_choice`, or OpenVINO where that is faster. `cases` are ahead; None: many.
+    def choose(self, torch_choice: Callable[[], Choice], cases: int | None = None) -> Choice:
+        """How the networks compute: by OpenVINO where that is faster, else as `torch_choice` says, which may measure.
 
-        What was chosen once stands, so that no two cases of a process are computed in different ways. On a GPU, and
-        where a precision is pinned, it is torch.
+        `cases` are ahead; None: many. What was chosen once stands, so that no two cases of a process are computed in
+        different ways. On a GPU, and where a precision is pinned, it is torch.
         """
         if self.device.type != "cpu" or pinned_precision() is not None:
-            return torch_choice
+            return torch_choice()
         first = self.networks[0]
         with _lock:
             if first not in _chosen:
@@ -102,28 +102,31 @@ class Computing:
             made.append(known[key])
         return made
 
-    def _looked_at(self, torch_choice: Choice, cases: int | None) -> Choice:
+    def _looked_at(self, torch_choice: Callable[[], Choice], cases: int | None) -> Choice:
         plan = self.configuration.network
         tile = multiply_adds(plan, self.configuration.patch, 1)
         ahead = tile * TILES[plan.dimension] * self.members * (cases or MANY)
         if not has_openvino():
-            return replace(torch_choice, about_engine='torch, without the extra "autospine[cpu]"')
-        if ahead < LEAST_WORK:
-            return replace(torch_choice, about_engine="torch, as so few images are done before OpenVINO is ready")
-        try:
-            choice = self._measured(torch_choice)
-            if choice.engine == "openvino":
-                # now, when torch can still do it instead, and so that its memory is known before that of a case
-                self._with_openvino(choice.precision)
-            return choice
-        except UnknownLayerError as unknown:
-            return replace(torch_choice, about_engine=f"torch, as OpenVINO has no counterpart of {unknown}")
-        except Exception as fault:  # whatever another version or a strange installation fails with
-            said = str(fault).strip().splitlines()[-1:] or [type(fault).__name__]
-            return replace(torch_choice, about_engine=f"torch, as OpenVINO fails here ({said[0][:200]})")
+            why = 'torch, without the extra "autospine[cpu]"'
+        elif ahead < LEAST_WORK:
+            why = "torch, as so few images are done before OpenVINO is ready"
+        else:
+            try:
+                choice = self._measured()
+                if isinstance(choice, Choice):
+                    # now, when torch can still do it instead, and so that its memory is known before that of a case
+                    self._with_openvino(choice.precision)
+                    return choice
+                why = choice
+            except UnknownLayerError as unknown:
+                why = f"torch, as OpenVINO has no counterpart of {unknown}"
+            except Exception as fault:  # whatever another version or a strange installation fails with
+                said = str(fault).strip().splitlines()[-1:] or [type(fault).__name__]
+                why = f"torch, as OpenVINO fails here ({said[0][:200]})"
+        return replace(torch_choice(), about_engine=why)
 
-    def _measured(self, torch_choice: Choice) -> Choice:
-        """The fastest of those that say what torch says in float32."""
+    def _measured(self) -> Choice | str:
+        """OpenVINO, where it says what torch says in float32 and is faster; else why not."""
         small = smaller(replace(self.configuration, batch=1), MOST_WORK)
         shape = (small.network.in_channels, *small.patch)
         image = torch.randn((1, *shape), generator=torch.Generator().manual_seed(0))
@@ -140,20 +143,24 @@ class Computing:
                     unlike.append(f"in {way} {fault}")
                 else:
                     seconds[way] = _least(compiled[0], image, time.process_time)
-            with one_thread(), autocast(torch.device("cpu"), torch_choice.precision):
-                torchs = _least(self.networks[0], image, time.thread_time)
-        return _decided(torch_choice, torchs, seconds, unlike)
+            if not seconds:
+                return f"torch, as OpenVINO says something else: {'; '.join(unlike)}"
+            torchs = {way: self._torch_seconds(way, image) for way in ways}
+        return _decided(torchs, seconds)
+
+    def _torch_seconds(self, precision: Precision, image: Tensor) -> float:
+        with one_thread(), autocast(self.device, precision):
+            self.networks[0](image)
+            return _least(self.networks[0], image, time.thread_time)
 
 
-def _decided(torch_choice: Choice, torchs: float, seconds: dict[Precision, float], unlike: Sequence[str]) -> Choice:
-    """By the `seconds` of a pass in torch, and in OpenVINO in each precision in which it says the same."""
-    if not seconds:
-        return replace(torch_choice, about_engine=f"torch, as OpenVINO says something else: {'; '.join(unlike)}")
-    best = min(seconds, key=lambda way: seconds[way])
-    speed = torchs / seconds[best]
+def _decided(torchs: dict[Precision, float], seconds: dict[Precision, float]) -> Choice | str:
+    """By the seconds of a pass in torch, and in OpenVINO, in each precision."""
+    best, other = min(seconds, key=lambda way: seconds[way]), min(torchs, key=lambda way: torchs[way])
+    speed = torchs[other] / seconds[best]
     if speed < WORTH:
-        return replace(torch_choice, about_engine=f"torch, as OpenVINO is {speed:.2g} times as fast on this network")
-    told = f"OpenVINO, {speed:.2g} times as fast as torch in {torch_choice.precision} on this network"
+        return f"torch, as OpenVINO is {speed:.2g} times as fast on a small image"
+    told = f"OpenVINO, {speed:.2g} times as fast as torch in {other} on a small image"
     return Choice(best, engine="openvino", about_engine=told)
 
 
@@ -169,10 +176,9 @@ def _unlike(exact: Sequence[Tensor], said: Sequence[Tensor], tolerances: tuple[f
 
 
 def _least(network: Network, image: Tensor, clock: Callable[[], float]) -> float:
-    """Seconds of the fastest of some passes."""
-    network(image)
-    looks = []
-    for _ in range(TURNS):
+    """Seconds of the fastest of some passes, of a network that has made one already."""
+    looks = list[float]()
+    while len(looks) < TURNS and sum(looks) < TURNS_S:
         start = clock()
         network(image)
         looks.append(clock() - start)

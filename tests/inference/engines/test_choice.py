@@ -21,6 +21,10 @@ FLOAT = Choice("float32")
 Make = Callable[..., Configuration]
 
 
+def float32() -> Choice:
+    return FLOAT
+
+
 @pytest.fixture
 def computing(make_configuration: Make, monkeypatch: pytest.MonkeyPatch) -> Computing:
     """Of one network, worth a look; what takes how long is said by hand, torch being ten times as slow."""
@@ -37,9 +41,9 @@ def takes(monkeypatch: pytest.MonkeyPatch, *, torch_s: float, openvino_s: float)
 
 
 def test_openvino_computes_where_it_is_faster_and_says_the_same(computing: Computing) -> None:
-    chosen = computing.choose(FLOAT)
+    chosen = computing.choose(float32)
     assert (chosen.precision, chosen.engine) == ("float32", "openvino")
-    assert str(chosen) == "float32; OpenVINO, 10 times as fast as torch in float32 on this network"
+    assert str(chosen) == "float32; OpenVINO, 10 times as fast as torch in float32 on a small image"
     tiles = torch.randn(3, 1, *computing.configuration.patch)
     with torch.inference_mode():
         expected = computing.networks[0](tiles)[0]
@@ -51,7 +55,7 @@ def test_torch_computes_where_it_is_as_fast(
     computing: Computing, monkeypatch: pytest.MonkeyPatch, openvino_s: float, told: str
 ) -> None:
     takes(monkeypatch, torch_s=10.0, openvino_s=openvino_s)
-    chosen = computing.choose(FLOAT)
+    chosen = computing.choose(float32)
     assert chosen.engine == "torch" and told in str(chosen)
     assert computing.compiled(chosen) == computing.networks
 
@@ -64,7 +68,7 @@ def test_an_engine_that_says_something_else_does_not_compute(
             return (super().__call__(tiles)[0] * 1.01,)
 
     monkeypatch.setattr(choices, "Compiled", Wrong)
-    chosen = computing.choose(FLOAT)
+    chosen = computing.choose(float32)
     assert chosen.engine == "torch"
     assert "something else: in float32 logits differ by 0.01 of their size, labels agree in 100.0%" in str(chosen)
 
@@ -75,7 +79,7 @@ def test_an_engine_that_says_no_numbers_does_not_compute(computing: Computing, m
             return (super().__call__(tiles)[0] * torch.nan,)
 
     monkeypatch.setattr(choices, "Compiled", Wrong)
-    assert computing.choose(FLOAT).engine == "torch"
+    assert computing.choose(float32).engine == "torch"
 
 
 def test_every_network_of_a_model_is_checked(computing: Computing, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,7 +92,7 @@ def test_every_network_of_a_model_is_checked(computing: Computing, monkeypatch: 
 
     monkeypatch.setattr(choices, "Compiled", WrongOfOne)
     both = replace(computing, networks=(*computing.networks, bad))
-    assert both.choose(FLOAT).engine == "torch"
+    assert both.choose(float32).engine == "torch"
 
 
 @pytest.mark.parametrize("kind", [RuntimeError, OSError, AttributeError, MemoryError])
@@ -99,7 +103,7 @@ def test_what_fails_leaves_the_work_to_torch_with_a_reason(
         raise kind("Exception from src/core.cpp:1\nno such plugin")
 
     monkeypatch.setattr(choices, "Compiled", fail)
-    assert str(computing.choose(FLOAT)) == "float32; torch, as OpenVINO fails here (no such plugin)"
+    assert str(computing.choose(float32)) == "float32; torch, as OpenVINO fails here (no such plugin)"
 
 
 def test_what_cannot_be_compiled_for_whole_tiles_is_torchs(
@@ -114,33 +118,33 @@ def test_what_cannot_be_compiled_for_whole_tiles_is_torchs(
             super().__init__(network, shape, precision, **named)
 
     monkeypatch.setattr(choices, "Compiled", Small)
-    assert str(computing.choose(FLOAT)) == "float32; torch, as OpenVINO fails here (std::bad_alloc)"
+    assert str(computing.choose(float32)) == "float32; torch, as OpenVINO fails here (std::bad_alloc)"
 
 
 def test_without_the_extra_torch_computes_and_the_extra_is_named(
     computing: Computing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(choices, "has_openvino", lambda: False)
-    assert str(computing.choose(FLOAT)) == 'float32; torch, without the extra "autospine[cpu]"'
+    assert str(computing.choose(float32)) == 'float32; torch, without the extra "autospine[cpu]"'
 
 
 def test_a_choice_stands_and_little_work_is_left_to_torch(
     computing: Computing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(choices, "LEAST_WORK", 1e18)
-    few = computing.choose(FLOAT, cases=1)
+    few = computing.choose(float32, cases=1)
     assert few.engine == "torch" and "so few images" in str(few)
     monkeypatch.setattr(choices, "LEAST_WORK", 0.0)
-    assert computing.choose(FLOAT) is few
+    assert computing.choose(float32) is few
     other = replace(computing, networks=(UNet(computing.configuration.network, computing.configuration.patch).eval(),))
-    assert other.choose(FLOAT).engine == "openvino"
+    assert other.choose(float32).engine == "openvino"
 
 
 def test_a_pinned_precision_and_a_gpu_are_torchs(computing: Computing) -> None:
     with pinned("float32"):
-        assert computing.choose(FLOAT) is FLOAT
+        assert computing.choose(float32) is FLOAT
     half = Choice("float16")
-    assert replace(computing, device=torch.device("cuda")).choose(half) is half
+    assert replace(computing, device=torch.device("cuda")).choose(lambda: half) is half
 
 
 def test_bfloat16_is_looked_at_where_the_processor_has_it(
@@ -155,13 +159,27 @@ def test_bfloat16_is_looked_at_where_the_processor_has_it(
 
     monkeypatch.setattr(choices, "Compiled", Seen)
     monkeypatch.setattr(choices, "has_bfloat16_units", lambda: True)
-    chosen = computing.choose(Choice("bfloat16", 1.8))
+    torchs = {"float32": 10.0, "bfloat16": 5.0}
+    monkeypatch.setattr(Computing, "_torch_seconds", lambda self, precision, image: torchs[precision])
+    chosen = computing.choose(lambda: Choice("bfloat16", 1.8))
     assert asked == ["float32", "bfloat16", chosen.precision] and chosen.engine == "openvino"
     assert "as fast as torch in bfloat16" in str(chosen)
 
 
 def test_a_measurement_by_the_clock_takes_the_least_of_some() -> None:
-    times = iter([0.0, 3.0, 10.0, 11.0, 20.0, 22.0])
+    times = iter([0.0, 0.03, 10.0, 10.01, 20.0, 20.02])
     passes: list[int] = []
-    assert choices._least(lambda image: passes.append(1) or (image,), torch.zeros(1), lambda: next(times)) == 1.0
-    assert len(passes) == 1 + choices.TURNS
+    least = choices._least(lambda image: passes.append(1) or (image,), torch.zeros(1), lambda: next(times))
+    assert least == pytest.approx(0.01) and len(passes) == choices.TURNS
+
+
+def test_a_slow_network_is_looked_at_once() -> None:
+    times = iter([0.0, 0.5])
+    assert choices._least(lambda image: (image,), torch.zeros(1), lambda: next(times)) == 0.5
+
+
+def test_where_openvino_computes_nobody_measures_torchs_precision(computing: Computing) -> None:
+    def measure() -> Choice:
+        raise AssertionError("measured")
+
+    assert computing.choose(measure).engine == "openvino"
