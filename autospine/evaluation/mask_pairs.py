@@ -24,6 +24,8 @@ from autospine.evaluation.score import Labels, ScoredCase
 from autospine.evaluation.value_sets import Overlaps, first_of, likely_cause
 
 _DECLARE = "say which value is which structure in a labels.json beside the references"
+LaidPair = tuple[str, Geometry, npt.NDArray[np.integer[Any]], npt.NDArray[np.integer[Any]]]
+"""Case, grid, prediction and reference (Z, Y, X) on it."""
 _LISTED = 4
 """Files that a message names."""
 
@@ -55,10 +57,13 @@ class MaskPairs:
         """Value of voxels that are not annotated."""
         self.labels: Labels
         """What is scored: all that is declared, named or found."""
+        self.drawn: tuple[tuple[str, int], ...]
+        """(name, value) of the classes: of regions, those that they are made of."""
         if found is None:
-            self.labels = self._labels_found()
+            self.drawn = self.labels = self._labels_found()
         else:
             self._values = dict(found.classes)
+            self.drawn = found.classes
             self.labels = tuple((region.name, region.values) for region in found.regions) or found.classes
         if self.ignored is not None:
             self._values[IGNORE] = self.ignored
@@ -73,6 +78,12 @@ class MaskPairs:
 
     def read(self) -> Iterator[ScoredCase]:
         """Pairs that can be scored, one in memory at a time. After a first problem files are only checked."""
+        for case, grid, predicted, expected in self.laid():
+            self._overlaps.add(predicted, expected)
+            yield case, predicted, expected, grid.spacing_mm
+
+    def laid(self) -> Iterator[LaidPair]:
+        """The same pairs with the grid that both masks lie on."""
         for done, (case, prediction_path, reference_path) in enumerate(self._pairs, start=1):
             reference = self._read(reference_path)
             prediction = self._read(prediction_path)
@@ -88,8 +99,7 @@ class MaskPairs:
             self._look("references", expected, reference_path)
             self._look("predictions", predicted, prediction_path)
             if not self._problems:
-                self._overlaps.add(predicted, expected)
-                yield case, predicted, expected, grid.spacing_mm
+                yield case, grid, predicted, expected
             self._progress(case, done, len(self._pairs))
 
     def check(self) -> None:
@@ -125,7 +135,7 @@ class MaskPairs:
             notes.append(f"values within rounding of whole numbers, taken for these, in {listed}")
         return tuple(notes)
 
-    def _labels_found(self) -> Labels:
+    def _labels_found(self) -> tuple[tuple[str, int], ...]:
         """What the references name, else `label_<value>` for every value above 0 in them."""
         names: dict[str, Path] = {}
         values: dict[int, Path] = {}
