@@ -47,6 +47,7 @@ def plot_comparison(comparison: Comparison, path: Path) -> None:
     left, right = parts[0].subplots(1, 2, width_ratios=(len(arms) + 0.5, len(arms) - 0.3))
     _draw_subjects(left, comparison)
     _draw_differences(right, comparison)
+    parts[0].suptitle("Points: subjects. Diamonds and bars: means with their 95 % intervals", fontsize=9)
     save_figure(figure, path)
 
 

@@ -35,9 +35,12 @@ ERRORS = (("false positive", "#d55e00"), ("false negative", "#56b4e9"), ("wrong 
 
 _FILL, _OUTLINE, _WRONG = 0.3, 1.0, 0.85
 """Opacity inside a structure, along its border, and of an error."""
-_PANEL_INCH = 2.5
-_NARROWEST, _WIDEST = 1.1, 4.4
+_PANEL_INCH, _TALLEST = 2.9, 4.4
+"""Height of a panel, and of one with many rows: errors are often a voxel wide, and would fall between two pixels."""
+_NARROWEST, _WIDEST = 1.1, 4.2
 """Inches that a panel is wide."""
+_DPI = 100
+"""Rows of an image that an inch shows."""
 _LISTED = 40
 """Structures that a legend names."""
 _NAME = 28
@@ -98,8 +101,9 @@ def write_slices(
     names = [name for name, _ in slices[0].panels(())]
     beside = len(slices) > len(names)  # slices side by side, panels one below the other
     wide = float(np.median([one.wide for one in slices]))
-    width = min(max(_PANEL_INCH * wide, _NARROWEST), _WIDEST)
-    height = min(_PANEL_INCH, max(width / wide, _NARROWEST))
+    tall = min(max(_PANEL_INCH, max(len(one.image) for one in slices) / _DPI), _TALLEST)
+    width = min(max(tall * wide, _NARROWEST), _WIDEST)
+    height = min(tall, max(width / wide, _NARROWEST))
     rows, columns = (len(names), len(slices)) if beside else (len(slices), len(names))
     heading = _wrapped(title, columns * width + 0.5, 0.075)
     inches = rows * height + 0.35 + 0.17 * (heading.count("\n") + 1)

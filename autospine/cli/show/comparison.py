@@ -40,7 +40,9 @@ def show_comparison(comparison: Comparison) -> None:
     table.add_row("mean", *means, *_gains(comparison.overall, metric), style="bold")
     console.print(table)
     for one, carried in zip(comparison.overall, comparison.carried, strict=True):
-        show_line(f"{verdict(one, metric)} {carried_text(carried, one, metric)}".rstrip())
+        show_line(verdict(one, metric))
+        if said := carried_text(carried, one, metric):
+            show_line(f"  {said}")
     for dispute in comparison.disputed[:_DISPUTED]:
         what = "found by" if dispute.reference_voxels else "is not there, found by"
         show_line(

@@ -110,7 +110,7 @@ def draw_worst(
                 progress.note(f"{case} is not drawn: {fault.where}: {fault.found}")
                 continue
             place, said = places[case], f"{case} · Dice {dice[case]:.3f}"
-            title = f"{said} · {place} of {len(ranked)} from the worst"
+            title = f"{said} · {place} of {len(ranked)}, worst first"
             _draw(folder / f"{place:02d}_{case}.png", shown, title)
             rows[place] = case_row(shown, said)
             labels = masks.drawn
