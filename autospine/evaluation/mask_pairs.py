@@ -24,10 +24,10 @@ from autospine.evaluation.score import Labels, ScoredCase
 from autospine.evaluation.value_sets import Overlaps, first_of, likely_cause
 
 _DECLARE = "say which value is which structure in a labels.json beside the references"
-LaidPair = tuple[str, Geometry, npt.NDArray[np.integer[Any]], npt.NDArray[np.integer[Any]]]
-"""Case, grid, prediction and reference (Z, Y, X) on it."""
 _LISTED = 4
 """Files that a message names."""
+LaidPair = tuple[str, Geometry, npt.NDArray[np.integer[Any]], npt.NDArray[np.integer[Any]]]
+"""Case, grid, prediction and reference (Z, Y, X) on it."""
 
 
 class MaskPairs:
@@ -57,13 +57,10 @@ class MaskPairs:
         """Value of voxels that are not annotated."""
         self.labels: Labels
         """What is scored: all that is declared, named or found."""
-        self.drawn: tuple[tuple[str, int], ...]
-        """(name, value) of the classes: of regions, those that they are made of."""
         if found is None:
-            self.drawn = self.labels = self._labels_found()
+            self.labels = self._labels_found()
         else:
             self._values = dict(found.classes)
-            self.drawn = found.classes
             self.labels = tuple((region.name, region.values) for region in found.regions) or found.classes
         if self.ignored is not None:
             self._values[IGNORE] = self.ignored
@@ -78,12 +75,6 @@ class MaskPairs:
 
     def read(self) -> Iterator[ScoredCase]:
         """Pairs that can be scored, one in memory at a time. After a first problem files are only checked."""
-        for case, grid, predicted, expected in self.laid():
-            self._overlaps.add(predicted, expected)
-            yield case, predicted, expected, grid.spacing_mm
-
-    def laid(self) -> Iterator[LaidPair]:
-        """The same pairs with the grid that both masks lie on."""
         for done, (case, prediction_path, reference_path) in enumerate(self._pairs, start=1):
             reference = self._read(reference_path)
             prediction = self._read(prediction_path)
@@ -99,8 +90,28 @@ class MaskPairs:
             self._look("references", expected, reference_path)
             self._look("predictions", predicted, prediction_path)
             if not self._problems:
-                yield case, grid, predicted, expected
+                self._overlaps.add(predicted, expected)
+                yield case, predicted, expected, grid.spacing_mm
             self._progress(case, done, len(self._pairs))
+
+    @property
+    def drawn(self) -> tuple[tuple[str, int], ...]:
+        """(name, value) of the classes: of regions, those that they are made of."""
+        known = self._values.items() or self.labels
+        return tuple((name, value) for name, value in known if isinstance(value, int) and value != self.ignored)
+
+    def laid(self) -> Iterator[LaidPair]:
+        """Each pair with the grid that both masks lie on, one in memory at a time, to be looked at; nothing is noted.
+
+        Raises:
+            DataError: a file cannot be read, or lies on another grid.
+        """
+        for case, prediction_path, reference_path in self._pairs:
+            wanted = self._values or None
+            prediction, reference = (read_mask(path, wanted=wanted) for path in (prediction_path, reference_path))
+            grid = _common_grid(prediction, prediction_path, reference, reference_path)
+            predicted = self._on(grid, prediction, prediction_path, reference_path)
+            yield case, grid, predicted, self._on(grid, reference, reference_path, prediction_path)
 
     def check(self) -> None:
         """Raise `DataError` where, after all were read, no score would mean anything."""
@@ -135,7 +146,7 @@ class MaskPairs:
             notes.append(f"values within rounding of whole numbers, taken for these, in {listed}")
         return tuple(notes)
 
-    def _labels_found(self) -> tuple[tuple[str, int], ...]:
+    def _labels_found(self) -> Labels:
         """What the references name, else `label_<value>` for every value above 0 in them."""
         names: dict[str, Path] = {}
         values: dict[int, Path] = {}
