@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from autospine.data.wording import plural
 from autospine.evaluation.comparison import Comparison
 from autospine.evaluation.paired import Floats, Interval
 from autospine.report.canvas import new_figure, save_figure
@@ -61,7 +62,7 @@ def _draw_subjects(axes: Axes, comparison: Comparison) -> None:
     axes.set_xticks(range(len(values)), [_name(arm) for arm in comparison.arms], fontsize=8)
     axes.set_xlim(-0.5, len(values) - 0.3)
     axes.set_ylabel(f"{metric_name(comparison.metric)}{_unit(comparison)}, mean over classes")
-    axes.set_title(f"{len(values[0])} subjects", fontsize=9)
+    axes.set_title(plural(len(values[0]), "subject"), fontsize=9)
     axes.grid(alpha=0.3, axis="y")
 
 

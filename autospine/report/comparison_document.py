@@ -48,7 +48,7 @@ def write_comparison(comparison: Comparison, folder: Path) -> Path:
     write_table(folder / "comparison.csv", columns, _rows(comparison))
     write_json(folder / "comparison.json", comparison_json(comparison))
     picture = folder / "comparison.png"
-    drawn = bool(comparison.by_subject.subjects)
+    drawn = any(one.difference.subjects for one in comparison.overall)
     if drawn:
         plot_comparison(comparison, picture)
     path = folder / "comparison.md"

@@ -72,3 +72,10 @@ def test_subjects_of_several_cases_are_counted(comparison: Comparison) -> None:
     text = comparison_markdown(compared(dict(comparison.tables), subjects=people), None)
     assert "12 cases of 6 subjects" in text and "comparison.png" not in text
     assert "Every structure is found" not in text
+
+
+def test_where_nothing_can_be_compared_nothing_is_drawn(tmp_path: Path) -> None:
+    nothing = [case("a", {"x": None}, absent=("x",))]
+    text = write_comparison(compared({"base": nothing, "new": nothing}), tmp_path).read_text()
+    assert "no subject to compare on" in text and not (tmp_path / "comparison.png").exists()
+    assert json.loads((tmp_path / "comparison.json").read_text())["comparisons"][0]["p"] is None

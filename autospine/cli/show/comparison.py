@@ -24,7 +24,7 @@ def show_comparison(comparison: Comparison) -> None:
     others = comparison.arms[1:]
     counted = plural(scores.cases, "case")
     counted += "" if len(scores.subjects) == scores.cases else f" of {plural(len(scores.subjects), 'subject')}"
-    title = f"{metric_name(metric)}{unit_of(metric)}, {counted}"
+    title = f"{metric_name(metric)}{unit_of(metric)} of {counted}"
     table = Table(title=title, title_justify="left")
     table.add_column("class", overflow="fold")
     for arm in comparison.arms:

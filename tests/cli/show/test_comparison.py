@@ -23,6 +23,6 @@ def test_a_comparison_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     text = console.file.getvalue()  # type: ignore[attr-defined]
     rows = {line.split()[1]: line for line in text.splitlines() if line.startswith("│")}
     assert "0.500" in rows["[x]"] and "0.535" in rows["[x]"] and "+0.035" in rows["[x]"]
-    assert "new against base: mean Dice" in text and "Dice, 8 cases" in text
+    assert "new against base: mean Dice" in text and "Dice of 8 cases" in text
     assert "c0: y found by new, not by base" in text
     assert "Left out, since some folder lacks them: c99" in text and "warning: base: odd" in text
