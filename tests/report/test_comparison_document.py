@@ -10,6 +10,7 @@ import pytest
 
 from autospine.evaluation.comparison import Comparison
 from autospine.evaluation.metrics import METRICS
+from autospine.report import comparison_document
 from autospine.report.comparison_document import carried_text, comparison_markdown, write_comparison
 from tests.evaluation.test_comparison import case, compared
 
@@ -49,7 +50,8 @@ def test_what_carries_it_is_said(comparison: Comparison) -> None:
     assert carried_text(few.carried[0], few.overall[0], "dice") == ""
 
 
-def test_tables_can_be_read_again(comparison: Comparison, tmp_path: Path) -> None:
+def test_tables_can_be_read_again(comparison: Comparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparison_document, "plot_comparison", lambda comparison, path: None)
     write_comparison(comparison, tmp_path)
     with (tmp_path / "comparison.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
