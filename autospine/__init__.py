@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from autospine.planning.decide.planner import make_plan
     from autospine.planning.document.plan import Plan
     from autospine.planning.measured.fingerprint import Fingerprint
-    from autospine.workflow.api import evaluate, export, plan, predict, train
+    from autospine.workflow.api import compare, evaluate, export, plan, predict, train
 
 __version__ = "0.1.0"
 
@@ -35,6 +35,7 @@ __all__ = [
     "Segmentation",
     "Volume",
     "__version__",
+    "compare",
     "evaluate",
     "export",
     "make_plan",
@@ -53,6 +54,7 @@ _HOMES = {
     "Reading": "autospine.data.structure",
     "Segmentation": "autospine.inference.segmentation",
     "Volume": "autospine.data.geometry",
+    "compare": "autospine.workflow.api",
     "evaluate": "autospine.workflow.api",
     "export": "autospine.workflow.api",
     "make_plan": "autospine.planning.decide.planner",

@@ -20,6 +20,7 @@ PUBLIC = {
     "Reading": "autospine.data.structure",
     "Segmentation": "autospine.inference.segmentation",
     "Volume": "autospine.data.volume",
+    "compare": "autospine.workflow.api",
     "evaluate": "autospine.workflow.api",
     "export": "autospine.workflow.api",
     "make_plan": "autospine.planning.decide.planner",
@@ -43,7 +44,10 @@ SIGNATURES = {
     "fast=False, exact=False, memory_gb=None, runs='runs', file_format=None, probabilities=False, uncertainty=False, "
     "statistics=False, preview=False, overwrite=False, series=None, share=None, watch=False, progress=None)",
     "export": "(model, target, *, folds=None, licence=None, onnx=False, image=None, overwrite=False, progress=None)",
-    "evaluate": "(prediction, reference, *, output=None, lesions=False, progress=None)",
+    "evaluate": "(prediction, reference, *, output=None, lesions=False, pictures=False, images=None, worst=10, "
+    "progress=None)",
+    "compare": "(predictions, reference, *, out='comparison', metric='dice', subjects=None, common=False, "
+    "progress=None)",
 }
 
 

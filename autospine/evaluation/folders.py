@@ -6,7 +6,7 @@ scored although it may not be meant so is noted with the scores.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +27,8 @@ def evaluate_folders(
     reference_folder: Path,
     *,
     lesions: bool = False,
+    only: Collection[str] | None = None,
+    parts: Sequence[Path] = (),
     progress: Callable[[str, int, int], None] = lambda case, done, total: None,
 ) -> Scores:
     """Scores of predicted mask files against reference mask files.
@@ -41,6 +43,8 @@ def evaluate_folders(
         prediction_folder: folder of masks, or one mask.
         reference_folder: folder of masks, or one mask.
         lesions: count the connected components of each class as lesions, too.
+        only: names of the cases to score; None: all that have a reference.
+        parts: folders of which the prediction folder is made, where the masks do not lie in itself.
         progress: called with a case, the cases done and their total.
 
     Raises:
@@ -48,7 +52,7 @@ def evaluate_folders(
             different grids; or there is nothing to score: no class in the references, or none of them in any
             prediction, while these hold other values.
     """
-    pairs, problems = _paired(prediction_folder, reference_folder)
+    pairs, problems = _paired(prediction_folder, reference_folder, only, parts)
     masks = MaskPairs(pairs, _declared_labels(reference_folder), problems, progress)
     scores = score_cases(masks.read(), masks.labels, masks.ignored, lesions=lesions)
     masks.check()
@@ -63,13 +67,38 @@ def evaluate_folders(
     return replace(scores, notes=(*masks.notes(), *_dicom_notes(prediction_folder, reference_folder)))
 
 
-def _paired(prediction_folder: Path, reference_folder: Path) -> tuple[list[tuple[str, Path, Path]], list[str]]:
+def predicted_cases(
+    prediction_folder: Path, reference_folder: Path, parts: Sequence[Path] = ()
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Cases with a reference that have a prediction, and those that lack one; arguments as of `evaluate_folders`.
+
+    Raises:
+        DataError: a folder that does not exist.
+    """
+    references, predictions = _mask_files(reference_folder), _mask_files(prediction_folder, parts)
+    if prediction_folder.is_file() and reference_folder.is_file():
+        return tuple(references), ()
+    held = tuple(name for name in references if name in predictions)
+    return held, tuple(name for name in references if name not in predictions)
+
+
+def open_pairs(prediction_folder: Path, reference_folder: Path, only: Collection[str]) -> MaskPairs:
+    """The pairs of some cases, to be read by `MaskPairs.laid`; arguments and errors as of `evaluate_folders`."""
+    pairs, problems = _paired(prediction_folder, reference_folder, only)
+    return MaskPairs(pairs, _declared_labels(reference_folder), problems, lambda case, done, total: None)
+
+
+def _paired(
+    prediction_folder: Path, reference_folder: Path, only: Collection[str] | None = None, parts: Sequence[Path] = ()
+) -> tuple[list[tuple[str, Path, Path]], list[str]]:
     """(case, prediction, reference) of each reference that has one prediction, and what is wrong with the others."""
     references = _mask_files(reference_folder)
+    if only is not None:
+        references = {name: files for name, files in references.items() if name in only}
     if not references:
         expected = f"masks ending in {', '.join(IMAGE_SUFFIXES)}"
         raise DataError(str(reference_folder), "no mask files here", expected, "check the path")
-    predictions = _mask_files(prediction_folder)
+    predictions = _mask_files(prediction_folder, parts)
     both_files = prediction_folder.is_file() and reference_folder.is_file()
     pairs, problems = [], []
     # of a DICOM series autospine writes a DICOM-SEG object, unless it is told otherwise
@@ -96,14 +125,15 @@ def _dicom_notes(*folders: Path) -> tuple[str, ...]:
     return tuple(f"{said}, left aside: {folder}" for folder, said in held if said)
 
 
-def _mask_files(path: Path) -> dict[str, list[Path]]:
-    """Mask files by name without suffix, sorted; of the one file, if `path` is a file.
+def _mask_files(path: Path, parts: Sequence[Path] = ()) -> dict[str, list[Path]]:
+    """Mask files by name without suffix, sorted: of the one file, if `path` is a file; of its `parts`, if it has any.
 
     Where there are none, folders of structures by the folder of their case (`s0001/segmentations/`).
     """
     if not path.exists():
         raise DataError(str(path), "does not exist", "a folder of masks, or one mask", "check the path")
-    files = [path] if path.is_file() else sorted(path.iterdir())
+    folders = parts or (path,)
+    files = [path] if path.is_file() else [file for folder in folders for file in sorted(folder.iterdir())]
     named: dict[str, list[Path]] = {}
     for file in files:
         # a link to nothing is a mask that cannot be read, not one fewer

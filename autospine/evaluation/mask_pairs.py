@@ -26,6 +26,8 @@ from autospine.evaluation.value_sets import Overlaps, first_of, likely_cause
 _DECLARE = "say which value is which structure in a labels.json beside the references"
 _LISTED = 4
 """Files that a message names."""
+LaidPair = tuple[str, Geometry, npt.NDArray[np.integer[Any]], npt.NDArray[np.integer[Any]]]
+"""Case, grid, prediction and reference (Z, Y, X) on it."""
 
 
 class MaskPairs:
@@ -91,6 +93,25 @@ class MaskPairs:
                 self._overlaps.add(predicted, expected)
                 yield case, predicted, expected, grid.spacing_mm
             self._progress(case, done, len(self._pairs))
+
+    @property
+    def drawn(self) -> tuple[tuple[str, int], ...]:
+        """(name, value) of the classes: of regions, those that they are made of."""
+        known = self._values.items() or self.labels
+        return tuple((name, value) for name, value in known if isinstance(value, int) and value != self.ignored)
+
+    def laid(self) -> Iterator[LaidPair]:
+        """Each pair with the grid that both masks lie on, one in memory at a time, to be looked at; nothing is noted.
+
+        Raises:
+            DataError: a file cannot be read, or lies on another grid.
+        """
+        for case, prediction_path, reference_path in self._pairs:
+            wanted = self._values or None
+            prediction, reference = (read_mask(path, wanted=wanted) for path in (prediction_path, reference_path))
+            grid = _common_grid(prediction, prediction_path, reference, reference_path)
+            predicted = self._on(grid, prediction, prediction_path, reference_path)
+            yield case, grid, predicted, self._on(grid, reference, reference_path, prediction_path)
 
     def check(self) -> None:
         """Raise `DataError` where, after all were read, no score would mean anything."""

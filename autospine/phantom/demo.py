@@ -19,7 +19,7 @@ from autospine.data.volume import read_volume
 from autospine.errors import AutospineError, OutputError, Stopped
 from autospine.phantom.dataset import Scenario, channels_and_labels, write_phantom
 from autospine.planning.document.plan import PLAN_SCHEMA
-from autospine.report.figures import side_by_side
+from autospine.report.cases import write_case_picture
 from autospine.workflow.progress import Progress, counted
 
 
@@ -130,20 +130,20 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _draw(scenario: Scenario, dataset: Path, predictions: Path, picture: Path) -> None:
-    """The first held-out case: image, mask and prediction side by side."""
+    """The first held-out case: image, mask, prediction and what is wrong with it, side by side."""
     reference_path = sorted((dataset / "labelsTs").iterdir())[0]
     name = reference_path.name.removesuffix(".nii.gz")
     # of several sequences, the first that the case has
     image = to_canonical(read_volume(sorted((dataset / "imagesTs").glob(f"{name}_*.nii.gz"))[0]))
     reference = to_canonical(read_volume(reference_path))
     prediction = to_canonical(read_volume(predictions / reference_path.name))
-    side_by_side(
+    write_case_picture(
+        picture,
         image.array[0],
         reference.array[0],
         prediction.array[0],
         image.geometry.spacing_mm,
-        picture,
-        title=f"{name} (phantom, held out)",
-        axis=slices_of(image.geometry),
-        labels=channels_and_labels(scenario)[1],
+        channels_and_labels(scenario)[1],
+        slices_of(image.geometry),
+        f"{name} (phantom, held out)",
     )

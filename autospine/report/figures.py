@@ -1,6 +1,6 @@
-"""Pictures: the course of a training, and image, reference and prediction side by side.
+"""Pictures: the course of a training, and the first cases of a data set with their masks.
 
-They are drawn on a `canvas`, which loads matplotlib and writes files.
+They are drawn on a `canvas`, which loads matplotlib and writes files, and masks as `panels` draws them everywhere.
 """
 
 from __future__ import annotations
@@ -16,19 +16,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from autospine.data.codes.structures import structures_of
 from autospine.data.structure import in_a_class
 from autospine.errors import DataError
 from autospine.report.canvas import new_figure, save_figure
+from autospine.report.panels import (
+    Labels,
+    add_legend,
+    coloured,
+    in_plane,
+    legend_width,
+    placement_of,
+    structure_entries,
+    windowed,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-Labels = tuple[tuple[str, int], ...]
 CHANNELS_SHOWN = 3
 """Channels that a contact sheet shows."""
 
-# Told apart on grey, neighbours in the list in hue and lightness: neighbouring vertebrae have neighbouring values.
+# Of curves: neighbours in the list differ in hue and lightness, since neighbouring vertebrae have neighbouring values.
 _COLOURS = (
     *("#e6194b", "#3cb44b", "#ffe119", "#4e7bff", "#f032e6"),
     *("#42d4f4", "#f58231", "#bfef45", "#fabed4", "#00a08a"),
@@ -73,60 +82,6 @@ def plot_history(csv_path: Path, png_path: Path) -> None:
     save_figure(figure, png_path)
 
 
-def side_by_side(
-    image: npt.NDArray[Any],
-    reference: npt.NDArray[Any] | None,
-    prediction: npt.NDArray[Any] | None,
-    spacing_mm: tuple[float, ...],
-    path: Path,
-    title: str,
-    labels: Labels,
-    axis: int,
-) -> None:
-    """Writes one slice as image | reference | prediction with coloured classes and a legend.
-
-    Args:
-        image: intensities (Z, Y, X), canonical: Z to superior, Y to posterior, X to the left.
-        reference: labels (Z, Y, X), or None: left out.
-        prediction: labels (Z, Y, X), or None: left out.
-        spacing_mm: voxel size (Z, Y, X).
-        path: the picture; the suffix says the format.
-        title: above the picture; may be empty.
-        labels: (name, value in the arrays) of the classes that are drawn.
-        axis: slices are taken across this axis (0 axial, 1 coronal, 2 sagittal). The one with most reference (or else
-            predicted) foreground is shown, the middle one if none.
-
-    Raises:
-        ValueError: the arrays differ in shape.
-        OutputError: the picture cannot be written.
-    """
-    masks = [(name, mask) for name, mask in (("reference", reference), ("prediction", prediction)) if mask is not None]
-    if image.ndim != 3 or any(mask.shape != image.shape for _, mask in masks):
-        raise ValueError(f"image {image.shape} and masks {[mask.shape for _, mask in masks]} differ in shape")
-    index = _best_slice([mask for _, mask in masks], image.shape[axis], axis)
-    rows_axis, columns_axis = (other for other in range(3) if other != axis)
-    height_mm = image.shape[rows_axis] * spacing_mm[rows_axis]
-    width_mm = image.shape[columns_axis] * spacing_mm[columns_axis]
-    panel_height = 5.5
-    panel_width = min(max(panel_height * width_mm / height_mm, 2.2), 9.0)
-    panels = 1 + len(masks)
-    figure = new_figure(panels * panel_width + (1.4 if labels else 0.2), panel_height + 0.8)
-    all_axes = figure.subplots(1, panels, squeeze=False)[0]
-
-    grey = windowed(np.take(image, index, axis=axis))
-    placement = placement_of(axis, spacing_mm)
-    for axes, name in zip(all_axes, ["image", *(name for name, _ in masks)], strict=True):
-        axes.imshow(grey, cmap="gray", vmin=0, vmax=1, **placement)
-        axes.set_title(name, fontsize=10)
-        axes.set_axis_off()
-    for axes, (_, mask) in zip(all_axes[1:], masks, strict=True):
-        axes.imshow(_overlay(np.take(mask, index, axis=axis), labels), **placement)
-    _add_legend(figure, labels)
-    where = f"slice {index} of axis {'ZYX'[axis]}"
-    figure.suptitle(f"{title} · {where}" if title else where)
-    save_figure(figure, path)
-
-
 @dataclass(frozen=True)
 class SheetRow:
     """A case of a contact sheet, canonical."""
@@ -160,11 +115,13 @@ def contact_sheet(rows: Sequence[SheetRow], channels: Sequence[str], labels: Lab
     """
     shown = channels[:CHANNELS_SHOWN]
     panels = len(shown) + 1
-    figure = new_figure(2.6 * panels + (1.6 if labels else 0.2), 2.7 * len(rows) + 0.6)
+    structures, height = structures_of(labels), 2.7 * len(rows) + 0.6
+    entries = structure_entries(structures) if structures else []
+    figure = new_figure(2.6 * panels + 0.2 + legend_width(entries, height), height)
     table = figure.subplots(len(rows), panels, squeeze=False)
     for number, (row, axes_of_row) in enumerate(zip(rows, table, strict=True)):
         axis = row.axis
-        index = _best_slice([] if row.label is None else [row.label], row.image.shape[1 + axis], axis)
+        index = _best_slice(row.label, row.image.shape[1 + axis], axis)
         planes = [windowed(np.take(channel, index, axis=axis)) for channel in row.image[:CHANNELS_SHOWN]]
         # the mask lies on the first channel that there is
         below = next((plane for place, plane in enumerate(planes) if place not in row.missing), planes[0])
@@ -176,19 +133,19 @@ def contact_sheet(rows: Sequence[SheetRow], channels: Sequence[str], labels: Lab
             axes.set_xticks([])
             axes.set_yticks([])
             if number == 0:
-                axes.set_title(name, fontsize=9)
-        axes_of_row[0].set_ylabel(row.name, fontsize=8)
+                axes.set_title(name, fontsize=9, parse_math=False)
+        axes_of_row[0].set_ylabel(row.name, fontsize=8, parse_math=False)
         if row.label is None:
             axes_of_row[-1].set_xlabel("no mask", fontsize=8)
         else:
-            axes_of_row[-1].imshow(_overlay(np.take(row.label, index, axis=axis), labels), **placement)
-    _add_legend(figure, labels)
-    figure.suptitle(title, fontsize=11)
+            axes_of_row[-1].imshow(coloured(np.take(row.label, index, axis=axis), structures), **placement)
+    add_legend(figure, entries, height)
+    figure.suptitle(title, fontsize=11, parse_math=False)
     save_figure(figure, path)
 
 
 def class_colour(index: int) -> str:
-    """Colour of the class at `index` (from 0) as `#rrggbb`: ten chosen ones, then hues a golden angle apart."""
+    """Colour of a class's curve, by its `index` from 0, as `#rrggbb`: ten chosen ones, then hues far apart."""
     if index < len(_COLOURS):
         return _COLOURS[index]
     red, green, blue = colorsys.hsv_to_rgb((index * 0.618034) % 1.0, 0.65 if index % 2 else 0.95, 0.95)
@@ -224,47 +181,10 @@ def _curve(axes: Axes, epochs: list[float], values: list[float] | None, label: s
     axes.plot(epochs, values, label=label, marker="o" if len(values) <= 30 else "", markersize=3, **style)
 
 
-def _best_slice(masks: list[npt.NDArray[Any]], size: int, axis: int) -> int:
-    """Index of the slice with most foreground in the first mask that has any, else the middle one."""
-    others = tuple(other for other in range(3) if other != axis)
-    for mask in masks:
-        counts = np.count_nonzero(in_a_class(mask), axis=others)
+def _best_slice(mask: npt.NDArray[Any] | None, size: int, axis: int) -> int:
+    """Index of the slice with most foreground in the mask; the middle one of `size` where there is none."""
+    if mask is not None:
+        counts = np.count_nonzero(in_a_class(mask), axis=in_plane(axis))
         if counts.any():
             return int(np.argmax(counts))
     return size // 2
-
-
-def placement_of(axis: int, spacing_mm: tuple[float, ...]) -> dict[str, Any]:
-    """How a slice across `axis` is laid into its panel."""
-    rows_axis, columns_axis = (other for other in range(3) if other != axis)
-    return {
-        # Z grows to superior: row 0 at the bottom. Y grows to posterior: row 0 at the top of an axial view.
-        "origin": "upper" if axis == 0 else "lower",
-        "aspect": spacing_mm[rows_axis] / spacing_mm[columns_axis],
-        "interpolation": "nearest",
-    }
-
-
-def windowed(plane: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """The slice with its 1st to 99th percentile spread over 0 to 1; what is not finite is black."""
-    values = np.where(np.isfinite(plane), plane, 0).astype(np.float32)
-    low, high = (float(value) for value in np.percentile(values, (1, 99)))
-    return np.asarray(np.clip((values - low) / max(high - low, 1e-6), 0, 1), np.float32)
-
-
-def _overlay(plane: npt.NDArray[Any], labels: Labels) -> npt.NDArray[np.float32]:
-    """Half transparent colours (rows, columns, RGBA) of the classes, clear elsewhere."""
-    colours = np.zeros((*plane.shape, 4), np.float32)
-    for index, (_, value) in enumerate(labels):
-        colour = class_colour(index)
-        colours[plane == value] = (*(int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)), 0.55)
-    return colours
-
-
-def _add_legend(figure: Figure, labels: Labels) -> None:
-    """The classes with their colours, at the right."""
-    from matplotlib.patches import Patch
-
-    if labels:
-        handles = [Patch(color=class_colour(index), label=name) for index, (name, _) in enumerate(labels)]
-        figure.legend(handles=handles, loc="outside right center", frameon=False, fontsize=9)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,11 +14,12 @@ import numpy as np
 
 from autospine.data.disk.files import write_text
 from autospine.data.geometry import times
+from autospine.evaluation.arm_scores import ArmScores, LesionTally, compare_classes
 from autospine.evaluation.metrics import EMPTY_RULE, METRICS
-from autospine.evaluation.paired import LEVEL, Compared, Interval, compare, corrected, interval, mean_over_classes
+from autospine.evaluation.paired import Compared, compare, interval, mean_over_classes
 from autospine.report.canvas import new_figure, save_figure
+from autospine.report.wording import gain_cell, markdown_table, mean_cell, number, p_value, verdict
 from autospine.study.arms import Arm
-from autospine.study.scores import LesionTally, StudyScores
 
 RIGHTLY = "Where one arm finds a class that is not there, the arms that rightly find nothing count 1 beside its 0."
 COMPARED = ("dice", "sensitivity", "specificity", "precision", "hd95_mm")
@@ -44,7 +45,7 @@ class StudyReport:
     title: str
     question: str
     arms: tuple[ArmRecord, ...]
-    scores: StudyScores
+    scores: ArmScores
     folds: tuple[int, ...]
     """That every arm has been trained on."""
     missing: tuple[str, ...]
@@ -67,12 +68,7 @@ class StudyReport:
     @cached_property
     def by_class(self) -> dict[tuple[str, str], Compared]:
         """(class, arm) -> comparison with the first arm in that class, corrected as one family."""
-        found = {
-            (label, one.arm): one
-            for index, label in enumerate(self.scores.classes)
-            for one in compare({arm: self.scores.of(arm)[:, index] for arm in self.scores.arms}, self.reference)
-        }
-        return dict(zip(found, corrected(list(found.values())), strict=True))
+        return compare_classes(self.scores, self.reference)
 
 
 def write_study(report: StudyReport, folder: Path) -> Path:
@@ -93,21 +89,6 @@ def write_study(report: StudyReport, folder: Path) -> Path:
     path = folder / "report.md"
     write_text(path, _markdown(report, plots))
     return path
-
-
-def verdict(one: Compared) -> str:
-    """A sentence that says whether the difference is beyond noise."""
-    found, name = one.difference, f"{one.arm} against {one.reference}"
-    if found.subjects == 0:
-        return f"{name}: no subject to compare on."
-    span = "" if math.isnan(found.low) else f" (95 % interval {_signed(found.low)} to {_signed(found.high)})"
-    text = f"{name}: mean Dice {_signed(found.mean)}{span}, p = {_p(one.p)}, {_p(one.corrected)} after Holm's "
-    text += f"correction, {found.subjects} subjects: "
-    if one.beyond_noise:
-        return text + ("better, beyond noise." if found.mean > 0 else "worse, beyond noise.")
-    if one.least >= LEVEL:
-        return text + f"too few to tell it from noise, the smallest corrected p they can give is {_p(one.least)}."
-    return text + "within noise."
 
 
 def _markdown(report: StudyReport, plots: Sequence[str]) -> str:
@@ -132,19 +113,14 @@ def _markdown(report: StudyReport, plots: Sequence[str]) -> str:
     lines += [*plots, ""] if plots else []
     lines += ["## Arms", "", *_arms(report.arms), "", "## Mean over classes", ""]
     means = {name: [interval(mean_over_classes(scores.of(name, key))) for key in COMPARED] for name in scores.arms}
-    lines += _table(("arm", *COMPARED), [(name, *map(_cell, found, COMPARED)) for name, found in means.items()])
+    rows = [(name, *map(mean_cell, found, COMPARED)) for name, found in means.items()]
+    lines += markdown_table(("arm", *COMPARED), rows)
     lines += ["", "In brackets the 95 % interval of the mean, bootstrap over subjects.", ""]
     lines += ["## By class", "", *_classes(report), ""]
     lines += [f"Voxels: median of a subject's, in the reference. {EMPTY_RULE} {RIGHTLY}", ""]
     lines += _lesions(report.lesions)
     lines += [*(f"- {note}" for note in report.notes), ""] if report.notes else []
     return "\n".join(lines).rstrip() + "\n"
-
-
-def _table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
-    """A table in Markdown."""
-    head, *body = (f"| {' | '.join(map(str, row))} |" for row in (columns, *rows))
-    return [head, "|---" * len(columns) + "|", *body]
 
 
 def _arms(records: Sequence[ArmRecord]) -> list[str]:
@@ -159,7 +135,7 @@ def _arms(records: Sequence[ArmRecord]) -> list[str]:
         took = "-" if record.seconds_per_step is None else f"{record.seconds_per_step:.3g}"
         grid = (spacing, times(one.patch), one.batch, arm.voxels)
         rows.append((arm.name, arm.what, record.cases, *grid, one.network.features[0], size, steps, took))
-    return _table((*columns, "steps", "s a step"), rows)
+    return markdown_table((*columns, "steps", "s a step"), rows)
 
 
 def _classes(report: StudyReport) -> list[str]:
@@ -167,12 +143,12 @@ def _classes(report: StudyReport) -> list[str]:
     scores, rows = report.scores, []
     for index, label in enumerate(scores.classes):
         for place, name in enumerate(scores.arms):
-            means = (_number(interval(scores.of(name, metric)[:, index]).mean, metric) for metric in COMPARED)
+            means = (number(interval(scores.of(name, metric)[:, index]).mean, metric) for metric in COMPARED)
             compared = report.by_class.get((label, name))
-            gain = ("", "") if compared is None else (_span(compared.difference), _p(compared.corrected))
+            gain = ("", "") if compared is None else (gain_cell(compared.difference), p_value(compared.corrected))
             first = (label, _size(scores.class_size(index))) if place == 0 else ("", "")
             rows.append((*first, name, *means, *gain))
-    return _table(("class", "voxels", "arm", *COMPARED, "Dice gained", "p (Holm)"), rows)
+    return markdown_table(("class", "voxels", "arm", *COMPARED, "Dice gained", "p (Holm)"), rows)
 
 
 def _lesions(tallies: Sequence[LesionTally]) -> list[str]:
@@ -182,14 +158,14 @@ def _lesions(tallies: Sequence[LesionTally]) -> list[str]:
     columns = ("class", "arm", "found", "missed", "false", "sensitivity", "precision")
     rows = [
         (one.label, one.arm, one.found, one.missed, one.false)
-        + (_number(one.sensitivity, "sensitivity"), _number(one.precision, "precision"))
+        + (number(one.sensitivity, "sensitivity"), number(one.precision, "precision"))
         for one in tallies
     ]
     said = "Found: at least a tenth of its voxels. Precision: share of the predicted components that are not false."
-    return ["## Lesions", "", *_table(columns, rows), "", said, ""]
+    return ["## Lesions", "", *markdown_table(columns, rows), "", said, ""]
 
 
-def _scores_csv(scores: StudyScores) -> str:
+def _scores_csv(scores: ArmScores) -> str:
     rows = [["arm", "subject", "class", "reference_voxels", *METRICS]]
     for arm, table in zip(scores.arms, scores.values, strict=True):
         for subject, of_subject, voxels in zip(scores.subjects, table, scores.voxels, strict=True):
@@ -275,32 +251,6 @@ def _plot_sizes(report: StudyReport, path: Path) -> None:
     axes.legend(frameon=False, fontsize=8)
     axes.grid(alpha=0.3)
     save_figure(figure, path)
-
-
-def _cell(found: Interval, metric: str) -> str:
-    if math.isnan(found.low):
-        return _number(found.mean, metric)
-    return f"{_number(found.mean, metric)} ({_number(found.low, metric)} to {_number(found.high, metric)})"
-
-
-def _span(found: Interval) -> str:
-    if found.subjects == 0:
-        return "-"
-    return _signed(found.mean) + ("" if math.isnan(found.low) else f" ({_signed(found.low)} to {_signed(found.high)})")
-
-
-def _number(value: float, metric: str) -> str:
-    if math.isnan(value):
-        return "-"
-    return f"{value:.2f}" if metric.endswith("_mm") else f"{value:.4f}" if metric == "specificity" else f"{value:.3f}"
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.3f}"
-
-
-def _p(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.2g}" if value >= 0.001 else "under 0.001"
 
 
 def _size(value: float) -> str:

@@ -20,9 +20,11 @@ from typing import Any
 from autospine.data.disk.files import read_json
 from autospine.data.folds import read_folds
 from autospine.errors import PlanError
+from autospine.evaluation.arm_scores import gather_scores, tally_lesions
 from autospine.planning.document.expected import Expectations
 from autospine.planning.document.plan import Plan
 from autospine.planning.measured.fingerprint import Fingerprint
+from autospine.report.wording import verdict
 from autospine.study.arms import (
     Arm,
     Pretraining,
@@ -35,8 +37,7 @@ from autospine.study.arms import (
     sequence_arms,
 )
 from autospine.study.folders import Base, begin, check_arms, check_split, is_done, stands
-from autospine.study.report import ArmRecord, StudyReport, verdict, write_study
-from autospine.study.scores import gather_scores, tally_lesions
+from autospine.study.report import ArmRecord, StudyReport, write_study
 from autospine.workflow.plan import ensure_planned
 from autospine.workflow.pretrain import PretrainRequest, pretrain_images
 from autospine.workflow.progress import Progress, Silent

@@ -7,6 +7,7 @@
         print(fold.folder, fold.metrics["mean"]["dice"])
     done = autospine.predict("new", "out")
     scores = autospine.evaluate("out", "masks")
+    found = autospine.compare({"old": "out", "new": "out2"}, "masks")
 
 Defaults are those of the command line, files and messages as well. `progress` is told what the terminal would show;
 without one nobody is. Faults of the input are raised as `autospine.errors`.
@@ -14,14 +15,17 @@ without one nobody is. Faults of the input are raised as `autospine.errors`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from autospine.data.structure import Reading
 from autospine.errors import PlanError
+from autospine.evaluation.comparison import Comparison
 from autospine.evaluation.score import Scores
 from autospine.machine.ranks import Share
 from autospine.planning.document.plan import Plan
+from autospine.report.comparison_document import write_comparison
+from autospine.workflow.compare import CompareRequest, compare_paths, name_arms
 from autospine.workflow.evaluate import evaluate_paths, write_scores
 from autospine.workflow.export import Exported, ExportRequest, export_model
 from autospine.workflow.plan import PlanRequest, plan_dataset
@@ -29,6 +33,7 @@ from autospine.workflow.predict import Prediction, PredictRequest, predict_paths
 from autospine.workflow.progress import Progress, Silent
 from autospine.workflow.steps.arrivals import Watch
 from autospine.workflow.steps.outputs import Outputs
+from autospine.workflow.steps.pictures import Pictures
 from autospine.workflow.train import Trained, TrainRequest, train_folds
 
 
@@ -241,6 +246,9 @@ def evaluate(
     *,
     output: str | Path | None = None,
     lesions: bool = False,
+    pictures: bool = False,
+    images: str | Path | None = None,
+    worst: int = 10,
     progress: Progress | None = None,
 ) -> Scores:
     """The scores of segmentations against reference masks, per class and case; also written as `metrics.json`.
@@ -252,15 +260,55 @@ def evaluate(
         reference: folder (or file) of reference masks.
         output: where metrics.json goes; beside the segmentations if not given.
         lesions: count lesions found, missed and false as well.
+        pictures: draw the worst cases into `pictures`, beside the segmentations.
+        images: the images to draw on; found by prediction.json if not given.
+        worst: cases to draw.
         progress: told the share that is done.
 
     Raises:
-        DataError: everything that keeps pairs from being scored.
-        OutputError: metrics.json cannot be written.
+        DataError: everything that keeps pairs from being scored; or there is no image to draw on.
+        OutputError: metrics.json or a picture cannot be written.
     """
-    scores = evaluate_paths(Path(prediction), Path(reference), lesions=lesions, progress=progress)
+    wanted = Pictures(_path(images), worst) if pictures or images is not None else None
+    scores = evaluate_paths(Path(prediction), Path(reference), lesions=lesions, pictures=wanted, progress=progress)
     write_scores(scores, Path(prediction), _path(output))
     return scores
+
+
+def compare(
+    predictions: Sequence[str | Path] | Mapping[str, str | Path],
+    reference: str | Path,
+    *,
+    out: str | Path | None = "comparison",
+    metric: str = "dice",
+    subjects: str | None = None,
+    common: bool = False,
+    progress: Progress | None = None,
+) -> Comparison:
+    """Segmentations of the same cases compared with the first of them, paired over subjects; also written to `out`.
+
+    `autospine.compare(["old", "new"], "masks").overall[0].beyond_noise` says whether the second differs beyond noise.
+
+    Args:
+        predictions: two folders of segmentations or more, or name -> folder; the first is the one to compare with.
+        reference: folder of reference masks.
+        out: folder for comparison.md, .csv, .json and .png; None: nothing is written.
+        metric: the figure to compare in, such as dice or hd95_mm.
+        subjects: regular expression that finds the subject in a case's name.
+        common: leave out cases that some folder lacks, instead of refusing them.
+        progress: told the share that is done.
+
+    Raises:
+        DataError: fewer than two folders, no such metric, a case that some folder lacks, or what keeps pairs from being
+            scored.
+        OutputError: `out` cannot be written.
+    """
+    named = predictions.items() if isinstance(predictions, Mapping) else (("", place) for place in predictions)
+    arms = name_arms([(name, Path(place)) for name, place in named])
+    comparison = compare_paths(arms, Path(reference), CompareRequest(metric, subjects, common), progress=progress)
+    if out is not None:
+        write_comparison(comparison, Path(out))
+    return comparison
 
 
 def _path(place: str | Path | None) -> Path | None:

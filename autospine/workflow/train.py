@@ -30,6 +30,7 @@ from autospine.workflow.steps.about import about_training
 from autospine.workflow.steps.cascade import OutOfFold, find_out_of_fold, segment_out_of_fold
 from autospine.workflow.steps.expectation import compare_expected, describe_comparisons
 from autospine.workflow.steps.pace import shown, watch_pace, watch_threads
+from autospine.workflow.steps.pictures import draw_validation
 from autospine.workflow.steps.request import enough_memory, fold_numbers, requested
 from autospine.workflow.steps.timing import training_notes
 from autospine.workflow.steps.training import Training
@@ -312,6 +313,8 @@ def _score(fold: _Fold, ready: _Ready) -> Trained:
         )
         if cost is not None:
             cost.write(training.folder)
+        reading = training.run.read_reading()
+        draw_validation(fold.dataset, reading, training.folder, fold.card, scores, progress)
         write_json(metrics, scores.to_json())
     return Trained(training.folder, read_json(metrics))
 

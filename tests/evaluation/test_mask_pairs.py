@@ -11,7 +11,7 @@ import pytest
 from autospine.data.geometry import Geometry, Volume
 from autospine.data.volume import write_volume
 from autospine.errors import DataError
-from autospine.evaluation.folders import evaluate_folders
+from autospine.evaluation.folders import evaluate_folders, open_pairs, predicted_cases
 from tests.data.slicer_files import write_slicer
 
 GRID = Geometry((3, 4, 5), (4.0, 1.5, 0.75), (-12.5, 30.0, 7.25), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
@@ -180,3 +180,36 @@ def test_dicom_among_the_masks_is_told(tmp_path: Path) -> None:
     (tmp_path / "ref" / "b.dcm").write_bytes(bytes(128) + b"DICM")
     scores = evaluate_folders(tmp_path / "pred", tmp_path / "ref")
     assert scores.notes == (f"DICOM files, left aside: {tmp_path / 'ref'}",)
+
+
+def test_pairs_are_laid_on_the_grid_of_the_whole_one(tmp_path: Path) -> None:
+    """The reference is cut to its last two slices; names decide, and what is not annotated is no class."""
+    slicer(tmp_path / "ref" / "a.seg.nrrd", ("L4", "L5"), (5, 9), low=1)
+    (tmp_path / "labels.json").write_text(json.dumps({"L5": 1, "L4": 2, "ignore": 7}))
+    write(tmp_path / "pred" / "a.nii.gz", drawn())
+    write(tmp_path / "pred" / "b.nii.gz", drawn())
+    masks = open_pairs(tmp_path / "pred", tmp_path / "ref", ("a",))
+    assert masks.drawn == (("L5", 1), ("L4", 2)) and masks.ignored == 7
+    ((case, grid, predicted, expected),) = masks.laid()
+    assert (case, grid) == ("a", GRID)
+    assert (predicted == drawn()).all() and (expected == drawn()).all()
+
+
+def test_what_is_drawn_of_regions_are_their_classes(tmp_path: Path) -> None:
+    for name in ("ref", "pred"):
+        write(tmp_path / name / "a.nii.gz", drawn())
+    assert open_pairs(tmp_path / "pred", tmp_path / "ref", ("a",)).drawn == (("label_1", 1), ("label_2", 2))
+    content = {"labels": {"background": 0, "both": [1, 2], "L4": 2}, "regions_class_order": [1, 2]}
+    (tmp_path / "dataset.json").write_text(json.dumps(content))
+    assert open_pairs(tmp_path / "pred", tmp_path / "ref", ("a",)).drawn == (("label_1", 1), ("L4", 2))
+
+
+def test_some_cases_of_several_folders_are_scored(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        write(tmp_path / "ref" / f"{name}.nii.gz", drawn())
+    write(tmp_path / "pred" / "one" / "a.nii.gz", drawn())
+    write(tmp_path / "pred" / "two" / "b.nii.gz", np.zeros_like(drawn()))
+    parts = (tmp_path / "pred" / "one", tmp_path / "pred" / "two")
+    assert predicted_cases(tmp_path / "pred", tmp_path / "ref", parts) == (("a", "b"), ("c",))
+    scores = evaluate_folders(tmp_path / "pred", tmp_path / "ref", only=("a", "b"), parts=parts)
+    assert [(case.case, scores.case_mean(case)) for case in scores.cases] == [("a", 1.0), ("b", 0.0)]

@@ -1,4 +1,4 @@
-"""Pictures: drawn from short and gappy histories, right way up, right proportions, whole or not at all."""
+"""Pictures of histories, short and gappy, and of the first cases of a data set."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
+from autospine.data.codes.structures import structures_of
 from autospine.errors import DataError
-from autospine.report.figures import _best_slice, class_colour, plot_history, side_by_side
+from autospine.report.figures import SheetRow, _best_slice, class_colour, contact_sheet, plot_history
 
 HEADER = "epoch,step,seconds,learning_rate,train_loss,validation_loss,dice_L5,dice_L4,dice_mean\n"
 
@@ -41,64 +42,26 @@ def test_a_history_that_is_none_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "progress.png").exists()
 
 
-def pixels(path: Path, index: int) -> np.ndarray:
-    """Where the picture shows the colour of the class at `index` blended over black, (n, 2) rows and columns."""
-    picture = imread(path)[..., :3]
-    colour = np.array([int(class_colour(index)[at : at + 2], 16) for at in (1, 3, 5)]) / 255 * 0.55
-    return np.argwhere(np.abs(picture - colour).max(axis=2) < 0.03)
-
-
-def test_superior_is_up_posterior_is_right_and_voxels_keep_their_proportions(tmp_path: Path) -> None:
-    # (Z, Y, X): 10 rows of 3 mm by 12 columns of 1 mm, superior and posterior; the same inferior and anterior.
-    image = np.zeros((20, 24, 5), np.float32)
-    reference = np.zeros(image.shape, np.uint8)
-    reference[10:, 12:, 2] = 1
-    reference[:10, :12, 2] = 2
-    labels = (("back", 1), ("front", 2))
-    side_by_side(image, reference, None, (3.0, 1.0, 8.0), tmp_path / "a.png", "case", labels, axis=2)
-    back, front = pixels(tmp_path / "a.png", 0), pixels(tmp_path / "a.png", 1)
-    height, width = np.ptp(back, axis=0) + 1
-    assert height / width == pytest.approx(30 / 12, rel=0.03)
-    assert back[:, 0].max() < front[:, 0].min() + 2  # higher up
-    assert back[:, 1].min() > front[:, 1].max() - 2  # further right
-
-
-@pytest.mark.parametrize(("axis", "above"), [(0, (0, 5)), (1, (5, 0))])
-def test_axial_slices_show_anterior_up_and_coronal_ones_superior(
-    tmp_path: Path, axis: int, above: tuple[int, int]
-) -> None:
-    image = np.zeros((10, 10, 10), np.float32)
-    reference = np.zeros(image.shape, np.uint8)
-    other = 1 - axis
-    lines = np.moveaxis(reference, other, 0)
-    lines[above[0] : above[0] + 5, :, :5] = 1  # the half that belongs above, to the patient's right
-    lines[above[1] : above[1] + 5, :, 5:] = 2
-    side_by_side(image, None, reference, (1.0, 1.0, 1.0), tmp_path / "a.png", "", (("a", 1), ("b", 2)), axis=axis)
-    first, second = pixels(tmp_path / "a.png", 0), pixels(tmp_path / "a.png", 1)
-    assert first[:, 0].max() < second[:, 0].min() + 2
-    assert first[:, 1].max() < second[:, 1].min() + 2  # the patient's right is shown at the left
-
-
 def test_the_slice_with_most_foreground_is_shown() -> None:
-    reference = np.zeros((4, 5, 6), np.uint8)
-    reference[1, 2, 3] = 2
-    reference[3, :2, 4] = 1
-    empty = np.zeros_like(reference)
-    assert [_best_slice([reference], reference.shape[axis], axis) for axis in range(3)] == [3, 0, 4]
-    assert _best_slice([empty, reference], 4, 0) == 3
-    assert _best_slice([empty], 4, 0) == 2
+    mask = np.zeros((4, 5, 6), np.uint8)
+    mask[1, 2, 3] = 2
+    mask[3, :2, 4] = 1
+    assert [_best_slice(mask, mask.shape[axis], axis) for axis in range(3)] == [3, 0, 4]
+    assert _best_slice(np.zeros_like(mask), 4, 0) == _best_slice(None, 4, 0) == 2
 
 
-def test_pictures_without_masks_labels_or_contrast(tmp_path: Path) -> None:
-    image = np.full((4, 5, 6), np.nan, np.float32)
-    side_by_side(image, None, None, (1.0, 1.0, 1.0), tmp_path / "a.png", "", (), axis=2)
-    mask = np.arange(120).reshape(4, 5, 6).astype(np.uint8) % 14
-    labels = tuple((f"label_{value}", value) for value in range(1, 14))
-    side_by_side(np.ones((4, 5, 6)), mask, mask, (1.0, 1.0, 1.0), tmp_path / "new" / "b.png", "", labels, axis=1)
-    assert imread(tmp_path / "a.png").any()
-    assert imread(tmp_path / "new" / "b.png").any()
-    with pytest.raises(ValueError, match="shape"):
-        side_by_side(image, mask[:2], None, (1.0, 1.0, 1.0), tmp_path / "c.png", "", (), axis=2)
+def test_a_contact_sheet_shows_cases_with_and_without_masks(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    image, mask = rng.random((2, 8, 9, 10)), np.zeros((8, 9, 10), np.uint8)
+    mask[2:6, 2:6, 3:7] = 1
+    rows = [
+        SheetRow("a", image, mask, (1.0, 1.0, 1.0), 2),
+        SheetRow(r"$\frac{$", image * 0, None, (1.0, 1.0, 1.0), 0, missing=(0,)),
+    ]
+    contact_sheet(rows, ("T1", "T2"), (("L5", 1),), tmp_path / "a.png", r"$\frac{$")
+    picture = imread(tmp_path / "a.png")[..., :3]
+    colour = np.array(structures_of([("L5", 1)])[0].colour) / 255
+    assert (np.abs(picture - colour).max(axis=2) < 0.03).sum() > 200
 
 
 def test_colours_are_told_apart() -> None:

@@ -6,18 +6,10 @@ import numpy as np
 
 from autospine.data.codes.structures import structures_of
 from autospine.data.geometry import Geometry, Volume
-from autospine.report.preview import coloured, write_preview
+from autospine.report.preview import write_preview
 
 STRUCTURES = structures_of([("L5", 1), ("canal_with_$", 2), ("absent", 3)])
 GRID = Geometry((9, 24, 20), (4.0, 1.0, 1.0), (0.0, 0.0, 0.0), (0.0, 0, 1.0, 1.0, 0, 0, 0, -1.0, 0))
-
-
-def test_borders_are_opaque_and_what_lies_inside_shows_the_image() -> None:
-    plane = np.zeros((7, 7), np.uint8)
-    plane[1:6, 1:6] = 1
-    colours = coloured(plane, STRUCTURES)
-    np.testing.assert_allclose(colours[3, 3, :3] * 255, STRUCTURES[0].colour, atol=0.01)
-    assert colours[3, 3, 3] < 0.5 and colours[1, 3, 3] == 1.0 and colours[0, 0, 3] == 0.0
 
 
 def test_a_picture_shows_what_was_found(tmp_path: Path) -> None:

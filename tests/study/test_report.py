@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from autospine.evaluation.arm_scores import ArmScores, LesionTally
 from autospine.evaluation.metrics import METRICS
 from autospine.planning.document.configuration import Configuration
+from autospine.report.wording import verdict
 from autospine.study.arms import Arm, with_steps
-from autospine.study.report import ArmRecord, StudyReport, verdict, write_study
-from autospine.study.scores import LesionTally, StudyScores
+from autospine.study.report import ArmRecord, StudyReport, write_study
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def report(make_configuration: Callable[..., Configuration]) -> StudyReport:
     better[:, 0] += 0.05 + rng.normal(0, 0.005, (8, 1))
     same += rng.normal(0, 0.001, same.shape)
     voxels = np.stack((rng.uniform(90, 110, 8), rng.uniform(900, 1100, 8)), axis=1)
-    scores = StudyScores(
+    scores = ArmScores(
         ("base", "better", "same"),
         ("small", "large"),
         tuple(f"s{number}" for number in range(8)),

@@ -28,6 +28,7 @@ def test_the_page_runs_as_it_stands(
     for folder, name in (("images", "toy_00_0000.nii.gz"), ("labels", "toy_00.nii.gz")):
         (spines / f"{folder}Ts").mkdir()
         shutil.copy(spines / f"{folder}Tr" / name, spines / f"{folder}Ts" / name)
+    shutil.copytree(spines / "labelsTs", "segmented-before")
     example, *_ = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     shorter = example.replace("budget_s=1800", f"recipe={str(toy_recipe)!r}, device='cpu'").replace(
         '"my-spines", 0', '"my-spines", 0, device="cpu", workers=0'
@@ -42,6 +43,8 @@ def test_the_page_runs_as_it_stands(
     assert done.files == (Path("segmented/toy_00.nii.gz"),) and done.left_out is None  # type: ignore[attr-defined]
     written = json.loads(Path("segmented/metrics.json").read_text())
     assert json.loads(json.dumps(got["scores"].to_json())) == written  # type: ignore[attr-defined]
+
+    assert got["found"].arms == ("old", "new") and Path("comparison/comparison.md").is_file()  # type: ignore[attr-defined]
 
     # one image of two cannot be read: the other is there, and what was left out is told
     (spines / "imagesTs" / "broken_0000.nii.gz").write_bytes(b"no image")
@@ -59,7 +62,7 @@ def test_a_time_and_epochs_exclude_each_other(tmp_path: Path) -> None:
         autospine.train(str(tmp_path), "all", budget_s=60, epochs=1)
 
 
-@pytest.mark.parametrize("name", ["plan", "train", "predict", "evaluate"])
+@pytest.mark.parametrize("name", ["plan", "train", "predict", "evaluate", "compare"])
 def test_defaults_are_those_of_the_command(name: str) -> None:
     called = inspect.signature(getattr(autospine, name)).parameters
     command = inspect.signature(inspect.unwrap(getattr(commands, name))).parameters

@@ -1,4 +1,4 @@
-"""`autospine predict` and `evaluate`: what a trained model makes of images, and how well."""
+"""`autospine predict`, `evaluate` and `compare`: what a trained model makes of images, how well, and whether better."""
 
 from __future__ import annotations
 
@@ -98,12 +98,47 @@ def evaluate(
     reference: Annotated[Path, typer.Argument(metavar="REF", help="Folder (or file) of reference masks.")],
     output: Annotated[Path | None, typer.Option(help="Where metrics.json goes; beside PRED if not given.")] = None,
     lesions: Annotated[bool, typer.Option("--lesions", help="Count lesions found, missed and false as well.")] = False,
+    pictures: Annotated[bool, typer.Option("--pictures", help="Draw the worst cases, with what is wrong.")] = False,
+    images: Annotated[
+        Path | None, typer.Option(help="The images, for --pictures; found by prediction.json if not given.")
+    ] = None,
+    worst: Annotated[int, typer.Option(min=1, help="Cases to draw.")] = 10,
 ) -> None:
     """Score segmentations against reference masks, per class and case."""
     from autospine.cli.show.scores import show_scores
     from autospine.cli.terminal import TerminalProgress, console
     from autospine.workflow.evaluate import evaluate_paths, write_scores
+    from autospine.workflow.steps.pictures import Pictures
 
-    scores = evaluate_paths(prediction, reference, lesions=lesions, progress=TerminalProgress())
+    wanted = Pictures(images, worst) if pictures or images is not None else None
+    scores = evaluate_paths(prediction, reference, lesions=lesions, pictures=wanted, progress=TerminalProgress())
     show_scores(scores.to_json())
     console.print(f"Written: {write_scores(scores, prediction, output)}")
+
+
+@reported
+def compare(
+    predictions: Annotated[
+        list[str], typer.Argument(metavar="[NAME=]PRED...", help="Two folders or more; the first to compare with.")
+    ],
+    reference: Annotated[Path, typer.Option("--ref", metavar="REF", help="Folder of reference masks.")],
+    out: Annotated[Path, typer.Option(help="Folder for the comparison's files.")] = Path("comparison"),
+    metric: Annotated[str, typer.Option(help="Figure to compare in, such as dice or hd95_mm.")] = "dice",
+    subjects: Annotated[
+        str | None, typer.Option(metavar="REGEX", help="Finds the subject in a case's name; subjects are compared.")
+    ] = None,
+    common: Annotated[
+        bool, typer.Option("--common", help="Leave out cases that some folder lacks, instead of refusing them.")
+    ] = False,
+) -> None:
+    """Compare segmentations of the same cases: whether one is better beyond noise, and which cases decide."""
+    from autospine.cli.show.comparison import show_comparison
+    from autospine.cli.terminal import TerminalProgress, console
+    from autospine.report.comparison_document import write_comparison
+    from autospine.workflow.compare import CompareRequest, compare_paths, name_arms, parse_arm
+
+    arms = name_arms([parse_arm(word) for word in predictions])
+    request = CompareRequest(metric, subjects, common)
+    comparison = compare_paths(arms, reference, request, progress=TerminalProgress())
+    show_comparison(comparison)
+    console.print(f"Written: {write_comparison(comparison, out)}")

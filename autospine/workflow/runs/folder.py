@@ -31,6 +31,8 @@ METRICS_FILE = "metrics.json"
 """In the folder of a fold: its validation cases scored; written last of all."""
 VALIDATION = "validation"
 """Beside it: these cases segmented."""
+VALIDATION_PICTURE = "validation.png"
+"""Beside it: the worst, the median and the best of them, with what is wrong."""
 
 REMOVED = ".removed-"
 """Begins the name of a training's folder that is being removed."""
@@ -222,7 +224,7 @@ def withdraw_results(folder: Path) -> None:
 
     The record goes last: without it nothing is taken for trained, and with it all else can be made again.
     """
-    for name in (METRICS_FILE, FAST_FILE):
+    for name in (METRICS_FILE, FAST_FILE, VALIDATION_PICTURE):
         (folder / name).unlink(missing_ok=True)
     remove_training(folder / VALIDATION)
     (folder / RECORD).unlink(missing_ok=True)

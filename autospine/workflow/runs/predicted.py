@@ -79,6 +79,8 @@ class Made:
     """Digest of the file as it was written."""
     replaced: str = ""
     """Digest of the file that it takes the place of: a process that is killed in between leaves that."""
+    image: str = ""
+    """First file of its image, from the root of the disk on: what pictures are drawn on."""
 
 
 @dataclass(frozen=True)

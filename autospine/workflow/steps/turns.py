@@ -265,7 +265,8 @@ class Turns:
             with self.outputs.written(temporary, self._output(ready), made):
                 mask = file_digest(temporary, OutputError)
                 refuse_newcomer(path, ready.before, mask)
-                done = Made(path.name, identity, ready.digest, mask, ready.before.digest)
+                image = os.path.abspath(files_of(ready.job.images)[0])
+                done = Made(path.name, identity, ready.digest, mask, ready.before.digest, image)
                 self.sharing.keep(ready.name, done, ready.job.images)
         self.sharing.release(ready.name)
 

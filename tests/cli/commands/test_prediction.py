@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from autospine.data.volume import read_volume
+from autospine.data.geometry import Volume
+from autospine.data.volume import read_volume, write_volume
 from tests.cli.calling import Run, call, refused, text
 
 
@@ -115,3 +116,27 @@ def test_a_file_is_a_file_whatever_the_case_of_its_suffix(trained: Run, tmp_path
         assert not (tmp_path / target).exists()
     folder = trained.dataset / "imagesTr"
     refused(call("predict", folder, tmp_path / "all.nii.gz", *options), "a file for the segmentations of a folder (6)")
+
+
+def test_compare_and_pictures(toy_dataset: Path, tmp_path: Path) -> None:
+    references = toy_dataset / "labelsTr"
+    perfect, poor = tmp_path / "perfect", tmp_path / "poor"
+    for folder in (perfect, poor):
+        shutil.copytree(references, folder)
+    image = read_volume(poor / "toy_02.nii.gz")
+    write_volume(poor / "toy_02.nii.gz", Volume(np.roll(image.array, 2, axis=1), image.geometry))
+    out = tmp_path / "compared"
+    result = call("compare", perfect, f"shifted={poor}", "--ref", references, "--out", out)
+    assert result.exit_code == 0, result.output
+    assert "shifted against perfect: mean Dice -0.0" in text(result) and "too few to tell" in text(result)
+    names = [f"comparison.{ending}" for ending in ("csv", "json", "md", "png")]
+    assert sorted(path.name for path in out.iterdir()) == names
+    (perfect / "toy_04.nii.gz").unlink()
+    refused(call("compare", perfect, poor, "--ref", references, "--out", out), "perfect lacks 1: toy_04", "--common")
+    assert call("compare", perfect, poor, "--ref", references, "--out", out, "--common").exit_code == 0
+    refused(call("compare", perfect, "--ref", references), "two folders")
+    assert call("compare", perfect, poor).exit_code == 2
+
+    drawn = call("evaluate", poor, references, "--pictures", "--worst", 1)
+    assert drawn.exit_code == 0, drawn.output
+    assert sorted(path.name for path in (poor / "pictures").iterdir()) == ["01_toy_02.png", "worst.png"]

@@ -1,4 +1,4 @@
-"""What the arms of a study came to on the cases that all of them have scored: subject by subject, lesion by lesion.
+"""What several arms came to on the cases that all of them have scored: subject by subject, lesion by lesion.
 
 A subject's score is the mean over its cases (`evaluation.paired` compares subjects). A class that a case lacks says
 nothing where all arms leave it alone. Where one of them finds it there, it scores 0 in Dice, IoU, precision and
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from autospine.evaluation.metrics import METRICS
-from autospine.evaluation.paired import Floats
+from autospine.evaluation.paired import Compared, Floats, compare, corrected
 from autospine.evaluation.score import mean_of_known
 
 RIGHTLY_EMPTY = ("dice", "iou", "precision", "sensitivity")
@@ -24,7 +24,7 @@ RIGHTLY_EMPTY = ("dice", "iou", "precision", "sensitivity")
 
 
 @dataclass(frozen=True)
-class StudyScores:
+class ArmScores:
     """What each arm came to, subject by subject."""
 
     arms: tuple[str, ...]
@@ -73,7 +73,7 @@ class LesionTally:
 
 def gather_scores(
     tables: Mapping[str, Sequence[Mapping[str, Any]]], classes: Sequence[str], subjects: Mapping[str, str]
-) -> StudyScores:
+) -> ArmScores:
     """Scores of the arms in `tables`: arm -> the `cases` of its metrics.json files; `subjects`: case -> subject.
 
     Cases that an arm has not scored are left out for all of them: what is compared is paired.
@@ -99,7 +99,7 @@ def gather_scores(
                     )
             # the reference is the same for all
             voxels[row, column] = mean_of_known(table["reference_voxels"] or math.nan for table in found[0])
-    return StudyScores(tuple(by_case), tuple(classes), names, len(shared), values, voxels)
+    return ArmScores(tuple(by_case), tuple(classes), names, len(shared), values, voxels)
 
 
 def _with_rightly_empty(scored: Sequence[Sequence[float | None]]) -> list[list[float | None]]:
@@ -130,3 +130,13 @@ def tally_lesions(tables: Mapping[str, Sequence[Mapping[str, Any]]], classes: Se
             sums = (sum(int(count[key]) for count in counts) for key in ("found", "missed", "true", "false"))
             found += [LesionTally(arm, label, *sums)] if counts else []
     return tuple(found)
+
+
+def compare_classes(scores: ArmScores, reference: str, metric: str = "dice") -> dict[tuple[str, str], Compared]:
+    """(class, arm) -> the arm against the arm `reference` in that class, all of them corrected as one family."""
+    found = {
+        (label, one.arm): one
+        for index, label in enumerate(scores.classes)
+        for one in compare({arm: scores.of(arm, metric)[:, index] for arm in scores.arms}, reference)
+    }
+    return dict(zip(found, corrected(list(found.values())), strict=True))

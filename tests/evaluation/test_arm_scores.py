@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from autospine.evaluation.arm_scores import gather_scores, tally_lesions
 from autospine.evaluation.metrics import METRICS
 from autospine.evaluation.paired import compare, mean_over_classes
-from autospine.study.scores import gather_scores, tally_lesions
 
 
 def case(name: str, dice: dict[str, float | None], voxels: int = 100) -> dict[str, Any]:
