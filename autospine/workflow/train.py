@@ -32,6 +32,8 @@ from autospine.workflow.steps.expectation import compare_expected, describe_comp
 from autospine.workflow.steps.pace import shown, watch_pace, watch_threads
 from autospine.workflow.steps.request import enough_memory, fold_numbers, requested
 from autospine.workflow.steps.timing import training_notes
+from autospine.workflow.steps.trackers import check_trackers
+from autospine.workflow.steps.tracking import Tracking, tracked
 from autospine.workflow.steps.training import Training
 from autospine.workflow.steps.validate import measure_fast, segmentation_writer, validate_fold
 
@@ -64,6 +66,8 @@ class TrainRequest:
     """How to read the dataset, where it has to be planned first; a plan that stands has its own."""
     init: Path | None = None
     """Weights that encoder and bottleneck start from: a file, or the folder of a trained fold or model."""
+    track: tuple[str, ...] = ()
+    """Trackers that get the history as well, of `steps.trackers.TRACKERS`."""
 
     @property
     def planning(self) -> PlanRequest:
@@ -89,6 +93,7 @@ def train_folds(
     away before the first is trained: folds of an earlier plan would else stand in the way. Repeated after a stop, it
     keeps those that it has trained. Raises as `train_fold` and `plan_dataset` do.
     """
+    check_trackers(request.track)
     run = ensure_planned(dataset, runs, request.planning, progress or Silent())
     numbers = fold_numbers(folds, run)
     _check_all(dataset, run, request, numbers)
@@ -143,6 +148,7 @@ def train_fold(
     """
     from autospine.machine.device import resolve_device
 
+    check_trackers(request.track)
     device, run = resolve_device(request.device), RunFolder.of(runs, dataset)
     with enough_memory(device):
         name = run.read_plan().configuration(request.configuration).name
@@ -152,12 +158,14 @@ def train_fold(
         with training_alone(folder):
             opened = _open(dataset, fold, run, request, folders, device, progress or Silent())
             ready = _refuse(opened)
-            if opened.training.course == "has ended":
-                said = "by this command" if request.overwrite else "already (--overwrite trains it anew)"
-                opened.training.progress.note(f"{folder} is trained {said}")
-            else:
-                _record(opened, ready, _fit(opened, ready))
-            trained = _score(opened, ready)
+            with tracked(opened.training, request.track) as tracking:
+                if opened.training.course == "has ended":
+                    said = "by this command" if request.overwrite else "already (--overwrite trains it anew)"
+                    opened.training.progress.note(f"{folder} is trained {said}")
+                else:
+                    _record(opened, ready, _fit(opened, ready, tracking))
+                trained = _score(opened, ready)
+                tracking.scored(trained.metrics)
             if folder == folders[-1]:
                 settle(folders, folder)
             return trained
@@ -248,7 +256,7 @@ def _refuse(fold: _Fold) -> _Ready:
     return _Ready(store, seen, segmentation_writer(fold.dataset, reading, folder, fold.card, progress))
 
 
-def _fit(fold: _Fold, ready: _Ready) -> FitResult:
+def _fit(fold: _Fold, ready: _Ready, tracking: Tracking) -> FitResult:
     """Replace what stands in the way, then train."""
     from autospine.machine.device import describe_device
     from autospine.training.progress import Watcher
@@ -269,11 +277,17 @@ def _fit(fold: _Fold, ready: _Ready) -> FitResult:
         note(said)
     again = replan_command(dataset, run.runs, run.read_request(), configuration.training.budget_s)
     pace = watch_pace(expected, configuration.training, training.device_name, again, note)
+    draw = _drawing(folder)
+
+    def on_epoch(record: EpochRecord) -> None:
+        draw(record)
+        tracking.on_epoch(record)
+
     with training.progress.task(f"Training {configuration.name} fold {fold.number}") as update:
         watcher = Watcher(
             on_start=lambda taken: note(_start_text(fold.request.init, taken)),
             on_step=shown(update, pace, watch_threads(note)),
-            on_epoch=_drawing(folder),
+            on_epoch=on_epoch,
         )
         return training.fit(ready.store, fold.request.workers, watcher)
 
