@@ -16,7 +16,7 @@ from autospine.planning.document.about import read_about
 from autospine.planning.document.expected import write_expected
 from autospine.planning.document.model_file import MODEL, WEIGHTS
 from autospine.workflow import plan as planning
-from autospine.workflow.plan import PlanRequest, plan_dataset
+from autospine.workflow.plan import PlanRequest
 from autospine.workflow.progress import Silent
 from autospine.workflow.runs import folder as runs_module
 from autospine.workflow.runs.folder import RunFolder, read_record
@@ -24,9 +24,9 @@ from autospine.workflow.train import TrainRequest, train_fold, train_folds
 
 
 @pytest.fixture
-def run(toy_dataset: Path, toy_recipe: Path, tmp_path: Path) -> RunFolder:
+def run(planned_toy: Path) -> RunFolder:
     """A planned toy dataset."""
-    return plan_dataset(toy_dataset, tmp_path / "runs", PlanRequest(str(toy_recipe), device="cpu")).folder
+    return RunFolder(planned_toy / "toy")
 
 
 def request(**more: object) -> TrainRequest:

@@ -73,7 +73,9 @@ def check_trackers(names: Sequence[str]) -> None:
         raise PlanError("--track", f"no such tracker: {', '.join(unknown)}", ", ".join(TRACKERS))
     if missing := [name for name in names if not _is_installed(name)]:
         remedy = f"pip install {' '.join(missing)}"
-        raise PlanError("--track", f"not installed: {', '.join(missing)}", f"the package {' and '.join(missing)}", remedy)
+        raise PlanError(
+            "--track", f"not installed: {', '.join(missing)}", f"the package {' and '.join(missing)}", remedy
+        )
 
 
 def make_tracker(name: str) -> Tracker:

@@ -126,9 +126,7 @@ def test_mlflow_is_told_of_a_run_in_pieces_that_it_takes(client: Calls, about: A
     assert client.of("update_run") == [(("r1",), {"status": "RUNNING"})] and len(client.of("create_run")) == 1
 
 
-def test_mlflows_experiment_is_the_users_or_ours(
-    client: Calls, about: About, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_mlflows_experiment_is_the_users_or_ours(client: Calls, about: About, monkeypatch: pytest.MonkeyPatch) -> None:
     client.answers["get_experiment_by_name"] = None
     make_tracker("mlflow").begin(about, None, 0)
     assert client.of("create_experiment") == [(("autospine",), {})] and client.of("create_run")[-1][0] == ("8",)
@@ -147,7 +145,9 @@ def test_mlflows_experiment_is_the_users_or_ours(
     assert client.of("create_run")[-1][0] == ("3",)
 
 
-@pytest.mark.parametrize(("key", "asked", "mode"), [("", None, "offline"), ("k", None, None), ("k", "disabled", "disabled")])
+@pytest.mark.parametrize(
+    ("key", "asked", "mode"), [("", None, "offline"), ("k", None, None), ("k", "disabled", "disabled")]
+)
 def test_wandb_sends_nothing_by_itself_and_asks_nobody(
     about: About, picture: Path, monkeypatch: pytest.MonkeyPatch, key: str, asked: str | None, mode: str | None
 ) -> None:
@@ -171,7 +171,10 @@ def test_wandb_sends_nothing_by_itself_and_asks_nobody(
     assert first["settings"]["console"] == "off" and first["settings"]["x_disable_meta"] is True
     tracker.log(3, {"dice/L1": 0.5})
     tracker.score(3, {"scores/dice": 0.75}, picture)
-    assert run.of("log") == [(({"dice/L1": 0.5},), {"step": 3}), (({"progress": ("image", str(picture))},), {"step": 3})]
+    assert run.of("log") == [
+        (({"dice/L1": 0.5},), {"step": 3}),
+        (({"progress": ("image", str(picture))},), {"step": 3}),
+    ]
     assert run.__dict__["summary"] == {"scores/dice": 0.75}
     assert "wandb sync /there/offline-run" in tracker.where()
     tracker.close("KILLED")

@@ -14,11 +14,15 @@ import numpy as np
 import pytest
 import torch
 
+from autospine.data.dataset import open_dataset
+from autospine.data.disk.files import write_json
 from autospine.data.folds import Fold
 from autospine.errors import Stopped
 from autospine.evaluation.score import score_cases
+from autospine.planning.measured.fingerprint import extract_fingerprint
 from autospine.training.fold import FoldTask
 from autospine.training.progress import EpochRecord, write_history
+from autospine.workflow.pretrain import PretrainRequest, pretrain_images
 from autospine.workflow.runs.folder import RunFolder, read_record
 from autospine.workflow.steps import tracking
 from autospine.workflow.steps.trackers import About, End
@@ -169,7 +173,8 @@ def test_a_server_that_does_not_answer_is_not_waited_for(
 
 
 @pytest.mark.parametrize(
-    ("fault", "end"), [(Stopped("by Ctrl-C"), "KILLED"), (KeyboardInterrupt(), "KILLED"), (ValueError("ours"), "FAILED")]
+    ("fault", "end"),
+    [(Stopped("by Ctrl-C"), "KILLED"), (KeyboardInterrupt(), "KILLED"), (ValueError("ours"), "FAILED")],
 )
 def test_a_run_says_how_the_training_ended(
     begin: Begin, servers: dict[str, Server], fault: BaseException, end: str
@@ -189,7 +194,8 @@ def test_without_trackers_nothing_is_done(begin: Begin, servers: dict[str, Serve
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", '{"run": "a"}', '{"run": 1, "epochs": 1, "scored": 0}', '{"run": "a", "epochs": -1, "scored": 0}']
+    "text",
+    ["", "[]", '{"run": "a"}', '{"run": 1, "epochs": 1, "scored": 0}', '{"run": "a", "epochs": -1, "scored": 0}'],
 )
 def test_what_was_sent_is_not_known_of_a_damaged_file(tmp_path: Path, text: str) -> None:
     path = tmp_path / "tracked_by_mlflow.json"
@@ -239,3 +245,16 @@ def test_the_run_of_an_arm_is_called_by_its_study(run: RunFolder, begin: Begin) 
     home = RunFolder(run.root / "studies" / "ablation" / "msff", lender=run.root)
     arm = Training(home, run.read_plan(), begin().task, begin().identity, home.fold("2d", 1), (), "begins", torch.device("cpu"), Noting())  # noqa: E501  # fmt: skip
     assert tracking.about_run(arm).name == "toy/studies/ablation/msff/2d/fold_1"
+
+
+def test_a_pretraining_is_tracked_too(
+    run: RunFolder, toy_dataset: Path, servers: dict[str, Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("autospine.workflow.pretrain.check_trackers", lambda names: None)
+    write_json(run.fingerprint, extract_fingerprint(open_dataset(toy_dataset)).to_json())
+    request = PretrainRequest("2d", 0, device="cpu", workers=0, track=("mlflow",))
+    pretrain_images([toy_dataset], toy_dataset, run, request)
+    assert servers["mlflow"].told[0].name == "toy/pretrained/2d_fold_0"
+    begun, (epoch, numbers), *rest = servers["mlflow"].runs["run0"]
+    assert (begun, epoch, rest) == (("begin", 0), 0, [("score", 0, {}, None), ("FINISHED",)])
+    assert {"step", "seconds", "learning_rate", "train_loss"} <= set(numbers)  # type: ignore[call-overload]
