@@ -200,7 +200,7 @@ class _WandB:
         import wandb
 
         mode = os.environ.get("WANDB_MODE")
-        if mode is None and not wandb.api.api_key:  # it would ask for a key, and a training at night waits
+        if mode is None and not _has_key(wandb):  # it would ask for one, and a training at night waits
             mode = "offline"
         settings = wandb.Settings(
             silent=True,
@@ -211,6 +211,7 @@ class _WandB:
             init_timeout=self._ANSWERS_S,
             x_disable_meta=True,
             x_disable_stats=True,
+            x_save_requirements=False,
         )
         project = os.environ.get("WANDB_PROJECT", PROJECT)
         place, told = str(about.folder), dict(about.settings) if run is None else None
@@ -219,9 +220,9 @@ class _WandB:
         return str(self._run.id)
 
     def where(self) -> str:
-        if self._run.url:
-            return str(self._run.url)
-        return f"not sent; `wandb sync {Path(self._run.dir).parent}` sends it"
+        if self._run.offline:
+            return f"not sent; `wandb sync {Path(self._run.dir).parent}` sends it"
+        return str(self._run.url)
 
     def log(self, epoch: int, numbers: Mapping[str, float]) -> None:
         self._run.log(dict(numbers), step=epoch)
@@ -235,3 +236,11 @@ class _WandB:
 
     def close(self, end: End) -> None:
         self._run.finish(exit_code=0 if end == "FINISHED" else 1)
+
+
+def _has_key(wandb: Any) -> bool:
+    """Whether the user has logged in to Weights & Biases, now or before; nobody is asked."""
+    try:
+        return bool(wandb.login(prompt=False, verify=False))
+    except TypeError:  # of earlier versions, that know no `prompt`
+        return bool(wandb.api.api_key)

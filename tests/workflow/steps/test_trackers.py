@@ -145,16 +145,27 @@ def test_mlflows_experiment_is_the_users_or_ours(client: Calls, about: About, mo
     assert client.of("create_run")[-1][0] == ("3",)
 
 
+@pytest.mark.parametrize("older", [False, True])
 @pytest.mark.parametrize(
     ("key", "asked", "mode"), [("", None, "offline"), ("k", None, None), ("k", "disabled", "disabled")]
 )
 def test_wandb_sends_nothing_by_itself_and_asks_nobody(
-    about: About, picture: Path, monkeypatch: pytest.MonkeyPatch, key: str, asked: str | None, mode: str | None
+    about: About,
+    picture: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    key: str,
+    asked: str | None,
+    mode: str | None,
+    older: bool,
 ) -> None:
     run = Calls()
-    run.__dict__ |= {"id": "w1", "url": None, "dir": "/there/offline-run/files", "summary": {}}
+    run.__dict__ |= {"id": "w1", "offline": True, "dir": "/there/offline-run/files", "summary": {}}
     wandb = ModuleType("wandb")
     wandb.api, wandb.Settings, wandb.Image = SimpleNamespace(api_key=key), dict, lambda path: ("image", path)  # type: ignore[attr-defined]
+    if older:  # asks where it is called
+        wandb.login = lambda *, verify: pytest.fail("asked")  # type: ignore[attr-defined]
+    else:
+        wandb.login = lambda *, prompt, verify: bool(key) and not prompt  # type: ignore[attr-defined]
     begun: list[dict[str, Any]] = []
     wandb.init = lambda **given: begun.append(given) or run  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "wandb", wandb)
