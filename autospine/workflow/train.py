@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -45,6 +46,9 @@ if TYPE_CHECKING:
     from autospine.training.fold import FoldTask
     from autospine.training.initial import CarriedOver
     from autospine.training.progress import EpochRecord, FitResult
+
+DRAWN_EVERY_S = 10.0
+"""Seconds between two pictures of the curves, at least (ours)."""
 
 
 @dataclass(frozen=True)
@@ -259,6 +263,7 @@ def _refuse(fold: _Fold) -> _Ready:
 def _fit(fold: _Fold, ready: _Ready, tracking: Tracking) -> FitResult:
     """Replace what stands in the way, then train."""
     from autospine.machine.device import describe_device
+    from autospine.training.checkpoint import saying_what_stands
     from autospine.training.progress import Watcher
 
     training, dataset, run = fold.training, fold.dataset, fold.training.run
@@ -289,7 +294,10 @@ def _fit(fold: _Fold, ready: _Ready, tracking: Tracking) -> FitResult:
             on_step=shown(update, pace, watch_threads(note)),
             on_epoch=on_epoch,
         )
-        return training.fit(ready.store, fold.request.workers, watcher)
+        result = training.fit(ready.store, fold.request.workers, watcher)
+    with saying_what_stands(folder):
+        draw(None)
+    return result
 
 
 def _record(fold: _Fold, ready: _Ready, result: FitResult) -> None:
@@ -336,9 +344,24 @@ def _start_text(path: Path | None, taken: CarriedOver) -> str:
     return f"Starts from {path}: {taken.share:.0%} of the encoder's weights{fresh}. Decoder and heads start fresh"
 
 
-def _drawing(folder: Path) -> Callable[[EpochRecord], None]:
-    """A function that redraws `progress.png` after an epoch."""
+def _drawing(folder: Path) -> Callable[[EpochRecord | None], None]:
+    """A function that redraws `progress.png` after an epoch; None: after the last one, when the training has ended.
+
+    Where epochs are short, most are left out: a picture takes a quarter of a second.
+    """
     from autospine.report.figures import plot_history
     from autospine.training.progress import HISTORY
 
-    return lambda record: plot_history(folder / HISTORY, folder / "progress.png")
+    history, drawn_at, current = folder / HISTORY, -math.inf, False
+
+    def draw(record: EpochRecord | None) -> None:
+        nonlocal drawn_at, current
+        now = time.monotonic()
+        waits = record is not None and now - drawn_at < DRAWN_EVERY_S
+        if waits or (record is None and (current or not history.is_file())):
+            current = False
+            return
+        plot_history(history, folder / "progress.png")
+        drawn_at, current = now, True
+
+    return draw
