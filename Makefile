@@ -4,7 +4,11 @@
 
 PYTHON ?= python3
 # A process of one thread each on every core: the arrays of the tests are too small for threads.
-PYTEST_FLAGS ?= -n auto
+# worksteal: each takes a half of the files and, when it is done, of what the other has left. What the tests of a file
+# share is so made by one of them alone.
+PYTEST_FLAGS ?= -n auto --dist worksteal
+# What Python has compiled is kept: the tests start many processes.
+unexport PYTHONDONTWRITEBYTECODE
 VENV := .venv
 BIN := $(VENV)/bin
 RUN_STAMP := $(VENV)/.installed

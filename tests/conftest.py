@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import fields, replace
@@ -173,3 +174,20 @@ def toy_recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "validation_steps = 1\n"
     )
     return path
+
+
+@pytest.fixture(scope="session")
+def _planned_once(toy_dataset: Path, toy_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from autospine.machine.precision import pinned
+    from autospine.workflow.plan import PlanRequest, plan_dataset
+
+    runs = tmp_path_factory.mktemp("planned")
+    with pinned("float32"):
+        plan_dataset(toy_dataset, runs, PlanRequest(str(toy_recipe), device="cpu"))
+    return runs
+
+
+@pytest.fixture
+def planned_toy(_planned_once: Path, tmp_path: Path) -> Path:
+    """A folder of runs of this test alone, in which the toy dataset is planned by the toy recipe on a CPU."""
+    return Path(shutil.copytree(_planned_once, tmp_path / "runs"))

@@ -39,7 +39,7 @@ SIGNATURES = {
     "dry_run=False, overwrite=False, progress=None)",
     "train": "(dataset, fold, *, configuration=None, budget_s=None, epochs=None, device='auto', workers=None, "
     "init=None, reading=Reading(subjects=None, layout=None, masks=None, allow_missing=False, channels=None), "
-    "runs='runs', overwrite=False, progress=None)",
+    "runs='runs', overwrite=False, track=None, progress=None)",
     "predict": "(source, target, *, model=None, folds=None, device='auto', mirror=True, overlap=None, "
     "fast=False, exact=False, memory_gb=None, runs='runs', file_format=None, probabilities=False, uncertainty=False, "
     "statistics=False, preview=False, overwrite=False, series=None, share=None, watch=False, progress=None)",

@@ -38,6 +38,25 @@ Workers = Annotated[
     int | None, typer.Option(min=0, help="Processes that prepare cases and build batches; 0: all in this one.")
 ]
 
+
+def parse_tracker(text: str) -> str:
+    """A tracker by its name."""
+    from autospine.workflow.steps.trackers import TRACKERS
+
+    if text not in TRACKERS:
+        raise typer.BadParameter(f"{text!r} is none of {', '.join(TRACKERS)}")
+    return text
+
+
+Track = Annotated[
+    list[str] | None,
+    typer.Option(
+        parser=parse_tracker,
+        metavar="TRACKER",
+        help="Send the history there as well: tensorboard, mlflow or wandb; once for each.",
+    ),
+]
+
 ModelRuns = Annotated[Path, typer.Option("--runs", help="Where the model is looked for, without --model.")]
 Model = Annotated[
     Path | None, typer.Option(help="Model folder, or an exported file; else the only model below --runs.")

@@ -54,7 +54,7 @@ def plot_history(csv_path: Path, png_path: Path) -> None:
         DataError: the file is missing or has no `epoch` column.
         OutputError: the picture cannot be written.
     """
-    columns = _read_columns(csv_path)
+    columns = read_history(csv_path)
     epochs = columns.pop("epoch")
     figure = new_figure(9, 8)
     loss_axes, dice_axes, rate_axes = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 1))
@@ -152,8 +152,12 @@ def class_colour(index: int) -> str:
     return f"#{round(red * 255):02x}{round(green * 255):02x}{round(blue * 255):02x}"
 
 
-def _read_columns(csv_path: Path) -> dict[str, list[float]]:
-    """Columns of the file as floats; NaN where a cell is empty or not a number."""
+def read_history(csv_path: Path) -> dict[str, list[float]]:
+    """Columns of a history.csv as floats; NaN where a cell is empty or not a number.
+
+    Raises:
+        DataError: it cannot be read, or has no column `epoch`.
+    """
     try:
         with csv_path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from autospine.data.disk.files import write_text
+from autospine.data.disk.tables import write_table
 from autospine.data.geometry import times
 from autospine.evaluation.arm_scores import ArmScores, LesionTally, compare_classes
 from autospine.evaluation.metrics import EMPTY_RULE, METRICS
@@ -77,8 +76,8 @@ def write_study(report: StudyReport, folder: Path) -> Path:
     Raises:
         OutputError: the folder cannot be written.
     """
-    write_text(folder / "scores.csv", _scores_csv(report.scores))
-    write_text(folder / "summary.csv", _summary_csv(report))
+    _write_scores(folder / "scores.csv", report.scores)
+    _write_summary(folder / "summary.csv", report)
     plots = []
     if len(report.scores.arms) > 1 and report.scores.subjects:
         _plot_differences(report, folder / "differences.png")
@@ -165,19 +164,19 @@ def _lesions(tallies: Sequence[LesionTally]) -> list[str]:
     return ["## Lesions", "", *markdown_table(columns, rows), "", said, ""]
 
 
-def _scores_csv(scores: ArmScores) -> str:
-    rows = [["arm", "subject", "class", "reference_voxels", *METRICS]]
+def _write_scores(path: Path, scores: ArmScores) -> None:
+    rows = []
     for arm, table in zip(scores.arms, scores.values, strict=True):
         for subject, of_subject, voxels in zip(scores.subjects, table, scores.voxels, strict=True):
             for label, values, size in zip(scores.classes, of_subject, voxels, strict=True):
                 rows.append([arm, subject, label, *(_csv(value) for value in (size, *values))])
-    return _csv_text(rows)
+    write_table(path, ("arm", "subject", "class", "reference_voxels", *METRICS), rows)
 
 
-def _summary_csv(report: StudyReport) -> str:
+def _write_summary(path: Path, report: StudyReport) -> None:
     scores = report.scores
     gains = ("gain", "gain_low", "gain_high", "p", "p_holm")
-    rows = [["arm", "class", "metric", "subjects", "mean", "low", "high", *gains]]
+    rows = []
     known = {("mean", one.arm): one for one in report.overall} | report.by_class
     for arm in scores.arms:
         for metric in METRICS:
@@ -191,13 +190,7 @@ def _summary_csv(report: StudyReport) -> str:
                 else:
                     gain = one.difference
                     rows.append([*row, *map(_csv, (gain.mean, gain.low, gain.high, one.p, one.corrected))])
-    return _csv_text(rows)
-
-
-def _csv_text(rows: Sequence[Sequence[str]]) -> str:
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows(rows)
-    return buffer.getvalue()
+    write_table(path, ("arm", "class", "metric", "subjects", "mean", "low", "high", *gains), rows)
 
 
 def _plot_differences(report: StudyReport, path: Path) -> None:

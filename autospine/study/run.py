@@ -42,6 +42,7 @@ from autospine.workflow.plan import ensure_planned
 from autospine.workflow.pretrain import PretrainRequest, pretrain_images
 from autospine.workflow.progress import Progress, Silent
 from autospine.workflow.runs.folder import METRICS_FILE, RunFolder, read_record
+from autospine.workflow.steps.trackers import check_trackers
 from autospine.workflow.train import TrainRequest, train_fold
 
 STUDIES = "studies"
@@ -88,7 +89,7 @@ class StudyRequest:
     overwrite: bool = False
     """Throw arms away that were begun with another plan, split or number of steps; with `only` that training too."""
     train: TrainRequest = TrainRequest()
-    """Device and workers; budget and reading where the dataset has to be planned first."""
+    """Device and workers; budget and reading where the dataset has to be planned first; trackers of all."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,7 @@ def run_study(
     """
     from autospine.machine.device import resolve_device
 
+    check_trackers(request.train.track)
     progress, device = progress or Silent(), resolve_device(request.train.device)
     name = request.name or request.kind
     if name in (".", "..") or Path(name).name != name:
@@ -183,7 +185,9 @@ def _train(arm: Arm, fold: int, dataset: Path, home: RunFolder, request: TrainRe
     """Train one fold of an arm, pretrained first on the images that this fold trains on where the arm is."""
     wanted = replace(request, configuration=arm.configuration.name, budget_s=None)
     if arm.pretraining == "masked":
-        images = PretrainRequest(wanted.configuration, fold, device=wanted.device, workers=wanted.workers)
+        images = PretrainRequest(
+            wanted.configuration, fold, device=wanted.device, workers=wanted.workers, track=wanted.track
+        )
         wanted = replace(wanted, init=pretrain_images([dataset], dataset, home, images, progress=progress).folder)
     train_fold(dataset, fold, home, wanted, progress=progress)
 

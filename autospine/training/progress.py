@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autospine.data.disk.files import write_text
+from autospine.data.disk.tables import write_table
 from autospine.machine.precision import Precision
 from autospine.training.initial import CarriedOver
 
@@ -97,12 +95,10 @@ class Watcher:
 
 def write_history(folder: Path, records: Sequence[EpochRecord], classes: Sequence[str]) -> None:
     """Write `history.csv`: epoch, step, seconds, rate, losses, then Dice per class and their mean."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
     header = ["epoch", "step", "seconds", "learning_rate", "train_loss", "validation_loss"]
-    writer.writerow([*header, *(f"dice_{name}" for name in classes), "dice_mean"])
+    rows = []
     for record in records:
         numbers = [record.seconds, record.learning_rate, record.train_loss, record.validation_loss]
         numbers += [*record.dice, record.mean_dice]
-        writer.writerow([record.epoch, record.step, *("" if n is None else f"{n:.6g}" for n in numbers)])
-    write_text(folder / HISTORY, buffer.getvalue())
+        rows.append([record.epoch, record.step, *("" if n is None else f"{n:.6g}" for n in numbers)])
+    write_table(folder / HISTORY, [*header, *(f"dice_{name}" for name in classes), "dice_mean"], rows)

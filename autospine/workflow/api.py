@@ -98,6 +98,7 @@ def train(
     reading: Reading = Reading(),
     runs: str | Path = "runs",
     overwrite: bool = False,
+    track: Sequence[str] | None = None,
     progress: Progress | None = None,
 ) -> tuple[Trained, ...]:
     """The trained folds, each with its folder and the scores of its validation cases; what has begun is gone on with.
@@ -114,6 +115,7 @@ def train(
         reading: how the folder is to be read, where it is planned first.
         runs: where everything is written.
         overwrite: throw an earlier training of the folds away.
+        track: trackers that get the history as well, such as ("tensorboard",); also mlflow and wandb.
         progress: told notes and the share that is done.
 
     Raises:
@@ -124,7 +126,9 @@ def train(
         Stopped: a signal has ended it; the same call goes on.
     """
     _check_length(budget_s, epochs)
-    request = TrainRequest(configuration, budget_s, epochs, device, workers, overwrite, reading, _path(init))
+    request = TrainRequest(
+        configuration, budget_s, epochs, device, workers, overwrite, reading, _path(init), tuple(track or ())
+    )
     return tuple(train_folds(Path(dataset), str(fold), Path(runs), request, progress=progress))
 
 

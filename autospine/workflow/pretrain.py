@@ -6,7 +6,7 @@ runs/<dataset>/pretrained/<configuration>[_fold_<k>]/   model.safetensors  train
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +29,8 @@ from autospine.workflow.runs.plan_command import RUNS
 from autospine.workflow.runs.prepared import check_unused
 from autospine.workflow.steps.pretraining_images import Chosen, Found, choose_images, open_all
 from autospine.workflow.steps.request import enough_memory, requested
+from autospine.workflow.steps.trackers import check_trackers
+from autospine.workflow.steps.tracking import Tracking, tracked
 from autospine.workflow.steps.training import Training
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ class PretrainRequest:
     device: str = "auto"
     workers: int | None = None
     overwrite: bool = False
+    track: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,7 @@ def pretrain_images(
     """
     from autospine.machine.device import resolve_device
 
+    check_trackers(request.track)
     device, run, tell = resolve_device(request.device), RunFolder.of(runs, dataset), progress or Silent()
     with enough_memory(device):
         plan, task, chosen = _open(paths, dataset, run, request, tell)
@@ -91,16 +95,14 @@ def pretrain_images(
             identity = task.identity(images_key(plan, configuration))
             course = choose_course(folder, identity, configuration.training, replaces, tell.note)
             training = Training(run, plan, task, identity, folder, replaces, course, device, tell)
-            if course == "has ended":
-                said = "by this command" if request.overwrite else "already (--overwrite begins anew)"
-                tell.note(f"{folder} is pretrained {said}")
-            else:
-                store = _prepare(training, chosen, request)
-                result = _fit(training, store, request)
-                flags = {**vars(request), "images": [str(path) for path in paths], "dataset": dataset}
-                left_out = [{"image": image, "why": why} for image, why in chosen.left_out]
-                more = {"images": [asdict(image) for image in chosen.seen], "left_out": left_out}
-                training.record(store, result, flags, {}, {key: held for key, held in more.items() if held})
+            given = {"images": [str(path) for path in paths], "dataset": dataset}
+            with tracked(training, request.track) as tracking:
+                if course == "has ended":
+                    said = "by this command" if request.overwrite else "already (--overwrite begins anew)"
+                    tell.note(f"{folder} is pretrained {said}")
+                else:
+                    _learn(training, chosen, request, given, tracking)
+                tracking.scored(None)
             settle([folder], folder)
         return Pretrained(folder, _next_command(dataset, run.runs, plan, configuration, request.fold, folder))
 
@@ -130,6 +132,22 @@ def _open(
     return plan, MaskedTask(card, tuple(sorted(source.stored_name for source in chosen.sources))), chosen
 
 
+def _learn(
+    training: Training[MaskedTask],
+    chosen: Chosen,
+    request: PretrainRequest,
+    given: Mapping[str, object],
+    tracking: Tracking,
+) -> None:
+    """Prepare, pretrain, and put its end on record, with what was `given` beside the request."""
+    store = _prepare(training, chosen, request)
+    result = _fit(training, store, request, tracking)
+    left_out = [{"image": image, "why": why} for image, why in chosen.left_out]
+    more = {"images": [asdict(image) for image in chosen.seen], "left_out": left_out}
+    flags = {**vars(request), **given}
+    training.record(store, result, flags, {}, {key: held for key, held in more.items() if held})
+
+
 def _prepare(training: Training[MaskedTask], chosen: Chosen, request: PretrainRequest) -> Store:
     """The prepared images; all that may refuse the pretraining is asked before anything of an earlier is removed."""
     run, plan, configuration = training.run, training.plan, training.configuration
@@ -144,7 +162,7 @@ def _prepare(training: Training[MaskedTask], chosen: Chosen, request: PretrainRe
         )
 
 
-def _fit(training: Training[MaskedTask], store: Store, request: PretrainRequest) -> FitResult:
+def _fit(training: Training[MaskedTask], store: Store, request: PretrainRequest, tracking: Tracking) -> FitResult:
     """Replace what stands in the way, then pretrain."""
     from autospine.machine.device import describe_device
     from autospine.training.progress import Watcher
@@ -156,7 +174,7 @@ def _fit(training: Training[MaskedTask], store: Store, request: PretrainRequest)
     where = describe_device(training.device, training.choice)
     progress.note(f"Pretraining {name} on {len(training.task.cases)} image(s), on {where}")
     with progress.task(f"Pretraining {name}") as update:
-        watcher = Watcher(on_step=lambda state: update(_step_text(state), state.progress))
+        watcher = Watcher(on_step=lambda state: update(_step_text(state), state.progress), on_epoch=tracking.on_epoch)
         return training.fit(store, request.workers, watcher)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ from autospine.workflow.steps.pace import shown, watch_pace, watch_threads
 from autospine.workflow.steps.pictures import draw_validation
 from autospine.workflow.steps.request import enough_memory, fold_numbers, requested
 from autospine.workflow.steps.timing import training_notes
+from autospine.workflow.steps.trackers import check_trackers
+from autospine.workflow.steps.tracking import Tracking, tracked
 from autospine.workflow.steps.training import Training
 from autospine.workflow.steps.validate import measure_fast, segmentation_writer, validate_fold
 
@@ -44,6 +47,9 @@ if TYPE_CHECKING:
     from autospine.training.fold import FoldTask
     from autospine.training.initial import CarriedOver
     from autospine.training.progress import EpochRecord, FitResult
+
+DRAWN_EVERY_S = 10.0
+"""Seconds between two pictures of the curves, at least (ours)."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,8 @@ class TrainRequest:
     """How to read the dataset, where it has to be planned first; a plan that stands has its own."""
     init: Path | None = None
     """Weights that encoder and bottleneck start from: a file, or the folder of a trained fold or model."""
+    track: tuple[str, ...] = ()
+    """Trackers that get the history as well, of `steps.trackers.TRACKERS`."""
 
     @property
     def planning(self) -> PlanRequest:
@@ -90,6 +98,7 @@ def train_folds(
     away before the first is trained: folds of an earlier plan would else stand in the way. Repeated after a stop, it
     keeps those that it has trained. Raises as `train_fold` and `plan_dataset` do.
     """
+    check_trackers(request.track)
     run = ensure_planned(dataset, runs, request.planning, progress or Silent())
     numbers = fold_numbers(folds, run)
     _check_all(dataset, run, request, numbers)
@@ -144,6 +153,7 @@ def train_fold(
     """
     from autospine.machine.device import resolve_device
 
+    check_trackers(request.track)
     device, run = resolve_device(request.device), RunFolder.of(runs, dataset)
     with enough_memory(device):
         name = run.read_plan().configuration(request.configuration).name
@@ -153,12 +163,14 @@ def train_fold(
         with training_alone(folder):
             opened = _open(dataset, fold, run, request, folders, device, progress or Silent())
             ready = _refuse(opened)
-            if opened.training.course == "has ended":
-                said = "by this command" if request.overwrite else "already (--overwrite trains it anew)"
-                opened.training.progress.note(f"{folder} is trained {said}")
-            else:
-                _record(opened, ready, _fit(opened, ready))
-            trained = _score(opened, ready)
+            with tracked(opened.training, request.track) as tracking:
+                if opened.training.course == "has ended":
+                    said = "by this command" if request.overwrite else "already (--overwrite trains it anew)"
+                    opened.training.progress.note(f"{folder} is trained {said}")
+                else:
+                    _record(opened, ready, _fit(opened, ready, tracking))
+                trained = _score(opened, ready)
+                tracking.scored(trained.metrics)
             if folder == folders[-1]:
                 settle(folders, folder)
             return trained
@@ -249,9 +261,10 @@ def _refuse(fold: _Fold) -> _Ready:
     return _Ready(store, seen, segmentation_writer(fold.dataset, reading, folder, fold.card, progress))
 
 
-def _fit(fold: _Fold, ready: _Ready) -> FitResult:
+def _fit(fold: _Fold, ready: _Ready, tracking: Tracking) -> FitResult:
     """Replace what stands in the way, then train."""
     from autospine.machine.device import describe_device
+    from autospine.training.checkpoint import saying_what_stands
     from autospine.training.progress import Watcher
 
     training, dataset, run = fold.training, fold.dataset, fold.training.run
@@ -270,13 +283,22 @@ def _fit(fold: _Fold, ready: _Ready) -> FitResult:
         note(said)
     again = replan_command(dataset, run.runs, run.read_request(), configuration.training.budget_s)
     pace = watch_pace(expected, configuration.training, training.device_name, again, note)
+    draw = _drawing(folder)
+
+    def on_epoch(record: EpochRecord) -> None:
+        draw(record)
+        tracking.on_epoch(record)
+
     with training.progress.task(f"Training {configuration.name} fold {fold.number}") as update:
         watcher = Watcher(
             on_start=lambda taken: note(_start_text(fold.request.init, taken)),
             on_step=shown(update, pace, watch_threads(note)),
-            on_epoch=_drawing(folder),
+            on_epoch=on_epoch,
         )
-        return training.fit(ready.store, fold.request.workers, watcher)
+        result = training.fit(ready.store, fold.request.workers, watcher)
+    with saying_what_stands(folder):
+        draw(None)
+    return result
 
 
 def _record(fold: _Fold, ready: _Ready, result: FitResult) -> None:
@@ -325,9 +347,24 @@ def _start_text(path: Path | None, taken: CarriedOver) -> str:
     return f"Starts from {path}: {taken.share:.0%} of the encoder's weights{fresh}. Decoder and heads start fresh"
 
 
-def _drawing(folder: Path) -> Callable[[EpochRecord], None]:
-    """A function that redraws `progress.png` after an epoch."""
+def _drawing(folder: Path) -> Callable[[EpochRecord | None], None]:
+    """A function that redraws `progress.png` after an epoch; None: after the last one, when the training has ended.
+
+    Where epochs are short, most are left out: a picture takes a quarter of a second.
+    """
     from autospine.report.figures import plot_history
     from autospine.training.progress import HISTORY
 
-    return lambda record: plot_history(folder / HISTORY, folder / "progress.png")
+    history, drawn_at, current = folder / HISTORY, -math.inf, False
+
+    def draw(record: EpochRecord | None) -> None:
+        nonlocal drawn_at, current
+        now = time.monotonic()
+        waits = record is not None and now - drawn_at < DRAWN_EVERY_S
+        if waits or (record is None and (current or not history.is_file())):
+            current = False
+            return
+        plot_history(history, folder / "progress.png")
+        drawn_at, current = now, True
+
+    return draw

@@ -22,12 +22,10 @@ def trained(toy_dataset: Path, toy_recipe: Path, tmp_path_factory: pytest.TempPa
 
 
 @pytest.fixture(scope="module")
-def planned(toy_dataset: Path, toy_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def planned(trained: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of runs in which the toy dataset is planned and prepared."""
-    runs = tmp_path_factory.mktemp("runs")
-    for words in (("plan", toy_dataset, "--recipe", toy_recipe), ("train", toy_dataset, 1, "--device", "cpu")):
-        result = call(*words, "--runs", runs)
-        assert result.exit_code == 0, result.output
+    runs = Path(shutil.copytree(trained.runs, tmp_path_factory.mktemp("planned") / "runs"))
+    shutil.rmtree(runs / "toy" / "3d_fullres" / "fold_0")
     return runs
 
 

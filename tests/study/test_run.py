@@ -36,8 +36,8 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def planned(toy_dataset: Path, toy_recipe: Path, tmp_path: Path) -> RunFolder:
-    return plan_dataset(toy_dataset, tmp_path / "runs", PlanRequest(str(toy_recipe), device="cpu")).folder
+def planned(planned_toy: Path) -> RunFolder:
+    return RunFolder(planned_toy / "toy")
 
 
 def asked(**more: object) -> StudyRequest:
@@ -183,8 +183,7 @@ def test_folds_in_turns_are_one_report(planned: RunFolder, toy_dataset: Path) ->
     assert done.report is not None and "(folds 0, 2)" in done.report.read_text()
 
 
-def test_two_and_a_half_dimensions_are_not_prepared_again(toy_dataset: Path, toy_recipe: Path, tmp_path: Path) -> None:
-    planned = plan_dataset(toy_dataset, tmp_path / "runs", PlanRequest(str(toy_recipe), device="cpu")).folder
+def test_two_and_a_half_dimensions_are_not_prepared_again(planned: RunFolder, toy_dataset: Path) -> None:
     request = asked(kind="dimensions", arms=("2.5d", "2d"), folds=(0,), configuration=None)
     done = run_study(toy_dataset, planned.root.parent, request)
     assert len(list((done.folder / "prepared").iterdir())) == 1

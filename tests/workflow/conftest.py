@@ -41,6 +41,18 @@ def float32() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def _undrawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test here looks at the curves of its training, but those that ask for `drawn`."""
+    if "drawn" not in request.fixturenames:
+        monkeypatch.setattr(workflow_train, "_drawing", lambda folder: lambda record: None)
+
+
+@pytest.fixture
+def drawn() -> None:
+    """Trainings of this test draw their curves."""
+
+
 @pytest.fixture
 def steady(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine on which a step of any configuration takes a hundredth of a second."""
@@ -66,8 +78,7 @@ def run(
 ) -> RunFolder:
     """A planned run of the toy dataset: 2d, 2.5d, full resolution, low resolution and the cascade of both."""
     monkeypatch.setattr(fill, "bounded_workers", lambda *_: 1)  # starting a process takes longer than the toy's cases
-    monkeypatch.setattr(workflow_train, "_drawing", lambda folder: lambda record: None)  # nor is the curve looked at
-    monkeypatch.setattr(workflow_train, "draw_validation", lambda *given: None)  # nor the picture of the cases
+    monkeypatch.setattr(workflow_train, "draw_validation", lambda *given: None)  # the picture is not looked at
     base = make_configuration()
     spacing = {"spacing_mm": (4.0, 1.5, 1.0), "median_shape": (10, 21, 26)}
     flat = small(make_configuration(spacing_mm=(1.5, 1.0)), 1, median_shape=(21, 26))

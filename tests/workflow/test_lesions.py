@@ -15,7 +15,6 @@ from autospine.errors import PlanError
 from autospine.planning.document.plan_file import plan_from_toml
 from autospine.preprocessing import fill
 from autospine.preprocessing.store import Store
-from autospine.workflow import train as workflow_train
 from autospine.workflow.plan import PlanRequest, plan_dataset
 from autospine.workflow.train import TrainRequest, train_folds
 
@@ -65,7 +64,6 @@ def test_lesions_from_end_to_end(
     lesions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, sizes: set[float], largest: set[float]
 ) -> None:
     monkeypatch.setattr(fill, "bounded_workers", lambda *_: 1)
-    monkeypatch.setattr(workflow_train, "_drawing", lambda folder: lambda record: None)
     recipe, runs = tmp_path / "lesionwise.toml", tmp_path / "runs"
     recipe.write_text(RECIPE + f'default = "{name}"\n')
     planned = plan_dataset(lesions, runs, PlanRequest(recipe=str(recipe), device="cpu"))

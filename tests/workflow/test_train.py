@@ -15,8 +15,10 @@ from autospine.machine import device as devices
 from autospine.planning.document.about import read_about
 from autospine.planning.document.expected import write_expected
 from autospine.planning.document.model_file import MODEL, WEIGHTS
+from autospine.training.progress import EpochRecord
 from autospine.workflow import plan as planning
-from autospine.workflow.plan import PlanRequest, plan_dataset
+from autospine.workflow import train as workflow_train
+from autospine.workflow.plan import PlanRequest
 from autospine.workflow.progress import Silent
 from autospine.workflow.runs import folder as runs_module
 from autospine.workflow.runs.folder import RunFolder, read_record
@@ -24,9 +26,9 @@ from autospine.workflow.train import TrainRequest, train_fold, train_folds
 
 
 @pytest.fixture
-def run(toy_dataset: Path, toy_recipe: Path, tmp_path: Path) -> RunFolder:
+def run(planned_toy: Path) -> RunFolder:
     """A planned toy dataset."""
-    return plan_dataset(toy_dataset, tmp_path / "runs", PlanRequest(str(toy_recipe), device="cpu")).folder
+    return RunFolder(planned_toy / "toy")
 
 
 def request(**more: object) -> TrainRequest:
@@ -132,3 +134,25 @@ def test_what_cannot_be_trained_replaces_nothing(
     with pytest.raises(PlanError, match="is expected to take"):
         train_fold(toy_dataset, 0, runs, request(overwrite=True))
     assert (run.fold("2d", 0) / WEIGHTS).is_file()
+
+
+def test_the_curves_are_drawn_seldom_where_epochs_are_short_and_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, drawn: None
+) -> None:
+    now, pictures = [100.0], list[float]()
+    monkeypatch.setattr(workflow_train.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("autospine.report.figures.plot_history", lambda history, picture: pictures.append(now[0]))
+    draw = workflow_train._drawing(tmp_path)
+    draw(None)  # there is nothing to draw
+    (tmp_path / "history.csv").write_text("epoch\n0\n")
+    epoch = EpochRecord(0, 1, 1.0, 0.1, 1.0, None, ())
+    for seconds in (100.0, 104.0, 111.0, 115.0):
+        now[0] = seconds
+        draw(epoch)
+    assert pictures == [100.0, 111.0]
+    draw(None)
+    draw(None)
+    assert pictures == [100.0, 111.0, 115.0]
+    # a call that finds all its epochs trained draws what the one before it did not come to
+    workflow_train._drawing(tmp_path)(None)
+    assert pictures == [100.0, 111.0, 115.0, 115.0]

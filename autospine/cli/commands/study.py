@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from autospine.cli.options import Budget, DatasetPath, Device, ReadingOptions, Runs, Workers, grouped, reported
+from autospine.cli.options import Budget, DatasetPath, Device, ReadingOptions, Runs, Track, Workers, grouped, reported
 from autospine.cli.quantities import parse_folds
 from autospine.cli.streams import need_output
 
@@ -49,6 +49,7 @@ class Shared:
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace arms of another plan, split or number of steps.")
     ] = False
+    track: Track = None
 
 
 @study.command()
@@ -144,7 +145,11 @@ def _run(
         only=None if shared.only is None else _arm_and_fold(shared.only),
         overwrite=shared.overwrite,
         train=TrainRequest(
-            budget_s=shared.budget, device=shared.device, workers=shared.workers, reading=shared.reading()
+            budget_s=shared.budget,
+            device=shared.device,
+            workers=shared.workers,
+            reading=shared.reading(),
+            track=tuple(shared.track or ()),
         ),
     )
     typed = f"autospine {shlex.join(word for word in sys.argv[1:] if word not in ('--commands', '--overwrite'))}"

@@ -15,6 +15,7 @@ from autospine.cli.options import (
     Epochs,
     ReadingOptions,
     Runs,
+    Track,
     Workers,
     check_length,
     grouped,
@@ -38,6 +39,7 @@ def train(
     reading: ReadingOptions = ReadingOptions(),
     runs: Runs = Path("runs"),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Throw an earlier training of the fold away.")] = False,
+    track: Track = None,
 ) -> None:
     """Train a fold, or go on with it; then predict and score its validation cases. Plans first where no plan is."""
     from autospine.cli.show.scores import show_scores
@@ -45,7 +47,9 @@ def train(
     from autospine.workflow.train import TrainRequest, train_folds
 
     check_length(budget, epochs)
-    request = TrainRequest(configuration, budget, epochs, device, workers, overwrite, reading(), init)
+    request = TrainRequest(
+        configuration, budget, epochs, device, workers, overwrite, reading(), init, tuple(track or ())
+    )
     for trained in train_folds(dataset, fold, runs, request, progress=TerminalProgress()):
         if trained.metrics is not None:
             show_scores(trained.metrics)
@@ -72,12 +76,13 @@ def pretrain(
     workers: Workers = None,
     runs: Runs = Path("runs"),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Throw an earlier pretraining away.")] = False,
+    track: Track = None,
 ) -> None:
     """Teach the planned network's encoder from images alone, or go on with it. Then: train --init."""
     from autospine.cli.terminal import TerminalProgress, console
     from autospine.workflow.pretrain import PretrainRequest, pretrain_images
 
     check_length(budget, epochs)
-    request = PretrainRequest(configuration, fold, budget, epochs, device, workers, overwrite)
+    request = PretrainRequest(configuration, fold, budget, epochs, device, workers, overwrite, tuple(track or ()))
     done = pretrain_images(images, dataset or images[0], runs, request, progress=TerminalProgress())
     console.print(f"Written: {done.folder}. Next: {done.next_command}", soft_wrap=True, markup=False, highlight=False)

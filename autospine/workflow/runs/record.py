@@ -30,7 +30,7 @@ def write_record(
 ) -> None:
     """Write `run.toml` in `folder`: `sources` are tables of what was learnt from, `more` follow at the end.
 
-    Of `flags` those that are None are left out.
+    Of `flags` those that were not given, None or an empty tuple, are left out.
     """
     import tomlkit
 
@@ -40,7 +40,7 @@ def write_record(
     record["identity"] = identity.exact
     record["identity_any_length"] = identity.any_length
     record["flags"] = {
-        key: str(value) if isinstance(value, Path) else value for key, value in flags.items() if value is not None
+        key: str(value) if isinstance(value, Path) else value for key, value in flags.items() if value not in (None, ())
     }
     record.update(sources)
     record["versions"] = {"python": platform.python_version(), "autospine": __version__} | {

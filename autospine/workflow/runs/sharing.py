@@ -15,9 +15,7 @@ and opened has what was written to it before. Where there are no locks, each pro
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import os
 import stat
@@ -29,8 +27,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
-from autospine.data.disk.files import unwritable, write_json, write_text
+from autospine.data.disk.files import unwritable, write_json
 from autospine.data.disk.locks import describe_holder, locked, this_process, try_lock
+from autospine.data.disk.tables import write_table
 from autospine.data.disk.temporaries import remove_abandoned
 from autospine.data.formats.dicom_files import series_files
 from autospine.data.not_to_segment import SIDES
@@ -519,9 +518,5 @@ def _write_failed(path: Path, failed: Mapping[str, Failed]) -> None:
         with suppress(OSError):
             path.unlink(missing_ok=True)
         return
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(("case", "where", "found", "expected", "remedy"))
-    for name, one in sorted(failed.items()):
-        table.writerow((name, one.where, one.found, one.expected, one.remedy))
-    write_text(path, text.getvalue())
+    rows = ((name, one.where, one.found, one.expected, one.remedy) for name, one in sorted(failed.items()))
+    write_table(path, ("case", "where", "found", "expected", "remedy"), rows)
