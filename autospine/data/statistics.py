@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from autospine.data.disk.files import read_text, unwritable, write_text
+from autospine.data.disk.files import read_text, unwritable
 from autospine.data.disk.locks import locked
+from autospine.data.disk.tables import write_table
 from autospine.data.geometry import Volume
 from autospine.errors import OutputError
 
@@ -86,9 +87,8 @@ def write_statistics(path: Path, case: str, measured: Sequence[Measured], channe
     rows = []
     for one in measured:
         means = ["" if mean is None else f"{mean:.6g}" for mean in one.means]
-        row = (case, one.structure, " ".join(map(str, one.values)), one.voxels, f"{one.volume_mm3:.6g}", *means)
-        rows.append(dict(zip(columns, row, strict=True)))
-    _write(path, columns, rows)
+        rows.append((case, one.structure, " ".join(map(str, one.values)), one.voxels, f"{one.volume_mm3:.6g}", *means))
+    write_table(path, columns, rows)
 
 
 def combine_statistics(folder: Path, path: Path) -> None:
@@ -112,7 +112,7 @@ def combine_statistics(folder: Path, path: Path) -> None:
             columns |= dict.fromkeys(key for row in held for key in row)
             rows += held
         if rows:
-            _write(path, tuple(columns), rows)
+            write_table(path, tuple(columns), rows)
         else:
             _remove(path)
 
@@ -140,11 +140,3 @@ def _means(sums: npt.NDArray[np.float64], count: int, missing: Sequence[int]) ->
     return tuple(
         None if channel in missing or not count else float(total / count) for channel, total in enumerate(sums)
     )
-
-
-def _write(path: Path, columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
-    text = io.StringIO()
-    table = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows)
-    write_text(path, text.getvalue())

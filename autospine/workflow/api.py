@@ -19,6 +19,7 @@ from pathlib import Path
 
 from autospine.data.structure import Reading
 from autospine.errors import PlanError
+from autospine.evaluation.metrics import TOLERANCE_MM
 from autospine.evaluation.score import Scores
 from autospine.machine.ranks import Share
 from autospine.planning.document.plan import Plan
@@ -241,6 +242,9 @@ def evaluate(
     *,
     output: str | Path | None = None,
     lesions: bool = False,
+    distances: bool = True,
+    tolerance_mm: float = TOLERANCE_MM,
+    subjects: str | None = None,
     progress: Progress | None = None,
 ) -> Scores:
     """The scores of segmentations against reference masks, per class and case; also written as `metrics.json`.
@@ -252,13 +256,24 @@ def evaluate(
         reference: folder (or file) of reference masks.
         output: where metrics.json goes; beside the segmentations if not given.
         lesions: count lesions found, missed and false as well.
+        distances: measure surfaces, too; overlaps alone are much faster.
+        tolerance_mm: distance up to which surfaces count as the same in the surface Dice.
+        subjects: a regular expression that finds the subject in a case's name, or a table with `case` and `subject`.
         progress: told the share that is done.
 
     Raises:
         DataError: everything that keeps pairs from being scored.
         OutputError: metrics.json cannot be written.
     """
-    scores = evaluate_paths(Path(prediction), Path(reference), lesions=lesions, progress=progress)
+    scores = evaluate_paths(
+        Path(prediction),
+        Path(reference),
+        lesions=lesions,
+        distances=distances,
+        tolerance_mm=tolerance_mm,
+        subjects=subjects,
+        progress=progress,
+    )
     write_scores(scores, Path(prediction), _path(output))
     return scores
 

@@ -98,12 +98,30 @@ def evaluate(
     reference: Annotated[Path, typer.Argument(metavar="REF", help="Folder (or file) of reference masks.")],
     output: Annotated[Path | None, typer.Option(help="Where metrics.json goes; beside PRED if not given.")] = None,
     lesions: Annotated[bool, typer.Option("--lesions", help="Count lesions found, missed and false as well.")] = False,
+    distances: Annotated[
+        bool, typer.Option("--distances/--no-distances", help="Measure surfaces; without it all is much faster.")
+    ] = True,
+    tolerance: Annotated[
+        float, typer.Option(min=0.0, metavar="MM", help="Distance up to which the surface Dice takes surfaces for one.")
+    ] = 1.0,
+    subjects: Annotated[
+        str | None,
+        typer.Option(metavar="REGEX|TABLE", help="Finds the subject in a case's name, or a CSV with case and subject."),
+    ] = None,
 ) -> None:
-    """Score segmentations against reference masks, per class and case."""
+    """Score segmentations against reference masks, per class, case and subject."""
     from autospine.cli.show.scores import show_scores
     from autospine.cli.terminal import TerminalProgress, console
     from autospine.workflow.evaluate import evaluate_paths, write_scores
 
-    scores = evaluate_paths(prediction, reference, lesions=lesions, progress=TerminalProgress())
+    scores = evaluate_paths(
+        prediction,
+        reference,
+        lesions=lesions,
+        distances=distances,
+        tolerance_mm=tolerance,
+        subjects=subjects,
+        progress=TerminalProgress(),
+    )
     show_scores(scores.to_json())
     console.print(f"Written: {write_scores(scores, prediction, output)}")
