@@ -50,7 +50,7 @@ class Meeting:
 
 @dataclass(frozen=True)
 class ClassMasks:
-    """One class in the smallest box that holds it in both maps, or one against others of the reference."""
+    """One class in the smallest box that holds it in both maps, or what was predicted against others."""
 
     predicted: BoolArray
     """Also where nothing is annotated."""
@@ -124,9 +124,13 @@ class LabelPair:
         return Counts(both, predicted, expected, self.annotated)
 
     def masks(self, label: Value, against: Value | None = None) -> ClassMasks:
-        """Where the class or region `label` is, in the reference (or `against`); of no size where it is nowhere."""
+        """Where the class or region `label` is; of no size where it is nowhere.
+
+        Or else where it is predicted, and what the reference has of `against` in the box around that.
+        """
         mine, theirs = _values(label), _values(label if against is None else against)
-        box = _around([*self._predicted.boxes(mine), *self._expected.boxes(theirs)], len(self.shape))
+        others = self._expected.boxes(theirs) if against is None else []
+        box = _around([*self._predicted.boxes(mine), *others], len(self.shape))
         unknown = None if self._ignored is None else self._expected.mask((self._ignored,), box)
         return ClassMasks(self._predicted.mask(mine, box), self._expected.mask(theirs, box), unknown)
 

@@ -308,9 +308,12 @@ def score_cases(
 def _mean_metrics(metrics: Sequence[ClassMetrics]) -> ClassMetrics:
     """The mean of each metric over several cases, and the sums of their voxels."""
     means = {key: mean_of_known(float(getattr(one, key)) for one in metrics) for key in METRICS}
-    counted = ("reference_voxels", "predicted_voxels", "shared_voxels")
-    sums = {key: sum(getattr(one, key) for one in metrics) for key in counted}
-    return ClassMetrics(**means, **sums)
+    return ClassMetrics(
+        **means,
+        reference_voxels=sum(one.reference_voxels for one in metrics),
+        predicted_voxels=sum(one.predicted_voxels for one in metrics),
+        shared_voxels=sum(one.shared_voxels for one in metrics),
+    )
 
 
 def _json_number(value: float) -> float | None:

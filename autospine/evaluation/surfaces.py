@@ -34,9 +34,10 @@ ROUNDING_MM = 1e-6
 """By how much more than a tolerance a distance may be and still count as equal to it: 2 voxels of 0.7 mm are 1.4 mm."""
 _ROUNDING = 1e-9
 """The same of a share of the surface."""
-_TREE_NS, _TRANSFORM_NS = 1500.0, 150.0
-"""What the nearest elements take by a k-d tree, for each that is looked for or among, and by a distance transform, for
-each corner of the box; measured on 2 cores. They decide on the way alone: both give the same distances."""
+_QUERY_NS, _BUILD_NS, _TRANSFORM_NS = 1400.0, 200.0, 230.0
+"""What the nearest elements take by a k-d tree, for each that is looked for and each that it holds, and by a distance
+transform, for each corner of the box (one core, surfaces of 100 000 elements). They decide on the way alone: both
+give the same distances."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ def _distances(of: BoolArray, to: BoolArray, spacing_mm: tuple[float, ...]) -> F
     wanted = int(np.count_nonzero(apart))
     if not wanted:
         return distances
-    if (np.count_nonzero(to) + wanted) * _TREE_NS < of.size * _TRANSFORM_NS:
+    if wanted * _QUERY_NS + np.count_nonzero(to) * _BUILD_NS < of.size * _TRANSFORM_NS:
         distances[apart] = _by_tree(of & ~to, to, spacing_mm)
     else:
         distances[:] = ndimage.distance_transform_edt(~to, sampling=spacing_mm)[of]

@@ -201,7 +201,7 @@ def test_distances_are_those_of_all_pairs(seed: int, share: float, axes: int, tr
     shape, spacing = (4, 5, 6)[:axes], SPACING[:axes]
     one, other = noise(shape, share, seed), noise(shape, 0.4, seed + 1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(surfaces, "_TREE_NS", 0.0 if tree else math.inf)
+        patch.setattr(surfaces, "_QUERY_NS", 0.0 if tree else math.inf)
         found = measured(one, other, spacing)
     mine, theirs = elements(one, spacing), elements(other, spacing)
     assert found.predicted_mm.tolist() == pytest.approx(nearest(mine, theirs), abs=1e-9)

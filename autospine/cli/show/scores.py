@@ -12,16 +12,15 @@ from autospine.cli.terminal import console
 
 _HEADS = {
     "dice": "Dice",
-    "iou": "IoU",
-    "precision": "precision",
-    "sensitivity": "sensitivity",
+    "precision": "prec.",
+    "sensitivity": "sens.",
     "hd95_mm": "HD95 mm",
     "asd_mm": "ASD mm",
     "surface_dice": "surface Dice",
     "volume_difference_mm3": "volume mm3",
 }
-_IN_THE_FILE = ("specificity", "accuracy")
-"""Metrics that are close to 1 for any small structure: metrics.json has them."""
+_IN_THE_FILE = ("iou", "specificity", "accuracy")
+"""Metrics that metrics.json alone has: one follows from the Dice, two are close to 1 for any small structure."""
 _MISTAKES = 12
 """Wrong levels that are named."""
 
