@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +14,11 @@ from autospine.data.geometry import Geometry, Volume
 from autospine.data.volume import write_volume
 from autospine.evaluation.folders import evaluate_folders
 from autospine.evaluation.label_pair import LabelPair
-from autospine.evaluation.levels import Vertebra, chains_named, chains_of, count_levels
+from autospine.evaluation.levels import Vertebra, chains_named, chains_of, chains_planned, count_levels
 from autospine.evaluation.score import score_cases
+from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.data import LevelsPlan
+from tests.cards import card_of
 
 LABELS = (("L5", 1), ("L4", 2), ("L3", 3), ("L2", 4))
 CHAIN = (("L2", 4), ("L3", 3), ("L4", 2), ("L5", 1))
@@ -48,6 +53,17 @@ def test_chains_are_told_by_names() -> None:
     # two labels of one level: nobody knows which is the vertebra
     assert chains_named((*LABELS, ("vertebra_L4", 7))) == ()
     assert chains_of([("b", "a"), ("a", "x")], (("a", 1), ("b", 2))) == ((("b", 2), ("a", 1)),)
+
+
+def test_chains_of_a_plan_are_its_levels_where_names_do_not_tell(
+    make_configuration: Callable[..., Configuration],
+) -> None:
+    levels = LevelsPlan((2, 1, 3), 0, 1.5, (0.5, 0.5))
+    plain = card_of(make_configuration(), labels=(("b", 30), ("a", 10), ("c", 20)), levels=levels).data
+    assert chains_planned(plain) == ((("a", 2), ("b", 1), ("c", 3)),)
+    assert chains_planned(replace(plain, levels=None)) == ()
+    named = replace(plain, labels=(("L5", 30), ("L4", 10), ("L3", 20)), levels=None)
+    assert chains_planned(named) == ((("L3", 3), ("L4", 2), ("L5", 1)),)
 
 
 def test_all_right() -> None:

@@ -16,8 +16,8 @@ _HEADS = {
     "sensitivity": "sens.",
     "hd95_mm": "HD95 mm",
     "asd_mm": "ASD mm",
-    "surface_dice": "surface Dice",
-    "volume_difference_mm3": "volume mm3",
+    "surface_dice": "surf. Dice",
+    "volume_difference_mm3": "vol. mm3",
 }
 _IN_THE_FILE = ("iou", "specificity", "accuracy")
 """Metrics that metrics.json alone has: one follows from the Dice, two are close to 1 for any small structure."""

@@ -35,7 +35,7 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
 
 
 def test_means_over_fewer_cases_say_so(rows: dict[str, list[str]]) -> None:
-    heads = ["Dice", "95 %", "prec.", "sens.", "HD95 mm", "ASD mm", "surface Dice", "volume mm3"]
+    heads = ["Dice", "95 %", "prec.", "sens.", "HD95 mm", "ASD mm", "surf. Dice", "vol. mm3"]
     assert rows["class"] == heads
     hd95 = heads.index("HD95 mm")
     assert rows["L1"][:2] == ["0.500", "0.00-1.00"] and rows["L1"][hd95] == "0.000 (1 of 2 cases)"
