@@ -43,7 +43,8 @@ SIGNATURES = {
     "fast=False, exact=False, memory_gb=None, runs='runs', file_format=None, probabilities=False, uncertainty=False, "
     "statistics=False, preview=False, overwrite=False, series=None, share=None, watch=False, progress=None)",
     "export": "(model, target, *, folds=None, licence=None, onnx=False, image=None, overwrite=False, progress=None)",
-    "evaluate": "(prediction, reference, *, output=None, lesions=False, distances=True, tolerance_mm=1.0, subjects=None, progress=None)",
+    "evaluate": "(prediction, reference, *, output=None, lesions=False, distances=True, tolerance_mm=1.0, "
+    "subjects=None, progress=None)",
 }
 
 
