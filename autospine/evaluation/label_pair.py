@@ -6,9 +6,9 @@ overlaps of all classes and regions; only distances and components need the voxe
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -87,10 +87,19 @@ class LabelPair:
         inside = either[box]
         self._predicted = _Side(prediction[box][inside], inside)
         self._expected = _Side(reference[box][inside], inside)
-
-    @cached_property
-    def meetings(self) -> tuple[Meeting, ...]:
+        self.meetings = self._meetings()
         """Which values meet, and in how many voxels."""
+        self._known = tuple(one for one in self.meetings if ignored is None or one.expected != ignored)
+        self.annotated = reference.size - sum(one.voxels for one in self.meetings if one.expected == ignored)
+        """Voxels of the whole maps that are annotated."""
+        self._both, self._of_predicted, self._of_expected = (Counter[int]() for _ in range(3))
+        for one in self._known:
+            self._of_predicted[one.predicted] += one.voxels
+            self._of_expected[one.expected] += one.voxels
+            if one.predicted == one.expected:
+                self._both[one.predicted] += one.voxels
+
+    def _meetings(self) -> tuple[Meeting, ...]:
         mine, theirs = self._predicted, self._expected
         width = len(theirs.values)
         pairs = mine.places.astype(np.int64) * width + theirs.places
@@ -103,12 +112,6 @@ class LabelPair:
         columns = (mine.values[found // width], theirs.values[found % width], voxels)
         return tuple(Meeting(*row) for row in zip(*(column.tolist() for column in columns), strict=True))
 
-    @cached_property
-    def annotated(self) -> int:
-        """Voxels of the whole maps that are annotated."""
-        size = int(np.prod(self.shape))
-        return size - sum(one.voxels for one in self.meetings if self._is_ignored(one))
-
     @property
     def axes(self) -> tuple[int, ...]:
         """Those along which there is more than one voxel."""
@@ -116,11 +119,12 @@ class LabelPair:
 
     def counts(self, label: Value) -> Counts:
         """Voxels of the class or region `label`."""
+        if isinstance(label, int):
+            return Counts(self._both[label], self._of_predicted[label], self._of_expected[label], self.annotated)
         values = _values(label)
-        known = [one for one in self.meetings if not self._is_ignored(one)]
-        predicted = sum(one.voxels for one in known if one.predicted in values)
-        expected = sum(one.voxels for one in known if one.expected in values)
-        both = sum(one.voxels for one in known if one.predicted in values and one.expected in values)
+        predicted = sum(self._of_predicted[value] for value in values)
+        expected = sum(self._of_expected[value] for value in values)
+        both = sum(one.voxels for one in self._known if one.predicted in values and one.expected in values)
         return Counts(both, predicted, expected, self.annotated)
 
     def masks(self, label: Value, against: Value | None = None) -> ClassMasks:
@@ -134,9 +138,6 @@ class LabelPair:
         unknown = None if self._ignored is None else self._expected.mask((self._ignored,), box)
         return ClassMasks(self._predicted.mask(mine, box), self._expected.mask(theirs, box), unknown)
 
-    def _is_ignored(self, one: Meeting) -> bool:
-        return self._ignored is not None and one.expected == self._ignored
-
 
 class _Side:
     """One of the two maps, in the box around what is not background in both."""
@@ -145,15 +146,21 @@ class _Side:
         """The values `held` (n,) in the voxels `inside` of the box."""
         self.values, self.places = _numbered(held)
         self._inside = inside
+        self._place = {value: place for place, value in enumerate(self.values.tolist()) if value != 0}
+        # what is made where it is asked for; a cached_property of Python 3.11 would let one thread at a time make any
+        self._volume: npt.NDArray[np.integer[Any]] | None = None
+        self._found: list[tuple[slice, ...] | None] | None = None
 
     def boxes(self, values: Iterable[int]) -> list[tuple[slice, ...]]:
         """The boxes of those of the `values` that are there."""
+        if self._found is None:
+            self._found = ndimage.find_objects(self._places_there(), max(1, len(self.values) - 1))
         found = (self._found[place - 1] for place in self._places_of(values))
         return [box for box in found if box is not None]
 
     def mask(self, values: Iterable[int], box: tuple[slice, ...]) -> BoolArray:
         """Where the `values` are in a `box`."""
-        places, part = self._places_of(values), self._volume[box]
+        places, part = self._places_of(values), self._places_there()[box]
         if len(places) == 1:
             alone: BoolArray = part == places[0]
             return alone
@@ -165,22 +172,12 @@ class _Side:
     def _places_of(self, values: Iterable[int]) -> list[int]:
         return [self._place[value] for value in values if value in self._place]
 
-    @cached_property
-    def _place(self) -> dict[int, int]:
-        return {value: place for place, value in enumerate(self.values.tolist()) if value != 0}
-
-    @cached_property
-    def _volume(self) -> npt.NDArray[np.integer[Any]]:
+    def _places_there(self) -> npt.NDArray[np.integer[Any]]:
         """The place of each voxel's value in `values`."""
-        volume = np.zeros(self._inside.shape, self.places.dtype)
-        volume[self._inside] = self.places
-        return volume
-
-    @cached_property
-    def _found(self) -> list[tuple[slice, ...] | None]:
-        """The box of each value but 0."""
-        found: list[tuple[slice, ...] | None] = ndimage.find_objects(self._volume, max(1, len(self.values) - 1))
-        return found
+        if self._volume is None:
+            self._volume = np.zeros(self._inside.shape, self.places.dtype)
+            self._volume[self._inside] = self.places
+        return self._volume
 
 
 def _values(label: Value) -> frozenset[int]:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from autospine.cli.options import Device, Exact, Fast, Folds, Mirror, Model, ModelRuns, reported
-from autospine.cli.quantities import named_folds, parse_share, parse_size
+from autospine.cli.quantities import named_folds, parse_millimetres, parse_share, parse_size
 from autospine.machine.ranks import Share
 
 
@@ -102,7 +102,10 @@ def evaluate(
         bool, typer.Option("--distances/--no-distances", help="Measure surfaces; without it all is much faster.")
     ] = True,
     tolerance: Annotated[
-        float, typer.Option(min=0.0, metavar="MM", help="Distance up to which the surface Dice takes surfaces for one.")
+        float,
+        typer.Option(
+            parser=parse_millimetres, metavar="MM", help="Distance up to which the surface Dice takes surfaces for one."
+        ),
     ] = 1.0,
     subjects: Annotated[
         str | None,
