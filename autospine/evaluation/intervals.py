@@ -53,23 +53,27 @@ def mean_intervals(sums: Floats, counts: Floats) -> MeanIntervals:
 
 def _resamples(subjects: int) -> npt.NDArray[np.uint8]:
     """How often each subject is in each resample, (resamples, subjects); the draws of scipy with the same seed."""
-    drawn = np.random.default_rng(_SEED).integers(0, subjects, (RESAMPLES, subjects))
-    counts = np.zeros((RESAMPLES, subjects), np.uint8)
-    for row, places in zip(counts, drawn, strict=True):
-        row[:] = np.bincount(places, minlength=subjects)
+    rng, counts = np.random.default_rng(_SEED), np.zeros((RESAMPLES, subjects), np.uint8)
+    for part in _parts(subjects):
+        rows = counts[part]
+        for row, places in zip(rows, rng.integers(0, subjects, rows.shape), strict=True):
+            row[:] = np.bincount(places, minlength=subjects)
     return counts
+
+
+def _parts(subjects: int) -> list[slice]:
+    """The resamples in parts that are small enough to be worked on at once."""
+    step = max(1, _CHUNK // subjects)
+    return [slice(start, start + step) for start in range(0, RESAMPLES, step)]
 
 
 def _bounds(drawn: npt.NDArray[np.uint8], sums: Floats, counts: Floats) -> tuple[Floats, Floats]:
     """Lower and upper end of each class and of their mean, from `sums` and `counts` (subjects, classes) of a metric."""
-    subjects = len(sums)
-    whole = _means(np.ones((1, subjects)), sums, counts)[0]
-    step = max(1, _CHUNK // subjects)
-    parts = (
-        _means(drawn[start : start + step].astype(np.float64), sums, counts) for start in range(0, len(drawn), step)
-    )
-    resampled = np.sort(np.concatenate(list(parts)), axis=0)  # NaN, of resamples without the class, come last
-    left_out = _means(1 - np.eye(subjects), sums, counts)
+    whole = _means(sums.sum(0, keepdims=True), counts.sum(0, keepdims=True))[0]
+    weights = (drawn[part].astype(np.float64) for part in _parts(len(sums)))
+    # NaN, of resamples without the class, come last
+    resampled = np.sort(np.concatenate([_means(one @ sums, one @ counts) for one in weights]), axis=0)
+    left_out = _means(sums.sum(0) - sums, counts.sum(0) - counts)
 
     valid = np.count_nonzero(~np.isnan(resampled), axis=0)
     near = _SAME * np.maximum(np.abs(whole), 1e-3)
@@ -90,10 +94,10 @@ def _bounds(drawn: npt.NDArray[np.uint8], sums: Floats, counts: Floats) -> tuple
     return low, high
 
 
-def _means(weights: Floats, sums: Floats, counts: Floats) -> Floats:
-    """(resamples, classes + 1): the mean of each class where subjects have such weights, and the mean over these."""
+def _means(sums: Floats, counts: Floats) -> Floats:
+    """(rows, classes + 1): the mean of each class from `sums` and `counts` (rows, classes), and the mean over these."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        means = (weights @ sums) / (weights @ counts)
+        means = np.where(counts > 0, sums / counts, math.nan)
         known = np.count_nonzero(~np.isnan(means), axis=1)
         overall = np.nansum(means, axis=1) / known
     return np.column_stack((means, overall))

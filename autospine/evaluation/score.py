@@ -128,11 +128,10 @@ class Scores:
         known = self.subjects
         if known is None:
             known = subjects_named({case.case: case.is_slice for case in self.cases})
-        found: dict[str, tuple[CaseScores, ...]] = {}
+        found: dict[str, list[CaseScores]] = {}
         for case in self.cases:
-            subject = known.get(case.case, case.case)
-            found[subject] = (*found.get(subject, ()), case)
-        return found
+            found.setdefault(known.get(case.case, case.case), []).append(case)
+        return {subject: tuple(cases) for subject, cases in found.items()}
 
     def subject_metrics(self, subject: str) -> tuple[ClassMetrics, ...]:
         """Metrics per class of a subject: of all its slices together, of volumes the mean over them.
