@@ -24,7 +24,6 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
-from scipy.spatial import cKDTree
 
 BoolArray = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
@@ -149,6 +148,8 @@ def _distances(of: BoolArray, to: BoolArray, spacing_mm: tuple[float, ...]) -> F
 
 def _by_tree(of: BoolArray, to: BoolArray, spacing_mm: tuple[float, ...]) -> Floats:
     """As `_distances`, by a k-d tree of the corners in `to`."""
+    from scipy.spatial import cKDTree  # slow to import, and not needed without distances
+
     points, targets = (np.stack(np.nonzero(mask), axis=1) * np.asarray(spacing_mm) for mask in (of, to))
     # corners lie on a grid: halves of a box hold about as many, and boxes need not be fitted
     tree = cKDTree(targets, balanced_tree=False, compact_nodes=False)
