@@ -45,7 +45,7 @@ SIGNATURES = {
     "statistics=False, preview=False, overwrite=False, series=None, share=None, watch=False, progress=None)",
     "export": "(model, target, *, folds=None, licence=None, onnx=False, image=None, overwrite=False, progress=None)",
     "evaluate": "(prediction, reference, *, output=None, lesions=False, pictures=False, images=None, worst=10, "
-    "progress=None)",
+    "distances=True, tolerance_mm=1.0, subjects=None, progress=None)",
     "compare": "(predictions, reference, *, out='comparison', metric='dice', subjects=None, common=False, "
     "progress=None)",
 }

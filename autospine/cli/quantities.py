@@ -14,6 +14,7 @@ _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0}
 _LONGEST_S = 366 * 86400.0
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:gb?)?", re.IGNORECASE)
 _BYTES = re.compile(r"(\d+(?:\.\d+)?)\s*(kb|mb|gb)", re.IGNORECASE)
+_LENGTH = re.compile(r"(\d{1,6}(?:\.\d+)?)\s*(?:mm)?", re.IGNORECASE)
 _UNITS = {"kb": 1e3, "mb": 1e6, "gb": 1e9}
 _MOST_BYTES = 1e15
 
@@ -49,6 +50,14 @@ def parse_size(text: str) -> float:
     if not 1 <= size < math.inf:
         raise typer.BadParameter(f"{text!r}: less than 1 GB is too little")
     return size
+
+
+def parse_millimetres(text: str | float) -> float:
+    """Millimetres of a length such as `1`, `0.5` or `2mm`; anything else, or a negative one, is a usage error."""
+    match = _LENGTH.fullmatch(str(text).strip())
+    if match is None:
+        raise typer.BadParameter(f"{text!r} is no length: write it in millimetres, like 1, 0.5 or 2mm")
+    return float(match.group(1))
 
 
 def parse_bytes(text: str) -> int:

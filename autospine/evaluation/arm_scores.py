@@ -1,9 +1,9 @@
 """What several arms came to on the cases that all of them have scored: subject by subject, lesion by lesion.
 
 A subject's score is the mean over its cases (`evaluation.paired` compares subjects). A class that a case lacks says
-nothing where all arms leave it alone. Where one of them finds it there, it scores 0 in Dice, IoU, precision and
-sensitivity, and those that rightly found nothing score 1: else a false find would drop out of the comparison together
-with its pair.
+nothing where all arms leave it alone. Where one of them finds it there, it scores 0 in Dice, IoU, precision,
+sensitivity and surface Dice, and those that rightly found nothing score 1: else a false find would drop out of the
+comparison together with its pair.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from autospine.evaluation.metrics import METRICS
 from autospine.evaluation.paired import Compared, Floats, compare, corrected
 from autospine.evaluation.score import mean_of_known
 
-RIGHTLY_EMPTY = ("dice", "iou", "precision", "sensitivity")
+RIGHTLY_EMPTY = ("dice", "iou", "precision", "sensitivity", "surface_dice")
 """Metrics in which finding nothing where nothing is counts 1 beside an arm that found something."""
 
 

@@ -18,8 +18,11 @@ from autospine.data.masks.files import mask_stem
 from autospine.data.masks.structures import is_structures
 from autospine.data.volume import IMAGE_SUFFIXES
 from autospine.errors import DataError
+from autospine.evaluation.levels import chains_named, chains_of
 from autospine.evaluation.mask_pairs import MaskPairs
-from autospine.evaluation.score import Scores, score_cases
+from autospine.evaluation.metrics import TOLERANCE_MM
+from autospine.evaluation.score import Asked, Scores, score_case, scores_of
+from autospine.evaluation.subjects import subjects_asked
 
 
 def evaluate_folders(
@@ -29,6 +32,10 @@ def evaluate_folders(
     lesions: bool = False,
     only: Collection[str] | None = None,
     parts: Sequence[Path] = (),
+    distances: bool = True,
+    tolerance_mm: float = TOLERANCE_MM,
+    subjects: str | None = None,
+    levels: Sequence[Sequence[str]] = (),
     progress: Callable[[str, int, int], None] = lambda case, done, total: None,
 ) -> Scores:
     """Scores of predicted mask files against reference mask files.
@@ -45,16 +52,25 @@ def evaluate_folders(
         lesions: count the connected components of each class as lesions, too.
         only: names of the cases to score; None: all that have a reference.
         parts: folders of which the prediction folder is made, where the masks do not lie in itself.
+        distances: measure surfaces, too; overlaps alone are much faster.
+        tolerance_mm: distance up to which surfaces count as the same in the surface Dice.
+        subjects: a regular expression that finds the subject in a case's name, or a table with a column `case` and a
+            column `subject`; None: as the cases' names say it.
+        levels: names of the labels that are levels of a column, chain by chain, where the labels' names do not say it.
         progress: called with a case, the cases done and their total.
 
     Raises:
         DataError: lists every missing prediction, unreadable file, file with values that are no labels and pair on
             different grids; or there is nothing to score: no class in the references, or none of them in any
-            prediction, while these hold other values.
+            prediction, while these hold other values. Or `subjects` finds none of a case.
     """
     pairs, problems = _paired(prediction_folder, reference_folder, only, parts)
+    known = None if subjects is None else subjects_asked([case for case, _, _ in pairs], subjects)
     masks = MaskPairs(pairs, _declared_labels(reference_folder), problems, progress)
-    scores = score_cases(masks.read(), masks.labels, masks.ignored, lesions=lesions)
+    chains = chains_named(masks.labels) or chains_of(levels, masks.labels)
+    asked = Asked(masks.labels, masks.ignored, lesions, distances, tolerance_mm, chains)
+    cases = masks.measure(lambda case, pair: score_case(case, asked, pair))
+    scores = scores_of(cases, asked, known)
     masks.check()
     if problems:
         unique = list(dict.fromkeys(problems))

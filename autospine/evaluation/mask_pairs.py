@@ -1,4 +1,4 @@
-"""Pairs of mask files, read one after the other, with what their values mean.
+"""Pairs of mask files, read and measured beside each other, with what their values mean.
 
 Three things can say what a value is: a description beside the references, the names that masks give their structures,
 and the values of the references. Whatever a prediction or a reference holds beside that counts as background, and is
@@ -8,8 +8,10 @@ told.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,15 +21,35 @@ from autospine.data.geometry import Geometry, Volume
 from autospine.data.masks.files import BACKGROUND, Mask, read_mask, values_by_name
 from autospine.data.masks.placing import covering, onto_axes, place
 from autospine.data.masks.values import counted_values
+from autospine.data.volume import read_geometry, suffix_of
 from autospine.errors import DataError
+from autospine.evaluation.label_pair import LabelPair, Meeting
 from autospine.evaluation.score import Labels, ScoredCase
+from autospine.evaluation.side_by_side import Room, side_by_side
 from autospine.evaluation.value_sets import Overlaps, first_of, likely_cause
+from autospine.machine.cores import available_cores
 
+R = TypeVar("R")
+_VOXEL_BYTES = 64
+"""Of a pair of masks under way, a voxel: both as numbers with a fraction, as whole numbers and as places, and the
+distances of a structure that fills the image."""
 _DECLARE = "say which value is which structure in a labels.json beside the references"
 _LISTED = 4
 """Files that a message names."""
 LaidPair = tuple[str, Geometry, npt.NDArray[np.integer[Any]], npt.NDArray[np.integer[Any]]]
 """Case, grid, prediction and reference (Z, Y, X) on it."""
+
+
+@dataclass
+class _Seen:
+    """What was found in the files of one pair."""
+
+    problems: list[str] = field(default_factory=list)
+    """What keeps it from being scored."""
+    rounded: list[Path] = field(default_factory=list)
+    """Files with values that were rounded."""
+    meetings: tuple[Meeting, ...] = ()
+    """Which values meet in it; none where they were not compared."""
 
 
 class MaskPairs:
@@ -73,26 +95,50 @@ class MaskPairs:
         self._overlaps = Overlaps({value: name for name, value in self.labels if isinstance(value, int)})
         self._rounded: list[Path] = []
 
-    def read(self) -> Iterator[ScoredCase]:
-        """Pairs that can be scored, one in memory at a time. After a first problem files are only checked."""
-        for done, (case, prediction_path, reference_path) in enumerate(self._pairs, start=1):
-            reference = self._read(reference_path)
-            prediction = self._read(prediction_path)
-            if reference is None or prediction is None:
-                continue
-            try:
-                grid = _common_grid(prediction, prediction_path, reference, reference_path)
-                predicted = self._on(grid, prediction, prediction_path, reference_path)
-                expected = self._on(grid, reference, reference_path, prediction_path)
-            except DataError as fault:
-                self._problems.append(f"{fault.where}: {fault.found}")
-                continue
-            self._look("references", expected, reference_path)
-            self._look("predictions", predicted, prediction_path)
-            if not self._problems:
-                self._overlaps.add(predicted, expected)
-                yield case, predicted, expected, grid.spacing_mm
-            self._progress(case, done, len(self._pairs))
+    def measure(self, measure: Callable[[ScoredCase, LabelPair], R]) -> list[R]:
+        """What `measure` gives of each pair that can be scored, in their order.
+
+        Several are under way at once, each in a thread. After a first problem files are only checked.
+        """
+        room, wrong = Room(), list(self._problems)
+        found: dict[int, tuple[_Seen, list[R]]] = {}
+
+        def work(pair: tuple[str, Path, Path]) -> tuple[_Seen, list[R]]:
+            with room.taking(_VOXEL_BYTES * _voxels(pair[2])):
+                seen, scored = self._compared(*pair)
+                return seen, [] if scored is None or wrong else [measure(*scored)]
+
+        for index, result in side_by_side(work, self._pairs, available_cores()):
+            found[index] = result
+            wrong += result[0].problems
+            self._progress(self._pairs[index][0], len(found), len(self._pairs))
+        in_order = [found[index] for index in range(len(self._pairs))]
+        for (_, prediction_path, reference_path), (seen, _) in zip(self._pairs, in_order, strict=True):
+            self._problems += seen.problems
+            self._rounded += seen.rounded
+            self._look("references", {one.expected for one in seen.meetings}, reference_path)
+            self._look("predictions", {one.predicted for one in seen.meetings}, prediction_path)
+            self._overlaps.add(seen.meetings)
+        return [result for _, results in in_order for result in results]
+
+    def _compared(
+        self, case: str, prediction_path: Path, reference_path: Path
+    ) -> tuple[_Seen, tuple[ScoredCase, LabelPair] | None]:
+        """What is in a pair of files, and the pair on one grid; None where it has none."""
+        seen = _Seen()
+        reference, prediction = (self._read(path, seen) for path in (reference_path, prediction_path))
+        if reference is None or prediction is None:
+            return seen, None
+        try:
+            grid = _common_grid(prediction, prediction_path, reference, reference_path)
+            predicted = self._on(grid, prediction, prediction_path, reference_path)
+            expected = self._on(grid, reference, reference_path, prediction_path)
+        except DataError as fault:
+            seen.problems.append(f"{fault.where}: {fault.found}")
+            return seen, None
+        pair = LabelPair(predicted, expected, self.ignored)
+        seen.meetings = pair.meetings
+        return seen, ((case, predicted, expected, grid.spacing_mm), pair)
 
     @property
     def drawn(self) -> tuple[tuple[str, int], ...]:
@@ -148,16 +194,26 @@ class MaskPairs:
 
     def _labels_found(self) -> Labels:
         """What the references name, else `label_<value>` for every value above 0 in them."""
+        paths, room = [path for _, _, path in self._pairs], Room()
+
+        def look(path: Path) -> tuple[_Seen, list[str], set[int]]:
+            with room.taking(_VOXEL_BYTES * _voxels(path)):
+                seen = _Seen()
+                mask = self._read(path, seen)
+                if mask is None:
+                    return seen, [], set()
+                named = [name for name, _ in mask.segments if name.lower() != BACKGROUND]
+                return seen, named, set() if mask.segments else counted_values(mask.values).keys() - {0}
+
+        found = dict(side_by_side(look, paths, available_cores()))
         names: dict[str, Path] = {}
         values: dict[int, Path] = {}
-        for _, _, path in self._pairs:
-            mask = self._read(path, note=False)
-            if mask is None:
-                continue
-            for name, _ in mask.segments:
-                if name.lower() != BACKGROUND:
-                    names.setdefault(name, path)
-            for value in counted_values(mask.values).keys() - {0} if not mask.segments else ():
+        for index, path in enumerate(paths):
+            seen, named, held = found[index]
+            self._problems += seen.problems
+            for name in named:
+                names.setdefault(name, path)
+            for value in held:
                 values.setdefault(value, path)
         if names and values:
             first, other = next(iter(names.values())), next(iter(values.values()))
@@ -169,15 +225,15 @@ class MaskPairs:
         self.ignored = next((number for name, number in self._values.items() if name.lower() == IGNORE), None)
         return tuple((name, number) for name, number in self._values.items() if number != self.ignored)
 
-    def _read(self, path: Path, *, note: bool = True) -> Mask | None:
-        """The mask, or None and a line in the problems."""
+    def _read(self, path: Path, seen: _Seen) -> Mask | None:
+        """The mask, or None and a line in the problems of `seen`."""
         try:
             mask = read_mask(path, wanted=self._values or None)
         except DataError as fault:
-            self._problems.append(f"{fault.where}: {fault.found}")
+            seen.problems.append(f"{fault.where}: {fault.found}")
             return None
-        if mask.moved and note:
-            self._rounded.append(path)
+        if mask.moved:
+            seen.rounded.append(path)
         return mask
 
     def _on(self, grid: Geometry, mask: Mask, path: Path, of: Path) -> npt.NDArray[np.integer[Any]]:
@@ -192,9 +248,9 @@ class MaskPairs:
         laid: npt.NDArray[np.integer[Any]] = onto_axes(Volume(values[None], mask.geometry), grid, path, of).array[0]
         return laid
 
-    def _look(self, which: str, values: npt.NDArray[np.integer[Any]], path: Path) -> None:
-        """Keep in mind what a mask holds that is no class."""
-        held = counted_values(values).keys() - {0, self.ignored}
+    def _look(self, which: str, values: set[int], path: Path) -> None:
+        """Keep in mind which of the `values` in a mask are no class."""
+        held = values - {0} if self.ignored is None else values - {0, self.ignored}
         for value in sorted(held - self._known):
             self._strange[which].setdefault(value, []).append(path)
         if which == "predictions":
@@ -210,6 +266,14 @@ class MaskPairs:
             f"{name} = {' or '.join(map(str, value)) if isinstance(value, tuple) else value}"
             for name, value in self.labels
         )
+
+
+def _voxels(path: Path) -> int:
+    """Voxels of a mask by its header; 0 where it has none that is read by itself, or cannot be read."""
+    try:
+        return prod(read_geometry(path).shape) if suffix_of(path) else 0
+    except DataError:
+        return 0
 
 
 def _common_grid(prediction: Mask, prediction_path: Path, reference: Mask, reference_path: Path) -> Geometry:

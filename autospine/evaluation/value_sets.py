@@ -10,13 +10,9 @@ The first two are told by the sets alone, the last by where the voxels lie.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Sequence
 
-import numpy as np
-import numpy.typing as npt
-
-from autospine.data.masks.values import counted_values
+from autospine.evaluation.label_pair import Meeting
 
 MOSTLY = 0.5
 """Share of a class's voxels from which one other value of the predictions lies on it."""
@@ -51,12 +47,11 @@ class Overlaps:
         self._names = names
         self._lying: dict[int, Counter[int]] = {value: Counter() for value in names}
 
-    def add(self, predicted: npt.NDArray[np.integer[Any]], expected: npt.NDArray[np.integer[Any]]) -> None:
-        """Count one pair of masks of the same shape."""
-        for value, lying in self._lying.items():
-            inside = predicted[expected == value]
-            if inside.size:
-                lying.update(counted_values(inside))
+    def add(self, meetings: Iterable[Meeting]) -> None:
+        """Count what meets in one pair of masks."""
+        for one in meetings:
+            if one.expected in self._lying:
+                self._lying[one.expected][one.predicted] += one.voxels
 
     def exchanged(self) -> str:
         """A sentence that names the classes on which the predictions mostly hold another class; empty without any."""

@@ -21,6 +21,7 @@ from pathlib import Path
 from autospine.data.structure import Reading
 from autospine.errors import PlanError
 from autospine.evaluation.comparison import Comparison
+from autospine.evaluation.metrics import TOLERANCE_MM
 from autospine.evaluation.score import Scores
 from autospine.machine.ranks import Share
 from autospine.planning.document.plan import Plan
@@ -253,6 +254,9 @@ def evaluate(
     pictures: bool = False,
     images: str | Path | None = None,
     worst: int = 10,
+    distances: bool = True,
+    tolerance_mm: float = TOLERANCE_MM,
+    subjects: str | None = None,
     progress: Progress | None = None,
 ) -> Scores:
     """The scores of segmentations against reference masks, per class and case; also written as `metrics.json`.
@@ -267,6 +271,9 @@ def evaluate(
         pictures: draw the worst cases into `pictures`, beside the segmentations.
         images: the images to draw on; found by prediction.json if not given.
         worst: cases to draw.
+        distances: measure surfaces, too; overlaps alone are much faster.
+        tolerance_mm: distance up to which surfaces count as the same in the surface Dice.
+        subjects: a regular expression that finds the subject in a case's name, or a table with `case` and `subject`.
         progress: told the share that is done.
 
     Raises:
@@ -274,7 +281,16 @@ def evaluate(
         OutputError: metrics.json or a picture cannot be written.
     """
     wanted = Pictures(_path(images), worst) if pictures or images is not None else None
-    scores = evaluate_paths(Path(prediction), Path(reference), lesions=lesions, pictures=wanted, progress=progress)
+    scores = evaluate_paths(
+        Path(prediction),
+        Path(reference),
+        lesions=lesions,
+        distances=distances,
+        tolerance_mm=tolerance_mm,
+        subjects=subjects,
+        pictures=wanted,
+        progress=progress,
+    )
     write_scores(scores, Path(prediction), _path(output))
     return scores
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from autospine.data.layouts.shared.naming import subjects_of
 from autospine.errors import DataError
 from autospine.evaluation.comparison import Comparison
 from autospine.evaluation.folders import evaluate_folders, predicted_cases
@@ -102,13 +101,14 @@ def compare_paths(
     for arm, path in arms.items():
         with progress.task(f"Scoring {arm}") as update:
             only = shared if left_out else None
-            scores[arm] = evaluate_folders(path, reference, only=only, parts=parts[arm], progress=counted(update))
+            scores[arm] = evaluate_folders(
+                path, reference, only=only, parts=parts[arm], subjects=request.subjects, progress=counted(update)
+            )
     first = next(iter(scores.values()))
-    cases = [case.case for case in first.cases]
     return Comparison(
         tables={arm: one.to_json()["cases"] for arm, one in scores.items()},
         classes=first.classes,
-        subjects=subjects_of(cases, request.subjects),
+        subjects={case.case: subject for subject, cases in first.by_subject.items() for case in cases},
         metric=request.metric,
         places={arm: str(path) for arm, path in arms.items()},
         reference=str(reference),

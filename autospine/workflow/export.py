@@ -226,7 +226,8 @@ def _validated(folder: Path, fold: str, data: DataPlan) -> Validated | None:
 def _figures(name: str, scores: Mapping[str, Any]) -> dict[str, Any]:
     """A class of `metrics.json` as `Figures` has it."""
     kinds = ("dice", "iou", "precision", "sensitivity", "specificity", "hd95_mm")
-    return {"structure": name, "cases": scores["cases"]["dice"], **{kind: scores[kind] for kind in kinds}}
+    # a file of an earlier version may lack some
+    return {"structure": name, "cases": scores["cases"]["dice"], **{kind: scores.get(kind) for kind in kinds}}
 
 
 def _fast_dice(metrics: Path) -> float | None:

@@ -326,8 +326,10 @@ def _score(fold: _Fold, ready: _Ready) -> Trained:
         return Trained(training.folder, None)
     if not metrics.exists():
         start, device = time.monotonic(), training.device
+        # a machine that got the prepared cases alone may be without the fingerprint
+        known = training.run.read_fingerprint().subjects if training.run.fingerprint.is_file() else None
         scores = validate_fold(
-            fold.model, fold.number, task.fold, ready.store, ready.write, device, progress, task.previous
+            fold.model, fold.number, task.fold, ready.store, ready.write, device, progress, task.previous, known
         )
         seconds = time.monotonic() - start
         cost = measure_fast(

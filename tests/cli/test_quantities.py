@@ -10,6 +10,7 @@ from autospine.cli.quantities import (
     parse_bytes,
     parse_duration,
     parse_folds,
+    parse_millimetres,
     parse_share,
     parse_size,
 )
@@ -87,3 +88,14 @@ def test_folds_as_people_write_them(text: str, folds: tuple[int, ...] | None) ->
 def test_other_folds_are_usage_errors(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="0,1,2, or all"):
         named_folds(text)
+
+
+@pytest.mark.parametrize(("text", "length"), [("1", 1.0), (1.0, 1.0), ("0.5 mm", 0.5), ("0", 0.0), ("2MM", 2.0)])
+def test_lengths_as_people_write_them(text: str | float, length: float) -> None:
+    assert parse_millimetres(text) == length
+
+
+@pytest.mark.parametrize("text", ["", "-1", "nan", "inf", "1cm", "1e3", "1,5"])
+def test_other_lengths_are_usage_errors(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="no length"):
+        parse_millimetres(text)

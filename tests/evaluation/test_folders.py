@@ -126,3 +126,39 @@ def test_voxels_that_are_not_annotated_count_for_nothing(tmp_path: Path) -> None
     assert scores.classes == ("L2", "L1") and scores.mean() == 1.0
     (tmp_path / "labels.json").write_text('{"L1": 5, "L2": 4}')
     assert evaluate_folders(tmp_path / "pred", tmp_path / "ref").mean() < 1.0
+
+
+def test_slices_in_files_of_their_own_are_scored_by_case(tmp_path: Path) -> None:
+    """1 of 2 and 6 of 6 pixels of p01: 14 / 15 together; p02 is right."""
+    flat = Geometry((1, 3, 4), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0), dimension=2)
+    counts = {"p01_slice_1": (1, 2), "p01_slice_2": (6, 6), "p02_slice_1": (3, 3), "p02_slice_2": (0, 0)}
+    for name, pair in counts.items():
+        for folder, count in zip(("pred", "labelsTr"), pair, strict=True):
+            array = np.zeros((1, 3, 4), np.uint8)
+            array.flat[:count] = 1
+            write(tmp_path / folder, f"{name}.png", array, flat)
+    content = evaluate_folders(tmp_path / "pred", tmp_path / "labelsTr").to_json()
+    assert content["intervals"]["subjects"] == 2
+    first, second = content["subjects"]["subjects"]
+    assert first["slices"] == ["p01_slice_1", "p01_slice_2"]
+    assert first["classes"]["label_1"]["dice"] == pytest.approx(14 / 15)
+    assert second["classes"]["label_1"]["dice"] == 1.0
+    table = tmp_path / "who.csv"
+    table.write_text("case,subject\n" + "".join(f"{name},{name[-1]}\n" for name in counts))
+    content = evaluate_folders(tmp_path / "pred", tmp_path / "labelsTr", subjects=str(table)).to_json()
+    assert content["subjects"]["subjects"][1]["slices"] == ["p01_slice_2", "p02_slice_2"]
+    with pytest.raises(DataError, match="does not match subjects"):
+        evaluate_folders(tmp_path / "pred", tmp_path / "labelsTr", subjects="x")
+
+
+def test_cases_stay_in_their_order_and_each_is_told_once(tmp_path: Path) -> None:
+    names = [f"c{number:02}" for number in range(12)]
+    for number, name in enumerate(names):
+        write(tmp_path / "ref", f"{name}.nii.gz", mask(L1=number, L2=12 - number))
+        write(tmp_path / "pred", f"{name}.nii.gz", mask(L1=number // 2, L2=12 - number))
+    (tmp_path / "labels.json").write_text('{"L1": 5, "L2": 4}')
+    told: list[tuple[str, int, int]] = []
+    scores = evaluate_folders(tmp_path / "pred", tmp_path / "ref", progress=lambda *said: told.append(said))
+    assert [case.case for case in scores.cases] == names == sorted(name for name, _, _ in told)
+    assert [said[1:] for said in told] == [(number, 12) for number in range(1, 13)]
+    assert [case.metrics[1].reference_voxels for case in scores.cases] == list(range(12))

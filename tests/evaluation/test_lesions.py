@@ -38,6 +38,7 @@ def test_one_found_one_missed_one_false() -> None:
         "false": 1,
         "sensitivity": 0.5,
         "precision": 0.5,
+        "dice": pytest.approx((2 * 5 / (50 + 5) + 0) / 3),
         "by_diameter": {
             "under 5 mm": {"found": 0, "missed": 1},
             "5 to 10 mm": {"found": 1, "missed": 0},
@@ -58,19 +59,22 @@ def test_a_prediction_that_runs_over_two_lesions_finds_both_and_is_not_false() -
     prediction[0, 2, 1:8] = 1
     found = count_lesions(prediction, reference, 1, SPACING)
     assert [lesion.found for lesion in found.lesions] == [True, True] and found.false == 0
+    # each with the whole of the prediction: 3 of 9 voxels, 7 predicted
+    assert [lesion.dice for lesion in found.lesions] == pytest.approx([6 / 16, 6 / 16]) and found.dice == 6 / 16
 
 
 def test_nothing_to_find_has_no_sensitivity() -> None:
     empty = np.zeros((2, 3, 4), np.uint8)
     content = count_lesions(empty, empty, 1, SPACING).to_json()
-    assert content["sensitivity"] is None and content["precision"] is None
+    assert content["sensitivity"] is None and content["precision"] is None and content["dice"] is None
     alone = count_lesions(empty + 1, empty, 1, SPACING).to_json()
-    assert alone["false"] == 1 and alone["precision"] == 0 and alone["sensitivity"] is None
+    assert alone["false"] == 1 and alone["precision"] == 0 and alone["sensitivity"] is None and alone["dice"] == 0
 
 
 def test_cases_are_pooled() -> None:
-    one = LesionCounts((Lesion(4.0, 0.0), Lesion(12.0, 0.9)), 1, 2)
-    content = pooled([one, LesionCounts((Lesion(4.0, 0.5),), 1, 0)]).to_json()
+    one = LesionCounts((Lesion(4.0, 0.0, 0.0), Lesion(12.0, 0.9, 0.8)), 1, 2)
+    assert one.dice == pytest.approx(0.8 / 4)
+    content = pooled([one, LesionCounts((Lesion(4.0, 0.5, 0.4),), 1, 0)]).to_json()
     assert (content["found"], content["missed"], content["false"], content["precision"]) == (2, 1, 2, 0.5)
     assert content["by_diameter"]["under 5 mm"] == {"found": 1, "missed": 1}
 
@@ -78,7 +82,7 @@ def test_cases_are_pooled() -> None:
 @given(arrays(np.uint8, (3, 6, 5), elements=st.integers(0, 1)), arrays(np.uint8, (3, 6, 5), elements=st.integers(0, 1)))
 def test_the_image_of_itself_is_found_whole(first: np.ndarray, second: np.ndarray) -> None:
     same = count_lesions(first, first, 1, SPACING)
-    assert all(lesion.covered == 1 for lesion in same.lesions) and same.false == 0
+    assert all(lesion.covered == lesion.dice == 1 for lesion in same.lesions) and same.false == 0
     there, back = count_lesions(first, second, 1, SPACING), count_lesions(second, first, 1, SPACING)
     # the lesions of the one are the components that the other predicts
     assert there.true + there.false == len(back.lesions)
@@ -106,6 +110,8 @@ def test_a_rim_that_is_not_annotated_makes_nothing_false() -> None:
     scores = score_cases([("a", prediction, reference, SPACING)], (("x", 1),), 255, lesions=True)
     counts = scores.cases[0].lesions[0]
     assert (len(counts.lesions), counts.true, counts.false) == (1, 1, 0)
+    # of the prediction 6 voxels above the rim and 36 in the lesion are annotated
+    assert counts.lesions[0].dice == pytest.approx(2 * 36 / (36 + 42))
 
 
 def test_a_blob_that_grazes_a_lesion_has_not_found_it_and_is_false() -> None:

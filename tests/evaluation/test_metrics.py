@@ -1,4 +1,4 @@
-"""Metrics of one class: numbers by hand, the empty rule, HD95 against a brute force, symmetry."""
+"""Metrics of one class: numbers by hand, the empty rule, what is not annotated, symmetry, slices of a case."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autospine.evaluation.metrics import class_metrics
+from autospine.evaluation.label_pair import LabelPair
+from autospine.evaluation.metrics import METRICS, ClassMetrics, class_metrics, measure_class, pooled_slices
 
 SPACING = (4.0, 2.0, 0.5)
 
@@ -19,28 +20,6 @@ def box(shape: tuple[int, ...], *ranges: tuple[int, int]) -> np.ndarray:
     array = np.zeros(shape, np.uint8)
     array[tuple(slice(*bounds) for bounds in ranges)] = 1
     return array
-
-
-def brute_hd95(a: np.ndarray, b: np.ndarray, spacing: tuple[float, ...]) -> float:
-    """Max of the directed 95th percentiles over all pairs of surface voxels."""
-
-    def surface(mask: np.ndarray) -> np.ndarray:
-        padded = np.pad(mask, 1)
-        points = []
-        for index in np.argwhere(mask):
-            neighbours = [
-                tuple(index + 1 + step * np.eye(mask.ndim, dtype=int)[axis])
-                for axis in range(mask.ndim)
-                if mask.shape[axis] > 1
-                for step in (-1, 1)
-            ]
-            if not all(padded[neighbour] for neighbour in neighbours):
-                points.append(index * np.array(spacing))
-        return np.array(points)
-
-    first, second = surface(a), surface(b)
-    distances = np.linalg.norm(first[:, None] - second[None], axis=2)
-    return float(max(np.percentile(distances.min(1), 95), np.percentile(distances.min(0), 95)))
 
 
 def test_two_offset_boxes_by_hand() -> None:
@@ -55,8 +34,11 @@ def test_two_offset_boxes_by_hand() -> None:
     assert metrics.precision == pytest.approx(36 / 48)
     assert metrics.sensitivity == pytest.approx(36 / 48)
     assert metrics.specificity == pytest.approx(540 / 552)  # 600 - 48 negatives, 12 of them taken for the class
-    # Both boxes are two slices thick: every voxel is surface. A quarter of them is one voxel of 2 mm away, the rest 0.
+    assert metrics.accuracy == pytest.approx(576 / 600)
+    assert metrics.volume_difference_mm3 == 0.0
+    # One of the four long sides lies 2 mm from the other box: more than a twentieth of the surface.
     assert metrics.hd95_mm == pytest.approx(2.0)
+    assert 0 < metrics.asd_mm < 1.0
 
 
 @pytest.mark.parametrize(("axis", "expected"), [(0, 4.0), (1, 2.0), (2, 0.5)])
@@ -77,29 +59,78 @@ def test_a_perfect_prediction_touching_the_border() -> None:
     mask = box((4, 5, 6), (0, 4), (0, 5), (2, 6))
     metrics = class_metrics(mask, mask, 1, SPACING)
     assert (metrics.dice, metrics.iou, metrics.specificity, metrics.hd95_mm) == (1.0, 1.0, 1.0, 0.0)
+    assert (metrics.asd_mm, metrics.surface_dice, metrics.accuracy, metrics.volume_difference_mm3) == (0.0, 1.0, 1.0, 0)
 
 
 def test_the_95th_percentile_forgives_one_far_voxel_of_many() -> None:
     reference = box((1, 20, 20), (0, 1), (0, 10), (0, 10))
     prediction = reference.copy()
-    prediction[0, 19, 19] = 1  # 1 of 37 outline voxels: beyond the 95th percentile
+    reference[0, :, :12] = prediction[0, :, :12] = 1
+    prediction[0, 19, 19] = 1  # 2.8 of 66 mm of contour: beyond the 95th percentile
     assert class_metrics(prediction, reference, 1, (1.0, 1.0, 1.0)).hd95_mm == 0.0
 
 
-def test_a_slice_is_measured_by_its_outline() -> None:
+def test_a_slice_is_measured_by_its_contour() -> None:
     reference = box((1, 9, 9), (0, 1), (0, 9), (0, 9))
     prediction = box((1, 9, 9), (0, 1), (3, 6), (3, 6))
-    # From the outer ring's corners to the inner ring's corners: 3 pixels along both axes.
-    expected = brute_hd95(prediction > 0, reference > 0, (7.0, 1.0, 1.0))
-    assert expected == pytest.approx(class_metrics(prediction, reference, 1, (7.0, 1.0, 1.0)).hd95_mm)
-    assert 3.0 <= expected <= math.hypot(3, 3)
+    metrics = class_metrics(prediction, reference, 1, (7.0, 1.0, 1.0))
+    # 3 pixels from side to side; from the outer corners, and one and two pixels beside them, farther
+    assert 3.0 < metrics.hd95_mm <= math.hypot(3, 3)
+    assert metrics.volume_difference_mm3 == (9 - 81) * 7.0
+
+
+def test_the_tolerance_is_that_of_the_surface_dice() -> None:
+    reference, prediction = box((9, 9, 9), (2, 7), (2, 7), (2, 7)), box((9, 9, 9), (2, 7), (2, 7), (3, 8))
+    near, far = (class_metrics(prediction, reference, 1, SPACING, tolerance_mm=held) for held in (0.4, 0.5))
+    assert near.surface_dice < 1.0 == far.surface_dice
+    assert near.hd95_mm == far.hd95_mm == 0.5
+
+
+def test_without_distances_all_else_is_the_same() -> None:
+    reference, prediction = box((9, 9, 9), (2, 7), (2, 7), (2, 7)), box((9, 9, 9), (2, 7), (2, 7), (3, 8))
+    whole, quick = (class_metrics(prediction, reference, 1, SPACING, distances=held) for held in (True, False))
+    assert math.isnan(quick.hd95_mm) and math.isnan(quick.asd_mm) and math.isnan(quick.surface_dice)
+    assert (quick.dice, quick.accuracy, quick.shared_voxels) == (whole.dice, whole.accuracy, whole.shared_voxels)
+
+
+def test_what_is_not_annotated_counts_for_nothing() -> None:
+    """100 voxels, 40 of them not annotated; of the class 10 are right, 5 missed, 5 false, 20 predicted in the dark."""
+    reference, prediction = np.zeros((1, 10, 10), np.uint8), np.zeros((1, 10, 10), np.uint8)
+    reference[0, 6:], prediction[0, 8:] = 255, 1
+    reference[0, 0], reference[0, 1, :5] = 1, 1
+    prediction[0, 0], prediction[0, 1, 5:] = 1, 1
+    metrics = measure_class(LabelPair(prediction, reference, 255), 1, SPACING)
+    assert (metrics.reference_voxels, metrics.predicted_voxels, metrics.shared_voxels) == (15, 15, 10)
+    assert metrics.dice == pytest.approx(20 / 30)
+    assert metrics.specificity == pytest.approx(40 / 45)
+    assert metrics.accuracy == pytest.approx(50 / 60)
+    alone = class_metrics(
+        np.where(reference == 255, 0, prediction), np.where(reference == 255, 0, reference), 1, SPACING
+    )
+    assert metrics.hd95_mm == alone.hd95_mm
+
+
+def test_slices_are_pooled_as_if_they_lay_in_one_volume() -> None:
+    rng = np.random.default_rng(0)
+    prediction, reference = (rng.integers(0, 2, (4, 6, 7)).astype(np.uint8) for _ in range(2))
+    prediction[3], reference[3] = 0, 0
+    spacing = (1.0, 0.5, 0.8)
+    slices = [
+        class_metrics(one[None], other[None], 1, spacing) for one, other in zip(prediction, reference, strict=True)
+    ]
+    pooled, whole = pooled_slices(slices, [42] * 4), class_metrics(prediction, reference, 1, spacing)
+    for key in ("dice", "iou", "precision", "sensitivity", "specificity", "accuracy", "volume_difference_mm3"):
+        assert getattr(pooled, key) == pytest.approx(getattr(whole, key)), key
+    assert pooled.asd_mm == pytest.approx(np.mean([one.asd_mm for one in slices[:3]]))
+    assert (pooled.reference_voxels, pooled.shared_voxels) == (whole.reference_voxels, whole.shared_voxels)
+    nothing = pooled_slices(slices[3:], [42])
+    assert all(math.isnan(getattr(nothing, key)) for key in METRICS)
 
 
 def test_absent_from_both_says_nothing() -> None:
     empty = np.zeros((3, 3, 3), np.uint8)
     metrics = class_metrics(empty, empty, 1, SPACING)
-    numbers = (metrics.dice, metrics.iou, metrics.precision, metrics.sensitivity, metrics.specificity, metrics.hd95_mm)
-    assert all(math.isnan(number) for number in numbers)
+    assert all(math.isnan(getattr(metrics, key)) for key in METRICS)
     assert (metrics.reference_voxels, metrics.predicted_voxels) == (0, 0)
 
 
@@ -109,7 +140,8 @@ def test_absent_from_one_scores_zero(missed: bool) -> None:
     metrics = class_metrics(empty, full, 1, SPACING) if missed else class_metrics(full, empty, 1, SPACING)
     assert (metrics.dice, metrics.iou, metrics.precision, metrics.sensitivity) == (0, 0, 0, 0)
     assert metrics.specificity == pytest.approx(1.0 if missed else 18 / 27)
-    assert math.isnan(metrics.hd95_mm)
+    assert math.isnan(metrics.hd95_mm) and math.isnan(metrics.asd_mm) and metrics.surface_dice == 0.0
+    assert metrics.volume_difference_mm3 == (-9 if missed else 9) * math.prod(SPACING)
 
 
 def test_a_reference_that_fills_the_volume_has_no_specificity() -> None:
@@ -125,17 +157,21 @@ def test_shapes_and_spacing_are_checked() -> None:
         class_metrics(mask, mask, 1, (1.0, 1.0))
 
 
+def symmetric(metrics: ClassMetrics) -> tuple[float, ...]:
+    return tuple(getattr(metrics, key) for key in ("dice", "iou", "accuracy", "hd95_mm", "asd_mm", "surface_dice"))
+
+
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 10_000), share=st.floats(0.05, 0.9))
-def test_hd95_equals_the_brute_force_and_is_symmetric(seed: int, share: float) -> None:
+def test_prediction_and_reference_change_places(seed: int, share: float) -> None:
     rng = np.random.default_rng(seed)
     a = (rng.random((4, 6, 7)) < share).astype(np.uint8)
     b = (rng.random((4, 6, 7)) < 0.4).astype(np.uint8)
     a[1, 2, 3] = b[2, 3, 4] = 1
     there, back = class_metrics(a, b, 1, SPACING), class_metrics(b, a, 1, SPACING)
-    assert there.hd95_mm == pytest.approx(brute_hd95(a > 0, b > 0, SPACING))
-    assert (there.dice, there.iou, there.hd95_mm) == pytest.approx((back.dice, back.iou, back.hd95_mm))
+    assert symmetric(there) == pytest.approx(symmetric(back))
     assert (there.precision, there.sensitivity) == pytest.approx((back.sensitivity, back.precision))
+    assert there.volume_difference_mm3 == -back.volume_difference_mm3
 
 
 @settings(max_examples=15, deadline=None)

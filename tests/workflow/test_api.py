@@ -66,7 +66,7 @@ def test_a_time_and_epochs_exclude_each_other(tmp_path: Path) -> None:
 def test_defaults_are_those_of_the_command(name: str) -> None:
     called = inspect.signature(getattr(autospine, name)).parameters
     command = inspect.signature(inspect.unwrap(getattr(commands, name))).parameters
-    renamed = {"budget": "budget_s", "memory": "memory_gb"}
+    renamed = {"budget": "budget_s", "memory": "memory_gb", "tolerance": "tolerance_mm"}
     given = {renamed.get(key, key): one.default for key, one in command.items()}
     # what the terminal alone does, and what a script needs besides
     only = {"key", "explain", "diff"} if name == "plan" else set()

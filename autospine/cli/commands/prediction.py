@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from autospine.cli.options import Device, Exact, Fast, Folds, Mirror, Model, ModelRuns, reported
-from autospine.cli.quantities import named_folds, parse_share, parse_size
+from autospine.cli.quantities import named_folds, parse_millimetres, parse_share, parse_size
 from autospine.machine.ranks import Share
 
 
@@ -103,15 +103,37 @@ def evaluate(
         Path | None, typer.Option(help="The images, for --pictures; found by prediction.json if not given.")
     ] = None,
     worst: Annotated[int, typer.Option(min=1, help="Cases to draw.")] = 10,
+    distances: Annotated[
+        bool, typer.Option("--distances/--no-distances", help="Measure surfaces; without it all is much faster.")
+    ] = True,
+    tolerance: Annotated[
+        float,
+        typer.Option(
+            parser=parse_millimetres, metavar="MM", help="Distance up to which the surface Dice takes surfaces for one."
+        ),
+    ] = 1.0,
+    subjects: Annotated[
+        str | None,
+        typer.Option(metavar="REGEX|TABLE", help="Finds the subject in a case's name, or a CSV with case and subject."),
+    ] = None,
 ) -> None:
-    """Score segmentations against reference masks, per class and case."""
+    """Score segmentations against reference masks, per class, case and subject."""
     from autospine.cli.show.scores import show_scores
     from autospine.cli.terminal import TerminalProgress, console
     from autospine.workflow.evaluate import evaluate_paths, write_scores
     from autospine.workflow.steps.pictures import Pictures
 
     wanted = Pictures(images, worst) if pictures or images is not None else None
-    scores = evaluate_paths(prediction, reference, lesions=lesions, pictures=wanted, progress=TerminalProgress())
+    scores = evaluate_paths(
+        prediction,
+        reference,
+        lesions=lesions,
+        distances=distances,
+        tolerance_mm=tolerance,
+        subjects=subjects,
+        pictures=wanted,
+        progress=TerminalProgress(),
+    )
     show_scores(scores.to_json())
     console.print(f"Written: {write_scores(scores, prediction, output)}")
 

@@ -126,6 +126,24 @@ def structures_of(labels: Sequence[tuple[str, int]]) -> tuple[Structure, ...]:
     return tuple(found)
 
 
+def levels_named(name: str) -> tuple[str, ...]:
+    """The level of which a name says that it is the vertebra (`vertebra_L5` -> l5), or the two of a disc, upper first.
+
+    Empty for all else: parts of vertebrae, one side of them, the sacrum.
+    """
+    table, spelt = _table(), _spelt(name)
+    if spelt.side or "" in spelt.levels or len(spelt.levels) not in (1, 2):
+        return ()
+    if len(spelt.levels) == 1:
+        return spelt.levels if spelt.phrase in _VERTEBRA else ()
+    return spelt.levels if not spelt.phrase or table.get(spelt.phrase) == table[_DISC] else ()
+
+
+def place_in_spine(level: str) -> tuple[int, int]:
+    """What a level is sorted by, from the head on: its region and its number there."""
+    return "ctls".index(level[0]), int(level[1:])
+
+
 def known_codes() -> tuple[tuple[Code, str], ...]:
     """Each code of the table with its source."""
     return tuple(dict.fromkeys((row.code, row.source) for row in _table().values()))

@@ -6,7 +6,7 @@ They are also predicted the fast way, so that whoever predicts like that later c
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from autospine.data.folds import Fold
 from autospine.data.structure import IGNORED, Reading
 from autospine.errors import DataError, PlanError
+from autospine.evaluation.levels import chains_planned
 from autospine.evaluation.score import ScoredCase, Scores, score_cases
 from autospine.planning.document.model_card import ModelCard
 from autospine.preprocessing.previous import PreviousStage
@@ -42,11 +43,13 @@ def validate_fold(
     device: torch.device,
     progress: Progress,
     previous: PreviousStage | None = None,
+    subjects: Mapping[str, str] | None = None,
 ) -> Scores:
     """Predict the validation cases of `split` whole, hand them to `write`, and score them on their own grid.
 
     The network of `fold` in the model `folder` predicts. `write` is called with a case and its canonical class indices
-    (Z, Y, X). A cascade starts from the segmentations of the `previous` stage.
+    (Z, Y, X). A cascade starts from the segmentations of the `previous` stage. Intervals are over `subjects` (case ->
+    subject), or as the cases' names say it.
 
     Raises:
         PlanError: prepared files are missing or damaged, all that are, once the other cases have been predicted.
@@ -59,7 +62,10 @@ def validate_fold(
         # where a plan goes by lesions, its scores do too
         lesions = model.card.configuration.by_component
         cases = _predicted(model, split, store, previous, write, counted(update), damaged.append)
-        scores = score_cases(cases, model.card.data.scored, IGNORED, lesions=lesions)
+        data = model.card.data
+        scores = score_cases(
+            cases, data.scored, IGNORED, lesions=lesions, chains=chains_planned(data), subjects=subjects
+        )
     if damaged:
         first, every = damaged[0], "\n  ".join(fault.found for fault in damaged)
         raise PlanError(first.where, every, first.expected, first.remedy)
@@ -95,7 +101,7 @@ def measure_fast(
     if not _same_passes(model, fast, split, store):
         with progress.task("Predicting the validation cases the fast way") as update:
             cases = _predicted(fast, split, store, previous, lambda name, labels: None, counted(update), _raise)
-            dice = score_cases(cases, card.data.scored, IGNORED).mean()
+            dice = score_cases(cases, card.data.scored, IGNORED, distances=False).mean()
     return FastCost(whole.mean(), dice, len(whole.cases)) if not math.isnan(dice) else None
 
 

@@ -31,6 +31,18 @@ def test_predict_and_evaluate(trained: Run, tmp_path: Path) -> None:
     content = json.loads((out / "metrics.json").read_text())
     assert len(content["cases"]) == 6
     assert set(content["classes"]) == {"upper", "lower"}
+    assert content["tolerance_mm"] == 1.0 and content["intervals"]["subjects"] == 6
+
+    table = tmp_path / "who.csv"
+    table.write_text("case,subject\n" + "".join(f"toy_{number:02},{number % 2}\n" for number in range(6)))
+    options = ("--no-distances", "--tolerance", "2.5mm", "--subjects", table, "--output", tmp_path / "quick.json")
+    scored = call("evaluate", out, trained.dataset / "labelsTr", *options)
+    assert scored.exit_code == 0 and "mean of 2" in text(scored), scored.output
+    quick = json.loads((tmp_path / "quick.json").read_text())
+    assert "hd95_mm" not in quick["mean"] and quick["mean"]["dice"] == content["mean"]["dice"]
+    assert quick["subjects"]["subjects"][1]["cases"] == ["toy_01", "toy_03", "toy_05"]
+    for wrong in ("-1", "nan", "inf", "1 cm"):
+        assert call("evaluate", out, trained.dataset / "labelsTr", "--tolerance", wrong).exit_code == 2
 
 
 def test_other_images_of_the_same_name_are_not_taken_for_done(trained: Run, tmp_path: Path) -> None:

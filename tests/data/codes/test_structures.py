@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from autospine.data.codes.structures import OWN_SCHEME, known_codes, structures_of
+from autospine.data.codes.structures import OWN_SCHEME, known_codes, levels_named, place_in_spine, structures_of
 
 
 def the_one(name: str):  # type: ignore[no-untyped-def]
@@ -110,3 +110,27 @@ def test_colours_are_those_of_the_structure_and_distinct_in_a_model() -> None:
     assert len(set(colours)) == len(colours)
     assert the_one("L5").colour == colours[names.index("L5")] == the_one("vertebra_L5").colour
     assert all(0 <= part <= 255 for colour in colours for part in colour)
+
+
+@pytest.mark.parametrize(
+    ("name", "levels"),
+    [
+        ("L5", ("l5",)),
+        ("vertebrae_T12", ("t12",)),
+        ("Vertebra Th4", ("t4",)),
+        ("disc L4/L5", ("l4", "l5")),
+        ("L5-S1", ("l5", "s1")),
+        ("IVD_L4-5", ("l4", "l5")),
+        ("L3 spinous process", ()),
+        ("left L3", ()),
+        ("sacrum", ()),
+        ("L1 to L5", ()),
+        ("L9", ()),
+    ],
+)
+def test_whole_vertebrae_and_discs_say_their_levels(name: str, levels: tuple[str, ...]) -> None:
+    assert levels_named(name) == levels
+
+
+def test_levels_are_sorted_from_the_head_on() -> None:
+    assert sorted(("l1", "t12", "c7", "s1", "t2"), key=place_in_spine) == ["c7", "t2", "t12", "l1", "s1"]

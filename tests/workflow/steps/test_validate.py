@@ -15,6 +15,7 @@ from autospine.data.dataset import load_case, open_dataset
 from autospine.data.folds import Fold, read_folds
 from autospine.data.structure import IGNORED, Reading
 from autospine.errors import PlanError
+from autospine.evaluation.metrics import METRICS
 from autospine.evaluation.score import Scores, score_cases
 from autospine.inference.loading import load_model
 from autospine.preprocessing.store import IMAGE, Store, case_file
@@ -28,7 +29,9 @@ from tests.workflow.conftest import Noting
 def test_damaged_cases_are_listed_together_and_the_others_are_written(run: RunFolder, toy_dataset: Path) -> None:
     request = TrainRequest("2d", device="cpu", workers=0)
     folder = train_fold(toy_dataset, 0, run.root.parent, request).folder
-    assert json.loads((folder / "metrics.json").read_text())["cases"]
+    content = json.loads((folder / "metrics.json").read_text())
+    assert content["cases"] and tuple(content["mean"]) == METRICS
+    assert content["intervals"]["subjects"] == len(content["cases"])
     store = Store(run.prepared("2d"))
     split = read_folds(run.splits)[0]
     whole = Fold(split.train[:-2], (*split.validation, *split.train[-2:]))
