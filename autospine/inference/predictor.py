@@ -35,11 +35,13 @@ from autospine.inference.forward import Forward
 from autospine.inference.images import AS_FILES, Given, as_volume
 from autospine.inference.mirroring import mirrorings
 from autospine.inference.padded import PaddedCase
+from autospine.inference.postprocessing import postprocessed
 from autospine.inference.probabilities import MapStream, ProbabilityStream
 from autospine.inference.segmentation import Segmentation, Wanted
 from autospine.inference.settings import Settings
 from autospine.inference.streaming import Logits, Progress, Scores, Sink, whole
 from autospine.inference.too_large import (
+    KEPT,
     Asked,
     check_case,
     check_spacing,
@@ -48,6 +50,7 @@ from autospine.inference.too_large import (
     predicting_bytes,
     prediction_bytes,
     tiles_together,
+    too_little,
 )
 from autospine.inference.uncertainty import with_disagreement
 from autospine.inference.vertebral_levels import agree_on_levels
@@ -57,6 +60,7 @@ from autospine.machine.precision import Choice, Precision
 from autospine.networks.precision import choose_precision
 from autospine.planning.document.about import About
 from autospine.planning.document.model_card import ModelCard
+from autospine.planning.document.postprocessing import NOTHING, Postprocessing
 from autospine.preprocessing.memory import prepared_shape
 from autospine.preprocessing.prepare import CaseProperties, PreparedCase, prepare_case
 from autospine.preprocessing.resample_labels import Passage
@@ -68,11 +72,11 @@ Labels = npt.NDArray[np.uint8]
 _LABELS = Wanted()
 
 
+CANONICAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+"""Directions of a grid whose axes Z, Y and X run to superior, posterior and left."""
+
+
 def _silent(done: int, total: int) -> None: ...
-
-
-_KEPT = 0.95
-"""Of a limit on memory, what is counted on: the rest is what the allocator has not given back (1 to 5 % were seen)."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +112,8 @@ class Predictor:
     """Most that the process may have in RAM while it predicts; None: what is free."""
     temperature: float = 1.0
     """By which logits are divided for probabilities and uncertainty (`calibration`)."""
+    postprocessing: Postprocessing = NOTHING
+    """What is done to the labels of an image; scores and what a cascade goes on with are as the networks make them."""
     _lock: Lock = field(default_factory=Lock, init=False, repr=False, compare=False)
     """Held while an image is segmented."""
 
@@ -130,6 +136,11 @@ class Predictor:
     def stages(self) -> tuple[Predictor, ...]:
         """This, and what a cascade starts from."""
         return (self,) if self.previous is None else (self, self.previous)
+
+    @property
+    def models(self) -> tuple[Predictor, ...]:
+        """This alone: the model that is asked, as an ensemble has several."""
+        return (self,)
 
     @property
     def optional_channels(self) -> set[int]:
@@ -179,12 +190,13 @@ class Predictor:
         stored = wanted.probabilities is True
         probabilities = wanted.probabilities is not None
         more = {"probabilities": probabilities, "stored": stored, "uncertainty": wanted.uncertainty}
+        more["postprocessed"] = bool(self.postprocessing)
         return Asked(self.card, native, triple(prepared), self.device.type, max(1, len(self.networks)), **more)
 
     def available_bytes(self) -> float:
         """Memory that may still be taken; below 0 where more is held than `memory_bytes` allow."""
         free = free_bytes()
-        return free if self.memory_bytes is None else min(free, _KEPT * self.memory_bytes - resident_bytes())
+        return free if self.memory_bytes is None else min(free, KEPT * self.memory_bytes - resident_bytes())
 
     def check_wanted(self, wanted: Wanted, name: str) -> None:
         """Nothing; raises `DataError` where a model as it is used has nothing to say of its uncertainty."""
@@ -200,12 +212,7 @@ class Predictor:
                 stage.computed_in()  # the networks as they will compute, which are compiled now, are held already
         needed, available = self.needed_bytes(geometry, wanted), self.available_bytes()
         if self.memory_bytes is not None and needed > available:
-            held = resident_bytes()
-            found = f"it needs up to {needed / 1e9:.1f} GB beside the {held / 1e9:.1f} GB that the program has"
-            allowed = min(self.memory_bytes, held + free_bytes()) / 1e9
-            enough = (needed + held) / _KEPT / 1e9
-            remedy = f"allow {enough:.1f} GB with --memory, or crop the image to what is to be segmented"
-            raise DataError(name, found, f"what fits into {allowed:.1f} GB", remedy)
+            raise too_little(needed, self.memory_bytes, name)
         return needed
 
     def predict(
@@ -280,6 +287,14 @@ class Predictor:
             earlier = self.previous.labels_for(first.pop(), case.properties, progress)
         return self._segmentation(case, earlier, (geometry, metadata), wanted, given, progress)
 
+    def segment_prepared(
+        self, case: Prepared, earlier: Labels | None = None, wanted: Wanted = _LABELS, progress: Progress = _silent
+    ) -> Segmentation:
+        """All that is wanted of a prepared case, on its own canonical grid; arguments and errors as of `logits`."""
+        properties = case.properties
+        geometry = Geometry(properties.canonical_shape, properties.canonical_spacing_mm, (0.0, 0.0, 0.0), CANONICAL)
+        return self._segmentation(case, earlier, (geometry, ()), wanted, AS_FILES, progress)
+
     def _segmentation(
         self,
         case: Prepared,
@@ -304,7 +319,9 @@ class Predictor:
                 uncertainty = MapStream(passage, place, geometry)
                 sinks.append(uncertainty)
             self.pour(case, earlier, passage, sinks, progress, wanted)
-        labels = labels_volume(on_canonical_grid(classes.done(), case.properties), geometry, self.card, metadata)
+        done = on_canonical_grid(classes.done(), case.properties)
+        done = postprocessed(done, self.postprocessing, self.card.data, case.properties.canonical_spacing_mm)
+        labels = labels_volume(done, geometry, self.card, metadata)
         return Segmentation(
             labels,
             {value: name for name, value in self.card.data.labels},

@@ -27,7 +27,7 @@ from autospine.errors import DataError, PlanError
 from autospine.inference.rows import SLAB_BYTES
 from autospine.inference.window import tile_count
 from autospine.machine.device import device_memory_gb
-from autospine.machine.memory import total_bytes
+from autospine.machine.memory import free_bytes, resident_bytes, total_bytes
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.model_card import ModelCard
 from autospine.planning.document.parts import NetworkPlan
@@ -65,11 +65,15 @@ _LEVELS = 12
 """Bytes a voxel where pieces agree on their levels: which voxels are of any, of which, and what is known of these."""
 _RESTORED = 8
 """Bytes a voxel of the image's own grid on the way back: class indices on three grids and label values."""
+_COMPONENTS = 14
+"""Bytes a voxel where components are removed: which one it is of, what touches it, what it was and becomes."""
 _PIECE = 16
 """Bytes a voxel of a piece that is made into classes: winners, interfaces and their indices."""
 _BLOCK = 500
 """Bytes a voxel of a block of interfaces: its neighbours, their weights and what is interpolated from them."""
 _REMEDY = "use a machine with more memory, or a model with a smaller patch"
+KEPT = 0.95
+"""Of a limit on memory, what is counted on: the rest is what the allocator has not given back (1 to 5 % were seen)."""
 
 
 def check_tile(configuration: Configuration, device: torch.device) -> None:
@@ -140,6 +144,7 @@ class Asked:
     stored: bool = False
     """Whether probabilities stay in memory."""
     uncertainty: bool = False
+    postprocessed: bool = False
 
     @property
     def outputs(self) -> int:
@@ -160,7 +165,8 @@ def prediction_bytes(asked: Asked, way: Way) -> int:
     """Bytes that predicting a case takes at its peak, beside the program and the network's weights."""
     held = image_bytes(asked)
     preparing = preparing_bytes(asked.card.configuration, asked.native, prod(asked.prepared))
-    return int(max(preparing, held + predicting_bytes(asked, way), held + _RESTORED * asked.native))
+    restored = _RESTORED + _COMPONENTS * asked.postprocessed
+    return int(max(preparing, held + predicting_bytes(asked, way), held + restored * asked.native))
 
 
 def image_bytes(asked: Asked) -> int:
@@ -260,3 +266,13 @@ def tiles_together(configuration: Configuration, device: str) -> int:
 def _joined(network: NetworkPlan) -> int:
     """Channels of the finest stage at its widest: what is upsampled stands beside the skip."""
     return network.features[0] * (2 if len(network.features) > 1 else 1)
+
+
+def too_little(needed: int, memory_bytes: int, name: str) -> DataError:
+    """The error of an image that takes so many bytes where the process may have no more than `memory_bytes`."""
+    held = resident_bytes()
+    found = f"it needs up to {needed / 1e9:.1f} GB beside the {held / 1e9:.1f} GB that the program has"
+    allowed = min(memory_bytes, held + free_bytes()) / 1e9
+    enough = (needed + held) / KEPT / 1e9
+    remedy = f"allow {enough:.1f} GB with --memory, or crop the image to what is to be segmented"
+    return DataError(name, found, f"what fits into {allowed:.1f} GB", remedy)
