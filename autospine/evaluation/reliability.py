@@ -25,8 +25,8 @@ from autospine.evaluation.choice import FEWEST_SUBJECTS, by_subject
 from autospine.evaluation.paired import Interval, interval
 
 TEMPERATURES = tuple(round(float(value), 4) for value in np.geomspace(0.5, 4.0, 37))
-"""Tried: each is 6 % above the one before, and 1 is one of them. Networks that are trained by Dice and cross-entropy lie
-between 1 and 2.5; what lies beyond 4 is no matter of confidence (ours)."""
+"""Tried: each is 6 % above the one before, and 1 is one of them. Networks that are trained by Dice and cross-entropy
+lie between 1 and 2.5; what lies beyond 4 is no matter of confidence (ours)."""
 _ONE = TEMPERATURES.index(1.0)
 BINS = 15
 """Of confidence, as wide as each other (Guo 2017)."""
@@ -56,11 +56,13 @@ class Reliability:
             regions: whether each of the K is yes or no by itself.
         """
         measured = (_binary if regions else _classes)(chances.astype(np.float32), truth)
-        return Reliability(np.array([nll for nll, _ in measured]), np.stack([bins for _, bins in measured]))
+        # rounded here and not where it is written: what is read again is the same
+        bins = np.round(np.stack([bins for _, bins in measured]), 3)
+        return Reliability(np.array([nll for nll, _ in measured]), bins)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for `json.dumps`."""
-        return {"nll": self.nll.tolist(), "bins": np.round(self.bins, 3).tolist()}
+        return {"nll": self.nll.tolist(), "bins": self.bins.tolist()}
 
     @staticmethod
     def from_json(content: dict[str, Any]) -> Reliability:

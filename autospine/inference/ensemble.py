@@ -59,6 +59,9 @@ _FLOAT, _HALF = 4, 2
 _LABELS = Wanted()
 
 
+def _silent(done: int, total: int) -> None: ...
+
+
 @dataclass(frozen=True)
 class Mean:
     """The mean of what several models say of one case, as scores that come slab by slab."""
@@ -347,9 +350,6 @@ def load_ensemble(home: Path, folders: Sequence[Path], device: torch.device, set
 def _asked_of(model: Predictor, wanted: Wanted, probabilities: Path | Literal[True]) -> Wanted:
     """What a model is asked for where its ensemble is asked for what is `wanted`; `probabilities` say where to."""
     return Wanted(probabilities, wanted.uncertainty and model.members > 1)
-
-
-def _silent(done: int, total: int) -> None: ...
 
 
 def _without_voxels(volume: Volume) -> Volume:

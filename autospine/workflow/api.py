@@ -218,7 +218,7 @@ def select(
 ) -> Selection:
     """The model or ensemble of a data set that predicts best out of fold, with the evidence; `predict` uses it.
 
-    `autospine.select("my-spines").members` is ("2d",), say; the evidence is in `candidates`, `steps` and `calibrations`.
+    `autospine.select("my-spines").members` is ("2d",), say; evidence are `candidates`, `steps` and `calibrations`.
 
     Args:
         dataset: folder of images and masks, of which folds are trained; not all need to be.

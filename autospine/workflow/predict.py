@@ -53,7 +53,7 @@ class PredictRequest:
     """What the user asked for."""
 
     model: Path | None = None
-    """Model folder, exported file, or the folder of a run with a selection; None: the only one below the runs folder."""
+    """Model folder, exported file, or the folder of a run with a selection; None: the only one below `runs`."""
     folds: tuple[str, ...] | None = None
     """Folds to average; None: all that are trained."""
     device: str = "auto"
@@ -83,9 +83,7 @@ class PredictRequest:
     def settings(self) -> Settings:
         """How the model is used."""
         memory_bytes = None if self.memory_gb is None else int(self.memory_gb * 1e9)
-        return Settings(
-            self.folds, self.mirror, self.overlap, memory_bytes, self.fast, self.exact, self.postprocess
-        )
+        return Settings(self.folds, self.mirror, self.overlap, memory_bytes, self.fast, self.exact, self.postprocess)
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     import torch
 
 PARTS = 5
-"""Into which the subjects of a single fold are divided, so that something is judged on what did not choose it (ours)."""
+"""Into which the subjects of a single fold are divided, so that what is judged has not chosen (ours)."""
 Members = tuple[str, ...]
 
 

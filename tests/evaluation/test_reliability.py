@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import special
 
-from autospine.evaluation.reliability import BINS, TEMPERATURES, Reliability, calibrate, ece
+from autospine.evaluation.reliability import TEMPERATURES, Reliability, calibrate, ece
 
 ONE = TEMPERATURES.index(1.0)
 
@@ -23,17 +23,18 @@ def sampled(temperature: float, count: int = 20_000, classes: int = 4, seed: int
 
 
 def test_a_case_by_hand() -> None:
-    """Two voxels: sure with 0.8 and right, sure with 0.6 and wrong."""
-    chances = np.array([[0.8, 0.6], [0.2, 0.4]], np.float16)
+    """Two voxels: sure with 3/4 and right, sure with 5/8 and wrong; the bins are a fifteenth wide."""
+    chances = np.array([[0.75, 0.625], [0.25, 0.375]], np.float16)
     found = Reliability.of(chances, np.array([0, 1]), regions=False)
-    assert found.nll[ONE] == pytest.approx(-(math.log(0.8) + math.log(0.4)) / 2, abs=2e-3)
+    assert found.nll[ONE] == pytest.approx(-(math.log(0.75) + math.log(0.375)) / 2, abs=1e-6)
     bins = found.bins[ONE]
-    assert bins[:, 0].sum() == 2 and bins[int(0.8 * BINS), 2] == 1 and bins[int(0.6 * BINS), 2] == 0
-    assert ece(bins) == pytest.approx((0.2 + 0.6) / 2, abs=1e-3)
+    assert bins[:, 0].sum() == 2 and bins[11, 2] == 1 and bins[9].tolist() == pytest.approx([1, 0.625, 0])
+    assert ece(bins) == pytest.approx((0.25 + 0.625) / 2)
     # at temperature 2: square roots over their sum
     two = TEMPERATURES.index(2.0)
-    roots = [math.sqrt(0.8) / (math.sqrt(0.8) + math.sqrt(0.2)), math.sqrt(0.4) / (math.sqrt(0.4) + math.sqrt(0.6))]
-    assert found.nll[two] == pytest.approx(-sum(map(math.log, roots)) / 2, abs=2e-3)
+    first = math.sqrt(0.75) / (math.sqrt(0.75) + math.sqrt(0.25))
+    second = math.sqrt(0.375) / (math.sqrt(0.375) + math.sqrt(0.625))
+    assert found.nll[two] == pytest.approx(-(math.log(first) + math.log(second)) / 2, abs=1e-6)
 
 
 def test_regions_by_hand() -> None:

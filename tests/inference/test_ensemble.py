@@ -78,7 +78,7 @@ def test_labels_and_probabilities_are_those_of_the_mean(
     np.testing.assert_allclose(made.probabilities.array, expected, atol=1.5e-3)
     values = np.array([0, 7, 300, 4])[expected.argmax(axis=0)]
     certain = sure(expected)
-    assert certain.mean() > 0.95 and len(np.unique(values)) > 2
+    assert certain.mean() > 0.9 and len(np.unique(values)) > 1
     np.testing.assert_array_equal(made.labels.array[0][certain], values[certain])
     assert made.labels.geometry == FLAT
     path = tmp_path / "mean.b2nd"
@@ -109,7 +109,7 @@ def test_regions_are_written_in_turn_where_the_mean_is_above_a_half(make_configu
     network = replace(configuration.network, out_channels=2)
     loss = replace(configuration.loss, class_weights=(1.0, 1.0))
     configuration = replace(configuration, network=network, loss=loss)
-    factors = (1.0, 0.3), (-0.5, 1.0)
+    factors = (1.0, -0.5), (-0.5, -1.0)  # the second says no where the mean says any, and the other way round
     models = [of(configuration, one, regions=regions) for one in factors]
     made = Ensemble(tuple(models)).predict(image(), wanted=Wanted(probabilities=True))
     mean = np.mean([special.expit(np.multiply.outer(one, image().array[0])) for one in factors], axis=0)
@@ -118,7 +118,7 @@ def test_regions_are_written_in_turn_where_the_mean_is_above_a_half(make_configu
     values = np.where(mean[1] > 0.5, 7, np.where(mean[0] > 0.5, 4, 0))
     certain = (np.abs(mean - 0.5) > 2e-3).all(axis=0)
     np.testing.assert_array_equal(made.labels.array[0][certain], values[certain])
-    assert len(np.unique(values)) == 3
+    assert set(np.unique(values)) == {4, 7}
 
 
 class Column(nn.Module):
@@ -141,8 +141,8 @@ class Column(nn.Module):
 def test_vertebrae_agree_on_one_level_each(make_configuration: Make) -> None:
     """One model calls the first block c1, the other c2, and each is sure of a part: in the mean both hold somewhere."""
     array = np.zeros((1, 24, 12, 12), np.float32)
-    for place, value in enumerate((1.0, 1.5, 2.5, 3.0)):
-        array[0, 2 + 3 * place + 3 * (place > 1) : 5 + 3 * place + 3 * (place > 1), 3:9, 3:9] = value
+    for low, left, right in ((2, 1.0, 1.5), (11, 2.5, 3.0)):
+        array[0, low : low + 6, 3:9, 3:6], array[0, low : low + 6, 3:9, 6:9] = left, right
     geometry = Geometry((24, 12, 12), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
     levels = LevelsPlan((1, 2, 3), 0, 1.5, (0.5, 0.5))
     first = {1.0: (-4, 4, 0, 0), 1.5: (-4, 4, 0, 0), 2.5: (-4, 0, 4, 0), 3.0: (-4, 0, 4, 0)}
@@ -160,6 +160,8 @@ def test_vertebrae_agree_on_one_level_each(make_configuration: Make) -> None:
     expected = agree_on_levels(mean.copy(), levels, 0).argmax(axis=0)
     found = Ensemble(tuple(models)).predict(Volume(array, geometry)).array
     np.testing.assert_array_equal(found, np.array([0, 7, 300, 4])[expected])
+    raw = np.array([0, 7, 300, 4])[mean.argmax(axis=0)]
+    assert (raw != found).any()
     blocks = [set(np.unique(found[low:high, 3:9, 3:9])) for low, high in ((2, 8), (11, 17))]
     assert all(len(block) == 1 for block in blocks) and blocks[0] != blocks[1]
     order = (2, 0, 1)
@@ -268,9 +270,7 @@ def test_what_is_rounded_to_nothing_has_numbers() -> None:
         assert np.isfinite(scaled(np.array([[0.0], [1.0]], np.float32), 2.0, regions=regions)).all()
 
 
-def test_folders_are_loaded_as_one_with_what_is_done_after_them(
-    tmp_path: Path, make_configuration: Make
-) -> None:
+def test_folders_are_loaded_as_one_with_what_is_done_after_them(tmp_path: Path, make_configuration: Make) -> None:
     flat, whole = make_configuration(spacing_mm=(1.0, 1.0)), make_configuration()
     folders = [made_model(tmp_path / one.name, one, seed) for seed, one in enumerate((flat, whole))]
     write_postprocessing(tmp_path, Postprocessing((Step("largest", "upper"),)))

@@ -32,4 +32,6 @@ def select(
     request = SelectRequest(tuple(configurations or ()), device, workers)
     selection = select_models(dataset, runs, request, progress=TerminalProgress())
     show_selection(selection)
-    show_line(f"Selected: {selection.name}; `autospine predict` uses it with --model {RunFolder.of(runs, dataset).root}")
+    show_line(
+        f"Selected: {selection.name}; `autospine predict` uses it with --model {RunFolder.of(runs, dataset).root}"
+    )

@@ -49,5 +49,7 @@ def serve(
 
     limits = Limits(upload_bytes=max_upload, upload_s=upload_time, waiting=queue)
     memory_bytes = None if memory is None else int(memory * 1e9)
-    settings = Settings(named_folds(folds), mirror, memory_bytes=memory_bytes, fast=fast, exact=exact, postprocess=postprocess)
+    settings = Settings(
+        named_folds(folds), mirror, memory_bytes=memory_bytes, fast=fast, exact=exact, postprocess=postprocess
+    )
     run(ServingRequest(model, runs, host, port, token_file, device, settings, limits), show_line)

@@ -137,7 +137,7 @@ def _changes(
 ) -> Counts:
     """(count, structures, 2): what is added to each structure's voxels in both and predicted, group by group.
 
-    `before`, `after` and `reference` are the classes of some voxels (n,); `groups` their group, from 0 to below `count`.
+    `before`, `after` and `reference` are the classes of some voxels (n,); `groups` their group, from 0 to `count`.
     """
     known = reference != IGNORED
     groups = np.zeros(len(before), np.intp) if groups is None else groups

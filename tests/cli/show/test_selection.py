@@ -33,7 +33,9 @@ def test_however_much_there_is_it_stays_short() -> None:
     )
     lines = selection_lines(many)
     assert len(lines) <= 15
-    assert "  ... and 10 candidate(s) with less" in lines and "  ... and 37 structure(s) with steps that add less" in lines
+    assert (
+        "  ... and 10 candidate(s) with less" in lines and "  ... and 37 structure(s) with steps that add less" in lines
+    )
     assert "Fewer than 6 subjects: nothing can be beyond noise" in lines
 
 
