@@ -57,7 +57,7 @@ class Reliability:
         """
         measured = (_binary if regions else _classes)(chances.astype(np.float32), truth)
         # rounded here and not where it is written: what is read again is the same
-        bins = np.round(np.stack([bins for _, bins in measured]), 3)
+        bins: Floats = np.stack([bins for _, bins in measured]).round(3)
         return Reliability(np.array([nll for nll, _ in measured]), bins)
 
     def to_json(self) -> dict[str, Any]:

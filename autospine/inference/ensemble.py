@@ -38,7 +38,6 @@ from autospine.inference.rows import SLAB_BYTES
 from autospine.inference.segmentation import Segmentation, Wanted
 from autospine.inference.settings import Settings
 from autospine.inference.streaming import Logits, Progress, Sink, pour_agreed
-from autospine.inference.too_large import too_little
 from autospine.machine.precision import Choice
 from autospine.planning.document.model_card import ModelCard
 from autospine.planning.document.postprocessing import NOTHING, Postprocessing, read_postprocessing
@@ -99,7 +98,7 @@ class Mean:
             scaled(self._turned(stored, rows), temperature, regions=self.regions)
             for stored, temperature in zip(self.stored, self.temperatures, strict=True)
         ]
-        mean = sum(said[1:], said[0]) / len(said)
+        mean: npt.NDArray[np.float32] = sum(said[1:], said[0]) / np.float32(len(said))
         logits = as_logits(mean, regions=self.regions)
         if self.maps is None:
             return logits
@@ -253,7 +252,7 @@ class Ensemble:
                 stage.computed_in()  # the networks as they will compute, which are compiled now, are held already
         needed = self.needed_bytes(geometry, wanted)
         if self.memory_bytes is not None and needed > self.available_bytes():
-            raise too_little(needed, self.memory_bytes, name)
+            raise Predictor.too_little(needed, self.memory_bytes, name)
         return needed
 
     def predict(

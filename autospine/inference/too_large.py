@@ -27,7 +27,7 @@ from autospine.errors import DataError, PlanError
 from autospine.inference.rows import SLAB_BYTES
 from autospine.inference.window import tile_count
 from autospine.machine.device import device_memory_gb
-from autospine.machine.memory import free_bytes, resident_bytes, total_bytes
+from autospine.machine.memory import total_bytes
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.model_card import ModelCard
 from autospine.planning.document.parts import NetworkPlan
@@ -72,8 +72,6 @@ _PIECE = 16
 _BLOCK = 500
 """Bytes a voxel of a block of interfaces: its neighbours, their weights and what is interpolated from them."""
 _REMEDY = "use a machine with more memory, or a model with a smaller patch"
-KEPT = 0.95
-"""Of a limit on memory, what is counted on: the rest is what the allocator has not given back (1 to 5 % were seen)."""
 
 
 def check_tile(configuration: Configuration, device: torch.device) -> None:
@@ -266,13 +264,3 @@ def tiles_together(configuration: Configuration, device: str) -> int:
 def _joined(network: NetworkPlan) -> int:
     """Channels of the finest stage at its widest: what is upsampled stands beside the skip."""
     return network.features[0] * (2 if len(network.features) > 1 else 1)
-
-
-def too_little(needed: int, memory_bytes: int, name: str) -> DataError:
-    """The error of an image that takes so many bytes where the process may have no more than `memory_bytes`."""
-    held = resident_bytes()
-    found = f"it needs up to {needed / 1e9:.1f} GB beside the {held / 1e9:.1f} GB that the program has"
-    allowed = min(memory_bytes, held + free_bytes()) / 1e9
-    enough = (needed + held) / KEPT / 1e9
-    remedy = f"allow {enough:.1f} GB with --memory, or crop the image to what is to be segmented"
-    return DataError(name, found, f"what fits into {allowed:.1f} GB", remedy)
