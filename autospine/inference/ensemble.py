@@ -209,6 +209,11 @@ class Ensemble:
         """1: the models' probabilities are calibrated before they are averaged."""
         return 1.0
 
+    @property
+    def promise(self) -> None:
+        """None: what a model promises is true of its own segmentations, and of none that it makes with another."""
+        return None
+
     def computed_in(self, cases: int | None = None) -> Choice:
         """As that of the first model."""
         return self.models[0].computed_in(cases)
@@ -315,9 +320,9 @@ class Ensemble:
             labels_volume(done, geometry, card, metadata),
             {value: name for name, value in card.data.labels},
             structures(card),
-            None if probabilities is None else probabilities.done(given, target),
-            None if uncertainty is None else Volume(uncertainty.done()[None], geometry, metadata),
-            given,
+            probabilities=None if probabilities is None else probabilities.done(given, target),
+            uncertainty=None if uncertainty is None else Volume(uncertainty.done()[None], geometry, metadata),
+            given=given,
         )
 
 
