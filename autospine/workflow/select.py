@@ -94,15 +94,15 @@ def select_models(
 
 @dataclass(frozen=True)
 class People:
-    """Who was imaged in each case, and which part of the cases that is."""
+    """Who was imaged in each case, and which fold that is in."""
 
     subject_of: Mapping[str, str]
-    part_of: Mapping[str, int]
-    """Case -> part; a subject is in one."""
+    fold_of: Mapping[str, int]
+    """Case -> fold; a subject is in one."""
 
     @staticmethod
     def of(run: RunFolder, trained: Sequence[Trained]) -> People:
-        """The parts are the folds; where all cases are of one, its subjects are divided."""
+        """Those of a run."""
         cases = sorted({case for one in trained for case in one.fold_of})
         subjects = {case: case for case in cases}
         digests: dict[str, str] = {}
@@ -115,8 +115,6 @@ class People:
         first: dict[str, int] = {}
         for case in cases:
             first.setdefault(groups[case], fold_of[case])
-        if len(set(first.values())) == 1:
-            first = {group: place % PARTS for place, group in enumerate(sorted(first))}
         return People(groups, {case: first[groups[case]] for case in cases})
 
     def subjects(self, cases: Sequence[str]) -> list[str]:
@@ -124,8 +122,12 @@ class People:
         return [self.subject_of[case] for case in cases]
 
     def parts(self, cases: Sequence[str]) -> list[int]:
-        """The part of each of `cases`."""
-        return [self.part_of[case] for case in cases]
+        """The part of each of `cases`: its fold, or where all are of one fold, one of those that it is divided into."""
+        folds = [self.fold_of[case] for case in cases]
+        if len(set(folds)) > 1:
+            return folds
+        place = {subject: place for place, subject in enumerate(sorted(set(self.subjects(cases))))}
+        return [place[subject] % PARTS for subject in self.subjects(cases)]
 
 
 def _shared(run: RunFolder, trained: Sequence[Trained], progress: Progress) -> tuple[str, ...]:
@@ -183,7 +185,10 @@ def _calibrate(measured: Mapping[str, Measured], people: People) -> Calibrated:
 
 def _temperatures(calibrated: Calibrated, cases: Mapping[str, Measured], people: People) -> dict[str, float]:
     """Case -> the temperature that the cases of other parts choose; 1 where calibrating does not help."""
-    return {case: calibrated.of_part[people.part_of[case]] if calibrated.helps else 1.0 for case in cases}
+    parts = people.parts(list(cases))
+    return {
+        case: calibrated.of_part[part] if calibrated.helps else 1.0 for case, part in zip(cases, parts, strict=True)
+    }
 
 
 def _choose(

@@ -206,7 +206,18 @@ def test_one_fold_is_divided_by_its_subjects(run: RunFolder, toy_dataset: Path) 
     assert selection.members == ("2d",) and selection.cases == 2
     assert "Out of fold: 2d: fold 0, 2 cases" in notes
     people = People.of(run, find_trained(run, run.read_plan(), read_folds(run.splits), ()))
-    assert len(set(people.part_of.values())) == min(PARTS, 2)
+    assert set(people.fold_of.values()) == {0} and people.parts(list(NAMES[0::3])) == [0, 1]
+
+
+def test_parts_are_folds_and_of_one_fold_its_subjects() -> None:
+    cases = [f"case_{index}" for index in range(8)]
+    people = People({case: case[:-1] + str(int(case[-1]) // 2) for case in cases}, {case: 3 for case in cases})
+    assert people.parts(cases) == [0, 0, 1, 1, 2, 2, 3, 3]  # two cases of a subject stay together
+    two = People(people.subject_of, {case: int(case > "case_3") for case in cases})
+    assert two.parts(cases) == [0, 0, 0, 0, 1, 1, 1, 1]
+    assert two.parts(cases[4:]) == [0, 0, 1, 1]
+    many = People({f"{index:02}": f"{index:02}" for index in range(12)}, {f"{index:02}": 0 for index in range(12)})
+    assert set(many.parts(list(many.fold_of))) == set(range(PARTS))
 
 
 def test_what_cannot_be_compared_is_refused(run: RunFolder, toy_dataset: Path) -> None:
