@@ -205,11 +205,6 @@ class Ensemble:
         return self.models[0].memory_bytes
 
     @property
-    def temperature(self) -> float:
-        """1: the models' probabilities are calibrated before they are averaged."""
-        return 1.0
-
-    @property
     def promise(self) -> None:
         """None: what a model promises is true of its own segmentations, and of none that it makes with another."""
         return None
@@ -274,8 +269,8 @@ class Ensemble:
         """Segment an image; arguments and errors as of `Predictor.predict`. Tiles are told anew for each model."""
         volume, given = as_volume(image, spacing_mm, affine, name)
         with self._lock, ExitStack() as stack:
-            on_disk, _ = self._way(volume.geometry, wanted)
             self.check_room(volume.geometry, wanted, name)
+            on_disk, _ = self._way(volume.geometry, wanted)
             geometry, metadata = volume.geometry, volume.metadata
             canonical = to_canonical(volume)
             del image, volume

@@ -131,7 +131,7 @@ class Selection:
 
     def describe_others(self, digests: Mapping[tuple[str, str], str]) -> str:
         """What is to be said where weights (member, fold) -> SHA-256 are not those that were looked at; else empty."""
-        known = {(one.member, one.fold): one.sha256 for one in self.weights}
+        known: dict[tuple[str, str], str] = {(one.member, one.fold): one.sha256 for one in self.weights}
         other = sorted(f"{name} fold {fold}" for (name, fold), own in digests.items() if known.get((name, fold)) != own)
         if not other:
             return ""
