@@ -34,8 +34,10 @@ from autospine.planning.document.postprocessing import (
     write_postprocessing,
 )
 from autospine.workflow.export import Exported, ExportRequest, export_model, labels_table
+from autospine.workflow.runs.selection import write_selection
 from tests.cards import card_of
 from tests.workflow.predicting import Noting, contents, made_model, predict, refused
+from tests.workflow.runs.test_selection import selection_of
 
 Make = Callable[..., Configuration]
 
@@ -82,6 +84,17 @@ def test_what_is_done_after_the_network_is_given_away(scored: Path, images: Path
         name: archive[name] for name in archive if name.endswith(".nii.gz")
     }
     assert any(folder[name] != raw[name] for name in folder if name.endswith(".nii.gz"))
+
+
+def test_of_a_run_what_was_selected_is_given_away(scored: Path, tmp_path: Path) -> None:
+    write_selection(scored.parent, selection_of("2d"))
+    export(scored, tmp_path / "a.autospine")
+    export(scored.parent, tmp_path / "b.autospine")
+    assert (tmp_path / "a.autospine").read_bytes() == (tmp_path / "b.autospine").read_bytes()
+    write_selection(scored.parent, selection_of("2d", "3d_fullres"))
+    with pytest.raises(PlanError, match="an ensemble was selected here") as fault:
+        export(scored.parent, tmp_path / "c.autospine")
+    assert str(scored) in fault.value.remedy
 
 
 def test_a_file_predicts_as_its_folder_does(scored: Path, images: Path, tmp_path: Path) -> None:
