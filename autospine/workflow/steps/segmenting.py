@@ -64,9 +64,8 @@ class Segmenter:
     def averaged(self) -> str:
         """Which folds' networks are averaged, for a message and the record."""
         folds = self.predictor.origin.folds
-        if self.members:
-            return f"{' + '.join(self.members)}, of each the average of folds {', '.join(folds)},"
-        return f"fold {folds[0]} alone" if len(folds) == 1 else f"the average of folds {', '.join(folds)}"
+        said = f"fold {folds[0]} alone" if len(folds) == 1 else f"the average of folds {', '.join(folds)}"
+        return f"{' + '.join(self.members)}, each {said}," if self.members else said
 
     @property
     def unfinished(self) -> tuple[str, ...]:
