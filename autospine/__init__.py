@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from autospine.planning.decide.planner import make_plan
     from autospine.planning.document.plan import Plan
     from autospine.planning.measured.fingerprint import Fingerprint
-    from autospine.workflow.api import compare, evaluate, export, plan, predict, train
+    from autospine.workflow.api import compare, evaluate, export, plan, predict, select, train
 
 __version__ = "0.1.0"
 
@@ -43,6 +43,7 @@ __all__ = [
     "plan",
     "predict",
     "read_volume",
+    "select",
     "train",
     "write_volume",
 ]
@@ -62,6 +63,7 @@ _HOMES = {
     "plan": "autospine.workflow.api",
     "predict": "autospine.workflow.api",
     "read_volume": "autospine.data.volume",
+    "select": "autospine.workflow.api",
     "train": "autospine.workflow.api",
     "write_volume": "autospine.data.volume",
 }

@@ -28,6 +28,7 @@ PUBLIC = {
     "plan": "autospine.workflow.api",
     "predict": "autospine.workflow.api",
     "read_volume": "autospine.data.volume",
+    "select": "autospine.workflow.api",
     "train": "autospine.workflow.api",
     "write_volume": "autospine.data.volume",
 }
@@ -41,8 +42,10 @@ SIGNATURES = {
     "init=None, reading=Reading(subjects=None, layout=None, masks=None, allow_missing=False, channels=None), "
     "runs='runs', overwrite=False, track=None, progress=None)",
     "predict": "(source, target, *, model=None, folds=None, device='auto', mirror=True, overlap=None, "
-    "fast=False, exact=False, memory_gb=None, runs='runs', file_format=None, probabilities=False, uncertainty=False, "
-    "statistics=False, preview=False, overwrite=False, series=None, share=None, watch=False, progress=None)",
+    "fast=False, exact=False, postprocess=True, memory_gb=None, runs='runs', file_format=None, probabilities=False, "
+    "uncertainty=False, statistics=False, preview=False, overwrite=False, series=None, share=None, watch=False, "
+    "progress=None)",
+    "select": "(dataset, *, configurations=None, device='auto', workers=None, runs='runs', progress=None)",
     "export": "(model, target, *, folds=None, licence=None, onnx=False, image=None, overwrite=False, progress=None)",
     "evaluate": "(prediction, reference, *, output=None, lesions=False, pictures=False, images=None, worst=10, "
     "distances=True, tolerance_mm=1.0, subjects=None, progress=None)",

@@ -59,12 +59,16 @@ Track = Annotated[
 
 ModelRuns = Annotated[Path, typer.Option("--runs", help="Where the model is looked for, without --model.")]
 Model = Annotated[
-    Path | None, typer.Option(help="Model folder, or an exported file; else the only model below --runs.")
+    Path | None,
+    typer.Option(help="Model folder, exported file, or run with a selection; else the only one below --runs."),
 ]
 Folds = Annotated[str, typer.Option(help="Folds to average, such as 0,1; all: every trained one.")]
 Mirror = Annotated[bool, typer.Option(help="Average over the mirrorings that the plan allows.")]
 Fast = Annotated[
     bool, typer.Option("--fast", help="One fold, no mirrorings, least overlap; says what that costs in Dice.")
+]
+Postprocess = Annotated[
+    bool, typer.Option("--postprocessing/--no-postprocessing", help="Do what was found to help after the network.")
 ]
 Exact = Annotated[bool, typer.Option("--exact", help="Compute in float32 throughout, whatever is faster.")]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from autospine.data.disk.files import read_json
+from autospine.data.disk.files import read_json, write_json
 from autospine.errors import PlanError
 from autospine.planning.document.convert import MOST_DOCUMENT_BYTES
 from autospine.planning.document.model_file import CALIBRATION
@@ -34,3 +34,11 @@ def read_temperature(folder: Path) -> float:
         expected = f'{{"temperature": T}}, T from {_ENDS[0]:g} to {_ENDS[1]:g}'
         raise PlanError(str(path), "no temperature that can be used", expected, remedy)
     return float(number)
+
+
+def write_temperature(folder: Path, temperature: float) -> None:
+    """Write `calibration.json` in a model folder; of a temperature of 1 none is left there."""
+    if temperature == 1:
+        (folder / CALIBRATION).unlink(missing_ok=True)
+    else:
+        write_json(folder / CALIBRATION, {"temperature": temperature})

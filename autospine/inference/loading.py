@@ -40,6 +40,7 @@ from autospine.planning.document.model_file import (
     read_model,
     read_previous,
 )
+from autospine.planning.document.postprocessing import NOTHING, read_postprocessing
 
 MOST_FOLDS = 100
 """Networks that are averaged (ours)."""
@@ -162,7 +163,7 @@ def load_stages(path: Path, device: torch.device, settings: Settings = Settings(
     """As `load_model`, from a model folder or an exported file, with what a cascade starts from.
 
     Raises:
-        PlanError: as `load_model`, `load_previous`, `read_about` and `opened_model` do.
+        PlanError: as `load_model`, `load_previous`, `read_about`, `read_postprocessing` and `opened_model` do.
         OutputError: a file's weights cannot be put into the temporary folder.
     """
     settings.check()
@@ -171,7 +172,10 @@ def load_stages(path: Path, device: torch.device, settings: Settings = Settings(
         model = load_model(folder, device, folds)
         previous = load_previous(folder, model)
         origin = replace(model.origin, about=read_about(folder))
-    return replace(_set(model, settings), previous=previous and _set(previous, settings), origin=origin)
+        # of the model alone: what a cascade starts from is left as it was when the cascade was trained
+        after = read_postprocessing(folder, model.card.data) if settings.postprocess else NOTHING
+    stages = replace(_set(model, settings), previous=previous and _set(previous, settings), origin=origin)
+    return replace(stages, postprocessing=after)
 
 
 def _set(model: Predictor, settings: Settings) -> Predictor:

@@ -35,6 +35,7 @@ from autospine.inference.forward import Forward
 from autospine.inference.images import AS_FILES, Given, as_volume
 from autospine.inference.mirroring import mirrorings
 from autospine.inference.padded import PaddedCase
+from autospine.inference.postprocessing import postprocessed
 from autospine.inference.probabilities import MapStream, ProbabilityStream
 from autospine.inference.segmentation import Segmentation, Wanted
 from autospine.inference.settings import Settings
@@ -57,6 +58,7 @@ from autospine.machine.precision import Choice, Precision
 from autospine.networks.precision import choose_precision
 from autospine.planning.document.about import About
 from autospine.planning.document.model_card import ModelCard
+from autospine.planning.document.postprocessing import NOTHING, Postprocessing
 from autospine.preprocessing.memory import prepared_shape
 from autospine.preprocessing.prepare import CaseProperties, PreparedCase, prepare_case
 from autospine.preprocessing.resample_labels import Passage
@@ -66,6 +68,10 @@ from autospine.preprocessing.store import StoredCase
 Prepared = PreparedCase | StoredCase
 Labels = npt.NDArray[np.uint8]
 _LABELS = Wanted()
+
+
+CANONICAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+"""Directions of a grid whose axes Z, Y and X run to superior, posterior and left."""
 
 
 def _silent(done: int, total: int) -> None: ...
@@ -108,6 +114,8 @@ class Predictor:
     """Most that the process may have in RAM while it predicts; None: what is free."""
     temperature: float = 1.0
     """By which logits are divided for probabilities and uncertainty (`calibration`)."""
+    postprocessing: Postprocessing = NOTHING
+    """What is done to the labels of an image; scores and what a cascade goes on with are as the networks make them."""
     _lock: Lock = field(default_factory=Lock, init=False, repr=False, compare=False)
     """Held while an image is segmented."""
 
@@ -130,6 +138,11 @@ class Predictor:
     def stages(self) -> tuple[Predictor, ...]:
         """This, and what a cascade starts from."""
         return (self,) if self.previous is None else (self, self.previous)
+
+    @property
+    def models(self) -> tuple[Predictor, ...]:
+        """This alone: the model that is asked, as an ensemble has several."""
+        return (self,)
 
     @property
     def optional_channels(self) -> set[int]:
@@ -179,6 +192,7 @@ class Predictor:
         stored = wanted.probabilities is True
         probabilities = wanted.probabilities is not None
         more = {"probabilities": probabilities, "stored": stored, "uncertainty": wanted.uncertainty}
+        more["postprocessed"] = bool(self.postprocessing)
         return Asked(self.card, native, triple(prepared), self.device.type, max(1, len(self.networks)), **more)
 
     def available_bytes(self) -> float:
@@ -200,13 +214,18 @@ class Predictor:
                 stage.computed_in()  # the networks as they will compute, which are compiled now, are held already
         needed, available = self.needed_bytes(geometry, wanted), self.available_bytes()
         if self.memory_bytes is not None and needed > available:
-            held = resident_bytes()
-            found = f"it needs up to {needed / 1e9:.1f} GB beside the {held / 1e9:.1f} GB that the program has"
-            allowed = min(self.memory_bytes, held + free_bytes()) / 1e9
-            enough = (needed + held) / _KEPT / 1e9
-            remedy = f"allow {enough:.1f} GB with --memory, or crop the image to what is to be segmented"
-            raise DataError(name, found, f"what fits into {allowed:.1f} GB", remedy)
+            raise self.too_little(needed, self.memory_bytes, name)
         return needed
+
+    @staticmethod
+    def too_little(needed: int, memory_bytes: int, name: str) -> DataError:
+        """The error of an image that takes so many bytes where the process may have no more than `memory_bytes`."""
+        held = resident_bytes()
+        found = f"it needs up to {needed / 1e9:.1f} GB beside the {held / 1e9:.1f} GB that the program has"
+        allowed = min(memory_bytes, held + free_bytes()) / 1e9
+        enough = (needed + held) / _KEPT / 1e9
+        remedy = f"allow {enough:.1f} GB with --memory, or crop the image to what is to be segmented"
+        return DataError(name, found, f"what fits into {allowed:.1f} GB", remedy)
 
     def predict(
         self,
@@ -280,6 +299,14 @@ class Predictor:
             earlier = self.previous.labels_for(first.pop(), case.properties, progress)
         return self._segmentation(case, earlier, (geometry, metadata), wanted, given, progress)
 
+    def segment_prepared(
+        self, case: Prepared, earlier: Labels | None = None, wanted: Wanted = _LABELS, progress: Progress = _silent
+    ) -> Segmentation:
+        """All that is wanted of a prepared case, on its own canonical grid; arguments and errors as of `logits`."""
+        properties = case.properties
+        geometry = Geometry(properties.canonical_shape, properties.canonical_spacing_mm, (0.0, 0.0, 0.0), CANONICAL)
+        return self._segmentation(case, earlier, (geometry, ()), wanted, AS_FILES, progress)
+
     def _segmentation(
         self,
         case: Prepared,
@@ -304,7 +331,9 @@ class Predictor:
                 uncertainty = MapStream(passage, place, geometry)
                 sinks.append(uncertainty)
             self.pour(case, earlier, passage, sinks, progress, wanted)
-        labels = labels_volume(on_canonical_grid(classes.done(), case.properties), geometry, self.card, metadata)
+        done = on_canonical_grid(classes.done(), case.properties)
+        done = postprocessed(done, self.postprocessing, self.card.data, case.properties.canonical_spacing_mm)
+        labels = labels_volume(done, geometry, self.card, metadata)
         return Segmentation(
             labels,
             {value: name for name, value in self.card.data.labels},

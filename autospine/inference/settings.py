@@ -29,6 +29,8 @@ class Settings:
     """The first of the folds alone, no mirrorings, and tiles that overlap by `FAST_OVERLAP` at most."""
     exact: bool = False
     """float32 throughout, computed by torch, whatever is faster."""
+    postprocess: bool = True
+    """Do what the model's `postprocessing.json` says."""
 
     @property
     def mirrored(self) -> bool:

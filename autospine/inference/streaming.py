@@ -21,8 +21,9 @@ from torch import Tensor
 from autospine.errors import PlanError
 from autospine.inference.padded import PaddedCase
 from autospine.inference.rows import Rows
-from autospine.inference.vertebral_levels import find_renaming
+from autospine.inference.vertebral_levels import Slabs, find_renaming
 from autospine.inference.window import Tile, Window
+from autospine.planning.document.data import LevelsPlan
 from autospine.planning.document.model_card import ModelCard
 from autospine.preprocessing.resample_labels import Passage, Piece, Stream, Strip
 
@@ -111,14 +112,30 @@ class Scores:
         with Rows((self.window.outputs, *self.case_shape), on_disk=on_disk) as rows:
             for strip, first, values in self.slabs([strip.alone for strip in Strip.of(columns, strips)]):
                 rows.put(first, strip.owned, values)
-            renaming = find_renaming(
-                lambda: ((first, values[:outputs]) for first, values in rows.slabs()), levels, axis
-            )
-            stream = Stream(passage)
-            for first, values in rows.slabs():
-                if renaming is not None:
-                    renaming.apply(first, values[:outputs])
-                _hand(stream.pieces(first, values), sinks)
+            pour_agreed(rows.slabs, outputs, levels, axis, passage, sinks)
+
+
+def pour_agreed(
+    slabs: Slabs, outputs: int, levels: LevelsPlan | None, axis: int, passage: Passage, sinks: Sequence[Sink]
+) -> None:
+    """Hand all pieces that `passage` makes of scores, whose pieces agree on their `levels`, to each of the `sinks`.
+
+    Args:
+        slabs: gives all rows, each time from the first on: (first row, (outputs and more, rows, a1, a2)).
+        outputs: channels that are logits; what follows is passed on as it is.
+        levels: None: every voxel by itself.
+        axis: of the volume, along which levels follow each other.
+        passage: to the new grid.
+        sinks: what makes something of the pieces.
+    """
+    renaming = None
+    if levels is not None:
+        renaming = find_renaming(lambda: ((first, values[:outputs]) for first, values in slabs()), levels, axis)
+    stream = Stream(passage)
+    for first, values in slabs():
+        if renaming is not None:
+            renaming.apply(first, values[:outputs])
+        _hand(stream.pieces(first, values), sinks)
 
 
 def _hand(pieces: Iterator[Piece], sinks: Sequence[Sink]) -> None:

@@ -65,6 +65,8 @@ _LEVELS = 12
 """Bytes a voxel where pieces agree on their levels: which voxels are of any, of which, and what is known of these."""
 _RESTORED = 8
 """Bytes a voxel of the image's own grid on the way back: class indices on three grids and label values."""
+_COMPONENTS = 14
+"""Bytes a voxel where components are removed: which one it is of, what touches it, what it was and becomes."""
 _PIECE = 16
 """Bytes a voxel of a piece that is made into classes: winners, interfaces and their indices."""
 _BLOCK = 500
@@ -140,6 +142,7 @@ class Asked:
     stored: bool = False
     """Whether probabilities stay in memory."""
     uncertainty: bool = False
+    postprocessed: bool = False
 
     @property
     def outputs(self) -> int:
@@ -160,7 +163,8 @@ def prediction_bytes(asked: Asked, way: Way) -> int:
     """Bytes that predicting a case takes at its peak, beside the program and the network's weights."""
     held = image_bytes(asked)
     preparing = preparing_bytes(asked.card.configuration, asked.native, prod(asked.prepared))
-    return int(max(preparing, held + predicting_bytes(asked, way), held + _RESTORED * asked.native))
+    restored = _RESTORED + _COMPONENTS * asked.postprocessed
+    return int(max(preparing, held + predicting_bytes(asked, way), held + restored * asked.native))
 
 
 def image_bytes(asked: Asked) -> int:

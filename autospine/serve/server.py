@@ -39,7 +39,7 @@ from autospine.workflow.steps.segmenting import Segmenter, load_segmenter
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-    from autospine.inference.predictor import Predictor
+    from autospine.inference.ensemble import Model
 
 PREFIX = "autospine-serve-"
 """How the folder of what is uploaded is called."""
@@ -168,11 +168,11 @@ def _load(request: ServingRequest, tell: Callable[[str], None]) -> Segmenter:
     device = resolve_device(request.device)
     folder = request.model or find_model(request.runs)
     segmenter = load_segmenter(folder, device, request.settings)
-    for note in segmenter.unfinished:
+    for note in (*segmenter.chosen, *segmenter.unfinished):
         tell(note)
     if request.settings.fast:
         origin = segmenter.predictor.origin
-        tell(fast_cost(folder, origin.folds[0], origin.about))
+        tell(fast_cost(segmenter.folder, origin.folds[0], origin.about))
     return segmenter
 
 
@@ -198,7 +198,7 @@ def _warm_up(service: Service, folder: Path) -> None:
     service.tell(f"Ready with {service.segmenter.averaged} on {computed}, {took}")
 
 
-def warm_up_image(predictor: Predictor) -> Volume:
+def warm_up_image(predictor: Model) -> Volume:
     """Noise that fills one patch at the model's spacing, on a canonical grid."""
     configuration = predictor.card.configuration
     patch = (1, *configuration.patch)[-3:]

@@ -32,6 +32,8 @@ from autospine.workflow.export import Exported, ExportRequest, export_model
 from autospine.workflow.plan import PlanRequest, plan_dataset
 from autospine.workflow.predict import Prediction, PredictRequest, predict_paths
 from autospine.workflow.progress import Progress, Silent
+from autospine.workflow.runs.selection import Selection
+from autospine.workflow.select import SelectRequest, select_models
 from autospine.workflow.steps.arrivals import Watch
 from autospine.workflow.steps.outputs import Outputs
 from autospine.workflow.steps.pictures import Pictures
@@ -144,6 +146,7 @@ def predict(
     overlap: float | None = None,
     fast: bool = False,
     exact: bool = False,
+    postprocess: bool = True,
     memory_gb: float | None = None,
     runs: str | Path = "runs",
     file_format: str | None = None,
@@ -164,13 +167,15 @@ def predict(
     Args:
         source: an image, or a folder of images.
         target: a file for one image, else a folder.
-        model: model folder, or an exported file; not needed where `runs` holds one model.
+        model: model folder, exported file, or the folder of a run with a selection; not needed where `runs` holds one
+            of them.
         folds: folds to average, such as (0, 1); every trained one if not given.
         device: auto, cpu, cuda or cuda:N.
         mirror: average over the mirrorings that the plan allows.
         overlap: share by which tiles overlap, 0 to 0.9; the plan's if not given.
         fast: one fold, no mirrorings, least overlap; what that costs is told.
         exact: float32 throughout, whatever is faster.
+        postprocess: do what was found to help after the network.
         memory_gb: memory that may be used, in 10^9 bytes; what is free if not given.
         runs: where the model is looked for.
         file_format: nifti, nrrd, seg-nrrd, mha, mgz or dicom-seg; that of each image if not given.
@@ -206,9 +211,41 @@ def predict(
         watch=Watch() if watch else None,
         fast=fast,
         exact=exact,
+        postprocess=postprocess,
         memory_gb=memory_gb,
     )
     return predict_paths(Path(source), Path(target), Path(runs), request, progress=progress)
+
+
+def select(
+    dataset: str | Path,
+    *,
+    configurations: Sequence[str] | None = None,
+    device: str = "auto",
+    workers: int | None = None,
+    runs: str | Path = "runs",
+    progress: Progress | None = None,
+) -> Selection:
+    """The model or ensemble of a data set that predicts best out of fold, with the evidence; `predict` uses it.
+
+    `autospine.select("my-spines").members` is ("2d",), say; evidence are `candidates`, `steps` and `calibrations`.
+
+    Args:
+        dataset: folder of images and masks, of which folds are trained; not all need to be.
+        configurations: those that may be chosen; all that are trained if not given.
+        device: auto, cpu, cuda or cuda:N.
+        workers: at most so many processes prepare cases that are not.
+        runs: where everything is written.
+        progress: told notes and the share that is done.
+
+    Raises:
+        DataError: a case cannot be prepared, or the folds do not fit the data.
+        PlanError: nothing is trained, or candidates have no case in common that none of them has trained on.
+        OutputError: the run folder cannot be written.
+        DeviceError: the device is not there, or its memory is too small.
+    """
+    request = SelectRequest(tuple(configurations or ()), device, workers)
+    return select_models(Path(dataset), Path(runs), request, progress=progress)
 
 
 def export(

@@ -34,9 +34,11 @@ from autospine.planning.document.model_archive import (
     write_archive,
 )
 from autospine.planning.document.model_file import CALIBRATION, MODEL, PREVIOUS, fold_folder, fold_weights
+from autospine.planning.document.postprocessing import POSTPROCESSING, postprocessing_table
 from autospine.workflow.progress import Progress, Silent
 from autospine.workflow.runs.fast import FAST_FILE
 from autospine.workflow.runs.folder import METRICS_FILE
+from autospine.workflow.runs.selection import choose_models
 from autospine.workflow.steps.about import trained_before
 from autospine.workflow.steps.model_readme import model_readme
 from autospine.workflow.steps.outputs import structures_written
@@ -52,7 +54,7 @@ class ExportRequest:
     """What the user asked for."""
 
     model: Path
-    """A model folder, or a file that was exported before."""
+    """A model folder, the folder of a run in which one was selected, or a file that was exported before."""
     folds: tuple[str, ...] | None = None
     """Folds to give away; None: all that are trained."""
     licence: str | None = None
@@ -98,7 +100,7 @@ def export_model(target: Path, request: ExportRequest, *, progress: Progress | N
         from autospine.networks.onnx import check_installed
 
         check_installed()
-    with opened_model(request.model, request.folds) as folder:
+    with opened_model(_one_model(request.model), request.folds) as folder:
         model = _load(folder, request)
         for stage in model.stages:
             for said in stage.origin.unfinished:
@@ -113,6 +115,20 @@ def export_model(target: Path, request: ExportRequest, *, progress: Progress | N
                 _write_file(target, folder, model, request.licence)
         differences = _write_onnx(target, model, networks, request.image, progress) if networks else {}
     return Exported(tuple(written), model.origin.folds, differences)
+
+
+def _one_model(path: Path) -> Path:
+    """The model that is meant by `path`: itself, or the one that was selected in the folder of a run.
+
+    Raises:
+        PlanError: an ensemble was selected, which is no one model.
+    """
+    found = choose_models(path)
+    if len(found.folders) > 1:
+        named = " and ".join(str(folder) for folder in found.folders)
+        said = f"an ensemble was selected here ({' + '.join(folder.name for folder in found.folders)})"
+        raise PlanError(str(path), said, "one model", f"export each of its members: {named}")
+    return found.folders[0]
 
 
 def _load(folder: Path, request: ExportRequest) -> Predictor:
@@ -151,6 +167,8 @@ def _write_file(target: Path, folder: Path, model: Predictor, licence: str | Non
         }
         if (place / CALIBRATION).is_file():
             members[f"{name}/{CALIBRATION}"] = json_bytes({"temperature": stage.temperature})
+        if stage.postprocessing:
+            members[f"{name}/{POSTPROCESSING}"] = json_bytes(postprocessing_table(stage.postprocessing))
         digests[f"{name}/{MODEL}"] = stage.origin.digests[0]
         for fold, digest in zip(stage.origin.folds, stage.origin.digests[1:], strict=True):
             weights = fold_weights(place, fold)

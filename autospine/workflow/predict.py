@@ -53,7 +53,7 @@ class PredictRequest:
     """What the user asked for."""
 
     model: Path | None = None
-    """Model folder, or an exported file; None: the only model below the runs folder."""
+    """Model folder, exported file, or the folder of a run with a selection; None: the only one below `runs`."""
     folds: tuple[str, ...] | None = None
     """Folds to average; None: all that are trained."""
     device: str = "auto"
@@ -74,6 +74,8 @@ class PredictRequest:
     """One fold, no mirrorings, least overlap; what that costs is said."""
     exact: bool = False
     """float32 throughout, computed by torch."""
+    postprocess: bool = True
+    """Do what the model's `postprocessing.json` says."""
     memory_gb: float | None = None
     """Most that the process may have in RAM, in 10^9 bytes; None: what is free."""
 
@@ -81,7 +83,7 @@ class PredictRequest:
     def settings(self) -> Settings:
         """How the model is used."""
         memory_bytes = None if self.memory_gb is None else int(self.memory_gb * 1e9)
-        return Settings(self.folds, self.mirror, self.overlap, memory_bytes, self.fast, self.exact)
+        return Settings(self.folds, self.mirror, self.overlap, memory_bytes, self.fast, self.exact, self.postprocess)
 
 
 @dataclass(frozen=True)
@@ -143,12 +145,15 @@ def predict_paths(
     device = device_of_rank(request.device, rank)
     _use_threads(rank)
     folder = request.model or find_model(runs)
-    segmenter = load_segmenter(folder, device, request.settings)
-    segmenter.predictor.check_wanted(Wanted(uncertainty=request.outputs.uncertainty), str(folder))
-    for note in segmenter.unfinished:
+    outputs = request.outputs
+    segmenter = load_segmenter(
+        folder, device, request.settings, calibrated=outputs.probabilities or outputs.uncertainty
+    )
+    segmenter.predictor.check_wanted(Wanted(uncertainty=outputs.uncertainty), str(folder))
+    for note in (*segmenter.chosen, *segmenter.unfinished):
         tell(note)
     if request.fast:
-        tell(fast_cost(folder, segmenter.predictor.origin.folds[0], segmenter.predictor.origin.about))
+        tell(fast_cost(segmenter.folder, segmenter.predictor.origin.folds[0], segmenter.predictor.origin.about))
     run = _Run(source, place, request, segmenter, rank, progress, tell)
     return run.watch() if request.watch else run.once()
 
@@ -326,7 +331,8 @@ class _Run:
                 # how many will arrive in a folder that is watched, nobody knows
                 computed = _tell_how(self.segmenter, None if self.request.watch else len(jobs), self.tell)
                 folds = list(self.segmenter.predictor.origin.folds)
-                here.last = {"folder": str(self.segmenter.folder), "folds": folds, "device": computed}
+                told = {"folder": str(self.segmenter.folder), "folds": folds, "device": computed}
+                here.last = told | self.segmenter.record
         turns.before = done
         pace = Pace(len(cases) if tell else left_out.total, done + (0 if tell else len(left_out.lines)), here.begun)
         order = [name for name in self.rank.own_first(list(cases)) if name in jobs]

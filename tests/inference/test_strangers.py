@@ -147,6 +147,24 @@ CONTENTS: dict[str, tuple[Callable[[Members], object], str]] = {
         "no temperature that can be used",
     ),
     "temperature nested": (text(f"{NAME}/calibration.json", DEEP), "not a JSON file"),
+    "steps nested": (text(f"{NAME}/postprocessing.json", DEEP), "not a JSON file"),
+    "steps of the future": (text(f"{NAME}/postprocessing.json", '{"schema": 2}'), "schema 2"),
+    "steps that run something": (
+        text(f"{NAME}/postprocessing.json", '{"schema": 1, "steps": [{"kind": "run", "structure": "L1"}]}'),
+        "found 'run'",
+    ),
+    "steps for what is not there": (
+        text(f"{NAME}/postprocessing.json", '{"schema": 1, "steps": [{"kind": "largest", "structure": "cord"}]}'),
+        "does not segment",
+    ),
+    "steps without end": (
+        text(f"{NAME}/postprocessing.json", '{"schema": 1, "steps": [' + '{"kind": "largest"},' * 9999 + "{}]}"),
+        "missing|at most 1000",
+    ),
+    "steps that drive a terminal": (
+        text(f"{NAME}/postprocessing.json", '{"schema": 1, "steps": [{"kind": "fill", "structure": "\\u001b[2J"}]}'),
+        "control characters",
+    ),
     "weights: empty": (weights(b""), "cannot be read as weights"),
     "weights: pickle": (weights(pickle.dumps(Evil())), "cannot be read as weights"),
     "weights: torch's archive": (weights(torch_zip()), "cannot be read as weights"),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from pydicom import dcmread
 from pydicom.dataset import FileDataset
 
@@ -16,15 +17,19 @@ from autospine.data.formats.dicom_seg import read_segmentation
 from autospine.data.geometry import Geometry, Volume, same_grid
 from autospine.data.structure import Region
 from autospine.data.volume import read_volume
+from autospine.inference.settings import Settings
 from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.postprocessing import Postprocessing, Step, write_postprocessing
 from autospine.serve.limits import Limits
 from autospine.serve.receiving import Part, Received
 from autospine.serve.refusals import RequestError
 from autospine.serve.segmenting import Asked, Made, Service, described
-from autospine.workflow.steps.segmenting import Segmenter
+from autospine.workflow.runs.selection import write_selection
+from autospine.workflow.steps.segmenting import Segmenter, load_segmenter
 from tests.data.dicom_files import write_series
 from tests.data.sagittal_series import ARRAY, GRID
 from tests.serve.serving import bomb, file_bytes, image, nifti_header, segmenter_of, zipped
+from tests.workflow.runs.test_selection import selection_of
 
 ROOM = Limits()
 AS_IT_IS = Asked()
@@ -72,6 +77,22 @@ def test_the_answer_is_what_the_predictor_says(
     np.testing.assert_array_equal(found.array, expected.array)
     assert same_grid(found.geometry, expected.geometry, 1e-4) is None
     assert found.array.max() > 0
+
+
+def test_what_was_selected_answers(make_configuration: Callable[..., Configuration], tmp_path: Path) -> None:
+    """An ensemble behind the server, with what is done after it."""
+    run = tmp_path / "runs" / "toy"
+    for name in ("2d", "3d_fullres"):
+        segmenter_of(run / name, make_configuration(**({"spacing_mm": (1.0, 1.0)} if name == "2d" else {})))
+    write_selection(run, selection_of("2d", "3d_fullres"))
+    write_postprocessing(run, Postprocessing((Step("above", "upper", 1e6),)))
+    both = load_segmenter(run, torch.device("cpu"), Settings(mirror=False))
+    assert both.name == "toy 2d + 3d_fullres" and both.members == ("2d", "3d_fullres")
+    made = answer(both, tmp_path, file_bytes(tmp_path, "a.nii.gz", image()))
+    expected = both.predictor.predict(image()).labels.array
+    np.testing.assert_array_equal(read_volume(made.path).array, expected)
+    assert expected.max() > 0 and not (expected == 1).any()
+    assert made.headers["X-Autospine-Model"] == "toy%202d%20%2B%203d_fullres"
 
 
 def test_headers_name_model_and_version(segmenter: Segmenter, tmp_path: Path) -> None:

@@ -19,10 +19,25 @@ from autospine.errors import AutospineError, OutputError, PlanError
 from autospine.networks.unet import UNet
 from autospine.planning.document.about import About, write_about
 from autospine.planning.document.configuration import Configuration
-from autospine.planning.document.model_file import BEST, WEIGHTS, weights_digest, write_model, write_previous
+from autospine.planning.document.model_file import (
+    BEST,
+    CALIBRATION,
+    WEIGHTS,
+    weights_digest,
+    write_model,
+    write_previous,
+)
+from autospine.planning.document.postprocessing import (
+    POSTPROCESSING,
+    Postprocessing,
+    Step,
+    write_postprocessing,
+)
 from autospine.workflow.export import Exported, ExportRequest, export_model, labels_table
+from autospine.workflow.runs.selection import write_selection
 from tests.cards import card_of
 from tests.workflow.predicting import Noting, contents, made_model, predict, refused
+from tests.workflow.runs.test_selection import selection_of
 
 Make = Callable[..., Configuration]
 
@@ -51,6 +66,35 @@ def scored(tmp_path: Path, configuration: Configuration) -> Path:
     (model / "fold_0" / "validation").mkdir()
     (model / "fold_0" / "validation" / "Mr_Smith.nii.gz").write_bytes(b"voxels")
     return model
+
+
+def test_what_is_done_after_the_network_is_given_away(scored: Path, images: Path, tmp_path: Path) -> None:
+    steps = Postprocessing((Step("largest", "upper"), Step("above", "middle", 40.0)))
+    write_postprocessing(scored, steps)
+    (scored / CALIBRATION).write_text('{"temperature": 1.5}')
+    file = tmp_path / "a.autospine"
+    export(scored, file)
+    assert read(file, "2d/postprocessing.json") == json.loads((scored / POSTPROCESSING).read_text())
+    assert read(file, "2d/calibration.json") == {"temperature": 1.5}
+    predict(images, tmp_path / "folder", scored)
+    predict(images, tmp_path / "file", file)
+    predict(images, tmp_path / "raw", scored, postprocess=False)
+    folder, archive, raw = (contents(tmp_path / one) for one in ("folder", "file", "raw"))
+    assert {name: folder[name] for name in folder if name.endswith(".nii.gz")} == {
+        name: archive[name] for name in archive if name.endswith(".nii.gz")
+    }
+    assert any(folder[name] != raw[name] for name in folder if name.endswith(".nii.gz"))
+
+
+def test_of_a_run_what_was_selected_is_given_away(scored: Path, tmp_path: Path) -> None:
+    write_selection(scored.parent, selection_of("2d"))
+    export(scored, tmp_path / "a.autospine")
+    export(scored.parent, tmp_path / "b.autospine")
+    assert (tmp_path / "a.autospine").read_bytes() == (tmp_path / "b.autospine").read_bytes()
+    write_selection(scored.parent, selection_of("2d", "3d_fullres"))
+    with pytest.raises(PlanError, match="an ensemble was selected here") as fault:
+        export(scored.parent, tmp_path / "c.autospine")
+    assert str(scored) in fault.value.remedy
 
 
 def test_a_file_predicts_as_its_folder_does(scored: Path, images: Path, tmp_path: Path) -> None:

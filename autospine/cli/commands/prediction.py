@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from autospine.cli.options import Device, Exact, Fast, Folds, Mirror, Model, ModelRuns, reported
+from autospine.cli.options import Device, Exact, Fast, Folds, Mirror, Model, ModelRuns, Postprocess, reported
 from autospine.cli.quantities import named_folds, parse_millimetres, parse_share, parse_size
 from autospine.machine.ranks import Share
 
@@ -25,6 +25,7 @@ def predict(
     ] = None,
     fast: Fast = False,
     exact: Exact = False,
+    postprocess: Postprocess = True,
     memory: Annotated[
         float | None,
         typer.Option(parser=parse_size, metavar="SIZE", help="Memory to use at most, such as 4GB; else what is free."),
@@ -83,6 +84,7 @@ def predict(
         memory_gb=memory,
         fast=fast,
         exact=exact,
+        postprocess=postprocess,
     )
     rank = Rank.of()
     progress = TerminalProgress(f"[{rank.index}] " if rank.launched else "")

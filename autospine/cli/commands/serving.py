@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from autospine.cli.options import Device, Exact, Fast, Folds, Mirror, Model, ModelRuns, reported
+from autospine.cli.options import Device, Exact, Fast, Folds, Mirror, Model, ModelRuns, Postprocess, reported
 from autospine.cli.quantities import named_folds, parse_bytes, parse_duration, parse_size
 
 
@@ -19,6 +19,7 @@ def serve(
     mirror: Mirror = True,
     fast: Fast = False,
     exact: Exact = False,
+    postprocess: Postprocess = True,
     device: Device = "auto",
     host: Annotated[str, typer.Option(help="Address to listen on; other than this machine's needs a token.")] = (
         "127.0.0.1"
@@ -48,5 +49,7 @@ def serve(
 
     limits = Limits(upload_bytes=max_upload, upload_s=upload_time, waiting=queue)
     memory_bytes = None if memory is None else int(memory * 1e9)
-    settings = Settings(named_folds(folds), mirror, memory_bytes=memory_bytes, fast=fast, exact=exact)
+    settings = Settings(
+        named_folds(folds), mirror, memory_bytes=memory_bytes, fast=fast, exact=exact, postprocess=postprocess
+    )
     run(ServingRequest(model, runs, host, port, token_file, device, settings, limits), show_line)

@@ -27,6 +27,9 @@ PREPARED = "prepared"
 RECORD = "run.toml"
 """In the folder of a fold: what it was trained with and what that took; where it stands, the training has ended."""
 
+SELECTION = "selection.json"
+"""In the run folder, where one was made: which of its models predict (`selection`)."""
+
 METRICS_FILE = "metrics.json"
 """In the folder of a fold: its validation cases scored; written last of all."""
 VALIDATION = "validation"
@@ -267,15 +270,18 @@ def find_plan(place: Path, runs: Path) -> Estimated:
 def find_model(runs: Path) -> Path:
     """The only model folder below `runs`; the previous stage of a cascade that stands there is a part of that.
 
-    Where no fold of any model is trained to its end, the only one of which a fold was stopped.
+    Of a run that holds a selection it is the folder of the run (`selection`). Where no fold of any model is trained to
+    its end, the only one of which a fold was stopped.
 
     Raises:
         PlanError: none stands there, or several.
     """
     ended, stopped = (sorted({path.parents[1] for path in runs.glob(f"*/*/fold_*/{name}")}) for name in (WEIGHTS, BEST))
     found = ended or stopped
+    found = sorted({folder.parent if (folder.parent / SELECTION).is_file() else folder for folder in found})
     if len(found) > 1:
-        stages = {folder.parent / (read_model(folder).configuration.previous or "") for folder in found}
+        models = [folder for folder in found if not (folder / SELECTION).is_file()]
+        stages = {folder.parent / (read_model(folder).configuration.previous or "") for folder in models}
         found = [folder for folder in found if folder not in stages]
     if not found:
         remedy = "train one, or name its folder with --model"
@@ -284,5 +290,6 @@ def find_model(runs: Path) -> Path:
         )
     if len(found) > 1:
         names = ", ".join(str(path) for path in found)
-        raise PlanError(str(runs), f"{len(found)} models stand here: {names}", "one", "choose with --model")
+        remedy = "choose with --model, or have `autospine select DATASET` choose among those of a data set"
+        raise PlanError(str(runs), f"{len(found)} models stand here: {names}", "one", remedy)
     return found[0]

@@ -24,7 +24,7 @@ from autospine.planning.measured.trained_on import trained_on
 from autospine.workflow.runs.folder import RunFolder
 
 if TYPE_CHECKING:
-    from autospine.inference.predictor import Predictor
+    from autospine.inference.ensemble import Model
 
 _SERIES = 500
 """Of which descriptions are read: what they are called is known by then, and a header on a network takes its time."""
@@ -52,7 +52,7 @@ def trained_before(model: Path, data: DataPlan) -> TrainedOn | None:
     return _learnt_from(RunFolder(model.resolve().parent).fingerprint, data)
 
 
-def trained_on_of(model: Path, predictor: Predictor) -> TrainedOn | None:
+def trained_on_of(model: Path, predictor: Model) -> TrainedOn | None:
     """What the `predictor` that was loaded from `model`, a folder or a file, has learnt from; None where not known."""
     about = predictor.origin.about
     if about is not None and about.trained_on is not None:

@@ -21,6 +21,7 @@ from autospine.errors import PlanError
 from autospine.inference import vertebral_levels
 from autospine.inference.window import SIGMA_SHARE
 from autospine.networks.onnx import INPUT, OUTPUT
+from autospine.planning.document.convert import to_table
 from autospine.planning.document.model_card import ModelCard
 from autospine.preprocessing.prepare import prepare_case
 
@@ -65,6 +66,13 @@ def describe_stages(
         "what": "Segmentation of an image by the stages below, one after the other; the last one's labels are the "
         "result. Arrays are indexed (channel, axis 0, axis 1, axis 2).",
         "stages": stages,
+        "after_the_last_stage": {
+            "steps": to_table(model.postprocessing.steps),
+            "how": "On the labels of the whole image, one step after the other. `largest` keeps the largest connected "
+            "component of the structure (of all structures together where it is null), `above` those of volume_mm3 or "
+            "more; voxels that touch by a corner are connected, and the others become background. `fill` fills holes. "
+            "autospine/inference/postprocessing.py defines what regions and levels become.",
+        },
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +22,7 @@ from autospine.inference.settings import Settings
 from autospine.machine.memory import free_bytes
 from autospine.workflow.progress import Progress
 from autospine.workflow.runs.predicted import files_of
+from autospine.workflow.runs.selection import Chosen, choose_models
 from autospine.workflow.steps.about import trained_on_of
 from autospine.workflow.steps.outputs import ModelFacts
 from autospine.workflow.steps.sought import sought
@@ -29,6 +30,7 @@ from autospine.workflow.steps.sought import sought
 if TYPE_CHECKING:
     import torch
 
+    from autospine.inference.ensemble import Model
     from autospine.inference.predictor import Predictor
 
 _LABELS = Wanted()
@@ -41,22 +43,29 @@ class Segmenter:
     """A trained model that is ready to segment."""
 
     folder: Path
-    """The model folder."""
-    predictor: Predictor
+    """The model folder; of an ensemble that of the run."""
+    predictor: Model
     identity: str
     """Hash of the weights and settings that decide what comes out."""
+    members: tuple[str, ...] = ()
+    """Configurations of an ensemble; none of a single model."""
+    chosen: tuple[str, ...] = ()
+    """Sentences on how the model was chosen; none where it was named itself."""
 
     @property
     def name(self) -> str:
         """What the model is called: its folder or file; in the folder of a run, a `2d` say, after its data set."""
         called, card = self.folder.resolve().name, self.predictor.card
+        if self.members:
+            return f"{card.data.dataset} {' + '.join(self.members)}"
         return f"{card.data.dataset} {called}" if called == card.configuration.name else called
 
     @property
     def averaged(self) -> str:
         """Which folds' networks are averaged, for a message and the record."""
         folds = self.predictor.origin.folds
-        return f"fold {folds[0]} alone" if len(folds) == 1 else f"the average of folds {', '.join(folds)}"
+        said = f"fold {folds[0]} alone" if len(folds) == 1 else f"the average of folds {', '.join(folds)}"
+        return f"{' + '.join(self.members)}, each {said}," if self.members else said
 
     @property
     def unfinished(self) -> tuple[str, ...]:
@@ -71,7 +80,22 @@ class Segmenter:
     @cached_property
     def sought(self) -> Sought:
         """What is known of the images that the model is for."""
-        return sought(self.predictor.card, trained_on_of(self.folder, self.predictor))
+        # the folder of any model of a run tells of the run's data
+        folder = self.folder / self.members[0] if self.members else self.folder
+        return sought(self.predictor.card, trained_on_of(folder, self.predictor))
+
+    @property
+    def record(self) -> dict[str, object]:
+        """What is written down of the model with what it makes, beside folder, folds and device."""
+        told: dict[str, object] = {}
+        if self.members:
+            told["members"] = list(self.members)
+        if self.predictor.postprocessing:
+            told["postprocessing"] = [step.described for step in self.predictor.postprocessing.steps]
+        temperatures = {one.card.configuration.name: one.temperature for one in self.predictor.models}
+        if set(temperatures.values()) != {1.0}:
+            told["temperature"] = temperatures
+        return told
 
     def segment(
         self,
@@ -129,18 +153,57 @@ class Segmenter:
         return DataError(name, found, "", f"end other programs; else {_LARGE_REMEDY}")
 
 
-def load_segmenter(folder: Path, device: torch.device, settings: Settings) -> Segmenter:
-    """The model in `folder`; arguments and errors as those of `inference.loading.load_stages`."""
+def load_segmenter(folder: Path, device: torch.device, settings: Settings, *, calibrated: bool = False) -> Segmenter:
+    """The model in `folder`, or what was selected in the folder of a run; errors as those of `load_stages`.
+
+    Args:
+        folder: a model folder, an exported file, or the folder of a run with a selection. Of an ensemble a fast
+            prediction uses the better member.
+        device: where the networks compute.
+        settings: how the model is used.
+        calibrated: whether probabilities or uncertainty are written, so that a temperature counts.
+    """
+    from autospine.inference.ensemble import load_ensemble
     from autospine.inference.loading import load_stages
 
-    predictor = load_stages(folder, device, settings)
+    found = choose_models(folder, fast=settings.fast)
+    predictor: Model
+    if len(found.folders) == 1:
+        predictor = load_stages(found.folders[0], device, settings)
+    else:
+        predictor = load_ensemble(found.home, found.folders, device, settings)
     overlap = predictor.card.configuration.overlap if settings.fast else settings.overlap
-    how = (predictor.origin.folds, settings.mirrored, overlap, *(("exact",) if settings.exact else ()))
-    digest = hashlib.sha256(repr(how).encode())
+    how: list[object] = [predictor.origin.folds, settings.mirrored, overlap, *(("exact",) if settings.exact else ())]
+    temperatures = tuple(one.temperature for one in predictor.models)
+    # of an ensemble they decide about labels, of one model about nothing but what is written beside these
+    if set(temperatures) != {1.0} and (calibrated or len(temperatures) > 1):
+        how.append(("temperatures", temperatures))
+    if predictor.postprocessing:
+        how.append(predictor.postprocessing)
+    digest = hashlib.sha256(repr(tuple(how)).encode())
     for stage in predictor.stages:
         for part in stage.origin.digests:
             digest.update(part.encode())
-    return Segmenter(folder, predictor, digest.hexdigest())
+    members = tuple(one.name for one in found.folders) if len(found.folders) > 1 else ()
+    return Segmenter(found.home, predictor, digest.hexdigest(), members, _describe_choice(found, predictor.models))
+
+
+def _describe_choice(found: Chosen, models: Sequence[Predictor]) -> tuple[str, ...]:
+    """What is to be said of the models that a selection has chosen; nothing where a model was named itself."""
+    if found.selection is None:
+        return ()
+    names = tuple(one.name for one in found.folders)
+    dice = "" if found.selection.dice is None else f", Dice {found.selection.dice:.3f} out of fold"
+    chosen = f"Selected: {found.selection.name}{dice}"
+    if names != found.selection.members:
+        chosen += f"; fast, with {' + '.join(names)} alone"
+    digests = {
+        (name, fold): digest
+        for name, model in zip(names, models, strict=True)
+        for fold, digest in zip(model.origin.folds, model.origin.digests[1:], strict=True)
+    }
+    other = found.selection.describe_others(digests)
+    return (chosen, other) if other else (chosen,)
 
 
 def read_case(images: Files) -> Volume:

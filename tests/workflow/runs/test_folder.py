@@ -14,7 +14,7 @@ from autospine.planning.document.expected import Estimated, Expected, write_expe
 from autospine.planning.document.model_card import ModelCard
 from autospine.planning.document.model_file import WEIGHTS, write_model
 from autospine.planning.document.plan import Plan
-from autospine.workflow.runs.folder import RunFolder, find_model, find_plan
+from autospine.workflow.runs.folder import SELECTION, RunFolder, find_model, find_plan
 
 
 def test_the_only_model_is_found_and_a_cascade_is_one(
@@ -53,3 +53,23 @@ def test_a_plan_by_file_folder_and_name(run: RunFolder, tmp_path: Path) -> None:
         assert find_plan(place, runs) == Estimated(run.read_plan(), known)
     with pytest.raises(PlanError, match="no plan: .* is not there"):
         find_plan(tmp_path / "other", runs)
+
+
+def test_a_run_with_a_selection_is_the_model(
+    tmp_path: Path, make_configuration: Callable[..., Configuration], make_plan: Callable[..., Plan]
+) -> None:
+    for name in ("2d", "3d_fullres"):
+        configuration = make_configuration(**({"spacing_mm": (1.0, 1.0)} if name == "2d" else {}))
+        write_model(tmp_path / "one" / name, ModelCard(make_plan().data, configuration))
+        (tmp_path / "one" / name / "fold_0").mkdir()
+        (tmp_path / "one" / name / "fold_0" / WEIGHTS).touch()
+    with pytest.raises(PlanError, match="2 models stand here") as fault:
+        find_model(tmp_path)
+    assert "autospine select" in fault.value.remedy
+    (tmp_path / "one" / SELECTION).write_text("{}")
+    assert find_model(tmp_path) == tmp_path / "one"
+    write_model(tmp_path / "two" / "3d_fullres", ModelCard(make_plan().data, make_configuration()))
+    (tmp_path / "two" / "3d_fullres" / "fold_0").mkdir()
+    (tmp_path / "two" / "3d_fullres" / "fold_0" / WEIGHTS).touch()
+    with pytest.raises(PlanError, match="2 models stand here"):
+        find_model(tmp_path)
