@@ -11,6 +11,7 @@ from autospine.cli.commands.demo import demo
 from autospine.cli.commands.models import export
 from autospine.cli.commands.plans import plan, recipes
 from autospine.cli.commands.prediction import evaluate, predict
+from autospine.cli.commands.reporting import report
 from autospine.cli.commands.serving import serve
 from autospine.cli.commands.study import study
 from autospine.cli.commands.training import pretrain, train
@@ -26,7 +27,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (check, describe, plan, recipes, train, pretrain, predict, evaluate, export, serve, demo):
+for command in (check, describe, plan, recipes, train, pretrain, predict, evaluate, report, export, serve, demo):
     app.command()(command)
 app.add_typer(study, name="study")
 
