@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from autospine.data.disk.files import write_json, write_text
+from autospine.data.disk.files import write_text
 from autospine.errors import AutospineError, DataError, PlanError, Stopped
-from autospine.report.page.study_file import write_study_file
+from autospine.report.page.study_file import STUDY_FILE, write_study_file
 from autospine.workflow import report
 from autospine.workflow.progress import Silent
 from autospine.workflow.report import ReportRequest, report_at, report_study, report_training
@@ -31,11 +31,10 @@ def test_a_run_a_configuration_or_a_fold_of_it(trained: RunFolder, tmp_path: Pat
     path = report_at(trained.root)
     assert path == trained.root / "2d" / "report.html" and title(path) == "toy"
     assert "toy_03" in path.read_text("utf-8") and str(tmp_path) not in path.read_text("utf-8")
-    path.unlink()
     for place in (trained.root / "2d", trained.root / "2d" / "fold_0"):
-        assert report_at(place, ReportRequest(cases=0)) == path
-    other = tmp_path / "elsewhere" / "a.html"
-    assert report_at(trained.root, ReportRequest(output=other, cases=0)) == other
+        assert report._run_at(place, None) == (RunFolder(trained.root.resolve()), "2d")
+    assert report._run_at(trained.root / "2d", "3d_fullres") == (RunFolder(trained.root.resolve()), "3d_fullres")
+    assert report._run_at(trained.root / "prepared", None) == (None, None)
 
 
 def test_a_study(tmp_path: Path) -> None:
@@ -100,7 +99,7 @@ def test_arms_of_a_study_have_none_of_their_own(trained: RunFolder, toy_dataset:
     assert not (trained.root / "2d" / "report.html").exists()
 
 
-def test_a_file_that_cannot_be_written_is_told(trained: RunFolder, tmp_path: Path) -> None:
-    write_json(tmp_path / "file", {})
+def test_a_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    write_study_file(STUDY, tmp_path)
     with pytest.raises(AutospineError, match="cannot be written"):
-        report_at(trained.root, ReportRequest(output=tmp_path / "file" / "report.html", cases=0))
+        report_at(tmp_path, ReportRequest(output=tmp_path / STUDY_FILE / "report.html"))

@@ -53,8 +53,8 @@ def worklist_section(run: RunMaterial) -> Section | None:
         "Masks to look at" if len(rows) <= _MOST_ROWS else f"The first {_MOST_ROWS} of {len(rows)} masks to look at"
     )
     lead = (
-        "Masks that disagree with networks which had not seen them by more than the structure's usual error: an error in "
-        "the mask, or a case that is hard."
+        "Masks that disagree with networks which had not seen them by more than the structure's usual error: an error "
+        "in the mask, or a case that is hard."
     )
     return Section("worklist", "Training masks to look at", (Table(caption, columns, cells),), lead)
 

@@ -13,17 +13,17 @@ STRUCTURES: tuple[RGB, ...] = (
     (86, 180, 233),
     (213, 94, 0),
     (240, 228, 66),
-    (0, 114, 178),
-    (230, 159, 0),
     (0, 158, 115),
+    (230, 159, 0),
+    (0, 114, 178),
     (204, 121, 167),
 )
-"""Sky blue, vermillion, yellow, blue, orange, bluish green, reddish purple."""
+"""Sky blue, vermillion, yellow, bluish green, orange, blue, reddish purple."""
 _SHADES = (0.0, 0.45, -0.35, 0.7)
 """Share of white (or, below 0, of black) in the shades of each round."""
 
-MISSED, FALSE, CONFUSED = (86, 180, 233), (230, 159, 0), (204, 121, 167)
-"""Errors: in the reference alone, in the prediction alone, in both as another structure."""
+MISSED, FALSE, CONFUSED = (70, 230, 255), (255, 80, 40), (215, 120, 255)
+"""Errors, brighter than structures: in the reference alone, in the prediction alone, in both as another structure."""
 ERRORS = (("missed", MISSED), ("predicted where nothing is", FALSE), ("taken for another structure", CONFUSED))
 
 SERIES = 7

@@ -55,7 +55,7 @@ def shown(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.6g}"
+        return f"{value:.4g}"
     if isinstance(value, Sequence) and not isinstance(value, str):
         if value and all(isinstance(one, int | float) and not isinstance(one, bool) for one in value):
             return times([float(one) if isinstance(one, float) else one for one in value])

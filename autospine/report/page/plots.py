@@ -77,9 +77,9 @@ def strips(
         axes.set_yticks([-place for place in range(len(rows))], [shortened(name) for name in rows])
         axes.set_ylim(-len(rows) + 0.4, 0.6)
         if log:
-            axes.set_xscale("log")
-        if unit:
-            axes.set_xlim(right=1.02)
+            _logarithmic(axes)
+        if unit and axes.get_xlim()[1] > 1:
+            axes.set_xlim(right=1.005)
         axes.set_xlabel(xlabel)
         grid(axes, "x")
         return to_svg(figure, key, label, names)
@@ -209,7 +209,7 @@ def sizes_figure(gains: Sequence[ClassGain], reference: str, ink: str, colour: C
         spread = np.nan_to_num([below, above])
         axes.errorbar(x, mean, spread, fmt="o", markersize=4, capsize=2, color=colour(place))
     axes.axhline(0, color="grey", linewidth=1)
-    axes.set_xscale("log")
+    _logarithmic(axes)
     axes.margins(x=0.06)
     _name_above(axes, sized, ink)
     axes.set_xlabel("voxels of the class in the reference, median over subjects")
@@ -270,6 +270,19 @@ def _apart(wanted: Sequence[float], gap: float) -> list[float]:
                 break
             groups[-2:] = [((left * some + right * more) / (some + more), some + more)]
     return [middle + gap * (place - (count - 1) / 2) for middle, count in groups for place in range(count)]
+
+
+def _logarithmic(axes: Axes) -> None:
+    """A logarithmic axis of what is drawn, with plain numbers: 1, 10, 100, or more where it spans less."""
+    from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+
+    axes.set_xscale("log")
+    low, high = axes.get_xlim()
+    spans = high / low
+    steps = (1,) if spans > 300 else (1, 2, 5) if spans > 6 else (1, 2, 3, 4, 5, 6, 8)
+    axes.xaxis.set_major_locator(LogLocator(subs=steps))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
 
 
 def _part(points: list[Point], most: int) -> list[Point]:

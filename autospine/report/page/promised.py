@@ -19,7 +19,10 @@ _COLUMNS = (
     ("cases", "Known from cases", True),
     ("flags", "Flags", False),
 )
-_SAID = "A promise is a bound: the Dice of a structure is to be above it in nine cases of ten that are like those it was learnt from."
+_SAID = (
+    "A promise is a bound: the Dice of a structure is to be above it in nine cases of ten that are like those it was "
+    "learnt from."
+)
 
 
 def run_promise_section(run: RunMaterial) -> Section | None:

@@ -6,7 +6,7 @@ They are those of `metrics.json`, of this version or an earlier one: metrics tha
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any

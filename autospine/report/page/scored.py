@@ -46,8 +46,8 @@ def _figure(scores: Scoreboard, metric: str, title: str, unit: bool) -> Figure:
     }
     svg = plots.strips(rows, f"plot-{metric}", f"{title} of each structure, a point for each case", title, unit=unit)
     caption = (
-        f"{title} of each structure. A point is a case, the stroke their median, the bar holds the middle half. "
-        "Point at one, or tap it, for its name."
+        f"{title.partition(',')[0]} of each structure. A point is a case, the stroke their median, the bar holds the "
+        "middle half. Point at one, or tap it, for its name."
     )
     return Figure(svg, caption, points=True)
 

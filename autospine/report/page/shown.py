@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from autospine.report.page.blocks import Section, Viewer
-from autospine.report.page.scoreboard import ScoredCase, Scoreboard, number
+from autospine.report.page.scoreboard import Scoreboard, ScoredCase, number
 
 MOST_CASES = 5
 """That are shown, where no other number is asked for."""

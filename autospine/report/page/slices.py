@@ -31,10 +31,19 @@ MOST_PIXELS = 288
 MOST_SLICES = 48
 _BEYOND = 2
 """Slices that are shown past the structures at either end, where not all are."""
-_TRIES = ((80, 1.0, 1.0), (65, 1.0, 1.0), (55, 0.75, 1.0), (50, 0.6, 0.75), (45, 0.5, 0.5), (35, 0.4, 0.34))
+_TRIES = (
+    (80, 1.0, 1.0),
+    (65, 1.0, 1.0),
+    (55, 0.75, 1.0),
+    (50, 0.6, 0.75),
+    (45, 0.5, 0.5),
+    (35, 0.4, 0.34),
+    (30, 0.3, 0.25),
+    (25, 0.22, 0.2),
+)
 """Quality, share of the pixels along an edge, share of the slices: the first that fits is taken, or the last."""
-_INSIDE, _BORDER = 90, 255
-"""Opacity (0 to 255) inside a structure and along its border."""
+_INSIDE, _BORDER, _ERROR = 90, 255, 170
+"""Opacity (0 to 255) inside a structure, along its border, and inside an error."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +81,10 @@ def viewer_of(case: ShownCase, structures: Sequence[str], why: str, key: str, mo
     masks = [mask for mask in (case.reference, case.prediction) if mask is not None]
     held = [index for index in range(1, len(structures) + 1) if any((mask == index).any() for mask in masks)]
     error = None if case.reference is None or case.prediction is None else errors(case.reference, case.prediction)
+    pixels = min(MOST_PIXELS, max(case.shape[at] for at in _plane(case.axis)))
     for quality, share, of_slices in _TRIES:
-        numbers = _chosen(case, masks, max(1, round(MOST_SLICES * of_slices)))
-        layers = _layers(case, error, numbers, key, quality, round(MOST_PIXELS * share))
+        numbers = _chosen(case, masks, max(1, round(min(MOST_SLICES, case.shape[case.axis]) * of_slices)))
+        layers = _layers(case, error, numbers, key, quality, max(1, round(pixels * share)))
         if sum(len(layer.uri) for layer in layers.values()) <= most_bytes:
             break
     columns, rows = _grid(len(numbers))
@@ -123,7 +133,7 @@ def thumbnail(image: npt.NDArray[Any], mask: Bytes | None, size: tuple[int, int]
 
 
 def as_seen(plane: npt.NDArray[Any], axis: int) -> npt.NDArray[Any]:
-    """A slice across a canonical axis with its first row on top: Z grows to superior, Y of an axial one to posterior."""
+    """A slice across a canonical axis, its first row on top: Z grows to superior, Y of an axial one to posterior."""
     return plane if axis == 0 else plane[::-1]
 
 
@@ -158,7 +168,7 @@ def _layers(
             found[name] = _png(planes, size, _palette(_structure_colours(mask)))
     if error is not None:
         planes = [_outlined(_plane_of(error, case.axis, number)) for number in numbers]
-        found["error"] = _png(planes, size, _palette([colour for _, colour in colours.ERRORS]))
+        found["error"] = _png(planes, size, _palette([colour for _, colour in colours.ERRORS], _ERROR))
     return {name: Layer(f"{key}-{name}", uri) for name, uri in found.items()}
 
 
@@ -212,6 +222,7 @@ def _window(image: npt.NDArray[Any]) -> tuple[float, float]:
         return 0.0, 1.0
     inside = values[values != values.min()]
     low, high = np.percentile(inside if inside.size else values, (1, 99.5))
+    low = low if low < high else values.min()  # two intensities alone
     return float(low), float(max(high, low + 1e-6))
 
 
@@ -243,11 +254,11 @@ def _structure_colours(mask: Bytes) -> list[colours.RGB]:
     return [colours.structure_colour(index) for index in range(last)]
 
 
-def _palette(held: Sequence[colours.RGB]) -> tuple[bytes, bytes]:
+def _palette(held: Sequence[colours.RGB], inside: int = _INSIDE) -> tuple[bytes, bytes]:
     """Colours and opacities of the entries: nothing, then inside and border of each."""
     shown = held[:127]
     rgb = [(0, 0, 0), *(colour for one in shown for colour in (one, one))]
-    opacity = [0, *(_INSIDE, _BORDER) * len(shown)]
+    opacity = [0, *(inside, _BORDER) * len(shown)]
     return bytes(part for colour in rgb for part in colour), bytes(opacity)
 
 
@@ -272,7 +283,7 @@ def _png(planes: Sequence[Bytes], size: tuple[int, int], palette: tuple[bytes, b
     """Slices of entries of a palette as one picture."""
     tiles = [Image.fromarray(plane).resize(size, Image.Resampling.NEAREST) for plane in planes]
     rgb, opacity = palette
-    return data_uri(_indexed(_tiled(tiles, "L"), rgb), "PNG", optimize=True, transparency=opacity)
+    return data_uri(_indexed(_tiled(tiles, "L"), rgb), "PNG", transparency=opacity)
 
 
 def _tiled(tiles: Sequence[Image.Image], mode: str) -> Image.Image:

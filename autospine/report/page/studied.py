@@ -31,8 +31,8 @@ def _result(study: StudyMaterial) -> Section:
         blocks.append(Figure(svg, text, points=True))
     blocks.append(
         Prose(
-            "Intervals and tests are over subjects. What another seed would change is in none of them: a difference of a "
-            "few thousandths needs more than one seed to be believed."
+            "Intervals and tests are over subjects. What another seed would change is in none of them: a difference of "
+            "a few thousandths needs more than one seed to be believed."
         )
     )
     blocks += [Notes(study.notes)] if study.notes else []

@@ -18,12 +18,12 @@ FEW_SUBJECTS = 10
 def summary_section(run: RunMaterial) -> Section:
     """The beginning of the page of a training."""
     data, scores = run.estimated.plan.data, run.scores
-    trained = ", ".join(fold.name for fold in run.folds) or "none"
-    seen = "" if run.fingerprint is None else f" {plural(len(run.fingerprint.cases), 'case')} with masks;"
+    folds = f"{'fold' if len(run.folds) == 1 else 'folds'} {', '.join(fold.name for fold in run.folds) or 'none'}"
+    seen = "" if run.fingerprint is None else f" {plural(len(run.fingerprint.cases), 'case')} with masks."
     text = (
         f"A network ({run.configuration}) that segments {listed_in_order(data.targets)} in images of "
-        f"{', '.join(data.channels)}.{seen} trained: fold {trained} of {run.planned_folds}. In each fold some cases are "
-        "kept out of the training and segmented afterwards: all figures here are of cases that the network had not seen."
+        f"{', '.join(data.channels)}.{seen} Trained: {folds} of {run.planned_folds}. A fold keeps some cases out of "
+        "its training and segments them afterwards: all figures here are of cases that the network had not seen."
     )
     blocks: list[Block] = [Prose(text), Cards(tuple(_cards(run)))]
     warnings = tuple(_warnings(run))
@@ -69,7 +69,8 @@ def level_cards(contents: Iterable[Mapping[str, Any]]) -> Iterator[Card]:
 def score_warnings(scores: Scoreboard) -> Iterator[str]:
     """What to beware of in what was scored."""
     if 0 < scores.subjects < FEW_SUBJECTS:
-        yield f"Only {plural(scores.subjects, 'subject')} were scored: on others it may do better or worse than it seems."
+        many = plural(scores.subjects, "subject")
+        yield f"Only {many} were scored: on others it may do better or worse than it seems."
     for structure in scores.structures:
         values = scores.values(structure)
         missed = [case.case for case, value in zip(scores.cases, values, strict=True) if value == 0]
@@ -95,7 +96,7 @@ def _cards(run: RunMaterial) -> Iterator[Card]:
     seconds = [float(fold.record.get("result", {}).get("seconds", math.nan)) for fold in run.folds]
     known = [one for one in seconds if not math.isnan(one)]
     if known:
-        yield Card("Training", f"{sum(known) / len(known) / 60:.1f} min a fold", _device(run))
+        yield Card("Training", f"{sum(known) / len(known) / 60:.1f} min", f"a fold, on {_device(run)}")
 
 
 def _device(run: RunMaterial) -> str:
@@ -111,4 +112,5 @@ def _warnings(run: RunMaterial) -> Iterator[str]:
         )
     for fold in run.folds:
         if fold.fast is not None and fold.fast[0] - fold.fast[1] > 0.01:
-            yield f"Fold {fold.name} predicted with --fast has a mean Dice of {number(fold.fast[1])}, not {number(fold.fast[0])}."
+            usual, fast = map(number, fold.fast)
+            yield f"Fold {fold.name} predicted with --fast has a mean Dice of {fast}, not {usual}."

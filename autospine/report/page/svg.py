@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INK, FAINT = "#010203", "#010204"
-"""Text and axes; grid lines."""
+INK, FAINT, LINE = "#010203", "#010204", "#010205"
+"""Text; axes; grid lines."""
 SERIES = tuple(f"#0102{16 + number:02x}" for number in range(colours.SERIES))
 """Curves and points."""
-_STANDS_FOR = {INK: "currentColor", FAINT: "var(--faint)"} | {
+_STANDS_FOR = {INK: "currentColor", FAINT: "var(--faint)", LINE: "var(--line)"} | {
     colour: f"var(--series-{number})" for number, colour in enumerate(SERIES)
 }
 _STYLE = {
@@ -47,8 +47,8 @@ _STYLE = {
     "ytick.color": FAINT,
     "xtick.labelcolor": INK,
     "ytick.labelcolor": INK,
-    "grid.color": FAINT,
-    "grid.linewidth": 0.6,
+    "grid.color": LINE,
+    "grid.linewidth": 0.8,
     "figure.facecolor": "none",
     "savefig.facecolor": "none",
     "legend.frameon": False,

@@ -16,7 +16,7 @@ def training_section(run: RunMaterial) -> Section | None:
     blocks: list[Block] = [_figure(folds[0])]
     blocks += [Folded(f"Fold {fold.name}", (_figure(fold),)) for fold in folds[1:]]
     blocks.append(_table(run))
-    lead = "Losses should fall and flatten; a validation loss that rises while the training loss falls tells of overfitting."
+    lead = "Losses should fall and flatten; a validation loss that rises while the other falls tells of overfitting."
     return Section("training", "How the training went", tuple(blocks), lead)
 
 

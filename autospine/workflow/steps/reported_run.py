@@ -300,8 +300,9 @@ def _number(text: object) -> float:
 
 
 def _expected(evidence: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """Case -> structure -> Dice that the network expects of itself: twice the sum of its probabilities inside what it
-    predicts, over what it predicts and the sum of all its probabilities.
+    """Case -> structure -> Dice that the network expects of itself.
+
+    That is twice the sum of its probabilities inside what it predicts, over what it predicts and the sum of all.
     """
     found: dict[str, dict[str, float]] = {}
     cases = evidence.get("cases")

@@ -1,4 +1,4 @@
-"""A page in Chromium: nothing is asked for, everything works by keyboard, mouse and touch, axe-core finds nothing serious.
+"""A page in Chromium: nothing is asked for, everything works by keyboard, mouse and touch, axe-core is content.
 
 pytest -m browser; screenshots are kept in the tests' temporary folder (--basetemp says where).
 """

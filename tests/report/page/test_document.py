@@ -20,22 +20,22 @@ from autospine.report.page.slices import ShownCase, viewer_of
 from autospine.workflow.steps.reported_run import PICTURE_BYTES
 from tests.report.page.pages import NASTY, Reader, run_of
 
-
-@pytest.fixture
-def page(make_plan: Callable[..., Plan]) -> Page:
-    labels = (("L1", 1), (NASTY, 2), ("L3", 3))
-    return run_page(run_of(make_plan(dataset=NASTY, labels=labels), ("a", NASTY, "c")), "autospine")
+_RENDERED: list[str] = []
 
 
 @pytest.fixture
-def text(page: Page) -> str:
-    return render_page(page)
+def text(make_plan: Callable[..., Plan]) -> str:
+    """A page with all sections, made once for these tests."""
+    if not _RENDERED:
+        plan = make_plan(dataset=NASTY, labels=(("L1", 1), (NASTY, 2), ("L3", 3)))
+        _RENDERED.append(render_page(run_page(run_of(plan, ("a", NASTY, "c")), "autospine")))
+    return _RENDERED[0]
 
 
 def test_structure(text: str) -> None:
     read = Reader(text)
     assert read.unclosed == []
-    assert [len(read.of(tag)) for tag in ("html", "main", "nav", "header", "footer", "h1", "title")] == [1] * 7
+    assert [len(read.of(tag)) for tag in ("html", "head", "main", "nav", "header", "footer", "h1")] == [1] * 7
     assert read.of("html")[0]["lang"] == "en"
     ids = [attributes["id"] for _, attributes in read.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
@@ -84,15 +84,16 @@ def test_no_path_of_the_machine(text: str) -> None:
     assert "secret" not in text and "weights.safetensors" in text
 
 
-def test_each_of_fifty_cases_fits_its_share() -> None:
+def test_a_case_fits_its_share() -> None:
     rng = np.random.default_rng(0)
-    image = ndimage.gaussian_filter(rng.normal(100, 30, (60, 200, 200)), 1.5).astype(np.float32)
+    image = ndimage.gaussian_filter(rng.normal(100, 30, (40, 80, 80)), 1.5).astype(np.float32)
     mask = (image > 100).astype(np.uint8)
     case = ShownCase("busy", image, mask, np.roll(mask, 1, axis=1), (1.0, 1.0, 1.0), 0)
-    share = PICTURE_BYTES // 50
+    share = 40_000
     viewer = viewer_of(case, ("a",), "why", "case-0", share)
     assert 0 < sum(len(layer.uri) for layer in viewer.layers) <= share
-    assert PICTURE_BYTES < MOST_BYTES
+    # what is not pictures has room beside them
+    assert PICTURE_BYTES <= 0.8 * MOST_BYTES
 
 
 def test_written_whole(tmp_path: Path) -> None:

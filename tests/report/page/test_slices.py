@@ -109,12 +109,12 @@ def test_of_many_slices_those_with_structures_are_shown() -> None:
 
 def test_less_room_takes_quality_then_pixels_then_slices() -> None:
     rng = np.random.default_rng(0)
-    image = rng.normal(100, 30, (30, 120, 120)).astype(np.float32)
+    image = rng.normal(100, 30, (12, 60, 60)).astype(np.float32)
     mask = np.zeros(image.shape, np.uint8)
-    mask[:, 20:80, 20:80] = 1
+    mask[:, 10:40, 10:40] = 1
     case = ShownCase("noise", image, mask, mask, (1.0, 1.0, 1.0), 0)
     sizes = []
-    for most in (10**7, 250_000, 60_000):
+    for most in (10**7, 25_000, 6_000):
         viewer = viewer_of(case, ("a",), "", "k", most)
         sizes.append(sum(len(one.uri) for one in viewer.layers))
         assert sizes[-1] <= most

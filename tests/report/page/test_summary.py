@@ -17,7 +17,7 @@ def test_the_figures_that_matter(make_plan: Callable[..., Plan]) -> None:
     assert cards["Weakest structure"].value == "L3" and cards["Weakest structure"].detail == "mean Dice 0.690"
     assert cards["Worst case"].value == "ccc"
     assert cards["Mean HD95"].value == "3.00 mm"
-    assert cards["Training"].value == "2.0 min a fold"
+    assert cards["Training"].value == "2.0 min"
     (notes,) = (block for block in section.blocks if isinstance(block, Notes))
     said = " ".join(notes.items)
     assert "Only 3 subjects" in said and "One fold alone" in said and "--fast has a mean Dice of 0.700" in said

@@ -81,12 +81,13 @@ def test_a_prepared_image_back_on_its_own_grid(trained: RunFolder) -> None:
 
 
 def test_which_configuration(trained: RunFolder, toy_dataset: Path) -> None:
+    assert gather_run(trained, None, None, 0, quiet).configuration == "2d"  # the only one
     put_fold(trained, toy_dataset, "3d_fullres", 1)
-    assert gather_run(trained, None, None, 0, quiet).configuration == "2d"  # the plan's default
-    assert gather_run(trained, "3d_fullres", None, 0, quiet).configuration == "3d_fullres"
-    write_json(trained.root / "selection.json", {"schema": 1, "members": ["3d_fullres", "2d"]})
+    assert gather_run(trained, None, None, 0, quiet).configuration == "3d_fullres"  # the plan's default
+    assert gather_run(trained, "2d", None, 0, quiet).configuration == "2d"
+    write_json(trained.root / "selection.json", {"schema": 1, "members": ["2d", "3d_fullres"]})
     found = gather_run(trained, None, None, 0, quiet)
-    assert found.configuration == "3d_fullres"
+    assert found.configuration == "2d"
     assert [(one.name, one.folds, one.cases) for one in found.others] == [("2d", 1, 2), ("3d_fullres", 1, 2)]
     with pytest.raises(PlanError, match="no fold of it is trained"):
         gather_run(trained, "3d_lowres", None, 0, quiet)
