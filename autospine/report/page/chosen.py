@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from autospine.report.page.blocks import Block, Cell, Column, Prose, Section, Table
 from autospine.report.page.material import RunMaterial
@@ -151,7 +151,7 @@ def _yes(value: object) -> Cell:
     return Cell("yes" if value is True else "no" if value is False else "–")
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

@@ -60,7 +60,7 @@ def strips(
                 continue
             values = np.array([one.value for one in held])
             low, median, high = np.percentile(values, (25, 50, 75))
-            axes.plot([low, high], [-place, -place], color=SERIES[3], alpha=0.35, linewidth=9, solid_capstyle="butt")
+            axes.plot([low, high], [-place, -place], color=SERIES[0], alpha=0.35, linewidth=9, solid_capstyle="butt")
             axes.plot([median, median], [-place - 0.3, -place + 0.3], color=INK, linewidth=2)
             group = f"points-{place}"
             axes.plot(
@@ -68,7 +68,7 @@ def strips(
                 -place + _beside(values),
                 "o",
                 markersize=4.5,
-                color=SERIES[3],
+                color=SERIES[0],
                 alpha=0.75,
                 gid=group,
                 markeredgewidth=0,
@@ -92,7 +92,7 @@ def curves(history: Mapping[str, Sequence[float]], key: str, label: str) -> Mark
         loss_axes, dice_axes = figure.subplots(2, 1, sharex=True)
         epochs = list(history.get("epoch", ()))
         for name, title, style in (("train_loss", "training", "-"), ("validation_loss", "validation", "--")):
-            _curve(loss_axes, epochs, history.get(name), title, color=SERIES[3], linestyle=style)
+            _curve(loss_axes, epochs, history.get(name), title, color=SERIES[0], linestyle=style)
         loss_axes.set_ylabel("loss")
         structures = [name for name in history if name.startswith("dice_") and name != "dice_mean"]
         for place, name in enumerate(structures[:_MOST_CURVES]):
@@ -143,7 +143,7 @@ def against(points: Sequence[tuple[float, float, str]], key: str, label: str, xl
         for number, (group, held) in enumerate(groups.items()):
             if held:
                 said, reached = [one[0] for one in held], [one[1] for one in held]
-                colour, shape = SERIES[(3, 1)[number]], "oD"[number]
+                colour, shape = SERIES[(0, 1)[number]], "oD"[number]
                 axes.plot(said, reached, shape, markersize=5, color=colour, alpha=0.75, gid=group, markeredgewidth=0)
         margin = 0.02 * (1 - start)
         axes.set_xlim(start - margin, 1 + margin)

@@ -67,8 +67,8 @@ def _means(scores: Scoreboard) -> Table:
         rows.append((Cell(structure), Cell(str(many), float(many)), Cell(span, low), *figures))
     overall = scores.overall
     span = "–" if math.isnan(overall.low) else f"{overall.low:.3f} to {overall.high:.3f}"
-    means = (_cell(scores.mean(name), name) for name in scores.metrics)
-    last = (Cell("Mean"), Cell(str(len(scores.cases))), Cell(span), *means)
+    whole = (_cell(scores.mean(name), name) for name in scores.metrics)
+    last = (Cell("Mean"), Cell(str(len(scores.cases))), Cell(span), *whole)
     return Table("Mean over cases, by structure", tuple(columns), tuple(rows), last=last)
 
 

@@ -8,6 +8,7 @@ from autospine.report.page import plots
 from autospine.report.page.blocks import Block, Cell, Column, Commands, Figure, Notes, Page, Prose, Section, Table
 from autospine.report.page.material import PlainTable, StudyMaterial
 from autospine.report.page.promised import as_number
+from autospine.report.page.scoreboard import title_of
 
 
 def study_page(study: StudyMaterial, made: str) -> Page:
@@ -55,16 +56,25 @@ def _by_class(study: StudyMaterial) -> Section:
         label = "Dice gained in each class over the size of the class"
         svg = plots.sizes(study.gains, reference, "plot-sizes", label)
         blocks.append(Figure(svg, "Dice gained against the size of the class, with 95 % intervals."))
-    blocks.append(_table("Classes", study.classes))
+    blocks.append(_table("Classes", _filled(study.classes)))
     if study.lesions.rows:
         blocks.append(_table("Lesions", study.lesions))
     return Section("classes", "By class", tuple(blocks))
 
 
+def _filled(table: PlainTable) -> PlainTable:
+    """The table with class and size in every row, not in the first of each class alone: it can be sorted."""
+    rows: list[tuple[str, ...]] = []
+    for row in table.rows:
+        rows.append(row if row[0] or not rows else (*rows[-1][:2], *row[2:]))
+    return PlainTable(table.columns, tuple(rows))
+
+
 def _table(caption: str, table: PlainTable) -> Table:
     """The table; columns of numbers are sorted as these."""
     numeric = [all(_is_number(row[place]) for row in table.rows) for place in range(len(table.columns))]
-    columns = tuple(Column(name, held) for name, held in zip(table.columns, numeric, strict=True))
+    named = (title_of(name) for name in table.columns)
+    columns = tuple(Column(name, held, said) for (name, said), held in zip(named, numeric, strict=True))
     rows = tuple(
         tuple(Cell(text, _sort(text) if held else None) for text, held in zip(row, numeric, strict=True))
         for row in table.rows
@@ -73,9 +83,9 @@ def _table(caption: str, table: PlainTable) -> Table:
 
 
 def _is_number(text: str) -> bool:
-    return text in ("", "-", "–") or not math.isnan(as_number(text.split(" ", 1)[0]))
+    return text in ("", "-", "–") or _sort(text) is not None
 
 
 def _sort(text: str) -> float | None:
-    value = as_number(text.split(" ", 1)[0])
+    value = as_number(text.removeprefix("under ").split(" ", 1)[0])
     return None if math.isnan(value) else value

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import StringIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from markupsafe import Markup
@@ -31,7 +31,7 @@ SERIES = tuple(f"#0102{16 + number:02x}" for number in range(colours.SERIES))
 _STANDS_FOR = {INK: "currentColor", FAINT: "var(--faint)", LINE: "var(--line)"} | {
     colour: f"var(--series-{number})" for number, colour in enumerate(SERIES)
 }
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "autospine",
     "font.size": 9,

@@ -50,7 +50,7 @@ def _table(run: RunMaterial) -> Table:
         Column("Mean Dice", True, "Of the cases kept out"),
         Column("with --fast", True, "The same, as the fast way predicts them"),
     )
-    return Table("Folds", columns, tuple(rows), sortable=len(rows) > 1)
+    return Table("Folds", columns, tuple(rows))
 
 
 _TOOK = (("steps", 1.0), ("seconds", 60.0), ("seconds_per_step", 1.0))

@@ -181,9 +181,9 @@ class _Seen:
             height, width = (label.shape[at] * spacing[at] for at in (rows, columns))
             scale = _SHEET_PIXELS / max(height, width)
             size = max(1, round(width * scale)), max(1, round(height * scale))
-            planes = (as_seen(np.take(one, number, axis=axis), axis) for one in (image, label))
+            shown, mask = (as_seen(np.take(one, number, axis=axis), axis) for one in (image, label))
             alt = f"A slice of {case.name} with its mask"
-            yield Picture(thumbnail(*planes, size), alt, case.name, *size)
+            yield Picture(thumbnail(shown, mask, size), alt, case.name, *size)
 
     def viewer(self, name: str, fold: str, why: str, key: str, most: int) -> Viewer | None:
         """The case with what the network of `fold` made of it; None where that or the image is not there."""

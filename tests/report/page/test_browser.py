@@ -114,7 +114,7 @@ def test_a_point_says_its_name_when_it_is_tapped(seen: tuple[Any, list[str]]) ->
     page, _ = seen
     figure = page.locator("#scores figure").first
     figure.locator(".point").first.dispatch_event("click")
-    assert figure.locator(".picked").inner_text() == "aaa, L1: Dice 0.900"
+    assert figure.locator(".picked").inner_text() == f"{NASTY}, L1: Dice 0.890"
 
 
 def test_the_switch_of_colours(seen: tuple[Any, list[str]]) -> None:

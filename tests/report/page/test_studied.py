@@ -21,7 +21,10 @@ STUDY = StudyMaterial(
     missing=("autospine study ablation toy --only better:1",),
     arms=PlainTable(("arm", "cases"), (("base", "12"), (NASTY, "12"))),
     means=PlainTable(("arm", "dice"), (("base", "0.800 (0.700 to 0.900)"), (NASTY, "-"))),
-    classes=PlainTable(("class", "arm"), (("small", "base"),)),
+    classes=PlainTable(
+        ("class", "voxels", "arm", "p (Holm)"),
+        (("small", "9", "base", ""), ("", "", NASTY, "under 0.001"), ("large", "99", "base", "")),
+    ),
     lesions=PlainTable(("class",), ()),
     comparisons=(Comparison(NASTY, "base", (("s1", 0.1), ("s2", 0.2)), 0.15, None, None, ""),),
     gains=tuple(ClassGain(label, 100.0, NASTY, 0.1, 0.0, 0.2, 2) for label in ("small", "large")),
@@ -41,6 +44,14 @@ def test_the_page_says_all_of_it() -> None:
     assert any(isinstance(block, Notes) and block.items == STUDY.verdicts for block in blocks)
     means = next(block for block in blocks if isinstance(block, Table) and "Mean" in block.caption)
     assert means.columns[1].numeric and means.rows[0][1].sort == 0.8 and means.rows[1][1].sort is None
+    classes = next(block for block in blocks if isinstance(block, Table) and block.caption == "Classes")
+    assert [[cell.text for cell in row[:2]] for row in classes.rows] == [
+        ["small", "9"],
+        ["small", "9"],
+        ["large", "99"],
+    ]
+    assert [column.numeric for column in classes.columns] == [False, True, False, True]
+    assert [row[3].sort for row in classes.rows] == [None, 0.001, None]
     read = Reader(render_page(page))
     assert read.unclosed == [] and len(read.of("script")) == 1 and NASTY in "".join(read.text)
 

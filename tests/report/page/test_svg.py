@@ -13,7 +13,7 @@ def drawn(key: str = "plot-a", label: str = "what") -> str:
     with page_style():
         figure = new_figure(3, 2)
         axes = figure.subplots()
-        axes.plot([1, 2, 3], [3, 1, 2], "o", color=SERIES[3], gid="points")
+        axes.plot([1, 2, 3], [3, 1, 2], "o", color=SERIES[0], gid="points")
         axes.plot([1, 3], [1, 1], color=INK, label="a $ b $ <i>")
         axes.set_xlabel("x of $c$ & d")
         axes.legend()
@@ -24,7 +24,7 @@ def drawn(key: str = "plot-a", label: str = "what") -> str:
 def test_colours_become_those_of_the_page() -> None:
     text = drawn()
     assert INK not in text and FAINT not in text and not any(colour in text for colour in SERIES)
-    assert "currentColor" in text and "var(--series-3)" in text and "var(--faint)" in text
+    assert "currentColor" in text and "var(--series-0)" in text and "var(--faint)" in text
     assert "font-family" not in text and "<style" not in text and "metadata" not in text and "http" not in text
 
 
