@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from autospine.data.description import DATASET_FILE, LABELS_FILE, declared
 from autospine.data.disk.files import read_json
 from autospine.data.geometry import Geometry, canonical_orientation, orient, orient_geometry, to_canonical
 from autospine.data.label_tables import BIDS_TABLE
@@ -63,7 +64,7 @@ def gather_prediction(
     statistics = read_rows(folder / f"{STATISTICS}.csv")
     scores = _scores(folder, reference, tell)
     chosen = _chosen(scores, promises, tuple(masks), cases)
-    labels = _labels(folder, statistics)
+    labels = _labels(folder, statistics) or (() if reference is None else _declared(reference))
     viewers = []
     for place, (name, why) in enumerate(chosen.items()):
         tell(name, 0.5 + 0.5 * place / len(chosen))
@@ -135,6 +136,21 @@ def _labels(folder: Path, statistics: Sequence[Row]) -> Labels:
     else:
         found = list({(row.get("structure", ""), row.get("value", "")): None for row in statistics})
     return tuple((name, int(value)) for name, value in found if value.isdecimal())
+
+
+def _declared(reference: Path) -> Labels:
+    """What the values mean by a description in or beside the references; empty where none says it of classes."""
+    folder = reference.parent if reference.is_file() else reference
+    for path in (place / name for place in (folder, folder.parent) for name in (DATASET_FILE, LABELS_FILE)):
+        content = read_json(path) if path.is_file() else None
+        if not isinstance(content, dict):
+            continue
+        entries = content.get("labels") if path.name == DATASET_FILE else content
+        try:
+            return declared(entries if isinstance(entries, dict) else {}, path, content).classes
+        except DataError:
+            continue  # whatever it describes, it is not these masks, or scoring has said so
+    return ()
 
 
 def _viewer(

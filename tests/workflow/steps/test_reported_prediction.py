@@ -45,6 +45,12 @@ def test_by_its_references_and_images(out: Path, toy_dataset: Path, tmp_path: Pa
     assert [panel.title for panel in worst.panels] == ["Image", "Reference", "Prediction", "Error"]
     assert [name for name, _ in worst.legend] == ["upper", "lower"] and worst.aspect == pytest.approx(26 / 21 / 1.5)
     assert found.commands == ("autospine report out --ref labels --images imagesTr",)
+    # masks that somebody else made: their values are those of the references
+    (out / "dseg.tsv").unlink()
+    (out / "statistics.csv").unlink()
+    write_json(tmp_path / "dataset.json", {"labels": {"background": 0, "top": 1, "bottom": 3}})
+    (viewer,) = gather_prediction(out, references, None, 1, quiet).viewers
+    assert [name for name, _ in viewer.legend] == ["top", "bottom"]
 
 
 def test_flagged_cases_first_where_nothing_is_known_of_them(out: Path, toy_dataset: Path) -> None:
