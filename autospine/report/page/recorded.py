@@ -60,7 +60,7 @@ def without_folders(value: object) -> str:
 
 
 def _facts(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for table in ("flags", "versions", "hardware", "result"):
+    for table in ("flags", "versions", "hardware"):
         for key, value in record.get(table, {}).items():
             name = str(key).replace("_", " ")
             shown = ("yes" if value else "no") if isinstance(value, bool) else without_folders(value)

@@ -47,13 +47,14 @@ def _table(run: RunMaterial) -> Table:
         Column("Steps", True),
         Column("Minutes", True),
         Column("s a step", True),
+        Column("Memory MiB", True, "The most that it took"),
         Column("Mean Dice", True, "Of the cases kept out"),
         Column("with --fast", True, "The same, as the fast way predicts them"),
     )
     return Table("Folds", columns, tuple(rows))
 
 
-_TOOK = (("steps", 1.0), ("seconds", 60.0), ("seconds_per_step", 1.0))
+_TOOK = (("steps", 1.0), ("seconds", 60.0), ("seconds_per_step", 1.0), ("peak_memory_mib", 1.0))
 
 
 def _number(value: object, unit: float) -> Cell:

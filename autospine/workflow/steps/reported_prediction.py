@@ -29,7 +29,7 @@ from autospine.report.page.scoreboard import Scoreboard
 from autospine.report.page.shown import chosen_cases
 from autospine.report.page.slices import ShownCase, data_uri, viewer_of
 from autospine.workflow.runs.folder import METRICS_FILE
-from autospine.workflow.steps.reported_run import MOST_A_CASE, PICTURE_BYTES, classes_of, read_rows
+from autospine.workflow.steps.reported_run import MOST_A_CASE, PICTURE_BYTES, classes_of, read_rows, scores_of
 
 PROMISES = "promise.csv"
 _MOST_PREVIEWS = 12
@@ -114,7 +114,7 @@ def _scores(folder: Path, reference: Path | None, tell: Callable[[str, float], N
         return Scoreboard.of({"": scores.to_json()})
     path = folder / METRICS_FILE
     content = read_json(path, PlanError) if path.is_file() else None
-    return Scoreboard.of({"": content}) if isinstance(content, dict) else None
+    return scores_of({"": content}, folder, {}) if isinstance(content, dict) else None
 
 
 def _chosen(scores: Scoreboard | None, promises: Sequence[Row], cases: tuple[str, ...], most: int) -> dict[str, str]:

@@ -78,7 +78,7 @@ def gather_run(
     tell("reading scores", 0.1)
     folds = tuple(_fold(folder) for folder in fold_folders(model))
     subjects = {} if fingerprint is None else fingerprint.subjects
-    scores = _scores(folds, subjects)
+    scores = scores_of({fold.name: fold.metrics for fold in folds}, model, subjects)
     seen = _Seen(run, plan, plan.configuration(name), dataset)
     sheet = tuple(seen.sheet())
     viewers = []
@@ -306,24 +306,34 @@ def _expected(evidence: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     """
     found: dict[str, dict[str, float]] = {}
     cases = evidence.get("cases")
-    for case, held in cases.items() if isinstance(cases, dict) else ():
-        structures = held.get("structures", {}) if isinstance(held, dict) else {}
+    for case, said in cases.items() if isinstance(cases, dict) else ():
+        structures = said.get("structures", {}) if isinstance(said, dict) else {}
         for structure, one in structures.items() if isinstance(structures, dict) else ():
-            numbers = [_number(one.get(key)) for key in ("predicted_voxels", "soft_voxels", "inside")]
+            held = one if isinstance(one, dict) else {}
+            numbers = [_number(held.get(key)) for key in ("predicted_voxels", "soft_voxels", "inside")]
             predicted, soft, inside = numbers
             if predicted > 0 and predicted + soft > 0:
                 found.setdefault(str(case), {})[str(structure)] = 2 * inside / (predicted + soft)
     return found
 
 
-def _scores(folds: Sequence[FoldMaterial], subjects: Mapping[str, str]) -> Scoreboard:
-    return Scoreboard.of({fold.name: fold.metrics for fold in folds if fold.metrics}, subjects)
+def scores_of(contents: Mapping[str, Mapping[str, Any]], where: Path, subjects: Mapping[str, str]) -> Scoreboard:
+    """The scores in the metrics.json of folds, by their names; those without any are left out.
+
+    Raises:
+        PlanError: naming `where`, what is there is not what autospine writes.
+    """
+    try:
+        return Scoreboard.of({fold: content for fold, content in contents.items() if content}, subjects)
+    except (KeyError, TypeError, AttributeError, ValueError) as fault:
+        found = f"{METRICS_FILE} is not as autospine writes it ({type(fault).__name__}: {fault})"
+        raise PlanError(str(where), found, "scores of cases and classes", "score it again") from fault
 
 
 def _other(run: RunFolder, name: str, subjects: Mapping[str, str]) -> OtherConfiguration:
     folders = fold_folders(run.model(name))
     metrics = {folder.name: _table(folder / METRICS_FILE) for folder in folders}
-    scores = Scoreboard.of({fold: one for fold, one in metrics.items() if one}, subjects)
+    scores = scores_of(metrics, run.model(name), subjects)
     return OtherConfiguration(name, len(folders), scores.mean(), len(scores.cases))
 
 

@@ -13,7 +13,7 @@ import pytest
 from scipy import ndimage
 
 from autospine.planning.document.plan import Plan
-from autospine.report.page.blocks import Page, Prose, Section
+from autospine.report.page.blocks import Commands, Page, Prose, Section
 from autospine.report.page.document import MOST_BYTES, made_now, render_page, write_page
 from autospine.report.page.pages import run_page
 from autospine.report.page.slices import ShownCase, viewer_of
@@ -94,6 +94,11 @@ def test_a_case_fits_its_share() -> None:
     assert 0 < sum(len(layer.uri) for layer in viewer.layers) <= share
     # what is not pictures has room beside them
     assert PICTURE_BYTES <= 0.8 * MOST_BYTES
+
+
+def test_commands_stand_as_they_are_typed() -> None:
+    page = Page("Title", "Sub", (Section("s", "One", (Commands(("a < b", "c")),)),), "")
+    assert "<code>a &lt; b</code>\n<code>c</code>\n</pre>" in render_page(page)
 
 
 def test_written_whole(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from tests.report.page.pages import run_of
 
 def test_folds_that_were_trained_alike_are_told_once(make_plan: Callable[..., Plan]) -> None:
     record = {"flags": {"init": "/home/me/w.safetensors", "overwrite": False}, "versions": {"torch": "2.13"}}
-    other = {**record, "versions": {"torch": "2.14"}}
-    folds = tuple(FoldMaterial(str(number), {}, one, {}) for number, one in enumerate((record, record, other, {})))
+    again, other = {**record, "result": {"seconds": 3}}, {**record, "versions": {"torch": "2.14"}}
+    folds = tuple(FoldMaterial(str(number), {}, one, {}) for number, one in enumerate((record, again, other, {})))
     section = settings_section(run_of(make_plan(), folds=folds))
     assert section is not None
     first, second = section.blocks

@@ -21,8 +21,8 @@ def test_curves_of_each_fold_the_first_open(make_plan: Callable[..., Plan]) -> N
     assert [type(block) for block in section.blocks] == [Figure, Folded, Table]
     (table,) = (block for block in section.blocks if isinstance(block, Table))
     assert [[cell.text for cell in row] for row in table.rows] == [
-        ["0", "3", "0", "100", "1.5", "0.9", "0.500", "0.400"],
-        ["3", "0", "0", "–", "–", "–", "–", "–"],
+        ["0", "3", "0", "100", "1.5", "0.9", "–", "0.500", "0.400"],
+        ["3", "0", "0", "–", "–", "–", "–", "–", "–"],
     ]
 
 

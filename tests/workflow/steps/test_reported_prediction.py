@@ -10,7 +10,7 @@ from PIL import Image
 from autospine.data.disk.files import write_json, write_text
 from autospine.data.geometry import Volume
 from autospine.data.volume import read_volume, write_volume
-from autospine.errors import DataError
+from autospine.errors import DataError, PlanError
 from autospine.workflow.steps.reported_prediction import gather_prediction, masks_in
 
 
@@ -76,6 +76,13 @@ def test_previews_where_the_images_are_not_at_hand(out: Path) -> None:
     (picture,) = gather_prediction(out, None, None, 5, quiet).previews
     assert (picture.caption, picture.width, picture.height) == ("toy_00", 900, 225)
     assert picture.uri.startswith("data:image/webp;base64,")
+
+
+@pytest.mark.parametrize("content", [{"cases": [3]}, {"cases": [{"case": "a"}]}, {"cases": 5}, {"classes": 3}])
+def test_scores_that_are_none_are_told(out: Path, content: object) -> None:
+    write_json(out / "metrics.json", content)
+    with pytest.raises(PlanError, match="metrics.json is not as autospine writes it"):
+        gather_prediction(out, None, None, 5, quiet)
 
 
 def test_any_folder_of_masks(out: Path) -> None:
