@@ -24,7 +24,7 @@ _LONGEST = 28
 """Letters of a name beside an axis."""
 MOST_POINTS = 4000
 """That a drawing has: of more a part is drawn, the outermost ones always (ours)."""
-_MOST_CURVES = 12
+MOST_CURVES = 12
 """Structures that have a curve of their own."""
 
 
@@ -95,7 +95,7 @@ def curves(history: Mapping[str, Sequence[float]], key: str, label: str) -> Mark
             _curve(loss_axes, epochs, history.get(name), title, color=SERIES[0], linestyle=style)
         loss_axes.set_ylabel("loss")
         structures = [name for name in history if name.startswith("dice_") and name != "dice_mean"]
-        for place, name in enumerate(structures[:_MOST_CURVES]):
+        for place, name in enumerate(structures[:MOST_CURVES]):
             style = ("-", "--", ":")[place // len(SERIES) % 3]
             title = shortened(name.removeprefix("dice_"))
             _curve(

@@ -96,11 +96,14 @@ def _cards(run: RunMaterial) -> Iterator[Card]:
     seconds = [float(fold.record.get("result", {}).get("seconds", math.nan)) for fold in run.folds]
     known = [one for one in seconds if not math.isnan(one)]
     if known:
-        yield Card("Training", f"{sum(known) / len(known) / 60:.1f} min", f"a fold, on {_device(run)}")
+        yield Card("Training", f"{sum(known) / len(known) / 60:.1f} min", f"a fold{_device(run)}")
 
 
 def _device(run: RunMaterial) -> str:
-    return ", ".join(dict.fromkeys(str(one.record.get("hardware", {}).get("device", "")) for one in run.folds))
+    """On which devices the folds were trained, as the end of a sentence."""
+    names = dict.fromkeys(str(one.record.get("hardware", {}).get("device", "")) for one in run.folds)
+    known = ", ".join(name for name in names if name)
+    return f", on {known}" if known else ""
 
 
 def _warnings(run: RunMaterial) -> Iterator[str]:

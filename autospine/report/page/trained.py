@@ -24,6 +24,8 @@ def _figure(fold: FoldMaterial) -> Figure:
     key = f"plot-curves-{fold.name}"
     label = f"Losses and Dice of fold {fold.name} over its epochs"
     caption = f"Fold {fold.name}: losses, and Dice of patches of the validation cases while it was trained."
+    if sum(name.startswith("dice_") for name in fold.history) > plots.MOST_CURVES + 1:
+        caption += f" Of the structures the first {plots.MOST_CURVES} are drawn; history.csv has all."
     return Figure(plots.curves(fold.history, key, label), caption)
 
 

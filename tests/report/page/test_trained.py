@@ -26,5 +26,12 @@ def test_curves_of_each_fold_the_first_open(make_plan: Callable[..., Plan]) -> N
     ]
 
 
+def test_of_many_structures_the_first_have_a_curve(make_plan: Callable[..., Plan]) -> None:
+    history = {"epoch": [0.0], **{f"dice_{number}": [0.5] for number in range(13)}, "dice_mean": [0.5]}
+    section = training_section(run_of(make_plan(), folds=(FoldMaterial("0", history, {}, {}),)))
+    assert section is not None and isinstance(section.blocks[0], Figure)
+    assert "the first 12 are drawn" in section.blocks[0].caption
+
+
 def test_without_a_history_there_is_nothing_to_say(make_plan: Callable[..., Plan]) -> None:
     assert training_section(run_of(make_plan(), folds=(FoldMaterial("0", {}, {}, {}),))) is None
