@@ -130,6 +130,8 @@ class Pictures:
     pictures: tuple[Picture, ...]
     legend: tuple[tuple[str, str], ...] = ()
     """(name, colour) of the structures."""
+    wide: bool = False
+    """Whether each is to be looked at by itself, not as one of many."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, TypeGuard
 
-from autospine.report.page.blocks import Block, Cell, Column, Prose, Section, Table
+from autospine.report.page.blocks import Block, Cell, Column, Folded, Pictures, Prose, Section, Table
 from autospine.report.page.material import RunMaterial
 from autospine.report.page.promised import as_number
 from autospine.report.page.scoreboard import number
@@ -56,7 +56,10 @@ def worklist_section(run: RunMaterial) -> Section | None:
         "Masks that disagree with networks which had not seen them by more than the structure's usual error: an error "
         "in the mask, or a case that is hard."
     )
-    return Section("worklist", "Training masks to look at", (Table(caption, columns, cells),), lead)
+    blocks: list[Block] = [Table(caption, columns, cells)]
+    if run.worklist_pictures:
+        blocks.append(Folded("Pictures of the first", (Pictures(run.worklist_pictures, wide=True),)))
+    return Section("worklist", "Training masks to look at", tuple(blocks), lead)
 
 
 def _unseen(selection: Mapping[str, Any]) -> str:

@@ -65,6 +65,8 @@ class RunMaterial:
     """What selection.json says."""
     worklist: tuple[Row, ...] = ()
     """Rows of audit/worklist.csv."""
+    worklist_pictures: tuple[Picture, ...] = ()
+    """Of its first cases."""
     sheet: tuple[Picture, ...] = ()
     """A slice of each of some cases, with its mask."""
     viewers: tuple[Viewer, ...] = ()

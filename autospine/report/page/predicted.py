@@ -84,7 +84,7 @@ def previews_section(made: PredictionMaterial) -> Section | None:
     """The pictures that were written beside the segmentations; None where there are none."""
     if not made.previews:
         return None
-    return Section("previews", "Pictures", (Pictures(made.previews),))
+    return Section("previews", "Pictures", (Pictures(made.previews, wide=True),))
 
 
 def _facts(made: PredictionMaterial) -> Iterator[tuple[str, str]]:

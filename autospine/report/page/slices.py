@@ -22,13 +22,15 @@ from PIL import Image
 
 from autospine.data.structure import IGNORED, in_a_class
 from autospine.report.page import colours
-from autospine.report.page.blocks import Layer, Panel, Viewer
+from autospine.report.page.blocks import Layer, Panel, Picture, Viewer
 
 Bytes = npt.NDArray[np.uint8]
 
 MOST_PIXELS = 288
 """Along the longer edge of a slice: more than a panel of a page has."""
 MOST_SLICES = 48
+MOST_PICTURE_PIXELS = 900
+"""Along the longer edge of a picture that was drawn before."""
 _BEYOND = 2
 """Slices that are shown past the structures at either end, where not all are."""
 _TRIES = (
@@ -130,6 +132,17 @@ def thumbnail(image: npt.NDArray[Any], mask: Bytes | None, size: tuple[int, int]
         drawn = _mask_picture(_outlined(mask)).resize(size, Image.Resampling.NEAREST).convert("RGBA")
         grey.paste(drawn, mask=drawn.getchannel("A"))
     return data_uri(grey, "WEBP", quality=60)
+
+
+def small_picture(content: bytes, alt: str, caption: str) -> Picture | None:
+    """A picture in a file of some format, as small as a page needs it; None where it is none."""
+    try:
+        with Image.open(BytesIO(content)) as opened:
+            picture = opened.convert("RGB")
+    except (OSError, ValueError, Image.DecompressionBombError):
+        return None
+    picture.thumbnail((MOST_PICTURE_PIXELS, MOST_PICTURE_PIXELS))
+    return Picture(data_uri(picture, "WEBP", quality=70), alt, caption, *picture.size)
 
 
 def as_seen(plane: npt.NDArray[Any], axis: int) -> npt.NDArray[Any]:

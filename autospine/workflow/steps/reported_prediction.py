@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from autospine.data.description import DATASET_FILE, LABELS_FILE, declared
 from autospine.data.disk.files import read_json
@@ -27,14 +25,18 @@ from autospine.report.page.material import PredictionMaterial, Row
 from autospine.report.page.promised import flags_by_case
 from autospine.report.page.scoreboard import Scoreboard
 from autospine.report.page.shown import chosen_cases
-from autospine.report.page.slices import ShownCase, data_uri, viewer_of
+from autospine.report.page.slices import ShownCase, small_picture, viewer_of
 from autospine.workflow.runs.folder import METRICS_FILE
-from autospine.workflow.steps.reported_run import MOST_A_CASE, PICTURE_BYTES, classes_of, read_rows, scores_of
+from autospine.workflow.steps.reported_run import (
+    MOST_A_CASE,
+    MOST_PICTURES,
+    PICTURE_BYTES,
+    classes_of,
+    read_rows,
+    scores_of,
+)
 
 PROMISES = "promise.csv"
-_MOST_PREVIEWS = 12
-_PREVIEW_PIXELS = 900
-"""Width of a preview on the page."""
 Labels = tuple[tuple[str, int], ...]
 """(name, value in the masks)."""
 
@@ -214,12 +216,7 @@ def _of(folder: Path | None, name: str) -> Path | None:
 
 def _previews(folder: Path) -> list[Picture]:
     """The pictures that `--preview` wrote, as small as the page needs them."""
-    files = sorted(folder.glob(f"*{PREVIEW}"))[:_MOST_PREVIEWS] if folder.is_dir() else []
-    pictures = []
-    for path in files:
-        with Image.open(BytesIO(path.read_bytes())) as opened:
-            picture = opened.convert("RGB")
-        picture.thumbnail((_PREVIEW_PIXELS, _PREVIEW_PIXELS))
-        alt = f"Slices of {path.stem} without and with its segmentation"
-        pictures.append(Picture(data_uri(picture, "WEBP", quality=70), alt, path.stem, *picture.size))
-    return pictures
+    files = sorted(folder.glob(f"*{PREVIEW}"))[:MOST_PICTURES] if folder.is_dir() else []
+    alts = {path: f"Slices of {path.stem} without and with its segmentation" for path in files}
+    made = (small_picture(path.read_bytes(), alt, path.stem) for path, alt in alts.items())
+    return [picture for picture in made if picture is not None]

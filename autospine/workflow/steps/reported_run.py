@@ -39,7 +39,7 @@ from autospine.report.page.blocks import Picture, Viewer
 from autospine.report.page.material import FoldMaterial, OtherConfiguration, Row, RunMaterial
 from autospine.report.page.scoreboard import Scoreboard
 from autospine.report.page.shown import chosen_cases
-from autospine.report.page.slices import ShownCase, as_seen, best_slice, thumbnail, viewer_of
+from autospine.report.page.slices import ShownCase, as_seen, best_slice, small_picture, thumbnail, viewer_of
 from autospine.workflow.runs.fast import FastCost
 from autospine.workflow.runs.folder import METRICS_FILE, RECORD, VALIDATION, RunFolder, read_record
 from autospine.workflow.runs.plan_command import RECIPE_FILE, plan_command
@@ -54,6 +54,8 @@ EVIDENCE, PROMISE, POSTPROCESSING, SELECTION = (
     f"{name}.json" for name in ("evidence", "promise", "postprocessing", "selection")
 )
 WORKLIST = Path("audit") / "worklist.csv"
+MOST_PICTURES = 12
+"""That were drawn before and are shown on a page."""
 
 
 def gather_run(
@@ -76,6 +78,7 @@ def gather_run(
     name = _chosen(run, plan, configuration, selection)
     model, fingerprint = run.model(name), _fingerprint(run)
     tell("reading scores", 0.1)
+    worklist = read_rows(run.root / WORKLIST)
     folds = tuple(_fold(folder) for folder in fold_folders(model))
     subjects = {} if fingerprint is None else fingerprint.subjects
     scores = scores_of({fold.name: fold.metrics for fold in folds}, model, subjects)
@@ -102,7 +105,8 @@ def gather_run(
         postprocessing=_table(model / POSTPROCESSING),
         temperature=_temperature(model),
         selection=selection,
-        worklist=read_rows(run.root / WORKLIST),
+        worklist=worklist,
+        worklist_pictures=tuple(_pictures(run.root / WORKLIST.parent, worklist)),
         sheet=sheet,
         viewers=tuple(viewers),
         commands=tuple(_commands(run, plan, name, folds)),
@@ -352,6 +356,16 @@ def _table(path: Path) -> dict[str, Any]:
 def _temperature(model: Path) -> float | None:
     found = _number(_table(model / CALIBRATION).get("temperature"))
     return None if math.isnan(found) else found
+
+
+def _pictures(folder: Path, rows: Sequence[Row]) -> Iterator[Picture]:
+    """The pictures that a table names in its folder, of the first rows that have one."""
+    named = [(row.get("case", ""), folder / row["picture"]) for row in rows if row.get("picture")]
+    for case, path in named[:MOST_PICTURES]:
+        if path.is_file() and path.resolve().is_relative_to(folder.resolve()):
+            picture = small_picture(path.read_bytes(), f"Image, mask and prediction of {case}", case)
+            if picture is not None:
+                yield picture
 
 
 def _commands(run: RunFolder, plan: Plan, name: str, folds: Sequence[FoldMaterial]) -> Iterator[str]:

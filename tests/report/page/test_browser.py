@@ -7,20 +7,36 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from autospine.planning.document.plan import Plan
+from autospine.report.page.blocks import Picture
 from autospine.report.page.document import write_page
-from autospine.report.page.pages import run_page
-from tests.report.page.pages import NASTY, run_of
+from autospine.report.page.pages import prediction_page, run_page
+from autospine.report.page.scoreboard import Scoreboard
+from autospine.report.page.studied import study_page
+from tests.report.page.pages import NASTY, metrics_of, run_of
+from tests.report.page.test_predicted import MADE
+from tests.report.page.test_studied import STUDY
 
 pytestmark = pytest.mark.browser
 WIDTHS = (1440, 390)
 SCHEMES = ("light", "dark")
 SERIOUS = ("serious", "critical")
+PIXEL = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5Erk"
+    "Jggg=="
+)
+SEGMENTED = replace(
+    MADE,
+    scores=Scoreboard.of({"": metrics_of(("a", "b"), ("L1", NASTY))}),
+    previews=(Picture(PIXEL, "a picture", "a", 1, 1),),
+    commands=("autospine report out",),
+)
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +154,21 @@ def test_everyone_can_read_it(chromium: Any, file: Path, width: int, scheme: str
     page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true })")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     page.screenshot(path=file.with_name(f"{width}-{scheme}.png"), full_page=True)
+    found = axe.run(page).response["violations"]
+    assert [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in SERIOUS] == []
+    context.close()
+
+
+@pytest.mark.parametrize("kind", ["study", "segmentations"])
+def test_everyone_can_read_the_other_pages(chromium: Any, tmp_path: Path, kind: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page_of = study_page(STUDY, "") if kind == "study" else prediction_page(SEGMENTED, "")
+    file = write_page(page_of, tmp_path / "report.html")
+    context = chromium.new_context(viewport={"width": 390, "height": 900}, color_scheme="dark")
+    page = context.new_page()
+    page.goto(file.as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.screenshot(path=file.with_name(f"{kind}.png"), full_page=True)
     found = axe.run(page).response["violations"]
     assert [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in SERIOUS] == []
     context.close()

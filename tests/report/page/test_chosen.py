@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from autospine.planning.document.plan import Plan
-from autospine.report.page.blocks import Prose, Table
+from autospine.report.page.blocks import Folded, Picture, Pictures, Prose, Table
 from autospine.report.page.chosen import choice_section, worklist_section
 from autospine.report.page.material import OtherConfiguration
 from tests.report.page.pages import run_of
@@ -91,3 +91,8 @@ def test_masks_to_look_at(make_plan: Callable[..., Plan]) -> None:
     assert [column.name for column in table.columns] == ["Rank", "Case", "What looks wrong", "Score"]
     assert rows(table)[0] == ["1", "a", "shifted", "3.25"] and len(table.rows) == 100 and "of 120" in table.caption
     assert worklist_section(run_of(make_plan())) is None
+    pictures = (Picture("data:,", "alt", "a"),)
+    section = worklist_section(run_of(make_plan(), worklist=(held,), worklist_pictures=pictures))
+    assert section is not None and section.blocks[1] == Folded(
+        "Pictures of the first", (Pictures(pictures, wide=True),)
+    )

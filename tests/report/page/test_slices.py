@@ -16,6 +16,7 @@ from autospine.report.page.slices import (
     as_seen,
     best_slice,
     errors,
+    small_picture,
     thumbnail,
     viewer_of,
 )
@@ -133,6 +134,15 @@ def test_many_structures_have_borders_up_to_the_last_entry() -> None:
     case = ShownCase("many", None, None, mask, (1.0, 1.0, 1.0), 0)
     viewer = viewer_of(case, [f"s{number}" for number in range(200)], "", "k", 10**7)
     assert len(viewer.legend) == 200 and layer(viewer, "prediction").convert("RGBA").size == (40, 10)
+
+
+def test_pictures_that_were_drawn_before_are_made_small() -> None:
+    written = BytesIO()
+    Image.new("RGBA", (1000, 300), (255, 0, 0, 255)).save(written, "PNG")
+    picture = small_picture(written.getvalue(), "alt", "caption")
+    assert picture is not None and (picture.alt, picture.width, picture.height) == ("alt", 900, 270)
+    assert small_picture(written.getvalue()[:60], "alt", "caption") is None
+    assert small_picture(b"no picture", "alt", "caption") is None
 
 
 def test_thumbnails_show_the_mask_on_the_image() -> None:

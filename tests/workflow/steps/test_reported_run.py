@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from autospine.data.disk.files import write_json, write_text
 from autospine.data.structure import IGNORED, Region
@@ -42,14 +43,20 @@ def trained(run: RunFolder, toy_dataset: Path) -> RunFolder:
 
 def test_what_is_gathered(trained: RunFolder, toy_dataset: Path) -> None:
     write_json(trained.root / "selection.json", {"schema": 1, "members": ["2d"]})
-    write_text(trained.root / "audit" / "worklist.csv", "rank,case\n1,toy_00\n")
+    table = "case,picture\ntoy_00,pictures/toy_00.png\ntoy_01,../../2d/toy_01.png\ntoy_02,gone.png\ntoy_03,\n"
+    write_text(trained.root / "audit" / "worklist.csv", table)
+    for path in (trained.root / "audit" / "pictures" / "toy_00.png", trained.root.parent / "2d" / "toy_01.png"):
+        path.parent.mkdir()
+        Image.new("RGB", (1800, 20)).save(path)
     found = gather_run(trained, None, toy_dataset, 5, quiet)
     assert found.configuration == "2d" and found.planned_folds == 3
     assert [fold.name for fold in found.folds] == ["0"] and found.folds[0].fast == (0.9, 0.8)
     assert [case.case for case in found.scores.cases] == ["toy_00", "toy_03"]
     assert found.folds[0].history["dice_upper"][:1] == [0.5] and math.isnan(found.folds[0].history["dice_upper"][1])
     assert found.folds[0].expected_dice == {"toy_00": {"upper": pytest.approx(2 * 80 / (100 + 90))}}
-    assert found.worklist == ({"rank": "1", "case": "toy_00"},)
+    assert [row["case"] for row in found.worklist] == ["toy_00", "toy_01", "toy_02", "toy_03"]
+    # what lies outside of the audit's folder is not shown
+    assert [(one.caption, one.width, one.height) for one in found.worklist_pictures] == [("toy_00", 900, 10)]
     assert [viewer.name for viewer in found.viewers] == ["toy_03", "toy_00"]
     assert [panel.title for panel in found.viewers[0].panels] == ["Image", "Reference", "Prediction", "Error"]
     assert "autospine train toy 0 -c 2d" in found.commands
