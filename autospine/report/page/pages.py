@@ -18,11 +18,9 @@ from autospine.report.page.trained import training_section
 
 def run_page(run: RunMaterial, made: str) -> Page:
     """The page of a configuration that was trained."""
-    levels = [fold.metrics["levels"] for fold in run.folds if "levels" in fold.metrics]
-    lesions = next((fold.metrics["lesions"] for fold in run.folds if "lesions" in fold.metrics), None)
     sections = (
         summary_section(run),
-        scores_section(run.scores, lesions if len(run.folds) == 1 else None, levels),
+        scores_section(run.scores),
         cases_section(run.viewers, bool(run.scores.cases)),
         run_promise_section(run),
         choice_section(run),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -62,24 +62,35 @@ class Scoreboard:
     rule: str = ""
     """What becomes of structures that are missing."""
     notes: tuple[str, ...] = ()
+    levels: tuple[Mapping[str, Any], ...] = ()
+    """What each file says of the levels of vertebrae, where it counts them."""
+    lesions: Mapping[str, Any] = field(default_factory=dict)
+    """What the file says of lesions, where there is but one, and it counts them."""
 
     @staticmethod
     def of(contents: Mapping[str, Mapping[str, Any]], subjects: Mapping[str, str] | None = None) -> Scoreboard:
-        """Of the `contents` of metrics.json files, by the name of the fold; `subjects`: case -> who was imaged."""
+        """Of the `contents` of metrics.json files, by the name of the fold; `subjects`: case -> who was imaged.
+
+        Else who was imaged is what the file says where a subject has several cases.
+        """
         structures: dict[str, None] = {}
         cases: dict[str, ScoredCase] = {}
         notes: dict[str, None] = {}
         rule = ""
         for fold, content in contents.items():
             rule = rule or str(content.get("rule", ""))
+            known = {**_subjects(content), **(subjects or {})}
             structures |= dict.fromkeys(map(str, content.get("classes", {})))
             notes |= dict.fromkeys(map(str, content.get("notes", ())))
             for one in content.get("cases", ()):
                 name = str(one["case"])
                 figures = {str(key): _numbers(held) for key, held in one["classes"].items()}
-                cases[name] = ScoredCase(name, (subjects or {}).get(name, name), fold, figures)
+                cases[name] = ScoredCase(name, known.get(name, name), fold, figures)
         ordered = tuple(cases[name] for name in sorted(cases))
-        return Scoreboard(tuple(structures), ordered, rule, tuple(notes))
+        levels = [content["levels"] for content in contents.values() if isinstance(content.get("levels"), dict)]
+        lesions = [content["lesions"] for content in contents.values() if isinstance(content.get("lesions"), dict)]
+        alone = lesions[0] if lesions and len(contents) == 1 else {}
+        return Scoreboard(tuple(structures), ordered, rule, tuple(notes), tuple(levels), alone)
 
     @cached_property
     def metrics(self) -> tuple[str, ...]:
@@ -152,6 +163,13 @@ def span(found: Interval) -> str:
     if math.isnan(found.low):
         return "one subject: no interval" if found.subjects == 1 else ""
     return f"95 % interval {found.low:.3f} to {found.high:.3f}"
+
+
+def _subjects(content: Mapping[str, Any]) -> dict[str, str]:
+    """Case -> subject, of subjects with several cases or slices, as a metrics.json names them."""
+    held = content.get("subjects")
+    rows = held.get("subjects", ()) if isinstance(held, dict) else ()
+    return {str(case): str(row["subject"]) for row in rows for key in ("cases", "slices") for case in row.get(key, ())}
 
 
 def _by_subject(values: Iterable[tuple[str, float]]) -> list[float]:

@@ -12,22 +12,17 @@ from autospine.report.page.plots import Point
 from autospine.report.page.scoreboard import Scoreboard, number, title_of
 
 
-def scores_section(
-    scores: Scoreboard, lesions: Mapping[str, Any] | None = None, levels: Sequence[Mapping[str, Any]] = ()
-) -> Section | None:
-    """Distributions, means and all figures; None where nothing was scored.
-
-    `lesions` and `levels` are what `metrics.json` says of them, the latter of each fold.
-    """
+def scores_section(scores: Scoreboard) -> Section | None:
+    """Distributions, means and all figures; None where nothing was scored."""
     if not scores.cases:
         return None
     blocks: list[Block] = [_figure(scores, "dice", "Dice", unit=True)]
     if any(not math.isnan(value) for one in scores.structures for value in scores.values(one, "hd95_mm")):
         blocks.append(_figure(scores, "hd95_mm", "HD95, mm", unit=False))
     blocks.append(_means(scores))
-    if lesions:
-        blocks.append(_lesions(lesions))
-    mistakes = _mistakes(levels)
+    if scores.lesions:
+        blocks.append(_lesions(scores.lesions))
+    mistakes = _mistakes(scores.levels)
     blocks += [mistakes] if mistakes.rows else []
     blocks.append(Folded("All figures, case by case", (_cases(scores),)))
     if scores.rule:

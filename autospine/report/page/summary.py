@@ -50,15 +50,15 @@ def score_cards(scores: Scoreboard) -> Iterator[Card]:
     distances = [scores.mean(name) for name in ("hd95_mm",) if name in scores.metrics]
     if distances and not math.isnan(distances[0]):
         yield Card("Mean HD95", f"{distances[0]:.2f} mm", "where both have the structure")
+    yield from level_cards(scores.levels)
 
 
-def level_cards(contents: Iterable[Mapping[str, Any]]) -> Iterator[Card]:
-    """How many vertebrae were called by their level, over the `levels` of several metrics.json."""
+def level_cards(levels: Iterable[Mapping[str, Any]]) -> Iterator[Card]:
+    """How many vertebrae were called by their level, over all folds."""
     counts: dict[str, int] = dict.fromkeys(("vertebrae", "right", "mixed", "wrong", "missed", "extra"), 0)
-    for content in contents:
-        levels = content.get("levels")
+    for counted in levels:
         for key in counts:
-            value = levels.get(key) if isinstance(levels, Mapping) else None
+            value = counted.get(key)
             counts[key] += value if isinstance(value, int) else 0
     whole, right = counts.pop("vertebrae"), counts.pop("right")
     if whole:
@@ -89,7 +89,6 @@ def listed_in_order(names: tuple[str, ...]) -> str:
 
 def _cards(run: RunMaterial) -> Iterator[Card]:
     yield from score_cards(run.scores)
-    yield from level_cards(fold.metrics for fold in run.folds)
     flagged = {row.get("case", "") for row in run.worklist}
     if flagged:
         yield Card("Masks to look at", str(len(flagged)), "see the worklist")

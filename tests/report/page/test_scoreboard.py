@@ -40,6 +40,21 @@ def test_folds_are_one_board() -> None:
     assert board.notes == ("careful",) and board.rule == "rule"
 
 
+def test_subjects_as_the_file_names_them() -> None:
+    rows = [{"subject": "p", "slices": ["x", "y"]}, {"subject": "q", "cases": ["z"]}]
+    table = content(("x", 0.8, None), ("y", 0.6, None), ("z", 0.4, None), subjects={"mean": {}, "subjects": rows})
+    board = Scoreboard.of({"0": table}, {"z": "somebody"})
+    assert [case.subject for case in board.cases] == ["p", "p", "somebody"]
+    assert board.overall.mean == pytest.approx(0.55) and board.overall.subjects == 2
+
+
+def test_lesions_and_levels_of_the_files() -> None:
+    first, second = (content(("x", 0.8, None), lesions={"a": {}}, levels={"right": number}) for number in (1, 2))
+    assert Scoreboard.of({"": first}).lesions == {"a": {}}
+    both = Scoreboard.of({"0": first, "1": second})
+    assert both.lesions == {} and both.levels == ({"right": 1}, {"right": 2})
+
+
 def test_an_empty_board() -> None:
     board = Scoreboard.of({})
     assert (

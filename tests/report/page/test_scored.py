@@ -30,7 +30,8 @@ def test_points_means_and_cases() -> None:
 def test_lesions_and_mistaken_levels() -> None:
     lesions = {"x": {"found": 3, "missed": 1, "false": 2, "sensitivity": 0.75, "precision": None}}
     mistakes = [{"case": "a", "level": "L4", "kind": "mixed", "called": ["L3", "L4"]}]
-    section = scores_section(Scoreboard.of({"": metrics_of(("a",), ("x",))}), lesions, [{"mistakes": mistakes}])
+    content = {**metrics_of(("a",), ("x",)), "lesions": lesions, "levels": {"mistakes": mistakes}}
+    section = scores_section(Scoreboard.of({"": content}))
     assert section is not None
     tables = {block.caption: block for block in section.blocks if isinstance(block, Table)}
     assert [cell.text for cell in tables["Lesions of all cases"].rows[0]] == ["x", "3", "1", "2", "0.750", "–"]

@@ -25,9 +25,9 @@ def test_the_figures_that_matter(make_plan: Callable[..., Plan]) -> None:
 
 def test_levels_of_all_folds() -> None:
     counts = {"vertebrae": 5, "right": 4, "mixed": 0, "wrong": 1, "missed": 0, "extra": 0}
-    (card,) = level_cards([{"levels": counts}, {"levels": counts}, {}])
+    (card,) = level_cards([counts, counts, {}])
     assert (card.value, card.detail) == ("8 of 10", "2 wrong")
-    assert list(level_cards([{}, {"levels": "no table"}])) == []
+    assert list(level_cards([{}, {"vertebrae": "many"}])) == []
 
 
 def test_what_was_missed_is_said() -> None:
