@@ -22,7 +22,7 @@ _WIDTH = 7.2
 """Inches."""
 _LONGEST = 28
 """Letters of a name beside an axis."""
-MOST_POINTS = 4000
+MOST_POINTS = 2500
 """That a drawing has: of more a part is drawn, the outermost ones always (ours)."""
 MOST_CURVES = 12
 """Structures that have a curve of their own."""
@@ -133,6 +133,7 @@ def against(points: Sequence[tuple[float, float, str]], key: str, label: str, xl
         figure = new_figure(5.4, 4.6)
         axes = figure.subplots()
         there = [one for one in points if math.isfinite(one[0]) and math.isfinite(one[1])]
+        there = there[:: max(1, math.ceil(len(there) / MOST_POINTS))]
         groups = {
             "kept": [one for one in there if not bound or one[1] >= one[0]],
             "broken": [one for one in there if bound and one[1] < one[0]],

@@ -88,6 +88,8 @@ def to_svg(figure: Figure, key: str, label: str, names: Mapping[str, Sequence[st
             element.remove(dropped)
     for group, held in (names or {}).items():
         _name_points(root, group, held)
+    for group in root.iter("g"):
+        _share_style(group)
     for element in root.iter():
         element.attrib = {name: _anew(name, value, key) for name, value in element.attrib.items()}
     width = float(root.attrib.pop("width").removesuffix("pt"))
@@ -111,6 +113,17 @@ def _name_points(root: ElementTree.Element, group: str, names: Sequence[str]) ->
     for mark, name in zip(marks, names, strict=False):
         mark.set("class", "point")
         ElementTree.SubElement(mark, "title").text = name
+
+
+def _share_style(group: ElementTree.Element) -> None:
+    """Say once, at the group, what all its marks look like: a thousand points say it a thousand times."""
+    marks = group.findall("use")
+    styles = {mark.get("style") for mark in marks}
+    if len(marks) > 1 and len(styles) == 1 and group.get("style") is None:
+        group.set("style", styles.pop() or "")
+        for mark in marks:
+            mark.attrib.pop("style", None)
+            mark.attrib |= {name: f"{float(mark.attrib[name]):.2f}" for name in ("x", "y") if name in mark.attrib}
 
 
 def _anew(attribute: str, value: str, key: str) -> str:

@@ -44,7 +44,7 @@ from autospine.workflow.runs.fast import FastCost
 from autospine.workflow.runs.folder import METRICS_FILE, RECORD, VALIDATION, RunFolder, read_record
 from autospine.workflow.runs.plan_command import RECIPE_FILE, plan_command
 
-PICTURE_BYTES = 7_000_000
+PICTURE_BYTES = 6_000_000
 """That the cases of a page may take together; with all else it stays below 10 MB."""
 MOST_A_CASE = 1_600_000
 SHEET_CASES = 12
@@ -54,7 +54,7 @@ EVIDENCE, PROMISE, POSTPROCESSING, SELECTION = (
     f"{name}.json" for name in ("evidence", "promise", "postprocessing", "selection")
 )
 WORKLIST = Path("audit") / "worklist.csv"
-MOST_PICTURES = 12
+MOST_PICTURES = 8
 """That were drawn before and are shown on a page."""
 
 

@@ -37,6 +37,13 @@ def test_points_have_names_that_stay_text() -> None:
     assert "x of $c$ & d" in words and "a $ b $ <i>" in words
 
 
+def test_what_all_points_look_like_is_said_once() -> None:
+    root = ElementTree.fromstring(drawn())
+    group = next(element for element in root.iter("g") if element.find("use[@class='point']") is not None)
+    assert "fill: var(--series-0)" in group.get("style", "")
+    assert all(point.get("style") is None for point in group.findall("use"))
+
+
 def test_two_figures_of_a_page_share_no_name() -> None:
     texts = drawn("plot-a"), drawn("plot-b")
     ids = [set(re.findall(r' id="([^"]+)"', text)) for text in texts]

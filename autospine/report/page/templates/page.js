@@ -100,9 +100,8 @@
     show();
   }
 
-  function pickable(figure) {
-    var said = figure.querySelector(".picked");
-    figure.addEventListener("click", function (event) {
+  function pickable(said) {
+    said.closest("figure").addEventListener("click", function (event) {
       var point = event.target.closest(".point");
       if (point) {
         said.textContent = point.querySelector("title").textContent;
@@ -113,5 +112,5 @@
   themeSwitch();
   document.querySelectorAll("table.sortable").forEach(sortable);
   document.querySelectorAll(".viewer").forEach(scrolling);
-  document.querySelectorAll("figure:has(> .picked)").forEach(pickable);
+  document.querySelectorAll(".picked").forEach(pickable);
 })();
