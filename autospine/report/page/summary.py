@@ -101,7 +101,7 @@ def _cards(run: RunMaterial) -> Iterator[Card]:
 def _device(run: RunMaterial) -> str:
     """On which devices the folds were trained, as the end of a sentence."""
     names = dict.fromkeys(str(one.record.get("hardware", {}).get("device", "")) for one in run.folds)
-    known = ", ".join(name for name in names if name)
+    known = "; ".join(name for name in names if name)
     return f", on {known}" if known else ""
 
 
