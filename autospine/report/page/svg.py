@@ -86,10 +86,10 @@ def to_svg(figure: Figure, key: str, label: str, names: Mapping[str, Sequence[st
         element.attrib = {_SPACE.sub("", name): value for name, value in element.attrib.items()}
         for dropped in [child for child in element if _SPACE.sub("", child.tag) in _DROPPED]:
             element.remove(dropped)
-    for group, held in (names or {}).items():
-        _name_points(root, group, held)
-    for group in root.iter("g"):
-        _share_style(group)
+    for group, given in (names or {}).items():
+        _name_points(root, group, given)
+    for held in root.iter("g"):
+        _share_style(held)
     for element in root.iter():
         element.attrib = {name: _anew(name, value, key) for name, value in element.attrib.items()}
     width = float(root.attrib.pop("width").removesuffix("pt"))
