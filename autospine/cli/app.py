@@ -11,6 +11,7 @@ from autospine.cli.commands.demo import demo
 from autospine.cli.commands.models import export
 from autospine.cli.commands.plans import plan, recipes
 from autospine.cli.commands.prediction import compare, evaluate, predict
+from autospine.cli.commands.reporting import report
 from autospine.cli.commands.selection import select
 from autospine.cli.commands.serving import serve
 from autospine.cli.commands.study import study
@@ -28,7 +29,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
-    *(check, describe, plan, recipes, train, pretrain, select, predict, evaluate, compare),
+    *(check, describe, plan, recipes, train, pretrain, select, predict, evaluate, compare, report),
     *(export, serve, demo),
 ):
     app.command()(command)

@@ -32,6 +32,8 @@ class DemoResult:
     cases: int
     seconds: float
     picture: Path
+    report: Path
+    """Of what was segmented, as HTML."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def staging(scenario: Scenario) -> Staging:
 def run_demo(
     folder: Path, budget_s: float, seed: int, device: str, scenario: Scenario = "spine", *, progress: Progress
 ) -> DemoResult:
-    """Write a phantom below `folder`, then plan, train, predict and evaluate it with the real commands.
+    """Write a phantom below `folder`, then plan, train, predict, evaluate and report on it with the real commands.
 
     Scenarios do not mix: beside the spine's each has a folder of its own below `folder`.
 
@@ -96,10 +98,12 @@ def run_demo(
     _run(progress, "train", dataset, "0", "--device", device, "--runs", runs)
     _run(progress, "predict", dataset / "imagesTs", predictions, "--device", device, "--runs", runs)
     _run(progress, "evaluate", predictions, dataset / "labelsTs", *stage.evaluate)
+    _run(progress, "report", predictions, "--ref", dataset / "labelsTs", "--images", dataset / "imagesTs")
 
     content, picture = read_json(predictions / "metrics.json"), home / "demo.png"
     _draw(scenario, dataset, predictions, picture)
-    return DemoResult(content["mean"]["dice"], len(content["cases"]), time.monotonic() - start, picture)
+    report = predictions / "report.html"
+    return DemoResult(content["mean"]["dice"], len(content["cases"]), time.monotonic() - start, picture, report)
 
 
 def _run(progress: Progress, *words: object) -> None:

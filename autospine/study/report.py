@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-
 from autospine.data.disk.files import write_text
 from autospine.data.disk.tables import write_table
 from autospine.data.geometry import times
 from autospine.evaluation.arm_scores import ArmScores, LesionTally, compare_classes
 from autospine.evaluation.metrics import EMPTY_RULE, METRICS
 from autospine.evaluation.paired import Compared, compare, interval, mean_over_classes
-from autospine.report.canvas import new_figure, save_figure
+from autospine.report.canvas import save_figure
+from autospine.report.page.material import ClassGain, Comparison, PlainTable, StudyMaterial
+from autospine.report.page.plots import differences_figure, sizes_figure
+from autospine.report.page.study_file import write_study_file
 from autospine.report.wording import gain_cell, markdown_table, mean_cell, number, p_value, verdict
 from autospine.study.arms import Arm
 
@@ -71,20 +72,21 @@ class StudyReport:
 
 
 def write_study(report: StudyReport, folder: Path) -> Path:
-    """Write `report.md`, `summary.csv`, `scores.csv` and the plots; the Markdown file's path.
+    """Write `report.md`, `summary.csv`, `scores.csv`, `study.json` and the plots; the Markdown file's path.
 
     Raises:
         OutputError: the folder cannot be written.
     """
     _write_scores(folder / "scores.csv", report.scores)
     _write_summary(folder / "summary.csv", report)
-    plots = []
-    if len(report.scores.arms) > 1 and report.scores.subjects:
-        _plot_differences(report, folder / "differences.png")
+    plots, comparisons = [], _comparisons(report)
+    if comparisons and report.scores.subjects:
+        save_figure(differences_figure(comparisons, "black", _cycled), folder / "differences.png")
         plots.append("![Dice against the first arm, subject by subject](differences.png)")
         if len(report.scores.classes) > 1:
-            _plot_sizes(report, folder / "sizes.png")
+            save_figure(sizes_figure(_gains(report), report.reference, "black", _cycled), folder / "sizes.png")
             plots.append("![Dice gained against the size of the class](sizes.png)")
+    write_study_file(study_material(report), folder)
     path = folder / "report.md"
     write_text(path, _markdown(report, plots))
     return path
@@ -92,14 +94,7 @@ def write_study(report: StudyReport, folder: Path) -> Path:
 
 def _markdown(report: StudyReport, plots: Sequence[str]) -> str:
     scores = report.scores
-    folds = ", ".join(map(str, report.folds)) or "none yet"
-    lines = [
-        *(f"# {report.title}", "", report.question, ""),
-        f"{scores.cases} cases of {len(scores.subjects)} subjects, each scored by the network of the fold that kept it "
-        f"out (folds {folds}). One split for all arms, as many steps with masks, about as many voxels in each. "
-        f"{report.hardware}.",
-        "",
-    ]
+    lines = [f"# {report.title}", "", report.question, "", _summary(report), ""]
     if report.missing:
         lines += ["**Not complete.** Still to be trained:", "", *(f"    {command}" for command in report.missing), ""]
     verdicts = [f"- {verdict(one)}" for one in report.overall] or ["- One arm: nothing to compare."]
@@ -110,19 +105,44 @@ def _markdown(report: StudyReport, plots: Sequence[str]) -> str:
         "",
     ]
     lines += [*plots, ""] if plots else []
-    lines += ["## Arms", "", *_arms(report.arms), "", "## Mean over classes", ""]
-    means = {name: [interval(mean_over_classes(scores.of(name, key))) for key in COMPARED] for name in scores.arms}
-    rows = [(name, *map(mean_cell, found, COMPARED)) for name, found in means.items()]
-    lines += markdown_table(("arm", *COMPARED), rows)
+    lines += ["## Arms", "", *_table(_arms(report.arms)), "", "## Mean over classes", "", *_table(_means(scores))]
     lines += ["", "In brackets the 95 % interval of the mean, bootstrap over subjects.", ""]
-    lines += ["## By class", "", *_classes(report), ""]
+    lines += ["## By class", "", *_table(_classes(report)), ""]
     lines += [f"Voxels: median of a subject's, in the reference. {EMPTY_RULE} {RIGHTLY}", ""]
-    lines += _lesions(report.lesions)
+    if report.lesions:
+        said = "Found: at least a tenth of its voxels. Precision: share of the predicted components that are not false."
+        lines += ["## Lesions", "", *_table(_lesions(report.lesions)), "", said, ""]
     lines += [*(f"- {note}" for note in report.notes), ""] if report.notes else []
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _arms(records: Sequence[ArmRecord]) -> list[str]:
+def _table(table: PlainTable) -> list[str]:
+    """A table in Markdown."""
+    return markdown_table(table.columns, table.rows)
+
+
+def _texts(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> PlainTable:
+    """A table of texts."""
+    return PlainTable(tuple(columns), tuple(tuple(map(str, row)) for row in rows))
+
+
+def _summary(report: StudyReport) -> str:
+    """What was compared, on what."""
+    folds, scores = ", ".join(map(str, report.folds)) or "none yet", report.scores
+    return (
+        f"{scores.cases} cases of {len(scores.subjects)} subjects, each scored by the network of the fold that kept it "
+        f"out (folds {folds}). One split for all arms, as many steps with masks, about as many voxels in each. "
+        f"{report.hardware}."
+    )
+
+
+def _means(scores: ArmScores) -> PlainTable:
+    """The mean of each arm over classes, with its interval."""
+    means = {name: [interval(mean_over_classes(scores.of(name, key))) for key in COMPARED] for name in scores.arms}
+    return _texts(("arm", *COMPARED), [(name, *map(mean_cell, found, COMPARED)) for name, found in means.items()])
+
+
+def _arms(records: Sequence[ArmRecord]) -> PlainTable:
     """What each arm is and takes."""
     columns = ("arm", "what", "cases", "spacing mm", "patch", "batch", "voxels a step", "features", "weights")
     rows = []
@@ -134,10 +154,10 @@ def _arms(records: Sequence[ArmRecord]) -> list[str]:
         took = "-" if record.seconds_per_step is None else f"{record.seconds_per_step:.3g}"
         grid = (spacing, times(one.patch), one.batch, arm.voxels)
         rows.append((arm.name, arm.what, record.cases, *grid, one.network.features[0], size, steps, took))
-    return markdown_table((*columns, "steps", "s a step"), rows)
+    return _texts((*columns, "steps", "s a step"), rows)
 
 
-def _classes(report: StudyReport) -> list[str]:
+def _classes(report: StudyReport) -> PlainTable:
     """The means of each class and arm, and what the arm gains there."""
     scores, rows = report.scores, []
     for index, label in enumerate(scores.classes):
@@ -147,21 +167,18 @@ def _classes(report: StudyReport) -> list[str]:
             gain = ("", "") if compared is None else (gain_cell(compared.difference), p_value(compared.corrected))
             first = (label, _size(scores.class_size(index))) if place == 0 else ("", "")
             rows.append((*first, name, *means, *gain))
-    return markdown_table(("class", "voxels", "arm", *COMPARED, "Dice gained", "p (Holm)"), rows)
+    return _texts(("class", "voxels", "arm", *COMPARED, "Dice gained", "p (Holm)"), rows)
 
 
-def _lesions(tallies: Sequence[LesionTally]) -> list[str]:
+def _lesions(tallies: Sequence[LesionTally]) -> PlainTable:
     """The lesions of all cases together, class by class."""
-    if not tallies:
-        return []
     columns = ("class", "arm", "found", "missed", "false", "sensitivity", "precision")
     rows = [
         (one.label, one.arm, one.found, one.missed, one.false)
         + (number(one.sensitivity, "sensitivity"), number(one.precision, "precision"))
         for one in tallies
     ]
-    said = "Found: at least a tenth of its voxels. Precision: share of the predicted components that are not false."
-    return ["## Lesions", "", *markdown_table(columns, rows), "", said, ""]
+    return _texts(columns, rows)
 
 
 def _write_scores(path: Path, scores: ArmScores) -> None:
@@ -193,57 +210,57 @@ def _write_summary(path: Path, report: StudyReport) -> None:
     write_table(path, ("arm", "class", "metric", "subjects", "mean", "low", "high", *gains), rows)
 
 
-def _plot_differences(report: StudyReport, path: Path) -> None:
-    """Paired differences of the mean Dice: a point per subject, the mean and its interval, per arm."""
-    overall = report.overall
-    figure = new_figure(7.5, 1.4 + 0.7 * len(overall))
-    axes = figure.subplots()
-    base = mean_over_classes(report.scores.of(report.reference))
-    for row, one in enumerate(overall):
-        values = mean_over_classes(report.scores.of(one.arm)) - base
-        values = np.sort(values[~np.isnan(values)])
-        height = -row + 0.28 * np.where(np.arange(len(values)) % 2, 1, -1) * (np.arange(len(values)) % 5) / 5
-        axes.plot(values, height, "o", markersize=4, alpha=0.6, color=f"C{row % 10}", markeredgewidth=0)
-        axes.plot([one.difference.low, one.difference.high], [-row, -row], color="black", linewidth=2)
-        axes.plot([one.difference.mean], [-row], "D", color="black", markersize=5)
-    axes.axvline(0, color="grey", linewidth=1)
-    axes.set_yticks([-row for row in range(len(overall))], [one.arm for one in overall])
-    axes.set_ylim(-len(overall) + 0.4, 0.6)
-    axes.set_xlabel(f"mean Dice of a subject, minus that of {report.reference}")
-    axes.grid(alpha=0.3, axis="x")
-    figure.suptitle("Points: subjects. Diamond and bar: their mean and its 95 % interval", fontsize=9)
-    save_figure(figure, path)
+def study_material(report: StudyReport) -> StudyMaterial:
+    """What the page of the study says."""
+    return StudyMaterial(
+        title=report.title,
+        question=report.question,
+        summary=_summary(report),
+        verdicts=tuple(verdict(one) for one in report.overall),
+        missing=report.missing,
+        arms=_arms(report.arms),
+        means=_means(report.scores),
+        classes=_classes(report),
+        lesions=_lesions(report.lesions),
+        comparisons=_comparisons(report),
+        gains=_gains(report),
+        notes=(f"Voxels: median of a subject's, in the reference. {EMPTY_RULE} {RIGHTLY}", *report.notes),
+    )
 
 
-def _plot_sizes(report: StudyReport, path: Path) -> None:
-    """Dice gained in each class over its size."""
-    scores = report.scores
-    figure = new_figure(7.5, 4.2)
-    axes = figure.subplots()
-    sizes = {label: scores.class_size(index) for index, label in enumerate(scores.classes)}
-    others = [arm for arm in scores.arms if arm != report.reference]
-    known = [math.log(size) for size in sizes.values() if not math.isnan(size)]
-    # arms of a class stand side by side, near enough to see that their size is one
-    beside = 0.012 * max(max(known, default=0) - min(known, default=0), 0.3)
-    for place, arm in enumerate(others):
-        mine = [(sizes[label], one.difference) for (label, _), one in report.by_class.items() if one.arm == arm]
-        found = [(size, gain) for size, gain in mine if gain.subjects]
-        x = [size * math.exp(beside * (place - (len(others) - 1) / 2)) for size, _ in found]
-        mean = [one.mean for _, one in found]
-        spread = [[one.mean - one.low for _, one in found], [one.high - one.mean for _, one in found]]
-        axes.errorbar(
-            x, mean, np.nan_to_num(spread), fmt="o", markersize=4, capsize=2, color=f"C{place % 10}", label=arm
-        )
-    axes.axhline(0, color="grey", linewidth=1)
-    axes.set_xscale("log")
-    for label, size in sizes.items():
-        if not math.isnan(size):
-            axes.annotate(label, (size, 0), xycoords=("data", "axes fraction"), fontsize=7, rotation=90, va="bottom")
-    axes.set_xlabel("voxels of the class in the reference, median over subjects")
-    axes.set_ylabel(f"Dice minus that of {report.reference}")
-    axes.legend(frameon=False, fontsize=8)
-    axes.grid(alpha=0.3)
-    save_figure(figure, path)
+def _comparisons(report: StudyReport) -> tuple[Comparison, ...]:
+    """Each arm against the first, subject by subject."""
+    scores, found = report.scores, []
+    base = mean_over_classes(scores.of(report.reference))
+    for one in report.overall:
+        values = (mean_over_classes(scores.of(one.arm)) - base).tolist()
+        known = [pair for pair in zip(scores.subjects, values, strict=True) if not math.isnan(pair[1])]
+        differences = tuple(sorted(known, key=lambda pair: pair[1]))
+        low, mean, high = map(_known, (one.difference.low, one.difference.mean, one.difference.high))
+        found.append(Comparison(one.arm, one.reference, differences, mean, low, high, verdict(one)))
+    return tuple(found)
+
+
+def _gains(report: StudyReport) -> tuple[ClassGain, ...]:
+    """What each arm gains in each class, class by class."""
+    found = []
+    for index, label in enumerate(report.scores.classes):
+        voxels = _known(report.scores.class_size(index))
+        for arm in report.scores.arms[1:]:
+            gain = report.by_class[label, arm].difference
+            low, mean, high = map(_known, (gain.low, gain.mean, gain.high))
+            found.append(ClassGain(label, voxels, arm, mean, low, high, gain.subjects))
+    return tuple(found)
+
+
+def _cycled(place: int) -> str:
+    """Colour of an arm, as matplotlib counts them."""
+    return f"C{place % 10}"
+
+
+def _known(value: float) -> float | None:
+    """The value; None for NaN, which JSON does not know."""
+    return None if math.isnan(value) else value
 
 
 def _size(value: float) -> str:

@@ -3,7 +3,7 @@
     runs/<dataset>/studies/<name>/
         prepared/<key>/                     what arms share that are prepared alike
         <arm>/                              a run folder: plan.toml, splits.json, <configuration>/fold_<k>/ ...
-        report.md  summary.csv  scores.csv  differences.png  sizes.png
+        report.md  report.html  study.json  summary.csv  scores.csv  differences.png  sizes.png
 
 Each arm and fold is a training of its own: what is done is not done again, and several machines that share the folder
 may each train some (`--only ARM:FOLD`).
@@ -37,10 +37,11 @@ from autospine.study.arms import (
     sequence_arms,
 )
 from autospine.study.folders import Base, begin, check_arms, check_split, is_done, stands
-from autospine.study.report import ArmRecord, StudyReport, write_study
+from autospine.study.report import ArmRecord, StudyReport, study_material, write_study
 from autospine.workflow.plan import ensure_planned
 from autospine.workflow.pretrain import PretrainRequest, pretrain_images
 from autospine.workflow.progress import Progress, Silent
+from autospine.workflow.report import report_study
 from autospine.workflow.runs.folder import METRICS_FILE, RunFolder, read_record
 from autospine.workflow.steps.trackers import check_trackers
 from autospine.workflow.train import TrainRequest, train_fold
@@ -162,7 +163,9 @@ def run_study(
         return Study(folder, None, missing)
     commands = tuple(only_command(command, *job) for job in missing)
     report = _report(request, arms, homes, run.read_fingerprint(), done, commands)
-    return Study(folder, write_study(report, folder), missing, tuple(verdict(one) for one in report.overall))
+    written = write_study(report, folder)
+    report_study(study_material(report), folder, progress)
+    return Study(folder, written, missing, tuple(verdict(one) for one in report.overall))
 
 
 def _planned(dataset: Path, runs: Path, request: TrainRequest, progress: Progress) -> RunFolder:

@@ -22,6 +22,7 @@ from autospine.preprocessing.keys import stored_key
 from autospine.preprocessing.store import Store
 from autospine.workflow.plan import PlanRequest, ensure_planned
 from autospine.workflow.progress import Progress, Silent
+from autospine.workflow.report import report_training
 from autospine.workflow.runs.asked_again import begin_in_model, check_model, choose_course, settle
 from autospine.workflow.runs.folder import METRICS_FILE, VALIDATION, RunFolder, training_alone
 from autospine.workflow.runs.learnt_from import check_cases, check_unseen
@@ -173,6 +174,7 @@ def train_fold(
                 tracking.scored(trained.metrics)
             if folder == folders[-1]:
                 settle(folders, folder)
+            report_training(run, name, dataset, opened.training.progress)
             return trained
 
 

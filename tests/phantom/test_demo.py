@@ -94,6 +94,7 @@ def test_the_commands_are_those_of_a_user(
         ["train", dataset, "0", *on],
         ["predict", f"{dataset}/imagesTs", out, *on],
         ["evaluate", out, f"{dataset}/labelsTs", *evaluate],
+        ["report", out, "--ref", f"{dataset}/labelsTs", "--images", f"{dataset}/imagesTs"],
     ]
     assert (root / "demo.png").stat().st_size > 10_000
     assert json.loads((root / "demo.json").read_text())["scenario"] == (scenario or "spine")

@@ -30,9 +30,14 @@ QUICK = TrainRequest(device="cpu", workers=0)
 
 
 @pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+def pages(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Quick trainings; the folders of the studies whose page was to be written."""
+    asked: list[Path] = []
     monkeypatch.setattr(fill, "bounded_workers", lambda *_: 1)
     monkeypatch.setattr(workflow_train, "_drawing", lambda folder: lambda record: None)
+    monkeypatch.setattr(workflow_train, "report_training", lambda *_: None)
+    monkeypatch.setattr(workflow_study, "report_study", lambda study, folder, progress: asked.append(folder))
+    return asked
 
 
 @pytest.fixture
@@ -45,7 +50,7 @@ def asked(**more: object) -> StudyRequest:
     return StudyRequest(**(given | {"configuration": "2d", "train": QUICK} | more))  # type: ignore[arg-type]
 
 
-def test_an_ablation_from_end_to_end(planned: RunFolder, toy_dataset: Path) -> None:
+def test_an_ablation_from_end_to_end(planned: RunFolder, toy_dataset: Path, pages: list[Path]) -> None:
     runs, progress = planned.root.parent, Noting()
     done = run_study(toy_dataset, runs, asked(), progress=progress)
     assert done.report is not None and done.missing == ()
@@ -62,6 +67,7 @@ def test_an_ablation_from_end_to_end(planned: RunFolder, toy_dataset: Path) -> N
         subjects = {row["subject"] for row in csv.DictReader(file)}
     assert subjects == {case for fold in folds[:2] for case in fold.validation}
     assert len(done.verdicts) == 1 and done.verdicts[0].startswith("msff+sace against base")
+    assert pages == [done.folder] and (done.folder / "study.json").is_file()
 
     again = Noting()
     run_study(toy_dataset, runs, asked(), progress=again)

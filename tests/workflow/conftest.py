@@ -79,6 +79,7 @@ def run(
     """A planned run of the toy dataset: 2d, 2.5d, full resolution, low resolution and the cascade of both."""
     monkeypatch.setattr(fill, "bounded_workers", lambda *_: 1)  # starting a process takes longer than the toy's cases
     monkeypatch.setattr(workflow_train, "draw_validation", lambda *given: None)  # the picture is not looked at
+    monkeypatch.setattr(workflow_train, "report_training", lambda *_: None)  # nor is the report read
     base = make_configuration()
     spacing = {"spacing_mm": (4.0, 1.5, 1.0), "median_shape": (10, 21, 26)}
     flat = small(make_configuration(spacing_mm=(1.5, 1.0)), 1, median_shape=(21, 26))

@@ -31,11 +31,21 @@ def run(planned_toy: Path) -> RunFolder:
     return RunFolder(planned_toy / "toy")
 
 
+@pytest.fixture(autouse=True)
+def reported(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
+    """What a report was asked of, instead of the report."""
+    asked: list[tuple[object, ...]] = []
+    monkeypatch.setattr(workflow_train, "report_training", lambda *given: asked.append(given[:3]))
+    return asked
+
+
 def request(**more: object) -> TrainRequest:
     return TrainRequest("2d", epochs=1, device="cpu", workers=0, **more)  # type: ignore[arg-type]
 
 
-def test_all_folds_of_an_earlier_plan_make_way_together(run: RunFolder, toy_dataset: Path) -> None:
+def test_all_folds_of_an_earlier_plan_make_way_together(
+    run: RunFolder, toy_dataset: Path, reported: list[tuple[object, ...]]
+) -> None:
     runs = run.root.parent
     for fold in (0, 1):
         train_fold(toy_dataset, fold, runs, request())
@@ -50,6 +60,7 @@ def test_all_folds_of_an_earlier_plan_make_way_together(run: RunFolder, toy_data
 
     done = list(train_folds(toy_dataset, "all", runs, request(overwrite=True)))
     assert [trained.folder.name for trained in done] == [f"fold_{number}" for number in range(5)]
+    assert reported[-5:] == [(run, "2d", toy_dataset)] * 5  # at the end of each fold
 
 
 def test_what_was_expected_is_told_and_kept(run: RunFolder, toy_dataset: Path) -> None:

@@ -30,5 +30,5 @@ def demo(
     result = run_demo(folder, budget, seed, device, scenario, progress=TerminalProgress())
     console.print(
         f"Mean Dice {result.mean_dice:.3f} on {result.cases} held-out cases of a phantom (synthetic images, "
-        f"not patients), in {format_duration(result.seconds)}. Picture: {result.picture}"
+        f"not patients), in {format_duration(result.seconds)}. Picture: {result.picture}, report: {result.report}"
     )

@@ -13,7 +13,7 @@ def test_a_demonstration_says_what_came_out(monkeypatch: pytest.MonkeyPatch, tmp
 
     def run(*given: object, progress: object) -> demo.DemoResult:
         asked.extend(given)
-        return demo.DemoResult(0.8, 3, 61, Path("demo.png"))
+        return demo.DemoResult(0.8, 3, 61, Path("demo.png"), Path("report.html"))
 
     monkeypatch.setattr(demo, "run_demo", run)
     result = call("demo", "--folder", tmp_path, "--scenario", "lumbar", "--device", "cpu")
