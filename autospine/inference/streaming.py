@@ -80,6 +80,7 @@ class Scores:
             for first, values in slabs:
                 self._check(values)
                 yield strip, first, values.numpy()
+                del values  # all that is open belongs to it: the next strip's would stand beside this one's
 
     @torch.inference_mode()
     def _of_tiles(self, tiles: Sequence[Tile]) -> Tensor:
@@ -106,12 +107,14 @@ class Scores:
             streams = {strip: Stream(passage, strip) for strip in Strip.of(columns, strips)}
             for strip, first, values in self.slabs(list(streams)):
                 _hand(streams[strip].pieces(first, values), sinks)
+                del values  # as there
             return
         axis = self.card.configuration.axis_order.index(levels.axis)
         outputs = self.card.configuration.network.out_channels
         with Rows((self.window.outputs, *self.case_shape), on_disk=on_disk) as rows:
             for strip, first, values in self.slabs([strip.alone for strip in Strip.of(columns, strips)]):
                 rows.put(first, strip.owned, values)
+                del values  # as there
             pour_agreed(rows.slabs, outputs, levels, axis, passage, sinks)
 
 

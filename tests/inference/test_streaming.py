@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from autospine.data.structure import Region
 from autospine.errors import PlanError
 from autospine.inference import predictor as predicting
-from autospine.inference import rows
+from autospine.inference import rows, window
 from autospine.inference.predictor import Predictor
 from autospine.inference.too_large import Way
 from autospine.networks.unet import UNet
@@ -142,6 +143,27 @@ def test_the_next_stage_of_a_cascade(make_configuration: Make, way: Way, order: 
     found = model.labels_for(case, following)
     assert found.shape == following.prepared_shape
     np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("levels", [False, True])
+def test_a_strip_is_let_go_of_before_the_next(
+    make_configuration: Make, monkeypatch: pytest.MonkeyPatch, levels: bool
+) -> None:
+    made: list[weakref.ref[Any]] = []
+    standing: list[int] = []
+
+    def on(device: torch.device, outputs: int, rows: int, plane: tuple[int, int]) -> window._Sums:
+        standing.append(sum(reference() is not None for reference in made))
+        total = np.zeros((outputs, rows, *plane), np.float32)
+        made.append(weakref.ref(total))  # alive as long as any tensor stands on it
+        return window._Sums(torch.from_numpy(total), torch.zeros((rows, *plane)))
+
+    monkeypatch.setattr(window._Sums, "on", on)
+    monkeypatch.setattr(predicting, "find_way", lambda *asked: Way(3, on_disk=levels))
+    more = {"levels": LevelsPlan((1, 2, 3), 0, 1.4, (0.5, 0.5))} if levels else {}
+    model = model_of(card_of(make_configuration(), **more))
+    model.labels(case_of((9, 37, 21), (9, 37, 21), (0, 1, 2)))
+    assert standing == [0, 0, 0]
 
 
 class Column(nn.Module):
