@@ -1,7 +1,7 @@
 """What was found of each structure, and whether a body can be so: pieces, levels in their order, sides.
 
-    L5 L4 . L2      a level is missing between others          L5 L3 L4     L3 and L4 are misplaced
-    left | right    the left one lies to the right             L4, L4       one level twice
+L5 L4 . L2      a level is missing between others          L5 L3 L4     L3 and L4 are misplaced
+left | right    the left one lies to the right             L4, L4       one level twice
 """
 
 from __future__ import annotations
