@@ -261,10 +261,19 @@ def _gauge(kind: Kind, found: Sequence[Quantities]) -> Gauge | None:
     together = kind in _TOGETHER
     centres = np.nanmean(values, axis=0) if together else np.nanmedian(values, axis=0)
     scales = np.maximum(np.nanstd(values, axis=0), floors)
-    low, high = ([float(pick(one)) for one in shown] for pick in (np.min, np.max))
-    lists = (tuple(_rounded(one)) for one in (centres, scales, low, high))
+    low, high = [float(one.min()) for one in shown], [float(one.max()) for one in shown]
     precision = _precision((values - centres) / scales) if together else ()
-    return Gauge(kind, tuple(names), *lists, 0.0, 1.0, precision)
+    return Gauge(
+        kind,
+        tuple(names),
+        tuple(_rounded(centres)),
+        tuple(_rounded(scales)),
+        tuple(_rounded(low)),
+        tuple(_rounded(high)),
+        0.0,
+        1.0,
+        precision,
+    )
 
 
 def _value(quantity: Quantity | None) -> float:

@@ -280,7 +280,8 @@ def _anatomy(evidence: Evidence) -> Iterator[tuple[str, Quantity]]:
 def scaled(gauge: Gauge, found: Mapping[str, Quantity]) -> npt.NDArray[np.float64]:
     """Its quantities in a case, from their centres in units of their scales; 0 for what cannot be told of the case."""
     values = np.array([found[name].value if name in found else math.nan for name in gauge.names])
-    return np.nan_to_num((values - np.array(gauge.centres)) / np.array(gauge.scales), posinf=1e6, neginf=-1e6)
+    away: npt.NDArray[np.float64] = (values - np.array(gauge.centres)) / np.array(gauge.scales)
+    return np.asarray(np.nan_to_num(away, posinf=1e6, neginf=-1e6))
 
 
 def _counting(gauge: Gauge, found: Mapping[str, Quantity]) -> npt.NDArray[np.float64]:
@@ -288,7 +289,7 @@ def _counting(gauge: Gauge, found: Mapping[str, Quantity]) -> npt.NDArray[np.flo
     away = scaled(gauge, found)
     sides = [found[name].side if name in found else "both" for name in gauge.names]
     signed = [{"both": abs(one), "low": -one, "high": one}[side] for one, side in zip(away, sides, strict=True)]
-    return np.maximum(np.array(signed), 0)
+    return np.asarray(np.maximum(signed, 0))
 
 
 def distance(gauge: Gauge, found: Mapping[str, Quantity]) -> float:
