@@ -9,11 +9,15 @@ from typing import Any
 import numpy as np
 
 from autospine.evaluation.promise import Known
-from autospine.planning.document.evidence import ChannelEvidence, Evidence, StructureEvidence
+from autospine.planning.document.evidence import LAYOUT, ChannelEvidence, Evidence, StructureEvidence
 
 NAMES = ("upper", "lower")
 CHANNEL = ChannelEvidence(
-    (-2.0, -1.5, -0.5, 0.0, 0.5, 1.5, 2.0), (0.4, 0.3, 0.2), 0.05, 0.25, tuple(place / 27 for place in range(27))
+    (-2.0, -1.5, -0.5, 0.0, 0.5, 1.5, 2.0),
+    (0.4, 0.3, 0.2),
+    0.05,
+    0.25,
+    tuple(place / 125 for place in range(LAYOUT**3)),
 )
 
 
@@ -47,7 +51,7 @@ def cases_like(
             structures[name] = structure_of(1 / (1 + math.exp(-logit)), float(np.exp(rng.normal(7, 0.1))))
             dice[name] = 1 / (1 + math.exp(-true))
         size = (60.0, 200.0 * float(np.exp(rng.normal(0, 0.02))), 100.0)
-        layout = tuple((np.array(CHANNEL.layout) + rng.normal(0, 0.1, 27)).tolist())
+        layout = tuple((np.array(CHANNEL.layout) + rng.normal(0, 0.1, LAYOUT**3)).tolist())
         channel = ChannelEvidence(
             tuple((np.array(CHANNEL.percentiles) + rng.normal(0, 0.05, 7)).tolist()),
             CHANNEL.gradient,

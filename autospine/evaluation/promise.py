@@ -22,6 +22,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +36,7 @@ from autospine.planning.document.promised import (
     distance,
     features,
     foretell,
+    gains,
     oddness,
     on_scale,
     quantities,
@@ -58,8 +60,12 @@ _LEAST_SCALES = (0.1, 0.05, 0.1, 0.02, 0.3, 0.1)
 """Of `FEATURES`: smaller differences are no evidence (ours)."""
 _FEWEST_OF_STRUCTURE = 3
 """Cases of a structure in a part; with fewer, its level is that of all structures (ours)."""
-_LEAST_SPREAD, _LEAST_GAIN = 0.5, 0.1
+_ORIENTED = 0.95
+"""Share of the cases that would be farther from the others flipped, along an axis that has an orientation (ours)."""
+_LEAST_SPREAD, _LEAST_GAIN = 0.5, 0.05
 """Of distances, and of what flipping gains: where all cases are alike, a little more is not odd yet (ours)."""
+_MOST_DIRECTIONS = 24
+"""Along which quantities are known to vary together: a few more than there are in most data sets (ours)."""
 _FAR = 0.9
 """Share of the cases that are nearer than the far ones, by whom distances of different kinds are made alike (ours)."""
 _TIES = 0.01
@@ -221,6 +227,9 @@ def _with_gauges(
         whole = _gauge(kind, list(found.values()))
         if whole is None or any(one is None for one in trial):
             continue
+        if kind == "orientation":
+            axes = _oriented([(_there(trial[places[known.case]]), found[known.case][kind]) for known in cases])
+            whole, trial = replace(whole, axes=axes), [replace(_there(one), axes=axes) for one in trial]
         away = {known.case: distance(_there(trial[places[known.case]]), found[known.case][kind]) for known in cases}
         tried = []
         for place, one in enumerate(trial):  # nor do the cases that were left out say what is usual
@@ -235,6 +244,15 @@ def _with_gauges(
     return replace(
         learnt, gauges=tuple(whole for whole, _ in gauges), threshold=_rounded([threshold])[0], alarms=alarms
     )
+
+
+def _oriented(cases: Sequence[tuple[Gauge, Mapping[str, Quantity]]]) -> tuple[int, ...]:
+    """The canonical axes along which nearly no case would be nearer to the others were it flipped, each by its gauge.
+
+    Along the others images are as good as symmetric, as a spine is from right to left.
+    """
+    gained = np.array([gains(gauge, found) for gauge, found in cases])
+    return tuple(int(axis) for axis in np.flatnonzero((gained < 0).mean(axis=0) >= _ORIENTED))
 
 
 def _there(gauge: Gauge | None) -> Gauge:
@@ -262,7 +280,7 @@ def _gauge(kind: Kind, found: Sequence[Quantities]) -> Gauge | None:
     centres = np.nanmean(values, axis=0) if together else np.nanmedian(values, axis=0)
     scales = np.maximum(np.nanstd(values, axis=0), floors)
     low, high = [float(one.min()) for one in shown], [float(one.max()) for one in shown]
-    precision = _precision((values - centres) / scales) if together else ()
+    measured = _together((values - centres) / scales) if together else {}
     return Gauge(
         kind,
         tuple(names),
@@ -272,7 +290,7 @@ def _gauge(kind: Kind, found: Sequence[Quantities]) -> Gauge | None:
         tuple(_rounded(high)),
         0.0,
         1.0,
-        precision,
+        **measured,
     )
 
 
@@ -280,14 +298,24 @@ def _value(quantity: Quantity | None) -> float:
     return math.nan if quantity is None else quantity.value
 
 
-def _precision(scaled: npt.NDArray[np.float64]) -> tuple[tuple[float, ...], ...]:
-    """Inverse covariance of scaled quantities (cases, n), none of which has less than its scale for deviation."""
+def _together(scaled: npt.NDArray[np.float64]) -> dict[str, Any]:
+    """Directions of a gauge, and what lies along and across them, of scaled quantities (cases, n).
+
+    The covariance is that of Ledoit and Wolf, in which no quantity has less than its scale for deviation. Of its
+    directions the first are kept; all others get their mean variance (as in probabilistic PCA, Tipping 1999).
+    """
     from sklearn.covariance import LedoitWolf
 
-    known = np.nan_to_num(scaled)
-    covariance = LedoitWolf(assume_centered=True).fit(known).covariance_
+    covariance = LedoitWolf(assume_centered=True).fit(np.nan_to_num(scaled)).covariance_
     covariance += np.diag(np.maximum(0, 1 - np.diag(covariance)))
-    return tuple(tuple(_rounded(row)) for row in np.linalg.inv(covariance))
+    variances, vectors = np.linalg.eigh(covariance)  # the largest last
+    kept = min(_MOST_DIRECTIONS, len(variances))
+    rest = variances[: len(variances) - kept]
+    return {
+        "directions": tuple(tuple(_rounded(vector)) for vector in vectors.T[::-1][:kept]),
+        "along": tuple(_rounded(1 / variances[::-1][:kept])),
+        "across": _rounded([1 / rest.mean()])[0] if len(rest) else 0.0,
+    }
 
 
 def _usual(gauge: Gauge, away: Sequence[float]) -> Gauge:

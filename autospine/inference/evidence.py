@@ -153,7 +153,7 @@ def _mean(differences: npt.NDArray[np.float32]) -> float:
 
 
 def _parts(channel: npt.NDArray[np.float32]) -> Iterator[float]:
-    """Means of its 27 parts; an axis of fewer voxels than parts gives some of them twice."""
+    """Means of its 125 parts; an axis of fewer voxels than parts gives some of them twice."""
     spans = []
     for size in channel.shape:
         bounds = [round(size * part / LAYOUT) for part in range(LAYOUT + 1)]

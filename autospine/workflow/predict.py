@@ -152,8 +152,6 @@ def predict_paths(
         tell(note)
     if request.fast:
         tell(fast_cost(folder, segmenter.predictor.origin.folds[0], segmenter.predictor.origin.about))
-    if silent := why_none(segmenter.predictor.promise, withheld=segmenter.predictor.origin.promise_withheld):
-        tell(silent)
     run = _Run(source, place, request, segmenter, rank, progress, tell)
     return run.watch() if request.watch else run.once()
 
@@ -389,7 +387,7 @@ def _left_to_make(
 
 
 def _tell_how(segmenter: Segmenter, cases: int | None, tell: Callable[[str], None]) -> str:
-    """What it computes so many cases on (None: many), said together with which folds are averaged."""
+    """What it computes so many cases on (None: many), said with which folds are averaged, and whether it promises."""
     from autospine.machine.device import describe_device
 
     tell(f"Segmenting with {segmenter.averaged} of {segmenter.folder}")
@@ -400,6 +398,8 @@ def _tell_how(segmenter: Segmenter, cases: int | None, tell: Callable[[str], Non
         computed += f"; {stage.card.configuration.name}: {choice}"
     if any(choice.speed is not None or choice.about_engine for choice in choices):
         tell(f"Predicting on {computed}")
+    if nothing := why_none(predictor.promise, withheld=predictor.origin.promise_withheld):
+        tell(nothing)
     return computed
 
 

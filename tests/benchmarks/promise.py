@@ -55,6 +55,7 @@ def main() -> None:
     parser.add_argument("--dataset", type=Path, help="of which they were trained; for evidence and wrong inputs")
     parser.add_argument("--wrong", type=Path, help="folder of other data sets, of which images are taken")
     parser.add_argument("--cases", type=int, default=2, help="of each fold that wrong inputs are made of (default: 2)")
+    parser.add_argument("--folds", type=int, default=99, help="the first of which wrong inputs are made (default: all)")
     parser.add_argument("--only-evidence", action="store_true", help="no wrong inputs")
     asked = parser.parse_args()
     for model in asked.models:
@@ -67,7 +68,8 @@ def main() -> None:
         judge_bounds(known, promises)
         judge_alarms(known, promises)
         if asked.dataset is not None and not asked.only_evidence:
-            judge_wrong(model, asked.dataset, asked.wrong, known, promises, asked.cases)
+            chosen = {fold: promises[fold] for fold in sorted(promises)[: asked.folds]}
+            judge_wrong(model, asked.dataset, asked.wrong, known, chosen, asked.cases)
 
 
 def trained(model: Path, run: RunFolder) -> list[int]:

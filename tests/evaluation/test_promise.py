@@ -53,9 +53,9 @@ def flags(promised_of_it: Promised) -> str:
 def test_what_is_off_is_flagged_and_said() -> None:
     promise = learn_promise(cases_like(60, 4))
     assert not promised(promise, usual()).flags
-    planes = np.array(CHANNEL.layout).reshape(3, 3, 3)
+    planes = np.array(CHANNEL.layout).reshape(5, 5, 5)
     upside_down = replace(CHANNEL, layout=tuple(planes[::-1].ravel().tolist()))
-    elsewhere = replace(CHANNEL, layout=tuple(np.roll(CHANNEL.layout, 7).tolist()))
+    elsewhere = replace(CHANNEL, layout=tuple(np.roll(CHANNEL.layout, 61).tolist()))
     structures = usual().structures
     for evidence, said in (
         (usual(size_mm=(30.0, 200.0, 100.0)), "image from bottom to top, mm 30"),

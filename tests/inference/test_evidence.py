@@ -145,17 +145,18 @@ def test_a_segmentation_has_what_was_asked_for(make_configuration: Make) -> None
 
 def test_a_ramp_by_hand() -> None:
     """Along each axis another slope; no second differences, so no noise."""
-    z, y, x = np.meshgrid(np.arange(9), np.arange(6), np.arange(12), indexing="ij")
+    z, y, x = np.meshgrid(np.arange(10), np.arange(5), np.arange(15), indexing="ij")
     ramp = (4.0 * z + 2.0 * y + 1.0 * x).astype(np.float32)
     found = describe_channel(ramp, (0, 1, 2))
     assert found.percentiles == pytest.approx(np.percentile(ramp, (1, 5, 25, 50, 75, 95, 99)))
-    # the last of nine planes has none after it
-    assert found.gradient == pytest.approx((4 * 8 / 9, 2, 1)) and found.noise == pytest.approx(0, abs=1e-12)
+    # the last of ten planes has none after it
+    assert found.gradient == pytest.approx((4 * 9 / 10, 2, 1)) and found.noise == pytest.approx(0, abs=1e-12)
     low, high = found.percentiles[0], found.percentiles[-1]
     assert found.background == pytest.approx((ramp < low + 0.1 * (high - low)).mean())
-    assert len(found.layout) == 27
-    assert found.layout[0] == pytest.approx(4 * 1 + 2 * 0.5 + 1.5) and found.layout[-1] == pytest.approx(28 + 9 + 9.5)
-    assert found.layout[1] - found.layout[0] == pytest.approx(4)  # the last axis changes first
+    assert len(found.layout) == 125
+    # parts of 2 x 1 x 3 voxels: their means are those of their middles
+    assert found.layout[0] == pytest.approx(4 * 0.5 + 0 + 1) and found.layout[-1] == pytest.approx(4 * 8.5 + 2 * 4 + 13)
+    assert found.layout[1] - found.layout[0] == pytest.approx(3)  # the last axis changes first
     # the same on planned axes: the layout is on canonical ones
     planned = describe_channel(ramp.transpose(2, 0, 1), (2, 0, 1))
     assert planned.layout == pytest.approx(found.layout) and planned.gradient[1:] == pytest.approx((4, 2))
@@ -166,4 +167,4 @@ def test_white_noise_has_its_deviation_and_a_line_of_voxels_breaks_nothing() -> 
     assert describe_channel(noise, (0, 1, 2)).noise == pytest.approx(2.5, rel=0.02)
     for shape in ((1, 1, 1), (1, 5, 2), (2, 1, 9)):
         found = describe_channel(np.full(shape, 3.0, np.float32), (2, 0, 1))
-        assert found.layout == (3.0,) * 27 and found.gradient == (0, 0, 0) and found.noise == 0
+        assert found.layout == (3.0,) * 125 and found.gradient == (0, 0, 0) and found.noise == 0

@@ -26,8 +26,9 @@ EVIDENCE, EVIDENCE_SCHEMA = "evidence.json", 1
 REMEDY = "delete the file: what makes a promise gathers it anew"
 PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
 """Of the prepared image."""
-LAYOUT = 3
-"""Parts of each axis in the layout of an image: 27 means tell top from bottom and front from back (ours)."""
+LAYOUT = 5
+"""Parts of each axis in the layout of an image. By images alone, of 37 sagittal ones of the lumbar spine none goes
+unseen upside down by 125 means, and 6 by 27 (ours)."""
 Counted = Annotated[float, Limit("from 0 to 10000000000000000", lambda value: 0 <= value <= 1e16)]
 """A sum over voxels."""
 Number = Annotated[float, Limit("a finite number", lambda value: math.isfinite(value))]
@@ -91,7 +92,7 @@ class ChannelEvidence:
     background: Part
     """Share of the voxels in the lowest tenth between its 1st and 99th percentile."""
     layout: Numbers
-    """Means of the 3 x 3 x 3 parts of the image along canonical (Z, Y, X), the last axis first to change."""
+    """Means of the 5 x 5 x 5 parts of the image along canonical (Z, Y, X), the last axis first to change."""
 
     def __post_init__(self) -> None:
         """Check the ranges, and that all are there."""

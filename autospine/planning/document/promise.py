@@ -100,8 +100,15 @@ class Gauge:
     """A case's distance (`promised.distance`) in the median, each case measured by the others."""
     spread: Above0
     """How much farther one in ten is."""
-    precision: Rows = ()
-    """Inverse of the covariance of the scaled quantities, where they are measured together; none: the oddest counts."""
+    directions: Rows = ()
+    """Of unit length, along which scaled quantities vary together most; none: they are not measured together, and the
+    oddest counts."""
+    along: Numbers = ()
+    """One over the variance along each direction."""
+    across: AtLeast0 = 0.0
+    """One over the variance along all that is at right angles to them."""
+    axes: Places = ()
+    """Of orientation, the canonical axes along which images have one."""
 
     def __post_init__(self) -> None:
         """Check that the lists belong together."""
@@ -112,8 +119,9 @@ class Gauge:
             for name in ("centres", "scales", "low", "high"):
                 check(len(getattr(self, name)) == count, name, "one for each name", len(getattr(self, name)))
             check(min(self.scales, default=1) > 0, "scales", "numbers above 0")
-            square = not self.precision or [len(row) for row in self.precision] == [count] * count
-            check(square, "precision", "none, or a row and a column for each name", len(self.precision))
+            check(max(self.axes, default=0) < 3, "axes", "0, 1 or 2")
+            check(all(len(one) == count for one in self.directions), "directions", "a number for each name")
+            check(len(self.along) == len(self.directions), "along", "one for each direction", len(self.along))
 
 
 @dataclass(frozen=True)

@@ -294,16 +294,18 @@ def _counting(gauge: Gauge, found: Mapping[str, Quantity]) -> npt.NDArray[np.flo
 
 def distance(gauge: Gauge, found: Mapping[str, Quantity]) -> float:
     """Of a case from the others, at least 0: Mahalanobis' over the root of the number of quantities, or the oddest."""
-    if not gauge.precision:
+    if not gauge.directions:
         return float(_counting(gauge, found).max())
     if gauge.kind == "orientation":
-        return max(0.0, *gains(gauge, found))
+        return max([0.0, *(gains(gauge, found)[axis] for axis in gauge.axes)])
     return _mahalanobis(gauge, found)
 
 
 def _mahalanobis(gauge: Gauge, found: Mapping[str, Quantity]) -> float:
     away = scaled(gauge, found)
-    return math.sqrt(max(0.0, float(away @ np.array(gauge.precision) @ away)) / len(away))
+    along = np.array(gauge.directions) @ away
+    squared = float(np.array(gauge.along) @ along**2) + gauge.across * max(0.0, float(away @ away - along @ along))
+    return math.sqrt(max(0.0, squared) / len(away))
 
 
 def gains(gauge: Gauge, found: Mapping[str, Quantity]) -> tuple[float, float, float]:
@@ -354,7 +356,8 @@ def _described(gauge: Gauge, own: Mapping[str, Quantity]) -> str:
     if gauge.kind == "layout":
         return text
     if gauge.kind == "orientation":
-        return f"{text} flipped {_AXES[int(np.argmax(gains(gauge, own)))]}"
+        gained = gains(gauge, own)
+        return f"{text} flipped {_AXES[max(gauge.axes, key=lambda axis: gained[axis])]}"
     name = gauge.names[int(np.abs(scaled(gauge, own)).argmax())]
     return f"{text}: {_compared(gauge, name, own[name])}" if name in own else text
 

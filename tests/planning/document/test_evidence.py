@@ -37,7 +37,7 @@ def test_the_expected_dice_is_that_of_the_probabilities() -> None:
         (lambda table: table.update(structures=[1]), "a table of structures"),
         (lambda table: table["structures"]["L5"].update(entropy=1.5), "key L5.entropy.*from 0 to 1"),
         (lambda table: table["structures"]["L5"].pop("inside"), "the key `inside` is missing"),
-        (lambda table: table["channels"][0].update(layout=[0.0]), "27 numbers"),
+        (lambda table: table["channels"][0].update(layout=[0.0]), "125 numbers"),
         (lambda table: table["channels"][0].update(noise=-1), "at least 0"),
         (lambda table: table.update(spacing_mm=[1.0, 1.0]), "a list of 3 values"),
         (lambda table: table.update(levels_missing=-1), "at least 0"),

@@ -14,9 +14,8 @@ from autospine.planning.document.promise import FEATURES, PROMISE, Bound, Gauge,
 
 SLOPES = (0.0,) * len(FEATURES)
 BOUND = Bound("L5", 2, 0.95, (1.5, 1.4), (6.9, 7.0), (0, 1), (0.1, -0.2), (1.0, 1.0))
-GAUGE = Gauge(
-    "layout", ("part 1", "part 2"), (0.0, 1.0), (1.0, 2.0), (-1.0, 0.0), (1.0, 2.0), 0.3, 0.2, ((1.0, 0.0), (0.0, 1.0))
-)
+TURNED = {"directions": ((0.6, 0.8),), "along": (0.5,), "across": 1.0, "axes": (0, 2)}
+GAUGE = Gauge("layout", ("part 1", "part 2"), (0.0, 1.0), (1.0, 2.0), (-1.0, 0.0), (1.0, 2.0), 0.3, 0.2, **TURNED)  # type: ignore[arg-type]
 WHOLE = Promise("0.1.0", 0.9, 1.0, ("0", "1"), 2, 2, FEATURES, (SLOPES, SLOPES), (BOUND,), (GAUGE,), 1.5, 0.05)
 
 
@@ -50,7 +49,9 @@ Edit = Callable[[dict[str, Any]], object]
         (lambda table: table["bounds"][0].update(intercepts=[float("inf"), 1.0]), "finite|cannot be read"),
         (lambda table: table["gauges"][0].update(names=["\x07", "b"]), "without control characters"),
         (lambda table: table["gauges"][0].update(scales=[1.0, 0.0]), "numbers above 0"),
-        (lambda table: table["gauges"][0].update(precision=[[1.0, 0.0]]), "a row and a column for each name"),
+        (lambda table: table["gauges"][0].update(directions=[[1.0]]), "a number for each name"),
+        (lambda table: table["gauges"][0].update(along=[]), "one for each direction"),
+        (lambda table: table["gauges"][0].update(axes=[3]), "0, 1 or 2"),
         (lambda table: table["gauges"][0].update(spread=0.0), "above 0"),
         (lambda table: table["gauges"][0].update(kind="weather"), "anatomy"),
         (lambda table: table["gauges"].append(table["gauges"][0]), "each once"),

@@ -138,10 +138,13 @@ def test_the_oddest_quantity_counts_and_is_told() -> None:
 
 def test_quantities_that_go_together_are_measured_together() -> None:
     """Two that go along with each other by half: apart they are farther from the others than together."""
-    covariance = np.array([[1.0, 0.5], [0.5, 1.0]])
-    precision = tuple(map(tuple, np.linalg.inv(covariance).tolist()))
+    # of [[1, .5], [.5, 1]] the variance is 1.5 along (1, 1) and .5 across it
+    half = math.sqrt(0.5)
     names = ("part 1 of channel 1", "part 2 of channel 1")
-    gauge = Gauge("layout", names, (0.0, 1 / 27), (1.0, 1.0), (0.0, 0.0), (1.0, 1.0), 0.0, 1.0, precision)
+    centres = (CHANNEL.layout[0], CHANNEL.layout[1])
+    gauge = Gauge(
+        "layout", names, centres, (1.0, 1.0), (0.0, 0.0), (1.0, 1.0), 0.0, 1.0, ((half, half),), (2 / 3,), 2.0
+    )
     for moved, squared in (((1.0, 1.0), 4 / 3), ((1.0, -1.0), 4.0), ((0.0, 0.0), 0.0)):
         layout = (CHANNEL.layout[0] + moved[0], CHANNEL.layout[1] + moved[1], *CHANNEL.layout[2:])
         evidence = evidence_of({"L5": structure_of(0.9)}, channels=(replace(CHANNEL, layout=layout),))
