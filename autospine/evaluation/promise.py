@@ -62,7 +62,7 @@ _FEWEST_OF_STRUCTURE = 3
 """Cases of a structure in a part; with fewer, its level is that of all structures (ours)."""
 _ORIENTED = 0.95
 """Share of the cases that would be farther from the others flipped, along an axis that has an orientation (ours)."""
-_LEAST_SPREAD, _LEAST_GAIN = 0.5, 0.05
+_LEAST_SPREAD, _LEAST_GAIN = 0.5, 0.02
 """Of distances, and of what flipping gains: where all cases are alike, a little more is not odd yet (ours)."""
 _MOST_DIRECTIONS = 24
 """Along which quantities are known to vary together: a few more than there are in most data sets (ours)."""

@@ -29,6 +29,8 @@ from autospine.planning.document.promise import FEATURES, Bound, Gauge, Kind, Pr
 CLIPPED = 0.01
 """Dice and expected Dice are told from 0 and 1 down to this: the ends of a logit are nowhere (ours)."""
 _LEAST_ENTROPY = 1e-3
+_NEAR = 0.2
+"""Distance below which nearer says no more (ours)."""
 _FARTHEST = 2.0
 """Logarithm of a volume over the usual one, beyond which more says no more (sevenfold, ours)."""
 _MOST_ISLANDS = 3.0
@@ -309,13 +311,17 @@ def _mahalanobis(gauge: Gauge, found: Mapping[str, Quantity]) -> float:
 
 
 def gains(gauge: Gauge, found: Mapping[str, Quantity]) -> tuple[float, float, float]:
-    """How much nearer to the others an image would be, were it flipped along each canonical axis, by its layout."""
+    """How much nearer to the others an image would be, were it flipped along each canonical axis, by its layout.
+
+    Logarithm of the distance as it is over that of the flipped one: below 0 it is nearer as it is. As a ratio, what is
+    far from the others either way gains little.
+    """
     here, names = _mahalanobis(gauge, found), list(found)
     flipped = []
     for axis in range(3):
         places = np.flip(np.arange(len(names)).reshape(-1, LAYOUT, LAYOUT, LAYOUT), 1 + axis).ravel()
         turned = {name: found[names[place]] for name, place in zip(names, places, strict=True)}
-        flipped.append(here - _mahalanobis(gauge, turned))
+        flipped.append(math.log((here + _NEAR) / (_mahalanobis(gauge, turned) + _NEAR)))
     return flipped[0], flipped[1], flipped[2]
 
 

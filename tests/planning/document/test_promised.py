@@ -12,6 +12,7 @@ from autospine.planning.document.promise import FEATURES, Bound, Gauge, Promise
 from autospine.planning.document.promised import (
     distance,
     features,
+    gains,
     lower_bound,
     off_scale,
     on_scale,
@@ -151,6 +152,30 @@ def test_quantities_that_go_together_are_measured_together() -> None:
         assert distance(gauge, quantities(evidence, {})["layout"]) == pytest.approx(math.sqrt(squared / 2))
     lacking = quantities(evidence_of({"L5": structure_of(0.9)}, channels=(None,)), {})
     assert distance(gauge, lacking["layout"]) == 0  # a channel that is not there is not odd
+
+
+def test_an_image_that_would_be_nearer_flipped_is_told_which_way() -> None:
+    """The others are brighter towards the top; from right to left an image has no orientation here."""
+    planes = np.zeros((5, 5, 5))
+    planes[:] = np.arange(5).reshape(5, 1, 1)
+    centres = tuple(planes.ravel().tolist())
+    names = tuple(f"part {place} of channel 1" for place in range(1, 126))
+    lists = (centres, (1.0,) * 125, centres, centres)
+    unit = tuple(float(place == 0) for place in range(125))
+    gauge = Gauge("orientation", names, *lists, 0.0, 0.1, (unit,), (1.0,), 1.0, (0, 1))
+    upright, turned = (
+        evidence_of({"L5": structure_of(0.9)}, channels=(replace(CHANNEL, layout=tuple(one.ravel().tolist())),))
+        for one in (planes, planes[::-1])
+    )
+    # every part is 4, 2, 0, 2 or 4 off: in the root of the mean square 8 ** 0.5
+    off = math.log((8**0.5 + 0.2) / 0.2)
+    assert gains(gauge, quantities(upright, {})["orientation"]) == pytest.approx((-off, 0, 0))
+    assert gains(gauge, quantities(turned, {})["orientation"]) == pytest.approx((off, 0, 0))
+    assert distance(gauge, quantities(upright, {})["orientation"]) == 0
+    (flag,) = promised(promise_of((), (gauge,), 3.0), turned).flags
+    assert flag.text == "it would look more like the training flipped from bottom to top"
+    sideways = replace(gauge, axes=(2,))
+    assert promised(promise_of((), (sideways,), 3.0), turned).flags == ()
 
 
 def test_what_is_odd_on_one_side_alone() -> None:
