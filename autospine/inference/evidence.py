@@ -75,7 +75,7 @@ class Gathering:
         return torch.stack([sums.double() for sums in (counts, chances.sum(1), inside, unsure, apart)])
 
     def done(
-        self, image: npt.NDArray[np.float32], labels: npt.NDArray[np.uint8], properties: CaseProperties, networks: int
+        self, image: npt.NDArray[np.float32], labels: npt.NDArray[np.uint8], properties: CaseProperties
     ) -> Evidence:
         """All that is known of the case once its scores have come.
 
@@ -83,7 +83,6 @@ class Gathering:
             image: (C, a0, a1, a2), as it was prepared.
             labels: class indices (Z, Y, X) on its canonical own grid.
             properties: where it lies there.
-            networks: how many have spoken.
         """
         data = self._card.data
         found = describe_anatomy(labels, data, properties.canonical_spacing_mm)
@@ -113,7 +112,6 @@ class Gathering:
             ),
             spacing_mm=properties.canonical_spacing_mm,
             size_mm=(size[0], size[1], size[2]),
-            networks=networks,
             temperature=self._temperature,
             levels_missing=found.levels_missing,
             levels_misplaced=found.levels_misplaced,

@@ -185,12 +185,8 @@ class Predictor:
         """What is predicted, as far as memory goes."""
         stored = wanted.probabilities is True
         probabilities = wanted.probabilities is not None
-        more = {"probabilities": probabilities, "stored": stored, "uncertainty": self._compares(wanted)}
+        more = {"probabilities": probabilities, "stored": stored, "uncertainty": wanted.uncertainty}
         return Asked(self.card, native, triple(prepared), self.device.type, max(1, len(self.networks)), **more)
-
-    def _compares(self, wanted: Wanted) -> bool:
-        """Whether members are compared: for what is wanted of uncertainty, or as evidence of what one network says."""
-        return wanted.uncertainty or (wanted.evidence and len(self.networks) == 1 and self.members > 1)
 
     def available_bytes(self) -> float:
         """Memory that may still be taken; below 0 where more is held than `memory_bytes` allow."""
@@ -319,7 +315,7 @@ class Predictor:
         indices = on_canonical_grid(classes.done(), case.properties)
         evidence = None
         if gathering is not None:
-            evidence = gathering.done(case.image, indices, case.properties, len(self.networks))
+            evidence = gathering.done(case.image, indices, case.properties)
         labels = labels_volume(indices, geometry, self.card, metadata)
         return Segmentation(
             labels,
@@ -342,16 +338,15 @@ class Predictor:
     ) -> tuple[Labels, Evidence]:
         """As `labels`, and what the prediction says of itself at this `temperature`."""
         passage, progress = self._own_passage(case), _silent
-        classes, wanted = Classes(passage, self.card), Wanted(evidence=True)
-        gathering = Gathering(self.card, temperature, disagreement=self._compares(wanted))
-        self.pour(case, earlier, passage, [classes], progress, wanted, gathering)
+        classes, gathering = Classes(passage, self.card), Gathering(self.card, temperature, disagreement=False)
+        self.pour(case, earlier, passage, [classes], progress, gathering=gathering)
         labels = on_canonical_grid(classes.done(), case.properties)
-        return labels, gathering.done(case.image, labels, case.properties, len(self.networks))
+        return labels, gathering.done(case.image, labels, case.properties)
 
     def _gathering(self, wanted: Wanted) -> Gathering:
         """What takes evidence: at the temperature at which that was gathered which taught the promise."""
         temperature = self.temperature if self.promise is None else self.promise.temperature
-        return Gathering(self.card, temperature, disagreement=self._compares(wanted))
+        return Gathering(self.card, temperature, disagreement=wanted.uncertainty)
 
     def labels_for(self, case: Prepared, following: CaseProperties, progress: Progress = _silent) -> Labels:
         """Class indices of a case on the grid of the same case as the next stage prepares it, which is `following`."""
@@ -384,7 +379,7 @@ class Predictor:
 
         Arguments and errors as of `logits`.
         """
-        scores = self._scores(case, earlier, progress, members=self._compares(wanted))
+        scores = self._scores(case, earlier, progress, members=wanted.uncertainty)
         asked = self._asked(prod(passage.target), scores.case_shape, wanted)
         way = find_way(asked, partial(predicting_bytes, asked), self.available_bytes())
         scores.pour(passage, sinks, way.strips, on_disk=way.on_disk, look=gathering)

@@ -51,7 +51,7 @@ class StructureEvidence:
     entropy: Part
     """Entropy of the voxels over that of a guess, in the mean weighted by its probability: 0 sure, 1 a guess."""
     disagreement: Part | None = None
-    """How far members disagree (`inference.uncertainty`), weighted likewise; None where that was not computed."""
+    """How far members disagree (`inference.uncertainty`), weighted likewise; None without uncertainty."""
     volume_mm3: AtLeast0 = 0.0
     """Of the labels on the image's own grid, as all that follows."""
     islands: Count = 0
@@ -111,8 +111,6 @@ class CaseEvidence:
     """Of the image, along canonical (Z, Y, X)."""
     size_mm: Along
     """Edges of the box around what is not 0 in the image, along canonical (Z, Y, X)."""
-    networks: Count = 1
-    """How many spoke together. Disagreement of one is that of its mirrorings alone."""
     temperature: Number = 1.0
     """By which logits were divided."""
     levels_missing: Count = 0

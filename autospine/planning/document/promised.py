@@ -255,10 +255,6 @@ def _certainties(evidence: Evidence, foretold: Mapping[str, float]) -> Iterator[
         dice = foretold.get(name, math.nan)
         shown = math.nan if math.isnan(dice) else off_scale(dice)
         yield f"{name}: foretold", Quantity(dice, shown, "foretold Dice", name, "low", 0.15)
-        apart = own.disagreement if known and evidence.networks == 1 else None
-        value = math.nan if apart is None else math.log(apart + 1e-3)
-        shown = math.nan if apart is None else apart
-        yield f"{name}: disagreement", Quantity(value, shown, "disagreement of mirrorings", name, "high", 0.15)
 
 
 def _anatomy(evidence: Evidence) -> Iterator[tuple[str, Quantity]]:

@@ -15,7 +15,7 @@ from tests.evidence import CHANNEL, evidence_of, missing, structure_of
 
 def test_it_comes_back() -> None:
     for evidence in (
-        evidence_of({"L5": structure_of(0.9, disagreement=0.1), "L4": missing()}, networks=5, temperature=1.4),
+        evidence_of({"L5": structure_of(0.9, disagreement=0.1), "L4": missing()}, temperature=1.4),
         evidence_of({"all": structure_of(0.9)}, channels=(None, CHANNEL), levels_missing=1, sides_swapped=2),
     ):
         assert Evidence.from_json(json.loads(json.dumps(evidence.to_json()))) == evidence

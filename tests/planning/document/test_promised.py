@@ -189,13 +189,6 @@ def test_what_is_odd_on_one_side_alone() -> None:
     ]
 
 
-def test_disagreement_is_that_of_one_networks_mirrorings() -> None:
-    one = evidence_of({"L5": structure_of(0.9, disagreement=0.3)})
-    for evidence, there in ((one, True), (replace(one, networks=5), False)):
-        value = quantities(evidence, {})["certainty"]["L5: disagreement"].value
-        assert math.isnan(value) is not there
-
-
 def test_anatomy_that_cannot_be() -> None:
     names = ("L5: found", "pairs with left and right swapped")
     gauge = Gauge("anatomy", names, (1.0, 0.0), (0.1, 0.15), (1.0, 0.0), (1.0, 0.0), 0.0, 0.5)
