@@ -22,7 +22,7 @@ from autospine.evaluation.promise import FEWEST, Known, learn_promise
 from autospine.planning.document.evidence import EVIDENCE
 from autospine.planning.document.model_file import read_model
 from autospine.planning.document.promise import PROMISE, Promise, write_promise
-from autospine.planning.document.promised import Promised
+from autospine.planning.document.promised import Promised, promised
 from autospine.workflow.runs.folder import METRICS_FILE, RunFolder
 from autospine.workflow.steps.evidence import read_evidence
 
@@ -77,6 +77,17 @@ def known_cases(folder: Path) -> list[Known]:
         for one in known
         if one.evidence.temperature == usual
     ]
+
+
+def promised_out_of_fold(known: Sequence[Known]) -> dict[str, Promised]:
+    """Case -> what the cases of all other folds promise of it: as for a new case, with its Dice at hand to compare."""
+    said = dict[str, Promised]()
+    for fold in sorted({one.fold for one in known}):
+        others = [one for one in known if one.fold != fold]
+        if others:
+            promise = learn_promise(others)
+            said |= {one.case: promised(promise, one.evidence) for one in known if one.fold == fold}
+    return said
 
 
 def _dice(path: Path) -> dict[str, dict[str, float]]:

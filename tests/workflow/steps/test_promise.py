@@ -18,7 +18,7 @@ from autospine.evaluation.promise import learn_promise
 from autospine.inference.settings import Settings
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.promise import PROMISE, read_promise
-from autospine.planning.document.promised import Flag, Promised, StructurePromise
+from autospine.planning.document.promised import Flag, Promised, StructurePromise, promised
 from autospine.workflow.runs.folder import withdraw_results
 from autospine.workflow.steps.promise import (
     COLUMNS,
@@ -28,6 +28,7 @@ from autospine.workflow.steps.promise import (
     flagged_cases,
     known_cases,
     promise_rows,
+    promised_out_of_fold,
     why_none,
 )
 from autospine.workflow.steps.segmenting import load_segmenter
@@ -59,6 +60,20 @@ def test_all_folds_that_are_scored_teach_it(model: Path) -> None:
     withdraw_results(model / "fold_0")  # it is trained anew
     assert not (model / PROMISE).exists() and not (model / "fold_0" / "evidence.json").exists()
     assert {known.fold for known in known_cases(model)} == {"1", "2", "3"}
+
+
+def test_a_case_is_promised_what_the_other_folds_have_taught() -> None:
+    cases = cases_like(45, 1, folds=3)
+    said = promised_out_of_fold(cases)
+    assert set(said) == {known.case for known in cases}
+    first = cases[0]
+    others = learn_promise([known for known in cases if known.fold != first.fold])
+    assert said[first.case] == promised(others, first.evidence)
+    kept = [
+        known.dice[name] >= (said[known.case].of(name).promised_dice or 0) for known in cases for name in known.dice
+    ]
+    assert 0.75 < np.mean(kept) < 1
+    assert promised_out_of_fold([known for known in cases if known.fold == "0"]) == {}
 
 
 def test_subjects_are_those_of_the_fingerprint(model: Path) -> None:
