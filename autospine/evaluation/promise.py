@@ -29,18 +29,10 @@ import numpy.typing as npt
 
 import autospine
 from autospine.planning.document.evidence import Evidence
+from autospine.planning.document.gauging import distance, gains, oddness
 from autospine.planning.document.promise import FEATURES, KINDS, Bound, Gauge, Kind, Promise
-from autospine.planning.document.promised import (
-    Quantities,
-    Quantity,
-    distance,
-    features,
-    foretell,
-    gains,
-    oddness,
-    on_scale,
-    quantities,
-)
+from autospine.planning.document.promised import features, foretell
+from autospine.planning.document.quantities import Quantities, Quantity, on_scale, quantities
 
 CONFIDENCE = 0.9
 """Share of the cases in which a promise is to be kept."""

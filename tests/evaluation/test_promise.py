@@ -13,7 +13,8 @@ import pytest
 from autospine.evaluation.promise import FEWEST, Known, learn_promise
 from autospine.planning.document.evidence import Evidence
 from autospine.planning.document.promise import KINDS, MOST_GAUGED, read_promise, write_promise
-from autospine.planning.document.promised import Promised, off_scale, on_scale, promised
+from autospine.planning.document.promised import Promised, promised
+from autospine.planning.document.quantities import off_scale, on_scale
 from tests.evidence import CHANNEL, NAMES, cases_like, evidence_of, missing, structure_of
 
 

@@ -44,7 +44,7 @@ Temperature = Annotated[float, Limit("from 0.01 to 100", lambda value: 0.01 <= v
 class Bound:
     """What was learnt of a structure. Some cases were left out of each part of the learning, and are known by it.
 
-    Dice are on a scale without ends (`promised.on_scale`). Part k foretells `intercepts[k]` and its slopes times the
+    Dice are on a scale without ends (`quantities.on_scale`). Part k foretells `intercepts[k]` and its slopes times the
     features; case i was left out of part `left_out[i]`, and its Dice was `residuals[i]` above that.
     """
 
@@ -84,7 +84,7 @@ class Bound:
 
 @dataclass(frozen=True)
 class Gauge:
-    """Quantities of one kind (`promised.quantities`), as cases had them."""
+    """Quantities of one kind (`quantities`), as cases had them."""
 
     kind: Kind
     names: tuple[str, ...]
@@ -97,7 +97,7 @@ class Gauge:
     high: Numbers
     """The most that was seen."""
     usual: Number
-    """A case's distance (`promised.distance`) in the median, each case measured by the others."""
+    """A case's distance (`gauging.distance`) in the median, each case measured by the others."""
     spread: Above0
     """How much farther one in ten is."""
     directions: Rows = ()
@@ -147,7 +147,7 @@ class Promise:
     gauges: tuple[Gauge, ...] = ()
     """None where there were too few cases to say what is unusual."""
     threshold: Number = 0.0
-    """How odd a case is (`promised.oddness`) that is flagged: more than this."""
+    """How odd a case is (`gauging.oddness`) that is flagged: more than this."""
     alarms: AtLeast0 = 1.0
     """Share of cases like those that are flagged all the same, at most."""
 

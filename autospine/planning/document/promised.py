@@ -18,25 +18,27 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from autospine.planning.document.evidence import LAYOUT, PERCENTILES, Evidence, StructureEvidence
+from autospine.planning.document.evidence import Evidence
+from autospine.planning.document.gauging import gains, odd_by, oddness, scaled, unusual
 from autospine.planning.document.promise import FEATURES, Bound, Gauge, Kind, Promise
+from autospine.planning.document.quantities import (
+    AXES,
+    LEAST_ENTROPY,
+    Quantities,
+    Quantity,
+    expected_on_scale,
+    off_scale,
+    quantities,
+)
 
-CLIPPED = 0.01
-"""Dice and expected Dice are told from 0 and 1 down to this: the ends of a logit are nowhere (ours)."""
-_LEAST_ENTROPY = 1e-3
-_NEAR = 0.2
-"""Distance below which nearer says no more (ours)."""
 _FARTHEST = 2.0
 """Logarithm of a volume over the usual one, beyond which more says no more (sevenfold, ours)."""
 _MOST_ISLANDS = 3.0
 """The same of a number of islands (twenty)."""
-_AXES = ("from bottom to top", "from front to back", "from right to left")
-"""Canonical axes; slices of any plane have them."""
 
 
 @dataclass(frozen=True)
@@ -101,37 +103,21 @@ def promised(promise: Promise, evidence: Evidence) -> Promised:
     return Promised(promise.confidence, structures, flags, odd, promise.threshold)
 
 
-def on_scale(dice: float) -> float:
-    """A Dice from 0 to 1 as a logit, the ends a little inside."""
-    part = CLIPPED + (1 - 2 * CLIPPED) * dice
-    return math.log(part / (1 - part))
-
-
-def off_scale(value: float) -> float:
-    """The Dice of such a number, 0 to 1."""
-    part = 1 / (1 + math.exp(-max(-50.0, min(50.0, value))))
-    return max(0.0, min(1.0, (part - CLIPPED) / (1 - 2 * CLIPPED)))
-
-
 def features(evidence: Evidence, name: str, usual_volume: float) -> npt.NDArray[np.float64]:
     """`FEATURES` of a structure that was found, whose volume in mm3 usually has this logarithm."""
     own = evidence.structures[name]
     others = [one for other, one in evidence.structures.items() if one.found and other != name] or [own]
     odd_volume = min(_FARTHEST, abs(math.log(max(own.volume_mm3, 1e-9)) - usual_volume))
     found = (
-        _expected(own),
-        -math.log(max(own.entropy, _LEAST_ENTROPY)),
+        expected_on_scale(own),
+        -math.log(max(own.entropy, LEAST_ENTROPY)),
         -odd_volume,
         -own.edge,
         -min(_MOST_ISLANDS, math.log(max(1, own.islands))),
-        sum(map(_expected, others)) / len(others),
+        sum(map(expected_on_scale, others)) / len(others),
     )
     assert len(found) == len(FEATURES)
     return np.array(found)
-
-
-def _expected(own: StructureEvidence) -> float:
-    return on_scale(own.expected_dice or 0.0)
 
 
 def foretell(bound: Bound, slopes: Sequence[Sequence[float]], evidence: Evidence) -> npt.NDArray[np.float64]:
@@ -182,155 +168,6 @@ def foretold_of(promise: Promise, evidence: Evidence) -> dict[str, float]:
     }
 
 
-@dataclass(frozen=True)
-class Quantity:
-    """Something about a case that can be unusual."""
-
-    value: float
-    """On a scale on which differences mean the same everywhere; NaN: not to be told of this case."""
-    shown: float
-    """As people want to know it."""
-    said: str
-    """What it is called, after the structure."""
-    structure: str | None = None
-    side: Literal["both", "low", "high"] = "both"
-    """On which side it is odd, where the oddest alone counts."""
-    floor: float = 0.1
-    """The least scale: differences below it are no matter of concern (ours)."""
-
-
-Quantities = Mapping[Kind, Mapping[str, Quantity]]
-
-
-def quantities(evidence: Evidence, foretold: Mapping[str, float]) -> Quantities:
-    """All of a case, by kind and name; `foretold` is the Dice of structures, on its scale."""
-    return {
-        "size": dict(_sizes(evidence)),
-        "intensity": dict(_intensities(evidence)),
-        "layout": dict(_layouts(evidence)),
-        "orientation": dict(_layouts(evidence)),
-        "certainty": dict(_certainties(evidence, foretold)),
-        "anatomy": dict(_anatomy(evidence)),
-    }
-
-
-def _sizes(evidence: Evidence) -> Iterator[tuple[str, Quantity]]:
-    for said, along in (("voxel size", evidence.spacing_mm), ("image", evidence.size_mm)):
-        for place, value in zip(_AXES, along, strict=True):
-            name = f"{said} {place}, mm"
-            yield name, Quantity(math.log(max(value, 1e-6)), value, name, floor=0.15)
-
-
-def _intensities(evidence: Evidence) -> Iterator[tuple[str, Quantity]]:
-    for number, channel in enumerate(evidence.channels, 1):
-        of = f" of channel {number}" if len(evidence.channels) > 1 else ""
-        if channel is None:
-            continue
-        values = {
-            f"percentile {percent}{of}": one for percent, one in zip(PERCENTILES, channel.percentiles, strict=True)
-        }
-        values |= {f"contrast of neighbours, axis {axis}{of}": one for axis, one in enumerate(channel.gradient)}
-        for name, value in values.items():
-            yield name, Quantity(value, value, name, floor=0.03)
-        noise = math.log(max(channel.noise, 1e-4))
-        yield f"noise{of}", Quantity(noise, channel.noise, f"noise{of}", floor=0.1)
-        yield f"dark part{of}", Quantity(channel.background, channel.background, f"dark part{of}", floor=0.03)
-
-
-def _layouts(evidence: Evidence) -> Iterator[tuple[str, Quantity]]:
-    for number, channel in enumerate(evidence.channels, 1):
-        for place, value in enumerate(() if channel is None else channel.layout, 1):
-            name = f"part {place} of channel {number}"
-            yield name, Quantity(value, value, name, floor=0.05)
-
-
-def _certainties(evidence: Evidence, foretold: Mapping[str, float]) -> Iterator[tuple[str, Quantity]]:
-    for name, own in evidence.structures.items():
-        known = own.found
-        expected = own.expected_dice or 0.0
-        at = _expected(own) if known else math.nan
-        yield f"{name}: expected", Quantity(at, expected, "expected Dice", name, "low", 0.15)
-        entropy = math.log(max(own.entropy, _LEAST_ENTROPY)) if known else math.nan
-        yield f"{name}: entropy", Quantity(entropy, own.entropy, "entropy", name, "high", 0.15)
-        dice = foretold.get(name, math.nan)
-        shown = math.nan if math.isnan(dice) else off_scale(dice)
-        yield f"{name}: foretold", Quantity(dice, shown, "foretold Dice", name, "low", 0.15)
-
-
-def _anatomy(evidence: Evidence) -> Iterator[tuple[str, Quantity]]:
-    for name, own in evidence.structures.items():
-        volume = math.log(max(own.volume_mm3, 1e-9)) if own.found else math.nan
-        yield f"{name}: found", Quantity(float(own.found), float(own.found), "found", name, floor=0.1)
-        yield f"{name}: volume", Quantity(volume, own.volume_mm3, "volume, mm3", name, floor=0.1)
-        pieces = math.log(own.islands) if own.found else math.nan
-        yield f"{name}: islands", Quantity(pieces, own.islands, "islands", name, "high", 0.3)
-        edge = own.edge if own.found else math.nan
-        yield f"{name}: edge", Quantity(edge, own.edge, "part at the edge of the image", name, "high", 0.02)
-    for said, count in (
-        ("levels missing between others", evidence.levels_missing),
-        ("levels in the wrong order", evidence.levels_misplaced),
-        ("levels that are there twice", evidence.levels_doubled),
-        ("pairs with left and right swapped", evidence.sides_swapped),
-    ):
-        yield said, Quantity(float(count), float(count), said, None, "high", 0.15)
-
-
-def scaled(gauge: Gauge, found: Mapping[str, Quantity]) -> npt.NDArray[np.float64]:
-    """Its quantities in a case, from their centres in units of their scales; 0 for what cannot be told of the case."""
-    values = np.array([found[name].value if name in found else math.nan for name in gauge.names])
-    away: npt.NDArray[np.float64] = (values - np.array(gauge.centres)) / np.array(gauge.scales)
-    return np.asarray(np.nan_to_num(away, posinf=1e6, neginf=-1e6))
-
-
-def _counting(gauge: Gauge, found: Mapping[str, Quantity]) -> npt.NDArray[np.float64]:
-    """How far off each quantity is, at least 0: to the side on which it is odd."""
-    away = scaled(gauge, found)
-    sides = [found[name].side if name in found else "both" for name in gauge.names]
-    signed = [{"both": abs(one), "low": -one, "high": one}[side] for one, side in zip(away, sides, strict=True)]
-    return np.asarray(np.maximum(signed, 0))
-
-
-def distance(gauge: Gauge, found: Mapping[str, Quantity]) -> float:
-    """Of a case from the others, at least 0: Mahalanobis' over the root of the number of quantities, or the oddest."""
-    if not gauge.directions:
-        return float(_counting(gauge, found).max())
-    if gauge.kind == "orientation":
-        return max([0.0, *(gains(gauge, found)[axis] for axis in gauge.axes)])
-    return _mahalanobis(gauge, found)
-
-
-def _mahalanobis(gauge: Gauge, found: Mapping[str, Quantity]) -> float:
-    away = scaled(gauge, found)
-    along = np.array(gauge.directions) @ away
-    squared = float(np.array(gauge.along) @ along**2) + gauge.across * max(0.0, float(away @ away - along @ along))
-    return math.sqrt(max(0.0, squared) / len(away))
-
-
-def gains(gauge: Gauge, found: Mapping[str, Quantity]) -> tuple[float, float, float]:
-    """How much nearer to the others an image would be, were it flipped along each canonical axis, by its layout.
-
-    Logarithm of the distance as it is over that of the flipped one: below 0 it is nearer as it is. As a ratio, what is
-    far from the others either way gains little.
-    """
-    here, names = _mahalanobis(gauge, found), list(found)
-    flipped = []
-    for axis in range(3):
-        places = np.flip(np.arange(len(names)).reshape(-1, LAYOUT, LAYOUT, LAYOUT), 1 + axis).ravel()
-        turned = {name: found[names[place]] for name, place in zip(names, places, strict=True)}
-        flipped.append(math.log((here + _NEAR) / (_mahalanobis(gauge, turned) + _NEAR)))
-    return flipped[0], flipped[1], flipped[2]
-
-
-def unusual(gauge: Gauge, found: Mapping[str, Quantity]) -> float:
-    """How unusual the distance of a case is: 0 is the usual one, 1 that which one case in ten exceeds."""
-    return (distance(gauge, found) - gauge.usual) / gauge.spread
-
-
-def oddness(gauges: Sequence[Gauge], found: Quantities) -> float:
-    """Of a case: that of the kind in which it is most unusual."""
-    return max(unusual(gauge, found[gauge.kind]) for gauge in gauges)
-
-
 _WHOLE: Mapping[Kind, str] = {
     "intensity": "intensities unlike those of the training",
     "layout": "bright and dark lie elsewhere than in the training (cropped, another part of the body?)",
@@ -359,14 +196,14 @@ def _described(gauge: Gauge, own: Mapping[str, Quantity]) -> str:
         return text
     if gauge.kind == "orientation":
         gained = gains(gauge, own)
-        return f"{text} flipped {_AXES[max(gauge.axes, key=lambda axis: gained[axis])]}"
+        return f"{text} flipped {AXES[max(gauge.axes, key=lambda axis: gained[axis])]}"
     name = gauge.names[int(np.abs(scaled(gauge, own)).argmax())]
     return f"{text}: {_compared(gauge, name, own[name])}" if name in own else text
 
 
 def _oddest(gauge: Gauge, own: Mapping[str, Quantity], threshold: float) -> Iterator[Flag]:
     """A flag for each quantity that would be one by itself; of a structure the oddest ones."""
-    away = _counting(gauge, own)
+    away = odd_by(gauge, own)
     least = gauge.usual + gauge.spread * threshold
     told: dict[str | None, int] = {}
     for place in np.argsort(-away, kind="stable"):
