@@ -41,6 +41,7 @@ from autospine.planning.document.model_file import (
     read_previous,
 )
 from autospine.planning.document.postprocessing import NOTHING, read_postprocessing
+from autospine.planning.document.promise import read_promise
 
 MOST_FOLDS = 100
 """Networks that are averaged (ours)."""
@@ -162,8 +163,11 @@ def first_fold(folder: Path) -> tuple[str, ...] | None:
 def load_stages(path: Path, device: torch.device, settings: Settings = Settings()) -> Predictor:
     """As `load_model`, from a model folder or an exported file, with what a cascade starts from.
 
+    Its promise is of predictions as its folds were validated: used in another way, it has none.
+
     Raises:
-        PlanError: as `load_model`, `load_previous`, `read_about`, `read_postprocessing` and `opened_model` do.
+        PlanError: as `load_model`, `load_previous`, `read_about`, `read_postprocessing`, `read_promise` and
+            `opened_model` do.
         OutputError: a file's weights cannot be put into the temporary folder.
     """
     settings.check()
@@ -171,10 +175,13 @@ def load_stages(path: Path, device: torch.device, settings: Settings = Settings(
         folds = first_fold(folder) if settings.fast and not settings.folds else settings.folds
         model = load_model(folder, device, folds)
         previous = load_previous(folder, model)
-        origin = replace(model.origin, about=read_about(folder))
+        origin, promise = replace(model.origin, about=read_about(folder)), read_promise(folder)
         # of the model alone: what a cascade starts from is left as it was when the cascade was trained
         after = read_postprocessing(folder, model.card.data) if settings.postprocess else NOTHING
-    stages = replace(_set(model, settings), previous=previous and _set(previous, settings), origin=origin)
+    if promise is not None and not settings.as_validated(model.card.configuration):
+        promise, origin = None, replace(origin, promise_withheld=True)
+    previous = previous and _set(previous, settings)
+    stages = replace(_set(model, settings), previous=previous, origin=origin, promise=promise)
     return replace(stages, postprocessing=after)
 
 

@@ -96,16 +96,27 @@ class Scores:
             remedy = "use other weights; where large numbers overflow in float16 alone, predict with --device cpu"
             raise PlanError(f"configuration {self.card.configuration.name}", found, "finite numbers", remedy)
 
-    def pour(self, passage: Passage, sinks: Sequence[Sink], strips: int, *, on_disk: bool) -> None:
+    def pour(
+        self,
+        passage: Passage,
+        sinks: Sequence[Sink],
+        strips: int,
+        *,
+        on_disk: bool,
+        look: Callable[[Logits], None] | None = None,
+    ) -> None:
         """Hand all pieces that `passage` makes of the case to each of the `sinks`.
 
         The case is gone through in so many `strips`; where levels have to agree, all scores are kept `on_disk`, or in
-        memory.
+        memory. `look` is given the scores themselves (outputs, rows, columns, a2), each voxel once: to be left as they
+        are, and good until it returns.
         """
         levels, columns = self.card.data.levels, self.case_shape[1]
         if levels is None:
             streams = {strip: Stream(passage, strip) for strip in Strip.of(columns, strips)}
             for strip, first, values in self.slabs(list(streams)):
+                if look is not None:
+                    look(values[:, :, : strip.stop - strip.start])
                 _hand(streams[strip].pieces(first, values), sinks)
                 del values  # as there
             return
@@ -115,11 +126,17 @@ class Scores:
             for strip, first, values in self.slabs([strip.alone for strip in Strip.of(columns, strips)]):
                 rows.put(first, strip.owned, values)
                 del values  # as there
-            pour_agreed(rows.slabs, outputs, levels, axis, passage, sinks)
+            pour_agreed(rows.slabs, outputs, levels, axis, passage, sinks, look)
 
 
 def pour_agreed(
-    slabs: Slabs, outputs: int, levels: LevelsPlan | None, axis: int, passage: Passage, sinks: Sequence[Sink]
+    slabs: Slabs,
+    outputs: int,
+    levels: LevelsPlan | None,
+    axis: int,
+    passage: Passage,
+    sinks: Sequence[Sink],
+    look: Callable[[Logits], None] | None = None,
 ) -> None:
     """Hand all pieces that `passage` makes of scores, whose pieces agree on their `levels`, to each of the `sinks`.
 
@@ -130,6 +147,7 @@ def pour_agreed(
         axis: of the volume, along which levels follow each other.
         passage: to the new grid.
         sinks: what makes something of the pieces.
+        look: is given the scores that agree, as that of `Scores.pour`.
     """
     renaming = None
     if levels is not None:
@@ -138,6 +156,8 @@ def pour_agreed(
     for first, values in slabs():
         if renaming is not None:
             renaming.apply(first, values[:outputs])
+        if look is not None:
+            look(values)
         _hand(stream.pieces(first, values), sinks)
 
 

@@ -35,6 +35,7 @@ from autospine.planning.document.model_archive import (
 )
 from autospine.planning.document.model_file import CALIBRATION, MODEL, PREVIOUS, fold_folder, fold_weights
 from autospine.planning.document.postprocessing import POSTPROCESSING, postprocessing_table
+from autospine.planning.document.promise import PROMISE, promise_table, read_promise
 from autospine.workflow.progress import Progress, Silent
 from autospine.workflow.runs.fast import FAST_FILE
 from autospine.workflow.runs.folder import METRICS_FILE
@@ -169,6 +170,9 @@ def _write_file(target: Path, folder: Path, model: Predictor, licence: str | Non
             members[f"{name}/{CALIBRATION}"] = json_bytes({"temperature": stage.temperature})
         if stage.postprocessing:
             members[f"{name}/{POSTPROCESSING}"] = json_bytes(postprocessing_table(stage.postprocessing))
+        promise = read_promise(place)
+        if promise is not None:
+            members[f"{name}/{PROMISE}"] = json_bytes(promise_table(promise))
         digests[f"{name}/{MODEL}"] = stage.origin.digests[0]
         for fold, digest in zip(stage.origin.folds, stage.origin.digests[1:], strict=True):
             weights = fold_weights(place, fold)

@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from autospine.data.disk.files import check_name
@@ -34,7 +34,8 @@ from autospine.workflow.runs.sharing import Sharing, sharing
 from autospine.workflow.steps.arrivals import Arrivals, Watch
 from autospine.workflow.steps.counted_cases import Pace
 from autospine.workflow.steps.left_out import LeftOut
-from autospine.workflow.steps.outputs import Outputs
+from autospine.workflow.steps.outputs import Outputs, read_flagged
+from autospine.workflow.steps.promise import why_none
 from autospine.workflow.steps.segmenting import Segmenter, load_segmenter
 from autospine.workflow.steps.turns import Job, Turns
 
@@ -99,6 +100,8 @@ class Prediction:
     model: Path
     folds: tuple[str, ...]
     """Those whose networks were averaged."""
+    flagged: Mapping[str, str] = field(default_factory=dict)
+    """Case -> what is off first, of those that need a look, as `promise.csv` says; made now or before."""
     left_out: DataError | None = None
     """Which cases could not be segmented, and why; None where none was left out.
 
@@ -197,13 +200,17 @@ class _Run:
                 here.keep(name, one)
             turns = self._turns(here, left_out)
             self._make(turns, named, outputs)
-            self.request.outputs.finish(self.place.path, self.place.single)
+            self._put_tables_together()
             here.complete = self.request.share is None
             if left_out.names and self.rank.launched and not self.rank.index:
                 _wait_for_others(here)
         files = tuple(path for name, path in outputs.items() if name not in left_out.names)
         missing = left_out.error() if left_out.names and self.tell is not _quiet else None
-        return Prediction(files, tuple(turns.seconds), tuple(turns.slices), self.segmenter.folder, folds, missing)
+        flagged = dict[str, str]()
+        if self.segmenter.facts.promises and self.tell is not _quiet:
+            flagged = read_flagged(self.place.path, self.place.single, outputs.keys() - left_out.names)
+        seconds, slices = tuple(turns.seconds), tuple(turns.slices)
+        return Prediction(files, seconds, slices, self.segmenter.folder, folds, flagged, missing)
 
     def watch(self) -> Prediction:
         """Segment what is there and what arrives, until stopped; raises `Stopped`."""
@@ -231,7 +238,7 @@ class _Run:
                     arrivals.pause()
         except KeyboardInterrupt:
             with suppress(AutospineError):
-                self.request.outputs.finish(self.place.path, self.place.single)
+                self._put_tables_together()
             made = len(turns.seconds) if turns else 0
             left = f", {len(left_out.names)} could not be" if left_out.names else ""
             raise Stopped(f"{plural(made, 'case')} segmented{left}; the same command goes on") from None
@@ -239,7 +246,11 @@ class _Run:
     def _put_together(self, here: Sharing) -> None:
         """The record and the tables of all that was made so far."""
         here.fold()
-        self.request.outputs.finish(self.place.path, self.place.single)
+        self._put_tables_together()
+
+    def _put_tables_together(self) -> None:
+        """The tables of all cases, of what stands in OUT."""
+        self.request.outputs.finish(self.place.path, self.place.single, promises=self.segmenter.facts.promises)
 
     def _make_arrived(
         self, turns: Turns, arrivals: Arrivals, waiting: Mapping[str, Files], tell: Callable[[str], None]
@@ -382,7 +393,7 @@ def _left_to_make(
 
 
 def _tell_how(segmenter: Segmenter, cases: int | None, tell: Callable[[str], None]) -> str:
-    """What it computes so many cases on (None: many), said together with which folds are averaged."""
+    """What it computes so many cases on (None: many), said with which folds are averaged, and whether it promises."""
     from autospine.machine.device import describe_device
 
     tell(f"Segmenting with {segmenter.averaged} of {segmenter.folder}")
@@ -393,6 +404,8 @@ def _tell_how(segmenter: Segmenter, cases: int | None, tell: Callable[[str], Non
         computed += f"; {stage.card.configuration.name}: {choice}"
     if any(choice.speed is not None or choice.about_engine for choice in choices):
         tell(f"Predicting on {computed}")
+    if nothing := why_none(predictor.promise, withheld=predictor.origin.promise_withheld):
+        tell(nothing)
     return computed
 
 

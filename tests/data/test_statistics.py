@@ -71,7 +71,7 @@ def test_tables_of_cases_become_one_whoever_wrote_them(tmp_path: Path) -> None:
 def test_a_table_that_was_saved_otherwise_is_named(tmp_path: Path, text: str) -> None:
     write_statistics(tmp_path / "statistics" / "b.csv", "b", measure_structures(LABELS, STRUCTURES), ())
     (tmp_path / "statistics" / "a.csv").write_text(text)
-    with pytest.raises(OutputError, match=r"a\.csv.*not a table as --statistics writes it"):
+    with pytest.raises(OutputError, match=r"a\.csv.*not a table as a prediction writes it"):
         combine_statistics(tmp_path / "statistics", tmp_path / "statistics.csv")
 
 
