@@ -80,6 +80,7 @@ def select_models(
         DeviceError: the device is not there, or its memory is too small.
     """
     from autospine.machine.device import resolve_device
+    from autospine.workflow.steps.evidence import ensure_evidence
 
     device, run, progress = resolve_device(request.device), RunFolder.of(runs, dataset), progress or Silent()
     plan = run.read_plan()
@@ -89,6 +90,8 @@ def select_models(
         shared = _shared(run, trained, progress)
         people = People.of(run, trained)
         measured, calibrated = _measure(dataset, run, trained, shared, people, request, device, progress)
+        for one in trained:  # folds that were scored without it have it now, and can promise
+            ensure_evidence(dataset, run, one.name, sorted(map(int, one.weights)), device, progress)
         return _choose(run, trained, shared, people, measured, calibrated)
 
 
@@ -232,9 +235,12 @@ def _choose(
 def _write_model(folder: Path, calibrated: Calibrated, postprocessing: Postprocessing) -> None:
     """Write beside a model what its own cases said of it: all that belongs to a single model folder is written here."""
     from autospine.inference.calibration import write_temperature
+    from autospine.workflow.steps.promise import fit_promise
 
     write_temperature(folder, calibrated.temperature if calibrated.helps else 1.0)
     write_postprocessing(folder, postprocessing)
+    # of what the networks say, whatever is done after
+    fit_promise(folder)
 
 
 def judge_steps(measured: Mapping[str, Measured], data: DataPlan, people: People) -> tuple[JudgedSteps, ...]:
