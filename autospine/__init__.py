@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from autospine.planning.decide.planner import make_plan
     from autospine.planning.document.plan import Plan
     from autospine.planning.measured.fingerprint import Fingerprint
-    from autospine.workflow.api import evaluate, export, plan, predict, train
+    from autospine.workflow.api import audit, evaluate, export, next_cases, plan, predict, train
 
 __version__ = "0.1.0"
 
@@ -35,9 +35,11 @@ __all__ = [
     "Segmentation",
     "Volume",
     "__version__",
+    "audit",
     "evaluate",
     "export",
     "make_plan",
+    "next_cases",
     "open_dataset",
     "plan",
     "predict",
@@ -53,9 +55,11 @@ _HOMES = {
     "Reading": "autospine.data.structure",
     "Segmentation": "autospine.inference.segmentation",
     "Volume": "autospine.data.geometry",
+    "audit": "autospine.workflow.api",
     "evaluate": "autospine.workflow.api",
     "export": "autospine.workflow.api",
     "make_plan": "autospine.planning.decide.planner",
+    "next_cases": "autospine.workflow.api",
     "open_dataset": "autospine.data.dataset",
     "plan": "autospine.workflow.api",
     "predict": "autospine.workflow.api",

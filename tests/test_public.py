@@ -20,9 +20,11 @@ PUBLIC = {
     "Reading": "autospine.data.structure",
     "Segmentation": "autospine.inference.segmentation",
     "Volume": "autospine.data.volume",
+    "audit": "autospine.workflow.api",
     "evaluate": "autospine.workflow.api",
     "export": "autospine.workflow.api",
     "make_plan": "autospine.planning.decide.planner",
+    "next_cases": "autospine.workflow.api",
     "open_dataset": "autospine.data.dataset",
     "plan": "autospine.workflow.api",
     "predict": "autospine.workflow.api",
@@ -43,6 +45,9 @@ SIGNATURES = {
     "fast=False, exact=False, memory_gb=None, runs='runs', file_format=None, probabilities=False, uncertainty=False, "
     "statistics=False, preview=False, overwrite=False, series=None, share=None, watch=False, progress=None)",
     "export": "(model, target, *, folds=None, licence=None, onnx=False, image=None, overwrite=False, progress=None)",
+    "audit": "(dataset, *, configuration=None, count=20, workers=None, runs='runs', progress=None)",
+    "next_cases": "(dataset, unlabelled, *, count=10, out=None, model=None, configuration=None, device='auto', "
+    "runs='runs', progress=None)",
     "evaluate": "(prediction, reference, *, output=None, lesions=False, progress=None)",
 }
 

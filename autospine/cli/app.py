@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from autospine.cli.commands.annotation import audit, next_cases
 from autospine.cli.commands.data import check, describe
 from autospine.cli.commands.demo import demo
 from autospine.cli.commands.models import export
@@ -28,6 +29,8 @@ app = typer.Typer(
 )
 for command in (check, describe, plan, recipes, train, pretrain, predict, evaluate, export, serve, demo):
     app.command()(command)
+app.command()(audit)
+app.command("next")(next_cases)
 app.add_typer(study, name="study")
 
 
