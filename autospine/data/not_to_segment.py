@@ -28,7 +28,10 @@ from autospine.errors import DataError
 
 PREDICTED = "prediction.json"
 """In a folder of segmentations: which model made which file of which images."""
-PROBABILITIES, UNCERTAINTY, STATISTICS, PREVIEWS = SIDES = ("probabilities", "uncertainty", "statistics", "preview")
+PROBABILITIES, UNCERTAINTY, STATISTICS, PREVIEWS, PROMISED = SIDES = (
+    *("probabilities", "uncertainty", "statistics", "preview"),
+    "promise",
+)
 """What a prediction writes beside segmentations: in folders of these names, or as `seg.preview.png` beside a file."""
 _OWN = frozenset({PREDICTED, "plan.toml", "model.json"})
 """Files of ours that say that a folder, and what lies below it, holds results and no images."""

@@ -91,8 +91,8 @@ def write_statistics(path: Path, case: str, measured: Sequence[Measured], channe
     _write(path, columns, rows)
 
 
-def combine_statistics(folder: Path, path: Path) -> None:
-    """Write all tables of cases in `folder` as one, by the names of the cases.
+def combine_statistics(folder: Path, path: Path, first: Sequence[str] = _FIXED) -> None:
+    """Write all tables of cases in `folder`, which begin with the columns `first`, as one, by the names of the cases.
 
     Several processes may do so at once: they take turns, and each reads what is there when its turn has come, so that
     the last one leaves the table of all. Where there are none, there is none of all either.
@@ -103,12 +103,12 @@ def combine_statistics(folder: Path, path: Path) -> None:
     if not folder.is_dir():
         return
     with locked(folder / _LOCK, path, lambda note: None):
-        columns: dict[str, None] = dict.fromkeys(_FIXED)
+        columns: dict[str, None] = dict.fromkeys(first)
         rows: list[dict[str, Any]] = []
         for file in sorted(folder.iterdir()):
             if file.name.startswith(".") or file.suffix != SUFFIX:
                 continue
-            held = _read(file)
+            held = _read(file, first)
             columns |= dict.fromkeys(key for row in held for key in row)
             rows += held
         if rows:
@@ -117,15 +117,15 @@ def combine_statistics(folder: Path, path: Path) -> None:
             _remove(path)
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
+def _read(path: Path, first: Sequence[str]) -> list[dict[str, Any]]:
     """The rows of a case's table; `OutputError` where it is none, as a spreadsheet may have saved it."""
     table = csv.DictReader(io.StringIO(read_text(path, OutputError), newline=""))
     rows = list(table)
-    whole = tuple(table.fieldnames or ())[: len(_FIXED)] == _FIXED
+    whole = tuple(table.fieldnames or ())[: len(first)] == tuple(first)
     if not whole or any(None in row or None in row.values() for row in rows):
-        expected = f"the columns {', '.join(_FIXED)} and as many cells in each row, parted by commas"
-        remedy = "move it away; with --overwrite and --statistics the case is measured anew"
-        raise OutputError(str(path), "not a table as --statistics writes it", expected, remedy)
+        expected = f"the columns {', '.join(first)} and as many cells in each row, parted by commas"
+        remedy = "move it away; with --overwrite the case is measured anew"
+        raise OutputError(str(path), "not a table as a prediction writes it", expected, remedy)
     return rows
 
 

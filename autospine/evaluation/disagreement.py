@@ -119,7 +119,8 @@ def measure_disagreement(
     middle = [(size - 1) / 2 - side.start for size, side in zip(shape, box, strict=True)]
     space = _Space(spacing_mm, slice_axis, triple(middle), _ends(first > 0, second > 0, spacing_mm))
     pairs = [(_held(first, held), _held(second, held)) for held in members]
-    together = best_translation(*zip(*pairs, strict=True), spacing_mm=spacing_mm) if len(pairs) > 1 else None
+    both = [one for one, _ in pairs], [other for _, other in pairs]
+    together = best_translation(*both, spacing_mm) if len(pairs) > 1 else None
     structures = tuple(_structure(one, other, first > 0, second > 0, space) for one, other in pairs)
     return CaseDisagreement(structures, _cross_dice(first, second, members), together)
 

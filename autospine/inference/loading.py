@@ -40,6 +40,7 @@ from autospine.planning.document.model_file import (
     read_model,
     read_previous,
 )
+from autospine.planning.document.promise import read_promise
 
 MOST_FOLDS = 100
 """Networks that are averaged (ours)."""
@@ -161,8 +162,10 @@ def first_fold(folder: Path) -> tuple[str, ...] | None:
 def load_stages(path: Path, device: torch.device, settings: Settings = Settings()) -> Predictor:
     """As `load_model`, from a model folder or an exported file, with what a cascade starts from.
 
+    Its promise is of predictions as its folds were validated: used in another way, it has none.
+
     Raises:
-        PlanError: as `load_model`, `load_previous`, `read_about` and `opened_model` do.
+        PlanError: as `load_model`, `load_previous`, `read_about`, `read_promise` and `opened_model` do.
         OutputError: a file's weights cannot be put into the temporary folder.
     """
     settings.check()
@@ -170,8 +173,11 @@ def load_stages(path: Path, device: torch.device, settings: Settings = Settings(
         folds = first_fold(folder) if settings.fast and not settings.folds else settings.folds
         model = load_model(folder, device, folds)
         previous = load_previous(folder, model)
-        origin = replace(model.origin, about=read_about(folder))
-    return replace(_set(model, settings), previous=previous and _set(previous, settings), origin=origin)
+        origin, promise = replace(model.origin, about=read_about(folder)), read_promise(folder)
+    if promise is not None and not settings.as_validated(model.card.configuration):
+        promise, origin = None, replace(origin, promise_withheld=True)
+    previous = previous and _set(previous, settings)
+    return replace(_set(model, settings), previous=previous, origin=origin, promise=promise)
 
 
 def _set(model: Predictor, settings: Settings) -> Predictor:

@@ -30,6 +30,7 @@ from autospine.data.disk.files import atomic_path
 from autospine.data.geometry import Geometry, Volume, to_canonical, triple
 from autospine.errors import DataError
 from autospine.inference.engines.choice import Computing
+from autospine.inference.evidence import Evidence, Gathering
 from autospine.inference.export import Placement, labels_volume, structures
 from autospine.inference.forward import Forward
 from autospine.inference.images import AS_FILES, Given, as_volume
@@ -57,6 +58,8 @@ from autospine.machine.precision import Choice, Precision
 from autospine.networks.precision import choose_precision
 from autospine.planning.document.about import About
 from autospine.planning.document.model_card import ModelCard
+from autospine.planning.document.promise import Promise
+from autospine.planning.document.promised import promised
 from autospine.preprocessing.memory import prepared_shape
 from autospine.preprocessing.prepare import CaseProperties, PreparedCase, prepare_case
 from autospine.preprocessing.resample_labels import Passage
@@ -87,6 +90,8 @@ class Origin:
     """SHA-256 of the files that were read: the card's, then each fold's weights'."""
     about: About | None = None
     """What is told of the model beside its card: what it has learnt from, its licence; None where nothing is."""
+    promise_withheld: bool = False
+    """Whether it has a promise that is not given, since it is used otherwise than its folds were validated."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,8 @@ class Predictor:
     """Most that the process may have in RAM while it predicts; None: what is free."""
     temperature: float = 1.0
     """By which logits are divided for probabilities and uncertainty (`calibration`)."""
+    promise: Promise | None = None
+    """What is promised of a segmentation, where that was learnt; of predictions as it was learnt from."""
     _lock: Lock = field(default_factory=Lock, init=False, repr=False, compare=False)
     """Held while an image is segmented."""
 
@@ -178,8 +185,12 @@ class Predictor:
         """What is predicted, as far as memory goes."""
         stored = wanted.probabilities is True
         probabilities = wanted.probabilities is not None
-        more = {"probabilities": probabilities, "stored": stored, "uncertainty": wanted.uncertainty}
+        more = {"probabilities": probabilities, "stored": stored, "uncertainty": self._compares(wanted)}
         return Asked(self.card, native, triple(prepared), self.device.type, max(1, len(self.networks)), **more)
+
+    def _compares(self, wanted: Wanted) -> bool:
+        """Whether members are compared: for what is wanted of uncertainty, or as evidence of what one network says."""
+        return wanted.uncertainty or (wanted.evidence and len(self.networks) == 1 and self.members > 1)
 
     def available_bytes(self) -> float:
         """Memory that may still be taken; below 0 where more is held than `memory_bytes` allow."""
@@ -303,14 +314,19 @@ class Predictor:
             if wanted.uncertainty:
                 uncertainty = MapStream(passage, place, geometry)
                 sinks.append(uncertainty)
-            self.pour(case, earlier, passage, sinks, progress, wanted)
-        labels = labels_volume(on_canonical_grid(classes.done(), case.properties), geometry, self.card, metadata)
+            gathering = self._gathering(wanted) if wanted.evidence else None
+            self.pour(case, earlier, passage, sinks, progress, wanted, gathering)
+        indices = on_canonical_grid(classes.done(), case.properties)
+        evidence = gathering and gathering.done(case.image, indices, case.properties, len(self.networks))
+        labels = labels_volume(indices, geometry, self.card, metadata)
         return Segmentation(
             labels,
             {value: name for name, value in self.card.data.labels},
             structures(self.card),
             None if probabilities is None else probabilities.done(given, target),
             None if uncertainty is None else Volume(uncertainty.done()[None], geometry, metadata),
+            evidence,
+            None if evidence is None or self.promise is None else promised(self.promise, evidence),
             given,
         )
 
@@ -318,6 +334,22 @@ class Predictor:
         """Class indices of a case on its own canonical grid (Z, Y, X); arguments and errors as of `logits`."""
         classes = self._classes(case, earlier, self._own_passage(case), progress)
         return on_canonical_grid(classes, case.properties)
+
+    def judged(
+        self, case: Prepared, earlier: Labels | None = None, temperature: float = 1.0
+    ) -> tuple[Labels, Evidence]:
+        """As `labels`, and what the prediction says of itself at this `temperature`."""
+        passage, progress = self._own_passage(case), _silent
+        classes, wanted = Classes(passage, self.card), Wanted(evidence=True)
+        gathering = Gathering(self.card, temperature, disagreement=self._compares(wanted))
+        self.pour(case, earlier, passage, [classes], progress, wanted, gathering)
+        labels = on_canonical_grid(classes.done(), case.properties)
+        return labels, gathering.done(case.image, labels, case.properties, len(self.networks))
+
+    def _gathering(self, wanted: Wanted) -> Gathering:
+        """What takes evidence: at the temperature at which that was gathered which taught the promise."""
+        temperature = self.temperature if self.promise is None else self.promise.temperature
+        return Gathering(self.card, temperature, disagreement=self._compares(wanted))
 
     def labels_for(self, case: Prepared, following: CaseProperties, progress: Progress = _silent) -> Labels:
         """Class indices of a case on the grid of the same case as the next stage prepares it, which is `following`."""
@@ -344,12 +376,16 @@ class Predictor:
         sinks: Sequence[Sink],
         progress: Progress,
         wanted: Wanted = _LABELS,
+        gathering: Gathering | None = None,
     ) -> None:
-        """Hand what the networks say of a case to `sinks`, piece by piece; arguments and errors as of `logits`."""
-        scores = self._scores(case, earlier, progress, members=wanted.uncertainty)
+        """Hand what the networks say of a case to `sinks`, piece by piece, and all of it to `gathering`.
+
+        Arguments and errors as of `logits`.
+        """
+        scores = self._scores(case, earlier, progress, members=self._compares(wanted))
         asked = self._asked(prod(passage.target), scores.case_shape, wanted)
         way = find_way(asked, partial(predicting_bytes, asked), self.available_bytes())
-        scores.pour(passage, sinks, way.strips, on_disk=way.on_disk)
+        scores.pour(passage, sinks, way.strips, on_disk=way.on_disk, look=gathering)
 
     def logits(self, case: Prepared, earlier: Labels | None = None, progress: Progress = _silent) -> Logits:
         """Logits (K, a0, a1, a2) of a case, K = background + classes; pieces agree on levels (see `vertebral_levels`).

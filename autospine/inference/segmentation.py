@@ -14,6 +14,8 @@ from autospine.data.geometry import Volume, same_grid
 from autospine.data.statistics import measure_structures
 from autospine.errors import DataError
 from autospine.inference.images import AS_FILES, Given
+from autospine.planning.document.evidence import Evidence
+from autospine.planning.document.promised import Promised
 
 if TYPE_CHECKING:
     from autospine.inference.probabilities import Probabilities
@@ -27,6 +29,8 @@ class Wanted:
     """Of each class in each voxel: into a `.b2nd` file of this path, or compressed in memory where it is True."""
     uncertainty: bool = False
     """How far folds and mirrorings disagree in each voxel."""
+    evidence: bool = False
+    """What the case says of its segmentation, and where the model has a promise, what that promises of it."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,10 @@ class Segmentation:
     probabilities: Probabilities | None = None
     uncertainty: Volume | None = None
     """(1, Z, Y, X) float32, from 0, where all agree, to 1; where it was asked for."""
+    evidence: Evidence | None = None
+    """What the prediction says of itself; where it was asked for."""
+    promise: Promised | None = None
+    """What the model promises of it; where evidence was asked for and the model has a promise."""
     given: Given = AS_FILES
     """How the axes of the image that was given lie to those of `labels`."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from autospine.errors import PlanError
+from autospine.planning.document.configuration import Configuration
 
 FAST_OVERLAP = 0.25
 """Of tiles in a fast prediction: a voxel within an eighth of the patch from its edge, which sees that much less around
@@ -40,6 +41,11 @@ class Settings:
         if self.overlap is not None:
             return self.overlap
         return min(planned, FAST_OVERLAP) if self.fast else planned
+
+    def as_validated(self, configuration: Configuration) -> bool:
+        """Whether tiles overlap and are mirrored as at the end of a training of this configuration."""
+        mirrored = self.mirrored or not configuration.training.mirror_axes
+        return mirrored and self.overlap_of(configuration.overlap) == configuration.overlap
 
     def check(self) -> None:
         """Raise `PlanError` where a choice is none, or says something else than another."""

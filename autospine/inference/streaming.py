@@ -94,16 +94,27 @@ class Scores:
             remedy = "use other weights; where large numbers overflow in float16 alone, predict with --device cpu"
             raise PlanError(f"configuration {self.card.configuration.name}", found, "finite numbers", remedy)
 
-    def pour(self, passage: Passage, sinks: Sequence[Sink], strips: int, *, on_disk: bool) -> None:
+    def pour(
+        self,
+        passage: Passage,
+        sinks: Sequence[Sink],
+        strips: int,
+        *,
+        on_disk: bool,
+        look: Callable[[Logits], None] | None = None,
+    ) -> None:
         """Hand all pieces that `passage` makes of the case to each of the `sinks`.
 
         The case is gone through in so many `strips`; where levels have to agree, all scores are kept `on_disk`, or in
-        memory.
+        memory. `look` is given the scores themselves (outputs, rows, columns, a2), each voxel once: to be left as they
+        are, and good until it returns.
         """
         levels, columns = self.card.data.levels, self.case_shape[1]
         if levels is None:
             streams = {strip: Stream(passage, strip) for strip in Strip.of(columns, strips)}
             for strip, first, values in self.slabs(list(streams)):
+                if look is not None:
+                    look(values[:, :, : strip.stop - strip.start])
                 _hand(streams[strip].pieces(first, values), sinks)
             return
         axis = self.card.configuration.axis_order.index(levels.axis)
@@ -118,6 +129,8 @@ class Scores:
             for first, values in rows.slabs():
                 if renaming is not None:
                     renaming.apply(first, values[:outputs])
+                if look is not None:
+                    look(values)
                 _hand(stream.pieces(first, values), sinks)
 
 

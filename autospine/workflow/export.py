@@ -34,6 +34,7 @@ from autospine.planning.document.model_archive import (
     write_archive,
 )
 from autospine.planning.document.model_file import CALIBRATION, MODEL, PREVIOUS, fold_folder, fold_weights
+from autospine.planning.document.promise import PROMISE, promise_table, read_promise
 from autospine.workflow.progress import Progress, Silent
 from autospine.workflow.runs.fast import FAST_FILE
 from autospine.workflow.runs.folder import METRICS_FILE
@@ -151,6 +152,9 @@ def _write_file(target: Path, folder: Path, model: Predictor, licence: str | Non
         }
         if (place / CALIBRATION).is_file():
             members[f"{name}/{CALIBRATION}"] = json_bytes({"temperature": stage.temperature})
+        promise = read_promise(place)
+        if promise is not None:
+            members[f"{name}/{PROMISE}"] = json_bytes(promise_table(promise))
         digests[f"{name}/{MODEL}"] = stage.origin.digests[0]
         for fold, digest in zip(stage.origin.folds, stage.origin.digests[1:], strict=True):
             weights = fold_weights(place, fold)

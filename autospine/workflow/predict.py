@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from autospine.data.disk.files import check_name
@@ -34,7 +34,8 @@ from autospine.workflow.runs.sharing import Sharing, sharing
 from autospine.workflow.steps.arrivals import Arrivals, Watch
 from autospine.workflow.steps.counted_cases import Pace
 from autospine.workflow.steps.left_out import LeftOut
-from autospine.workflow.steps.outputs import Outputs
+from autospine.workflow.steps.outputs import Outputs, read_flagged
+from autospine.workflow.steps.promise import why_none
 from autospine.workflow.steps.segmenting import Segmenter, load_segmenter
 from autospine.workflow.steps.turns import Job, Turns
 
@@ -97,6 +98,8 @@ class Prediction:
     model: Path
     folds: tuple[str, ...]
     """Those whose networks were averaged."""
+    flagged: Mapping[str, str] = field(default_factory=dict)
+    """Case -> what is off first, of those that need a look, as `promise.csv` says; made now or before."""
     left_out: DataError | None = None
     """Which cases could not be segmented, and why; None where none was left out.
 
@@ -149,6 +152,8 @@ def predict_paths(
         tell(note)
     if request.fast:
         tell(fast_cost(folder, segmenter.predictor.origin.folds[0], segmenter.predictor.origin.about))
+    if silent := why_none(segmenter.predictor.promise, withheld=segmenter.predictor.origin.promise_withheld):
+        tell(silent)
     run = _Run(source, place, request, segmenter, rank, progress, tell)
     return run.watch() if request.watch else run.once()
 
@@ -192,13 +197,17 @@ class _Run:
                 here.keep(name, one)
             turns = self._turns(here, left_out)
             self._make(turns, named, outputs)
-            self.request.outputs.finish(self.place.path, self.place.single)
+            self._put_tables_together()
             here.complete = self.request.share is None
             if left_out.names and self.rank.launched and not self.rank.index:
                 _wait_for_others(here)
         files = tuple(path for name, path in outputs.items() if name not in left_out.names)
         missing = left_out.error() if left_out.names and self.tell is not _quiet else None
-        return Prediction(files, tuple(turns.seconds), tuple(turns.slices), self.segmenter.folder, folds, missing)
+        flagged = dict[str, str]()
+        if self.segmenter.facts.promises and self.tell is not _quiet:
+            flagged = read_flagged(self.place.path, self.place.single, outputs.keys() - left_out.names)
+        seconds, slices = tuple(turns.seconds), tuple(turns.slices)
+        return Prediction(files, seconds, slices, self.segmenter.folder, folds, flagged, missing)
 
     def watch(self) -> Prediction:
         """Segment what is there and what arrives, until stopped; raises `Stopped`."""
@@ -226,7 +235,7 @@ class _Run:
                     arrivals.pause()
         except KeyboardInterrupt:
             with suppress(AutospineError):
-                self.request.outputs.finish(self.place.path, self.place.single)
+                self._put_tables_together()
             made = len(turns.seconds) if turns else 0
             left = f", {len(left_out.names)} could not be" if left_out.names else ""
             raise Stopped(f"{plural(made, 'case')} segmented{left}; the same command goes on") from None
@@ -234,7 +243,13 @@ class _Run:
     def _put_together(self, here: Sharing) -> None:
         """The record and the tables of all that was made so far."""
         here.fold()
-        self.request.outputs.finish(self.place.path, self.place.single)
+        self._put_tables_together()
+
+    def _put_tables_together(self) -> None:
+        """The tables of all cases, of what stands in OUT."""
+        self.request.outputs.finish(
+            self.place.path, self.place.single, promises=self.segmenter.facts.promises
+        )
 
     def _make_arrived(
         self, turns: Turns, arrivals: Arrivals, waiting: Mapping[str, Files], tell: Callable[[str], None]

@@ -15,7 +15,9 @@ from autospine.data.structure import Reading
 from autospine.planning.decide.fold_loss import fold_loss
 from autospine.planning.document.about import read_about, write_about
 from autospine.planning.document.model_card import ModelCard
+from autospine.planning.document.evidence import EVIDENCE, Evidence
 from autospine.planning.document.model_file import write_previous
+from autospine.planning.document.promise import read_promise
 from autospine.planning.estimate.memory import training_memory_gb
 from autospine.preprocessing.keys import stored_key
 from autospine.preprocessing.store import Store
@@ -28,8 +30,10 @@ from autospine.workflow.runs.plan_command import half_hour_command, plan_command
 from autospine.workflow.runs.prepared import ensure_prepared
 from autospine.workflow.steps.about import about_training
 from autospine.workflow.steps.cascade import OutOfFold, find_out_of_fold, segment_out_of_fold
+from autospine.workflow.steps.evidence import evidence_temperature, write_evidence
 from autospine.workflow.steps.expectation import compare_expected, describe_comparisons
 from autospine.workflow.steps.pace import shown, watch_pace, watch_threads
+from autospine.workflow.steps.promise import describe_promise, fit_promise
 from autospine.workflow.steps.request import enough_memory, fold_numbers, requested
 from autospine.workflow.steps.timing import training_notes
 from autospine.workflow.steps.training import Training
@@ -301,11 +305,22 @@ def _score(fold: _Fold, ready: _Ready) -> Trained:
     if not task.fold.validation:
         progress.note("This fold has no validation cases: nothing to score")
         return Trained(training.folder, None)
-    if not metrics.exists():
-        start, device = time.monotonic(), training.device
+    anew = not metrics.exists()
+    if anew:
+        start, device, evidence = time.monotonic(), training.device, dict[str, Evidence]()
         scores = validate_fold(
-            fold.model, fold.number, task.fold, ready.store, ready.write, device, progress, task.previous
+            fold.model,
+            fold.number,
+            task.fold,
+            ready.store,
+            ready.write,
+            device,
+            progress,
+            task.previous,
+            evidence.__setitem__,
+            evidence_temperature(fold.model),
         )
+        write_evidence(training.folder, evidence)
         seconds = time.monotonic() - start
         cost = measure_fast(
             fold.model, fold.number, task.fold, ready.store, device, progress, task.previous, scores, seconds
@@ -313,7 +328,17 @@ def _score(fold: _Fold, ready: _Ready) -> Trained:
         if cost is not None:
             cost.write(training.folder)
         write_json(metrics, scores.to_json())
+    _learn_promise(fold, anew=anew)
     return Trained(training.folder, read_json(metrics))
+
+
+def _learn_promise(fold: _Fold, *, anew: bool) -> None:
+    """Learn what the model promises, where the fold was scored `anew` or that has not come to be; with evidence alone."""
+    if not (fold.training.folder / EVIDENCE).is_file():
+        return
+    promise = read_promise(fold.model)
+    if anew or promise is None or str(fold.number) not in promise.folds:
+        fold.training.progress.note(describe_promise(fit_promise(fold.model)))
 
 
 def _start_text(path: Path | None, taken: CarriedOver) -> str:

@@ -68,6 +68,7 @@ def predict(
     from autospine.workflow.predict import PredictRequest, predict_paths
     from autospine.workflow.steps.arrivals import Watch
     from autospine.workflow.steps.outputs import Outputs
+    from autospine.workflow.steps.promise import describe_flagged
 
     request = PredictRequest(
         model,
@@ -90,6 +91,8 @@ def predict(
     total = sum(done.seconds)
     took = f", {total / len(done.seconds):.1f} s a case, {total / sum(done.slices):.2f} s a slice" if total else ""
     progress.note(f"{len(done.files)} segmentation(s) in {target}{took}")
+    for line in describe_flagged(done.flagged, len(done.files), target):
+        progress.note(line)
 
 
 @reported

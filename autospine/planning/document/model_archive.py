@@ -37,6 +37,7 @@ from autospine.planning.document.configuration import CONFIGURATIONS, Configurat
 from autospine.planning.document.convert import MOST_DOCUMENT_BYTES, from_table, shown, to_table
 from autospine.planning.document.limits import Count
 from autospine.planning.document.model_file import BEST, CALIBRATION, MODEL, PREVIOUS, WEIGHTS
+from autospine.planning.document.promise import PROMISE
 
 SUFFIX = ".autospine"
 MANIFEST, README, LABELS = "manifest.json", "README.md", "labels.json"
@@ -46,7 +47,7 @@ MOST_MEMBERS = 1000
 """Two stages of a hundred folds have some 600 (ours)."""
 _AT_ONCE = 1 << 20
 """Bytes that are read together. The list of so many members has a fifth of that; a longer one is refused unread."""
-_TEXTS = (MODEL, ABOUT, LABELS, CALIBRATION)
+_TEXTS = (MODEL, ABOUT, LABELS, CALIBRATION, PROMISE)
 _OF_FOLD = (WEIGHTS, BEST, PREVIOUS)
 _MEMBER = re.compile(
     rf"({MANIFEST}|{README}|({'|'.join(map(re.escape, CONFIGURATIONS))})/"

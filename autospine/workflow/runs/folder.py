@@ -15,10 +15,12 @@ from autospine.data.disk.files import read_json, read_text
 from autospine.data.disk.locks import locked
 from autospine.data.structure import Reading, dataset_name
 from autospine.errors import OutputError, PlanError
+from autospine.planning.document.evidence import EVIDENCE
 from autospine.planning.document.expected import EXPECTED, Estimated, Expectations, read_expected
 from autospine.planning.document.model_file import BEST, WEIGHTS, fold_folder, read_model
 from autospine.planning.document.plan import Plan
 from autospine.planning.document.plan_file import read_plan_file
+from autospine.planning.document.promise import PROMISE
 from autospine.planning.measured.fingerprint import Fingerprint
 from autospine.workflow.runs.fast import FAST_FILE
 from autospine.workflow.runs.plan_command import plan_command
@@ -222,7 +224,8 @@ def withdraw_results(folder: Path) -> None:
 
     The record goes last: without it nothing is taken for trained, and with it all else can be made again.
     """
-    for name in (METRICS_FILE, FAST_FILE):
+    (folder.parent / PROMISE).unlink(missing_ok=True)
+    for name in (METRICS_FILE, FAST_FILE, EVIDENCE):
         (folder / name).unlink(missing_ok=True)
     remove_training(folder / VALIDATION)
     (folder / RECORD).unlink(missing_ok=True)

@@ -6,26 +6,29 @@
     OUT/uncertainty/<case>.nii.gz
     OUT/statistics/<case>.csv, OUT/statistics.csv
     OUT/preview/<case>.png
+    OUT/promise/<case>.csv, OUT/promise.csv            where the model promises something
 
 Beside a single file `seg.nii.gz` they are called `seg.preview.png` and so on.
 """
 
 from __future__ import annotations
 
+import csv
+import io
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from autospine.data.codes.structures import Structure, structures_of
 from autospine.data.dataset import read_images
-from autospine.data.disk.files import staged_path, unwritable
+from autospine.data.disk.files import read_text, staged_path, unwritable
 from autospine.data.label_tables import write_label_tables
 from autospine.data.layouts.shared.naming import raise_fault
 from autospine.data.made_by import MadeBy
 from autospine.data.masks.files import mask_stem
-from autospine.data.not_to_segment import PREVIEWS, PROBABILITIES, SIDES, STATISTICS, UNCERTAINTY
+from autospine.data.not_to_segment import PREVIEWS, PROBABILITIES, PROMISED, SIDES, STATISTICS, UNCERTAINTY
 from autospine.data.segmentation_files import (
     NAMED,
     check_chosen,
@@ -40,8 +43,9 @@ from autospine.data.structure import Files, missing_of
 from autospine.data.volume import write_volume
 from autospine.inference.segmentation import Segmentation, Wanted
 from autospine.planning.document.data import DataPlan
+from autospine.workflow.steps.promise import COLUMNS, flagged_cases, write_promised
 
-ENDINGS = {PROBABILITIES: ".b2nd", UNCERTAINTY: ".nii.gz", STATISTICS: ".csv", PREVIEWS: ".png"}
+ENDINGS = {PROBABILITIES: ".b2nd", UNCERTAINTY: ".nii.gz", STATISTICS: ".csv", PREVIEWS: ".png", PROMISED: ".csv"}
 """Of the files that are written beside a segmentation, by their kind."""
 
 
@@ -53,11 +57,13 @@ class ModelFacts:
     """What the values in its segmentations mean."""
     channels: tuple[str, ...]
     made_by: MadeBy
+    promises: bool = False
+    """Whether it promises something of what it makes: then that is written, too."""
 
     @staticmethod
-    def of(data: DataPlan, made_by: MadeBy) -> ModelFacts:
+    def of(data: DataPlan, made_by: MadeBy, *, promises: bool = False) -> ModelFacts:
         """Of a model for such data."""
-        return ModelFacts(structures_written(data), data.channels, made_by)
+        return ModelFacts(structures_written(data), data.channels, made_by, promises)
 
 
 def structures_written(data: DataPlan) -> tuple[Structure, ...]:
@@ -82,8 +88,7 @@ class CaseOutput:
         """The file of what is written beside the segmentation, such as `preview`."""
         if not self.single:
             return self.path.parent / kind / f"{self.name}{ENDINGS[kind]}"
-        stem = self.path.stem if is_dicom_seg_name(self.path) else mask_stem(self.path)
-        return self.path.with_name(f"{stem}.{kind}{ENDINGS[kind]}")
+        return _beside_single(self.path, kind)
 
     @property
     def missing(self) -> tuple[int, ...]:
@@ -128,7 +133,7 @@ class Outputs:
         if probabilities is not None:
             _make_folder(probabilities.parent)
             self.drop(case)  # of an earlier prediction
-        return Wanted(probabilities, self.uncertainty)
+        return Wanted(probabilities, self.uncertainty, case.model.promises)
 
     def drop(self, case: CaseOutput) -> None:
         """Take away probabilities that belong to no segmentation: they are written before it."""
@@ -138,7 +143,7 @@ class Outputs:
 
     def lacking(self, case: CaseOutput) -> set[str]:
         """What is asked for beside a segmentation that is there, and does not lie there."""
-        return {kind for kind in self._asked if not case.beside(kind).is_file()}
+        return {kind for kind in self._asked(case.model) if not case.beside(kind).is_file()}
 
     @contextmanager
     def written(self, temporary: Path, case: CaseOutput, made: Segmentation) -> Iterator[None]:
@@ -160,11 +165,16 @@ class Outputs:
             raise ValueError("no probabilities of a segmentation that they were asked for")
         if self.uncertainty and made.uncertainty is None:
             raise ValueError("no uncertainty in a segmentation that it was asked for")
+        if case.model.promises and made.promise is None:
+            raise ValueError("no promise of a segmentation that it was asked for")
         first = case.single and not os.path.lexists(case.path)
         with ExitStack() as stack:
             if made.uncertainty is not None and self.uncertainty:
                 with staged_path(case.beside(UNCERTAINTY), stack) as beside:
                     write_volume(beside, made.uncertainty)
+            if made.promise is not None and case.model.promises:
+                with staged_path(case.beside(PROMISED), stack) as beside:
+                    write_promised(beside, case.name, made.promise)
             if self.statistics or self.preview:
                 self._write_of_image(case, made, stack)
             if not case.single and not case.path.name.lower().endswith(NAMED):
@@ -174,17 +184,19 @@ class Outputs:
             if not first:  # files that happen to be called so beside a single one are the user's
                 self._remove_older(case)
 
-    def finish(self, target: Path, single: bool) -> None:
-        """Put the statistics of all cases in OUT together, where they are asked for now or were before.
+    def finish(self, target: Path, single: bool, *, promises: bool = False) -> None:
+        """Put the statistics, and the promises, of all cases in OUT together, where there are any now or were before.
 
         Raises:
-            OutputError: the table cannot be written.
+            OutputError: a table cannot be written.
         """
-        table = target / f"{STATISTICS}{ENDINGS[STATISTICS]}"
-        if single or not (self.statistics or table.is_file()):
+        if single or not os.access(target, os.W_OK):  # a finished OUT may be one that takes no file
             return
-        if os.access(target, os.W_OK):  # a finished OUT may be one that takes no file
+        table, promised = (target / f"{kind}{ENDINGS[kind]}" for kind in (STATISTICS, PROMISED))
+        if self.statistics or table.is_file():
             combine_statistics(target / STATISTICS, table)
+        if promises or promised.is_file():
+            combine_statistics(target / PROMISED, promised, COLUMNS)
 
     def _write_of_image(self, case: CaseOutput, made: Segmentation, stack: ExitStack) -> None:
         """What needs the image, which is read again: it would take memory while the networks compute."""
@@ -202,15 +214,35 @@ class Outputs:
 
     def _remove_older(self, case: CaseOutput) -> None:
         """Take away what an earlier prediction left beside the segmentation: of another one it would be wrong."""
-        for kind in set(SIDES) - self._asked:
+        for kind in set(SIDES) - self._asked(case.model):
             with suppress(OSError):
                 case.beside(kind).unlink()
 
-    @property
-    def _asked(self) -> set[str]:
-        """The kinds of what is written beside a segmentation."""
+    def _asked(self, model: ModelFacts) -> set[str]:
+        """The kinds of what is written beside a segmentation of this model."""
         asked = {STATISTICS: self.statistics, PREVIEWS: self.preview, UNCERTAINTY: self.uncertainty}
+        asked[PROMISED] = model.promises
         return {kind for kind in SIDES if asked.get(kind, self.probabilities)}
+
+
+def read_flagged(target: Path, single: bool, cases: Collection[str]) -> dict[str, str]:
+    """Case -> what is off first, of those of these `cases` in OUT that are flagged.
+
+    Raises:
+        OutputError: the table cannot be read.
+    """
+    ending = ENDINGS[PROMISED]
+    path = _beside_single(target, PROMISED) if single else target / f"{PROMISED}{ending}"
+    if not path.is_file():
+        return {}
+    rows = csv.DictReader(io.StringIO(read_text(path, OutputError), newline=""))
+    return {name: why for name, why in flagged_cases(rows).items() if name in cases}
+
+
+def _beside_single(path: Path, kind: str) -> Path:
+    """The file of what is written beside a single segmentation."""
+    stem = path.stem if is_dicom_seg_name(path) else mask_stem(path)
+    return path.with_name(f"{stem}.{kind}{ENDINGS[kind]}")
 
 
 def _make_folder(folder: Path) -> None:

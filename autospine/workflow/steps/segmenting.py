@@ -66,7 +66,8 @@ class Segmenter:
     @cached_property
     def facts(self) -> ModelFacts:
         """What of the model is written down with what it makes."""
-        return ModelFacts.of(self.predictor.card.data, MadeBy(self.name, self.identity))
+        promises = self.predictor.promise is not None
+        return ModelFacts.of(self.predictor.card.data, MadeBy(self.name, self.identity), promises=promises)
 
     @cached_property
     def sought(self) -> Sought:

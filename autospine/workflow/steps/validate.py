@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import torch
 
     from autospine.inference.predictor import Predictor
+    from autospine.planning.document.evidence import Evidence
 
 MOST_FAST_S = 600.0
 """Seconds of a validation from which on it is not repeated the fast way (ours)."""
@@ -42,11 +43,14 @@ def validate_fold(
     device: torch.device,
     progress: Progress,
     previous: PreviousStage | None = None,
+    keep: Callable[[str, Evidence], None] | None = None,
+    temperature: float = 1.0,
 ) -> Scores:
     """Predict the validation cases of `split` whole, hand them to `write`, and score them on their own grid.
 
     The network of `fold` in the model `folder` predicts. `write` is called with a case and its canonical class indices
-    (Z, Y, X). A cascade starts from the segmentations of the `previous` stage.
+    (Z, Y, X), `keep` with what the prediction says of itself at this `temperature`. A cascade starts from the
+    segmentations of the `previous` stage.
 
     Raises:
         PlanError: prepared files are missing or damaged, all that are, once the other cases have been predicted.
@@ -58,7 +62,7 @@ def validate_fold(
     with progress.task("Predicting and scoring the validation cases") as update:
         # where a plan goes by lesions, its scores do too
         lesions = model.card.configuration.by_component
-        cases = _predicted(model, split, store, previous, write, counted(update), damaged.append)
+        cases = _predicted(model, split, store, previous, write, counted(update), damaged.append, keep, temperature)
         scores = score_cases(cases, model.card.data.scored, IGNORED, lesions=lesions)
     if damaged:
         first, every = damaged[0], "\n  ".join(fault.found for fault in damaged)
@@ -123,8 +127,13 @@ def _predicted(
     write: Callable[[str, npt.NDArray[np.uint8]], None],
     update: Callable[[str, int, int], None],
     damaged: Callable[[PlanError], None],
+    keep: Callable[[str, Evidence], None] | None = None,
+    temperature: float = 1.0,
 ) -> Iterator[ScoredCase]:
-    """The validation cases as `model` predicts them, each handed to `write`; what cannot be opened is `damaged`."""
+    """The validation cases as `model` predicts them, each handed to `write`; what cannot be opened is `damaged`.
+
+    Evidence of each is gathered where it is to be kept.
+    """
     for done, name in enumerate(split.validation, 1):
         try:
             case = store.open(name)
@@ -132,7 +141,11 @@ def _predicted(
         except PlanError as fault:
             damaged(fault)
             continue
-        labels = model.labels(case, earlier)
+        if keep is None:
+            labels = model.labels(case, earlier)
+        else:
+            labels, evidence = model.judged(case, earlier, temperature)
+            keep(name, evidence)
         write(name, labels)
         yield name, labels, np.asarray(case.reference), case.properties.canonical_spacing_mm
         update(name, done, len(split.validation))

@@ -129,7 +129,9 @@ def _write_case(one: ShownCase) -> tuple[str, ...]:
     labels = tuple((label.name, index) for index, label in enumerate(one.dataset.labels, 1))
     path = one.folder / PICTURES / f"{one.case.name}.png"
     axis, title = slices_of(canonical.geometry), f"{one.case.name}: {said(one.ranked)}"
-    side_by_side(channel, *maps.values(), canonical.geometry.spacing_mm, path, title, labels, axis)
+    side_by_side(
+        channel, maps["mask"], maps["prediction"], canonical.geometry.spacing_mm, path, title, labels, axis
+    )
     values = np.zeros(256, np.int64)
     values[1 : len(one.dataset.labels) + 1] = [label.value for label in one.dataset.labels]
     values[IGNORED] = one.dataset.ignore or 0

@@ -1,0 +1,159 @@
+"""Evidence of a case, gathered while it streams through: how sure the networks are, what the image is like.
+
+    slabs of logits  --softmax, summed by structure, let go of-->  voxels, probabilities, entropies
+    prepared image   --plane by plane-->                           intensities, gradients, noise, layout
+    labels           --`anatomy`-->                                volumes, islands, order, sides
+
+Scores are looked at on the network's grid, before they are interpolated and after levels were agreed on, a few rows at
+a time: nothing of the size of a case is held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import log, pi, sqrt
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from autospine.inference.anatomy import describe_anatomy
+from autospine.planning.document.evidence import LAYOUT, PERCENTILES, ChannelEvidence, StructureEvidence
+from autospine.planning.document.evidence import Evidence as Evidence
+from autospine.planning.document.model_card import ModelCard
+from autospine.preprocessing.prepare import CaseProperties
+
+Logits = npt.NDArray[np.float32]
+_TOGETHER = 1 << 20
+"""Scores that are looked at together: they and what is made of them stay in a processor's cache, about (ours)."""
+_PLANES = 64
+"""Of an image, in which gradients and noise are measured: they differ little from plane to plane (ours)."""
+_SAMPLES = 1 << 18
+"""Voxels of which percentiles are taken (ours)."""
+
+
+class Gathering:
+    """Takes the scores of a case, each voxel once, and keeps sums by structure."""
+
+    def __init__(self, card: ModelCard, temperature: float, *, disagreement: bool) -> None:
+        """Of no voxel yet; `disagreement` says whether it comes as a last channel after the scores."""
+        self._card, self._temperature, self._with_disagreement = card, temperature, disagreement
+        self._outputs = card.data.outputs
+        self._sums = torch.zeros((5, self._outputs), dtype=torch.float64)
+        """Predicted, soft, inside, entropy, disagreement."""
+
+    def __call__(self, values: Logits) -> None:
+        """Take `values` (outputs, rows, columns, a2), of which the first channels are the scores; left as they are."""
+        step = max(1, _TOGETHER // max(1, values[:, 0].size))
+        for first in range(0, values.shape[1], step):
+            rows = torch.from_numpy(values[:, first : first + step])
+            apart = rows[-1].flatten() if self._with_disagreement else None
+            self._sums += self._of(rows[: self._outputs].flatten(1), apart)
+
+    @torch.inference_mode()
+    def _of(self, logits: Tensor, disagreement: Tensor | None) -> Tensor:
+        """(5, outputs) float64 of `logits` (outputs, voxels) and how far members disagree there."""
+        scaled = logits / self._temperature
+        if self._card.data.regions:
+            chances = torch.sigmoid(scaled)
+            entropy = (torch.special.entr(chances) + torch.special.entr(1 - chances)) / log(2)
+            wins = (logits > 0).to(chances.dtype)
+            counts, inside, unsure = wins.sum(1), (chances * wins).sum(1), (chances * entropy).sum(1)
+        else:
+            chances = torch.softmax(scaled, 0)
+            top, winner = chances.max(0)
+            entropy = torch.special.entr(chances).sum(0) / log(len(chances))
+            counts = torch.bincount(winner, minlength=self._outputs)
+            inside = torch.bincount(winner, top.double(), self._outputs)
+            unsure = chances @ entropy
+        apart = torch.zeros(self._outputs) if disagreement is None else chances @ disagreement
+        return torch.stack([sums.double() for sums in (counts, chances.sum(1), inside, unsure, apart)])
+
+    def done(
+        self, image: npt.NDArray[np.float32], labels: npt.NDArray[np.uint8], properties: CaseProperties, networks: int
+    ) -> Evidence:
+        """All that is known of the case once its scores have come.
+
+        Args:
+            image: (C, a0, a1, a2), as it was prepared.
+            labels: class indices (Z, Y, X) on its canonical own grid.
+            properties: where it lies there.
+            networks: how many have spoken.
+        """
+        data = self._card.data
+        found = describe_anatomy(labels, data, properties.canonical_spacing_mm)
+        columns = self._sums[:, self._outputs - len(data.targets) :].T.tolist()
+        structures = {}
+        for name, (counts, soft, inside, unsure, apart), seen in zip(
+            data.targets, columns, found.structures, strict=True
+        ):
+            weight = max(soft, 1e-12)
+            structures[name] = StructureEvidence(
+                int(counts),
+                soft,
+                min(inside, soft),
+                min(1.0, max(0.0, unsure / weight)),
+                min(1.0, max(0.0, apart / weight)) if self._with_disagreement else None,
+                **vars(seen),
+            )
+        size = [
+            (high - low) * spacing
+            for (low, high), spacing in zip(properties.box, properties.canonical_spacing_mm, strict=True)
+        ]
+        return Evidence(
+            structures=structures,
+            channels=tuple(
+                None if index in properties.missing else describe_channel(channel)
+                for index, channel in enumerate(image)
+            ),
+            spacing_mm=properties.canonical_spacing_mm,
+            size_mm=(size[0], size[1], size[2]),
+            networks=networks,
+            temperature=self._temperature,
+            levels_missing=found.levels_missing,
+            levels_misplaced=found.levels_misplaced,
+            levels_doubled=found.levels_doubled,
+            sides_swapped=found.sides_swapped,
+        )
+
+
+def describe_channel(channel: npt.NDArray[np.float32]) -> ChannelEvidence:
+    """A channel (a0, a1, a2) of a prepared image, in numbers; it is read plane by plane."""
+    step = max(1, channel.size // _SAMPLES)
+    sample = np.asarray(channel).reshape(-1)[::step]
+    percentiles = np.percentile(sample, PERCENTILES)
+    low, high = float(percentiles[0]), float(percentiles[-1])
+    planes = np.unique(np.linspace(0, len(channel) - 1, min(len(channel), _PLANES)).round().astype(int))
+    slopes = np.zeros(3)
+    detail = list[float]()
+    for place in planes:
+        plane = np.asarray(channel[place], np.float64)
+        following = np.asarray(channel[min(place + 1, len(channel) - 1)], np.float64)
+        slopes += [_mean(following - plane), *(_mean(np.diff(plane, axis=axis)) for axis in (0, 1))]
+        detail.append(_mean(np.diff(np.diff(plane, 2, axis=0), 2, axis=1)))
+    return ChannelEvidence(
+        tuple(map(float, percentiles)),
+        tuple(map(float, slopes / len(planes))),  # type: ignore[arg-type]
+        sqrt(pi / 2) / 6 * float(np.mean(detail)),
+        float(np.mean(sample < low + 0.1 * (high - low))),
+        tuple(_parts(channel)),
+    )
+
+
+def _mean(differences: npt.NDArray[np.float64]) -> float:
+    """Mean of their sizes; 0 where an axis has no neighbours."""
+    return float(np.abs(differences).mean()) if differences.size else 0.0
+
+
+def _parts(channel: npt.NDArray[np.float32]) -> Iterator[float]:
+    """Means of its 27 parts; an axis of fewer voxels than parts gives some of them twice."""
+    spans = []
+    for size in channel.shape:
+        bounds = [round(size * part / LAYOUT) for part in range(LAYOUT + 1)]
+        pairs = zip(bounds, bounds[1:], strict=False)
+        spans.append([slice(min(low, size - 1), max(high, min(low, size - 1) + 1)) for low, high in pairs])
+    for rows in spans[0]:
+        for columns in spans[1]:
+            for lines in spans[2]:
+                yield float(channel[rows, columns, lines].mean(dtype=np.float64))
