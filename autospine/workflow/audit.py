@@ -11,7 +11,7 @@ about it `evaluation.suspicion`.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,10 +29,11 @@ from autospine.evaluation.suspicion import JudgedCase, RankedCase, rank_cases
 from autospine.machine.cores import available_cores
 from autospine.machine.jobs import share_out
 from autospine.machine.memory import free_bytes, workers_that_fit
+from autospine.planning.document.evidence import Evidence
 from autospine.planning.document.plan import Plan
 from autospine.workflow.progress import Progress, Silent, Update, counted
 from autospine.workflow.runs.folder import VALIDATION, RunFolder
-from autospine.workflow.steps.fold_evidence import read_expected_dice
+from autospine.workflow.steps.out_of_fold import out_of_fold_evidence, promised_dice
 from autospine.workflow.steps.worklist import WORKLIST, ShownCase, write_shown, write_worklist
 
 AUDIT = "audit"
@@ -105,9 +106,14 @@ def audit_dataset(
     left_out = tuple((name, found) for name, found in zip(names, measured, strict=True) if isinstance(found, str))
     for name, why in left_out:
         progress.note(f"Left out: {name}: {why}")
-    expected = read_expected_dice(run, configuration, plan.data.targets)
+    evidence = out_of_fold_evidence(run.model(configuration), progress.note)
     judged = [
-        JudgedCase(job.case.name, job.case.subject or job.case.name, found, expected.get(job.case.name, ()))
+        JudgedCase(
+            job.case.name,
+            job.case.subject or job.case.name,
+            found,
+            _expected(evidence.get(job.case.name), plan.data.targets),
+        )
         for job, found in zip(jobs, measured, strict=True)
         if isinstance(found, CaseDisagreement)
     ]
@@ -115,7 +121,8 @@ def audit_dataset(
     folder, made_by = run.root / AUDIT, MadeBy(f"{plan.data.dataset} {configuration}", "")
     shown = _shown([one for one in ranked if one.suspicions][: request.count], jobs, folder, made_by)
     write_shown(folder, shown, workers, progress)
-    write_worklist(folder, ranked, {one.case.name for one in shown}, _promised(run, configuration))
+    promised = promised_dice(run.model(configuration), evidence)
+    write_worklist(folder, ranked, {one.case.name for one in shown}, promised)
     return Audited(folder, ranked, left_out, without)
 
 
@@ -174,9 +181,12 @@ def _shown(first: Sequence[RankedCase], jobs: Sequence[_Job], folder: Path, made
     return [ShownCase(one, job.dataset, job.case, job.prediction, folder, made_by) for one, job in chosen]
 
 
-def _promised(run: RunFolder, configuration: str) -> Mapping[tuple[str, str], float]:
-    """(case, structure) -> the Dice that was promised of the out-of-fold prediction; empty where nothing was."""
-    return {}
+def _expected(evidence: Evidence | None, names: Sequence[str]) -> tuple[float, ...]:
+    """The Dice that the network expected of each structure, NaN where it found none; empty where nothing was kept."""
+    if evidence is None:
+        return ()
+    held = (evidence.structures.get(name) for name in names)
+    return tuple(math.nan if one is None or one.expected_dice is None else one.expected_dice for one in held)
 
 
 def _workers(cases: Sequence[Case], asked: int | None) -> int:

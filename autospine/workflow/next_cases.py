@@ -11,13 +11,10 @@ there as long as the model is the same.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any
 
 from autospine.data.dataset import open_dataset
 from autospine.data.disk.files import read_json, write_json
@@ -31,13 +28,18 @@ from autospine.errors import DataError, OutputError, PlanError
 from autospine.evaluation.informative import Pick, choose, standardised, uncertainty_ranks
 from autospine.inference.segmentation import Wanted
 from autospine.inference.settings import Settings
+from autospine.planning.document.evidence import Evidence
 from autospine.workflow.progress import Progress, Silent
-from autospine.workflow.runs.folder import RunFolder
+from autospine.workflow.runs.folder import METRICS_FILE, RunFolder
 from autospine.workflow.steps.case_folders import CaseFolder, remove_older, write_case_folder
-from autospine.workflow.steps.fold_evidence import expected_dice, read_evidence
+from autospine.workflow.steps.evidence import ensure_evidence
 from autospine.workflow.steps.left_out import LeftOut
-from autospine.workflow.steps.scan_features import FLAWS, features_of, number_of, structure_of
+from autospine.workflow.steps.out_of_fold import out_of_fold_evidence
+from autospine.workflow.steps.scan_features import expected_dice, features_of, flaws, uncertainty_signs
 from autospine.workflow.steps.segmenting import Segmenter, load_segmenter
+
+if TYPE_CHECKING:
+    import torch
 
 NEXT = "next"
 """Folder of a run that it is written to, where no other is named."""
@@ -127,7 +129,7 @@ def choose_next(
     known = _segmented(cases, folder, segmenter, left_out, progress)
     if not known:
         raise left_out.error()
-    annotated = list(read_evidence(run, plan.card(request.configuration).configuration.name).values())
+    annotated = _annotated(dataset, run, model, device, progress)
     scans = _chosen(known, annotated, len(card.data.channels), card.data.targets, request.count)
     _write(folder, scans, cases, segmenter, progress)
     return Chosen(folder, scans, len(known), left_out.error() if left_out.names else None)
@@ -160,9 +162,9 @@ def _candidates(
 
 def _segmented(
     cases: Mapping[str, Files], folder: Path, segmenter: Segmenter, left_out: LeftOut, progress: Progress
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, Evidence]:
     """Scan -> the evidence of its segmentation; both are made unless they are there, of the same images and model."""
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, Evidence] = {}
     made = 0
     for number, (name, images) in enumerate(cases.items(), 1):
         path, kept = folder / SEGMENTATIONS / f"{name}.nii.gz", folder / EVIDENCE / f"{name}.json"
@@ -177,9 +179,8 @@ def _segmented(
             one = segmenter.segment(name, images, title, progress, wanted=Wanted(evidence=True))
             assert one.evidence is not None  # it was asked for
             write_segmentation(path, one.labels, segmenter.facts.structures, images, segmenter.facts.made_by)
-            evidence = one.evidence.to_json()
-            write_json(kept, {**mark, "evidence": evidence})
-            found[name], made = evidence, made + 1
+            write_json(kept, {**mark, "evidence": one.evidence.to_json()})
+            found[name], made = one.evidence, made + 1
             left_out.went_well()
         except OutputError:
             raise
@@ -190,74 +191,69 @@ def _segmented(
     return found
 
 
-def _standing(kept: Path, mark: Mapping[str, str]) -> dict[str, Any] | None:
+def _standing(kept: Path, mark: Mapping[str, str]) -> Evidence | None:
     """The evidence that was kept of the same images and model; None for any other."""
     try:
-        content = read_json(kept)
-    except DataError:
+        content: Any = read_json(kept)
+        if not isinstance(content, dict) or any(content.get(key) != value for key, value in mark.items()):
+            return None
+        return Evidence.from_json(content.get("evidence"), str(kept))
+    except (DataError, PlanError):
         return None
-    if not isinstance(content, dict) or any(content.get(key) != value for key, value in mark.items()):
-        return None
-    evidence = content.get("evidence")
-    return evidence if isinstance(evidence, dict) else None
+
+
+def _annotated(dataset: Path, run: RunFolder, model: Path, device: torch.device, progress: Progress) -> list[Evidence]:
+    """Evidence of what is annotated already: of the out-of-fold predictions of the run that the model is of.
+
+    Folds that have kept none predict their validation cases again, once.
+    """
+    if model.resolve().parent != run.root.resolve():
+        return []
+    folds = sorted(
+        int(number)
+        for place in model.glob(f"fold_*/{METRICS_FILE}")
+        if (number := place.parent.name.removeprefix("fold_")).isdecimal()
+    )
+    if not folds:
+        return []
+    try:
+        found = ensure_evidence(dataset, run, model.name, folds, device, progress)
+    except PlanError as fault:
+        progress.note(f"Nothing is known of what is annotated: {fault.where}: {fault.found}")
+        return list(out_of_fold_evidence(model, progress.note).values())
+    return [one for held in found.values() for one in held.values()]
 
 
 def _chosen(
-    known: Mapping[str, Mapping[str, Any]],
-    annotated: Sequence[Mapping[str, Any]],
-    channels: int,
-    names: Sequence[str],
-    count: int,
+    known: Mapping[str, Evidence], annotated: Sequence[Evidence], channels: int, names: Sequence[str], count: int
 ) -> tuple[Scan, ...]:
     """The scans to annotate, in their order, each with why."""
     evidence = list(known.values())
     table = standardised(features_of([*evidence, *annotated], channels, names))
-    uncertainty = uncertainty_ranks(_signs(evidence, names))
+    uncertainty = uncertainty_ranks(uncertainty_signs(evidence, names))
     here = {name: held[: len(evidence)] for name, held in table.items()}
     before = {name: held[len(evidence) :] for name, held in table.items()}
     scans = []
     for pick in choose(here, before, uncertainty, count):
         case = evidence[pick.scan]
-        expected = _expected(case, names)
-        reason = _reason(pick, float(uncertainty[pick.scan]), expected, case, bool(annotated))
+        expected = expected_dice(case, names)
+        reason = _reason(pick, float(uncertainty[pick.scan]), expected, flaws(case), bool(annotated))
         scans.append(Scan(list(known)[pick.scan], reason, float(uncertainty[pick.scan]), expected, pick))
     return tuple(scans)
 
 
-def _signs(evidence: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[npt.NDArray[np.float64]]:
-    """What speaks of uncertainty, of each scan: more of each is less sure."""
-
-    def mean(key: str) -> npt.NDArray[np.float64]:
-        return np.array([_mean(number_of(structure_of(case, name), key) for name in names) for case in evidence])
-
-    missing = np.array([1 - _expected(case, names) for case in evidence])
-    flaws = np.array([sum(max(0.0, number_of(case, key)) for key in FLAWS) for case in evidence])
-    return [missing, mean("entropy"), mean("disagreement"), *([flaws] if flaws.any() else [])]
-
-
-def _expected(case: Mapping[str, Any], names: Sequence[str]) -> float:
-    """The Dice that a prediction's probabilities speak for: mean over the structures that were found."""
-    return _mean(expected_dice(structure_of(case, name)) for name in names)
-
-
-def _mean(values: Iterable[float]) -> float:
-    """Mean of what is not NaN; NaN of nothing."""
-    known = [value for value in values if not math.isnan(value)]
-    return sum(known) / len(known) if known else math.nan
-
-
-def _reason(pick: Pick, uncertainty: float, expected: float, case: Mapping[str, Any], compared: bool) -> str:
+def _reason(pick: Pick, uncertainty: float, expected: float, flawed: int, compared: bool) -> str:
     """Why a scan is chosen, in words."""
     said = []
     if pick.stands_for:
         said.append(f"nearest to {plural(pick.stands_for, 'other scan')}")
     if pick.unlike:
-        whom = "annotated or chosen" if compared else "chosen"
-        said.append(f"differs from what is {whom} in {pick.unlike}")
-    sure = "" if math.isnan(expected) else f", expected Dice {expected:.2f}"
-    share = f"less sure than {uncertainty:.0%} of the scans{sure}"
-    said.append(share if not math.isnan(expected) else "nothing was found in it")
-    if any(number_of(case, key) > 0 for key in FLAWS):
+        said.append(f"differs from what is {'annotated or chosen' if compared else 'chosen'} in {pick.unlike}")
+    if math.isnan(expected):
+        said.append("nothing was found in it")
+    else:
+        said.append(f"less sure than {uncertainty:.0%} of the scans, expected Dice {expected:.2f}")
+    if flawed:
         said.append("its segmentation has levels or sides that no anatomy has")
     return "; ".join(said)
 

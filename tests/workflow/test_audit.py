@@ -16,7 +16,9 @@ from autospine.errors import AutospineError, OutputError, PlanError
 from autospine.planning.document.plan import Plan
 from autospine.workflow.audit import Audited, AuditRequest, audit_dataset
 from autospine.workflow.runs.folder import RunFolder
+from autospine.workflow.steps.evidence import write_evidence
 from tests.columns import GRID, NAMES, VALUES, column, predicted, write_dataset, write_run
+from tests.evidence import evidence_of, structure_of
 from tests.workflow.predicting import Noting
 
 REQUEST = AuditRequest(count=2, workers=0)
@@ -109,6 +111,7 @@ def test_what_was_corrected_in_a_folder_stays(dataset: Path, run: RunFolder) -> 
     assert mine.read_bytes() == kept and any(note.endswith(f": {WRONG}") for note in notes)
 
 
+@pytest.mark.slow
 def test_several_processes_find_the_same(dataset: Path, run: RunFolder) -> None:
     alone, _ = audit(dataset, run)
     table = alone.worklist.read_bytes()
@@ -134,16 +137,10 @@ def test_evidence_and_subjects_are_used_where_they_are(dataset: Path, run: RunFo
     """A network that was unsure of the two levels is believed less."""
     plainly = audit(dataset, run, count=0)[0].cases[0].score
     for number, part in enumerate((CASES[::2], CASES[1::2])):
-        structures = {
-            case: {name: {"predicted_voxels": 100, "soft_voxels": 100.0, "inside": 90.0} for name in NAMES}
-            for case in part
-        }
-        if WRONG in structures:
-            structures[WRONG] |= {
-                name: {"predicted_voxels": 100, "soft_voxels": 100.0, "inside": 45.0} for name in ("L2", "L1")
-            }
-        content = {"schema": 1, "cases": {case: {"structures": held} for case, held in structures.items()}}
-        (run.fold("3d_fullres", number) / "evidence.json").write_text(json.dumps(content))
+        evidence = {case: evidence_of({name: structure_of(0.9) for name in NAMES}) for case in part}
+        if WRONG in part:
+            evidence[WRONG] = evidence_of({name: structure_of(0.9 if name == "L3" else 0.45) for name in NAMES})
+        write_evidence(run.fold("3d_fullres", number), evidence)
     assert audit(dataset, run, count=0)[0].cases[0].score == pytest.approx(plainly / 4, rel=1e-3)
 
 

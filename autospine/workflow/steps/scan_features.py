@@ -1,4 +1,4 @@
-"""A scan as numbers that tell it from others, out of the evidence of its prediction (`inference.evidence`).
+"""A scan as numbers that tell it from others, out of the evidence of its prediction.
 
 The groups are what a reader can be told a scan differs in. How sure a prediction was is no feature: scans are to be
 compared with annotated ones, which were predicted by other networks.
@@ -7,72 +7,80 @@ compared with annotated ones, which were predicted by other networks.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from autospine.evaluation.informative import Floats
+from autospine.planning.document.evidence import LAYOUT, PERCENTILES, ChannelEvidence, Evidence
 
-GROUPS = {
-    "intensities": ("percentiles", "background"),
-    "texture": ("gradient", "noise"),
-    "layout": ("layout",),
-}
-"""What a scan may differ in -> keys of a channel's evidence."""
-SIZE, STRUCTURES = "size", "structures"
-FLAWS = ("levels_missing", "levels_misplaced", "levels_doubled", "sides_swapped")
-"""Keys of a case's evidence that count what no anatomy has."""
+GROUPS = ("intensities", "texture", "layout", "size", "structures")
+_WIDTHS = {"intensities": len(PERCENTILES) + 1, "texture": 4, "layout": LAYOUT**3}
+"""Features of a channel in each group."""
 
 
-def features_of(evidence: Sequence[Mapping[str, Any]], channels: int, names: Sequence[str]) -> dict[str, Floats]:
-    """Groups of features (N, F) of N cases; NaN for what is not known of one.
+def features_of(evidence: Sequence[Evidence], channels: int, names: Sequence[str]) -> dict[str, Floats]:
+    """Groups of features (N, F) of N cases; NaN for those of a channel or structure that nothing is known of.
 
     Args:
-        evidence: of each case, as it lies in JSON.
-        channels: that a case may have.
+        evidence: of each case.
+        channels: that each case has, or lacks.
         names: of the structures.
     """
-    rows: dict[str, list[list[float]]] = {name: [] for name in (*GROUPS, SIZE, STRUCTURES)}
+    rows: dict[str, list[list[float]]] = {name: [] for name in GROUPS}
     for case in evidence:
-        held = case.get("channels")
-        seen = [*held, *[None] * channels][:channels] if isinstance(held, list | tuple) else [None] * channels
-        for name, keys in GROUPS.items():
-            rows[name].append([number for channel in seen for key in keys for number in _numbers(channel, key)])
-        sizes = [*_numbers(case, "size_mm"), *_numbers(case, "spacing_mm")]
-        rows[SIZE].append([math.log(one) if one > 0 else math.nan for one in sizes])
-        rows[STRUCTURES].append([_log_volume(structure_of(case, name)) for name in names])
-    return {name: _table(held) for name, held in rows.items()}
+        seen = [*case.channels, *[None] * channels][:channels]
+        for name, width in _WIDTHS.items():
+            rows[name].append([one for channel in seen for one in _channel(channel, name, width)])
+        rows["size"].append([_log(one) for one in (*case.size_mm, *case.spacing_mm)])
+        held = [case.structures.get(name) for name in names]
+        # the logarithm of one more than the volume: what is absent is 0, and far from any volume
+        rows["structures"].append([math.nan if one is None else math.log1p(one.volume_mm3) for one in held])
+    return {name: np.array(held, np.float64).reshape(len(evidence), -1) for name, held in rows.items()}
 
 
-def structure_of(case: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """The evidence of a structure; empty where there is none."""
-    held = case.get("structures")
-    found = held.get(name) if isinstance(held, Mapping) else None
-    return found if isinstance(found, Mapping) else {}
+def uncertainty_signs(evidence: Sequence[Evidence], names: Sequence[str]) -> list[Floats]:
+    """What speaks of uncertainty (N,), each higher the less sure; NaN where a case says nothing.
+
+    The Dice that is not expected, entropy, disagreement, and levels or sides that no anatomy has where there are any.
+    """
+    structures = [[one for name in names if (one := case.structures.get(name)) is not None] for case in evidence]
+    flawed = np.array([float(flaws(case)) for case in evidence])
+    signs = [
+        1 - np.array([expected_dice(case, names) for case in evidence]),
+        np.array([_mean(one.entropy for one in held) for held in structures]),
+        np.array([_mean(one.disagreement for one in held) for held in structures]),
+    ]
+    return [*signs, flawed] if flawed.any() else signs
 
 
-def number_of(table: Mapping[str, Any], key: str) -> float:
-    """A number of a table, NaN where it is none."""
-    value = table.get(key)
-    return float(value) if isinstance(value, int | float) else math.nan
+def expected_dice(case: Evidence, names: Sequence[str]) -> float:
+    """The Dice that the probabilities speak for: mean over the structures that were found; NaN where none was."""
+    return _mean(case.structures[name].expected_dice for name in names if name in case.structures)
 
 
-def _numbers(table: object, key: str) -> list[float]:
-    """The number, or the numbers, at a key; none where there is no table."""
-    value = table.get(key) if isinstance(table, Mapping) else None
-    values = value if isinstance(value, list | tuple) else [value]
-    return [float(one) for one in values if isinstance(one, int | float)]
+def flaws(case: Evidence) -> int:
+    """Levels that are missing, misplaced or there twice, and pairs of structures on each other's side."""
+    return case.levels_missing + case.levels_misplaced + case.levels_doubled + case.sides_swapped
 
 
-def _log_volume(structure: Mapping[str, Any]) -> float:
-    """The logarithm of one more than the volume in mm3: what is absent is 0, and far from any volume."""
-    volume = number_of(structure, "volume_mm3")
-    return math.nan if math.isnan(volume) else math.log1p(max(0.0, volume))
+def _channel(channel: ChannelEvidence | None, group: str, width: int) -> tuple[float, ...]:
+    if channel is None:
+        return (math.nan,) * width
+    match group:
+        case "intensities":
+            return (*channel.percentiles, channel.background)
+        case "texture":
+            return (*channel.gradient, channel.noise)
+        case _:
+            return channel.layout
 
 
-def _table(rows: Sequence[Sequence[float]]) -> Floats:
-    """The rows as an array, filled up with NaN where a case lacks a channel."""
-    width = max(map(len, rows), default=0)
-    filled = [[*row, *[math.nan] * (width - len(row))] for row in rows]
-    return np.array(filled, np.float64).reshape(len(rows), width)
+def _log(length_mm: float) -> float:
+    return math.log(length_mm) if length_mm > 0 else math.nan
+
+
+def _mean(values: Iterable[float | None]) -> float:
+    """Mean of what is known; NaN of nothing."""
+    known = [value for value in values if value is not None and not math.isnan(value)]
+    return sum(known) / len(known) if known else math.nan

@@ -105,9 +105,9 @@ def write_shown(folder: Path, shown: Sequence[ShownCase], workers: int, progress
         tell, done = counted(update), 0
         named = [(one.case.name, one) for one in shown]
         with closing(share_out(_write_case, named, workers, tell=progress.note)) as results:
-            for place, files in results:
+            for place, found in results:
                 done += 1
-                changed += [f"{shown[place].case.name}/{name}" for name in files]
+                changed += [f"{shown[place].case.name}/{name}" for name in found]
                 tell(shown[place].case.name, done, len(shown))
     if kept or changed:
         files = ", ".join([*kept, *sorted(changed)])
@@ -129,9 +129,7 @@ def _write_case(one: ShownCase) -> tuple[str, ...]:
     labels = tuple((label.name, index) for index, label in enumerate(one.dataset.labels, 1))
     path = one.folder / PICTURES / f"{one.case.name}.png"
     axis, title = slices_of(canonical.geometry), f"{one.case.name}: {said(one.ranked)}"
-    side_by_side(
-        channel, maps["mask"], maps["prediction"], canonical.geometry.spacing_mm, path, title, labels, axis
-    )
+    side_by_side(channel, maps["mask"], maps["prediction"], canonical.geometry.spacing_mm, path, title, labels, axis)
     values = np.zeros(256, np.int64)
     values[1 : len(one.dataset.labels) + 1] = [label.value for label in one.dataset.labels]
     values[IGNORED] = one.dataset.ignore or 0

@@ -1,33 +1,42 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
+import pytest
 
-from autospine.workflow.steps.scan_features import features_of, number_of, structure_of
+from autospine.workflow.steps.scan_features import GROUPS, expected_dice, features_of, flaws, uncertainty_signs
+from tests.evidence import CHANNEL, evidence_of, missing, structure_of
 
-CHANNEL = {"percentiles": [1.0, 2.0], "background": 0.25, "gradient": [3.0], "noise": 4.0, "layout": [5.0]}
-CASE = {
-    "channels": [CHANNEL],
-    "size_mm": [1.0, math.e],
-    "spacing_mm": [1.0],
-    "structures": {"L1": {"volume_mm3": math.e - 1}, "L2": {"volume_mm3": 0.0}},
-}
+BOTH = {"upper": structure_of(0.9, 1000.0), "lower": structure_of(0.7, math.e - 1, entropy=0.4, disagreement=0.1)}
+CASE = evidence_of(BOTH, size_mm=(math.e, 1.0, 1.0))
+NAMES = ("upper", "lower", "disc")
 
 
 def test_groups_of_numbers() -> None:
-    found = features_of([CASE, {}], 1, ("L1", "L2", "L3"))
-    assert found["intensities"][0].tolist() == [1.0, 2.0, 0.25] and np.isnan(found["intensities"][1]).all()
-    assert found["texture"][0].tolist() == [3.0, 4.0] and found["layout"][0].tolist() == [5.0]
-    assert found["size"][0].tolist() == [0.0, 1.0, 0.0]
-    np.testing.assert_allclose(found["structures"], [[1, 0, math.nan], [math.nan] * 3])
+    found = features_of([CASE], 1, NAMES)
+    assert tuple(found) == GROUPS
+    assert found["intensities"][0].tolist() == [*CHANNEL.percentiles, CHANNEL.background]
+    assert found["texture"][0].tolist() == [0.4, 0.3, 0.2, 0.05] and found["layout"].shape == (1, 27)
+    assert found["size"][0].tolist() == pytest.approx([1, 0, 0, math.log(3), 0, 0])
+    np.testing.assert_allclose(found["structures"], [[math.log(1001), 1, math.nan]])
 
 
 def test_a_channel_that_a_case_lacks() -> None:
-    both = features_of([{**CASE, "channels": [CHANNEL, CHANNEL]}, {**CASE, "channels": [CHANNEL, None]}], 2, ())
-    assert both["intensities"].shape == (2, 6) and np.isnan(both["intensities"][1, 3:]).all()
+    lacking = replace(CASE, channels=(CHANNEL, None))
+    found = features_of([replace(CASE, channels=(CHANNEL, CHANNEL)), lacking, CASE], 2, ())
+    assert found["intensities"].shape == (3, 16) and found["structures"].shape == (3, 0)
+    assert np.isnan(found["intensities"]).sum(axis=1).tolist() == [0, 8, 8]
 
 
-def test_what_is_no_number() -> None:
-    assert number_of({"a": 2}, "a") == 2.0 and math.isnan(number_of({"a": "2"}, "a"))
-    assert structure_of({"structures": ["L1"]}, "L1") == {} and structure_of({}, "L1") == {}
+def test_what_speaks_of_uncertainty() -> None:
+    empty = evidence_of({"upper": missing(), "lower": missing()})
+    dice, entropy, disagreement = uncertainty_signs([CASE, empty], NAMES)
+    assert dice[0] == pytest.approx(0.2) and math.isnan(dice[1])
+    assert entropy == pytest.approx([0.3, 0.9])
+    assert disagreement[0] == pytest.approx(0.1) and math.isnan(disagreement[1])
+    flawed = replace(CASE, levels_missing=1, sides_swapped=2)
+    assert flaws(flawed) == 3 and flaws(CASE) == 0
+    assert uncertainty_signs([CASE, flawed], NAMES)[3].tolist() == [0, 3]
+    assert expected_dice(CASE, NAMES) == pytest.approx(0.8) and expected_dice(CASE, ("lower",)) == pytest.approx(0.7)
