@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autospine.evaluation.disagreement import CaseDisagreement, Shape
-from autospine.evaluation.unusual import Floats, usual
+from autospine.evaluation.unusual import Floats, usual_beside
 
 LEAST_PLACE_MM = 3.0
 """Spread of a structure's place in the image below which differences do not matter: nobody is laid that exactly."""
@@ -25,8 +25,10 @@ LEAST_SIZE = 0.1
 """The same of the logarithm of a volume."""
 MOST = 20.0
 """Spreads that count: beyond, a place is as odd as it can be."""
-ABSENT = 3.0
-"""Spreads that a structure counts as which is not there: it may lie outside of the view."""
+ABSENT = 10.0
+"""Spreads that a structure counts as which is not there and is in every other mask; of one that is in some, times the
+square of their share. One that is not among those which disagree counts half: a column named one level too high lacks
+a level at its end."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +56,23 @@ class Plausibility:
 
     def _oddness(self, case: int, shapes: Sequence[Shape], structures: Sequence[int]) -> float:
         """Spreads by which places, distances or volumes differ from those in the other masks, 0 to `MOST`."""
+        found = [0.0]
+        for index, shape in enumerate(shapes):
+            if shape.place_mm is None:
+                found.append(ABSENT * self._presence(case, index) ** 2 * (1.0 if index in structures else 0.5))
         there = [index for index in structures if shapes[index].place_mm is not None]
-        if not there:
-            return ABSENT
-        places = float(np.mean([self._place(case, shapes, index) for index in there]))
-        sizes = float(np.mean([self._size(case, shapes, index) for index in there]))
-        distances = float(np.mean([self._distance(case, shapes, index) for index in there]))
-        return min(MOST, max(places, sizes, distances))
+        for measure in (self._place, self._size, self._distance) if there else ():
+            found.append(float(np.mean([measure(case, shapes, index) for index in there])))
+        return min(MOST, max(found))
+
+    def _presence(self, case: int, index: int) -> float:
+        """Share of the masks of other subjects that have a structure."""
+        others = [
+            one[index].place_mm is not None
+            for one, subject in zip(self.references, self.subjects, strict=True)
+            if subject != self.subjects[case]
+        ]
+        return sum(others) / len(others) if others else 0.0
 
     def _place(self, case: int, shapes: Sequence[Shape], index: int) -> float:
         return self._apart(case, _place(shapes[index]), [_place(one[index]) for one in self.references], LEAST_PLACE_MM)
@@ -84,9 +96,9 @@ class Plausibility:
         table = np.stack(all_of_them)
         squares = []
         for axis in range(table.shape[1]):
-            centres, spreads = usual(table[:, axis], self.subjects, floor)
-            if not np.isnan(spreads[case]):
-                squares.append(float((here[axis] - centres[case]) / spreads[case]) ** 2)
+            centre, spread = usual_beside(table[:, axis], self.subjects, case, floor)
+            if not np.isnan(spread):
+                squares.append(float((here[axis] - centre) / spread) ** 2)
         return float(np.sqrt(np.mean(squares))) if squares else 0.0
 
 

@@ -36,11 +36,13 @@ SURPRISING = 5.0
 higher, an outline that is twice as rough as others is passed over."""
 AT_THE_END = 0.5
 """Weight of a piece that lies at the end of what is annotated: masks end there by choice, not by mistake."""
-MISSED = 0.3
-"""Weight of a structure that is usual in masks and that the prediction has nowhere: the network has missed it."""
+ALONE = 0.5
+"""Weight of a piece that the mask alone has, since networks miss what is there more often than people draw what is not;
+of pieces that are one or several, since vertebrae touch in one case and not in the next; and of the roughness of one
+structure alone, since an outline that is drawn carelessly is so in all of a case."""
 UNEXPLAINED = 0.5
 """Weight of a low Dice that no reason explains."""
-LEAST_SCORE = 0.005
+LEAST_SCORE = 0.01
 """Of a suspicion that is told at all."""
 WHOLE = 0.8
 """Score of a shift of all structures over that of the strongest of one alone from which on it is the one that is told:
@@ -176,9 +178,7 @@ class _Judge:
 
     def _extra(self, case: int, index: int) -> Suspicion:
         one, name = self._structures(case)[index], self.names[index]
-        missed = one.prediction.volume_mm3 == 0
-        weight = max(MISSED, 1 - self.usual.presence(case, index)) if missed else AT_THE_END
-        score = weight * self._patch_score(case, index, *self.usual.surplus)
+        score = ALONE * self._patch_score(case, index, *self.usual.surplus)
         said = f"the mask has {_volume(one.surplus.volume_mm3)} of {name} where nothing is predicted"
         return Suspicion("extra", (name,), score, said)
 
@@ -188,23 +188,28 @@ class _Judge:
 
     def _ragged(self, case: int) -> Iterator[Suspicion]:
         """Seen in the mask by itself: neither places nor the network's confidence say anything of it."""
-        ratios, z = self.usual.rough
+        excess, z = self.usual.rough
         both = [index for index, one in enumerate(self._structures(case)) if one.translation is not None]
         for index in range(len(self.names) + 1):
             if np.isnan(z[case, index]).any():
                 continue
-            axis = int(np.argmax(z[case, index]))
-            ratio = float(ratios[case, index, axis])
+            above = [float(one) for one in excess[case, index]]
+            scores = [
+                _surprising(1 - math.exp(-one), float(far)) for one, far in zip(above, z[case, index], strict=True)
+            ]
+            axis = int(np.argmax(scores))
             names = tuple(self.names[held] for held in ([index] if index < len(self.names) else both))
             said = f"the outline of {_range(names)} jumps between {PLANES[axis]} slices"
-            score = _surprising(1 - 1 / max(ratio, 1.0), float(z[case, index, axis]))
-            yield Suspicion("ragged", names, score, f"{said}, {ratio:.1f} times as much as predicted")
+            times = f"{math.exp(above[axis]):.1f} times as much as in other masks"
+            weight = ALONE if len(names) < len(both) else 1.0
+            yield Suspicion("ragged", names, weight * scores[axis], f"{said}, {times}")
 
     def _joined(self, case: int, index: int, kind: Literal["merged", "split"]) -> Suspicion:
         one, name = self._structures(case)[index], self.names[index]
         here, there = ("apart", "one") if kind == "merged" else ("as one", "apart")
         said = f"pieces of {name} that are predicted {here} are {there} in the mask"
-        score = self._score(case, [index], 2 * getattr(one, kind), float(self.usual.joined_z[kind][case, index]))
+        z = float(self.usual.joined_z[kind][case, index])
+        score = ALONE * self._score(case, [index], 2 * getattr(one, kind), z)
         return Suspicion(kind, (name,), score, said)
 
     def _low(self, case: int, index: int) -> Suspicion:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -36,20 +37,35 @@ def deviations(values: Floats, subjects: Sequence[str], floor: float) -> Floats:
 
 def usual(values: Floats, subjects: Sequence[str], floor: float) -> tuple[Floats, Floats]:
     """(median, spread) of the others, for each case; NaN for want of others. Arguments as of `deviations`."""
-    names = np.asarray(subjects)
-    known = ~np.isnan(values)
+    names, weights = np.asarray(subjects), _weights(values, subjects)
     centres, spreads = np.full(len(values), np.nan), np.full(len(values), np.nan)
-    counts = Counter(names[known].tolist())
-    weights = np.array([1 / counts[name] if there else 0.0 for name, there in zip(names, known, strict=True)])
-    if len(counts) >= MANY:
-        middle, spread = _robust(values[known], weights[known], floor)
+    if len(set(names[weights > 0].tolist())) >= MANY:
+        middle, spread = _robust(values, weights, floor)
         return np.full(len(values), middle), np.full(len(values), spread)
     for name in dict.fromkeys(names.tolist()):
-        others = known & (names != name)
-        if len(counts) - (name in counts) >= LEAST_OTHERS:
-            own = names == name
-            centres[own], spreads[own] = _robust(values[others], weights[others], floor)
+        own = names == name
+        centres[own], spreads[own] = _beside(values, weights, names, name, floor)
     return centres, spreads
+
+
+def usual_beside(values: Floats, subjects: Sequence[str], case: int, floor: float) -> tuple[float, float]:
+    """(median, spread) of the others of one case, as `usual` gives it for each."""
+    names, weights = np.asarray(subjects), _weights(values, subjects)
+    return _beside(values, weights, names, subjects[case], floor)
+
+
+def _weights(values: Floats, subjects: Sequence[str]) -> Floats:
+    """Of each value: all of a subject together weigh 1; NaN weighs nothing."""
+    known = ~np.isnan(values)
+    counts = Counter(name for name, there in zip(subjects, known, strict=True) if there)
+    return np.array([1 / counts[name] if there else 0.0 for name, there in zip(subjects, known, strict=True)])
+
+
+def _beside(values: Floats, weights: Floats, names: npt.NDArray[Any], name: str, floor: float) -> tuple[float, float]:
+    others = np.where(names != name, weights, 0.0)
+    if round(float(others.sum())) < LEAST_OTHERS:  # each subject weighs 1
+        return np.nan, np.nan
+    return _robust(values, others, floor)
 
 
 def weighted_median(values: Floats, weights: Floats) -> float:
@@ -66,5 +82,7 @@ def weighted_median(values: Floats, weights: Floats) -> float:
 
 
 def _robust(values: Floats, weights: Floats, floor: float) -> tuple[float, float]:
-    middle = weighted_median(values, weights)
-    return middle, max(NORMAL * weighted_median(np.abs(values - middle), weights), floor)
+    """(median, spread) of the values that weigh anything."""
+    held, counted = values[weights > 0], weights[weights > 0]
+    middle = weighted_median(held, counted)
+    return middle, max(NORMAL * weighted_median(np.abs(held - middle), counted), floor)

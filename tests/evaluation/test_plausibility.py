@@ -34,7 +34,10 @@ def test_a_structure_of_an_odd_size() -> None:
     assert study(crumb, prediction).blame(0, (1,)) == 1.0
 
 
-def test_what_is_absent_is_a_little_odd() -> None:
+def test_what_every_other_mask_has_is_missed() -> None:
     mask, prediction = column(0), predicted(column(0), 0)
     lacking = np.where(mask == 2, 0, mask).astype(np.uint8)
-    assert study(lacking, prediction).blame(0, (1,)) > 0.8
+    assert study(lacking, prediction).blame(0, (1,)) == 1.0
+    short = np.where(prediction == 2, 0, prediction).astype(np.uint8)
+    alone, beside = (study(mask, short).blame(0, held) for held in ((1,), (0,)))
+    assert alone < 0.4 and alone < beside < 0.7

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from autospine.evaluation import unusual
-from autospine.evaluation.unusual import deviations, usual, weighted_median
+from autospine.evaluation.unusual import deviations, usual, usual_beside, weighted_median
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,7 @@ def test_a_case_is_judged_by_the_others() -> None:
     centres, spreads = usual(values, ["a", "b", "c", "d", "e"], 0.1)
     # the others of the last are 1, 2, 3, 4: median 2.5, distances 1.5, 0.5, 0.5, 1.5
     assert centres[4] == 2.5 and spreads[4] == pytest.approx(1.4826)
+    assert usual_beside(values, ["a", "b", "c", "d", "e"], 4, 0.1) == (2.5, pytest.approx(1.4826))
     # the others of the first are 2, 3, 4, 100
     assert centres[0] == 3.5
     assert deviations(values, ["a", "b", "c", "d", "e"], 0.1)[4] == pytest.approx(97.5 / 1.4826)

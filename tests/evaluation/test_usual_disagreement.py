@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from autospine.evaluation.usual_disagreement import Moves, Usual
+from autospine.evaluation.disagreement import CaseDisagreement, Patch, Shape, StructureDisagreement
+from autospine.evaluation.usual_disagreement import LEAST_ROUGHNESS, Moves, Usual
 from tests.columns import column, disagreement
 
 
@@ -45,7 +46,16 @@ def test_presence_and_pieces(usual: Usual) -> None:
     assert shares.shape == z.shape == (6, 3) and (shares >= 0).all()
 
 
-def test_roughness_of_all_together_is_the_last_column(usual: Usual) -> None:
-    ratios, z = usual.rough
-    assert ratios.shape == z.shape == (6, 4, 3) and np.isfinite(z).all()
-    np.testing.assert_allclose(np.log(ratios[:, 3]), np.log(ratios[:, :3]).mean(axis=1))
+def test_roughness_is_beside_other_masks_and_beside_the_prediction() -> None:
+    def case(mask: float, prediction: float) -> CaseDisagreement:
+        shapes = [Shape(100.0, (0.0, 0.0, 0.0), (jumps,) * 3, (100.0,)) for jumps in (mask, prediction)]
+        one = StructureDisagreement(0.9, *shapes, None, Patch(0.0, False), Patch(0.0, False), 0.0, 0.0)
+        return CaseDisagreement((one,), np.ones((1, 1)), None)
+
+    cases = [case(0.015, 0.015) for _ in range(5)]
+    both, alike, smooth = case(0.095, 0.015), case(0.095, 0.095), case(0.015, 0.0)
+    for odd, times in ((both, 5.0), (alike, 1.0), (smooth, 1.0)):
+        excess, z = Usual((*cases, odd), tuple("abcdef"), np.full((6, 1), np.nan)).rough
+        assert excess.shape == z.shape == (6, 2, 3)  # the structure, and all together
+        np.testing.assert_allclose(excess[5], np.log(times), atol=1e-9)
+        np.testing.assert_allclose(z[5], np.log(times) / LEAST_ROUGHNESS, atol=1e-9)
