@@ -8,8 +8,9 @@
 that all share and that may not be below 0: more certainty never speaks for less Dice. What the parts were off by on the
 cases that they did not learn of makes the bound (`planning.document.promised`): CV+ of Barber et al. 2021.
 
-**Flags.** Centres, scales and covariances (Ledoit-Wolf 2004) of each kind of quantity; how odd each case is to the parts
-that did not learn of it; and the threshold that holds flags to one case in twenty: the conformal quantile of oddness.
+**Flags.** Centres, scales and covariances (Ledoit-Wolf 2004) of each kind of quantity; how odd each case is to the
+parts that did not learn of it; and the threshold that holds flags to a few usual cases: the conformal quantile of
+oddness.
 
 No distribution is assumed for either, but that a new case is like these: drawn as they were, and segmented by a network
 that has not seen it.
@@ -29,7 +30,6 @@ import autospine
 from autospine.planning.document.evidence import Evidence
 from autospine.planning.document.promise import FEATURES, KINDS, Bound, Gauge, Kind, Promise
 from autospine.planning.document.promised import (
-    SOFT,
     Quantities,
     Quantity,
     distance,
@@ -42,23 +42,28 @@ from autospine.planning.document.promised import (
 
 CONFIDENCE = 0.9
 """Share of the cases in which a promise is to be kept."""
-ALARMS = 0.05
-"""Share of usual cases that may be flagged."""
+ALARMS = 0.03
+"""Share of usual cases that may be flagged, in the mean over what might have been learnt from: of one promise it is
+seldom more than 0.05 then."""
 FEWEST = 9
 """Subjects: of fewer, the lowest tenth is none of them."""
-_TOGETHER: tuple[Kind, ...] = ("intensity", "layout")
+_TOGETHER: tuple[Kind, ...] = ("intensity", "layout", "orientation")
 """Kinds whose quantities go with each other, and say more together."""
 _GROUPS = 5
 """Of subjects, where there are fewer than three folds to leave out (ours)."""
 _FEWEST_FOLDS = 3
 _RIDGE = 5.0
-"""Added to the sum of squares of each feature, which is scaled to one a case: slopes need more than five cases (ours)."""
+"""Added to the sum of squares of each feature, which is scaled to one a case: slopes take more than that (ours)."""
 _LEAST_SCALES = (0.1, 0.05, 0.1, 0.02, 0.3, 0.1)
 """Of `FEATURES`: smaller differences are no evidence (ours)."""
 _FEWEST_OF_STRUCTURE = 3
 """Cases of a structure in a part; with fewer, its level is that of all structures (ours)."""
-_LEAST_SPREAD = 0.15
-"""Of the logarithm of distances: where all cases are alike, a little more is not odd (ours)."""
+_LEAST_SPREAD, _LEAST_GAIN = 0.5, 0.1
+"""Of distances, and of what flipping gains: where all cases are alike, a little more is not odd yet (ours)."""
+_FAR = 0.9
+"""Share of the cases that are nearer than the far ones, by whom distances of different kinds are made alike (ours)."""
+_TIES = 0.01
+"""By which a threshold lies above the case that it is made of: equal cases differ in their last digits."""
 _MOST_CASES = 5000
 """That a promise remembers of a structure, evenly taken (ours)."""
 _DIGITS = 7
@@ -216,8 +221,12 @@ def _with_gauges(
         whole = _gauge(kind, list(found.values()))
         if whole is None or any(one is None for one in trial):
             continue
-        away = [distance(_there(trial[places[known.case]]), found[known.case][kind]) for known in cases]
-        gauges.append((_usual(whole, away), [_usual(_there(one), away) for one in trial]))
+        away = {known.case: distance(_there(trial[places[known.case]]), found[known.case][kind]) for known in cases}
+        tried = []
+        for place, one in enumerate(trial):  # nor do the cases that were left out say what is usual
+            others = [value for case, value in away.items() if places[case] != place]
+            tried.append(_usual(_there(one), others))
+        gauges.append((_usual(whole, list(away.values())), tried))
     odd = [
         oddness([tried[places[known.case]] for _, tried in gauges], found[known.case]) if gauges else 0.0
         for known in cases
@@ -252,10 +261,19 @@ def _gauge(kind: Kind, found: Sequence[Quantities]) -> Gauge | None:
     together = kind in _TOGETHER
     centres = np.nanmean(values, axis=0) if together else np.nanmedian(values, axis=0)
     scales = np.maximum(np.nanstd(values, axis=0), floors)
-    low, high = ([float(pick(one)) for one in shown] for pick in (np.min, np.max))
-    lists = (tuple(_rounded(one)) for one in (centres, scales, low, high))
+    low, high = [float(one.min()) for one in shown], [float(one.max()) for one in shown]
     precision = _precision((values - centres) / scales) if together else ()
-    return Gauge(kind, tuple(names), *lists, 0.0, 1.0, precision)
+    return Gauge(
+        kind,
+        tuple(names),
+        tuple(_rounded(centres)),
+        tuple(_rounded(scales)),
+        tuple(_rounded(low)),
+        tuple(_rounded(high)),
+        0.0,
+        1.0,
+        precision,
+    )
 
 
 def _value(quantity: Quantity | None) -> float:
@@ -274,16 +292,16 @@ def _precision(scaled: npt.NDArray[np.float64]) -> tuple[tuple[float, ...], ...]
 
 def _usual(gauge: Gauge, away: Sequence[float]) -> Gauge:
     """The gauge with the usual distance, of cases that were this far from the others, and its spread."""
-    logs = np.log(np.array(away) + SOFT)
-    usual = float(np.median(logs))
-    spread = max(_LEAST_SPREAD, 1.4826 * float(np.median(np.abs(logs - usual))))
+    usual = float(np.median(away))
+    least = _LEAST_GAIN if gauge.kind == "orientation" else _LEAST_SPREAD
+    spread = max(least, float(np.quantile(away, _FAR)) - usual)
     return replace(gauge, usual=_rounded([usual])[0], spread=_rounded([spread])[0])
 
 
 def _threshold(odd: Sequence[float], subjects: Sequence[str]) -> tuple[float, float]:
     """The oddness that at most `ALARMS` of usual cases exceed, and the share of them that do at most.
 
-    Of n subjects the k-th smallest, k being (1 - ALARMS) (n + 1) rounded up; of fewer than 19 the largest, which more
+    Of n subjects the k-th smallest, k being (1 - ALARMS) (n + 1) rounded up; of fewer than 33 the largest, which more
     exceed. Of a subject with several cases the oddest counts.
     """
     worst: dict[str, float] = {}
@@ -291,7 +309,7 @@ def _threshold(odd: Sequence[float], subjects: Sequence[str]) -> tuple[float, fl
         worst[subject] = max(value, worst.get(subject, -math.inf))
     values = sorted(worst.values())
     rank = min(len(values), math.ceil((1 - ALARMS) * (len(values) + 1) - 1e-9))
-    return values[rank - 1], 1 - rank / (len(values) + 1)
+    return values[rank - 1] + _TIES, 1 - rank / (len(values) + 1)
 
 
 def _rounded(values: Sequence[float] | npt.NDArray[np.float64]) -> list[float]:

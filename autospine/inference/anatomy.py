@@ -1,7 +1,7 @@
 """What was found of each structure, and whether a body can be so: pieces, levels in their order, sides.
 
-    L5 L4 . L2      a level is missing between others          L5 L3 L4     L3 and L4 are misplaced
-    left | right    the left one lies to the right             L4, L4       one level twice
+L5 L4 . L2      a level is missing between others          L5 L3 L4     L3 and L4 are misplaced
+left | right    the left one lies to the right             L4, L4       one level twice
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from autospine.data.geometry import triple
 from autospine.inference.vertebral_levels import SMALLEST_PIECE
 from autospine.planning.document.data import DataPlan
 
@@ -82,11 +83,11 @@ class _Mask:
         held = [box for value in classes if (box := boxes[value - 1]) is not None]
         if not held:
             return None
-        box = tuple(
+        around = triple(
             slice(min(one[axis].start for one in held), max(one[axis].stop for one in held)) for axis in range(3)
         )
-        mask = labels[box] == classes[0] if len(classes) == 1 else np.isin(labels[box], classes)
-        return _Mask(mask, tuple(span.start for span in box), labels.shape)
+        mask = labels[around] == classes[0] if len(classes) == 1 else np.isin(labels[around], classes)
+        return _Mask(mask, tuple(span.start for span in around), labels.shape)
 
     def centre(self, axis: int) -> float:
         """Mean index along an axis of the image."""

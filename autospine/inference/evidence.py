@@ -27,7 +27,7 @@ from autospine.preprocessing.prepare import CaseProperties
 Logits = npt.NDArray[np.float32]
 _TOGETHER = 1 << 20
 """Scores that are looked at together: they and what is made of them stay in a processor's cache, about (ours)."""
-_PLANES = 64
+_PLANES = 16
 """Of an image, in which gradients and noise are measured: they differ little from plane to plane (ours)."""
 _SAMPLES = 1 << 18
 """Voxels of which percentiles are taken (ours)."""
@@ -54,18 +54,22 @@ class Gathering:
     @torch.inference_mode()
     def _of(self, logits: Tensor, disagreement: Tensor | None) -> Tensor:
         """(5, outputs) float64 of `logits` (outputs, voxels) and how far members disagree there."""
-        scaled = logits / self._temperature
+        scaled = logits if self._temperature == 1 else logits / self._temperature
         if self._card.data.regions:
             chances = torch.sigmoid(scaled)
             entropy = (torch.special.entr(chances) + torch.special.entr(1 - chances)) / log(2)
             wins = (logits > 0).to(chances.dtype)
             counts, inside, unsure = wins.sum(1), (chances * wins).sum(1), (chances * entropy).sum(1)
         else:
-            chances = torch.softmax(scaled, 0)
-            top, winner = chances.max(0)
-            entropy = torch.special.entr(chances).sum(0) / log(len(chances))
+            highest, winner = scaled.max(0)
+            below = scaled - highest
+            chances = below.exp()
+            total = chances.sum(0)  # of which the winner has 1
+            chances /= total
+            # log p = below - log(total), and -p log p summed over the classes
+            entropy = (total.log() - below.mul_(chances).sum(0)) / log(len(chances))
             counts = torch.bincount(winner, minlength=self._outputs)
-            inside = torch.bincount(winner, top.double(), self._outputs)
+            inside = torch.bincount(winner, total.double().reciprocal(), self._outputs)
             unsure = chances @ entropy
         apart = torch.zeros(self._outputs) if disagreement is None else chances @ disagreement
         return torch.stack([sums.double() for sums in (counts, chances.sum(1), inside, unsure, apart)])
@@ -104,7 +108,7 @@ class Gathering:
         return Evidence(
             structures=structures,
             channels=tuple(
-                None if index in properties.missing else describe_channel(channel)
+                None if index in properties.missing else describe_channel(channel, properties.axis_order)
                 for index, channel in enumerate(image)
             ),
             spacing_mm=properties.canonical_spacing_mm,
@@ -118,8 +122,11 @@ class Gathering:
         )
 
 
-def describe_channel(channel: npt.NDArray[np.float32]) -> ChannelEvidence:
-    """A channel (a0, a1, a2) of a prepared image, in numbers; it is read plane by plane."""
+def describe_channel(channel: npt.NDArray[np.float32], axis_order: tuple[int, int, int]) -> ChannelEvidence:
+    """A channel (a0, a1, a2) of a prepared image, in numbers; it is read plane by plane.
+
+    `axis_order` is the canonical axis that stands at each of its axes.
+    """
     step = max(1, channel.size // _SAMPLES)
     sample = np.asarray(channel).reshape(-1)[::step]
     percentiles = np.percentile(sample, PERCENTILES)
@@ -128,8 +135,7 @@ def describe_channel(channel: npt.NDArray[np.float32]) -> ChannelEvidence:
     slopes = np.zeros(3)
     detail = list[float]()
     for place in planes:
-        plane = np.asarray(channel[place], np.float64)
-        following = np.asarray(channel[min(place + 1, len(channel) - 1)], np.float64)
+        plane, following = (np.asarray(channel[min(row, len(channel) - 1)]) for row in (place, place + 1))
         slopes += [_mean(following - plane), *(_mean(np.diff(plane, axis=axis)) for axis in (0, 1))]
         detail.append(_mean(np.diff(np.diff(plane, 2, axis=0), 2, axis=1)))
     return ChannelEvidence(
@@ -137,13 +143,13 @@ def describe_channel(channel: npt.NDArray[np.float32]) -> ChannelEvidence:
         tuple(map(float, slopes / len(planes))),  # type: ignore[arg-type]
         sqrt(pi / 2) / 6 * float(np.mean(detail)),
         float(np.mean(sample < low + 0.1 * (high - low))),
-        tuple(_parts(channel)),
+        tuple(_parts(channel.transpose(np.argsort(axis_order)))),
     )
 
 
-def _mean(differences: npt.NDArray[np.float64]) -> float:
+def _mean(differences: npt.NDArray[np.float32]) -> float:
     """Mean of their sizes; 0 where an axis has no neighbours."""
-    return float(np.abs(differences).mean()) if differences.size else 0.0
+    return float(np.abs(differences).mean(dtype=np.float64)) if differences.size else 0.0
 
 
 def _parts(channel: npt.NDArray[np.float32]) -> Iterator[float]:

@@ -317,7 +317,9 @@ class Predictor:
             gathering = self._gathering(wanted) if wanted.evidence else None
             self.pour(case, earlier, passage, sinks, progress, wanted, gathering)
         indices = on_canonical_grid(classes.done(), case.properties)
-        evidence = gathering and gathering.done(case.image, indices, case.properties, len(self.networks))
+        evidence = None
+        if gathering is not None:
+            evidence = gathering.done(case.image, indices, case.properties, len(self.networks))
         labels = labels_volume(indices, geometry, self.card, metadata)
         return Segmentation(
             labels,

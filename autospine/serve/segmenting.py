@@ -25,7 +25,7 @@ from autospine.data.structure import Files, missing_of
 from autospine.data.volume import header_remarks, is_series, read_channels, read_geometry
 from autospine.data.wording import listed
 from autospine.errors import AutospineError, DataError
-from autospine.inference.segmentation import Segmentation
+from autospine.inference.segmentation import Segmentation, Wanted
 from autospine.serve.limits import Limits
 from autospine.serve.receiving import Part, Received
 from autospine.serve.refusals import RequestError, refusal_of, without_folder
@@ -123,6 +123,7 @@ class Service:
             del volume  # let go of where it is of no more use
             missing = missing_of(images)
             made = self._segment(held, missing)
+            notes += [] if made.promise is None else [flag.described for flag in made.promise.flags]
             if asked.statistics:
                 return self._statistics(made, folder, notes)
             facts = self.segmenter.facts
@@ -216,7 +217,8 @@ class Service:
         from autospine.machine.device import is_out_of_memory
 
         try:
-            return self.segmenter.predictor.predict(held.pop(), missing=missing, name=_NAME)
+            wanted = Wanted(evidence=self.segmenter.facts.promises)
+            return self.segmenter.predictor.predict(held.pop(), missing=missing, name=_NAME, wanted=wanted)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -238,6 +240,11 @@ class Service:
             "volumes_mm3": made.volumes_mm3,
             "notes": [without_folder(note, folder) for note in notes],
         }
+        if made.promise is not None:
+            content["promise"] = {
+                "confidence": made.promise.confidence,
+                "dice": {one.structure: one.promised_dice for one in made.promise.structures},
+            }
         path = folder / "statistics.json"
         path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
         return Made(path, "application/json", {**self.headers, **_noted(notes, folder)})

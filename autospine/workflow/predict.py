@@ -247,9 +247,7 @@ class _Run:
 
     def _put_tables_together(self) -> None:
         """The tables of all cases, of what stands in OUT."""
-        self.request.outputs.finish(
-            self.place.path, self.place.single, promises=self.segmenter.facts.promises
-        )
+        self.request.outputs.finish(self.place.path, self.place.single, promises=self.segmenter.facts.promises)
 
     def _make_arrived(
         self, turns: Turns, arrivals: Arrivals, waiting: Mapping[str, Files], tell: Callable[[str], None]

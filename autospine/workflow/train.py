@@ -14,8 +14,8 @@ from autospine.data.folds import read_folds
 from autospine.data.structure import Reading
 from autospine.planning.decide.fold_loss import fold_loss
 from autospine.planning.document.about import read_about, write_about
-from autospine.planning.document.model_card import ModelCard
 from autospine.planning.document.evidence import EVIDENCE, Evidence
+from autospine.planning.document.model_card import ModelCard
 from autospine.planning.document.model_file import write_previous
 from autospine.planning.document.promise import read_promise
 from autospine.planning.estimate.memory import training_memory_gb
@@ -333,7 +333,7 @@ def _score(fold: _Fold, ready: _Ready) -> Trained:
 
 
 def _learn_promise(fold: _Fold, *, anew: bool) -> None:
-    """Learn what the model promises, where the fold was scored `anew` or that has not come to be; with evidence alone."""
+    """Learn what the model promises, where the fold was scored `anew` or that was missed; it takes its evidence."""
     if not (fold.training.folder / EVIDENCE).is_file():
         return
     promise = read_promise(fold.model)

@@ -73,7 +73,11 @@ def main() -> None:
 def trained(model: Path, run: RunFolder) -> list[int]:
     """Folds that are trained to their end and validate something."""
     folds = read_folds(run.splits)
-    return [number for number, fold in enumerate(folds) if fold.validation and (model / f"fold_{number}/metrics.json").is_file()]
+    return [
+        number
+        for number, fold in enumerate(folds)
+        if fold.validation and (model / f"fold_{number}/metrics.json").is_file()
+    ]
 
 
 def nested(known: Sequence[Known]) -> dict[str, Promise]:
@@ -81,7 +85,7 @@ def nested(known: Sequence[Known]) -> dict[str, Promise]:
     folds = sorted({one.fold for one in known})
     learnt = {fold: learn_promise([one for one in known if one.fold != fold]) for fold in folds}
     for fold, promise in learnt.items():
-        print(f"fold {fold}: learnt from {promise.cases} cases of {promise.subjects} subjects, {len(promise.bounds)} bounds")
+        print(f"fold {fold}: learnt from {promise.cases} cases, {len(promise.bounds)} bounds")
     return learnt
 
 
@@ -102,17 +106,32 @@ def judge_bounds(known: Sequence[Known], promises: dict[str, Promise]) -> None:
     dice, bound, expected, entropy, apart = np.array([row[1:6] for row in rows], float).T
     kept = dice >= bound
     print(f"{len(rows)} structures of {len(known)} cases, {silent} without a promise")
-    print(f"kept {kept.mean():.1%}; mean Dice {dice.mean():.3f}, promised {bound.mean():.3f}, width {(dice - bound).mean():.3f}")
+    print(
+        f"kept {kept.mean():.1%}; mean Dice {dice.mean():.3f}, promised {bound.mean():.3f}, "
+        f"width {(dice - bound).mean():.3f}"
+    )
     for label, of in (("structure", names), ("fold", folds)):
         parts = ", ".join(f"{one} {kept[of == one].mean():.0%}" for one in dict.fromkeys(of))
         print(f"  kept by {label}: {parts}")
     # what a bound that knows nothing of the case would have promised: the lowest tenth of the structure's Dice
-    plain = np.array([np.quantile(dice[(names == name) & (folds != fold)], 0.1) for name, fold in zip(names, folds, strict=True)])
-    print(f"  without evidence (the lowest tenth of others): kept {(dice >= plain).mean():.1%}, promised {plain.mean():.3f}")
-    print(f"  rank correlation with Dice: bound {spearman(bound, dice):.2f}, expected Dice {spearman(expected, dice):.2f}, "
-          f"entropy {spearman(-entropy, dice):.2f}")
+    plain = np.array(
+        [np.quantile(dice[(names == name) & (folds != fold)], 0.1) for name, fold in zip(names, folds, strict=True)]
+    )
+    print(
+        f"  without evidence (the lowest tenth of others): kept {(dice >= plain).mean():.1%}, "
+        f"promised {plain.mean():.3f}"
+    )
+    print(
+        f"  rank correlation with Dice: bound {spearman(bound, dice):.2f}, expected {spearman(expected, dice):.2f}, "
+        f"entropy {spearman(-entropy, dice):.2f}"
+    )
     worst = dice <= np.quantile(dice, 0.1)
-    for label, score in (("bound", bound), ("expected Dice", expected), ("entropy", -entropy), ("disagreement", -apart)):
+    for label, score in (
+        ("bound", bound),
+        ("expected Dice", expected),
+        ("entropy", -entropy),
+        ("disagreement", -apart),
+    ):
         if np.isnan(score).any():
             continue
         found = (score <= np.sort(score)[int(worst.sum()) - 1])[worst].mean()
@@ -201,7 +220,9 @@ def judge_wrong(
     for kind, values in flagged.items():
         print(f"  {kind}: {sum(values)} of {len(values)} flagged   {why[kind][:110]}")
     wrong = [value for kind, values in flagged.items() if kind != "unchanged" for value in values]
-    print(f"wrong inputs flagged: {sum(wrong)} of {len(wrong)} ({np.mean(wrong):.1%}), {time.monotonic() - begun:.0f} s")
+    print(
+        f"wrong inputs flagged: {sum(wrong)} of {len(wrong)} ({np.mean(wrong):.1%}), {time.monotonic() - begun:.0f} s"
+    )
 
 
 def wrong_inputs(

@@ -106,7 +106,9 @@ def test_disagreement_is_that_of_the_map(make_configuration: Make) -> None:
     configuration = plainly(make_configuration)
     image = smooth((9, 18, 17))
     model = model_of(configuration, Linear(0, 1, -1, 0.5), Contrary())
-    both = model.predict(image, spacing_mm=(1, 1, 1), wanted=Wanted(uncertainty=True, evidence=True, probabilities=True))
+    both = model.predict(
+        image, spacing_mm=(1, 1, 1), wanted=Wanted(uncertainty=True, evidence=True, probabilities=True)
+    )
     assert both.evidence is not None and both.uncertainty is not None and both.probabilities is not None
     apart = both.uncertainty.array[0].astype(np.float64)
     for name, own in both.evidence.structures.items():
@@ -145,7 +147,7 @@ def test_a_ramp_by_hand() -> None:
     """Along each axis another slope; no second differences, so no noise."""
     z, y, x = np.meshgrid(np.arange(9), np.arange(6), np.arange(12), indexing="ij")
     ramp = (4.0 * z + 2.0 * y + 1.0 * x).astype(np.float32)
-    found = describe_channel(ramp)
+    found = describe_channel(ramp, (0, 1, 2))
     assert found.percentiles == pytest.approx(np.percentile(ramp, (1, 5, 25, 50, 75, 95, 99)))
     # the last of nine planes has none after it
     assert found.gradient == pytest.approx((4 * 8 / 9, 2, 1)) and found.noise == pytest.approx(0, abs=1e-12)
@@ -154,11 +156,14 @@ def test_a_ramp_by_hand() -> None:
     assert len(found.layout) == 27
     assert found.layout[0] == pytest.approx(4 * 1 + 2 * 0.5 + 1.5) and found.layout[-1] == pytest.approx(28 + 9 + 9.5)
     assert found.layout[1] - found.layout[0] == pytest.approx(4)  # the last axis changes first
+    # the same on planned axes: the layout is on canonical ones
+    planned = describe_channel(ramp.transpose(2, 0, 1), (2, 0, 1))
+    assert planned.layout == pytest.approx(found.layout) and planned.gradient[1:] == pytest.approx((4, 2))
 
 
 def test_white_noise_has_its_deviation_and_a_line_of_voxels_breaks_nothing() -> None:
     noise = np.random.default_rng(0).normal(0, 2.5, (20, 60, 60)).astype(np.float32)
-    assert describe_channel(noise).noise == pytest.approx(2.5, rel=0.02)
+    assert describe_channel(noise, (0, 1, 2)).noise == pytest.approx(2.5, rel=0.02)
     for shape in ((1, 1, 1), (1, 5, 2), (2, 1, 9)):
-        found = describe_channel(np.full(shape, 3.0, np.float32))
+        found = describe_channel(np.full(shape, 3.0, np.float32), (2, 0, 1))
         assert found.layout == (3.0,) * 27 and found.gradient == (0, 0, 0) and found.noise == 0

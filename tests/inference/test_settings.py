@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import pytest
 
 from autospine.errors import PlanError
 from autospine.inference.settings import FAST_OVERLAP, Settings
+from autospine.planning.document.configuration import Configuration
 
 
 def test_a_fast_prediction_overlaps_least_and_does_not_mirror() -> None:
@@ -36,3 +40,17 @@ def test_one_fold_and_several_are_refused() -> None:
 def test_what_cannot_be_is_refused(settings: Settings, said: str) -> None:
     with pytest.raises(PlanError, match=said):
         settings.check()
+
+
+def test_what_is_used_as_it_was_validated(make_configuration: Callable[..., Configuration]) -> None:
+    configuration = make_configuration(overlap=0.5)
+    mirrored = replace(configuration, training=replace(configuration.training, mirror_axes=(0, 1)))
+    plain = replace(configuration, training=replace(configuration.training, mirror_axes=()))
+    for settings, with_mirrors, without in (
+        (Settings(), True, True),
+        (Settings(folds=("0",), exact=True, overlap=0.5), True, True),
+        (Settings(mirror=False), False, True),
+        (Settings(overlap=0.25), False, False),
+        (Settings(fast=True), False, False),
+    ):
+        assert settings.as_validated(mirrored) is with_mirrors and settings.as_validated(plain) is without

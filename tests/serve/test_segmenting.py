@@ -16,6 +16,7 @@ from autospine.data.formats.dicom_seg import read_segmentation
 from autospine.data.geometry import Geometry, Volume, same_grid
 from autospine.data.structure import Region
 from autospine.data.volume import read_volume
+from autospine.evaluation.promise import learn_promise
 from autospine.planning.document.configuration import Configuration
 from autospine.serve.limits import Limits
 from autospine.serve.receiving import Part, Received
@@ -24,6 +25,7 @@ from autospine.serve.segmenting import Asked, Made, Service, described
 from autospine.workflow.steps.segmenting import Segmenter
 from tests.data.dicom_files import write_series
 from tests.data.sagittal_series import ARRAY, GRID
+from tests.evidence import cases_like
 from tests.serve.serving import bomb, file_bytes, image, nifti_header, segmenter_of, zipped
 
 ROOM = Limits()
@@ -118,6 +120,18 @@ def test_notes_stand_beside_volumes_as_well(segmenter: Segmenter, tmp_path: Path
     content = json.loads(made.path.read_text())
     assert set(content) == {"model", "version", "volumes_mm3", "notes"}
     assert json.loads(made.headers["X-Autospine-Notes"]) == content["notes"] and len(content["notes"]) == 1
+
+
+def test_what_a_model_promises_stands_beside_volumes_and_what_is_off_in_the_notes(
+    segmenter: Segmenter, tmp_path: Path
+) -> None:
+    names = segmenter.predictor.card.data.targets
+    promising = replace(segmenter.predictor, promise=learn_promise(cases_like(60, names=names)))
+    content = file_bytes(tmp_path, "a.nii", image())
+    made = answer(replace(segmenter, predictor=promising), tmp_path, content, asked=Asked(statistics=True))
+    told = json.loads(made.path.read_text())
+    assert told["promise"]["confidence"] == 0.9 and set(told["promise"]["dice"]) == set(names)
+    assert any("training" in note for note in told["notes"])  # an image of noise is none of those
 
 
 def test_a_series_is_asked_for_of_studies_alone(segmenter: Segmenter, tmp_path: Path) -> None:

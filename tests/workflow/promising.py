@@ -25,7 +25,7 @@ def write_known(model: Path, cases: Sequence[Known]) -> None:
             {"case": known.case, "classes": {name: {"dice": known.dice.get(name)} for name in STRUCTURES}}
             for known in own
         ]
-        (place / "metrics.json").write_text(json.dumps({"cases": scores}))
+        (place / "metrics.json").write_text(json.dumps({"mean": {"dice": 0.9}, "classes": {}, "cases": scores}))
 
 
 def taught(model: Path, count: int = 30, **more: int) -> list[Known]:

@@ -91,7 +91,7 @@ class ChannelEvidence:
     background: Part
     """Share of the voxels in the lowest tenth between its 1st and 99th percentile."""
     layout: Numbers
-    """Means of the 3 x 3 x 3 parts of the image, the last axis first to change."""
+    """Means of the 3 x 3 x 3 parts of the image along canonical (Z, Y, X), the last axis first to change."""
 
     def __post_init__(self) -> None:
         """Check the ranges, and that all are there."""

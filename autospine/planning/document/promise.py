@@ -24,7 +24,7 @@ from autospine.planning.document.plain import PLAIN, are_plain
 
 PROMISE = "promise.json"
 PROMISE_SCHEMA = 1
-Kind = Literal["size", "intensity", "layout", "certainty", "anatomy"]
+Kind = Literal["size", "intensity", "layout", "orientation", "certainty", "anatomy"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 FEATURES = ("expected Dice", "entropy", "odd volume", "cut off", "islands", "other structures")
 """Of a structure in a case, by which its Dice is foretold; a larger number never speaks for a smaller Dice."""
@@ -32,6 +32,11 @@ MOST_GAUGED = 5000
 """Quantities of a gauge (ours): a thousand structures have four each."""
 _REMEDY = "copy the model again, ask who gave it, or remove this file: a model predicts without it"
 Above0 = Annotated[float, Limit("a finite number above 0", lambda value: 0 < value < math.inf)]
+Places = Annotated[tuple[int, ...], Limit("numbers of at least 0", lambda values: min(values, default=0) >= 0)]
+Rows = Annotated[
+    tuple[tuple[float, ...], ...],
+    Limit("lists of finite numbers", lambda values: all(math.isfinite(one) for row in values for one in row)),
+]
 Temperature = Annotated[float, Limit("from 0.01 to 100", lambda value: 0.01 <= value <= 100)]
 
 
@@ -53,7 +58,7 @@ class Bound:
     """One a part."""
     volumes: Numbers
     """Logarithm of the usual volume in mm3, one a part."""
-    left_out: tuple[Count, ...]
+    left_out: Places
     """One a case."""
     residuals: Numbers
     """One a case."""
@@ -92,10 +97,10 @@ class Gauge:
     high: Numbers
     """The most that was seen."""
     usual: Number
-    """Logarithm of a case's usual distance (`promised.distance`), each case measured by the others."""
+    """A case's distance (`promised.distance`) in the median, each case measured by the others."""
     spread: Above0
-    """Of that logarithm."""
-    precision: tuple[Numbers, ...] = ()
+    """How much farther one in ten is."""
+    precision: Rows = ()
     """Inverse of the covariance of the scaled quantities, where they are measured together; none: the oddest counts."""
 
     def __post_init__(self) -> None:
@@ -127,7 +132,7 @@ class Promise:
     subjects: Count
     features: tuple[str, ...]
     """Those of the bounds, in their order."""
-    slopes: tuple[Numbers, ...]
+    slopes: Rows
     """One list a part: of each feature. None: there were too few cases to promise anything."""
     bounds: tuple[Bound, ...] = ()
     """Of the structures that were found in enough cases."""

@@ -23,7 +23,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from autospine.planning.document.evidence import PERCENTILES, Evidence, StructureEvidence
+from autospine.planning.document.evidence import LAYOUT, PERCENTILES, Evidence, StructureEvidence
 from autospine.planning.document.promise import FEATURES, Bound, Gauge, Kind, Promise
 
 CLIPPED = 0.01
@@ -33,8 +33,6 @@ _FARTHEST = 2.0
 """Logarithm of a volume over the usual one, beyond which more says no more (sevenfold, ours)."""
 _MOST_ISLANDS = 3.0
 """The same of a number of islands (twenty)."""
-SOFT = 0.5
-"""Added to a distance before its logarithm: near the centre all are alike (ours)."""
 _AXES = ("from bottom to top", "from front to back", "from right to left")
 """Canonical axes; slices of any plane have them."""
 
@@ -47,6 +45,11 @@ class Flag:
     structure: str | None = None
     """None: the case as a whole."""
     kind: Kind = "size"
+
+    @property
+    def described(self) -> str:
+        """With the structure that it is about."""
+        return self.text if self.structure is None else f"{self.structure}: {self.text}"
 
 
 @dataclass(frozen=True)
@@ -203,6 +206,7 @@ def quantities(evidence: Evidence, foretold: Mapping[str, float]) -> Quantities:
         "size": dict(_sizes(evidence)),
         "intensity": dict(_intensities(evidence)),
         "layout": dict(_layouts(evidence)),
+        "orientation": dict(_layouts(evidence)),
         "certainty": dict(_certainties(evidence, foretold)),
         "anatomy": dict(_anatomy(evidence)),
     }
@@ -220,7 +224,9 @@ def _intensities(evidence: Evidence) -> Iterator[tuple[str, Quantity]]:
         of = f" of channel {number}" if len(evidence.channels) > 1 else ""
         if channel is None:
             continue
-        values = {f"{percent}th percentile{of}": one for percent, one in zip(PERCENTILES, channel.percentiles, strict=True)}
+        values = {
+            f"percentile {percent}{of}": one for percent, one in zip(PERCENTILES, channel.percentiles, strict=True)
+        }
         values |= {f"contrast of neighbours, axis {axis}{of}": one for axis, one in enumerate(channel.gradient)}
         for name, value in values.items():
             yield name, Quantity(value, value, name, floor=0.03)
@@ -274,7 +280,8 @@ def _anatomy(evidence: Evidence) -> Iterator[tuple[str, Quantity]]:
 def scaled(gauge: Gauge, found: Mapping[str, Quantity]) -> npt.NDArray[np.float64]:
     """Its quantities in a case, from their centres in units of their scales; 0 for what cannot be told of the case."""
     values = np.array([found[name].value if name in found else math.nan for name in gauge.names])
-    return np.nan_to_num((values - np.array(gauge.centres)) / np.array(gauge.scales), posinf=1e6, neginf=-1e6)
+    away: npt.NDArray[np.float64] = (values - np.array(gauge.centres)) / np.array(gauge.scales)
+    return np.asarray(np.nan_to_num(away, posinf=1e6, neginf=-1e6))
 
 
 def _counting(gauge: Gauge, found: Mapping[str, Quantity]) -> npt.NDArray[np.float64]:
@@ -282,22 +289,37 @@ def _counting(gauge: Gauge, found: Mapping[str, Quantity]) -> npt.NDArray[np.flo
     away = scaled(gauge, found)
     sides = [found[name].side if name in found else "both" for name in gauge.names]
     signed = [{"both": abs(one), "low": -one, "high": one}[side] for one, side in zip(away, sides, strict=True)]
-    return np.maximum(np.array(signed), 0)
+    return np.asarray(np.maximum(signed, 0))
 
 
 def distance(gauge: Gauge, found: Mapping[str, Quantity]) -> float:
-    """Of a case from the others, at least 0: that of Mahalanobis over the root of the number of quantities, or of the
-    oddest of them.
-    """
+    """Of a case from the others, at least 0: Mahalanobis' over the root of the number of quantities, or the oddest."""
     if not gauge.precision:
         return float(_counting(gauge, found).max())
+    if gauge.kind == "orientation":
+        return max(0.0, *gains(gauge, found))
+    return _mahalanobis(gauge, found)
+
+
+def _mahalanobis(gauge: Gauge, found: Mapping[str, Quantity]) -> float:
     away = scaled(gauge, found)
     return math.sqrt(max(0.0, float(away @ np.array(gauge.precision) @ away)) / len(away))
 
 
+def gains(gauge: Gauge, found: Mapping[str, Quantity]) -> tuple[float, float, float]:
+    """How much nearer to the others an image would be, were it flipped along each canonical axis, by its layout."""
+    here, names = _mahalanobis(gauge, found), list(found)
+    flipped = []
+    for axis in range(3):
+        places = np.flip(np.arange(len(names)).reshape(-1, LAYOUT, LAYOUT, LAYOUT), 1 + axis).ravel()
+        turned = {name: found[names[place]] for name, place in zip(names, places, strict=True)}
+        flipped.append(here - _mahalanobis(gauge, turned))
+    return flipped[0], flipped[1], flipped[2]
+
+
 def unusual(gauge: Gauge, found: Mapping[str, Quantity]) -> float:
-    """How unusual the distance of a case is: by what it exceeds the usual one, in units of its spread."""
-    return (math.log(distance(gauge, found) + SOFT) - gauge.usual) / gauge.spread
+    """How unusual the distance of a case is: 0 is the usual one, 1 that which one case in ten exceeds."""
+    return (distance(gauge, found) - gauge.usual) / gauge.spread
 
 
 def oddness(gauges: Sequence[Gauge], found: Quantities) -> float:
@@ -307,15 +329,16 @@ def oddness(gauges: Sequence[Gauge], found: Quantities) -> float:
 
 _WHOLE: Mapping[Kind, str] = {
     "intensity": "intensities unlike those of the training",
-    "layout": "bright and dark lie elsewhere than in the training (flipped, cropped, another part of the body?)",
+    "layout": "bright and dark lie elsewhere than in the training (cropped, another part of the body?)",
+    "orientation": "it would look more like the training",
 }
 _MOST_TOLD = 2
 """Of what is odd of a kind in a structure or in a case (ours)."""
 
 
 def _flags(promise: Promise, found: Quantities) -> Iterator[Flag]:
-    """What is off about a case that is flagged: of each kind that is more unusual than the threshold."""
-    for gauge in promise.gauges:
+    """What is off about a flagged case: of each kind that is more unusual than the threshold, the oddest kind first."""
+    for gauge in sorted(promise.gauges, key=lambda gauge: -unusual(gauge, found[gauge.kind])):
         own = found[gauge.kind]
         if unusual(gauge, own) <= promise.threshold:
             continue
@@ -330,6 +353,8 @@ def _described(gauge: Gauge, own: Mapping[str, Quantity]) -> str:
     text = _WHOLE[gauge.kind]
     if gauge.kind == "layout":
         return text
+    if gauge.kind == "orientation":
+        return f"{text} flipped {_AXES[int(np.argmax(gains(gauge, own)))]}"
     name = gauge.names[int(np.abs(scaled(gauge, own)).argmax())]
     return f"{text}: {_compared(gauge, name, own[name])}" if name in own else text
 
@@ -337,7 +362,7 @@ def _described(gauge: Gauge, own: Mapping[str, Quantity]) -> str:
 def _oddest(gauge: Gauge, own: Mapping[str, Quantity], threshold: float) -> Iterator[Flag]:
     """A flag for each quantity that would be one by itself; of a structure the oddest ones."""
     away = _counting(gauge, own)
-    least = math.exp(gauge.usual + gauge.spread * threshold) - SOFT
+    least = gauge.usual + gauge.spread * threshold
     told: dict[str | None, int] = {}
     for place in np.argsort(-away, kind="stable"):
         name = gauge.names[int(place)]

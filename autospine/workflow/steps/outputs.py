@@ -41,6 +41,7 @@ from autospine.data.segmentation_files import (
 from autospine.data.statistics import combine_statistics, measure_structures, write_statistics
 from autospine.data.structure import Files, missing_of
 from autospine.data.volume import write_volume
+from autospine.errors import OutputError
 from autospine.inference.segmentation import Segmentation, Wanted
 from autospine.planning.document.data import DataPlan
 from autospine.workflow.steps.promise import COLUMNS, flagged_cases, write_promised

@@ -1,8 +1,8 @@
 """The promise of a model: learnt from all of its folds that are scored, and said of the cases that it segments.
 
-    fold_0/evidence.json, metrics.json
-    fold_1/evidence.json, metrics.json    --learn_promise-->    promise.json    --of a new case-->    OUT/promise.csv
-    ...
+fold_0/evidence.json, metrics.json
+fold_1/evidence.json, metrics.json    --learn_promise-->    promise.json    --of a new case-->    OUT/promise.csv
+...
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from autospine.data.disk.locks import locked
 from autospine.data.disk.tables import write_table
 from autospine.data.folds import group_cases
 from autospine.data.wording import plural
-from autospine.errors import AutospineError, OutputError, PlanError
+from autospine.errors import PlanError
 from autospine.evaluation.promise import FEWEST, Known, learn_promise
 from autospine.planning.document.evidence import EVIDENCE
 from autospine.planning.document.model_file import read_model
@@ -123,7 +123,9 @@ def why_none(promise: Promise | None, *, withheld: bool) -> str:
     if promise is not None and (promise.bounds or promise.gauges):
         return ""
     if withheld:
-        return "No promise of Dice: that is for predictions as they were validated, mirrored and with the plan's overlap"
+        return (
+            "No promise of Dice: that is for predictions as they were validated, mirrored and with the plan's overlap"
+        )
     if promise is not None:
         return f"No promise of Dice: {plural(promise.subjects, 'subject')} taught it, and it takes {FEWEST} or more"
     return "No promise of Dice: this model has none (train further folds, or use a version that learns it)"
@@ -163,7 +165,7 @@ def describe_flagged(flagged: Mapping[str, str], cases: int, target: Path) -> li
     if not flagged:
         return []
     names = list(flagged)
-    first = f"{len(flagged)} of {plural(cases, 'case')} need{'s' * (len(flagged) == 1)} a look (promise.csv in {target} says why)"
+    need = f"{len(flagged)} of {plural(cases, 'case')} need{'s' * (len(flagged) == 1)} a look"
     told = "; ".join(f"{name} ({flagged[name]})" for name in names[:_MOST_NAMED])
     more = f"; and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return [f"{first}:", f"  {told}{more}"]
+    return [f"{need} (promise.csv in {target} says why):", f"  {told}{more}"]

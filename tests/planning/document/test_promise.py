@@ -14,7 +14,9 @@ from autospine.planning.document.promise import FEATURES, PROMISE, Bound, Gauge,
 
 SLOPES = (0.0,) * len(FEATURES)
 BOUND = Bound("L5", 2, 0.95, (1.5, 1.4), (6.9, 7.0), (0, 1), (0.1, -0.2), (1.0, 1.0))
-GAUGE = Gauge("layout", ("part 1", "part 2"), (0.0, 1.0), (1.0, 2.0), (-1.0, 0.0), (1.0, 2.0), 0.3, 0.2, ((1.0, 0.0), (0.0, 1.0)))
+GAUGE = Gauge(
+    "layout", ("part 1", "part 2"), (0.0, 1.0), (1.0, 2.0), (-1.0, 0.0), (1.0, 2.0), 0.3, 0.2, ((1.0, 0.0), (0.0, 1.0))
+)
 WHOLE = Promise("0.1.0", 0.9, 1.0, ("0", "1"), 2, 2, FEATURES, (SLOPES, SLOPES), (BOUND,), (GAUGE,), 1.5, 0.05)
 
 

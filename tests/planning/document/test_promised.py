@@ -10,7 +10,6 @@ import pytest
 
 from autospine.planning.document.promise import FEATURES, Bound, Gauge, Promise
 from autospine.planning.document.promised import (
-    SOFT,
     distance,
     features,
     lower_bound,
@@ -25,7 +24,9 @@ from tests.evidence import CHANNEL, evidence_of, missing, structure_of
 NOTHING = (0.0,) * len(FEATURES)
 
 
-def bound_of(residuals: list[float], left_out: list[int] | None = None, weight: float = 1.0, best: float = 1.0) -> Bound:
+def bound_of(
+    residuals: list[float], left_out: list[int] | None = None, weight: float = 1.0, best: float = 1.0
+) -> Bound:
     parts = 1 + max(left_out or [0])
     count = len(residuals)
     where = tuple(left_out or [0] * count)
@@ -93,7 +94,9 @@ def test_features_speak_for_more_dice_the_larger_they_are() -> None:
     worse = features(evidence_of({"L5": structure_of(0.95), "L4": structure_of(0.5)}), "L5", math.log(1000))
     assert worse[5] < base[5]
     # small or large, and no more than sevenfold; alone, a structure stands for the others
-    odd = [features(evidence_of({"L5": structure_of(0.95, size)}), "L5", math.log(1000)) for size in (2000.0, 500.0, 1e9)]
+    odd = [
+        features(evidence_of({"L5": structure_of(0.95, size)}), "L5", math.log(1000)) for size in (2000.0, 500.0, 1e9)
+    ]
     assert odd[0][2] == pytest.approx(-math.log(2)) == odd[1][2] and odd[2][2] == -2.0 and odd[0][5] == base[0]
 
 
@@ -115,7 +118,7 @@ def test_nothing_is_promised_of_what_was_not_found_or_is_not_known() -> None:
         said.of("L1")
 
 
-def sizes(usual: float = math.log(SOFT), spread: float = 0.5) -> Gauge:
+def sizes(usual: float = 1.0, spread: float = 0.5) -> Gauge:
     """Of voxels that are 3 x 1 x 1 mm, a tenth in the logarithm being a unit."""
     names = ("voxel size from bottom to top, mm", "voxel size from front to back, mm")
     return Gauge("size", names, (math.log(3), 0.0), (0.1, 0.1), (2.9, 1.0), (3.1, 1.0), usual, spread)
@@ -125,12 +128,12 @@ def test_the_oddest_quantity_counts_and_is_told() -> None:
     evidence = evidence_of({"L5": structure_of(0.9)}, spacing_mm=(3.0 * math.exp(0.1), math.exp(-0.4), 1.0))
     found = quantities(evidence, {})
     assert distance(sizes(), found["size"]) == pytest.approx(4)
-    assert unusual(sizes(), found["size"]) == pytest.approx(math.log(4.5 / 0.5) / 0.5)
-    # one unit off is ln(1.5 / .5) / .5 = 2.2, four are 4.4: a threshold between them tells of one alone
+    assert unusual(sizes(), found["size"]) == pytest.approx((4 - 1) / 0.5)
+    # one unit off is 0, four are 6: a threshold between them tells of one alone
     said = promised(promise_of((), (sizes(),), 3.0), evidence)
     assert [flag.text for flag in said.flags] == ["voxel size from front to back, mm 0.67, and 1 in training"]
-    assert said.oddness == pytest.approx(4.394, abs=1e-3) and said.threshold == 3.0
-    assert promised(promise_of((), (sizes(),), 4.5), evidence).flags == ()
+    assert said.oddness == pytest.approx(6) and said.threshold == 3.0
+    assert promised(promise_of((), (sizes(),), 6.5), evidence).flags == ()
 
 
 def test_quantities_that_go_together_are_measured_together() -> None:
@@ -167,7 +170,7 @@ def test_disagreement_is_that_of_one_networks_mirrorings() -> None:
 
 def test_anatomy_that_cannot_be() -> None:
     names = ("L5: found", "pairs with left and right swapped")
-    gauge = Gauge("anatomy", names, (1.0, 0.0), (0.1, 0.15), (1.0, 0.0), (1.0, 0.0), math.log(SOFT), 0.3)
+    gauge = Gauge("anatomy", names, (1.0, 0.0), (0.1, 0.15), (1.0, 0.0), (1.0, 0.0), 0.0, 0.5)
     promise = promise_of((), (gauge,), 2.0)
     assert promised(promise, evidence_of({"L5": structure_of(0.9)})).flags == ()
     said = promised(promise, evidence_of({"L5": missing()}, sides_swapped=1)).flags

@@ -34,7 +34,11 @@ def test_a_training_writes_it_without_a_second_pass_and_it_can_be_made_again(
     with monkeypatch.context() as patched:
         patched.setattr(Predictor, "judged", lambda *_: pytest.fail("it stands there"))
         assert ensure_evidence(*asked) == {0: written}
-    for spoilt in (None, {"toy_00": written["toy_00"]}, {**written, "toy_03": replace(written["toy_03"], temperature=3.0)}):
+    for spoilt in (
+        None,
+        {"toy_00": written["toy_00"]},
+        {**written, "toy_03": replace(written["toy_03"], temperature=3.0)},
+    ):
         if spoilt is None:
             (folder / EVIDENCE).unlink()
         else:
@@ -58,7 +62,9 @@ def test_that_of_a_cascade(run: RunFolder, toy_dataset: Path) -> None:
     made = ensure_evidence(toy_dataset, run, "3d_cascade_fullres", [1], CPU, Noting())[1]
     assert written is not None and made.keys() == written.keys() == {"toy_01", "toy_04"}
     for name in made:
-        assert made[name].structures["upper"].inside == pytest.approx(written[name].structures["upper"].inside, rel=1e-4)
+        assert made[name].structures["upper"].inside == pytest.approx(
+            written[name].structures["upper"].inside, rel=1e-4
+        )
 
 
 def test_what_is_none_is_refused_and_another_versions_is_made_anew(tmp_path: Path) -> None:

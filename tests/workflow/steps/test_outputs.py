@@ -16,8 +16,9 @@ from autospine.data.volume import read_volume
 from autospine.errors import OutputError
 from autospine.inference.segmentation import Segmentation
 from autospine.planning.document.data import DataPlan, IntensityPlan
+from autospine.planning.document.promised import Flag, Promised, StructurePromise
 from autospine.workflow.runs.predicted import Target
-from autospine.workflow.steps.outputs import ENDINGS, CaseOutput, ModelFacts, Outputs
+from autospine.workflow.steps.outputs import ENDINGS, CaseOutput, ModelFacts, Outputs, read_flagged
 from tests.workflow.predicting import GRID, put_image
 
 DATA = DataPlan("toy", ("T2",), (IntensityPlan(0.0, 1.0, 0.0, 1.0),), (("L5", 1), ("L4", 2), ("disc", 3)))
@@ -110,6 +111,43 @@ def test_what_was_not_asked_for_is_none_of_a_predictions_business(tmp_path: Path
     assert mine.exists()
     write(Outputs(), single)  # of the segmentation that stands there by now
     assert not mine.exists()
+
+
+def test_what_is_promised_is_written_of_each_case_and_of_all(tmp_path: Path) -> None:
+    promising = replace(MODEL, promises=True)
+    cases = [replace(case_of(tmp_path, name), model=promising) for name in ("b", "a")]
+    assert Outputs().wanted(cases[0]).evidence and not Outputs().wanted(case_of(tmp_path)).evidence
+    assert Outputs().lacking(cases[0]) == {"promise"}
+    with pytest.raises(ValueError, match="no promise"):
+        write(Outputs(), cases[0])
+    for case, flags in zip(cases, ((Flag("dark"), Flag("small", "L4")), ()), strict=True):
+        structures = (StructurePromise("L5", 0.8, 0.9, 30), StructurePromise("L4", None, None, 0, "not found"))
+        made = replace(segmentation(), promise=Promised(0.9, structures, flags))
+        with Outputs().written(case.path, case, made):
+            pass
+    out = tmp_path / "out"
+    assert read_flagged(out, False, ("a", "b")) == {}
+    Outputs().finish(out, single=False, promises=True)
+    with (out / "promise.csv").open() as file:
+        rows = [tuple(row.values()) for row in csv.DictReader(file)]
+    assert rows == [
+        ("a", "L5", "0.800", "0.900", "0.9", "30", ""),
+        ("a", "L4", "", "", "", "0", ""),
+        ("b", "", "", "", "", "", "dark"),
+        ("b", "L5", "0.800", "0.900", "0.9", "30", ""),
+        ("b", "L4", "", "", "", "0", "small"),
+    ]
+    assert read_flagged(out, False, ("a", "b")) == {"b": "dark"} and read_flagged(out, False, ("a",)) == {}
+    single = replace(case_of(tmp_path, single="images/seg.nii.gz"), model=promising)
+    assert single.beside("promise").name == "seg.promise.csv"
+    with Outputs().written(single.path, single, replace(segmentation(), promise=Promised(0.9, (), (Flag("x"),)))):
+        pass
+    assert read_flagged(single.path, True, ("a",)) == {"a": "x"}
+    # a model that promises nothing takes away what another has said of the case
+    with Outputs().written(cases[0].path, replace(cases[0], model=MODEL), segmentation()):
+        pass
+    Outputs().finish(out, single=False)
+    assert read_flagged(out, False, ("a", "b")) == {} and "b" not in (out / "promise.csv").read_text().split("\n")[1]
 
 
 def test_each_kind_of_file_has_an_ending() -> None:
