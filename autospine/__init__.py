@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from autospine.planning.decide.planner import make_plan
     from autospine.planning.document.plan import Plan
     from autospine.planning.measured.fingerprint import Fingerprint
-    from autospine.workflow.api import compare, evaluate, export, plan, predict, select, train
+    from autospine.workflow.api import audit, compare, evaluate, export, next_cases, plan, predict, select, train
 
 __version__ = "0.1.0"
 
@@ -35,10 +35,12 @@ __all__ = [
     "Segmentation",
     "Volume",
     "__version__",
+    "audit",
     "compare",
     "evaluate",
     "export",
     "make_plan",
+    "next_cases",
     "open_dataset",
     "plan",
     "predict",
@@ -55,10 +57,12 @@ _HOMES = {
     "Reading": "autospine.data.structure",
     "Segmentation": "autospine.inference.segmentation",
     "Volume": "autospine.data.geometry",
+    "audit": "autospine.workflow.api",
     "compare": "autospine.workflow.api",
     "evaluate": "autospine.workflow.api",
     "export": "autospine.workflow.api",
     "make_plan": "autospine.planning.decide.planner",
+    "next_cases": "autospine.workflow.api",
     "open_dataset": "autospine.data.dataset",
     "plan": "autospine.workflow.api",
     "predict": "autospine.workflow.api",

@@ -20,10 +20,12 @@ PUBLIC = {
     "Reading": "autospine.data.structure",
     "Segmentation": "autospine.inference.segmentation",
     "Volume": "autospine.data.volume",
+    "audit": "autospine.workflow.api",
     "compare": "autospine.workflow.api",
     "evaluate": "autospine.workflow.api",
     "export": "autospine.workflow.api",
     "make_plan": "autospine.planning.decide.planner",
+    "next_cases": "autospine.workflow.api",
     "open_dataset": "autospine.data.dataset",
     "plan": "autospine.workflow.api",
     "predict": "autospine.workflow.api",
@@ -47,6 +49,9 @@ SIGNATURES = {
     "progress=None)",
     "select": "(dataset, *, configurations=None, device='auto', workers=None, runs='runs', progress=None)",
     "export": "(model, target, *, folds=None, licence=None, onnx=False, image=None, overwrite=False, progress=None)",
+    "audit": "(dataset, *, configuration=None, count=20, workers=None, runs='runs', progress=None)",
+    "next_cases": "(dataset, unlabelled, *, count=10, out=None, model=None, configuration=None, device='auto', "
+    "runs='runs', progress=None)",
     "evaluate": "(prediction, reference, *, output=None, lesions=False, pictures=False, images=None, worst=10, "
     "distances=True, tolerance_mm=1.0, subjects=None, progress=None)",
     "compare": "(predictions, reference, *, out='comparison', metric='dice', subjects=None, common=False, "

@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from autospine.cli.commands.annotation import audit, next_cases
 from autospine.cli.commands.data import check, describe
 from autospine.cli.commands.demo import demo
 from autospine.cli.commands.models import export
@@ -33,6 +34,8 @@ for command in (
     *(export, serve, demo),
 ):
     app.command()(command)
+app.command()(audit)
+app.command("next")(next_cases)
 app.add_typer(study, name="study")
 
 

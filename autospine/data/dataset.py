@@ -24,7 +24,7 @@ from autospine.data.masks.files import labels_of_masks, read_mask, values_by_nam
 from autospine.data.masks.placing import onto_axes, place
 from autospine.data.masks.values import counted_values
 from autospine.data.structure import IGNORED, Case, Dataset, Label, LoadedCase, Reading, dataset_name
-from autospine.data.volume import is_series, read_volume
+from autospine.data.volume import is_series, read_geometry, read_volume
 from autospine.data.wording import listed, plural
 from autospine.errors import DataError
 
@@ -121,6 +121,22 @@ def load_case(dataset: Dataset, case: Case) -> LoadedCase:
     loaded = read_case(dataset, case, raise_fault)
     assert loaded is not None  # None only after a fault, and a fault has been raised
     return loaded
+
+
+def load_label(dataset: Dataset, case: Case, path: Path) -> npt.NDArray[np.uint8]:
+    """Class indices (Z, Y, X) of a mask or segmentation of the case, canonical; of the image its header alone is read.
+
+    Args:
+        dataset: whose labels it has.
+        case: the case, on whose grid it lies.
+        path: the file, or the folder.
+
+    Raises:
+        DataError: it cannot be read, lies on another grid, or holds values that are not declared.
+    """
+    grid = read_geometry(case.files[0])
+    indices = _class_indices(_read_mask(grid, case.files[0], path, dataset), dataset, path)
+    return orient(indices, canonical_orientation(grid))
 
 
 def read_case(dataset: Dataset, case: Case, report: Callable[[DataError], None]) -> LoadedCase | None:

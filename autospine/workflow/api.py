@@ -26,9 +26,11 @@ from autospine.evaluation.score import Scores
 from autospine.machine.ranks import Share
 from autospine.planning.document.plan import Plan
 from autospine.report.comparison_document import write_comparison
+from autospine.workflow.audit import Audited, AuditRequest, audit_dataset
 from autospine.workflow.compare import CompareRequest, compare_paths, name_arms
 from autospine.workflow.evaluate import evaluate_paths, write_scores
 from autospine.workflow.export import Exported, ExportRequest, export_model
+from autospine.workflow.next_cases import Chosen, NextRequest, choose_next
 from autospine.workflow.plan import PlanRequest, plan_dataset
 from autospine.workflow.predict import Prediction, PredictRequest, predict_paths
 from autospine.workflow.progress import Progress, Silent
@@ -366,6 +368,73 @@ def compare(
     if out is not None:
         write_comparison(comparison, Path(out))
     return comparison
+
+
+def audit(
+    dataset: str | Path,
+    *,
+    configuration: str | None = None,
+    count: int = 20,
+    workers: int | None = None,
+    runs: str | Path = "runs",
+    progress: Progress | None = None,
+) -> Audited:
+    """The training masks, the most suspicious first, by predictions of networks that have not learnt from them.
+
+    `autospine.audit("my-spines").cases[0].suspicions[0].detail` says what may be wrong with the first.
+
+    Args:
+        dataset: folder of images and masks, of which folds are trained.
+        configuration: 2d, 3d_fullres, ...; the plan's default if not given.
+        count: cases to draw, and to lay out for 3D Slicer and ITK-SNAP.
+        workers: processes that compare cases; 0: all in this one; by cores and memory if not given.
+        runs: where the run of the dataset lies; the list is written there, as `audit/worklist.csv`.
+        progress: told notes and the share that is done.
+
+    Raises:
+        DataError: the dataset cannot be opened.
+        PlanError: no plan, or no out-of-fold prediction, or the labels have changed.
+        OutputError: the run folder cannot be written.
+    """
+    request = AuditRequest(configuration, count, workers)
+    return audit_dataset(Path(dataset), Path(runs), request, progress=progress)
+
+
+def next_cases(
+    dataset: str | Path,
+    unlabelled: str | Path,
+    *,
+    count: int = 10,
+    out: str | Path | None = None,
+    model: str | Path | None = None,
+    configuration: str | None = None,
+    device: str = "auto",
+    runs: str | Path = "runs",
+    progress: Progress | None = None,
+) -> Chosen:
+    """The scans whose annotation would teach the model most, each with a segmentation to correct.
+
+    `[scan.case for scan in autospine.next_cases("my-spines", "archive").scans]`
+
+    Args:
+        dataset: folder of images and masks, of which a model is trained.
+        unlabelled: scans to choose from: a folder of images, a data set, or DICOM.
+        count: scans to choose.
+        out: where it is written; `runs/<dataset>/next` if not given.
+        model: model folder, or an exported file; the one of the dataset's run if not given.
+        configuration: of that run; the plan's default if not given.
+        device: auto, cpu, cuda or cuda:N.
+        runs: where the run of the dataset lies.
+        progress: told notes and the share that is done.
+
+    Raises:
+        DataError: no scans, or none that can be segmented or is not annotated yet.
+        PlanError: no plan, or no trained model.
+        OutputError: `out` cannot be written.
+        DeviceError: the device is not there.
+    """
+    request = NextRequest(_path(model), configuration, count, device)
+    return choose_next(Path(dataset), Path(unlabelled), Path(runs), _path(out), request, progress=progress)
 
 
 def _path(place: str | Path | None) -> Path | None:
