@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from autospine.planning.document.evidence import LAYOUT
 from autospine.workflow.steps.scan_features import GROUPS, expected_dice, features_of, flaws, uncertainty_signs
 from tests.evidence import CHANNEL, evidence_of, missing, structure_of
 
@@ -18,7 +19,7 @@ def test_groups_of_numbers() -> None:
     found = features_of([CASE], 1, NAMES)
     assert tuple(found) == GROUPS
     assert found["intensities"][0].tolist() == [*CHANNEL.percentiles, CHANNEL.background]
-    assert found["texture"][0].tolist() == [0.4, 0.3, 0.2, 0.05] and found["layout"].shape == (1, 27)
+    assert found["texture"][0].tolist() == [0.4, 0.3, 0.2, 0.05] and found["layout"].shape == (1, LAYOUT**3)
     assert found["size"][0].tolist() == pytest.approx([1, 0, 0, math.log(3), 0, 0])
     np.testing.assert_allclose(found["structures"], [[math.log(1001), 1, math.nan]])
 
