@@ -1,6 +1,6 @@
 """What `autospine select` chooses of a run, and what that is worth on cases that did not choose.
 
-    python -m tests.benchmarks.select DATASET RUNS [--device cpu]
+    python -m tests.benchmarks.selection DATASET RUNS [--device cpu]
 
 RUNS holds the run of DATASET, such as two configurations with three folds each. It prints every candidate with its Dice
 and its difference to the best single model, every step that adds Dice anywhere with its gain on cases that did not
