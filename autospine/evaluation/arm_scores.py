@@ -2,8 +2,8 @@
 
 A subject's score is the mean over its cases (`evaluation.paired` compares subjects). A class that a case lacks says
 nothing where all arms leave it alone. Where one of them finds it there, it scores 0 in Dice, IoU, precision,
-sensitivity and surface Dice, and those that rightly found nothing score 1: else a false find would drop out of the
-comparison together with its pair.
+sensitivity and surface Dice, and those that rightly found nothing score 1, and are off by no volume: else a false find
+would drop out of the comparison together with its pair.
 """
 
 from __future__ import annotations
@@ -19,8 +19,11 @@ from autospine.evaluation.metrics import METRICS
 from autospine.evaluation.paired import Compared, Floats, compare, corrected
 from autospine.evaluation.score import mean_of_known
 
-RIGHTLY_EMPTY = ("dice", "iou", "precision", "sensitivity", "surface_dice")
-"""Metrics in which finding nothing where nothing is counts 1 beside an arm that found something."""
+RIGHTLY_EMPTY: Mapping[str, float] = {
+    **dict.fromkeys(("dice", "iou", "precision", "sensitivity", "surface_dice"), 1.0),
+    "volume_difference_mm3": 0.0,
+}
+"""What finding nothing where nothing is counts beside an arm that found something."""
 
 
 @dataclass(frozen=True)
@@ -90,9 +93,10 @@ def gather_scores(
         for column, label in enumerate(classes):
             found = [[cases[case][label] for case in of_subject[name]] for cases in by_case.values()]
             for index, metric in enumerate(METRICS):
-                scored = [[table.get(metric) for table in of_arm] for of_arm in found]
+                # null is what the empty rule leaves out; what a file lacks, as older ones do, was not measured
+                scored = [[table.get(metric, math.nan) for table in of_arm] for of_arm in found]
                 if metric in RIGHTLY_EMPTY:
-                    scored = _with_rightly_empty(scored)
+                    scored = _with_rightly_empty(scored, RIGHTLY_EMPTY[metric])
                 for place, numbers in enumerate(scored):
                     values[place, row, column, index] = mean_of_known(
                         math.nan if number is None else number for number in numbers
@@ -102,14 +106,18 @@ def gather_scores(
     return ArmScores(tuple(by_case), tuple(classes), names, len(shared), values, voxels)
 
 
-def _with_rightly_empty(scored: Sequence[Sequence[float | None]]) -> list[list[float | None]]:
-    """Figures (arms, cases) of a class with 1 for an arm that has none where another one has.
+def _with_rightly_empty(scored: Sequence[Sequence[float | None]], empty: float) -> list[list[float | None]]:
+    """Figures (arms, cases) of a class with `empty` for an arm that has none where another one has.
 
-    An arm has none where neither it nor the reference has the class; another one then found what is not there.
+    An arm has none where neither it nor the reference has the class; another one then found what is not there. What was
+    not measured is NaN, and says neither.
     """
-    somewhere = [any(number is not None for number in of_case) for of_case in zip(*scored, strict=True)]
+    somewhere = [
+        any(number is not None and not math.isnan(number) for number in of_case)
+        for of_case in zip(*scored, strict=True)
+    ]
     return [
-        [1.0 if number is None and found else number for number, found in zip(of_arm, somewhere, strict=True)]
+        [empty if number is None and found else number for number, found in zip(of_arm, somewhere, strict=True)]
         for of_arm in scored
     ]
 

@@ -8,9 +8,9 @@ the cases (the folds), and what the choice of the others gives on that part is w
     1         above 100 mm3             its gain on the cases of part 1
     2         nothing                   0 on the cases of part 2
 
-A gain helps beyond noise where the 95 % interval of its mean over subjects (`paired`) lies above 0 and there are
-subjects enough that chance could not make all of them agree. The figure is the mean Dice of a subject: over the
-structures it has, then over its cases.
+A gain helps beyond noise where the 95 % interval of its mean over subjects (`paired`) lies above 0 and it changes so
+many subjects that chance could not make all of them agree: one that changes four of a hundred rests on four. The figure
+is the mean Dice of a subject: over the structures it has, then over its cases.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ import numpy.typing as npt
 from autospine.evaluation.paired import Interval, interval, mean_over_classes
 
 FEWEST_SUBJECTS = 6
-"""With fewer, differences that all go one way are not beyond chance (sign test: 2 ** (1 - n) < 0.05)."""
+"""Whose scores differ: where fewer do, differences that all go one way are not beyond chance (sign test:
+2 ** (1 - n) < 0.05)."""
 _EQUAL = 1e-12
 """Gains that differ by less are the same."""
 Floats = npt.NDArray[np.float64]
@@ -53,6 +54,11 @@ def by_subject(values: Floats, subjects: Sequence[str]) -> Floats:
     return found
 
 
+def moved_by(differences: Floats) -> int:
+    """How many subjects have a difference; those without one say nothing of whether it is chance."""
+    return int(np.count_nonzero(np.abs(np.nan_to_num(differences)) > _EQUAL))
+
+
 @dataclass(frozen=True)
 class Judged:
     """A choice among options, nothing being one of them."""
@@ -61,11 +67,13 @@ class Judged:
     """Chosen by all cases; None: nothing."""
     gain: Interval
     """On cases that did not choose."""
+    moved: int
+    """Subjects whose Dice it changes."""
 
     @property
     def helps(self) -> bool:
         """Whether the option is worth more than nothing, beyond noise."""
-        return self.option is not None and self.gain.subjects >= FEWEST_SUBJECTS and self.gain.low > 0
+        return self.option is not None and self.moved >= FEWEST_SUBJECTS and self.gain.low > 0
 
 
 def judge(differences: Floats, subjects: Sequence[str], parts: Sequence[int]) -> Judged:
@@ -80,7 +88,8 @@ def judge(differences: Floats, subjects: Sequence[str], parts: Sequence[int]) ->
         option = _best(differences[:, ~own], names[~own])
         if option is not None:
             gains[own] = differences[option, own]
-    return Judged(_best(differences, names), interval(by_subject(gains, subjects)))
+    gained = by_subject(gains, subjects)
+    return Judged(_best(differences, names), interval(gained), moved_by(gained))
 
 
 def _best(differences: Floats, subjects: npt.NDArray[np.str_]) -> int | None:
@@ -102,18 +111,20 @@ class Compared:
     dice: Interval
     difference: Interval | None
     """To the best single model; None of itself."""
+    moved: int = 0
+    """Subjects whose Dice differs from that."""
 
     @property
     def better(self) -> bool:
         """Whether it is better than that, beyond noise."""
         found = self.difference
-        return found is not None and found.subjects >= FEWEST_SUBJECTS and found.low > 0
+        return found is not None and self.moved >= FEWEST_SUBJECTS and found.low > 0
 
     @property
     def worse(self) -> bool:
         """Whether it is worse than that, beyond noise."""
         found = self.difference
-        return found is not None and found.subjects >= FEWEST_SUBJECTS and found.high < 0
+        return found is not None and self.moved >= FEWEST_SUBJECTS and found.high < 0
 
 
 @dataclass(frozen=True)
@@ -124,7 +135,8 @@ class Picked:
     compared: tuple[Compared, ...]
     """Of all candidates."""
     unseen: Interval
-    """Dice of what the cases of the other parts would have taken, on each part."""
+    """Dice of what the cases of the other parts would have taken, on each part; of no subject where one was chosen and
+    there are no other parts."""
 
 
 def pick(dice: Floats, sizes: Sequence[int], subjects: Sequence[str], parts: Sequence[int]) -> Picked:
@@ -137,9 +149,9 @@ def pick(dice: Floats, sizes: Sequence[int], subjects: Sequence[str], parts: Seq
     taken = np.full(dice.shape[1], np.nan)
     for part in np.unique(part_of):
         own = part_of == part
-        if own.all():
-            taken[:] = dice[_pick(dice, sizes, subjects)[0]]
-        else:
+        if len(dice) == 1:  # nothing was chosen
+            taken[own] = dice[0, own]
+        elif not own.all():
             taken[own] = dice[_pick(dice[:, ~own], sizes, names[~own].tolist())[0], own]
     chosen, compared = _pick(dice, sizes, subjects)
     return Picked(chosen, compared, interval(by_subject(taken, subjects)))
@@ -151,8 +163,9 @@ def _pick(dice: Floats, sizes: Sequence[int], subjects: Sequence[str]) -> tuple[
     known = ~np.isnan(by_people)
     means = np.where(known, by_people, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
     best = max((one for one, size in enumerate(sizes) if size == 1), key=lambda one: means[one])
+    differences = by_people - by_people[best]
     compared = tuple(
-        Compared(interval(values), None if one == best else interval(values - by_people[best]))
+        Compared(interval(values), None if one == best else interval(differences[one]), moved_by(differences[one]))
         for one, values in enumerate(by_people)
     )
     better = [one for one, size in enumerate(sizes) if size > 1 and compared[one].better]

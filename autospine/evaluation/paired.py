@@ -22,6 +22,8 @@ import numpy.typing as npt
 RESAMPLES = 9999
 LEVEL = 0.05
 _SEED = 1
+_BATCH = 1 << 21
+"""Numbers that are drawn at once: all resamples of thousands of subjects together would take gigabytes."""
 Floats = npt.NDArray[np.float64]
 
 
@@ -75,8 +77,10 @@ def interval(values: Floats) -> Interval:
     if np.ptp(known) == 0:
         return Interval(mean, mean, mean, len(known))
     rng = np.random.default_rng(_SEED)
-    drawn = stats.bootstrap((known,), np.mean, n_resamples=RESAMPLES, method="BCa", rng=rng).confidence_interval
-    return Interval(mean, float(drawn.low), float(drawn.high), len(known))
+    at_once = max(1, _BATCH // len(known))
+    found = stats.bootstrap((known,), np.mean, n_resamples=RESAMPLES, batch=at_once, method="BCa", rng=rng)
+    low, high = found.confidence_interval
+    return Interval(mean, float(low), float(high), len(known))
 
 
 def compare(scores: Mapping[str, Floats], reference: str) -> tuple[Compared, ...]:

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from autospine.evaluation.choice import FEWEST_SUBJECTS, by_subject
+from autospine.evaluation.choice import FEWEST_SUBJECTS, by_subject, moved_by
 from autospine.evaluation.paired import Interval, interval
 
 TEMPERATURES = tuple(round(float(value), 4) for value in np.geomspace(0.5, 4.0, 37))
@@ -126,11 +126,13 @@ class Calibrated:
     ece_after: float
     gain: Interval
     """By how much the NLL of a subject is less."""
+    moved: int
+    """Subjects whose NLL it changes."""
 
     @property
     def helps(self) -> bool:
         """Whether that is beyond noise."""
-        return self.gain.subjects >= FEWEST_SUBJECTS and self.gain.low > 0
+        return self.moved >= FEWEST_SUBJECTS and self.gain.low > 0
 
 
 def calibrate(cases: Sequence[Reliability], subjects: Sequence[str], parts: Sequence[int]) -> Calibrated:
@@ -147,6 +149,7 @@ def calibrate(cases: Sequence[Reliability], subjects: Sequence[str], parts: Sequ
     rows = np.arange(len(cases))
     after = nll[rows, chosen]
     bins = np.stack([one.bins for one in cases])
+    gained = by_subject(nll[:, _ONE] - after, subjects)
     return Calibrated(
         TEMPERATURES[_best(nll)],
         of_part,
@@ -154,7 +157,8 @@ def calibrate(cases: Sequence[Reliability], subjects: Sequence[str], parts: Sequ
         float(after.mean()),
         ece(bins[:, _ONE].sum(axis=0)),
         ece(bins[rows, chosen].sum(axis=0)),
-        interval(by_subject(nll[:, _ONE] - after, subjects)),
+        interval(gained),
+        moved_by(gained),
     )
 
 

@@ -22,7 +22,7 @@ class CompareRequest:
     metric: str = "dice"
     """One of `METRICS`."""
     subjects: str | None = None
-    """Regular expression that finds the subject in a case's name; None: as names of sessions say."""
+    """Regular expression that finds the subject in a case's name, or a table; None: as names of sessions say."""
     common: bool = False
     """Compare the cases that all arms have, and say which are left out; else a case that is missing is an error."""
 

@@ -13,6 +13,7 @@ from autospine.evaluation.score import Scores
 from autospine.planning.document.model_file import read_model
 from autospine.workflow.progress import Progress, Silent, counted
 from autospine.workflow.runs.folder import METRICS_FILE
+from autospine.workflow.runs.selection import choose_models
 from autospine.workflow.steps.pictures import Pictures, draw_worst
 
 
@@ -63,7 +64,8 @@ def levels_of_model(prediction: Path) -> tuple[tuple[str, ...], ...]:
         folder = content.get("folder") if isinstance(content, dict) else None
         if not isinstance(folder, str) or not Path(folder).is_dir():
             return ()
-        data = read_model(Path(folder)).data
+        # of an ensemble the folder is that of the run; its members are of one plan
+        data = read_model(choose_models(Path(folder)).folders[0]).data
     except (AutospineError, OSError, ValueError):  # the scores do not depend on it
         return ()
     return () if data.levels is None else (tuple(data.names[index - 1] for index in data.levels.classes),)

@@ -43,8 +43,9 @@ from autospine.workflow.runs.selection import (
     write_selection,
 )
 from autospine.workflow.steps.effects import options
-from autospine.workflow.steps.out_of_fold import Measured, Measuring, Shelf, Trained, find_trained, open_speaker
+from autospine.workflow.steps.out_of_fold import Measured, Measuring, Shelf, open_speaker
 from autospine.workflow.steps.request import enough_memory
+from autospine.workflow.steps.trained import Trained, find_trained
 
 if TYPE_CHECKING:
     import torch

@@ -40,10 +40,12 @@ def test_a_class_that_no_subject_has_says_nothing() -> None:
 def test_a_false_find_does_not_drop_out_with_its_pair() -> None:
     """Class y is in no reference: `one` finds it in a, nobody in b."""
     one = [case("a", {"x": 0.8, "y": 0.0}, 0), case("b", {"x": 0.8, "y": None})]
+    one[0]["classes"]["y"]["volume_difference_mm3"] = 5.0
     two = [case("a", {"x": 0.8, "y": None}), case("b", {"x": 0.8, "y": None})]
     scores = gather_scores({"one": one, "two": two}, ["x", "y"], {})
     assert scores.of("one")[:, 1].tolist() == [0.0, pytest.approx(math.nan, nan_ok=True)]
     assert scores.of("two")[:, 1].tolist() == [1.0, pytest.approx(math.nan, nan_ok=True)]
+    assert scores.of("two", "volume_difference_mm3")[0, 1] == 0.0  # and not left out together with the 5 of `one`
     assert math.isnan(scores.of("two", "specificity")[0, 1]) and math.isnan(scores.of("two", "hd95_mm")[0, 1])
     (compared,) = compare({arm: mean_over_classes(scores.of(arm)) for arm in scores.arms}, "one")
     assert compared.difference.mean == pytest.approx((0.5 + 0) / 2)
@@ -61,3 +63,20 @@ def test_lesions_of_the_cases_that_every_arm_has_scored() -> None:
     assert (first.sensitivity, first.precision) == (0.75, 0.8)
     assert second.sensitivity == 0 and math.isnan(second.precision)
     assert tally_lesions({"one": [case("a", {"x": 0.5})]}, ["x"]) == ()
+
+
+def test_what_a_file_has_not_measured_is_no_right_find_of_nothing() -> None:
+    """`old` is of a version without surface Dice: its cases have none in it, neither good ones nor empty ones."""
+    old = [case("a", {"x": 0.8}), case("b", {"x": None})]
+    for table in old:
+        del table["classes"]["x"]["surface_dice"]
+    new = [case("a", {"x": 0.6}), case("b", {"x": 0.0}, 0)]
+    scores = gather_scores({"old": old, "new": new}, ["x"], {})
+    assert scores.of("old")[:, 0].tolist() == [0.8, 1.0]
+    assert np.isnan(scores.of("old", "surface_dice")).all()
+    assert scores.of("new", "surface_dice")[:, 0].tolist() == [0.6, 0.0]
+    # nor does what one has not measured make a find of what the other rightly left alone
+    first, unmeasured = case("a", {"x": None}), case("a", {"x": 0.5})
+    del unmeasured["classes"]["x"]["surface_dice"]
+    both = gather_scores({"first": [first], "second": [unmeasured]}, ["x"], {})
+    assert np.isnan(both.of("first", "surface_dice")).all()

@@ -68,6 +68,22 @@ def test_few_subjects_are_not_beyond_noise_however_much_they_gain() -> None:
     assert judged.option == 0 and judged.gain.subjects == 5 and judged.gain.low > 0 and not judged.helps
 
 
+def test_what_changes_a_few_of_many_subjects_rests_on_these_few() -> None:
+    """Five of a hundred gain: hardly a draw has none of them, but five that agree are within chance."""
+    subjects, parts = [f"s{index:03}" for index in range(100)], [index % 5 for index in range(100)]
+    differences = np.zeros((1, 100))
+    differences[0, :5] = 0.1, 0.2, 0.1, 0.2, 0.1
+    judged = judge(differences, subjects, parts)
+    assert judged.option == 0 and judged.gain.subjects == 100 and judged.gain.low > 0
+    assert judged.moved == 5 < FEWEST_SUBJECTS and not judged.helps
+    differences[0, 5] = 0.1
+    judged = judge(differences, subjects, parts)
+    assert judged.moved == 6 and judged.helps
+    base = np.full(100, 0.8)
+    picked = pick(np.stack([base, base + differences[0] - 0.1 * (np.arange(100) == 5)]), [1, 2], subjects, parts)
+    assert picked.candidate == 0 and picked.compared[1].moved == 5
+
+
 def test_what_nobody_knows_is_left_out() -> None:
     differences = np.array([[NAN, NAN, 0.1, 0.2, 0.1, 0.2, 0.1, 0.2]])
     judged = judge(differences, list("abcdefgh"), [0, 1] * 4)
@@ -110,6 +126,8 @@ def test_the_choice_is_repeated_without_each_part() -> None:
     assert picked.unseen.mean == pytest.approx((2 * 0.5 + 4 * 0.7) / 6)
 
 
-def test_a_single_part_has_nothing_unseen_but_its_own() -> None:
+def test_a_single_part_chooses_and_nobody_is_left_to_judge() -> None:
     picked = pick(np.array([[0.5, 0.6], [0.7, 0.8]]), [1, 1], ["a", "b"], [0, 0])
-    assert picked.candidate == 1 and picked.unseen.mean == pytest.approx(0.75)
+    assert picked.candidate == 1 and picked.unseen.subjects == 0 and np.isnan(picked.unseen.mean)
+    alone = pick(np.array([[0.7, 0.8]]), [1], ["a", "b"], [0, 0])  # nothing was chosen
+    assert alone.candidate == 0 and alone.unseen.mean == pytest.approx(0.75)

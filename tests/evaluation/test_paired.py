@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -70,3 +71,16 @@ def test_interval_covers_the_mean_about_as_often_as_it_says() -> None:
     assert 50 <= held <= 60  # 57 on average; 49 or less once in 20 000 times
     again = rng.normal(size=10)
     assert interval(again) == interval(again)
+
+
+def test_thousands_of_subjects_take_little_memory() -> None:
+    values = np.random.default_rng(0).normal(size=3000)
+    interval(values[:10])  # what is loaded for the first is no part of it
+    tracemalloc.start()
+    try:
+        found = interval(values)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert found.subjects == 3000 and found.low < found.mean < found.high
+    assert peak < 150e6  # all resamples at once are 480 MB

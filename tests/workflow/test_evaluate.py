@@ -13,7 +13,9 @@ from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.data import LevelsPlan
 from autospine.planning.document.model_file import write_model
 from autospine.workflow.evaluate import evaluate_paths, levels_of_model, write_scores
+from autospine.workflow.runs.selection import write_selection
 from tests.cards import card_of
+from tests.workflow.runs.test_selection import selection_of
 
 
 def test_masks_against_themselves_in_a_file_beside_them_or_where_it_is_asked(toy_dataset: Path, tmp_path: Path) -> None:
@@ -63,6 +65,13 @@ def test_levels_are_those_of_the_model_that_predicted(
     assert levels_of_model(file) == ()
     record_beside(file).write_text(json.dumps({"folder": str(model)}))
     assert levels_of_model(file) == (("a", "b", "c"),)
+    # of an ensemble the record names the folder of the run
+    run = tmp_path / "run"
+    write_model(run / "2d", replace(card, data=replace(card.data, levels=levels)))
+    write_selection(run, selection_of("2d", "3d_fullres"))
+    (out / PREDICTED).write_text(json.dumps({"folder": str(run)}))
+    assert levels_of_model(out) == (("a", "b", "c"),)
+    (out / PREDICTED).write_text(json.dumps({"folder": str(model)}))
     (model / "model.json").write_text("{}")
     assert levels_of_model(out) == ()
     (out / PREDICTED).write_text("[]")

@@ -40,7 +40,8 @@ from autospine.workflow.runs.prepared import ensure_prepared
 from autospine.workflow.runs.selection import WORK, read_selection, write_selection
 from autospine.workflow.select import PARTS, People, SelectRequest, judge_steps, postprocessing_of, select_models
 from autospine.workflow.steps.effects import Figures, options
-from autospine.workflow.steps.out_of_fold import Measured, Speaker, find_trained
+from autospine.workflow.steps.out_of_fold import Measured, Speaker
+from autospine.workflow.steps.trained import find_trained
 from tests.inference.test_postprocessing import data_of
 from tests.workflow.conftest import NAMES, Noting
 from tests.workflow.selecting import put_fold

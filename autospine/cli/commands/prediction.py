@@ -152,7 +152,8 @@ def compare(
     out: Annotated[Path, typer.Option(help="Folder for the comparison's files.")] = Path("comparison"),
     metric: Annotated[str, typer.Option(help="Figure to compare in, such as dice or hd95_mm.")] = "dice",
     subjects: Annotated[
-        str | None, typer.Option(metavar="REGEX", help="Finds the subject in a case's name; subjects are compared.")
+        str | None,
+        typer.Option(metavar="REGEX|TABLE", help="Finds the subject in a case's name, or a CSV with case and subject."),
     ] = None,
     common: Annotated[
         bool, typer.Option("--common", help="Leave out cases that some folder lacks, instead of refusing them.")

@@ -22,7 +22,7 @@ def show_selection(selection: Selection) -> None:
 
 def selection_lines(selection: Selection) -> list[str]:
     """What is shown of a selection."""
-    subjects = selection.unseen.subjects
+    subjects = max(one.dice.subjects for one in selection.candidates)
     lines = [f"Dice out of fold, {selection.cases} case(s) of {subjects} subject(s), with 95 % intervals"]
     ordered = sorted(selection.candidates, key=lambda one: (not one.chosen, -(one.dice.mean or 0.0)))
     width = max(len(_name(one)) for one in ordered)

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autospine.data.structure import IGNORED
+from autospine.evaluation.label_pair import LabelPair
 from autospine.inference.postprocessing import Components, Labels, Rules, filled, find_holes
 from autospine.planning.document.data import DataPlan
 from autospine.planning.document.postprocessing import Step
@@ -100,13 +101,9 @@ def measure(labels: Labels, reference: Labels, spacing_mm: Sequence[float], data
 
 def _overlaps(labels: Labels, reference: Labels, rules: Rules) -> Counts:
     """(structures, 3): voxels in both, predicted, in the reference."""
-    known = reference != IGNORED
-    classes = rules.inside.shape[1]
-    pairs = labels[known].astype(np.int64) * classes + reference[known]
-    table = np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
-    own = rules.inside[:-1].astype(np.int64)
-    both = ((own @ table) * own).sum(axis=1)
-    return np.stack((both, own @ table.sum(axis=1), own @ table.sum(axis=0)), axis=1)
+    pair = LabelPair(labels, reference, IGNORED)
+    counts = (pair.counts(tuple(np.flatnonzero(own).tolist())) for own in rules.inside[:-1])
+    return np.array([(one.both, one.predicted, one.expected) for one in counts], np.int64)
 
 
 def _removals(

@@ -23,99 +23,34 @@ import numpy as np
 import numpy.typing as npt
 
 from autospine.data.box import box_around
-from autospine.data.disk.files import KEY_LENGTH, file_digest, json_digest, read_json, write_json
+from autospine.data.disk.files import KEY_LENGTH, json_digest, read_json, write_json
 from autospine.data.folds import Fold
 from autospine.data.structure import IGNORED
 from autospine.errors import AutospineError, PlanError
 from autospine.evaluation.reliability import SAMPLED, Reliability
 from autospine.inference.segmentation import Wanted
 from autospine.planning.document.model_card import ModelCard
-from autospine.planning.document.model_file import MODEL, WEIGHTS, fold_folder, read_model, weights_digest
+from autospine.planning.document.model_file import fold_folder
 from autospine.planning.document.plan import Plan
-from autospine.preprocessing.keys import stored_key
 from autospine.preprocessing.previous import PreviousStage
 from autospine.preprocessing.store import Store
 from autospine.workflow.progress import Progress
-from autospine.workflow.runs.folder import RunFolder, read_record
+from autospine.workflow.runs.folder import RunFolder
 from autospine.workflow.runs.prepared import ensure_prepared
 from autospine.workflow.runs.selection import WORK
 from autospine.workflow.steps.cascade import find_out_of_fold, segment_out_of_fold
 from autospine.workflow.steps.effects import Figures, measure
+from autospine.workflow.steps.trained import Trained
 
 if TYPE_CHECKING:
     import torch
 
     from autospine.inference.predictor import Predictor
 
-FORMAT = 1
-"""Grows when the numbers that are kept of a case change their meaning; part of their key."""
 _ROOM = 4
 """Times the uncompressed probabilities of a case that stay free on the disk where they are kept (ours)."""
 _HALF = 2
 """Bytes of a probability."""
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A configuration with the folds of it that are trained to their end."""
-
-    name: str
-    card: ModelCard
-    folder: Path
-    """The model folder."""
-    fold_of: Mapping[str, str]
-    """Case -> the fold whose network did not train on it."""
-    weights: Mapping[str, str]
-    """Fold -> SHA-256 of its weights."""
-    key: str
-    """Hash of all else that its predictions depend on."""
-
-    def key_of(self, case: str) -> str:
-        """Hash of what the prediction of a case comes from."""
-        return json_digest([FORMAT, self.key, self.weights[self.fold_of[case]]])
-
-
-def find_trained(run: RunFolder, plan: Plan, folds: Sequence[Fold], names: Sequence[str]) -> tuple[Trained, ...]:
-    """The configurations of a plan that are trained, of these `names` or, without any, of all; in the plan's order.
-
-    Raises:
-        PlanError: one that is named is not there or not trained, none is, or a fold was trained by another plan.
-    """
-    known = [configuration.name for configuration in plan.configurations]
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise PlanError(str(run.plan), f"no configuration {', '.join(unknown)}", f"some of {', '.join(known)}")
-    found = [_trained(run, plan, name, folds) for name in known if name in (names or known)]
-    untrained = [one.name for one in found if names and not one.fold_of]
-    there = tuple(one for one in found if one.fold_of)
-    if untrained or not there:
-        named = ", ".join(untrained) or "any configuration"
-        remedy = "train folds with `autospine train DATASET FOLD -c CONFIGURATION`; one fold is enough to begin with"
-        raise PlanError(str(run.root), f"no fold of {named} is trained", "a trained fold with validation cases", remedy)
-    return there
-
-
-def _trained(run: RunFolder, plan: Plan, name: str, folds: Sequence[Fold]) -> Trained:
-    """A configuration with its trained folds, of which there may be none."""
-    card, folder = plan.card(name), run.model(name)
-    fold_of, weights = dict[str, str](), dict[str, str]()
-    key = stored_key(plan, card.configuration)
-    for number, split in enumerate(folds):
-        place = fold_folder(folder, number)
-        record = read_record(place)
-        if record is None or not (place / WEIGHTS).is_file():
-            continue
-        if record.get("data", {}).get("prepared", key) != key:
-            found = f"fold {number} of {name} was trained on other data or by another plan"
-            remedy = f"train it again with --overwrite, or leave {name} out by naming others with --configuration"
-            raise PlanError(str(place), found, "the plan and the data as they stand", remedy)
-        validation = record.get("split", {}).get("validation", split.validation)
-        weights[str(number)] = weights_digest(folder, number)
-        fold_of |= {case: str(number) for case in validation if case not in fold_of}
-    if not fold_of:
-        return Trained(name, card, folder, {}, {}, "")
-    own = read_model(folder)
-    return Trained(name, own, folder, fold_of, weights, json_digest([key, file_digest(folder / MODEL, PlanError)]))
 
 
 @dataclass
@@ -133,7 +68,8 @@ class Speaker:
         """The segmentation of a case on its canonical grid as the network makes it, at a temperature of 1.
 
         Raises:
-            PlanError: prepared files are missing or damaged, or what comes out is not finite.
+            PlanError: prepared files are missing or damaged, what comes out is not finite, or the fold was trained anew
+                since its weights were looked at: what it says would be kept as that of the others.
         """
         prepared = self.store.open(case)
         earlier = None if self.previous is None else self.previous.open(case, prepared.label.shape)
@@ -146,7 +82,12 @@ class Speaker:
 
         if self._loaded is None or self._loaded[0] != fold:
             self._loaded = None  # let go of before the next takes its place
-            self._loaded = fold, replace(load_model(self.trained.folder, self.device, (fold,)), temperature=1.0)
+            loaded = load_model(self.trained.folder, self.device, (fold,))
+            if loaded.origin.digests[1:] != (self.trained.weights[fold],):
+                found = "other weights than when this began: another process trains it"
+                remedy = "wait for that training, then repeat the command; what is done is kept"
+                raise PlanError(str(fold_folder(self.trained.folder, fold)), found, "a fold that stays", remedy)
+            self._loaded = fold, replace(loaded, temperature=1.0)
         return self._loaded[1]
 
 
@@ -342,9 +283,11 @@ def _reliability(
 ) -> Reliability:
     """How sure and how right a sample of voxels is, of those in the box around predicted and true structures."""
     known = reference != IGNORED
-    box = box_around((labels > 0) | ((reference > 0) & known))
+    structures = (labels > 0) | ((reference > 0) & known)
     inside = np.zeros_like(known)
-    inside[box] = known[box]
+    if structures.any():  # an image of nothing has no such box, and everybody is right there
+        box = box_around(structures)
+        inside[box] = known[box]
     flat = np.flatnonzero(inside)
     if len(flat) > SAMPLED:
         flat = np.sort(np.random.default_rng(0).choice(flat, SAMPLED, replace=False))

@@ -194,7 +194,8 @@ def _describe_choice(found: Chosen, models: Sequence[Predictor]) -> tuple[str, .
     if found.selection is None:
         return ()
     names = tuple(one.name for one in found.folders)
-    dice = "" if found.selection.dice is None else f", Dice {found.selection.dice:.3f} out of fold"
+    worth = found.selection.unseen.mean  # on cases that did not choose: those that did say more than it is
+    dice = "" if worth is None else f", Dice {worth:.3f} out of fold"
     chosen = f"Selected: {found.selection.name}{dice}"
     if names != found.selection.members:
         chosen += f"; fast, with {' + '.join(names)} alone"

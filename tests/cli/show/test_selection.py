@@ -26,16 +26,17 @@ def test_however_much_there_is_it_stays_short() -> None:
     selection = selection_of("2d", "3d_fullres")
     many = replace(
         selection,
-        candidates=selection.candidates * 5,
+        candidates=tuple(replace(one, dice=replace(one.dice, subjects=3)) for one in selection.candidates) * 5,
         steps=selection.steps * 40,
         calibrations=selection.calibrations * 5,
-        unseen=Range(0.8, None, None, 3),
+        unseen=Range(None, None, None, 0),
     )
     lines = selection_lines(many)
     assert len(lines) <= 15
     assert (
         "  ... and 10 candidate(s) with less" in lines and "  ... and 37 structure(s) with steps that add less" in lines
     )
+    assert "Dice out of fold, 24 case(s) of 3 subject(s), with 95 % intervals" in lines
     assert "Fewer than 6 subjects: nothing can be beyond noise" in lines
 
 

@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,16 +17,19 @@ from safetensors.torch import load_file, save_file
 from autospine.data.disk.files import file_digest
 from autospine.errors import DataError, PlanError
 from autospine.inference import loading, predictor
+from autospine.inference.predictor import Origin
 from autospine.inference.segmentation import Wanted
 from autospine.inference.settings import Settings
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.model_card import ModelCard
 from autospine.planning.document.model_file import BEST, MODEL, WEIGHTS, write_model
 from autospine.workflow.progress import Silent
+from autospine.workflow.runs.selection import Chosen
 from autospine.workflow.steps import segmenting, turns
 from autospine.workflow.steps.outputs import Outputs
-from autospine.workflow.steps.segmenting import load_segmenter
+from autospine.workflow.steps.segmenting import _describe_choice, load_segmenter
 from tests.workflow.predicting import contents, made_model, predict, refused
+from tests.workflow.runs.test_selection import selection_of
 
 
 def test_what_is_recorded_is_the_model_that_was_loaded(
@@ -127,3 +131,10 @@ def test_an_uncertainty_that_nobody_can_tell_is_refused_once_and_before_anything
     said = refused(images, tmp_path / "out", model, outputs=Outputs(uncertainty=True))
     assert "one fold without mirroring" in said and "could not be segmented" not in said
     assert not (tmp_path / "out").exists()
+
+
+def test_what_was_selected_is_told_with_what_it_is_worth_to_others(tmp_path: Path) -> None:
+    """The choice looks best on the cases that chose it (0.9); on others it has 0.8."""
+    chosen = Chosen(tmp_path / "2d", (tmp_path / "2d",), selection_of("2d"))
+    model: Any = SimpleNamespace(origin=Origin(("0",), (), ("card", "aa")))
+    assert _describe_choice(chosen, [model]) == ("Selected: 2d, Dice 0.800 out of fold",)
