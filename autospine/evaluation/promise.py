@@ -30,7 +30,7 @@ import numpy.typing as npt
 import autospine
 from autospine.planning.document.evidence import Evidence
 from autospine.planning.document.gauging import distance, gains, oddness
-from autospine.planning.document.promise import FEATURES, KINDS, Bound, Gauge, Kind, Promise
+from autospine.planning.document.promise import FEATURES, KINDS, MOST_GAUGED, Bound, Gauge, Kind, Promise
 from autospine.planning.document.promised import features, foretell
 from autospine.planning.document.quantities import Quantities, Quantity, on_scale, quantities
 
@@ -56,14 +56,16 @@ _ORIENTED = 0.95
 """Share of the cases that would be farther from the others flipped, along an axis that has an orientation (ours)."""
 _LEAST_SPREAD, _LEAST_GAIN = 0.5, 0.02
 """Of distances, and of what flipping gains: where all cases are alike, a little more is not odd yet (ours)."""
-_MOST_DIRECTIONS = 24
-"""Along which quantities are known to vary together: a few more than there are in most data sets (ours)."""
+_MOST_DIRECTIONS, _MOST_ALONG = 24, 15_000
+"""Along which quantities are known to vary together: a few more than there are in most data sets (ours). Of very many
+quantities, as ten channels have, fewer: as many numbers as a file has room for."""
 _FAR = 0.9
 """Share of the cases that are nearer than the far ones, by whom distances of different kinds are made alike (ours)."""
 _TIES = 0.01
 """By which a threshold lies above the case that it is made of: equal cases differ in their last digits."""
-_MOST_CASES = 5000
-"""That a promise remembers of a structure, evenly taken (ours)."""
+_MOST_CASES, _MOST_REMEMBERED = 5000, 30_000
+"""That a promise remembers of a structure and of all together, evenly taken: of more its file would be larger than what
+is read of a model (ours)."""
 _DIGITS = 7
 Group = str
 Levels = tuple[Mapping[str, float], Mapping[str, float], npt.NDArray[np.float64]]
@@ -170,10 +172,11 @@ def _centre(
 
 def _bounds(cases: Sequence[Known], levels: Sequence[Levels], places: Mapping[str, int]) -> list[Bound]:
     """Those of the structures that were found in enough subjects."""
-    bounds = []
-    for name in _structures(cases):
+    bounds, names = [], _structures(cases)
+    most = min(_MOST_CASES, _MOST_REMEMBERED // max(1, len(names)))
+    for name in names:
         having = [known for known in cases if known.has(name)]
-        having = having[:: max(1, math.ceil(len(having) / _MOST_CASES))]
+        having = having[:: max(1, math.ceil(len(having) / most))]
         counts = Counter(known.subject for known in having)
         if len(counts) < FEWEST:
             continue
@@ -253,7 +256,7 @@ def _there(gauge: Gauge | None) -> Gauge:
 
 
 def _gauge(kind: Kind, found: Sequence[Quantities]) -> Gauge | None:
-    """Centres, scales and covariance of one kind in cases; None where no quantity of it is known of several."""
+    """Centres, scales and covariance of one kind in cases; None where none is known of several, or too many are."""
     names, columns, shown = list[str](), list[npt.NDArray[np.float64]](), list[npt.NDArray[np.float64]]()
     floors = list[float]()
     for name in dict.fromkeys(name for one in found for name in one[kind]):
@@ -265,7 +268,7 @@ def _gauge(kind: Kind, found: Sequence[Quantities]) -> Gauge | None:
         floors.append(known[0].floor)
         columns.append(np.array([_value(one[kind].get(name)) for one in found]))
         shown.append(np.array([one.shown for one in known]))
-    if not names:
+    if not 0 < len(names) <= MOST_GAUGED:
         return None
     values = np.array(columns).T
     together = kind in _TOGETHER
@@ -301,7 +304,7 @@ def _together(scaled: npt.NDArray[np.float64]) -> dict[str, Any]:
     covariance = LedoitWolf(assume_centered=True).fit(np.nan_to_num(scaled)).covariance_
     covariance += np.diag(np.maximum(0, 1 - np.diag(covariance)))
     variances, vectors = np.linalg.eigh(covariance)  # the largest last
-    kept = min(_MOST_DIRECTIONS, len(variances))
+    kept = min(_MOST_DIRECTIONS, max(1, _MOST_ALONG // len(variances)), len(variances))
     rest = variances[: len(variances) - kept]
     return {
         "directions": tuple(tuple(_rounded(vector)) for vector in vectors.T[::-1][:kept]),
@@ -329,7 +332,7 @@ def _threshold(odd: Sequence[float], subjects: Sequence[str]) -> tuple[float, fl
         worst[subject] = max(value, worst.get(subject, -math.inf))
     values = sorted(worst.values())
     rank = min(len(values), math.ceil((1 - ALARMS) * (len(values) + 1) - 1e-9))
-    return values[rank - 1] + _TIES, 1 - rank / (len(values) + 1)
+    return max(0.0, values[rank - 1] + _TIES), 1 - rank / (len(values) + 1)
 
 
 def _rounded(values: Sequence[float] | npt.NDArray[np.float64]) -> list[float]:

@@ -68,6 +68,14 @@ def describe_anatomy(labels: Labels, data: DataPlan, spacing_mm: Sequence[float]
     return Anatomy(found, missing, misplaced, sum(_is_doubled(held.mask, axis) for _, held in column), swapped)
 
 
+def absent_of(labels: Labels, data: DataPlan) -> frozenset[str]:
+    """Names of the structures of which the class indices `labels` (Z, Y, X) have no voxel."""
+    boxes = ndimage.find_objects(labels, data.classes)
+    return frozenset(
+        name for name, held in zip(data.targets, data.members, strict=True) if not any(boxes[one - 1] for one in held)
+    )
+
+
 @dataclass(frozen=True)
 class _Mask:
     """A structure that is there, in the box around it."""
@@ -86,7 +94,9 @@ class _Mask:
         around = triple(
             slice(min(one[axis].start for one in held), max(one[axis].stop for one in held)) for axis in range(3)
         )
-        mask = labels[around] == classes[0] if len(classes) == 1 else np.isin(labels[around], classes)
+        mask = labels[around] == classes[0]
+        for value in classes[1:]:  # one after the other: looked up together they take eight bytes a voxel
+            mask |= labels[around] == value
         return _Mask(mask, tuple(span.start for span in around), labels.shape)
 
     def centre(self, axis: int) -> float:
@@ -98,22 +108,29 @@ class _Mask:
 def _of_structure(held: _Mask | None, voxel_mm3: float) -> Found:
     if held is None:
         return Found(0.0, 0, 0.0, 0.0)
-    numbers, count = ndimage.label(held.mask)
-    sizes = np.bincount(numbers.ravel())[1:]
-    total, edge = int(sizes.sum()), np.zeros(held.mask.shape, np.bool_)
-    for axis, (start, size) in enumerate(zip(held.start, held.whole, strict=True)):
-        if size < 3:
-            continue  # all of a slice would be its edge
-        planes = np.moveaxis(edge, axis, 0)
-        planes[0] |= start == 0
-        planes[-1] |= start + len(planes) == size
-    return Found(total * voxel_mm3, int(count), float(sizes.max() / total), float((edge & held.mask).sum() / total))
+    _, sizes = _pieces(held.mask)
+    total = int(sizes.sum())
+    within = tuple(
+        # all of a slice would be its edge
+        slice(None) if size < 3 else slice(int(start == 0), length - int(start + length == size))
+        for start, length, size in zip(held.start, held.mask.shape, held.whole, strict=True)
+    )
+    edge = total - int(np.count_nonzero(held.mask[within]))
+    return Found(total * voxel_mm3, len(sizes), float(sizes.max() / total), edge / total)
+
+
+def _pieces(mask: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+    """(number of the component of each voxel, from 1, and 0 beside them; voxels of each component)."""
+    numbers, count = ndimage.label(mask)
+    sizes = np.zeros(count + 1, np.int64)
+    for plane in numbers:  # counting makes a copy of eight bytes a voxel
+        sizes += np.bincount(plane.ravel(), minlength=count + 1)
+    return numbers, sizes[1:]
 
 
 def _is_doubled(mask: npt.NDArray[np.bool_], axis: int) -> bool:
     """Whether a level has two large pieces, neither of which reaches along the column to where the other one is."""
-    numbers, _ = ndimage.label(mask)
-    sizes = np.bincount(numbers.ravel())[1:]
+    numbers, sizes = _pieces(mask)
     boxes = ndimage.find_objects(numbers)
     large = np.flatnonzero(sizes >= SMALLEST_PIECE * sizes.max())
     spans = sorted((boxes[piece][axis].start, boxes[piece][axis].stop) for piece in large)

@@ -11,6 +11,7 @@ a time: nothing of the size of a case is held.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 from math import log, pi, sqrt
 
 import numpy as np
@@ -45,11 +46,12 @@ class Gathering:
 
     def __call__(self, values: Logits) -> None:
         """Take `values` (outputs, rows, columns, a2), of which the first channels are the scores; left as they are."""
-        step = max(1, _TOGETHER // max(1, values[:, 0].size))
-        for first in range(0, values.shape[1], step):
-            rows = torch.from_numpy(values[:, first : first + step])
-            apart = rows[-1].flatten() if self._with_disagreement else None
-            self._sums += self._of(rows[: self._outputs].flatten(1), apart)
+        line, size = values[:, 0, 0].size, values.shape[2]
+        rows, columns = max(1, _TOGETHER // (line * size)), max(1, min(size, _TOGETHER // line))
+        for first, start in product(range(0, values.shape[1], rows), range(0, size, columns)):
+            part = torch.from_numpy(values[:, first : first + rows, start : start + columns])
+            apart = part[-1].flatten() if self._with_disagreement else None
+            self._sums += self._of(part[: self._outputs].flatten(1), apart)
 
     @torch.inference_mode()
     def _of(self, logits: Tensor, disagreement: Tensor | None) -> Tensor:

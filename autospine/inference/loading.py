@@ -163,7 +163,7 @@ def first_fold(folder: Path) -> tuple[str, ...] | None:
 def load_stages(path: Path, device: torch.device, settings: Settings = Settings()) -> Predictor:
     """As `load_model`, from a model folder or an exported file, with what a cascade starts from.
 
-    Its promise is of predictions as its folds were validated: used in another way, it has none.
+    Its promise is of folds that are trained to their end, and used as they were validated: of others it has none.
 
     Raises:
         PlanError: as `load_model`, `load_previous`, `read_about`, `read_postprocessing`, `read_promise` and
@@ -178,7 +178,8 @@ def load_stages(path: Path, device: torch.device, settings: Settings = Settings(
         origin, promise = replace(model.origin, about=read_about(folder)), read_promise(folder)
         # of the model alone: what a cascade starts from is left as it was when the cascade was trained
         after = read_postprocessing(folder, model.card.data) if settings.postprocess else NOTHING
-    if promise is not None and not settings.as_validated(model.card.configuration):
+    unfinished = any(stage.origin.unfinished for stage in (model, previous) if stage is not None)
+    if promise is not None and (unfinished or not settings.as_validated(model.card.configuration)):
         promise, origin = None, replace(origin, promise_withheld=True)
     previous = previous and _set(previous, settings)
     stages = replace(_set(model, settings), previous=previous, origin=origin, promise=promise)

@@ -29,6 +29,7 @@ from autospine.data.box import nonzero_box
 from autospine.data.disk.files import atomic_path
 from autospine.data.geometry import Geometry, Volume, to_canonical, triple
 from autospine.errors import DataError
+from autospine.inference.anatomy import absent_of
 from autospine.inference.engines.choice import Computing
 from autospine.inference.evidence import Evidence, Gathering
 from autospine.inference.export import Placement, labels_volume, structures
@@ -61,7 +62,7 @@ from autospine.planning.document.about import About
 from autospine.planning.document.model_card import ModelCard
 from autospine.planning.document.postprocessing import NOTHING, Postprocessing
 from autospine.planning.document.promise import Promise
-from autospine.planning.document.promised import promised
+from autospine.planning.document.promised import Promised, promised
 from autospine.preprocessing.memory import prepared_shape
 from autospine.preprocessing.prepare import CaseProperties, PreparedCase, prepare_case
 from autospine.preprocessing.resample_labels import Passage
@@ -97,7 +98,8 @@ class Origin:
     about: About | None = None
     """What is told of the model beside its card: what it has learnt from, its licence; None where nothing is."""
     promise_withheld: bool = False
-    """Whether it has a promise that is not given, since it is used otherwise than its folds were validated."""
+    """Whether it has a promise that is not given: a fold is not trained to its end, or it is used otherwise than folds
+    were validated."""
 
 
 @dataclass(frozen=True)
@@ -352,9 +354,16 @@ class Predictor:
             None if probabilities is None else probabilities.done(given, target),
             None if uncertainty is None else Volume(uncertainty.done()[None], geometry, metadata),
             evidence,
-            None if evidence is None or self.promise is None else promised(self.promise, evidence),
+            None if evidence is None else self._promised(evidence, done),
             given,
         )
+
+    def _promised(self, evidence: Evidence, done: Labels) -> Promised | None:
+        """What is promised of a case whose class indices became `done`; None where the model has no promise."""
+        if self.promise is None:
+            return None
+        removed = absent_of(done, self.card.data) if self.postprocessing else ()
+        return promised(self.promise, evidence, removed)
 
     def labels(self, case: Prepared, earlier: Labels | None = None, progress: Progress = _silent) -> Labels:
         """Class indices of a case on its own canonical grid (Z, Y, X); arguments and errors as of `logits`."""

@@ -404,7 +404,7 @@ def _tell_how(segmenter: Segmenter, cases: int | None, tell: Callable[[str], Non
         computed += f"; {stage.card.configuration.name}: {choice}"
     if any(choice.speed is not None or choice.about_engine for choice in choices):
         tell(f"Predicting on {computed}")
-    if nothing := why_none(predictor.promise, withheld=predictor.origin.promise_withheld):
+    if nothing := why_none(predictor.promise, withheld=predictor.origin.promise_withheld, members=segmenter.members):
         tell(nothing)
     return computed
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from autospine.evaluation import promise as learning
 from autospine.evaluation.promise import FEWEST, Known, learn_promise
 from autospine.planning.document.evidence import Evidence
 from autospine.planning.document.promise import KINDS, MOST_GAUGED, read_promise, write_promise
@@ -154,6 +155,31 @@ def test_evidence_of_two_kinds_is_a_fault_of_ours() -> None:
     mixed = [replace(cases[0], evidence=replace(cases[0].evidence, temperature=2.0)), *cases[1:]]
     with pytest.raises(ValueError, match="2 temperatures"):
         learn_promise(mixed)
+
+
+def test_of_many_cases_some_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of both structures together 40 of 120, by which the bound is the same but for chance."""
+    cases = cases_like(60, 11)
+    whole = learn_promise(cases)
+    monkeypatch.setattr(learning, "_MOST_REMEMBERED", 40)
+    promise = learn_promise(cases)
+    assert [bound.cases for bound in promise.bounds] == [20, 20] and [bound.cases for bound in whole.bounds] == [60, 60]
+    few, all_of_them = (promised(one, usual()).of("upper").promised_dice for one in (promise, whole))
+    assert few == pytest.approx(all_of_them, abs=0.06)
+
+
+def test_of_very_many_quantities_fewer_directions_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(learning, "_MOST_ALONG", 2 * 125)
+    promise = learn_promise(cases_like(20, 12))
+    kept = {gauge.kind: len(gauge.directions) for gauge in promise.gauges if gauge.directions}
+    assert kept == {"intensity": 12, "layout": 2, "orientation": 2}
+    monkeypatch.setattr(learning, "MOST_GAUGED", 100)
+    assert {gauge.kind for gauge in learn_promise(cases_like(20, 12)).gauges} == set(KINDS) - {"layout", "orientation"}
+
+
+def test_no_threshold_lies_below_what_is_usual() -> None:
+    """What is said of kinds in which nothing is odd would else be told."""
+    assert learning._threshold([-1.0] * 9, [str(place) for place in range(9)])[0] == 0
 
 
 def test_many_structures_are_not_more_than_a_file_may_hold() -> None:

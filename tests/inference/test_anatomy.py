@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from autospine.data.structure import Region
-from autospine.inference.anatomy import Found, describe_anatomy
+from autospine.inference.anatomy import Found, absent_of, describe_anatomy
 from autospine.planning.document.data import DataPlan, IntensityPlan, LevelsPlan
 
 CHANNEL = {"channels": ("T2",), "intensities": (IntensityPlan(0.0, 1.0, 0.0, 1.0),)}
@@ -88,3 +90,27 @@ def test_a_region_is_all_of_its_classes() -> None:
     labels[2, 2, 2] = 1
     whole, core = describe_anatomy(labels, data, SPACING).structures
     assert whole == Found(27 * 6.0, 1, 1.0, 0.0) and core == Found(6.0, 1, 1.0, 0.0)
+
+
+def test_structures_without_a_voxel() -> None:
+    labels = np.zeros((3, 4, 5), np.uint8)
+    labels[1, 1, 1] = 2
+    assert absent_of(labels, PLAIN) == {"L5", "L3", "L2"}
+    regions = (Region("whole", (1, 2), 2), Region("core", (1,), 1))
+    assert absent_of(labels, DataPlan("toy", labels=LABELS, regions=regions, **CHANNEL)) == {"core"}  # type: ignore[arg-type]
+
+
+def test_no_more_than_eight_bytes_a_voxel_are_taken() -> None:
+    """As many as are foreseen of what is restored (`too_large`): the mask, and the number of each component."""
+    regions = (Region("whole", (1, 2), 2), Region("core", (1,), 1))
+    data = DataPlan("toy", labels=LABELS, regions=regions, **CHANNEL)  # type: ignore[arg-type]
+    labels = np.full((64, 100, 100), 2, np.uint8)
+    labels[20:40, 20:40, 20:40] = 1
+    describe_anatomy(labels, data, SPACING)
+    tracemalloc.start()
+    try:
+        describe_anatomy(labels, data, SPACING)
+        taken = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert taken < 7.5 * labels.size

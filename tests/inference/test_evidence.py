@@ -23,6 +23,7 @@ from autospine.inference.too_large import Way
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.data import LevelsPlan
 from autospine.planning.document.evidence import Evidence
+from autospine.planning.document.postprocessing import Postprocessing, Step
 from tests.cards import card_of
 from tests.evidence import cases_like
 from tests.inference.linear import Linear, model_of, plainly, smooth
@@ -162,3 +163,38 @@ def test_white_noise_has_its_deviation_and_a_line_of_voxels_breaks_nothing() -> 
     for shape in ((1, 1, 1), (1, 5, 2), (2, 1, 9)):
         found = describe_channel(np.full(shape, 3.0, np.float32), (2, 0, 1))
         assert found.layout == (3.0,) * 125 and found.gradient == (0, 0, 0) and found.noise == 0
+
+
+def test_rows_of_many_classes_are_looked_at_in_parts(make_configuration: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row of 4 x 7 x 5 scores, of which 60 are looked at together: three columns at a time."""
+    monkeypatch.setattr(module, "_TOGETHER", 60)
+    sizes, whole = list[int](), module.Gathering._of
+
+    def counted(self: module.Gathering, logits: Tensor, apart: Tensor | None) -> Tensor:
+        sizes.append(logits.numel())
+        return whole(self, logits, apart)
+
+    monkeypatch.setattr(module.Gathering, "_of", counted)
+    gathering = module.Gathering(card_of(plainly(make_configuration)), 1.0, disagreement=False)
+    values = np.random.default_rng(0).normal(0, 2, (4, 2, 7, 5)).astype(np.float32)
+    gathering(values)
+    assert sizes == [60, 60, 20] * 2
+    expected = by_hand(values, 1.0)
+    for index in (1, 2, 3):
+        predicted, soft, inside, *_ = gathering._sums[:, index].tolist()
+        assert (predicted, soft, inside) == pytest.approx(expected[index][:3], rel=1e-5)
+
+
+def test_what_postprocessing_removes_is_promised_nothing(make_configuration: Make) -> None:
+    from autospine.evaluation.promise import learn_promise
+
+    image, promise = smooth((9, 18, 17)), learn_promise(cases_like(12, names=("upper", "middle", "lower")))
+    gone = Postprocessing((Step("above", "upper", 1e9),))
+    plain = model_of(plainly(make_configuration), promise=promise)
+    made, after = (
+        one.predict(image, spacing_mm=(3, 2, 1), wanted=Wanted(evidence=True)).promise
+        for one in (plain, replace(plain, postprocessing=gone))
+    )
+    assert made is not None and after is not None
+    assert made.of("upper").promised_dice is not None and after.of("upper").promised_dice is None
+    assert "removed" in after.of("upper").why and made.of("lower") == after.of("lower")

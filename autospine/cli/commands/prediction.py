@@ -68,7 +68,7 @@ def predict(
     from autospine.machine.ranks import Rank
     from autospine.workflow.predict import PredictRequest, predict_paths
     from autospine.workflow.steps.arrivals import Watch
-    from autospine.workflow.steps.outputs import Outputs
+    from autospine.workflow.steps.outputs import Outputs, promised_table
     from autospine.workflow.steps.promise import describe_flagged
 
     request = PredictRequest(
@@ -93,7 +93,7 @@ def predict(
     total = sum(done.seconds)
     took = f", {total / len(done.seconds):.1f} s a case, {total / sum(done.slices):.2f} s a slice" if total else ""
     progress.note(f"{len(done.files)} segmentation(s) in {target}{took}")
-    for line in describe_flagged(done.flagged, len(done.files), target):
+    for line in describe_flagged(done.flagged, len(done.files), promised_table(target, target in done.files)):
         progress.note(line)
 
 

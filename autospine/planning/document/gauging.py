@@ -18,13 +18,16 @@ from autospine.planning.document.quantities import Quantities, Quantity
 
 _NEAR = 0.2
 """Distance below which nearer says no more (ours)."""
+_FARTHEST = 1e6
+"""Scales from the centre, beyond which farther says no more (ours)."""
 
 
 def scaled(gauge: Gauge, found: Mapping[str, Quantity]) -> npt.NDArray[np.float64]:
     """Its quantities in a case, from their centres in units of their scales; 0 for what cannot be told of the case."""
     values = np.array([found[name].value if name in found else math.nan for name in gauge.names])
-    away: npt.NDArray[np.float64] = (values - np.array(gauge.centres)) / np.array(gauge.scales)
-    return np.asarray(np.nan_to_num(away, posinf=1e6, neginf=-1e6))
+    with np.errstate(over="ignore"):
+        away = (values - np.array(gauge.centres)) / np.array(gauge.scales)
+    return np.asarray(np.clip(np.nan_to_num(away), -_FARTHEST, _FARTHEST))
 
 
 def odd_by(gauge: Gauge, found: Mapping[str, Quantity]) -> npt.NDArray[np.float64]:

@@ -18,8 +18,7 @@ from typing import Annotated, Any, Literal, get_args
 from autospine.data.disk.files import read_json, write_json
 from autospine.errors import PlanError
 from autospine.planning.document.convert import MOST_DOCUMENT_BYTES, Checks, from_table, shown, to_table
-from autospine.planning.document.evidence import Number, Numbers
-from autospine.planning.document.limits import AtLeast0, Count, Limit, Part
+from autospine.planning.document.limits import Above0, AtLeast0, Count, Limit, Part
 from autospine.planning.document.plain import PLAIN, are_plain
 
 PROMISE = "promise.json"
@@ -30,12 +29,19 @@ FEATURES = ("expected Dice", "entropy", "odd volume", "cut off", "islands", "oth
 """Of a structure in a case, by which its Dice is foretold; a larger number never speaks for a smaller Dice."""
 MOST_GAUGED = 5000
 """Quantities of a gauge (ours): a thousand structures have four each."""
+_ROUNDED = 1e-3
+"""By which the weights of a subject may miss 1: they are written with a few digits (ours)."""
 _REMEDY = "copy the model again, ask who gave it, or remove this file: a model predicts without it"
-Above0 = Annotated[float, Limit("a finite number above 0", lambda value: 0 < value < math.inf)]
+_LARGEST = 1e50
+"""No number of a promise is larger: what is computed of them stays a number, whoever wrote them (ours)."""
 Places = Annotated[tuple[int, ...], Limit("numbers of at least 0", lambda values: min(values, default=0) >= 0)]
+Numbers = Annotated[
+    tuple[float, ...],
+    Limit(f"numbers up to {_LARGEST:g}", lambda values: all(abs(one) <= _LARGEST for one in values)),
+]
 Rows = Annotated[
     tuple[tuple[float, ...], ...],
-    Limit("lists of finite numbers", lambda values: all(math.isfinite(one) for row in values for one in row)),
+    Limit(f"lists of numbers to {_LARGEST:g}", lambda rows: all(abs(one) <= _LARGEST for row in rows for one in row)),
 ]
 Temperature = Annotated[float, Limit("from 0.01 to 100", lambda value: 0.01 <= value <= 100)]
 
@@ -75,6 +81,9 @@ class Bound:
             for name in ("residuals", "weights"):
                 check(len(getattr(self, name)) == cases, name, "one for each case", len(getattr(self, name)))
             check(min(self.weights, default=1) > 0, "weights", "numbers above 0")
+            if check(0 <= self.subjects <= cases, "subjects", f"at most {cases}, as there are cases"):
+                together = math.isclose(sum(self.weights), self.subjects, rel_tol=_ROUNDED, abs_tol=_ROUNDED)
+                check(together, "weights", f"1 for each of {self.subjects} subjects together", sum(self.weights))
 
     @property
     def cases(self) -> int:
@@ -96,7 +105,7 @@ class Gauge:
     """The least that was seen, as it is shown to people."""
     high: Numbers
     """The most that was seen."""
-    usual: Number
+    usual: AtLeast0
     """A case's distance (`gauging.distance`) in the median, each case measured by the others."""
     spread: Above0
     """How much farther one in ten is."""
@@ -120,6 +129,8 @@ class Gauge:
                 check(len(getattr(self, name)) == count, name, "one for each name", len(getattr(self, name)))
             check(min(self.scales, default=1) > 0, "scales", "numbers above 0")
             check(max(self.axes, default=0) < 3, "axes", "0, 1 or 2")
+            turned = self.kind != "orientation" or bool(self.directions)
+            check(turned, "directions", "some: an orientation is measured by all parts of an image together")
             check(all(len(one) == count for one in self.directions), "directions", "a number for each name")
             check(len(self.along) == len(self.directions), "along", "one for each direction", len(self.along))
 
@@ -146,7 +157,7 @@ class Promise:
     """Of the structures that were found in enough cases."""
     gauges: tuple[Gauge, ...] = ()
     """None where there were too few cases to say what is unusual."""
-    threshold: Number = 0.0
+    threshold: AtLeast0 = 0.0
     """How odd a case is (`gauging.oddness`) that is flagged: more than this."""
     alarms: AtLeast0 = 1.0
     """Share of cases like those that are flagged all the same, at most."""

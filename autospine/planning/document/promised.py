@@ -16,7 +16,7 @@ flags among cases like those (conformal, too). What is told of a case that is fl
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,7 +64,7 @@ class StructurePromise:
     promised_dice: float | None
     """That the Dice keeps at least; None: nothing is promised."""
     expected_dice: float | None
-    """That the probabilities speak for; None where it was not found."""
+    """That the probabilities speak for; None where it was not found, or was removed."""
     cases: int
     """Behind the bound; 0 where there is none."""
     why: str = ""
@@ -92,9 +92,14 @@ class Promised:
         raise KeyError(structure)
 
 
-def promised(promise: Promise, evidence: Evidence) -> Promised:
-    """What `promise` says of a case with this `evidence`."""
-    structures = tuple(_structure(promise, evidence, name) for name in evidence.structures)
+def promised(promise: Promise, evidence: Evidence, removed: Collection[str] = ()) -> Promised:
+    """What `promise` says of a case with this `evidence`, of which structures may be `removed` after the network."""
+    structures = tuple(
+        StructurePromise(name, None, None, 0, "removed after the network")
+        if name in removed and own.found
+        else _structure(promise, evidence, name)
+        for name, own in evidence.structures.items()
+    )
     if not promise.gauges:
         return Promised(promise.confidence, structures)
     found = quantities(evidence, foretold_of(promise, evidence))

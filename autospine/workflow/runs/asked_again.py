@@ -22,9 +22,12 @@ from typing import TYPE_CHECKING, Literal
 
 from autospine.data.disk.files import read_json, write_json
 from autospine.errors import OutputError, PlanError
+from autospine.planning.document.evidence import EVIDENCE
 from autospine.planning.document.model_card import ModelCard
-from autospine.planning.document.model_file import BEST, MODEL, WEIGHTS, read_model, write_model
+from autospine.planning.document.model_file import BEST, CALIBRATION, MODEL, WEIGHTS, read_model, write_model
 from autospine.planning.document.parts import TrainingPlan
+from autospine.planning.document.postprocessing import POSTPROCESSING
+from autospine.planning.document.promise import PROMISE
 from autospine.workflow.runs.folder import RECORD, alone, read_record, remove_training, training_alone
 
 if TYPE_CHECKING:
@@ -150,14 +153,27 @@ def begin_in_model(
         for other in others:
             held.enter_context(training_alone(other))
         same_meaning = _check_card(model, card, (folder, *others))
-        if replaces and course == "begins":
-            remove_training(folder)
+        going = [folder] if replaces and course == "begins" else []
         for other in others:
             waits = _is_begun_by(other, replaces) or not (other / RECORD).is_file()
-            if not (same_meaning and waits):
-                remove_training(other)
+            going += [] if same_meaning and waits else [other]
+        _forget(model, going)
+        for one in going:
+            remove_training(one)
         write_model(model, card)  # after that: a card must never describe weights that it does not belong to
         mark_begun(folder, replaces)
+
+
+def _forget(model: Path, going: Sequence[Path]) -> None:
+    """Remove what was learnt of the folds of `model` that are `going`: it would be said of those that come.
+
+    A promise goes with any of them; temperature and postprocessing, which belong to no fold, with the last one.
+    """
+    if not any((one / name).is_file() for one in going for name in (WEIGHTS, EVIDENCE)):
+        return
+    stays = any(path.parent not in going for path in model.glob(f"fold_*/{WEIGHTS}"))
+    for name in (PROMISE,) if stays else (PROMISE, CALIBRATION, POSTPROCESSING):
+        (model / name).unlink(missing_ok=True)
 
 
 def _replaced_beside(folder: Path, course: Course, replaces: Sequence[Path]) -> list[Path]:

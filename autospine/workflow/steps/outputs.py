@@ -232,12 +232,16 @@ def read_flagged(target: Path, single: bool, cases: Collection[str]) -> dict[str
     Raises:
         OutputError: the table cannot be read.
     """
-    ending = ENDINGS[PROMISED]
-    path = _beside_single(target, PROMISED) if single else target / f"{PROMISED}{ending}"
+    path = promised_table(target, single)
     if not path.is_file():
         return {}
     rows = csv.DictReader(io.StringIO(read_text(path, OutputError), newline=""))
     return {name: why for name, why in flagged_cases(rows).items() if name in cases}
+
+
+def promised_table(target: Path, single: bool) -> Path:
+    """The table of all promises in OUT, or beside OUT where that is a `single` file."""
+    return _beside_single(target, PROMISED) if single else target / f"{PROMISED}{ENDINGS[PROMISED]}"
 
 
 def _beside_single(path: Path, kind: str) -> Path:

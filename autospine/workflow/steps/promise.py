@@ -7,6 +7,7 @@ fold_1/evidence.json, metrics.json    --learn_promise-->    promise.json    --of
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from autospine.data.folds import group_cases
 from autospine.data.wording import plural
 from autospine.errors import PlanError
 from autospine.evaluation.promise import FEWEST, Known, learn_promise
+from autospine.evaluation.subjects import subjects_named
 from autospine.planning.document.evidence import EVIDENCE
 from autospine.planning.document.model_file import read_model
 from autospine.planning.document.promise import PROMISE, Promise, write_promise
@@ -80,10 +82,14 @@ def known_cases(folder: Path) -> list[Known]:
 
 
 def promised_out_of_fold(known: Sequence[Known]) -> dict[str, Promised]:
-    """Case -> what the cases of all other folds promise of it: as for a new case, with its Dice at hand to compare."""
+    """Case -> what all other folds promise of it: as for a new case, with its Dice at hand to compare.
+
+    Of subjects that edited folds have in several, none teaches what is promised of itself.
+    """
     said = dict[str, Promised]()
     for fold in sorted({one.fold for one in known}):
-        others = [one for one in known if one.fold != fold]
+        own = {one.subject for one in known if one.fold == fold}
+        others = [one for one in known if one.fold != fold and one.subject not in own]
         if others:
             promise = learn_promise(others)
             said |= {one.case: promised(promise, one.evidence) for one in known if one.fold == fold}
@@ -108,8 +114,8 @@ def _dice(path: Path) -> dict[str, dict[str, float]]:
 
 
 def _subjects(folder: Path, cases: Sequence[str]) -> Mapping[str, str]:
-    """Case -> who was imaged, as the fingerprint beside the model says; where there is none, each by itself."""
-    alone = {case: case for case in cases}
+    """Case -> who was imaged, as the fingerprint beside the model says; where there is none, as names of cases do."""
+    alone = subjects_named(dict.fromkeys(cases, False))
     run = RunFolder(folder.resolve().parent)
     if not run.fingerprint.is_file():
         return alone
@@ -129,13 +135,19 @@ def describe_promise(promise: Promise | None) -> str:
     return f"Promise: learnt from {seen}, for {promise.confidence:.0%} of cases; flags at most {alarms} of usual ones"
 
 
-def why_none(promise: Promise | None, *, withheld: bool) -> str:
-    """What is said before a prediction that promises nothing, and why; empty where it does."""
+def why_none(promise: Promise | None, *, withheld: bool, members: Sequence[str] = ()) -> str:
+    """What is said before a prediction that promises nothing, and why; empty where it does.
+
+    `withheld` as `Origin.promise_withheld` has it; `members` are those of an ensemble.
+    """
     if promise is not None and (promise.bounds or promise.gauges):
         return ""
+    if members:
+        return "No promise of Dice: models promise it of what each makes alone, and of nothing that they make together"
     if withheld:
         return (
-            "No promise of Dice: that is for predictions as they were validated, mirrored and with the plan's overlap"
+            "No promise of Dice: that is for folds trained to their end and used as they were validated, mirrored "
+            "and with the plan's overlap"
         )
     if promise is not None:
         return f"No promise of Dice: {plural(promise.subjects, 'subject')} taught it, and it takes {FEWEST} or more"
@@ -150,7 +162,9 @@ def promise_rows(case: str, said: Promised) -> list[tuple[object, ...]]:
 
     rows: list[tuple[object, ...]] = [(case, None, None, None, None, None, flags(None))] if flags(None) else []
     for one in said.structures:
-        dice, expected = (None if value is None else f"{value:.3f}" for value in (one.promised_dice, one.expected_dice))
+        expected = None if one.expected_dice is None else f"{one.expected_dice:.3f}"
+        # rounded up it would be more than is promised
+        dice = None if one.promised_dice is None else f"{math.floor(1000 * one.promised_dice + 1e-6) / 1000:.3f}"
         confidence = None if dice is None else f"{said.confidence:g}"
         rows.append((case, one.structure, dice, expected, confidence, one.cases, flags(one.structure)))
     return rows
@@ -165,18 +179,21 @@ def flagged_cases(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """Case -> what is off first, of the `rows` of `promise.csv`."""
     flagged = dict[str, str]()
     for row in rows:
-        if row["flags"]:
-            before = f"{row['structure']}: " if row["structure"] else ""
-            flagged.setdefault(row["case"], before + row["flags"].split("; ")[0])
+        case, structure, flags = (row.get(key) or "" for key in ("case", "structure", "flags"))
+        if flags:
+            flagged.setdefault(case, (f"{structure}: " if structure else "") + flags.split("; ")[0])
     return flagged
 
 
-def describe_flagged(flagged: Mapping[str, str], cases: int, target: Path) -> list[str]:
-    """A line or two for the end of a prediction of so many cases: which need a look, and why; empty where none does."""
+def describe_flagged(flagged: Mapping[str, str], cases: int, table: Path) -> list[str]:
+    """A line or two for the end of a prediction of so many cases: which need a look, and why; empty where none does.
+
+    `table` is where all of it is written.
+    """
     if not flagged:
         return []
     names = list(flagged)
     need = f"{len(flagged)} of {plural(cases, 'case')} need{'s' * (len(flagged) == 1)} a look"
     told = "; ".join(f"{name} ({flagged[name]})" for name in names[:_MOST_NAMED])
     more = f"; and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return [f"{need} (promise.csv in {target} says why):", f"  {told}{more}"]
+    return [f"{need} ({table.name} in {table.parent} says why):", f"  {told}{more}"]

@@ -100,3 +100,15 @@ def test_anatomy_that_cannot_be() -> None:
         ("L5", "not found, and there in the training"),
         (None, "pairs with left and right swapped 1, and 0 in training"),
     }
+
+
+def test_whatever_a_stranger_s_scales_are_distances_are_numbers() -> None:
+    """Next to nothing, beside variances that are as small."""
+    names = tuple(f"part {place} of channel 1" for place in range(1, 126))
+    lists = ((0.5,) * 125, (1e-300,) * 125, (0.0,) * 125, (1.0,) * 125)
+    unit = tuple(1e50 * (place == 0) for place in range(125))
+    gauge = Gauge("orientation", names, *lists, 0.0, 1e-300, (unit,), (1e50,), 1e50, (0, 1, 2))
+    evidence = evidence_of({"L5": structure_of(0.9)})
+    assert all(math.isfinite(gained) for gained in gains(gauge, quantities(evidence, {})["orientation"]))
+    oddness = promised(promise_of(gauge, 0.0), evidence).oddness
+    assert oddness is not None and math.isfinite(oddness)

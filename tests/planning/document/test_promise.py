@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from autospine.errors import PlanError
-from autospine.planning.document.promise import FEATURES, PROMISE, Bound, Gauge, Promise, read_promise, write_promise
+from autospine.evaluation.promise import _MOST_ALONG, _MOST_REMEMBERED
+from autospine.planning.document.promise import (
+    FEATURES,
+    MOST_GAUGED,
+    PROMISE,
+    Bound,
+    Gauge,
+    Promise,
+    read_promise,
+    write_promise,
+)
 
 SLOPES = (0.0,) * len(FEATURES)
 BOUND = Bound("L5", 2, 0.95, (1.5, 1.4), (6.9, 7.0), (0, 1), (0.1, -0.2), (1.0, 1.0))
@@ -45,6 +56,10 @@ Edit = Callable[[dict[str, Any]], object]
         (lambda table: table["bounds"][0].update(left_out=[0, -1]), "at least 0|parts"),
         (lambda table: table["bounds"][0].update(weights=[1.0, 0.0]), "numbers above 0"),
         (lambda table: table["bounds"][0].update(residuals=[1.0]), "one for each case"),
+        (lambda table: table["bounds"][0].update(subjects=3), "at most 2"),
+        (lambda table: table["bounds"][0].update(subjects=10**400), "at most 2"),
+        (lambda table: table["bounds"][0].update(weights=[1.0, 0.5]), "1 for each of 2 subjects"),
+        (lambda table: table["bounds"][0].update(residuals=[1e60, 0.0]), r"numbers up to 1e\+50"),
         (lambda table: table["bounds"][0].update(structure="\x1b[2J"), "without control characters"),
         (lambda table: table["bounds"][0].update(intercepts=[float("inf"), 1.0]), "finite|cannot be read"),
         (lambda table: table["gauges"][0].update(names=["\x07", "b"]), "without control characters"),
@@ -53,6 +68,9 @@ Edit = Callable[[dict[str, Any]], object]
         (lambda table: table["gauges"][0].update(along=[]), "one for each direction"),
         (lambda table: table["gauges"][0].update(axes=[3]), "0, 1 or 2"),
         (lambda table: table["gauges"][0].update(spread=0.0), "above 0"),
+        (lambda table: table["gauges"][0].update(usual=-1.0), "at least 0"),
+        (lambda table: table.update(threshold=-1.0), "at least 0"),
+        (lambda table: table["gauges"][0].update(kind="orientation", directions=[], along=[]), "all parts of an image"),
         (lambda table: table["gauges"][0].update(kind="weather"), "anatomy"),
         (lambda table: table["gauges"].append(table["gauges"][0]), "each once"),
         (lambda table: table.update(folds=["\u202e"]), "without control characters"),
@@ -67,6 +85,22 @@ def test_what_a_stranger_may_not_say_is_refused(tmp_path: Path, edit: Edit, said
     with pytest.raises(PlanError, match=f"(?s){said}") as fault:
         read_promise(tmp_path)
     assert PROMISE in str(fault.value)
+
+
+def test_the_longest_that_is_learnt_can_be_read(tmp_path: Path) -> None:
+    """Of 50 structures and 40 channels, each number as long as it may be."""
+    number, each = -1.234567e-05, _MOST_REMEMBERED // 50
+    where, off = (4,) * each, (number,) * each
+    bound = Bound("structure", each, 0.9, (number,) * 5, (number,) * 5, where, off, (0.9999999,) * each)
+    names = tuple(f"part {place % 125 + 1} of channel {place // 125 + 1}" for place in range(MOST_GAUGED))
+    rows = ((number,) * MOST_GAUGED,) * (_MOST_ALONG // MOST_GAUGED)
+    lists = ((number,) * MOST_GAUGED, (1.234567e-05,) * MOST_GAUGED, rows[0], rows[0])
+    gauge = Gauge("layout", names, *lists, 0.3, 0.2, rows, rows[0][: len(rows)])
+    gauges = (gauge, replace(gauge, kind="orientation"))
+    bounds = tuple(replace(bound, structure=f"structure {place}") for place in range(50))
+    whole = Promise("0.1.0", 0.9, 1.0, tuple("01234"), each, each, FEATURES, (SLOPES,) * 5, bounds, gauges, 1.5, 0.05)
+    write_promise(tmp_path, whole)
+    assert read_promise(tmp_path) == whole
 
 
 def test_another_kind_of_file_is_refused(tmp_path: Path) -> None:

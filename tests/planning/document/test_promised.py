@@ -100,3 +100,12 @@ def test_nothing_is_promised_of_what_was_not_found_or_is_not_known() -> None:
     assert said.oddness is None and said.flags == ()
     with pytest.raises(KeyError):
         said.of("L1")
+
+
+def test_nothing_is_promised_of_what_was_removed_after_the_network() -> None:
+    promise = promise_of((bound_of([0.0] * 9),))
+    evidence = evidence_of({"L5": structure_of(0.9), "L3": missing()})
+    said = promised(promise, evidence, {"L5", "L3"})
+    gone = said.of("L5")
+    assert (gone.promised_dice, gone.expected_dice, gone.cases) == (None, None, 0) and "removed" in gone.why
+    assert said.of("L3").why == "not found"

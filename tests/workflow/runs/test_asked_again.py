@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,14 +19,16 @@ from autospine.data.dataset import open_dataset
 from autospine.data.disk.files import write_json
 from autospine.errors import OutputError, PlanError, Stopped
 from autospine.inference.loading import load_model
-from autospine.planning.document.model_file import BEST, MODEL, WEIGHTS
+from autospine.planning.document.model_file import BEST, CALIBRATION, MODEL, WEIGHTS, read_model
+from autospine.planning.document.postprocessing import POSTPROCESSING
+from autospine.planning.document.promise import PROMISE
 from autospine.planning.measured.fingerprint import extract_fingerprint
 from autospine.training import epochs
 from autospine.workflow import train as workflow_train
 from autospine.workflow.predict import PredictRequest, predict_paths
 from autospine.workflow.pretrain import PretrainRequest, pretrain_images
 from autospine.workflow.progress import Update
-from autospine.workflow.runs.asked_again import BEGUN
+from autospine.workflow.runs.asked_again import BEGUN, begin_in_model
 from autospine.workflow.runs.folder import METRICS_FILE, RECORD, RunFolder, find_model, read_record
 from autospine.workflow.steps import training as training_step
 from autospine.workflow.train import Trained, TrainRequest, train_folds
@@ -337,3 +340,23 @@ def test_a_record_that_knows_no_other_length_is_that_of_its_own(toy: Path, run: 
     assert any("is trained already" in note for note in progress.notes) and written(run, 0) == before
     with pytest.raises(PlanError, match="another plan"):
         learn(toy, run, "0", replace(QUICK, epochs=5))
+
+
+def test_what_was_learnt_of_folds_goes_with_them(model: Path) -> None:
+    """A promise with any of them; temperature and postprocessing, which belong to no fold, with the last."""
+    shutil.copytree(model / "fold_0", model / "fold_1")
+    (model / "fold_1" / RECORD).write_text("")
+    folds, card = [model / "fold_0", model / "fold_1"], read_model(model)
+    learnt = {PROMISE, CALIBRATION, POSTPROCESSING}
+
+    def begin(folder: Path, replaces: list[Path], standing: set[str]) -> None:
+        begin_in_model(model, folder, card, "begins", replaces, lambda note: None)
+        assert {name for name in learnt if (model / name).is_file()} == standing
+
+    for name in learnt:
+        (model / name).write_text("{}")
+    begin(model / "fold_2", [], learnt)
+    begin(model / "fold_2", [model / "fold_2"], learnt)  # it was begun, and has taught nothing
+    begin(folds[0], folds[:1], learnt - {PROMISE})
+    (model / PROMISE).write_text("{}")
+    begin(folds[0], folds, set())

@@ -17,6 +17,7 @@ from autospine.errors import PlanError
 from autospine.evaluation.promise import learn_promise
 from autospine.inference.settings import Settings
 from autospine.planning.document.configuration import Configuration
+from autospine.planning.document.model_file import BEST, WEIGHTS
 from autospine.planning.document.promise import PROMISE, read_promise
 from autospine.planning.document.promised import Flag, Promised, StructurePromise, promised
 from autospine.workflow.runs.folder import withdraw_results
@@ -76,6 +77,21 @@ def test_a_case_is_promised_what_the_other_folds_have_taught() -> None:
     assert promised_out_of_fold([known for known in cases if known.fold == "0"]) == {}
 
 
+def test_of_a_subject_in_two_folds_none_teaches_what_is_promised_of_itself() -> None:
+    cases = cases_like(45, 1, folds=3)
+    again = replace(cases[0], case="again", fold="1")
+    said = promised_out_of_fold([*cases, again])
+    for known, others in ((cases[0], {"1", "2"}), (again, {"0", "2"})):
+        taught_by = learn_promise([one for one in cases[1:] if one.fold in others])
+        assert said[known.case] == promised(taught_by, known.evidence)
+
+
+def test_without_a_fingerprint_subjects_are_as_names_say(model: Path) -> None:
+    cases = enumerate(cases_like(30, names=STRUCTURES, folds=1))
+    write_known(model, [replace(one, case=f"p{place // 2}_visit{place % 2}") for place, one in cases])
+    assert {known.subject for known in known_cases(model)} == {f"p{place}" for place in range(15)}
+
+
 def test_subjects_are_those_of_the_fingerprint(model: Path) -> None:
     cases = taught(model)
     measured = {
@@ -129,6 +145,7 @@ def test_what_was_learnt_is_said_in_a_line() -> None:
     assert why_none(learn_promise(cases), withheld=False) == ""
     assert "4 subjects" in why_none(few, withheld=False) and "has none" in why_none(None, withheld=False)
     assert "as they were validated" in why_none(None, withheld=True)
+    assert "together" in why_none(None, withheld=False, members=("2d", "3d_fullres"))
 
 
 SAID = Promised(
@@ -142,7 +159,7 @@ def test_the_rows_of_a_case() -> None:
     rows = [dict(zip(COLUMNS, row, strict=True)) for row in promise_rows("a", SAID)]
     assert [row["structure"] for row in rows] == [None, "L5", "L4"]
     assert [row["flags"] for row in rows] == ["noise 5, and 1 in training", "", "too small; cut"]
-    assert [row["promised_dice"] for row in rows] == [None, "0.877", None]
+    assert [row["promised_dice"] for row in rows] == [None, "0.876", None]
     assert [row["confidence"] for row in rows] == [None, "0.9", None] and [row["cases"] for row in rows] == [
         None,
         37,
@@ -166,12 +183,14 @@ def test_cases_that_need_a_look_are_named_in_two_lines() -> None:
     ]
     flagged = flagged_cases(rows)
     assert flagged == {"a": "noise 5", "c": "L4: two islands", "d": "x", "e": "y", "f": "z"}
-    assert describe_flagged(flagged, 40, Path("out")) == [
+    assert flagged_cases([{"case": "a"}, {"case": "b", "structure": None, "flags": "dark"}]) == {"b": "dark"}
+    assert describe_flagged(flagged, 40, Path("out/promise.csv")) == [
         "5 of 40 cases need a look (promise.csv in out says why):",
         "  a (noise 5); c (L4: two islands); d (x); and 2 more",
     ]
-    assert describe_flagged({"a": "x"}, 1, Path("out"))[0].startswith("1 of 1 case needs a look")
-    assert describe_flagged({}, 40, Path("out")) == []
+    alone = describe_flagged({"a": "x"}, 1, Path("seg.promise.csv"))
+    assert alone[0] == "1 of 1 case needs a look (seg.promise.csv in . says why):"
+    assert describe_flagged({}, 40, Path("promise.csv")) == []
 
 
 def test_a_prediction_writes_it_for_all_cases(model: Path, images: Path, tmp_path: Path) -> None:
@@ -229,6 +248,14 @@ def test_used_in_another_way_it_promises_nothing(model: Path, images: Path, conf
     ):
         predictor = load_segmenter(model, CPU, settings).predictor
         assert (predictor.promise is not None) is given and predictor.origin.promise_withheld is not given
+
+
+def test_a_fold_that_was_stopped_promises_nothing(model: Path) -> None:
+    taught(model)
+    fit_promise(model)
+    (model / "fold_0" / WEIGHTS).rename(model / "fold_0" / BEST)
+    predictor = load_segmenter(model, CPU, Settings()).predictor
+    assert predictor.promise is None and predictor.origin.promise_withheld
 
 
 def test_a_file_that_was_given_away_promises_the_same(model: Path, images: Path, tmp_path: Path) -> None:
