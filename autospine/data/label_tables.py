@@ -33,10 +33,15 @@ def write_label_tables(folder: Path, structures: Sequence[Structure]) -> None:
     Raises:
         OutputError: they cannot be written.
     """
-    for name, text in ((BIDS_TABLE, bids_table(structures)), (SNAP_TABLE, snap_table(structures))):
+    for name, text in label_tables(structures).items():
         path = folder / name
         if not path.is_file() or path.read_bytes() != text.encode(errors="replace"):
             write_text(path, text)
+
+
+def label_tables(structures: Sequence[Structure]) -> dict[str, str]:
+    """Both tables by the names of their files."""
+    return {BIDS_TABLE: bids_table(structures), SNAP_TABLE: snap_table(structures)}
 
 
 def bids_table(structures: Sequence[Structure]) -> str:

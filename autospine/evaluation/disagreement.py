@@ -117,11 +117,16 @@ def measure_disagreement(
     box = box_around((first > 0) | (second > 0))
     first, second = first[box], second[box]
     middle = [(size - 1) / 2 - side.start for size, side in zip(shape, box, strict=True)]
-    space = _Space(spacing_mm, slice_axis, triple(middle), _ends(first > 0, second > 0, spacing_mm))
-    pairs = [(_held(first, held), _held(second, held)) for held in members]
-    both = [one for one, _ in pairs], [other for _, other in pairs]
-    together = best_translation(*both, spacing_mm) if len(pairs) > 1 else None
-    structures = tuple(_structure(one, other, first > 0, second > 0, space) for one, other in pairs)
+    annotated, predicted = first > 0, second > 0
+    space = _Space(spacing_mm, slice_axis, triple(middle), _ends(annotated, predicted, spacing_mm))
+    # one structure after the other: fifty masks at once would take more memory than all else
+    structures = tuple(
+        _structure(_held(first, held), _held(second, held), annotated, predicted, space) for held in members
+    )
+    together = None
+    if len(members) > 1:
+        masks, predictions = (_held(first, held) for held in members), (_held(second, held) for held in members)
+        together = best_translation(masks, predictions, spacing_mm)
     return CaseDisagreement(structures, _cross_dice(first, second, members), together)
 
 

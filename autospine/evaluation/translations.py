@@ -7,7 +7,7 @@ searched on every second or third voxel first, then around what was found there.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -49,9 +49,11 @@ class Translation:
 
 
 def best_translation(
-    first: Sequence[BoolArray], second: Sequence[BoolArray], spacing_mm: Sequence[float]
+    first: Iterable[BoolArray], second: Iterable[BoolArray], spacing_mm: Sequence[float]
 ) -> Translation | None:
     """The translation of the `first` masks that gives the highest mean Dice with the `second` ones.
+
+    Of each pair the box around it is kept, so that masks which are made one after the other are never all in memory.
 
     Args:
         first: a mask (Z, Y, X) of each structure.
@@ -61,21 +63,41 @@ def best_translation(
     Returns:
         None where no structure is in both.
     """
-    pairs = [(one, other) for one, other in zip(first, second, strict=True) if one.any() and other.any()]
+    pairs = [_Pair.of(one, other) for one, other in zip(first, second, strict=True) if one.any() and other.any()]
     if not pairs:
         return None
-    box = box_around(np.logical_or.reduce([mask for pair in pairs for mask in pair]))
-    pairs = [(one[box], other[box]) for one, other in pairs]
-    boxes = [box_around(one | other) for one, other in pairs]
-    own = [(one[part], other[part]) for (one, other), part in zip(pairs, boxes, strict=True)]
-    thinning = _thinning(pairs[0][0].shape, spacing_mm)
-    thinned = tuple(slice(None, None, step) for step in thinning)
-    coarse = [(one[thinned], other[thinned]) for one, other in pairs]
-    coarse = [(one, other) for one, other in coarse if one.any() and other.any()]
-    start = _searched(coarse) if coarse else (0, 0, 0)
+    low = [min(pair.corner[axis] for pair in pairs) for axis in range(3)]
+    high = [max(pair.corner[axis] + pair.first.shape[axis] for pair in pairs) for axis in range(3)]
+    shape = triple(end - begin for begin, end in zip(low, high, strict=True))
+    thinning = _thinning(shape, spacing_mm)
+    thinned = triple(math.ceil(size / step) for size, step in zip(shape, thinning, strict=True))
+    start = _searched([pair.thinned_out(low, thinning) for pair in pairs], thinned)
+    own = [(pair.first, pair.second) for pair in pairs]
     found = _refined(own, triple(step * thin for step, thin in zip(start, thinning, strict=True)), thinning)
     millimetres = triple(step * size for step, size in zip(found, spacing_mm, strict=True))
     return Translation(millimetres, _mean_dice(own, (0, 0, 0)), _mean_dice(own, found))
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """Two masks of a structure in the box around both, which begins at `corner`."""
+
+    corner: Step
+    first: BoolArray
+    second: BoolArray
+
+    @staticmethod
+    def of(first: BoolArray, second: BoolArray) -> _Pair:
+        """Copies of the part that is needed, so that the masks themselves can be let go."""
+        box = box_around(first | second)
+        return _Pair(triple(side.start for side in box), first[box].copy(), second[box].copy())
+
+    def thinned_out(self, low: Sequence[int], thinning: Step) -> _Pair:
+        """Every so-many-th voxel, counted from `low` on; the corner in such steps from there."""
+        at = [corner - begin for corner, begin in zip(self.corner, low, strict=True)]
+        kept = tuple(slice(-place % step, None, step) for place, step in zip(at, thinning, strict=True))
+        corner = triple(-(-place // step) for place, step in zip(at, thinning, strict=True))
+        return _Pair(corner, self.first[kept], self.second[kept])
 
 
 def _thinning(shape: Sequence[int], spacing_mm: Sequence[float]) -> Step:
@@ -86,13 +108,16 @@ def _thinning(shape: Sequence[int], spacing_mm: Sequence[float]) -> Step:
     return triple(steps)
 
 
-def _searched(pairs: Sequence[tuple[BoolArray, BoolArray]]) -> Step:
-    """The best translation within `REACH`, in voxels."""
-    shape = pairs[0][0].shape
+def _searched(pairs: Sequence[_Pair], shape: Step) -> Step:
+    """The best translation within `REACH`, in voxels, of pairs in a box of this `shape`; none of what has no voxel."""
+    pairs = [pair for pair in pairs if pair.first.any() and pair.second.any()]
+    if not pairs:
+        return 0, 0, 0
     reach = [min(size - 1, max(1, math.ceil(REACH * size))) if size > 1 else 0 for size in shape]
     padded = [fft.next_fast_len(size + far, real=True) for size, far in zip(shape, reach, strict=True)]
     spectrum: npt.NDArray[np.complex64] | None = None
-    for one, other in pairs:
+    for pair in pairs:
+        one, other = (_laid(mask, pair.corner, shape) for mask in (pair.first, pair.second))
         weight = np.float32(2 / (np.count_nonzero(one) + np.count_nonzero(other)) / len(pairs))
         moved = fft.rfftn(one.astype(np.float32) * weight, padded)
         there = fft.rfftn(other.astype(np.float32), padded)
@@ -105,6 +130,13 @@ def _searched(pairs: Sequence[tuple[BoolArray, BoolArray]]) -> Step:
     window = window - LEAST_GAIN * np.add.outer(np.add.outer(lengths[0], lengths[1]), lengths[2])
     place = np.unravel_index(int(np.argmax(window)), window.shape)
     return triple(int(index) - far for index, far in zip(place, reach, strict=True))
+
+
+def _laid(mask: BoolArray, corner: Step, shape: Step) -> BoolArray:
+    """A mask that begins at `corner`, in a box of this `shape`."""
+    whole = np.zeros(shape, bool)
+    whole[tuple(slice(begin, begin + size) for begin, size in zip(corner, mask.shape, strict=True))] = mask
+    return whole
 
 
 def _refined(pairs: Sequence[tuple[BoolArray, BoolArray]], start: Step, thinning: Step) -> Step:

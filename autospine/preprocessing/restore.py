@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from autospine.data.geometry import triple
+from autospine.data.structure import IGNORED
+from autospine.planning.document.data import DataPlan
 from autospine.planning.document.model_card import ModelCard
 from autospine.preprocessing.prepare import CaseProperties
 from autospine.preprocessing.resample import Regrid
@@ -119,3 +121,13 @@ def _classes_on(
     for piece in Stream(passage).pieces(0, logits):
         classes.add(piece)
     return classes.done()
+
+
+def as_written(reference: npt.NDArray[np.uint8], data: DataPlan) -> npt.NDArray[np.uint8]:
+    """Classes as a prediction without a fault would have them: regions are written as one class, the later over all."""
+    if not data.regions:
+        return reference
+    written = np.where(reference == IGNORED, IGNORED, 0).astype(np.uint8)
+    for held, value in zip(data.members, data.written, strict=True):
+        written[np.isin(reference, held)] = value
+    return written

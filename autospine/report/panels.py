@@ -169,7 +169,7 @@ def error_entries() -> list[Entry]:
 def coloured(plane: npt.NDArray[Any], structures: Sequence[Structure]) -> npt.NDArray[np.float32]:
     """Colours (rows, columns, RGBA) of the structures in a slice: see-through inside, opaque along their borders."""
     colours = np.zeros((*plane.shape, 4), np.float32)
-    border = _border(plane)
+    border = border_of(plane)
     for one in structures:
         inside = plane == one.value
         colours[inside, :3] = np.asarray(one.colour, np.float32) / 255
@@ -187,7 +187,7 @@ def coloured_errors(reference: npt.NDArray[Any], prediction: npt.NDArray[Any]) -
     return colours
 
 
-def _border(plane: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+def border_of(plane: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     """Which pixels have another value beside them, above, below, left or right."""
     padded = np.pad(plane, 1, mode="edge")
     inner = padded[1:-1, 1:-1]

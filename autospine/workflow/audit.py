@@ -26,18 +26,19 @@ from autospine.data.wording import listed, plural
 from autospine.errors import DataError, PlanError
 from autospine.evaluation.disagreement import CaseDisagreement, Members, measure_disagreement
 from autospine.evaluation.suspicion import JudgedCase, RankedCase, rank_cases
+from autospine.evaluation.unusual import LEAST_OTHERS
 from autospine.machine.cores import available_cores
 from autospine.machine.jobs import share_out
 from autospine.machine.memory import free_bytes, workers_that_fit
+from autospine.planning.document.data import DataPlan
 from autospine.planning.document.evidence import Evidence
 from autospine.planning.document.plan import Plan
 from autospine.workflow.progress import Progress, Silent, Update, counted
-from autospine.workflow.runs.folder import VALIDATION, RunFolder
-from autospine.workflow.steps.kept_evidence import out_of_fold_evidence, promised_dice
-from autospine.workflow.steps.worklist import WORKLIST, ShownCase, write_shown, write_worklist
+from autospine.workflow.runs.folder import VALIDATION, RunFolder, alone
+from autospine.workflow.steps.kept_evidence import out_of_fold_evidence, promised_out_of_fold
+from autospine.workflow.steps.worklist import AUDIT, WORKLIST, ShownCase, write_shown, write_worklist
 
-AUDIT = "audit"
-"""Folder of a run that an audit writes."""
+_LOCK = ".audit.lock"
 _VOXEL_BYTES = 60
 """Memory that measuring a case takes for a voxel of its image: two maps as they are read, masks of them, a search."""
 _PROCESS_BYTES = 250_000_000
@@ -83,7 +84,8 @@ def audit_dataset(
     """Rank the masks of a dataset by how far the out-of-fold predictions of its run disagree with them.
 
     Cases are read one at a time in each process. A mask that cannot be read, or a prediction on another grid, leaves
-    its case out, with a note; so does a case of a fold that is not trained.
+    its case out, with a note; so does a case of a fold that is not trained. Of two audits of a run at a time the second
+    waits with what it writes.
 
     Raises:
         DataError: the dataset cannot be opened.
@@ -117,12 +119,17 @@ def audit_dataset(
         for job, found in zip(jobs, measured, strict=True)
         if isinstance(found, CaseDisagreement)
     ]
+    subjects, needed = len({one.subject for one in judged}), LEAST_OTHERS + 1
+    if subjects < needed:
+        progress.note(f"Nothing can be told of masks of {plural(subjects, 'subject')}: what is usual takes {needed}")
     ranked = rank_cases(judged, plan.data.targets)
     folder, made_by = run.root / AUDIT, MadeBy(f"{plan.data.dataset} {configuration}", "")
-    shown = _shown([one for one in ranked if one.suspicions][: request.count], jobs, folder, made_by)
-    write_shown(folder, shown, workers, progress)
-    promised = promised_dice(run.model(configuration), evidence)
-    write_worklist(folder, ranked, {one.case.name for one in shown}, promised)
+    first = [one for one in ranked if one.suspicions][: request.count]
+    shown = _shown(first, jobs, plan.data, folder, made_by)
+    promised = promised_out_of_fold(run.model(configuration))
+    with alone(run.root / _LOCK, folder, progress.note):
+        drawn = write_shown(folder, shown, workers, progress)
+        write_worklist(folder, ranked, drawn, promised)
     return Audited(folder, ranked, left_out, without)
 
 
@@ -175,10 +182,12 @@ def _measured(job: _Job) -> CaseDisagreement | str:
         return f"{fault.where}: {fault.found}"
 
 
-def _shown(first: Sequence[RankedCase], jobs: Sequence[_Job], folder: Path, made_by: MadeBy) -> list[ShownCase]:
+def _shown(
+    first: Sequence[RankedCase], jobs: Sequence[_Job], data: DataPlan, folder: Path, made_by: MadeBy
+) -> list[ShownCase]:
     by_name = {job.case.name: job for job in jobs}
     chosen = ((one, by_name[one.case]) for one in first)
-    return [ShownCase(one, job.dataset, job.case, job.prediction, folder, made_by) for one, job in chosen]
+    return [ShownCase(one, job.dataset, data, job.case, job.prediction, folder, made_by) for one, job in chosen]
 
 
 def _expected(evidence: Evidence | None, names: Sequence[str]) -> tuple[float, ...]:

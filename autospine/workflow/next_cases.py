@@ -30,7 +30,7 @@ from autospine.inference.segmentation import Wanted
 from autospine.inference.settings import Settings
 from autospine.planning.document.evidence import Evidence
 from autospine.workflow.progress import Progress, Silent
-from autospine.workflow.runs.folder import METRICS_FILE, RunFolder
+from autospine.workflow.runs.folder import METRICS_FILE, RunFolder, alone
 from autospine.workflow.steps.case_folders import CaseFolder, remove_older, write_case_folder
 from autospine.workflow.steps.evidence import ensure_evidence
 from autospine.workflow.steps.kept_evidence import out_of_fold_evidence
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 NEXT = "next"
 """Folder of a run that it is written to, where no other is named."""
-TABLE = "next.csv"
+TABLE, _LOCK = "next.csv", ".next.lock"
 SEGMENTATIONS, EVIDENCE, CASES = "segmentations", "evidence", "cases"
 COLUMNS = ("rank", "case", "reason", "uncertainty", "expected_dice", "distance", "stands_for", "segmentation")
 
@@ -67,7 +67,7 @@ class Scan:
     case: str
     reason: str
     uncertainty: float
-    """0 the surest to 1 the most uncertain of all scans."""
+    """Mean rank by what speaks of uncertainty, 0 to 1: a scan that is the least sure by all of it has 1."""
     expected_dice: float
     """Mean over the structures that were found; NaN where none was."""
     pick: Pick
@@ -104,11 +104,12 @@ def choose_next(
     """Segment the scans in `unlabelled` and choose those whose annotation would teach the dataset's model most.
 
     Scans that the dataset has annotated already, by the content of their files, are passed over, and counted in a note.
-    One that cannot be segmented is left out, with a note.
+    One that cannot be segmented is left out, with a note. Of two processes with one `out` the second waits and takes
+    up what the first has made.
 
     Raises:
         DataError: no scans, or none that can be segmented or is not annotated yet; the dataset cannot be opened.
-        PlanError: no plan, or no trained model.
+        PlanError: no plan, no trained model, one of other structures, or an ensemble.
         OutputError: OUT cannot be written.
         DeviceError: the device is not there.
     """
@@ -118,6 +119,10 @@ def choose_next(
     plan, device = run.read_plan(), resolve_device(request.device)
     model = request.model or run.model(plan.card(request.configuration).configuration.name)
     segmenter = load_segmenter(model, device, Settings())
+    if segmenter.members:
+        found = f"an ensemble ({' + '.join(segmenter.members)}), which does not say how sure it is of a scan"
+        remedy = f"name one of its members: --model {segmenter.folder / segmenter.members[0]}"
+        raise PlanError(str(model), found, "a single model", remedy)
     for note in segmenter.unfinished:
         progress.note(note)
     card = segmenter.predictor.card
@@ -126,12 +131,13 @@ def choose_next(
         raise PlanError(str(model), found, ", ".join(plan.data.targets), "name a model of this dataset with --model")
     folder = out or run.root / NEXT
     cases, left_out = _candidates(dataset, unlabelled, folder, run, segmenter, progress)
-    known = _segmented(cases, folder, segmenter, left_out, progress)
-    if not known:
-        raise left_out.error()
-    annotated = _annotated(dataset, run, model, device, progress)
-    scans = _chosen(known, annotated, len(card.data.channels), card.data.targets, request.count)
-    _write(folder, scans, cases, segmenter, progress)
+    with alone(folder / _LOCK, folder, progress.note):
+        known = _segmented(cases, folder, segmenter, left_out, progress)
+        if not known:
+            raise left_out.error()
+        annotated = _annotated(dataset, run, segmenter.folder, device, progress)
+        scans = _chosen(known, annotated, len(card.data.channels), card.data.targets, request.count)
+        _write(folder, scans, cases, segmenter, progress)
     return Chosen(folder, scans, len(known), left_out.error() if left_out.names else None)
 
 
@@ -217,7 +223,7 @@ def _annotated(dataset: Path, run: RunFolder, model: Path, device: torch.device,
     if not folds:
         return []
     try:
-        found = ensure_evidence(dataset, run, model.name, folds, device, progress)
+        found = ensure_evidence(dataset, run, model.resolve().name, folds, device, progress)
     except PlanError as fault:
         progress.note(f"Nothing is known of what is annotated: {fault.where}: {fault.found}")
         return list(out_of_fold_evidence(model, progress.note).values())
@@ -237,13 +243,14 @@ def _chosen(
     for pick in choose(here, before, uncertainty, count):
         case = evidence[pick.scan]
         expected = expected_dice(case, names)
-        reason = _reason(pick, float(uncertainty[pick.scan]), expected, flaws(case), bool(annotated))
+        surer = float((uncertainty < uncertainty[pick.scan]).sum() / max(len(evidence) - 1, 1))
+        reason = _reason(pick, surer, expected, flaws(case), bool(annotated))
         scans.append(Scan(list(known)[pick.scan], reason, float(uncertainty[pick.scan]), expected, pick))
     return tuple(scans)
 
 
-def _reason(pick: Pick, uncertainty: float, expected: float, flawed: int, compared: bool) -> str:
-    """Why a scan is chosen, in words."""
+def _reason(pick: Pick, surer: float, expected: float, flawed: int, compared: bool) -> str:
+    """Why a scan is chosen, in words; `surer` is the share of the other scans that are."""
     said = []
     if pick.stands_for:
         said.append(f"nearest to {plural(pick.stands_for, 'other scan')}")
@@ -252,7 +259,7 @@ def _reason(pick: Pick, uncertainty: float, expected: float, flawed: int, compar
     if math.isnan(expected):
         said.append("nothing was found in it")
     else:
-        said.append(f"less sure than {uncertainty:.0%} of the scans, expected Dice {expected:.2f}")
+        said.append(f"less sure than {surer:.0%} of the others, expected Dice {expected:.2f}")
     if flawed:
         said.append("its segmentation has levels or sides that no anatomy has")
     return "; ".join(said)

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
 
 from autospine.data.structure import IGNORED
+from autospine.evaluation import translations
 from autospine.evaluation.disagreement import measure_disagreement
 
 SPACING_MM = (2.0, 1.0, 0.5)
@@ -111,3 +113,20 @@ def test_empty_maps_and_other_shapes() -> None:
     assert all(math.isnan(one.dice) for one in found.structures) and found.translation is None
     with pytest.raises(ValueError, match="differ in shape"):
         measure_disagreement(nothing, nothing[:2], TWO, SPACING_MM, 0)
+
+
+def test_many_structures_take_no_more_memory_than_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Masks of all of fifty structures would take a hundred bytes a voxel, where sixty are counted on."""
+    monkeypatch.setattr(translations, "SEARCHED_VOXELS", 1 << 14)
+    labels = np.zeros((60, 64, 64), np.uint8)
+    for index in range(50):
+        low, front = 12 * (index // 10) + 2, 6 * (index % 10) + 1
+        labels[low : low + 7, front : front + 5, 5:60] = index + 1
+    moved = np.roll(labels, 2, axis=0)
+    tracemalloc.start()
+    found = measure_disagreement(labels, moved, [(index,) for index in range(1, 51)], SPACING_MM, 2)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 60 * labels.size
+    assert found.translation is not None and found.translation.millimetres == (4.0, 0.0, 0.0)
+    assert {one.translation and one.translation.millimetres for one in found.structures} == {(4.0, 0.0, 0.0)}

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from autospine.data.structure import Region
+from autospine.data.structure import IGNORED, Region
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.parts import ResamplingPlan
+from autospine.planning.document.plan import Plan
 from autospine.preprocessing.prepare import CaseProperties
-from autospine.preprocessing.restore import onto_next_grid, restore_labels
+from autospine.preprocessing.restore import as_written, onto_next_grid, restore_labels
 from tests.cards import card_of
 
 Make = Callable[..., Configuration]
@@ -72,3 +73,12 @@ def test_regions_are_written_in_turn(make_configuration: Make) -> None:
     # at half the spacing: whole 2, 2, 2, 1.25, -0.25, -1 and core -1, -0.625, 0.125, 0.5, 0.5, 0.5
     finer = restore_labels(logits, properties((0, 1, 2), (1.0, 1.0, 2.0), (1, 1, 6)), card)
     assert finer.ravel().tolist() == [2, 2, 3, 3, 3, 3]
+
+
+def test_regions_as_a_prediction_writes_them(make_plan: Callable[..., Plan]) -> None:
+    data = make_plan().data
+    reference = np.array([0, 1, 2, 3, IGNORED], np.uint8)
+    assert as_written(reference, data) is reference
+    # whole is written as 1, and over it core as 3
+    regions = (Region("whole", (1, 2, 3), 1), Region("core", (2, 3), 3))
+    assert as_written(reference, replace(data, regions=regions)).tolist() == [0, 1, 3, 3, IGNORED]

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,14 @@ import pytest
 
 import autospine
 from autospine.data.geometry import Volume
+from autospine.data.structure import Region
 from autospine.data.volume import read_volume, write_volume
 from autospine.errors import AutospineError, OutputError, PlanError
 from autospine.planning.document.plan import Plan
+from autospine.planning.document.plan_file import plan_to_toml
 from autospine.workflow.audit import Audited, AuditRequest, audit_dataset
 from autospine.workflow.runs.folder import RunFolder
+from autospine.workflow.steps import worklist
 from autospine.workflow.steps.evidence import write_evidence
 from tests.columns import GRID, NAMES, VALUES, column, predicted, write_dataset, write_run
 from tests.evidence import evidence_of, structure_of
@@ -131,6 +135,54 @@ def test_a_case_that_cannot_be_read_stops_no_other(dataset: Path, run: RunFolder
     assert "not on the grid of c08_0000.nii.gz" in audited.left_out[1][1]
     assert sum(note.startswith("Left out: ") for note in notes) == 2
     assert len(rows(audited)) == 8
+
+
+def test_a_case_that_cannot_be_drawn_costs_its_picture_alone(dataset: Path, run: RunFolder) -> None:
+    first = audit(dataset, run)[0]
+    image = dataset / "imagesTr" / f"{WRONG}_0000.nii.gz"
+    content = image.read_bytes()
+    image.write_bytes(content[: len(content) // 2])  # its header is whole
+    audited, notes = audit(dataset, run)
+    assert [row["case"] for row in rows(audited)] == [row["case"] for row in rows(first)]
+    assert rows(audited)[0]["picture"] == "" and rows(audited)[1]["picture"]
+    assert not (audited.folder / "pictures" / f"{WRONG}.png").exists()
+    assert any(note.startswith(f"{WRONG} is not drawn: ") for note in notes)
+
+
+def test_regions_are_drawn_as_a_prediction_writes_them(
+    dataset: Path, run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two levels are one region: the mask has both, the prediction one, and nothing is wrong."""
+    regions = (Region("low", (VALUES[0],), VALUES[0]), Region("high", VALUES[1:], VALUES[2]))
+    plan = run.read_plan()
+    (configuration,) = plan.configurations
+    network = replace(configuration.network, out_channels=2)
+    loss = replace(configuration.loss, class_weights=(1.0, 1.0))
+    outputs = replace(configuration, network=network, loss=loss)
+    changed = replace(plan, configurations=(outputs,), data=replace(plan.data, regions=regions))
+    run.plan.write_text(plan_to_toml(changed))
+    for path in run.root.rglob("validation/*.nii.gz"):
+        found = read_volume(path)
+        write_volume(path, Volume(np.where(found.array == VALUES[1], VALUES[2], found.array), found.geometry))
+    drawn = list[tuple[set[int], set[int]]]()
+
+    def draw(path: Path, image: object, *masks: np.ndarray, **named: object) -> None:
+        mask, prediction = (set(np.unique(one)) for one in masks[:2])
+        drawn.append((mask, prediction))
+
+    monkeypatch.setattr(worklist, "write_case_picture", draw)
+    audited, _ = audit(dataset, run, count=len(CASES))
+    assert drawn and all(mask == prediction == {0, 1, 3} for mask, prediction in drawn)
+    kept = next((audited.folder / "cases").glob("*/mask.nii.gz"))  # what is to be corrected is the mask as it is
+    assert set(np.unique(read_volume(kept).array)) == {0, *VALUES}
+
+
+def test_of_few_subjects_nothing_is_told(dataset: Path, run: RunFolder) -> None:
+    for case in CASES[3:]:
+        next(run.root.rglob(f"validation/{case}.nii.gz")).unlink()
+    audited, notes = audit(dataset, run)
+    assert all(one.score == 0 for one in audited.cases)
+    assert "Nothing can be told of masks of 3 subjects: what is usual takes 4" in notes
 
 
 def test_evidence_and_subjects_are_used_where_they_are(dataset: Path, run: RunFolder) -> None:

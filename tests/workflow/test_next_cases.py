@@ -101,6 +101,7 @@ def test_both_clusters_are_chosen_with_why(dataset: Path, run: RunFolder, scans:
     unsure = next(row for row in table if row["case"] != "b")
     assert float(unsure["expected_dice"]) == pytest.approx(0.6) and "expected Dice 0.60" in unsure["reason"]
     assert float(unsure["uncertainty"]) > 0.6
+    assert "less sure than 75% of the others" in unsure["reason"] or "less sure than 100%" in unsure["reason"]
     second = table[1]
     assert "differs from what is chosen in intensities" in second["reason"] and float(second["distance"]) > 0
     folder = chosen.folder / "cases" / "b"
@@ -167,3 +168,13 @@ def test_without_a_model_there_is_one_message(dataset: Path, run: RunFolder, sca
         choose(dataset, run, scans, configuration="3d_fullres")
     with pytest.raises(AutospineError):
         choose_next(dataset, scans, run.runs / "elsewhere", None, next_cases.NextRequest(device="cpu"))
+
+
+def test_an_ensemble_does_not_say_how_sure_it_is(
+    dataset: Path, run: RunFolder, scans: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = next_cases.load_segmenter
+    members = ("2d", "3d_fullres")
+    monkeypatch.setattr(next_cases, "load_segmenter", lambda *given: replace(load(*given), members=members))
+    with pytest.raises(PlanError, match=r"an ensemble \(2d \+ 3d_fullres\)"):
+        choose(dataset, run, scans)

@@ -12,6 +12,8 @@ from markupsafe import Markup
 
 MOST_ROWS = 1500
 """That a table shows: a browser scrolls more, nobody reads them, and the page is to stay small (ours)."""
+MOST_NOTES = 200
+"""The same of sentences in a list."""
 Tone = Literal["plain", "good", "bad"]
 
 
@@ -32,6 +34,12 @@ class Notes:
     title: str = ""
     tone: Tone = "plain"
     """`bad` for warnings."""
+
+    def cut(self) -> Self:
+        """The notes with as many as a page shows; where there are more, the last says so."""
+        if len(self.items) <= MOST_NOTES:
+            return self
+        return replace(self, items=(*self.items[:MOST_NOTES], f"and {len(self.items) - MOST_NOTES} more"))
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,14 @@ import math
 from collections.abc import Mapping
 from typing import Any, TypeGuard
 
+from autospine.data.wording import plural
 from autospine.report.page.blocks import Block, Cell, Column, Folded, Pictures, Prose, Section, Table
-from autospine.report.page.material import RunMaterial
+from autospine.report.page.material import Row, RunMaterial
 from autospine.report.page.promised import as_number
 from autospine.report.page.scoreboard import number
 
 _MOST_ROWS = 100
+_LOOK = "Training masks to look at"
 _WORKLIST = (
     ("rank", "Rank", True),
     ("case", "Case", False),
@@ -43,9 +45,12 @@ def choice_section(run: RunMaterial) -> Section | None:
 
 def worklist_section(run: RunMaterial) -> Section | None:
     """The masks that disagree most with what networks say that have not seen them; None without a worklist."""
-    rows = run.worklist
-    if not rows:
+    rows = suspected(run)
+    if not run.worklist:
         return None
+    if not rows:
+        judged = plural(len(run.worklist), "mask")
+        return Section("worklist", _LOOK, (Prose(f"Of {judged} none disagrees more than usual."),))
     shown = [(key, title, numeric) for key, title, numeric in _WORKLIST if any(row.get(key) for row in rows)]
     columns = tuple(Column(title, numeric) for _, title, numeric in shown)
     cells = tuple(tuple(_cell(row.get(key, ""), numeric) for key, _, numeric in shown) for row in rows[:_MOST_ROWS])
@@ -54,12 +59,17 @@ def worklist_section(run: RunMaterial) -> Section | None:
     )
     lead = (
         "Masks that disagree with networks which had not seen them by more than the structure's usual error: an error "
-        "in the mask, or a case that is hard."
+        f"in the mask, or a case that is hard. {plural(len(run.worklist), 'mask')} were compared; the score is 0 to 1."
     )
     blocks: list[Block] = [Table(caption, columns, cells)]
     if run.worklist_pictures:
         blocks.append(Folded("Pictures of the first", (Pictures(run.worklist_pictures, wide=True),)))
-    return Section("worklist", "Training masks to look at", tuple(blocks), lead)
+    return Section("worklist", _LOOK, tuple(blocks), lead)
+
+
+def suspected(run: RunMaterial) -> tuple[Row, ...]:
+    """The rows of the worklist, which has all cases, with something that speaks against the mask; the first first."""
+    return tuple(row for row in run.worklist if row.get("reason"))
 
 
 def _unseen(selection: Mapping[str, Any]) -> str:
@@ -77,7 +87,7 @@ def _candidates(selection: Mapping[str, Any]) -> Table:
         Column("Chosen"),
     )
     rows = []
-    for one in _tables(selection, "candidates"):
+    for one in tables_of(selection, "candidates"):
         members = one.get("members")
         name = " + ".join(map(str, members)) if isinstance(members, list) else str(one.get("name", "–"))
         figures = (_range(one.get(key)) for key in ("dice", "difference"))
@@ -87,8 +97,8 @@ def _candidates(selection: Mapping[str, Any]) -> Table:
 
 def _steps(selection: Mapping[str, Any]) -> Table:
     rows = []
-    for one in _tables(selection, "steps"):
-        held = "; ".join(map(_step, _tables(one, "steps"))) or _step(one)
+    for one in tables_of(selection, "steps"):
+        held = "; ".join(map(step_in_words, tables_of(one, "steps"))) or step_in_words(one)
         rows.append((Cell(held), _range(one.get("gain")), _yes(one.get("used"))))
     columns = (Column("Step"), Column("Gain in Dice", True, "With its 95 % interval"), Column("Used"))
     return Table("What is done with the answer", columns, tuple(rows))
@@ -97,7 +107,7 @@ def _steps(selection: Mapping[str, Any]) -> Table:
 def _calibrations(selection: Mapping[str, Any]) -> Table:
     keys = ("temperature", "ece_before", "ece_after")
     rows = []
-    for one in _tables(selection, "calibrations"):
+    for one in tables_of(selection, "calibrations"):
         figures = (_number(one.get(key)) for key in keys)
         rows.append((Cell(str(one.get("member", "–"))), *figures, _yes(one.get("used"))))
     columns = (
@@ -119,13 +129,13 @@ def _others(run: RunMaterial) -> Table:
     return Table("All trained configurations", columns, rows)
 
 
-def _tables(of: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
+def tables_of(of: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
     """The tables in a list; none where there is no such list."""
     held = of.get(key)
     return [one for one in held if isinstance(one, dict)] if isinstance(held, list) else []
 
 
-def _step(one: Mapping[str, Any]) -> str:
+def step_in_words(one: Mapping[str, Any]) -> str:
     """`L5: components below 300 mm³ removed`."""
     done = {
         "largest": "the largest component alone",

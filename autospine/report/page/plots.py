@@ -133,11 +133,12 @@ def against(points: Sequence[tuple[float, float, str]], key: str, label: str, xl
         figure = new_figure(5.4, 4.6)
         axes = figure.subplots()
         there = [one for one in points if math.isfinite(one[0]) and math.isfinite(one[1])]
-        there = there[:: max(1, math.ceil(len(there) / MOST_POINTS))]
         groups = {
             "kept": [one for one in there if not bound or one[1] >= one[0]],
             "broken": [one for one in there if bound and one[1] < one[0]],
         }
+        # each by itself: the broken ones are few, and what is looked for
+        groups = {name: held[:: max(1, math.ceil(2 * len(held) / MOST_POINTS))] for name, held in groups.items()}
         low = min((min(said, reached) for said, reached, _ in there), default=0.0)
         start = max(0.0, math.floor(low * 10) / 10)
         axes.plot([start, 1], [start, 1], color=INK, linewidth=1, linestyle="--")
@@ -228,8 +229,11 @@ def known(value: float | None) -> float:
 
 
 def shortened(name: str) -> str:
-    """A name as it fits beside an axis; one that begins with `_` would be left out of a legend."""
-    text = name.lstrip("_") or name.replace("_", " ")
+    """A name as it fits beside an axis; one that begins with `_` would be left out of a legend.
+
+    What cannot be printed is a space: of control characters no SVG can be read.
+    """
+    text = "".join(letter if letter.isprintable() else " " for letter in name.lstrip("_") or name.replace("_", " "))
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 

@@ -51,10 +51,10 @@ def prediction_summary(made: PredictionMaterial) -> Section:
     if made.scores is not None:
         cards += score_cards(made.scores)
     blocks.append(Cards(tuple(cards)))
-    warnings = [f"{case} could not be segmented: {why}" for case, why in made.failed.items()]
-    warnings += [] if made.scores is None else score_warnings(made.scores)
+    warnings = [] if made.scores is None else [*score_warnings(made.scores)]
+    warnings += [f"{case} could not be segmented: {why}" for case, why in made.failed.items()]
     if warnings:
-        blocks.append(Notes(tuple(warnings), "Beware", "bad"))
+        blocks.append(Notes(tuple(warnings), "Beware", "bad").cut())
     facts = tuple(_facts(made))
     if facts:
         blocks.append(Facts(facts))

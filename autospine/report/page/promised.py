@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard
 
+from autospine.evaluation.promise import FEWEST
 from autospine.report.page import plots
 from autospine.report.page.blocks import Block, Cell, Column, Facts, Figure, Notes, Prose, Section, Table
 from autospine.report.page.material import FoldMaterial, Row, RunMaterial
@@ -23,6 +24,7 @@ _SAID = (
     "A promise is a bound: the Dice of a structure is to be above it in nine cases of ten that are like those it was "
     "learnt from."
 )
+_NOTHING = f"No Dice is promised: that takes {FEWEST} subjects with a structure whose networks had not seen them."
 
 
 def run_promise_section(run: RunMaterial) -> Section | None:
@@ -40,8 +42,10 @@ def run_promise_section(run: RunMaterial) -> Section | None:
         text = "Each point is a structure of a case that was kept out. On the line the network knows how well it does."
         blocks.append(Figure(svg, f"{text} Below it, it is too sure of itself.", points=True))
     facts, bounds = _facts(run.promise), _bounds(run.promise)
-    if facts:
-        blocks += [Prose(_SAID), Facts(facts), *([bounds] if bounds.rows else [])]
+    if bounds.rows:
+        blocks += [Prose(_SAID), Facts(facts), bounds]
+    elif facts:
+        blocks += [Prose(_NOTHING), Facts(facts)]
     return Section("promise", "What the model says of itself", tuple(blocks)) if blocks else None
 
 
@@ -53,7 +57,7 @@ def prediction_promise_section(rows: Sequence[Row], scores: Scoreboard | None) -
     flagged = flags_by_case(rows)
     if flagged:
         items = tuple(f"{case}: {'; '.join(said)}" for case, said in flagged.items())
-        blocks.append(Notes(items, f"{len(flagged)} of {len(_cases(rows))} cases need a look", "bad"))
+        blocks.append(Notes(items, f"{len(flagged)} of {len(_cases(rows))} cases need a look", "bad").cut())
     else:
         blocks.append(Prose(f"None of the {len(_cases(rows))} cases was flagged."))
     points = [] if scores is None else list(_promised(rows, scores))

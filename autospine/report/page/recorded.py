@@ -8,6 +8,7 @@ from typing import Any
 
 from autospine.planning.document.about import About
 from autospine.report.page.blocks import Block, Commands, Facts, Folded, Notes, Prose, Section, Text
+from autospine.report.page.chosen import step_in_words, tables_of
 from autospine.report.page.material import RunMaterial
 
 
@@ -35,11 +36,11 @@ def model_section(run: RunMaterial) -> Section | None:
             blocks.append(Notes(run.about.limits, "What it is not for"))
     if run.readme:
         blocks.append(Folded("The model's README", (Text(run.readme, "README of the model"),)))
-    if run.postprocessing:
-        rows = tuple(
-            (str(key), str(value)) for key, value in run.postprocessing.items() if isinstance(value, str | int | float)
-        )
-        blocks += [Facts(rows)] if rows else []
+    after = tuple(map(step_in_words, tables_of(run.postprocessing, "steps")))
+    if after:
+        blocks.append(Notes(after, "What is done to its segmentations"))
+    if run.temperature is not None:
+        blocks.append(Facts((("Temperature of its probabilities", f"{run.temperature:.3g}"),)))
     return Section("model", "The model", tuple(blocks)) if blocks else None
 
 

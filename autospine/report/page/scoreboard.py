@@ -6,14 +6,15 @@ They are those of `metrics.json`, of this version or an earlier one: metrics tha
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from autospine.evaluation.paired import Interval, interval
+from autospine.evaluation.intervals import MeanIntervals, mean_intervals
+from autospine.evaluation.paired import Interval
 from autospine.evaluation.score import mean_of_known
 
 TITLES = {
@@ -29,7 +30,8 @@ TITLES = {
     "volume_difference_mm3": ("Volume difference mm³", "Predicted volume minus that of the reference"),
 }
 """Metrics with what a reader calls them and what they say."""
-_SIZES = ("reference_voxels", "predicted_voxels")
+_COUNTS = "_voxels"
+"""End of the names of what is counted, and no metric."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ class Scoreboard:
             for case in self.cases
             for figures in case.figures.values()
             for name in figures
-            if name not in _SIZES
+            if not name.endswith(_COUNTS)
         }
         return (*(name for name in TITLES if name in held), *(name for name in held if name not in TITLES))
 
@@ -122,13 +124,33 @@ class Scoreboard:
         return mean_of_known(self.structure_mean(structure, metric) for structure in self.structures)
 
     def structure_interval(self, structure: str) -> Interval:
-        """Of the Dice of one structure, over subjects."""
-        return interval(np.array(_by_subject((case.subject, case.dice(structure)) for case in self.cases)))
+        """Of the mean Dice of one structure over its cases: what it could be with other subjects."""
+        place = self.structures.index(structure)
+        return self._interval(place, self.structure_mean(structure), (structure,))
 
     @cached_property
     def overall(self) -> Interval:
-        """Of the mean Dice over structures, over subjects."""
-        return interval(np.array(_by_subject((case.subject, case.mean) for case in self.cases)))
+        """The same of `mean`."""
+        return self._interval(-1, self.mean(), self.structures)
+
+    def _interval(self, place: int, mean: float, structures: Sequence[str]) -> Interval:
+        """The interval at a place of `_intervals`, of the subjects that have any of the structures."""
+        known = {case.subject for case in self.cases if not all(math.isnan(case.dice(name)) for name in structures)}
+        found = self._intervals
+        return Interval(mean, float(found.low[place, 0]), float(found.high[place, 0]), len(known))
+
+    @cached_property
+    def _intervals(self) -> MeanIntervals:
+        """Of the Dice of each structure and, last, of their mean, as `metrics.json` has them of a single file."""
+        subjects = sorted({case.subject for case in self.cases})
+        sums = np.zeros((len(subjects), len(self.structures), 1))
+        counts = np.zeros_like(sums)
+        for case in self.cases:
+            dice = np.array([case.dice(name) for name in self.structures])
+            row = subjects.index(case.subject)
+            sums[row, :, 0] += np.nan_to_num(dice)
+            counts[row, :, 0] += ~np.isnan(dice)
+        return mean_intervals(sums, counts)
 
     @cached_property
     def worst_structure(self) -> str | None:
@@ -170,14 +192,6 @@ def _subjects(content: Mapping[str, Any]) -> dict[str, str]:
     held = content.get("subjects")
     rows = held.get("subjects", ()) if isinstance(held, dict) else ()
     return {str(case): str(row["subject"]) for row in rows for key in ("cases", "slices") for case in row.get(key, ())}
-
-
-def _by_subject(values: Iterable[tuple[str, float]]) -> list[float]:
-    """The mean of each subject over its cases."""
-    held: dict[str, list[float]] = {}
-    for subject, value in values:
-        held.setdefault(subject, []).append(value)
-    return [mean_of_known(found) for found in held.values()]
 
 
 def _numbers(held: Mapping[str, Any]) -> dict[str, float]:

@@ -23,6 +23,7 @@ from PIL import Image
 from autospine.data.structure import IGNORED, in_a_class
 from autospine.report.page import colours
 from autospine.report.page.blocks import Layer, Panel, Picture, Viewer
+from autospine.report.panels import border_of, in_plane
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -83,14 +84,14 @@ def viewer_of(case: ShownCase, structures: Sequence[str], why: str, key: str, mo
     masks = [mask for mask in (case.reference, case.prediction) if mask is not None]
     held = [index for index in range(1, len(structures) + 1) if any((mask == index).any() for mask in masks)]
     error = None if case.reference is None or case.prediction is None else errors(case.reference, case.prediction)
-    pixels = min(MOST_PIXELS, max(case.shape[at] for at in _plane(case.axis)))
+    pixels = min(MOST_PIXELS, max(case.shape[at] for at in in_plane(case.axis)))
     for quality, share, of_slices in _TRIES:
         numbers = _chosen(case, masks, max(1, round(min(MOST_SLICES, case.shape[case.axis]) * of_slices)))
         layers = _layers(case, error, numbers, key, quality, max(1, round(pixels * share)))
         if sum(len(layer.uri) for layer in layers.values()) <= most_bytes:
             break
     columns, rows = _grid(len(numbers))
-    rows_axis, columns_axis = _plane(case.axis)
+    rows_axis, columns_axis = in_plane(case.axis)
     extent = [size * spacing for size, spacing in zip(case.shape, case.spacing_mm, strict=True)]
     return Viewer(
         name=case.name,
@@ -152,7 +153,7 @@ def as_seen(plane: npt.NDArray[Any], axis: int) -> npt.NDArray[Any]:
 
 def best_slice(mask: Bytes, axis: int) -> int:
     """The slice with most of a mask, or the middle one."""
-    counts = np.count_nonzero(in_a_class(mask), axis=_plane(axis))
+    counts = np.count_nonzero(in_a_class(mask), axis=in_plane(axis))
     return int(np.argmax(counts)) if counts.any() else mask.shape[axis] // 2
 
 
@@ -187,7 +188,7 @@ def _layers(
 
 def _size(case: ShownCase, most: int) -> tuple[int, int]:
     """Width and height of a slice in pixels: its own, or as many as may be along the longer edge."""
-    rows, columns = (case.shape[axis] for axis in _plane(case.axis))
+    rows, columns = (case.shape[axis] for axis in in_plane(case.axis))
     share = min(1.0, most / max(rows, columns))
     return max(1, round(columns * share)), max(1, round(rows * share))
 
@@ -199,7 +200,7 @@ def _chosen(case: ShownCase, masks: Sequence[Bytes], most: int) -> list[int]:
         return list(range(count))
     held = np.zeros(count, bool)
     for mask in masks:
-        held |= in_a_class(mask).any(axis=_plane(case.axis))
+        held |= in_a_class(mask).any(axis=in_plane(case.axis))
     places = np.flatnonzero(held)
     first, last = (0, count - 1) if not len(places) else (int(places[0]) - _BEYOND, int(places[-1]) + _BEYOND)
     first, last = max(first, 0), min(last, count - 1)
@@ -210,16 +211,10 @@ def _start(numbers: Sequence[int], axis: int, error: Bytes | None, masks: Sequen
     """The place of the slice with most error, else with most of the structures."""
     for mask in (error, *masks):
         if mask is not None:
-            counts = np.count_nonzero(in_a_class(mask), axis=_plane(axis))[list(numbers)]
+            counts = np.count_nonzero(in_a_class(mask), axis=in_plane(axis))[list(numbers)]
             if counts.any():
                 return int(np.argmax(counts))
     return len(numbers) // 2
-
-
-def _plane(axis: int) -> tuple[int, int]:
-    """The axes of a slice: rows, columns."""
-    rows, columns = (other for other in range(3) if other != axis)
-    return rows, columns
 
 
 def _plane_of(array: npt.NDArray[Any], axis: int, number: int) -> npt.NDArray[Any]:
@@ -249,16 +244,8 @@ def _grey(plane: npt.NDArray[Any], low: float, high: float) -> Bytes:
 def _outlined(plane: Bytes) -> Bytes:
     """Class c becomes 2c - 1 inside and 2c along its border; background and `IGNORED` 0. Beyond class 127 no border."""
     held = np.where(in_a_class(plane), plane, 0).astype(np.int32)
-    entries = held * 2 - 1 + _border(held)
+    entries = held * 2 - 1 + border_of(held)
     return np.where(held > 0, np.minimum(entries, 255), 0).astype(np.uint8)
-
-
-def _border(plane: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    """Which pixels have another value beside them, above, below, left or right."""
-    padded = np.pad(plane, 1, mode="edge")
-    beside = (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:])
-    found: npt.NDArray[np.bool_] = np.logical_or.reduce([padded[1:-1, 1:-1] != other for other in beside])
-    return found
 
 
 def _structure_colours(mask: Bytes) -> list[colours.RGB]:

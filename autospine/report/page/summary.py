@@ -8,6 +8,7 @@ from typing import Any
 
 from autospine.data.wording import listed, plural
 from autospine.report.page.blocks import Block, Card, Cards, Notes, Prose, Section
+from autospine.report.page.chosen import suspected
 from autospine.report.page.material import RunMaterial
 from autospine.report.page.scoreboard import Scoreboard, number, span
 
@@ -89,9 +90,9 @@ def listed_in_order(names: tuple[str, ...]) -> str:
 
 def _cards(run: RunMaterial) -> Iterator[Card]:
     yield from score_cards(run.scores)
-    flagged = {row.get("case", "") for row in run.worklist}
-    if flagged:
-        yield Card("Masks to look at", str(len(flagged)), "see the worklist")
+    if first := suspected(run)[:1]:
+        said = f"{first[0]['reason']}, score {first[0].get('score', '')} of 1; see the worklist"
+        yield Card("Mask to look at first", first[0].get("case", ""), said)
     seconds = [float(fold.record.get("result", {}).get("seconds", math.nan)) for fold in run.folds]
     known = [one for one in seconds if not math.isnan(one)]
     if known:

@@ -5,6 +5,8 @@
     <root>/<case>/mask.nii.gz            the same for ITK-SNAP, with
     <root>/<case>/labels.itksnap.txt     what its values mean
 
+Where the files of two channels have one name, each channel's lie in a folder of its own, `channel_<number>`.
+
 What was changed there since, in Slicer say, is somebody's work: it is never replaced or removed. Each folder keeps, in
 a hidden file, digests of what was written to it; they are kept before a file gets its name, so that one that a killed
 process has left is known, too.
@@ -14,9 +16,11 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +28,7 @@ from autospine.data.codes.structures import Structure
 from autospine.data.disk.files import atomic_path, file_digest, read_json, unwritable, write_json
 from autospine.data.formats.dicom_files import series_files
 from autospine.data.geometry import Volume
-from autospine.data.label_tables import TABLES, write_label_tables
+from autospine.data.label_tables import label_tables
 from autospine.data.made_by import MadeBy
 from autospine.data.segmentation_files import write_segmentation
 from autospine.data.structure import Files
@@ -59,21 +63,37 @@ def write_case_folder(folder: CaseFolder) -> tuple[str, ...]:
         DataError: a DICOM series cannot be listed.
     """
     account = _Account.of(folder.path)
-    for image in folder.images:
-        if image is not None:
-            _show_image(image, folder.path)
+    for place, file in _shown(folder.images).items():
+        _link(file, folder.path / place)
     changed = []
+    for name, write in _written(folder).items():
+        path = folder.path / name
+        if account.is_changed(path):
+            changed.append(name)
+            continue
+        with atomic_path(path) as temporary:
+            write(temporary)
+            account = account.keeping(path, file_digest(temporary, OutputError))
+    return tuple(changed)
+
+
+def _written(folder: CaseFolder) -> dict[str, Callable[[Path], object]]:
+    """Name of a file -> what writes it to a path."""
+    found: dict[str, Callable[[Path], object]] = {}
     for name, labels in folder.maps.items():
         for ending in FORMATS:
-            path = folder.path / f"{name}{ending}"
-            if account.is_changed(path):
-                changed.append(path.name)
-                continue
-            with atomic_path(path) as temporary:
-                write_segmentation(temporary, labels, folder.structures, folder.images, folder.made_by)
-                account = account.keeping(path, file_digest(temporary, OutputError))
-    write_label_tables(folder.path, folder.structures)
-    return tuple(changed)
+            found[f"{name}{ending}"] = partial(_write_map, folder, labels)
+    for name, text in label_tables(folder.structures).items():
+        found[name] = partial(_write_table, text)
+    return found
+
+
+def _write_map(folder: CaseFolder, labels: Volume, path: Path) -> None:
+    write_segmentation(path, labels, folder.structures, folder.images, folder.made_by)
+
+
+def _write_table(text: str, path: Path) -> None:
+    path.write_bytes(text.encode(errors="replace"))
 
 
 def remove_older(root: Path, wanted: Collection[str]) -> tuple[str, ...]:
@@ -90,12 +110,13 @@ def remove_older(root: Path, wanted: Collection[str]) -> tuple[str, ...]:
         if any(account.is_changed(path) for path in held):
             kept.append(place.name)
             continue
-        links = [path for path in place.iterdir() if path.is_symlink()]
-        for path in (*held, *links, *(place / name for name in TABLES), place / ACCOUNT):
+        links = _links_below(place)
+        for path in (*held, *links, place / ACCOUNT):
             with suppress(OSError):
                 path.unlink()
-        with suppress(OSError):  # something else lies in it
-            place.rmdir()
+        for emptied in sorted({place, *(path.parent for path in links)}, reverse=True):  # the inner ones first
+            with suppress(OSError):  # something else lies in it
+                emptied.rmdir()
     return tuple(kept)
 
 
@@ -132,25 +153,39 @@ class _Account:
         return _Account(self.folder, now)
 
 
-def _show_image(image: Path, folder: Path) -> None:
-    """A link to each file of an image, or to the folder of its series; of an addressed series a folder of links."""
-    folder.mkdir(parents=True, exist_ok=True)
+def _shown(images: Files) -> dict[Path, Path]:
+    """Place in the case's folder -> the file, or the folder of a series, that a link there shows.
+
+    Those of an addressed series are in a folder. Where two channels want one place, each has a folder of its own.
+    """
+    channels = {number: _links_of(image) for number, image in enumerate(images) if image is not None}
+    wanted = Counter(place for links in channels.values() for place in links)
+    if max(wanted.values(), default=1) == 1:
+        return {place: file for links in channels.values() for place, file in links.items()}
+    apart = ((Path(f"channel_{number}"), links) for number, links in channels.items())
+    return {folder / place: file for folder, links in apart for place, file in links.items()}
+
+
+def _links_of(image: Path) -> dict[Path, Path]:
+    """The same of one image by itself."""
     if not is_series(image):
-        for file in files_of(image):
-            _link(file, folder / file.name)
-    elif image.is_dir():
-        _link(image, folder / image.name)
-    else:
-        below = folder / "series"
-        below.mkdir(exist_ok=True)
-        for file in series_files(image):
-            _link(file, below / file.name)
+        return {Path(file.name): file for file in files_of(image)}
+    if image.is_dir():
+        return {Path(image.name): image}
+    return {Path("series", file.name): file for file in series_files(image)}
+
+
+def _links_below(folder: Path) -> list[Path]:
+    """All links in a folder and in those below it, without going into any."""
+    places = (Path(root, name) for root, folders, files in os.walk(folder) for name in (*folders, *files))
+    return [path for path in places if path.is_symlink()]
 
 
 def _link(file: Path, place: Path) -> None:
     """A link at `place`, or a copy; what is no link there stays."""
     target = file.resolve()
     try:
+        place.parent.mkdir(parents=True, exist_ok=True)
         if place.is_symlink():
             if place.resolve() == target:
                 return

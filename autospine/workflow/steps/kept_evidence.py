@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 from autospine.errors import PlanError
 from autospine.planning.document.evidence import Evidence
-from autospine.planning.document.promise import read_promise
-from autospine.planning.document.promised import promised
+from autospine.workflow.steps import promise
 from autospine.workflow.steps.evidence import read_evidence
 
 
@@ -26,18 +25,19 @@ def out_of_fold_evidence(model: Path, tell: Callable[[str], None]) -> dict[str, 
     return found
 
 
-def promised_dice(model: Path, evidence: Mapping[str, Evidence]) -> dict[tuple[str, str], float]:
-    """(case, structure) -> the Dice that the model promises of a prediction with this evidence, where it does."""
+def promised_out_of_fold(model: Path) -> dict[tuple[str, str], float]:
+    """(case, structure) -> the Dice that the cases of all other folds promise of an out-of-fold prediction.
+
+    Nothing where these are too few, or cannot be read. The promise of the model itself has learnt from the case, and so
+    from the mask that is to be judged.
+    """
     try:
-        promise = read_promise(model)
+        said = promise.promised_out_of_fold(promise.known_cases(model))
     except PlanError:
         return {}  # whoever needs it says so
-    if promise is None:
-        return {}
-    said = {case: promised(promise, one).structures for case, one in evidence.items()}
     return {
         (case, one.structure): one.promised_dice
-        for case, structures in said.items()
-        for one in structures
+        for case, promised in said.items()
+        for one in promised.structures
         if one.promised_dice is not None
     }

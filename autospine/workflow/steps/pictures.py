@@ -31,6 +31,7 @@ from autospine.errors import AutospineError, DataError
 from autospine.evaluation.folders import open_pairs
 from autospine.evaluation.score import Scores
 from autospine.planning.document.model_card import ModelCard
+from autospine.preprocessing.restore import as_written
 from autospine.report.cases import CaseImage, case_row, write_case_picture, write_case_sheet
 from autospine.report.panels import ShownSlice
 from autospine.workflow.progress import Progress, counted
@@ -115,6 +116,7 @@ def draw_worst(
             rows[place] = case_row(shown, said)
             labels = masks.drawn
             tell(case, len(rows), len(places))
+        (folder / SHEET).unlink(missing_ok=True)  # of an earlier evaluation, where now nothing is drawn
         if rows:
             title = f"The {len(rows)} worst of {len(ranked)} cases, by mean Dice"
             write_case_sheet(folder / SHEET, [rows[place] for place in sorted(rows)], labels, title)
@@ -205,7 +207,8 @@ def _validated(dataset: Dataset, name: str, path: Path, card: ModelCard) -> Case
     for index, (_, value) in enumerate(card.data.labels, start=1):
         indices[written == value] = index
     geometry, image = loaded.image.geometry, _first(loaded.image.array)[0]
-    return CaseImage(image, loaded.label, indices, geometry.spacing_mm, _drawn(card), slices_of(geometry), IGNORED)
+    reference = as_written(loaded.label, card.data)
+    return CaseImage(image, reference, indices, geometry.spacing_mm, _drawn(card), slices_of(geometry), IGNORED)
 
 
 def _drawn(card: ModelCard) -> tuple[tuple[str, int], ...]:

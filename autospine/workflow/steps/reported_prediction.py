@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from autospine.data.layouts.shared.naming import CHANNEL, PREVIEW
 from autospine.data.masks.files import mask_stem, read_mask
 from autospine.data.not_to_segment import PREDICTED, PREVIEWS, STATISTICS
 from autospine.data.slices import slices_of
+from autospine.data.structure import MOST_CLASSES
 from autospine.data.volume import is_series, read_volume, stem, suffix_of
 from autospine.errors import AutospineError, DataError, PlanError
 from autospine.evaluation.folders import evaluate_folders
@@ -76,16 +77,13 @@ def gather_prediction(
         viewers += [] if viewer is None else [viewer]
     words = [f" --ref {reference.name}"] if reference is not None else []
     words += [f" --images {images.name}"] if images is not None else []
-    failed = record.get("failed")
     return PredictionMaterial(
         name=folder.resolve().name,
         record=record,
         cases=tuple(masks),
         statistics=statistics,
         promises=promises,
-        failed={str(case): str(one.get("found", "")) for case, one in failed.items()}
-        if isinstance(failed, dict)
-        else {},
+        failed={case: str(one.get("found", "")) for case, one in _tables_in(record, "failed").items()},
         scores=scores,
         previews=() if viewers else tuple(_previews(folder / PREVIEWS)),
         viewers=tuple(viewers),
@@ -95,9 +93,8 @@ def gather_prediction(
 
 def masks_in(folder: Path, record: dict[str, Any]) -> dict[str, Path]:
     """Case -> file of its segmentation: as the record of the prediction says, else all masks by their names."""
-    named = record.get("cases")
-    if isinstance(named, dict) and named:
-        files = {str(name): folder / Path(str(one.get("file", ""))).name for name, one in named.items()}
+    if named := _tables_in(record, "cases"):
+        files = {name: folder / Path(str(one.get("file", ""))).name for name, one in named.items()}
         return {name: path for name, path in sorted(files.items()) if path.is_file()}
     found = [path for path in sorted(folder.iterdir()) if path.is_file() and not path.name.startswith(".")]
     return {mask_stem(path): path for path in found if suffix_of(path) not in ("", PREVIEW)}
@@ -107,6 +104,13 @@ def _record(folder: Path) -> dict[str, Any]:
     path = folder / PREDICTED
     content = read_json(path, PlanError) if path.is_file() else {}
     return content if isinstance(content, dict) else {}
+
+
+def _tables_in(record: Mapping[str, Any], key: str) -> dict[str, dict[str, Any]]:
+    """Case -> what a record says of it; what is no table is left out."""
+    held = record.get(key)
+    cases = held.items() if isinstance(held, dict) else ()
+    return {str(case): one for case, one in cases if isinstance(one, dict)}
 
 
 def _scores(folder: Path, reference: Path | None, tell: Callable[[str, float], None]) -> Scoreboard | None:
@@ -168,6 +172,7 @@ def _viewer(
     grid = found.geometry
     values = orient(found.values, canonical_orientation(grid))
     known = labels or tuple((f"label_{value}", int(value)) for value in np.unique(values) if value > 0)
+    known = known[:MOST_CLASSES]  # pieces that are numbered may be more
     expected = None if reference is None else _reference(reference, grid)
     shown = None if image is None else _image(image, values.shape)
     if shown is None and expected is None:

@@ -22,18 +22,21 @@ from autospine.data.disk.files import read_json, read_text
 from autospine.data.folds import read_folds
 from autospine.data.geometry import to_canonical
 from autospine.data.slices import slices_of
-from autospine.data.structure import IGNORED, Dataset
+from autospine.data.structure import MOST_CLASSES, Dataset
 from autospine.data.volume import read_volume
 from autospine.errors import AutospineError, PlanError
 from autospine.planning.document.about import read_about
 from autospine.planning.document.configuration import Configuration
-from autospine.planning.document.data import DataPlan
+from autospine.planning.document.evidence import EVIDENCE
 from autospine.planning.document.expected import Estimated
 from autospine.planning.document.model_file import CALIBRATION
 from autospine.planning.document.plan import Plan
+from autospine.planning.document.postprocessing import POSTPROCESSING
+from autospine.planning.document.promise import PROMISE
 from autospine.planning.measured.fingerprint import Fingerprint
 from autospine.preprocessing.keys import store_name, stored_key
 from autospine.preprocessing.resample import Regrid, resample_image
+from autospine.preprocessing.restore import as_written
 from autospine.preprocessing.store import Store, StoredCase, find_store
 from autospine.report.page.blocks import Picture, Viewer
 from autospine.report.page.material import FoldMaterial, OtherConfiguration, Row, RunMaterial
@@ -41,8 +44,9 @@ from autospine.report.page.scoreboard import Scoreboard
 from autospine.report.page.shown import chosen_cases
 from autospine.report.page.slices import ShownCase, as_seen, best_slice, small_picture, thumbnail, viewer_of
 from autospine.workflow.runs.fast import FastCost
-from autospine.workflow.runs.folder import METRICS_FILE, RECORD, VALIDATION, RunFolder, read_record
+from autospine.workflow.runs.folder import METRICS_FILE, RECORD, SELECTION, VALIDATION, RunFolder, read_record
 from autospine.workflow.runs.plan_command import RECIPE_FILE, plan_command
+from autospine.workflow.steps.worklist import AUDIT, WORKLIST
 
 PICTURE_BYTES = 6_000_000
 """That the cases of a page may take together; with all else it stays below 10 MB."""
@@ -50,10 +54,8 @@ MOST_A_CASE = 1_600_000
 SHEET_CASES = 12
 _SHEET_PIXELS = 200
 HISTORY = "history.csv"
-EVIDENCE, PROMISE, POSTPROCESSING, SELECTION = (
-    f"{name}.json" for name in ("evidence", "promise", "postprocessing", "selection")
-)
-WORKLIST = Path("audit") / "worklist.csv"
+"""As `training.progress` calls it, which a report does not load."""
+AUDITED = Path(AUDIT) / WORKLIST
 MOST_PICTURES = 8
 """That were drawn before and are shown on a page."""
 
@@ -78,7 +80,7 @@ def gather_run(
     name = _chosen(run, plan, configuration, selection)
     model, fingerprint = run.model(name), _fingerprint(run)
     tell("reading scores", 0.1)
-    worklist = read_rows(run.root / WORKLIST)
+    worklist = read_rows(run.root / AUDITED)
     folds = tuple(_fold(folder) for folder in fold_folders(model))
     subjects = {} if fingerprint is None else fingerprint.subjects
     scores = scores_of({fold.name: fold.metrics for fold in folds}, model, subjects)
@@ -106,7 +108,7 @@ def gather_run(
         temperature=_temperature(model),
         selection=selection,
         worklist=worklist,
-        worklist_pictures=tuple(_pictures(run.root / WORKLIST.parent, worklist)),
+        worklist_pictures=tuple(_pictures(run.root / AUDIT, worklist)),
         sheet=sheet,
         viewers=tuple(viewers),
         commands=tuple(_commands(run, plan, name, folds)),
@@ -135,9 +137,9 @@ def read_rows(path: Path) -> tuple[Row, ...]:
 
 
 def classes_of(values: npt.NDArray[Any], labels: Sequence[tuple[str, int]]) -> npt.NDArray[np.uint8]:
-    """Values of a mask as classes from 1, in the order of `labels`; what is none of them is 0."""
+    """Values of a mask as classes from 1, in the order of `labels`; what is none of the first `MOST_CLASSES` is 0."""
     classes = np.zeros(values.shape, np.uint8)
-    for place, (_, value) in enumerate(labels, start=1):
+    for place, (_, value) in enumerate(labels[:MOST_CLASSES], start=1):
         classes[values == value] = place
     return classes
 
@@ -246,16 +248,6 @@ def on_own_grid(case: StoredCase, configuration: Configuration) -> npt.NDArray[n
     box = tuple(slice(low, high) for low, high in properties.box)
     image[box] = crop.transpose(np.argsort(properties.axis_order))
     return image
-
-
-def as_written(reference: npt.NDArray[np.uint8], data: DataPlan) -> npt.NDArray[np.uint8]:
-    """Classes as a prediction without a fault would have them: regions are written as one class, the later over all."""
-    if not data.regions:
-        return reference
-    written = np.where(reference == IGNORED, IGNORED, 0).astype(np.uint8)
-    for held, value in zip(data.members, data.written, strict=True):
-        written[np.isin(reference, held)] = value
-    return written
 
 
 def _first_channel(case: StoredCase) -> int:

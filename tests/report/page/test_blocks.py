@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from autospine.report.page import blocks
-from autospine.report.page.blocks import Cell, Column, Folded, Prose, Table, walk
+from autospine.report.page.blocks import Cell, Column, Folded, Notes, Prose, Table, walk
 from tests.report.page.pages import viewers_of
 
 
@@ -22,6 +22,13 @@ def test_a_table_ends_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     short = Table("Rows", (Column("a"),), table.rows[:2])
     assert short.cut() is short
+
+
+def test_notes_end_and_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "MOST_NOTES", 2)
+    notes = Notes(("a", "b", "c", "d"), "Beware", "bad")
+    assert notes.cut() == Notes(("a", "b", "and 2 more"), "Beware", "bad")
+    assert Notes(("a", "b")).cut() == Notes(("a", "b"))
 
 
 def test_a_layer_that_panels_share_is_one() -> None:

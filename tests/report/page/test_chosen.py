@@ -4,9 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 from autospine.planning.document.plan import Plan
-from autospine.report.page.blocks import Folded, Picture, Pictures, Prose, Table
+from autospine.report.page.blocks import Card, Cards, Folded, Picture, Pictures, Prose, Table
 from autospine.report.page.chosen import choice_section, worklist_section
-from autospine.report.page.material import OtherConfiguration
+from autospine.report.page.material import OtherConfiguration, RunMaterial
+from autospine.report.page.summary import summary_section
 from tests.report.page.pages import run_of
 
 SELECTION: dict[str, Any] = {
@@ -96,3 +97,25 @@ def test_masks_to_look_at(make_plan: Callable[..., Plan]) -> None:
     assert section is not None and section.blocks[1] == Folded(
         "Pictures of the first", (Pictures(pictures, wide=True),)
     )
+
+
+def test_masks_that_nothing_speaks_against_are_not_to_be_looked_at(make_plan: Callable[..., Plan]) -> None:
+    """The list of an audit has every case."""
+    doubted = {"rank": "1", "case": "a", "reason": "shifted", "score": "0.42"}
+    fine = {"rank": "2", "case": "b", "reason": "", "score": "0.000"}
+    run = run_of(make_plan(), worklist=(doubted, fine))
+    section = worklist_section(run)
+    assert section is not None and isinstance(section.blocks[0], Table)
+    assert [row[1] for row in rows(section.blocks[0])] == ["a"] and "2 masks were compared" in section.lead
+    cards = cards_of(run)
+    assert cards["Mask to look at first"].value == "a"
+    assert cards["Mask to look at first"].detail == "shifted, score 0.42 of 1; see the worklist"
+    none = run_of(make_plan(), worklist=(fine,))
+    section = worklist_section(none)
+    assert section is not None and section.blocks == (Prose("Of 1 mask none disagrees more than usual."),)
+    assert not any("look at" in label for label in cards_of(none))
+
+
+def cards_of(run: RunMaterial) -> dict[str, Card]:
+    blocks = summary_section(run).blocks
+    return {card.label: card for block in blocks if isinstance(block, Cards) for card in block.cards}

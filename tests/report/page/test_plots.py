@@ -59,6 +59,17 @@ def test_promises_that_are_kept_and_broken_are_told_apart() -> None:
     assert 'id="k-broken"' not in against([(0.8, 0.7, "x")], "k", "what", "expected", bound=False)
 
 
+def test_of_very_many_promises_the_broken_ones_are_drawn() -> None:
+    points = [(0.8, 0.7 if place % 1000 == 1 else 0.9, str(place)) for place in range(10_000)]
+    found = titles(against(points, "k", "what", "promised", bound=True))
+    assert len(found) <= MOST_POINTS and {str(1000 * place + 1) for place in range(10)} <= set(found)
+
+
+def test_names_that_cannot_be_printed() -> None:
+    svg = strips({"a\x01b\udcff": [Point(0.5, "c\x02\udcff")]}, "k", "what", "Dice")
+    assert ">a b <" in svg
+
+
 def test_names_that_would_lie_on_each_other_are_moved_apart() -> None:
     assert _apart([0.5, 0.5, 0.9], 0.1) == pytest.approx([0.45, 0.55, 0.9])
     assert _apart([0.1, 0.2], 0.05) == pytest.approx([0.1, 0.2])

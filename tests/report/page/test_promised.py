@@ -59,3 +59,9 @@ def test_what_the_network_expected_out_of_fold(make_plan: Callable[..., Plan]) -
     assert facts.rows == (("Confidence", "0.9"), ("Cases that it was learnt from", "30"))
     (table,) = (block for block in section.blocks if isinstance(block, Table))
     assert [[cell.text for cell in row] for row in table.rows] == [["L1", "20", "3", "0.97"]]
+
+
+def test_of_few_subjects_nothing_is_promised_and_that_is_said(make_plan: Callable[..., Plan]) -> None:
+    section = run_promise_section(run_of(make_plan(), promise={"confidence": 0.9, "cases": 4, "bounds": []}))
+    assert section is not None and isinstance(section.blocks[0], Prose)
+    assert section.blocks[0].text.startswith("No Dice is promised: that takes 9 subjects")

@@ -39,6 +39,16 @@ def test_what_a_user_has_to_know(make_plan: Callable[..., Plan]) -> None:
     assert model_section(run_of(make_plan(), about=None)) is None
 
 
+def test_what_is_done_after_the_network_is_said_in_words(make_plan: Callable[..., Plan]) -> None:
+    after = {"schema": 1, "steps": [{"kind": "above", "structure": "L5", "volume_mm3": 300.0}]}
+    section = model_section(run_of(make_plan(), about=None, postprocessing=after, temperature=1.25))
+    assert section is not None
+    assert section.blocks == (
+        Notes(("L5: components below 300 mm³ removed",), "What is done to its segmentations"),
+        Facts((("Temperature of its probabilities", "1.25"),)),
+    )
+
+
 def test_commands() -> None:
     section = commands_section(("autospine train x 0",))
     assert section is not None and section.blocks[0] == Commands(("autospine train x 0",))

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import fields
 
 import pytest
 
+from autospine.evaluation.metrics import ClassMetrics
 from autospine.evaluation.paired import Interval
+from autospine.evaluation.score import CaseScores, Scores
 from autospine.report.page.scoreboard import Scoreboard, number, span
 
 
@@ -35,7 +38,7 @@ def test_folds_are_one_board() -> None:
     assert board.worst_structure == "b"
     # the mean of a case is over the structures that it has: x 0.7, y 0.9, z 0.3
     assert [case.case for case in board.ranked] == ["z", "x", "y"]
-    # over subjects: p has 0.8, z has 0.3
+    # of the mean that stands beside it
     assert board.overall.mean == pytest.approx(0.55) and board.overall.subjects == 2
     assert board.notes == ("careful",) and board.rule == "rule"
 
@@ -45,7 +48,28 @@ def test_subjects_as_the_file_names_them() -> None:
     table = content(("x", 0.8, None), ("y", 0.6, None), ("z", 0.4, None), subjects={"mean": {}, "subjects": rows})
     board = Scoreboard.of({"0": table}, {"z": "somebody"})
     assert [case.subject for case in board.cases] == ["p", "p", "somebody"]
-    assert board.overall.mean == pytest.approx(0.55) and board.overall.subjects == 2
+    assert board.overall.mean == pytest.approx(0.6) and board.overall.subjects == 2
+
+
+def test_means_and_intervals_are_those_of_the_scores() -> None:
+    """Somebody with three cases, and a structure that few have: the page says what metrics.json says."""
+    dice = {"p1": (0.9, 0.5), "p2": (0.8, None), "p3": (0.7, None), "q": (0.5, 0.9), "r": (0.6, None), "s": (0.95, 0.7)}
+    subjects = {name: name[0] for name in dice}
+    cases = tuple(CaseScores(name, tuple(scored(one) for one in held)) for name, held in dice.items())
+    scores = Scores(("a", "b"), cases, subjects=subjects)
+    board, said = Scoreboard.of({"": scores.to_json()}, subjects), scores.to_json()["intervals"]
+    assert board.metrics == ("dice",)  # voxels are counted beside
+    assert board.overall.mean == pytest.approx(scores.mean()) and board.overall.subjects == 4
+    assert [board.overall.low, board.overall.high] == pytest.approx(said["mean"]["dice"])
+    assert board.overall.low < board.overall.mean < board.overall.high
+    found = board.structure_interval("b")
+    assert [found.low, found.high] == pytest.approx(said["classes"]["b"]["dice"])
+    assert found.mean == pytest.approx(0.7) and found.subjects == 3
+
+
+def scored(dice: float | None) -> ClassMetrics:
+    others = {one.name: 5 if one.name.endswith("_voxels") else math.nan for one in fields(ClassMetrics)[1:]}
+    return ClassMetrics(dice=math.nan if dice is None else dice, **others)  # type: ignore[arg-type]
 
 
 def test_lesions_and_levels_of_the_files() -> None:

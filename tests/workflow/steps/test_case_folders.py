@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +72,7 @@ def test_a_killed_process_leaves_what_is_known_to_be_ours(folder: CaseFolder, tm
     account.write_text(json.dumps(content))
     assert write_case_folder(made(tmp_path, 2)) == ()
     account.write_text("nonsense")
-    assert write_case_folder(folder) == ("mask.seg.nrrd", "mask.nii.gz")
+    assert write_case_folder(folder) == ("mask.seg.nrrd", "mask.nii.gz", "dseg.tsv", "labels.itksnap.txt")
 
 
 def test_folders_of_earlier_cases_go_unless_somebody_worked_there(folder: CaseFolder, tmp_path: Path) -> None:
@@ -95,3 +96,22 @@ def test_the_series_of_a_folder_is_shown_as_it_is(tmp_path: Path) -> None:
     )
     assert write_case_folder(place) == ()
     assert (tmp_path / "out" / "series").resolve() == (tmp_path / "series").resolve()
+
+
+def test_channels_whose_files_have_one_name_are_all_there(folder: CaseFolder, tmp_path: Path) -> None:
+    first, second = (put_image(tmp_path / name / "scan.nii.gz", seed) for seed, name in enumerate(("T1", "T2")))
+    both = replace(folder, images=(first, None, second))
+    assert write_case_folder(both) == () == write_case_folder(both)
+    shown = [(both.path / f"channel_{number}" / "scan.nii.gz").resolve() for number in (0, 2)]
+    assert shown == [first.resolve(), second.resolve()]
+    assert remove_older(both.path.parent, ()) == () and not both.path.exists() and first.is_file()
+
+
+def test_a_table_that_was_changed_stays(folder: CaseFolder) -> None:
+    write_case_folder(folder)
+    table = folder.path / "labels.itksnap.txt"
+    table.write_text("mine")
+    other = replace(folder, structures=structures_of([("L3", 1)]))
+    assert write_case_folder(other) == ("labels.itksnap.txt",) and table.read_text() == "mine"
+    assert "L3" in (folder.path / "dseg.tsv").read_text()
+    assert remove_older(folder.path.parent, ()) == ("a",) and table.read_text() == "mine"

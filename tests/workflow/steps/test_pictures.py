@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib.image import imread
 
 from autospine.data.geometry import Volume
-from autospine.data.structure import Reading
+from autospine.data.structure import Reading, Region
 from autospine.data.volume import read_volume, write_volume
 from autospine.errors import DataError
 from autospine.evaluation.folders import evaluate_folders
 from autospine.evaluation.score import Scores
-from autospine.report.panels import ERRORS
+from autospine.report.panels import ERRORS, ShownSlice
 from autospine.workflow import train as workflow_train
 from autospine.workflow.evaluate import evaluate_paths
 from autospine.workflow.runs.folder import VALIDATION_PICTURE, RunFolder, withdraw_results
+from autospine.workflow.steps import pictures
 from autospine.workflow.steps.pictures import Pictures, draw_validation, draw_worst, ranked_cases
 from autospine.workflow.train import TrainRequest, train_fold
 from tests.workflow.conftest import Noting
@@ -117,3 +121,30 @@ def test_a_fold_whose_images_cannot_be_read_has_no_picture(run: RunFolder, toy_d
     draw_validation(copy, Reading(), folder, card, Scores((), ()), noting)
     assert not (folder / VALIDATION_PICTURE).exists()
     assert len(noting.notes) == 1 and noting.notes[0].startswith("validation.png is not drawn: ")
+
+
+def test_regions_of_validation_cases_are_drawn_as_a_prediction_writes_them(
+    run: RunFolder, toy_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both structures are one region, written as the second: of a prediction without a fault nothing is wrong."""
+    plain = run.read_plan().card("2d")
+    data = replace(plain.data, regions=(Region("both", (1, 3), 3),), sides=(), levels=None)
+    card: Any = SimpleNamespace(data=data, configuration=plain.configuration)
+    mask = read_volume(toy_dataset / "labelsTr" / "toy_00.nii.gz")
+    folder, rows = tmp_path / "fold_0", list[ShownSlice]()
+    write_volume(folder / "validation" / "toy_00.nii.gz", Volume(np.where(mask.array > 0, 3, 0), mask.geometry))
+    scores = evaluate_folders(folder / "validation", toy_dataset / "labelsTr", only=("toy_00",))
+    monkeypatch.setattr(pictures, "write_case_sheet", lambda path, shown, *more: rows.extend(shown))
+    draw_validation(toy_dataset, Reading(), folder, card, scores, Noting())
+    (row,) = rows
+    assert row.said.endswith("0 voxels wrong") and set(np.unique(row.reference)) == {0, 2}
+
+
+def test_a_sheet_of_an_earlier_evaluation_goes(predicted: Path, toy_dataset: Path) -> None:
+    references = toy_dataset / "labelsTr"
+    scores = evaluate_folders(predicted, references)
+    folder = predicted / "pictures"
+    folder.mkdir()
+    (folder / "worst.png").touch()
+    draw_worst(scores, predicted, references, {}, 10, Noting())
+    assert not (folder / "worst.png").exists()

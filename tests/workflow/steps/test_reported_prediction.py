@@ -94,3 +94,21 @@ def test_any_folder_of_masks(out: Path) -> None:
 def test_nothing_to_report_on(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nothing to report on"):
         gather_prediction(tmp_path, None, None, 5, quiet)
+
+
+def test_a_record_of_another_kind_says_nothing(out: Path) -> None:
+    cases = {"toy_00": 3, "toy_01": {"file": "toy_01.nii.gz"}}
+    write_json(out / "prediction.json", {"cases": cases, "failed": {"x": 1}})
+    found = gather_prediction(out, None, None, 5, quiet)
+    assert found.cases == ("toy_01",) and found.failed == {}
+
+
+def test_more_pieces_than_there_are_classes(out: Path, toy_dataset: Path) -> None:
+    """Somebody's map in which each of 300 pieces has a number."""
+    for name in ("prediction.json", "dseg.tsv", "statistics.csv"):
+        (out / name).unlink()
+    grid = read_volume(toy_dataset / "labelsTr" / "toy_00.nii.gz").geometry
+    numbered = np.arange(np.prod(grid.shape)).reshape(1, *grid.shape) % 301
+    write_volume(out / "toy_00.nii.gz", Volume(numbered.astype(np.int16), grid))
+    viewers = gather_prediction(out, None, toy_dataset / "imagesTr", 5, quiet).viewers
+    assert [viewer.name for viewer in viewers] == ["toy_00", "toy_01"] and len(viewers[0].legend) == 254

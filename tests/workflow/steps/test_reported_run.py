@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +10,13 @@ import pytest
 from PIL import Image
 
 from autospine.data.disk.files import write_json, write_text
-from autospine.data.structure import IGNORED, Region
 from autospine.errors import PlanError
-from autospine.planning.document.plan import Plan
 from autospine.preprocessing.prepare import prepare_case
 from autospine.preprocessing.store import StoredCase
 from autospine.workflow.progress import Silent
 from autospine.workflow.runs.folder import RunFolder
 from autospine.workflow.runs.prepared import ensure_prepared
 from autospine.workflow.steps.reported_run import (
-    as_written,
     classes_of,
     fold_folders,
     gather_run,
@@ -123,12 +118,3 @@ def test_rows_and_classes(tmp_path: Path) -> None:
     write_text(tmp_path / "a.csv", "case,flags\na,\nb\n")
     assert read_rows(tmp_path / "a.csv") == ({"case": "a", "flags": ""}, {"case": "b", "flags": ""})
     assert classes_of(np.array([0, 3, 1, 7]), (("a", 1), ("b", 3))).tolist() == [0, 2, 1, 0]
-
-
-def test_regions_as_a_prediction_writes_them(make_plan: Callable[..., Plan]) -> None:
-    data = make_plan().data
-    reference = np.array([0, 1, 2, 3, IGNORED], np.uint8)
-    assert as_written(reference, data) is reference
-    # whole is written as 1, and over it core as 3
-    regions = (Region("whole", (1, 2, 3), 1), Region("core", (2, 3), 3))
-    assert as_written(reference, replace(data, regions=regions)).tolist() == [0, 1, 3, 3, IGNORED]
