@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from autospine.inference.engines.graph import graph_of
 from autospine.inference.engines.library import openvino
+from autospine.inference.engines.signal_stack import kept_signal_stack
 from autospine.machine.precision import Precision
 
 _HINTS: dict[Precision, str] = {"float32": "f32", "bfloat16": "bf16"}
@@ -54,7 +55,8 @@ class Compiled:
         }
         self.shape = tuple(shape)
         """(C, *patch) of the tiles that it takes."""
-        self._model = openvino().Core().compile_model(graph_of(network, (1, *shape)), "CPU", options)
+        with kept_signal_stack():
+            self._model = openvino().Core().compile_model(graph_of(network, (1, *shape)), "CPU", options)
         self._give_back = self._model.release_memory if spare else None
         self._outputs = tuple(self._model.output(0).shape)[1:]
         self._idle: deque[Any] = deque()  # taken from and given back by one operation each, which no thread interrupts
