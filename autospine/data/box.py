@@ -20,11 +20,11 @@ def nonzero_box(image: npt.NDArray[Any]) -> tuple[slice, slice, slice]:
 
 def box_around(mask: npt.NDArray[np.bool_]) -> tuple[slice, ...]:
     """Slices of the smallest box that holds a mask; of its whole grid where that is empty."""
-    box = []
-    for axis in range(mask.ndim):
-        others = tuple(other for other in range(mask.ndim) if other != axis)
-        hits = np.flatnonzero(mask.any(axis=others))
+    box, left = [], mask
+    for _ in mask.shape:
+        hits = np.flatnonzero(left.any(axis=tuple(range(1, left.ndim))))
         if hits.size == 0:
             return tuple(slice(0, size) for size in mask.shape)
         box.append(slice(int(hits[0]), int(hits[-1]) + 1))
+        left = left[box[-1]].any(axis=0)  # what is smaller by an axis says the others
     return tuple(box)

@@ -56,8 +56,8 @@ def _resamples(subjects: int) -> npt.NDArray[np.uint8]:
     rng, counts = np.random.default_rng(_SEED), np.zeros((RESAMPLES, subjects), np.uint8)
     for part in _parts(subjects):
         rows = counts[part]
-        for row, places in zip(rows, rng.integers(0, subjects, rows.shape), strict=True):
-            row[:] = np.bincount(places, minlength=subjects)
+        places = rng.integers(0, subjects, rows.shape) + subjects * np.arange(len(rows))[:, np.newaxis]
+        rows[:] = np.bincount(places.ravel(), minlength=rows.size).reshape(rows.shape)
     return counts
 
 

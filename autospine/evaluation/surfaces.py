@@ -25,6 +25,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from autospine.machine.cores import available_cores
+
 BoolArray = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.uint8]
@@ -37,6 +39,8 @@ _QUERY_NS, _BUILD_NS, _TRANSFORM_NS = 1400.0, 200.0, 230.0
 """What the nearest elements take by a k-d tree, for each that is looked for and each that it holds, and by a distance
 transform, for each corner of the box (one core, surfaces of 100 000 elements). They decide on the way alone: both
 give the same distances."""
+_SHARED = 20_000
+"""Nearest elements from which on all cores look for them, whatever else is under way beside this pair."""
 
 
 @dataclass(frozen=True)
@@ -152,8 +156,8 @@ def _by_tree(of: BoolArray, to: BoolArray, spacing_mm: tuple[float, ...]) -> Flo
 
     points, targets = (np.stack(np.nonzero(mask), axis=1) * np.asarray(spacing_mm) for mask in (of, to))
     # corners lie on a grid: halves of a box hold about as many, and boxes need not be fitted
-    tree = cKDTree(targets, balanced_tree=False, compact_nodes=False)
-    found: Floats = tree.query(points)[0]
+    tree = cKDTree(targets, leafsize=24, balanced_tree=False, compact_nodes=False)
+    found: Floats = tree.query(points, workers=available_cores() if len(points) >= _SHARED else 1)[0]
     return found
 
 
