@@ -26,5 +26,5 @@ def box_around(mask: npt.NDArray[np.bool_]) -> tuple[slice, ...]:
         if hits.size == 0:
             return tuple(slice(0, size) for size in mask.shape)
         box.append(slice(int(hits[0]), int(hits[-1]) + 1))
-        left = left[box[-1]].any(axis=0)  # what is smaller by an axis says the others
+        left = np.asarray(left[box[-1]].any(axis=0))  # what is smaller by an axis says the others
     return tuple(box)

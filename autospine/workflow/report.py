@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from autospine.data.disk.files import read_json
 from autospine.data.wording import said
 from autospine.errors import AutospineError, DataError, PlanError, Stopped
 from autospine.planning.document.model_file import MODEL
@@ -16,7 +15,7 @@ from autospine.report.page.material import StudyMaterial
 from autospine.report.page.pages import prediction_page, run_page
 from autospine.report.page.shown import MOST_CASES
 from autospine.report.page.studied import study_page
-from autospine.report.page.study_file import STUDY_FILE, study_of
+from autospine.report.page.study_file import STUDY_FILE, read_study_file
 from autospine.workflow.progress import Progress, Silent
 from autospine.workflow.runs.folder import RunFolder
 from autospine.workflow.steps.reported_prediction import gather_prediction
@@ -56,7 +55,7 @@ def report_at(place: Path, request: ReportRequest = ReportRequest(), *, progress
         expected = "a run folder, a study, or a folder of segmentations"
         raise DataError(str(place), "no such folder", expected, "check the path")
     if (place / STUDY_FILE).is_file():
-        study = study_of(read_json(place / STUDY_FILE, PlanError), str(place / STUDY_FILE))
+        study = read_study_file(place)
         return write_page(study_page(study, made_now()), request.output or place / REPORT)
     run, configuration = _run_at(place, request.configuration)
     if run is None:

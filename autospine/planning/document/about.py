@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autospine.data.disk.files import read_json, write_json
-from autospine.errors import PlanError
-from autospine.planning.document.convert import MOST_DOCUMENT_BYTES, Checks, from_table, shown, to_table
+from autospine.data.disk.files import write_json
+from autospine.planning.document.convert import Checks
 from autospine.planning.document.limits import AtLeast0, Count, Part
 from autospine.planning.document.plain import PLAIN, are_plain, is_plain
 from autospine.planning.document.trained_on import TrainedOn
+from autospine.planning.document.versioned import read_versioned, versioned_table
 
 ABOUT = "about.json"
 ABOUT_SCHEMA = 1
@@ -122,7 +122,7 @@ def write_about(folder: Path, about: About) -> None:
 
 def about_table(about: About) -> dict[str, Any]:
     """The content of its file."""
-    return {"schema": ABOUT_SCHEMA, **to_table(about)}
+    return versioned_table(ABOUT_SCHEMA, about)
 
 
 def read_about(folder: Path) -> About | None:
@@ -132,14 +132,7 @@ def read_about(folder: Path) -> About | None:
         PlanError: the file is there and is not one that autospine writes.
     """
     path = folder / ABOUT
-    if not path.exists():
-        return None
-    content = read_json(path, PlanError, MOST_DOCUMENT_BYTES, _REMEDY)
-    if not isinstance(content, dict) or content.get("schema") != ABOUT_SCHEMA:
-        found = f"schema {shown(content.get('schema'))}" if isinstance(content, dict) else "not a table of keys"
-        raise PlanError(str(path), found, f"schema {ABOUT_SCHEMA}", "use the version of autospine that wrote it")
-    del content["schema"]
-    return from_table(About, content, str(path), _REMEDY)
+    return read_versioned(About, path, ABOUT_SCHEMA, _REMEDY) if path.exists() else None
 
 
 def limits_of(trained_on: TrainedOn | None, channels: Iterable[str]) -> tuple[str, ...]:

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from autospine.data.disk.files import read_json, write_json
+from autospine.data.disk.files import write_json
 from autospine.errors import PlanError
-from autospine.planning.document.convert import MOST_DOCUMENT_BYTES, Checks, from_table, shown, to_table
+from autospine.planning.document.convert import Checks, shown
 from autospine.planning.document.data import DataPlan
 from autospine.planning.document.limits import Above0
 from autospine.planning.document.plain import PLAIN, is_plain
+from autospine.planning.document.versioned import read_versioned, versioned_table
 
 POSTPROCESSING = "postprocessing.json"
 POSTPROCESSING_SCHEMA = 1
@@ -95,7 +96,7 @@ def write_postprocessing(folder: Path, postprocessing: Postprocessing) -> None:
 
 def postprocessing_table(postprocessing: Postprocessing) -> dict[str, Any]:
     """The content of its file."""
-    return {"schema": POSTPROCESSING_SCHEMA, **to_table(postprocessing)}
+    return versioned_table(POSTPROCESSING_SCHEMA, postprocessing)
 
 
 def read_postprocessing(folder: Path, data: DataPlan) -> Postprocessing:
@@ -107,13 +108,7 @@ def read_postprocessing(folder: Path, data: DataPlan) -> Postprocessing:
     path = folder / POSTPROCESSING
     if not path.exists():
         return NOTHING
-    content = read_json(path, PlanError, MOST_DOCUMENT_BYTES, _REMEDY)
-    if not isinstance(content, dict) or content.get("schema") != POSTPROCESSING_SCHEMA:
-        found = f"schema {shown(content.get('schema'))}" if isinstance(content, dict) else "not a table of keys"
-        expected = f"schema {POSTPROCESSING_SCHEMA}"
-        raise PlanError(str(path), found, expected, "use the version of autospine that wrote it")
-    del content["schema"]
-    read = from_table(Postprocessing, content, str(path), _REMEDY)
+    read = read_versioned(Postprocessing, path, POSTPROCESSING_SCHEMA, _REMEDY)
     unknown = [step.structure for step in read.steps if step.structure not in (None, *data.targets)]
     if unknown:
         found = f"steps for structures that the model does not segment: {shown(unknown)}"

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from autospine.data.disk.files import read_json, write_json
-from autospine.errors import PlanError
-from autospine.planning.document.convert import MOST_DOCUMENT_BYTES, Checks, from_table, shown, to_table
+from autospine.data.disk.files import write_json
+from autospine.planning.document.convert import Checks
 from autospine.planning.document.limits import Above0, AtLeast0, Count, Limit, Part
 from autospine.planning.document.plain import PLAIN, are_plain
+from autospine.planning.document.versioned import read_versioned, versioned_table
 
 PROMISE = "promise.json"
 PROMISE_SCHEMA = 1
@@ -191,7 +191,7 @@ def write_promise(folder: Path, promise: Promise) -> None:
 
 def promise_table(promise: Promise) -> dict[str, Any]:
     """The content of its file."""
-    return {"schema": PROMISE_SCHEMA, **to_table(promise)}
+    return versioned_table(PROMISE_SCHEMA, promise)
 
 
 def read_promise(folder: Path) -> Promise | None:
@@ -201,11 +201,4 @@ def read_promise(folder: Path) -> Promise | None:
         PlanError: the file is there and is not one that autospine writes.
     """
     path = folder / PROMISE
-    if not path.exists():
-        return None
-    content = read_json(path, PlanError, MOST_DOCUMENT_BYTES, _REMEDY)
-    if not isinstance(content, dict) or content.get("schema") != PROMISE_SCHEMA:
-        found = f"schema {shown(content.get('schema'))}" if isinstance(content, dict) else "not a table of keys"
-        raise PlanError(str(path), found, f"schema {PROMISE_SCHEMA}", "use the version of autospine that wrote it")
-    del content["schema"]
-    return from_table(Promise, content, str(path), _REMEDY)
+    return read_versioned(Promise, path, PROMISE_SCHEMA, _REMEDY) if path.exists() else None

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from autospine.data.disk.files import write_json
-from autospine.errors import PlanError
-from autospine.planning.document.convert import from_table, to_table
+from autospine.planning.document.versioned import read_versioned, versioned_table
 from autospine.report.page.material import StudyMaterial
 
 STUDY_FILE = "study.json"
@@ -21,16 +19,13 @@ def write_study_file(study: StudyMaterial, folder: Path) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    write_json(folder / STUDY_FILE, {"schema": STUDY_SCHEMA, **to_table(study)})
+    write_json(folder / STUDY_FILE, versioned_table(STUDY_SCHEMA, study))
 
 
-def study_of(content: Any, where: str) -> StudyMaterial:
-    """The study in the content of its file.
+def read_study_file(folder: Path) -> StudyMaterial:
+    """The study in a folder.
 
     Raises:
-        PlanError: it is not what autospine writes there.
+        PlanError: there is no such file, or it is not what autospine writes there.
     """
-    if not isinstance(content, dict) or content.get("schema") != STUDY_SCHEMA:
-        raise PlanError(where, "not a study's file of this version", f"schema {STUDY_SCHEMA}", _REMEDY)
-    table = {key: value for key, value in content.items() if key != "schema"}
-    return from_table(StudyMaterial, table, where, _REMEDY)
+    return read_versioned(StudyMaterial, folder / STUDY_FILE, STUDY_SCHEMA, _REMEDY)

@@ -13,13 +13,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from autospine.data.disk.files import read_json, write_json
-from autospine.errors import PlanError
+from autospine.data.disk.files import write_json
 from autospine.planning.document.configuration import ConfigurationName
-from autospine.planning.document.convert import MOST_DOCUMENT_BYTES, Checks, from_table, shown, to_table
+from autospine.planning.document.convert import Checks
 from autospine.planning.document.limits import AtLeast0, Count, Part
 from autospine.planning.document.plain import PLAIN, is_plain
 from autospine.planning.document.postprocessing import Step
+from autospine.planning.document.versioned import read_versioned, versioned_table
 from autospine.workflow.runs.folder import SELECTION
 
 SELECTION_SCHEMA = 1
@@ -140,7 +140,7 @@ class Selection:
 
 def write_selection(run: Path, selection: Selection) -> None:
     """Write `selection.json` in the folder of a run."""
-    write_json(run / SELECTION, {"schema": SELECTION_SCHEMA, **to_table(selection)})
+    write_json(run / SELECTION, versioned_table(SELECTION_SCHEMA, selection))
 
 
 def read_selection(run: Path) -> Selection:
@@ -149,13 +149,7 @@ def read_selection(run: Path) -> Selection:
     Raises:
         PlanError: there is none, or it is not one that autospine writes.
     """
-    path = run / SELECTION
-    content = read_json(path, PlanError, MOST_DOCUMENT_BYTES, _REMEDY)
-    if not isinstance(content, dict) or content.get("schema") != SELECTION_SCHEMA:
-        found = f"schema {shown(content.get('schema'))}" if isinstance(content, dict) else "not a table of keys"
-        raise PlanError(str(path), found, f"schema {SELECTION_SCHEMA}", "use the version of autospine that wrote it")
-    del content["schema"]
-    return from_table(Selection, content, str(path), _REMEDY)
+    return read_versioned(Selection, run / SELECTION, SELECTION_SCHEMA, _REMEDY)
 
 
 @dataclass(frozen=True)

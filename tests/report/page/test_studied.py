@@ -10,7 +10,7 @@ from autospine.report.page.blocks import Commands, Figure, Notes, Table
 from autospine.report.page.document import render_page
 from autospine.report.page.material import ClassGain, Comparison, PlainTable, StudyMaterial
 from autospine.report.page.studied import study_page
-from autospine.report.page.study_file import STUDY_FILE, study_of, write_study_file
+from autospine.report.page.study_file import STUDY_FILE, read_study_file, write_study_file
 from tests.report.page.pages import NASTY, Reader
 
 STUDY = StudyMaterial(
@@ -58,10 +58,11 @@ def test_the_page_says_all_of_it() -> None:
 
 def test_the_file_gives_the_same_study(tmp_path: Path) -> None:
     write_study_file(STUDY, tmp_path)
-    assert study_of(json.loads((tmp_path / STUDY_FILE).read_text()), "x") == STUDY
+    assert read_study_file(tmp_path) == STUDY
 
 
 @pytest.mark.parametrize("content", [[], {"schema": 2}, {"schema": 1, "title": 3}])
-def test_a_file_that_is_none_is_refused(content: object) -> None:
+def test_a_file_that_is_none_is_refused(tmp_path: Path, content: object) -> None:
+    (tmp_path / STUDY_FILE).write_text(json.dumps(content))
     with pytest.raises(PlanError, match="study.json"):
-        study_of(content, "study.json")
+        read_study_file(tmp_path)
