@@ -150,10 +150,9 @@ def _candidates(
     found = find_inputs(
         unlabelled, data.channels, optional, sought=segmenter.sought, tell=progress.note, report=faults.append
     )
-    annotated = {
-        images_digest(case.images) for case in open_dataset(dataset, run.read_reading()).cases if case.label is not None
-    }
-    cases = {name: images for name, images in found if images_digest(images) not in annotated}
+    opened = open_dataset(dataset, run.read_reading())
+    annotated = {_digest(case.images) for case in opened.cases if case.label is not None} - {None}
+    cases = {name: images for name, images in found if _digest(images) not in annotated}
     if len(cases) < len(found):
         progress.note(f"Annotated already, passed over: {plural(len(found) - len(cases), 'scan')}")
     total = len(cases) + len(faults)
@@ -164,6 +163,14 @@ def _candidates(
         remedy = "name a folder with scans that have no masks yet"
         raise DataError(str(unlabelled), "every scan in it is annotated already", "scans without masks", remedy)
     return cases, left_out
+
+
+def _digest(images: Files) -> str | None:
+    """What `images_digest` says; None where a file cannot be read, which the attempt to segment it tells."""
+    try:
+        return images_digest(images)
+    except DataError:
+        return None
 
 
 def _segmented(

@@ -13,6 +13,8 @@ import pytest
 
 from autospine.data.folds import Fold, write_folds
 from autospine.data.geometry import Volume
+from autospine.data.inputs import images_digest
+from autospine.data.structure import Files
 from autospine.data.volume import read_volume, write_volume
 from autospine.errors import AutospineError, DataError, PlanError
 from autospine.planning.document.configuration import Configuration
@@ -149,6 +151,21 @@ def test_a_scan_that_cannot_be_segmented_stops_no_other(
     assert any(note.startswith("Left out: broken") for note in notes)
     flawed = next(scan for scan in chosen.scans if scan.case == "e")
     assert "levels or sides that no anatomy has" in flawed.reason
+
+
+def test_a_file_that_cannot_be_read_stops_no_other(
+    dataset: Path, run: RunFolder, scans: Path, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_image(scans / "lost.nii.gz", 9)
+
+    def read(images: Files) -> str:
+        if "lost" in str(images) or "x_0000" in str(images):  # a scan, and an image that is annotated
+            raise DataError(str(images[0]), "cannot be read")
+        return images_digest(images)
+
+    monkeypatch.setattr(next_cases, "images_digest", read)
+    chosen, _ = choose(dataset, run, scans, count=9)
+    assert len(chosen.scans) == 5 and "lost.nii.gz: cannot be read" in str(chosen.left_out)
 
 
 def test_another_place_and_a_model_of_other_structures(
