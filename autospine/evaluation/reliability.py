@@ -23,6 +23,7 @@ from scipy import special
 
 from autospine.evaluation.choice import FEWEST_SUBJECTS, by_subject, moved_by
 from autospine.evaluation.paired import Interval, interval
+from autospine.preprocessing.chances import as_logits
 
 TEMPERATURES = tuple(round(float(value), 4) for value in np.geomspace(0.5, 4.0, 37))
 """Tried: each is 6 % above the one before, and 1 is one of them. Networks that are trained by Dice and cross-entropy
@@ -32,8 +33,6 @@ BINS = 15
 """Of confidence, as wide as each other (Guo 2017)."""
 SAMPLED = 100_000
 """Voxels that are looked at of a case: the error of a rate is a tenth of a percent then (ours)."""
-_TINY, _NEAR_1 = 6e-8, 2.4e-4
-"""Probabilities come as float16: the least above 0, and the distance from 1 that is rounded to it."""
 Floats = npt.NDArray[np.float64]
 
 
@@ -75,7 +74,7 @@ class Reliability:
 
 def _classes(chances: npt.NDArray[np.float32], truth: npt.NDArray[Any]) -> list[tuple[float, Floats]]:
     """(NLL, bins) at each temperature, where one class holds in a voxel."""
-    logs = np.log(np.maximum(chances, np.float32(_TINY)))
+    logs = as_logits(chances, regions=False)
     right = logs.argmax(axis=0) == truth
     largest, true = logs.max(axis=0), np.take_along_axis(logs, truth[None].astype(np.intp), 0)[0]
     found = []
@@ -88,7 +87,7 @@ def _classes(chances: npt.NDArray[np.float32], truth: npt.NDArray[Any]) -> list[
 
 def _binary(chances: npt.NDArray[np.float32], truth: npt.NDArray[Any]) -> list[tuple[float, Floats]]:
     """(NLL, bins) at each temperature, where each is yes or no by itself."""
-    logits = special.logit(np.clip(chances, _TINY, 1 - _NEAR_1)).ravel()
+    logits = as_logits(chances, regions=True).ravel()
     true = np.asarray(truth, bool).ravel()
     right = (logits > 0) == true
     found = []

@@ -41,14 +41,11 @@ from autospine.inference.streaming import Logits, Progress, Sink, pour_agreed
 from autospine.machine.precision import Choice
 from autospine.planning.document.model_card import ModelCard
 from autospine.planning.document.postprocessing import NOTHING, Postprocessing, read_postprocessing
+from autospine.preprocessing.chances import as_logits
 from autospine.preprocessing.prepare import CaseProperties
 from autospine.preprocessing.resample_labels import PIECE_VOXELS, Passage
 from autospine.preprocessing.restore import Classes, on_canonical_grid
 
-_TINY = 6e-8
-"""Least probability above 0 that float16 holds: what is stored as 0 is taken for that."""
-_NEAR_1 = 2.4e-4
-"""Distance from 1 below which float16 rounds a probability to it."""
 _PREFIX = "autospine-ensemble-"
 _COPIES = 10
 """Slabs in memory while probabilities are averaged: of each model as stored and scaled, their mean, entropies."""
@@ -135,21 +132,14 @@ def passage_of(shape: tuple[int, int, int]) -> Passage:
 def scaled(chances: npt.NDArray[np.float32], temperature: float, *, regions: bool) -> npt.NDArray[np.float32]:
     """Probabilities (K, ...) as they are where logits are divided by `temperature`.
 
-    softmax(log p / T) is p ** (1 / T) over its sum; of a region that is yes or no, both sides are treated so.
+    Of a region that is yes or no, both sides are treated so.
     """
     if temperature == 1:
         return chances
     if regions:
         return np.asarray(special.expit(as_logits(chances, regions=True) / temperature), np.float32)
-    powers = np.maximum(chances, _TINY) ** np.float32(1 / temperature)
+    powers = np.exp(as_logits(chances, regions=False) / np.float32(temperature))
     return np.asarray(powers / powers.sum(axis=0), np.float32)
-
-
-def as_logits(chances: npt.NDArray[np.float32], *, regions: bool) -> npt.NDArray[np.float32]:
-    """Logits (K, ...) of probabilities, which float16 may have rounded to 0 or 1."""
-    if regions:
-        return np.asarray(special.logit(np.clip(chances, _TINY, 1 - _NEAR_1)), np.float32)
-    return np.log(np.maximum(chances, np.float32(_TINY)))
 
 
 def _entropy(chances: npt.NDArray[np.float32], regions: bool) -> npt.NDArray[np.float32]:
