@@ -59,6 +59,8 @@ class RunMaterial:
     readme: str = ""
     promise: Mapping[str, Any] = field(default_factory=dict)
     """What promise.json says."""
+    promised_dice: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    """(case, structure) -> what the cases of all other folds promise of it."""
     postprocessing: Mapping[str, Any] = field(default_factory=dict)
     temperature: float | None = None
     selection: Mapping[str, Any] = field(default_factory=dict)

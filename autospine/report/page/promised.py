@@ -24,13 +24,19 @@ _SAID = (
     "A promise is a bound: the Dice of a structure is to be above it in nine cases of ten that are like those it was "
     "learnt from."
 )
+_OUT_OF_FOLD = " Each was made of a case by all other folds, as it would be of a new one."
 _NOTHING = f"No Dice is promised: that takes {FEWEST} subjects with a structure whose networks had not seen them."
 
 
 def run_promise_section(run: RunMaterial) -> Section | None:
-    """How what the networks expected agrees with what was reached, out of fold; None where nothing was expected."""
-    points = [point for fold in run.folds for point in _expected(fold, run.scores)]
+    """What was promised and expected out of fold against what was reached; None where nothing was."""
+    facts, bounds = _facts(run.promise), _bounds(run.promise)
     blocks: list[Block] = []
+    if bounds.rows:
+        blocks += [Prose(_SAID), *_kept(run.promised_dice, run.scores, _OUT_OF_FOLD), Facts(facts), bounds]
+    elif facts:
+        blocks += [Prose(_NOTHING), Facts(facts)]
+    points = [point for fold in run.folds for point in _expected(fold, run.scores)]
     if points:
         svg = plots.against(
             points,
@@ -41,11 +47,6 @@ def run_promise_section(run: RunMaterial) -> Section | None:
         )
         text = "Each point is a structure of a case that was kept out. On the line the network knows how well it does."
         blocks.append(Figure(svg, f"{text} Below it, it is too sure of itself.", points=True))
-    facts, bounds = _facts(run.promise), _bounds(run.promise)
-    if bounds.rows:
-        blocks += [Prose(_SAID), Facts(facts), bounds]
-    elif facts:
-        blocks += [Prose(_NOTHING), Facts(facts)]
     return Section("promise", "What the model says of itself", tuple(blocks)) if blocks else None
 
 
@@ -60,14 +61,9 @@ def prediction_promise_section(rows: Sequence[Row], scores: Scoreboard | None) -
         blocks.append(Notes(items, f"{len(flagged)} of {len(_cases(rows))} cases need a look", "bad").cut())
     else:
         blocks.append(Prose(f"None of the {len(_cases(rows))} cases was flagged."))
-    points = [] if scores is None else list(_promised(rows, scores))
-    if points:
-        kept = sum(reached >= said for said, reached, _ in points)
-        svg = plots.against(
-            points, "plot-promise", "Dice reached against Dice promised", "Dice that was promised", bound=True
-        )
-        text = f"{kept} of {len(points)} promises were kept: points on or above the line. Diamonds were not."
-        blocks.append(Figure(svg, text, points=True))
+    if scores is not None:
+        said = {(row.get("case", ""), row.get("structure", "")): row.get("promised_dice", "") for row in rows}
+        blocks += _kept({key: as_number(text) for key, text in said.items()}, scores)
     blocks.append(_table(rows))
     return Section("promise", "What the model promises", tuple(blocks))
 
@@ -112,15 +108,22 @@ def _cell(text: str, key: str, numeric: bool) -> Cell:
     return Cell(number(value) if key.endswith("dice") else f"{value:g}", value)
 
 
-def _promised(rows: Sequence[Row], scores: Scoreboard) -> list[tuple[float, float, str]]:
+def _kept(promised: Mapping[tuple[str, str], float], scores: Scoreboard, more: str = "") -> list[Block]:
+    """The figure of what was reached against what was `promised` of (case, structure); none where nothing is known."""
     reached = {(case.case, structure): case.dice(structure) for case in scores.cases for structure in case.figures}
-    found = []
-    for row in rows:
-        key = (row.get("case", ""), row.get("structure", ""))
-        said, dice = as_number(row.get("promised_dice", "")), reached.get(key, math.nan)
-        if not math.isnan(said) and not math.isnan(dice):
-            found.append((said, dice, f"{key[0]}, {key[1]}: promised {number(said)}, reached {number(dice)}"))
-    return found
+    points = [
+        (said, dice, f"{case}, {structure}: promised {number(said)}, reached {number(dice)}")
+        for (case, structure), said in promised.items()
+        if not math.isnan(said) and not math.isnan(dice := reached.get((case, structure), math.nan))
+    ]
+    if not points:
+        return []
+    kept = sum(dice >= said for said, dice, _ in points)
+    svg = plots.against(
+        points, "plot-promise", "Dice reached against Dice promised", "Dice that was promised", bound=True
+    )
+    text = f"{kept} of {len(points)} promises were kept: points on or above the line. Diamonds were not.{more}"
+    return [Figure(svg, text, points=True)]
 
 
 def _expected(fold: FoldMaterial, scores: Scoreboard) -> list[tuple[float, float, str]]:
@@ -145,10 +148,11 @@ def _bounds(promise: Mapping[str, Any]) -> Table:
     held, rows = promise.get("bounds"), []
     for one in held if isinstance(held, list) else ():
         if isinstance(one, dict):
-            cases = len(one.get("left_out", ()))
-            known = (one.get("subjects"), cases, one.get("best"))
-            cells = (Cell(f"{value:g}", float(value)) if _is_number(value) else Cell("–") for value in known)
-            rows.append((Cell(str(one.get("structure", "–"))), *cells))
+            known = (one.get("subjects"), len(one.get("left_out", ())))
+            counts = (Cell(f"{value:g}", float(value)) if _is_number(value) else Cell("–") for value in known)
+            best = one.get("best")
+            most = Cell(number(best), float(best)) if _is_number(best) else Cell("–")
+            rows.append((Cell(str(one.get("structure", "–"))), *counts, most))
     columns = (
         Column("Structure"),
         Column("Subjects", True),

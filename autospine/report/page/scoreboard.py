@@ -27,7 +27,7 @@ TITLES = {
     "hd95_mm": ("HD95 mm", "Distance within which 95 % of the outlines lie of each other"),
     "asd_mm": ("ASD mm", "Mean distance of the outlines"),
     "surface_dice": ("Surface Dice", "Share of the outlines that lie within the tolerance"),
-    "volume_difference_mm3": ("Volume difference mm³", "Predicted volume minus that of the reference"),
+    "volume_difference_mm3": ("Vol. diff. mm³", "Predicted volume minus that of the reference"),
 }
 """Metrics with what a reader calls them and what they say."""
 _COUNTS = "_voxels"

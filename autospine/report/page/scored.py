@@ -11,6 +11,9 @@ from autospine.report.page.blocks import Block, Cell, Column, Figure, Folded, Pr
 from autospine.report.page.plots import Point
 from autospine.report.page.scoreboard import Scoreboard, number, title_of
 
+_IN_FULL_ALONE = ("iou", "specificity", "accuracy")
+"""Metrics of the table of all cases alone: IoU follows from Dice, the others are close to 1 for any small structure."""
+
 
 def scores_section(scores: Scoreboard) -> Section | None:
     """Distributions, means and all figures; None where nothing was scored."""
@@ -50,19 +53,20 @@ def _figure(scores: Scoreboard, metric: str, title: str, unit: bool) -> Figure:
 def _means(scores: Scoreboard) -> Table:
     columns = [Column("Structure"), Column("Cases", True, "That show it, in the reference or in the prediction")]
     columns.append(Column("Dice, 95 % interval", True, "Of the mean, bootstrap over subjects"))
-    columns += [Column(title_of(name)[0], True, title_of(name)[1]) for name in scores.metrics]
+    shown = [name for name in scores.metrics if name not in _IN_FULL_ALONE]
+    columns += [Column(title_of(name)[0], True, title_of(name)[1]) for name in shown]
     rows = []
     for structure in scores.structures:
         found = scores.structure_interval(structure)
         many = sum(not math.isnan(value) for value in scores.values(structure))
         span = "–" if math.isnan(found.low) else f"{found.low:.3f} to {found.high:.3f}"
-        means = (scores.structure_mean(structure, name) for name in scores.metrics)
-        figures = (_cell(value, name) for value, name in zip(means, scores.metrics, strict=True))
+        means = (scores.structure_mean(structure, name) for name in shown)
+        figures = (_cell(value, name) for value, name in zip(means, shown, strict=True))
         low = None if math.isnan(found.low) else found.low
         rows.append((Cell(structure), Cell(str(many), float(many)), Cell(span, low), *figures))
     overall = scores.overall
     span = "–" if math.isnan(overall.low) else f"{overall.low:.3f} to {overall.high:.3f}"
-    whole = (_cell(scores.mean(name), name) for name in scores.metrics)
+    whole = (_cell(scores.mean(name), name) for name in shown)
     last = (Cell("Mean"), Cell(str(len(scores.cases))), Cell(span), *whole)
     return Table("Mean over cases, by structure", tuple(columns), tuple(rows), last=last)
 

@@ -46,6 +46,7 @@ from autospine.report.page.slices import ShownCase, as_seen, best_slice, small_p
 from autospine.workflow.runs.fast import FastCost
 from autospine.workflow.runs.folder import METRICS_FILE, RECORD, SELECTION, VALIDATION, RunFolder, read_record
 from autospine.workflow.runs.plan_command import RECIPE_FILE, plan_command
+from autospine.workflow.steps.kept_evidence import promised_out_of_fold
 from autospine.workflow.steps.worklist import AUDIT, WORKLIST
 
 PICTURE_BYTES = 6_000_000
@@ -104,6 +105,7 @@ def gather_run(
         about=read_about(model),
         readme=read_text(model / "README.md", PlanError) if (model / "README.md").is_file() else "",
         promise=_table(model / PROMISE),
+        promised_dice=promised_out_of_fold(model),
         postprocessing=_table(model / POSTPROCESSING),
         temperature=_temperature(model),
         selection=selection,

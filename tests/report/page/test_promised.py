@@ -41,7 +41,7 @@ def test_without_references_or_flags() -> None:
     assert prediction_promise_section((), None) is None
 
 
-def test_what_the_network_expected_out_of_fold(make_plan: Callable[..., Plan]) -> None:
+def test_what_was_promised_and_expected_out_of_fold(make_plan: Callable[..., Plan]) -> None:
     run = run_of(make_plan())
     assert run_promise_section(run) is None
     fold = replace(run.folds[0], expected_dice={"aaa": {"L1": 0.95, "unknown": 0.5}, "other": {"L1": 0.9}})
@@ -51,14 +51,16 @@ def test_what_the_network_expected_out_of_fold(make_plan: Callable[..., Plan]) -
         "subjects": True,
         "bounds": [{"structure": "L1", "subjects": 20, "left_out": [0, 1, 2], "best": 0.97}, "no table"],
     }
-    section = run_promise_section(replace(run, folds=(fold,), promise=promise))
+    promised = {("aaa", "L1"): 0.95, ("aaa", "gone"): 0.5}
+    section = run_promise_section(replace(run, folds=(fold,), promise=promise, promised_dice=promised))
     assert section is not None
-    (figure,) = (block for block in section.blocks if isinstance(block, Figure))
+    kept, figure = (block for block in section.blocks if isinstance(block, Figure))
+    assert kept.caption.startswith("0 of 1 promises were kept") and "promised 0.950, reached 0.900" in kept.svg
     assert figure.svg.count("<title>") == 1 and "aaa, L1: expected 0.950, reached 0.900" in figure.svg
     (facts,) = (block for block in section.blocks if isinstance(block, Facts))
     assert facts.rows == (("Confidence", "0.9"), ("Cases that it was learnt from", "30"))
     (table,) = (block for block in section.blocks if isinstance(block, Table))
-    assert [[cell.text for cell in row] for row in table.rows] == [["L1", "20", "3", "0.97"]]
+    assert [[cell.text for cell in row] for row in table.rows] == [["L1", "20", "3", "0.970"]]
 
 
 def test_of_few_subjects_nothing_is_promised_and_that_is_said(make_plan: Callable[..., Plan]) -> None:
