@@ -8,6 +8,7 @@ channels it shows; then the batch as a whole is changed (`intensity`, `mirror`, 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -17,10 +18,12 @@ from torch.utils.data import Dataset
 from autospine.planning.document.model_card import ModelCard
 from autospine.preprocessing.store import StoredCase
 from autospine.training.cascade import disturb
+from autospine.training.contrast import change_contrast
 from autospine.training.intensity import IntensityAugmentation, seeded
 from autospine.training.mirror import Mirroring
+from autospine.training.narrow import Part
 from autospine.training.reader import Patch, PatchReader, Previous
-from autospine.training.sampler import LocationSampler
+from autospine.training.sampler import LocationSampler, planned_patch
 from autospine.training.spatial import draw_transform
 
 MOST_OPEN = 48
@@ -107,9 +110,24 @@ class PatchBatches(Dataset[Batch]):
     def _sample(self, rng: np.random.Generator, *, forced: bool) -> Patch:
         """One patch of one case."""
         case, previous = self._case(self.cases[int(rng.integers(len(self.cases)))])
-        start = self._sampler.draw_start(rng, case, forced=forced)
+        start, part = self._sampler.draw_start(rng, case, forced=forced), self._draw_part(rng, case)
+        if part is not None:
+            start = part.place(start, planned_patch(self._card.configuration)[part.axis], rng)
         transform = None if self._mirror is None else draw_transform(rng, self._card.configuration)
-        return self._reader.read(case, previous, start, transform, self._draw_there(case.properties.missing, rng))
+        sample = self._reader.read(case, previous, start, transform, self._draw_there(case.properties.missing, rng))
+        scan, training = sample.image[self._card.entering.scan], self._card.configuration.training
+        if part is not None:
+            sample = replace(sample, label=part.hide(scan, sample.label, int(start[part.axis])))
+        if self._intensity is not None and _drawn(rng, training.random_contrast):
+            change_contrast(scan, sample.label, rng)
+        return sample
+
+    def _draw_part(self, rng: np.random.Generator, case: StoredCase) -> Part | None:
+        """The part of the case that a sample shows; None: all of it."""
+        configuration, levels = self._card.configuration, self._card.data.levels
+        if self._mirror is None or levels is None or not _drawn(rng, configuration.training.narrow_view):
+            return None
+        return Part.draw(rng, case, configuration.axis_order.index(levels.axis))
 
     def _draw_there(self, missing: tuple[int, ...], rng: np.random.Generator) -> npt.NDArray[np.bool_]:
         """Which image channels a sample shows: of those of the case every subset that may be, in training."""
@@ -143,3 +161,8 @@ class PatchBatches(Dataset[Batch]):
     def _read(self, name: str) -> tuple[StoredCase, Previous | None]:
         case = self._store.open(name)
         return case, None if self._previous is None else self._previous.open(name, case.label.shape)
+
+
+def _drawn(rng: np.random.Generator, share: float) -> bool:
+    """True in a `share` of the cases; nothing is drawn where that is 0, so that other draws stay what they were."""
+    return share > 0 and rng.random() < share

@@ -20,6 +20,8 @@ REFERENCE_EPOCHS = 1000
 AS_SAID = ("learning_rate", "weight_decay", "momentum", "warmup", "poly_power", "clip_norm", "seed")
 """What a plan takes over from its recipe as it stands there."""
 
+NARROW_VIEW = 0.5
+"""What a recipe's `narrow_view = "auto"` comes to where labels are levels."""
 SHIFT = 0.15
 """What a recipe's `shift = "auto"` comes to where views show from what levels can be counted (`column.read_view`)."""
 
@@ -46,6 +48,8 @@ def planned_training(
         foreground_jitter=Decided(recipe.foreground_jitter, f"{said}: {middle}"),
         foreground_unit=Decided(recipe.unit, f"{said}: {unit} is drawn as often as any other"),
         shift=planned_shift(recipe, view),
+        narrow_view=planned_narrow_view(recipe, view),
+        random_contrast=planned_random_contrast(recipe),
         mirror_axes=planned_mirroring(recipe, axes),
         rotation_deg=planned_rotation(recipe, patch, axes),
         rotate_in_plane=planned_plane(patch),
@@ -119,3 +123,18 @@ def planned_shift(recipe: Recipe, view: View) -> Decided[float]:
     if view.countable:
         why = "levels are to be counted from there, not known by their place"
     return Decided(SHIFT if view.countable else 0.0, f"{view.reason}: {why} (docs/benchmarks/budget.md)")
+
+
+def planned_narrow_view(recipe: Recipe, view: View) -> Decided[float]:
+    """Share of the samples that show a part of the column alone."""
+    if recipe.narrow_view != "auto":
+        return Decided(recipe.narrow_view, recipe.said)
+    if not view.along:
+        return Decided(0.0, f"{view.reason}: there are no levels that a narrow view would hide")
+    why = "a scan may show a few levels alone, and a network that has only seen whole columns names them by their place"
+    return Decided(NARROW_VIEW, f"labels are levels of a column: {why} (docs/benchmarks/levels.md)")
+
+
+def planned_random_contrast(recipe: Recipe) -> Decided[float]:
+    """Share of the samples that get a random contrast."""
+    return Decided(recipe.random_contrast, recipe.said)

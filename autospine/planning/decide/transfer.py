@@ -20,7 +20,12 @@ from autospine.planning.decide.decided import Decided, settle
 from autospine.planning.decide.grid import Grid, median_shape, planned_median
 from autospine.planning.decide.loss import check_unit, renewed_loss
 from autospine.planning.decide.network import planned_entering, planned_outputs
-from autospine.planning.decide.schedule_and_augmentation import planned_mirroring, planned_rotation, planned_shift
+from autospine.planning.decide.schedule_and_augmentation import (
+    planned_mirroring,
+    planned_narrow_view,
+    planned_rotation,
+    planned_shift,
+)
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.decisions import LEFT_OUT, decisions
 from autospine.planning.document.expected import Estimated
@@ -176,4 +181,5 @@ def _renewed_training(configuration: Configuration, basis: Basis) -> Decided[Tra
         mirror_axes=planned_mirroring(recipe, anatomy),
         rotation_deg=replace(rotation, why="as far as the order and the sides of these labels allow"),
         shift=planned_shift(recipe, basis.anatomy.view_of(axes)),
+        narrow_view=planned_narrow_view(recipe, basis.anatomy.view_of(axes)),
     )

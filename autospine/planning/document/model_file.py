@@ -32,6 +32,8 @@ PREVIOUS = "previous.json"
 CALIBRATION = "calibration.json"
 """Beside `model.json`, where it was measured: the temperature that logits are divided by for probabilities."""
 MODEL_SCHEMA = 3
+_ADDED = {"narrow_view": 0.0, "random_contrast": 0.0}
+"""Keys of a training that came later, with what models of before were trained by."""
 
 
 @dataclass(frozen=True)
@@ -79,10 +81,18 @@ def _to_file(card: ModelCard) -> dict[str, Any]:
     return table
 
 
+def _with_added(inner: object) -> object:
+    """A configuration with the keys that came after the first cards: models of before stay readable."""
+    training = inner.get("training") if isinstance(inner, dict) else None
+    if not isinstance(inner, dict) or not isinstance(training, dict):
+        return inner
+    return {**inner, "training": {**_ADDED, **training}}
+
+
 def _from_file(content: dict[str, Any], where: str) -> ModelCard:
     """The card of a file's `content`; PlanError lists all that is wrong with it."""
     reader = Reader(where, "copy the model folder again, or ask who gave it")
-    inner = content.pop("configuration", None)
+    inner = _with_added(content.pop("configuration", None))
     configuration = reader.table(Configuration, inner, "configuration", also=INNER_KEYS)
     told = inner if isinstance(inner, dict) else {}
 

@@ -239,6 +239,10 @@ class TrainingPlan:
     """Seed of sampling, augmentation and initialisation."""
     foreground_unit: Unit = "class"
     """What a forced patch is drawn from: the voxels of a class, or first one of its connected components."""
+    narrow_view: limits.Part = 0.0
+    """Share of the samples of which only a part along the column of levels is shown (`training.narrow`)."""
+    random_contrast: limits.Part = 0.0
+    """Share of the samples that get a random contrast (`training.contrast`)."""
 
     def __post_init__(self) -> None:
         """Check the ranges."""

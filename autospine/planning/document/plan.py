@@ -15,7 +15,7 @@ from autospine.planning.document.convert import Checks
 from autospine.planning.document.data import DataPlan
 from autospine.planning.document.model_card import ModelCard, check_fit
 
-PLAN_SCHEMA = 6
+PLAN_SCHEMA = 7
 """Number of the file format; a plan with another one is refused rather than guessed at."""
 
 

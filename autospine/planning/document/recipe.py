@@ -61,6 +61,8 @@ class Recipe:
     oversample_foreground: limits.Part = 0.33
     foreground_jitter: limits.Part = 0.0
     shift: Literal["auto"] | limits.Shift = "auto"
+    narrow_view: Literal["auto"] | limits.Part = "auto"
+    random_contrast: limits.Part = 0.0
     ignore_unlabelled_slices: bool = False
     optional_channels: Literal["all"] | tuple[str, ...] = ()
     channel_dropout: limits.PartBelow1 = 0.25

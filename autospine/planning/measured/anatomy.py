@@ -76,7 +76,7 @@ class Anatomy:
             )
             axes.append(AxisAnatomy(bool(reasons), text, swaps))
         # regions overlap: no voxel is one level alone
-        column = None if fingerprint.regions else find_column(cases, [chain for chain, *_ in chains], len(names))
+        column = None if fingerprint.regions else find_column(cases, [chain for chain, *_ in chains], names)
         return cls(tuple(axes), column, read_view(cases, column))
 
     def of_patch(self, patch_axes: Sequence[int]) -> tuple[AxisAnatomy, ...]:

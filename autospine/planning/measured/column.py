@@ -1,7 +1,7 @@
-"""Labels that are all levels of one column, such as vertebrae, and what the images show beyond its ends.
+"""Labels that are levels of one column, such as vertebrae, and what the images show beyond its ends.
 
-Levels are three labels or more that follow each other along an axis without a gap, at about even distances, each of
-them about as long as it is apart from the next: vertebrae, or discs.
+Levels are three labels or more that follow each other along an axis, each about as long as it is apart from the next:
+those that are called vertebrae, or, where names say nothing, all labels of a data set, without a gap and evenly apart.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
+from autospine.data.codes.structures import levels_named, place_in_spine
 from autospine.planning.measured.fingerprint import CaseFingerprint
 from autospine.planning.measured.order_of_labels import AGREEMENT
 
@@ -47,10 +48,18 @@ class CaseColumn:
             return False
         return max(steps) <= EVEN_STEPS * min(steps) and median(self.extents) <= SINGLE * median(steps)
 
+    @property
+    def in_order(self) -> bool:
+        """Whether those that are there follow each other, each as long as it is far from the next."""
+        there = [place for place in self.places if place is not None]
+        return all(earlier < later for earlier, later in pairwise(there)) and (
+            median(self.extents) <= SINGLE * median(self.steps)
+        )
+
 
 @dataclass(frozen=True)
 class Column:
-    """All labels as levels of one column."""
+    """Labels as levels of one column."""
 
     axis: int
     """Canonical axis along which they follow each other."""
@@ -58,6 +67,27 @@ class Column:
     """Class indices, from 0, in increasing order."""
     cases: tuple[CaseColumn | None, ...]
     """Of each case in the order of the fingerprint; None where it shows fewer than two levels."""
+
+    @property
+    def known(self) -> list[CaseColumn]:
+        """Those that are there."""
+        return [one for one in self.cases if one is not None]
+
+    @property
+    def step_mm(self) -> float:
+        """Median distance of neighbours."""
+        return median(step for one in self.known for step in one.steps)
+
+    @property
+    def is_even(self) -> bool:
+        """Whether nearly all cases have levels that are evenly apart."""
+        return sum(one.is_even for one in self.known) >= AGREEMENT * max(len(self.known), 1)
+
+    @property
+    def in_order(self) -> bool:
+        """Whether levels, one piece each, follow each other as in the chain in nearly all cases; some may lack any."""
+        held = [one for one in self.known if one.steps]
+        return bool(held) and sum(one.in_order for one in held) >= AGREEMENT * len(held)
 
 
 @dataclass(frozen=True)
@@ -68,6 +98,8 @@ class View:
     """Whether they show what lies beyond its end, such as the sacrum, so that its levels can be counted from there."""
     reason: str
     """Why, with the counts."""
+    along: bool = False
+    """Whether a patch shows levels one after the other."""
 
 
 def case_column(case: CaseFingerprint, chain: Sequence[int], axis: int) -> CaseColumn | None:
@@ -79,16 +111,46 @@ def case_column(case: CaseFingerprint, chain: Sequence[int], axis: int) -> CaseC
     return CaseColumn(places, extents) if len(extents) > 1 else None
 
 
-def find_column(cases: Sequence[CaseFingerprint], chains: Sequence[Sequence[int]], classes: int) -> Column | None:
-    """The column of largest steps that all classes make, if any; `chains` are the longest along each axis."""
-    found = []
-    for axis, chain in enumerate(chains):
-        if len(chain) == classes >= LEAST_LEVELS:
-            column = Column(axis, tuple(chain), tuple(case_column(case, chain, axis) for case in cases))
-            known = [one for one in column.cases if one is not None]
-            if sum(one.is_even for one in known) >= AGREEMENT * max(len(known), 1):
-                found.append((median(step for one in known for step in one.steps), axis, column))
-    return max(found, key=lambda one: one[:2])[-1] if found else None
+def find_column(
+    cases: Sequence[CaseFingerprint], chains: Sequence[Sequence[int]], names: Sequence[str]
+) -> Column | None:
+    """The levels of a column among the classes; None where there are none, of two the one of larger steps.
+
+    Those that their names call vertebrae are levels wherever they stand in that order, beside whatever other classes:
+    discs, the sacrum, the canal. Of classes without such names all have to be levels, evenly apart.
+
+    Args:
+        cases: where the classes are.
+        chains: of classes, from 0, that follow each other along each canonical axis, the longest ones.
+        names: of the classes.
+    """
+    named = _named_chain(names)
+    if named:
+        found = [
+            Column(axis, chain, _columns(cases, chain, axis)) for axis in range(3) for chain in (named, named[::-1])
+        ]
+        fitting = [column for column in found if column.in_order]
+    else:
+        found = [
+            Column(axis, tuple(chain), _columns(cases, chain, axis))
+            for axis, chain in enumerate(chains)
+            if len(chain) == len(names) >= LEAST_LEVELS
+        ]
+        fitting = [column for column in found if column.is_even]
+    return max(fitting, key=lambda column: (column.step_mm, column.axis)) if fitting else None
+
+
+def _named_chain(names: Sequence[str]) -> tuple[int, ...]:
+    """The classes, from 0, that names call vertebrae, from the head on; none where they are too few, or two are one."""
+    held = sorted(
+        (place_in_spine(levels[0]), index) for index, name in enumerate(names) if len(levels := levels_named(name)) == 1
+    )
+    distinct = len({place for place, _ in held}) == len(held) >= LEAST_LEVELS
+    return tuple(index for _, index in held) if distinct else ()
+
+
+def _columns(cases: Sequence[CaseFingerprint], chain: Sequence[int], axis: int) -> tuple[CaseColumn | None, ...]:
+    return tuple(case_column(case, chain, axis) for case in cases)
 
 
 def read_view(cases: Sequence[CaseFingerprint], column: Column | None) -> View:
@@ -108,4 +170,4 @@ def read_view(cases: Sequence[CaseFingerprint], column: Column | None) -> View:
             past = min(max(there[0], length - there[-1]), rest)
             known, far = known + 1, far + (past >= BEYOND * step)
     text = f"{far} of {known} cases show {BEYOND:g} levels or more beyond an end of the column"
-    return View(far >= AGREEMENT * max(known, 1), text)
+    return View(far >= AGREEMENT * max(known, 1), text, along=True)

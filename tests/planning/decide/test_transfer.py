@@ -60,7 +60,12 @@ def test_the_network_and_the_schedule_are_kept(source: Plan, lesions: Fingerprin
         for key in KEPT_OF_NETWORK:
             assert getattr(after.network, key) == getattr(before.network, key), key
         assert after.loss.kind == before.loss.kind == "dice_size_adaptive_ce"
-        schedule = {item.name for item in fields(before.training)} - {"mirror_axes", "rotation_deg", "shift"}
+        schedule = {item.name for item in fields(before.training)} - {
+            "mirror_axes",
+            "rotation_deg",
+            "shift",
+            "narrow_view",
+        }
         assert {key: getattr(after.training, key) for key in schedule} == {
             key: getattr(before.training, key) for key in schedule
         }

@@ -59,7 +59,7 @@ def test_a_reason_cannot_break_the_file(plan: Plan) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("schema = 6", "schema = 5", "key schema"),
+        ("schema = 7", "schema = 6", "key schema"),
         ("batch = 37", "bach = 37", "perhaps `batch`"),
         ("batch = 37\n", "", "the key `batch` is missing"),
         ("batch = 37", "batch = 0", "key configurations.2d.batch: found 0"),
@@ -91,7 +91,7 @@ def test_faults_in_the_file_are_named(plan: Plan, old: str, new: str, message: s
 
 def test_a_plan_without_tables_is_refused() -> None:
     with pytest.raises(PlanError, match="key labels"):
-        plan_from_toml("schema = 6\nlabels = 3\n")
+        plan_from_toml("schema = 7\nlabels = 3\n")
     with pytest.raises(PlanError, match="key schema"):
         plan_from_toml("")
 

@@ -151,7 +151,7 @@ def test_channels_that_are_not_the_plans_are_told(make_plan: Callable[..., Plan]
 
 def test_a_plan_of_another_format_says_to_plan_again(text: str) -> None:
     with pytest.raises(PlanError) as caught:
-        plan_from_toml(edit(text, ("schema = 6", "schema = 3")), FILE)
+        plan_from_toml(edit(text, ("schema = 7", "schema = 3")), FILE)
     assert caught.value.where == f"{FILE}, key schema"
     assert caught.value.remedy == "plan the dataset again with `autospine plan DATASET --overwrite`"
 

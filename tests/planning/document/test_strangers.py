@@ -222,7 +222,7 @@ def test_what_may_not_be_read_is_not_called_missing(
         ("batch = 2", f"batch = 0x{'f' * 10_000}", "a number of thousands of digits"),
         ("batch = 2", f"batch = {'9' * 10_000}", "not readable as TOML"),
         ("batch = 2", f"batch = {'[' * 5000}{']' * 5000}", "not readable as TOML"),
-        ("schema = 6", f"schema = 0x{'f' * 10_000}", "a number of thousands of digits"),
+        ("schema = 7", f"schema = 0x{'f' * 10_000}", "a number of thousands of digits"),
         ("batch = 2", f"batch = '{'x' * 10**5}'", "a whole number"),
         ("L2 = 2", "L2 = 2147483648", "values of at most 2147483647"),
     ],

@@ -1,0 +1,57 @@
+"""Random contrast: every relation of greys may change, shapes and what is not shown stay."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from autospine.data.structure import IGNORED
+from autospine.training import contrast
+from autospine.training.contrast import change_contrast
+
+
+def sample(shape: tuple[int, ...] = (1, 60, 40)) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    label = np.zeros(shape, np.uint8)
+    label[..., 10:25, 10:30], label[..., 35:50, 10:30] = 1, 2
+    image = rng.normal(0, 0.1, (1, *shape)).astype(np.float32) + (label > 0)
+    image[..., :5, :] = 0
+    label[..., :5, :] = IGNORED
+    return image, label
+
+
+@pytest.mark.parametrize("shape", [(1, 60, 40), (6, 60, 40)])
+def test_each_sample_is_another_one_of_the_same_mean_and_spread(shape: tuple[int, ...]) -> None:
+    image, label = sample(shape)
+    shown = image[0] != 0
+    brighter = 0
+    for seed in range(24):
+        changed = image.copy()
+        change_contrast(changed, label, np.random.default_rng(seed))
+        assert np.isfinite(changed).all() and not changed[0, :, :5].any()
+        assert changed[0][shown].mean() == pytest.approx(image[0][shown].mean(), abs=1e-3)
+        assert changed[0][shown].std() == pytest.approx(image[0][shown].std(), rel=1e-3)
+        around = shown & (label == 0)
+        brighter += changed[0][label == 1].mean() > changed[0][around].mean()
+        again = image.copy()
+        change_contrast(again, label, np.random.default_rng(seed))
+        np.testing.assert_array_equal(again, changed)
+    assert 4 < brighter < 24  # bone is darker than what lies around it in some
+
+
+def test_the_edges_stay_where_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("P_LABELS", "P_FILTERS", "P_BIAS"):
+        monkeypatch.setattr(contrast, name, 0.0)
+    monkeypatch.setattr(contrast, "P_CURVE", 1.0)
+    image, label = sample()
+    flat = np.where(image != 0, (label > 0) + 1.0, 0).astype(np.float32)
+    change_contrast(flat, label, np.random.default_rng(3))
+    assert len(np.unique(flat[0, label == 1])) == 1 and len(np.unique(flat[0][(label == 0) & (image[0] != 0)])) == 1
+
+
+def test_a_black_or_even_image_stays() -> None:
+    label = np.zeros((1, 20, 20), np.uint8)
+    for value in (0.0, 3.0):
+        image = np.full((1, 1, 20, 20), value, np.float32)
+        change_contrast(image, label, np.random.default_rng(0))
+        assert (image == value).all()
