@@ -45,8 +45,8 @@ SIGNATURES = {
     "runs='runs', overwrite=False, track=None, progress=None)",
     "predict": "(source, target, *, model=None, folds=None, device='auto', mirror=True, overlap=None, "
     "fast=False, exact=False, postprocess=True, memory_gb=None, runs='runs', file_format=None, probabilities=False, "
-    "uncertainty=False, statistics=False, preview=False, overwrite=False, series=None, share=None, watch=False, "
-    "progress=None)",
+    "uncertainty=False, instances=False, statistics=False, preview=False, overwrite=False, series=None, share=None, "
+    "watch=False, progress=None)",
     "select": "(dataset, *, configurations=None, device='auto', workers=None, runs='runs', progress=None)",
     "export": "(model, target, *, folds=None, licence=None, onnx=False, image=None, overwrite=False, progress=None)",
     "audit": "(dataset, *, configuration=None, count=20, workers=None, runs='runs', progress=None)",

@@ -28,9 +28,9 @@ from autospine.errors import DataError
 
 PREDICTED = "prediction.json"
 """In a folder of segmentations: which model made which file of which images."""
-PROBABILITIES, UNCERTAINTY, STATISTICS, PREVIEWS, PROMISED = SIDES = (
+PROBABILITIES, UNCERTAINTY, STATISTICS, PREVIEWS, PROMISED, LEVELS, INSTANCES = SIDES = (
     *("probabilities", "uncertainty", "statistics", "preview"),
-    "promise",
+    *("promise", "levels", "instances"),
 )
 """What a prediction writes beside segmentations: in folders of these names, or as `seg.preview.png` beside a file."""
 _OWN = frozenset({PREDICTED, "plan.toml", "model.json"})

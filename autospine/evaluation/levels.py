@@ -8,6 +8,7 @@ chain covers a part of it:
     mixed    else, two levels or more each have a fifth or more of what is covered
     wrong    else, most of what is covered has another level
     right    else
+    unknown  instead of wrong or right, where the prediction says that its level there is not certain (`levels.csv`)
     extra    a predicted piece of a level (voxels that share a corner), as large as a fifth of a usual vertebra, of
              which less than a quarter lies on vertebrae of the reference
 
@@ -18,10 +19,10 @@ for each level are a chain of their own. The rules and their numbers are ours.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from scipy import ndimage
@@ -43,12 +44,13 @@ LEAST_LEVELS = 3
 """Labels of a chain, as in `planning.measured.column`."""
 RULE = (
     f"Of each vertebra: missed where less than {COVERED:g} of it is covered by levels; mixed where two levels have "
-    f"{SHARED:g} or more of that; wrong where most of it has another level; else right. Extra: a predicted piece, "
+    f"{SHARED:g} or more of that; wrong where most of it has another level; else right; unknown in the place of these "
+    f"where the prediction says that its level is not certain. Extra: a predicted piece, "
     f"{SMALLEST_PIECE:g} of a usual vertebra or larger, of which less than {COVERED:g} lies on those of the reference."
 )
 
-Kind = Literal["right", "mixed", "wrong", "missed", "extra"]
-KINDS: tuple[Kind, ...] = ("right", "mixed", "wrong", "missed", "extra")
+Kind = Literal["right", "unknown", "mixed", "wrong", "missed", "extra"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 Chain = tuple[tuple[str, int], ...]
 """(name, value) of the labels that are levels of one column, from the head on where their names tell."""
 
@@ -91,9 +93,12 @@ def chains_planned(data: DataPlan) -> tuple[Chain, ...]:
     return (tuple((data.names[index - 1], index) for index in data.levels.classes),)
 
 
-def count_levels(pair: LabelPair, chains: Sequence[Chain]) -> tuple[Vertebra, ...]:
-    """The vertebrae of a case, in the order of the chains, and behind those of each chain what is predicted beside."""
-    return tuple(one for chain in chains for one in (*_vertebrae(pair, chain), *_extra(pair, chain)))
+def count_levels(pair: LabelPair, chains: Sequence[Chain], unnamed: Collection[str] = ()) -> tuple[Vertebra, ...]:
+    """The vertebrae of a case, in the order of the chains, and behind those of each chain what is predicted beside.
+
+    `unnamed` are the levels of which the prediction says that they are not certain.
+    """
+    return tuple(one for chain in chains for one in (*_vertebrae(pair, chain, unnamed), *_extra(pair, chain)))
 
 
 def levels_json(cases: Sequence[tuple[str, Sequence[Vertebra]]], chains: Sequence[Chain]) -> dict[str, Any]:
@@ -109,7 +114,7 @@ def levels_json(cases: Sequence[tuple[str, Sequence[Vertebra]]], chains: Sequenc
             {"case": case, "level": one.level, "kind": one.kind, "called": list(one.called)}
             for case, held in cases
             for one in held
-            if one.kind != "right"
+            if one.kind not in ("right", "unknown")
         ],
     }
 
@@ -120,7 +125,7 @@ def counted_kinds(vertebrae: Iterable[Vertebra]) -> dict[str, int]:
     return {"vertebrae": sum(counts.values()) - counts["extra"], **{kind: counts[kind] for kind in KINDS}}
 
 
-def _vertebrae(pair: LabelPair, chain: Chain) -> list[Vertebra]:
+def _vertebrae(pair: LabelPair, chain: Chain, unnamed: Collection[str]) -> list[Vertebra]:
     """Each level that the reference has, as the prediction has it."""
     names = {value: name for name, value in chain}
     found = []
@@ -138,6 +143,8 @@ def _vertebrae(pair: LabelPair, chain: Chain) -> list[Vertebra]:
         first = covering.most_common(1)[0][0]
         if len(most) > 1:
             found.append(Vertebra(name, "mixed", most))
+        elif first in unnamed:
+            found.append(Vertebra(name, "unknown", (first,)))
         else:
             found.append(Vertebra(name, "right" if first == name else "wrong", (first,)))
     return found

@@ -7,8 +7,8 @@ as they are given, so on files they are the values on disk.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -52,6 +52,8 @@ class Asked:
     """Distance up to which surfaces count as the same in the surface Dice."""
     chains: tuple[Chain, ...] | None = None
     """Labels that are levels of a column; None: those whose names say so."""
+    unnamed: Mapping[str, Collection[str]] = field(default_factory=dict)
+    """Case -> levels of which its prediction says that they are not certain."""
 
     @cached_property
     def levels(self) -> tuple[Chain, ...]:
@@ -261,7 +263,7 @@ def score_case(case: ScoredCase, asked: Asked, pair: LabelPair | None = None) ->
         for _, value in asked.labels
     )
     counts = tuple(lesions_of(pair, value, spacing_mm) for _, value in asked.labels) if asked.lesions else ()
-    levels = count_levels(pair, asked.levels)
+    levels = count_levels(pair, asked.levels, asked.unnamed.get(name, ()))
     return CaseScores(name, metrics, counts, levels, pair.annotated, len(pair.axes) < 3)
 
 

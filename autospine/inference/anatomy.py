@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from autospine.data.geometry import triple
-from autospine.inference.vertebral_levels import SMALLEST_PIECE
+from autospine.inference.instances import SMALLEST_PIECE
 from autospine.planning.document.data import DataPlan
 
 LEFT = 2

@@ -28,7 +28,8 @@ from autospine.data.disk.files import atomic_path
 from autospine.data.disk.private import private_folder
 from autospine.data.geometry import Geometry, Volume, to_canonical, triple
 from autospine.errors import PlanError
-from autospine.inference.export import Placement, labels_volume, structures
+from autospine.inference.column import said_of
+from autospine.inference.export import Placement, instances_volume, labels_volume, structures
 from autospine.inference.images import Given, as_volume
 from autospine.inference.loading import load_stages
 from autospine.inference.postprocessing import postprocessed
@@ -38,6 +39,7 @@ from autospine.inference.rows import SLAB_BYTES
 from autospine.inference.segmentation import Segmentation, Wanted
 from autospine.inference.settings import Settings
 from autospine.inference.streaming import Logits, Progress, Sink, pour_agreed
+from autospine.inference.vertebral_levels import Chain, FoundColumn
 from autospine.machine.precision import Choice
 from autospine.planning.document.model_card import ModelCard
 from autospine.planning.document.postprocessing import NOTHING, Postprocessing, read_postprocessing
@@ -70,6 +72,8 @@ class Mean:
     """Canonical axis that stands at each axis of the slabs: rows follow the first."""
     regions: bool
     """Whether each output is yes or no by itself."""
+    spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    """Voxel size along the axes of the slabs."""
     maps: tuple[npt.NDArray[np.float32], ...] | None = None
     """How far members of each model disagree, (Z, Y, X); None: the disagreement is not asked for."""
 
@@ -111,11 +115,11 @@ class Mean:
         block: npt.NDArray[np.float32] = np.asarray(array[tuple(place)], np.float32)
         return block.transpose(0, *(1 + axis for axis in self.axis_order))
 
-    def pour(self, card: ModelCard, sinks: Sequence[Sink]) -> None:
-        """Hand all pieces, in which vertebrae agree on their levels, to each of the `sinks`."""
+    def pour(self, card: ModelCard, sinks: Sequence[Sink]) -> FoundColumn | None:
+        """Hand all pieces, in which vertebrae agree on their levels, to each of the `sinks`; the column of these."""
         levels = card.data.levels
-        axis = 0 if levels is None else self.axis_order.index(levels.axis)
-        pour_agreed(self.slabs, card.data.outputs, levels, axis, passage_of(self.shape), sinks)
+        chain = None if levels is None else Chain(levels, self.axis_order.index(levels.axis), self.spacing_mm)
+        return pour_agreed(self.slabs, card.data.outputs, chain, passage_of(self.shape), sinks)
 
     def labels(self, card: ModelCard) -> Labels:
         """Class indices on the canonical grid (Z, Y, X), as a single model makes them of its scores."""
@@ -208,7 +212,8 @@ class Ensemble:
         return self.models[0].available_bytes()
 
     def check_wanted(self, wanted: Wanted, name: str) -> None:
-        """Nothing: two models can always disagree."""
+        """Nothing: two models can always disagree; raises `DataError` where vertebrae are wanted and there are none."""
+        self.models[0].check_wanted(Wanted(instances=wanted.instances), name)
 
     def needed_bytes(self, geometry: Geometry, wanted: Wanted = _LABELS) -> int:
         """An upper bound of the memory that `predict` takes for an image on this grid, beside what is held already."""
@@ -298,7 +303,7 @@ class Ensemble:
             if wanted.uncertainty:
                 uncertainty = MapStream(passage, place, geometry)
                 sinks.append(uncertainty)
-            mean.pour(card, sinks)
+            column = mean.pour(card, sinks)
         done = on_canonical_grid(classes.done(), properties)
         done = postprocessed(done, self.postprocessing, card.data, properties.canonical_spacing_mm)
         return Segmentation(
@@ -307,6 +312,8 @@ class Ensemble:
             structures(card),
             probabilities=None if probabilities is None else probabilities.done(given, target),
             uncertainty=None if uncertainty is None else Volume(uncertainty.done()[None], geometry, metadata),
+            instances=instances_volume(done, card, properties, geometry, metadata) if wanted.instances else None,
+            column=() if column is None else said_of(column, card.data, max(model.certain for model in self.models)),
             given=given,
         )
 
@@ -365,4 +372,5 @@ def _mean_of(made: Sequence[Segmentation], properties: CaseProperties, regions: 
     if uncertainty:
         nothing = np.broadcast_to(np.zeros((), np.float32), properties.canonical_shape)
         maps = tuple(nothing if one.uncertainty is None else one.uncertainty.array[0] for one in made)
-    return Mean(stored, (1.0,) * len(stored), properties.axis_order, regions, maps)
+    once = (1.0,) * len(stored)
+    return Mean(stored, once, properties.axis_order, regions, properties.prepared_spacing_mm, maps)

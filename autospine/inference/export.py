@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autospine.data.geometry import Geometry, Orientation, Volume, canonical_orientation, restore, triple
+from autospine.inference.instances import instances_of
 from autospine.planning.document.model_card import ModelCard
 from autospine.preprocessing.prepare import CaseProperties
 
@@ -22,6 +23,18 @@ def labels_volume(
     """Canonical class indices (Z, Y, X) as labels (1, Z, Y, X) of the training set on the grid `geometry`."""
     on_file_axes = restore(label_values(indices, card), canonical_orientation(geometry))
     return Volume(on_file_axes[None], geometry, metadata)
+
+
+def instances_volume(
+    indices: npt.NDArray[np.uint8],
+    card: ModelCard,
+    properties: CaseProperties,
+    geometry: Geometry,
+    metadata: tuple[tuple[str, str], ...] = (),
+) -> Volume:
+    """The vertebrae of canonical class indices (Z, Y, X) as numbers from below (1, Z, Y, X) on the grid `geometry`."""
+    numbers = instances_of(indices, card.data, properties.canonical_spacing_mm).astype(np.uint16)
+    return Volume(restore(numbers, canonical_orientation(geometry))[None], geometry, metadata)
 
 
 def label_values(indices: npt.NDArray[np.uint8], card: ModelCard) -> npt.NDArray[np.integer[Any]]:

@@ -42,6 +42,7 @@ from autospine.planning.document.model_file import (
 )
 from autospine.planning.document.postprocessing import NOTHING, read_postprocessing
 from autospine.planning.document.promise import read_promise
+from autospine.planning.document.trust import UNLEARNT, read_trust
 
 MOST_FOLDS = 100
 """Networks that are averaged (ours)."""
@@ -182,7 +183,9 @@ def load_stages(path: Path, device: torch.device, settings: Settings = Settings(
     if promise is not None and (unfinished or not settings.as_validated(model.card.configuration)):
         promise, origin = None, replace(origin, promise_withheld=True)
     previous = previous and _set(previous, settings)
-    stages = replace(_set(model, settings), previous=previous, origin=origin, promise=promise)
+    trust = read_trust(folder)
+    certain = UNLEARNT if trust is None else trust.certain
+    stages = replace(_set(model, settings), previous=previous, origin=origin, promise=promise, certain=certain)
     return replace(stages, postprocessing=after)
 
 

@@ -30,11 +30,13 @@ from autospine.data.disk.files import atomic_path
 from autospine.data.geometry import Geometry, Volume, to_canonical, triple
 from autospine.errors import DataError
 from autospine.inference.anatomy import absent_of
+from autospine.inference.column import said_of
 from autospine.inference.engines.choice import Computing
 from autospine.inference.evidence import Evidence, Gathering
-from autospine.inference.export import Placement, labels_volume, structures
+from autospine.inference.export import Placement, instances_volume, labels_volume, structures
 from autospine.inference.forward import Forward
 from autospine.inference.images import AS_FILES, Given, as_volume
+from autospine.inference.instances import can_separate
 from autospine.inference.mirroring import mirrorings
 from autospine.inference.padded import PaddedCase
 from autospine.inference.postprocessing import postprocessed
@@ -53,7 +55,7 @@ from autospine.inference.too_large import (
     tiles_together,
 )
 from autospine.inference.uncertainty import with_disagreement
-from autospine.inference.vertebral_levels import agree_on_levels
+from autospine.inference.vertebral_levels import Chain, FoundColumn, Renaming, agree_on_levels, find_renaming
 from autospine.inference.window import Window
 from autospine.machine.memory import free_bytes, resident_bytes
 from autospine.machine.precision import Choice, Precision
@@ -63,6 +65,7 @@ from autospine.planning.document.model_card import ModelCard
 from autospine.planning.document.postprocessing import NOTHING, Postprocessing
 from autospine.planning.document.promise import Promise
 from autospine.planning.document.promised import Promised, promised
+from autospine.planning.document.trust import UNLEARNT
 from autospine.preprocessing.memory import prepared_shape
 from autospine.preprocessing.prepare import CaseProperties, PreparedCase, prepare_case
 from autospine.preprocessing.resample_labels import Passage
@@ -123,6 +126,8 @@ class Predictor:
     """By which logits are divided for probabilities and uncertainty (`calibration`)."""
     postprocessing: Postprocessing = NOTHING
     """What is done to the labels of an image; scores and what a cascade goes on with are as the networks make them."""
+    certain: float = UNLEARNT
+    """Probability from which a level of a column has a name (`levels.json`)."""
     promise: Promise | None = None
     """What is promised of a segmentation, where that was learnt; of predictions as it was learnt from."""
     _lock: Lock = field(default_factory=Lock, init=False, repr=False, compare=False)
@@ -210,7 +215,11 @@ class Predictor:
         return free if self.memory_bytes is None else min(free, _KEPT * self.memory_bytes - resident_bytes())
 
     def check_wanted(self, wanted: Wanted, name: str) -> None:
-        """Nothing; raises `DataError` where a model as it is used has nothing to say of its uncertainty."""
+        """Nothing; raises `DataError` where a model as it is used has nothing to say of what is wanted."""
+        if wanted.instances and not can_separate(self.card.data):
+            found = f"instances are asked for of {', '.join(self.card.data.targets)}"
+            remedy = "do not ask for them, or call the label of all vertebrae `vertebra`"
+            raise DataError(name, found, "a model of vertebrae", remedy)
         if wanted.uncertainty and self.members < 2:
             found = "uncertainty is asked for, and there is one fold without mirroring"
             remedy = "use several folds or mirroring (leave --fast, --no-mirror and --folds away), or do not ask for it"
@@ -340,7 +349,7 @@ class Predictor:
                 uncertainty = MapStream(passage, place, geometry)
                 sinks.append(uncertainty)
             gathering = self._gathering(wanted) if wanted.evidence else None
-            self.pour(case, earlier, passage, sinks, progress, wanted, gathering)
+            column = self.pour(case, earlier, passage, sinks, progress, wanted, gathering)
         indices = on_canonical_grid(classes.done(), case.properties)
         evidence = None
         if gathering is not None:  # of what the networks say, as the promise was learnt
@@ -355,6 +364,8 @@ class Predictor:
             None if uncertainty is None else Volume(uncertainty.done()[None], geometry, metadata),
             evidence,
             None if evidence is None else self._promised(evidence, done),
+            instances_volume(done, self.card, case.properties, geometry, metadata) if wanted.instances else None,
+            () if column is None else said_of(column, self.card.data, self.certain),
             given,
         )
 
@@ -411,15 +422,17 @@ class Predictor:
         progress: Progress,
         wanted: Wanted = _LABELS,
         gathering: Gathering | None = None,
-    ) -> None:
+    ) -> FoundColumn | None:
         """Hand what the networks say of a case to `sinks`, piece by piece, and all of it to `gathering`.
+
+        Gives the column of levels, where the case has one.
 
         Arguments and errors as of `logits`.
         """
         scores = self._scores(case, earlier, progress, members=wanted.uncertainty)
         asked = self._asked(prod(passage.target), scores.case_shape, wanted)
         way = find_way(asked, partial(predicting_bytes, asked), self.available_bytes())
-        scores.pour(passage, sinks, way.strips, on_disk=way.on_disk, look=gathering)
+        return scores.pour(passage, sinks, way.strips, on_disk=way.on_disk, look=gathering)
 
     def logits(self, case: Prepared, earlier: Labels | None = None, progress: Progress = _silent) -> Logits:
         """Logits (K, a0, a1, a2) of a case, K = background + classes; pieces agree on levels (see `vertebral_levels`).
@@ -435,7 +448,20 @@ class Predictor:
         logits: Logits = whole(self._scores(case, earlier, progress))
         if levels is None:
             return logits
-        return agree_on_levels(logits, levels, self.card.configuration.axis_order.index(levels.axis))
+        axis = self.card.configuration.axis_order.index(levels.axis)
+        return agree_on_levels(logits, Chain(levels, axis, case.properties.prepared_spacing_mm))
+
+    def find_column(self, case: Prepared) -> Renaming | None:
+        """The vertebrae of a prepared case with their levels; None without any, or of a model without levels.
+
+        Errors as of `logits`. A cascade has to be asked for its segmentation.
+        """
+        levels = self.card.data.levels
+        if levels is None:
+            return None
+        said = whole(self._scores(case, None, _silent))
+        axis = self.card.configuration.axis_order.index(levels.axis)
+        return find_renaming(lambda: [(0, said)], Chain(levels, axis, case.properties.prepared_spacing_mm))
 
     def _scores(self, case: Prepared, earlier: Labels | None, progress: Progress, *, members: bool = False) -> Scores:
         """Mean logits over all networks, tiles and mirrorings, and where `members` count, how far these disagree."""
@@ -455,7 +481,8 @@ class Predictor:
         if members:
             regions = bool(self.card.data.regions)
             compute = lambda tiles: with_disagreement(forward.members(tiles), self.temperature, regions=regions)  # noqa: E731
-        return Scores(self.card, inputs, window, compute, self.device, progress)
+        spacing_mm = case.properties.prepared_spacing_mm
+        return Scores(self.card, inputs, window, compute, self.device, progress, spacing_mm)
 
     def _check_channels(self, count: int, missing: Sequence[int], name: str) -> None:
         """Raise `DataError` unless an image of `count` channels without the `missing` ones is what the model takes."""

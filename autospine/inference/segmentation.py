@@ -13,6 +13,7 @@ import numpy.typing as npt
 from autospine.data.geometry import Volume, same_grid
 from autospine.data.statistics import measure_structures
 from autospine.errors import DataError
+from autospine.inference.column import FoundVertebra
 from autospine.inference.images import AS_FILES, Given
 from autospine.planning.document.evidence import Evidence
 from autospine.planning.document.promised import Promised
@@ -31,6 +32,8 @@ class Wanted:
     """How far folds and mirrorings disagree in each voxel."""
     evidence: bool = False
     """What the case says of its segmentation, and where the model has a promise, what that promises of it."""
+    instances: bool = False
+    """Each vertebra by its number from below."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,10 @@ class Segmentation:
     """What the prediction says of itself; where it was asked for."""
     promise: Promised | None = None
     """What the model promises of it; where evidence was asked for and the model has a promise."""
+    instances: Volume | None = None
+    """(1, Z, Y, X) uint16: the vertebrae, from below 1, 2 and on; where they were asked for."""
+    column: tuple[FoundVertebra, ...] = ()
+    """The vertebrae, from below, of a model whose labels are the levels of a column."""
     given: Given = AS_FILES
     """How the axes of the image that was given lie to those of `labels`."""
 

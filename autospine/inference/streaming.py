@@ -21,9 +21,8 @@ from torch import Tensor
 from autospine.errors import PlanError
 from autospine.inference.padded import PaddedCase
 from autospine.inference.rows import Rows
-from autospine.inference.vertebral_levels import Slabs, find_renaming
+from autospine.inference.vertebral_levels import Chain, FoundColumn, Slabs, find_renaming
 from autospine.inference.window import Tile, Window
-from autospine.planning.document.data import LevelsPlan
 from autospine.planning.document.model_card import ModelCard
 from autospine.preprocessing.resample_labels import Passage, Piece, Stream, Strip
 
@@ -53,6 +52,8 @@ class Scores:
     device: torch.device
     """On which tiles are added up."""
     progress: Progress
+    spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    """Voxel size of the prepared case."""
 
     @property
     def case_shape(self) -> tuple[int, int, int]:
@@ -104,8 +105,8 @@ class Scores:
         *,
         on_disk: bool,
         look: Callable[[Logits], None] | None = None,
-    ) -> None:
-        """Hand all pieces that `passage` makes of the case to each of the `sinks`.
+    ) -> FoundColumn | None:
+        """Hand all pieces that `passage` makes of the case to each of the `sinks`; its column of levels, if it has one.
 
         The case is gone through in so many `strips`; where levels have to agree, all scores are kept `on_disk`, or in
         memory. `look` is given the scores themselves (outputs, rows, columns, a2), each voxel once: to be left as they
@@ -119,39 +120,39 @@ class Scores:
                     look(values[:, :, : strip.stop - strip.start])
                 _hand(streams[strip].pieces(first, values), sinks)
                 del values  # as there
-            return
+            return None
         axis = self.card.configuration.axis_order.index(levels.axis)
         outputs = self.card.configuration.network.out_channels
         with Rows((self.window.outputs, *self.case_shape), on_disk=on_disk) as rows:
             for strip, first, values in self.slabs([strip.alone for strip in Strip.of(columns, strips)]):
                 rows.put(first, strip.owned, values)
                 del values  # as there
-            pour_agreed(rows.slabs, outputs, levels, axis, passage, sinks, look)
+            return pour_agreed(rows.slabs, outputs, Chain(levels, axis, self.spacing_mm), passage, sinks, look)
 
 
 def pour_agreed(
     slabs: Slabs,
     outputs: int,
-    levels: LevelsPlan | None,
-    axis: int,
+    chain: Chain | None,
     passage: Passage,
     sinks: Sequence[Sink],
     look: Callable[[Logits], None] | None = None,
-) -> None:
-    """Hand all pieces that `passage` makes of scores, whose pieces agree on their `levels`, to each of the `sinks`.
+) -> FoundColumn | None:
+    """Hand all pieces that `passage` makes of scores, whose pieces agree on their levels, to each of the `sinks`.
+
+    Gives the column of levels, where there is one.
 
     Args:
         slabs: gives all rows, each time from the first on: (first row, (outputs and more, rows, a1, a2)).
         outputs: channels that are logits; what follows is passed on as it is.
-        levels: None: every voxel by itself.
-        axis: of the volume, along which levels follow each other.
+        chain: the levels; None: every voxel by itself.
         passage: to the new grid.
         sinks: what makes something of the pieces.
         look: is given the scores that agree, as that of `Scores.pour`.
     """
     renaming = None
-    if levels is not None:
-        renaming = find_renaming(lambda: ((first, values[:outputs]) for first, values in slabs()), levels, axis)
+    if chain is not None:
+        renaming = find_renaming(lambda: ((first, values[:outputs]) for first, values in slabs()), chain)
     stream = Stream(passage)
     for first, values in slabs():
         if renaming is not None:
@@ -159,6 +160,7 @@ def pour_agreed(
         if look is not None:
             look(values)
         _hand(stream.pieces(first, values), sinks)
+    return None if renaming is None else renaming.column
 
 
 def _hand(pieces: Iterator[Piece], sinks: Sequence[Sink]) -> None:

@@ -1,57 +1,36 @@
-"""One level per vertebra: each piece of a segmentation becomes one class of a chain, and they follow in its order.
+"""One level per vertebra: first a segmentation is made of whole vertebrae, then all of them together get levels.
 
-A network that reads slices or patches tells levels by what it sees, and may call one vertebra L2 in some slices and L3
-in others, or two neighbours both L4. Together the pieces know better:
+A network that reads slices or patches tells levels by what it sees. It may call one vertebra L2 in some slices and L3
+in others, or two neighbours both L4, or join two that touch. Together the pieces know better:
 
-    piece     mean probability of L5  L4  L3  L2     the chain laid along the pieces, where it is likeliest
-      4                               .2  .8                L3
-      3                           .1  .9                    L4        two vertebrae cannot both be L4
-      2                       .5  .5                        L5
+    1. pieces      what is any level, connected; those that hold several vertebrae are cut apart (`instances`)
+    2. vertebrae   in their order; pieces nearer than half a step are one, crumbs go with the nearest
+    3. levels      the likeliest sequence, and how sure it is (`level_sequence`)
+    4. renaming    each voxel of a vertebra has its level, or background beyond the ends of the chain
 
-A network may also call a whole column one level too high, where it stands unusually in the view. How many pieces there
-are speaks against that: where every case so far showed the first and the last of seven levels, seven pieces are all of
-them (`LevelsPlan.ends_seen`). Only a network that is quite sure of another start is believed.
-
-Only the classes that the plan names as a chain are treated so (`LevelsPlan`): each is one piece, all about alike in
-size, and from one to the next it is about the same distance. Pieces in which the network sees several levels above each
-other are vertebrae that touch: they stay as they are. Our own method, and all numbers are ours.
+Only the classes that the plan names as a chain are treated so (`LevelsPlan`). Our own method, and all numbers are ours.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from math import log
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from autospine.inference.instances import SMALLEST_PIECE, Usual, cut_apart
+from autospine.inference.level_sequence import ColumnSeen, LevelPosterior, find_levels
 from autospine.planning.document.data import LevelsPlan
 
-SMALLEST_PIECE = 0.2
-"""Voxels of a piece over those of a usual one. A smaller piece is a crumb: it is no vertebra and takes the level of the
-nearest one. Lower, stray voxels count as vertebrae and shift their neighbours; higher, vertebrae that the edge of the
-image cuts are lost."""
-LEAST_OF_PIECE = 0.2
-"""Voxels of a class over those of the piece it is in. With fewer a class is a slip of the network there; with more it
-may be a vertebra of its own. Lower, slips make a vertebra two; higher, two of unlike size that touch count as one."""
-FARTHEST_IN_VERTEBRA = 0.35
-"""Distance of the centres of two classes in a piece over its extent, both along the chain. Farther apart they are two
-vertebrae that touch (halves: 0.5); nearer they are one with two names (side by side: 0)."""
-LONGEST_VERTEBRA = 1.5
-"""Extent of a piece along the chain over the usual one. A longer piece is several that touch, and stays as the network
-sees it. Lower, tall vertebrae are left out; higher, two that touch get one level."""
 NEAREST_LEVELS = 0.5
-"""Distance of two pieces along the chain over the step from level to level. Nearer pieces are parts of one vertebra and
-share its level. Lower, an arch that is apart from its body is taken for the next; higher, neighbours are joined."""
+"""Distance of two pieces over the step from level to level. Nearer pieces are parts of one vertebra and share its
+level. Lower, an arch that is apart from its body is taken for the next; higher, neighbours are joined."""
 LONGEST_STEP = 1.5
 """Step from level to level as a case shows it over that of the plan. A longer one is a gap: the plan's is taken.
 Lower, cases of tall people are measured by the plan's step; higher, a case of which every second vertebra was missed is
 taken for whole."""
-MISSED_LEVEL = 1.6
-"""Distance of two pieces along the chain over the case's own step. From there on a level between them was missed, from
-2.6 on two. Lower, a wide disc counts as a vertebra; higher, one that was missed is not counted."""
 MARGIN_VOXELS = 2
 """Voxels around a piece that change with it, so that interpolation between them finds no other level there. Fewer, and
 the old level shines through at the edges; more, and neighbours that are close lose theirs."""
@@ -62,42 +41,31 @@ sure decide for a whole column; higher, the network's doubts and its certainty s
 Logits = npt.NDArray[np.float32]
 Numbers = npt.NDArray[np.int64]
 """Of pieces; the first is 1."""
+Floats = npt.NDArray[np.float64]
 Slabs = Callable[[], Iterable[tuple[int, Logits]]]
 """All rows of a case, from the first on, each time they are asked for: (first row, logits (K, rows, a1, a2))."""
 
 
 @dataclass(frozen=True)
-class _Pieces:
-    """The connected pieces of the chain's classes. What there is one of per piece stands at its number; 0 is none."""
+class Vertebra:
+    """A vertebra of a column, as it was found."""
 
-    numbers: npt.NDArray[np.int32]
-    """(a0, a1, a2): the piece that a voxel is of."""
-    inside: npt.NDArray[np.bool_]
-    """(a0, a1, a2): whether a voxel is of any; it has an entry in the two that follow."""
-    of_voxel: npt.NDArray[np.int32]
-    """The piece."""
-    along: npt.NDArray[np.int32]
-    """The place along the chain, voxels."""
-    sizes: npt.NDArray[np.int64]
-    """Voxels."""
-    centres: npt.NDArray[np.float64]
-    """Along the chain, voxels."""
-    extents: npt.NDArray[np.int64]
-    """Along the chain, voxels."""
+    pieces: tuple[int, ...]
+    """Numbers of the pieces it is made of, the largest first."""
+    voxels: int
+    centre: tuple[float, float, float]
+    """Voxels, along the axes of the case."""
+    cut_off: bool
+    """Whether it reaches to where the image ends along the column."""
 
-    @staticmethod
-    def of(inside: npt.NDArray[np.bool_], axis: int) -> _Pieces:
-        """The pieces of what is `inside` (a0, a1, a2), for a chain along `axis`."""
-        numbers, _ = ndimage.label(inside)
-        lying = [1, 1, 1]
-        lying[axis] = inside.shape[axis]
-        places = np.broadcast_to(np.arange(inside.shape[axis], dtype=np.int32).reshape(lying), inside.shape)
-        of_voxel, along = numbers[inside], places[inside]
-        sizes = np.bincount(of_voxel, minlength=1)
-        centres = np.bincount(of_voxel, along, minlength=1) / np.maximum(sizes, 1)
-        spans = [box[axis] for box in ndimage.find_objects(numbers)]
-        extents = np.array([0, *(span.stop - span.start for span in spans)])
-        return _Pieces(numbers, inside, of_voxel, along, sizes, centres, extents)
+
+@dataclass(frozen=True)
+class FoundColumn:
+    """The vertebrae of a case in their order along the chain, with what they may be."""
+
+    vertebrae: tuple[Vertebra, ...]
+    levels: LevelPosterior
+    seen: ColumnSeen
 
 
 @dataclass(frozen=True)
@@ -109,6 +77,7 @@ class Renaming:
     numbers: npt.NDArray[np.int32]
     """(a0, a1, a2): the piece that a voxel is of; 0 is none."""
     chain: tuple[int, ...]
+    column: FoundColumn
 
     def apply(self, first: int, logits: Logits) -> None:
         """Rename in `logits` (K, rows, a1, a2), which are the rows from `first` on; in place."""
@@ -125,43 +94,64 @@ class Renaming:
             logits[level][at] = there[level]
 
 
-def agree_on_levels(logits: Logits, levels: LevelsPlan, axis: int) -> Logits:
-    """`logits` (K, a0, a1, a2), background first, in which each piece is one level or background; changed in place.
+@dataclass(frozen=True)
+class Chain:
+    """The levels of a column as they lie in a volume."""
 
-    Neighbouring pieces along `axis` (of the volume) differ by as many levels as their distance is, in units of the
-    usual one; the level that they begin with is the likeliest by all their voxels together and by what views of this
-    data set show. A piece beyond either end is background. Where there are no two single pieces to compare, all stays.
-    """
-    renaming = find_renaming(lambda: [(0, logits)], levels, axis)
+    levels: LevelsPlan
+    axis: int
+    """Of the volume, along which they follow each other."""
+    spacing_mm: tuple[float, float, float]
+    """Voxel size along the axes of the volume."""
+
+
+def agree_on_levels(logits: Logits, chain: Chain) -> Logits:
+    """`logits` (K, a0, a1, a2), background first, in which each vertebra is one level or none; changed in place."""
+    renaming = find_renaming(lambda: [(0, logits)], chain)
     if renaming is not None:
         renaming.apply(0, logits)
     return logits
 
 
-def find_renaming(slabs: Slabs, levels: LevelsPlan, axis: int) -> Renaming | None:
-    """What `agree_on_levels` does to a case that is gone through slab by slab, twice; None where all stays."""
-    chain = levels.classes
-    pieces, named = _pieces(slabs, chain, axis)
-    large = _without_crumbs(pieces)
-    vertebrae, usual_extent = _vertebrae(named, pieces, large, len(chain))
-    if len(vertebrae) < 2:
+def find_renaming(slabs: Slabs, column: Chain) -> Renaming | None:
+    """What `agree_on_levels` does to a case that is gone through slab by slab, twice; None without a vertebra."""
+    chain, axis, spacing_mm = column.levels.classes, column.axis, column.spacing_mm
+    inside, named = _inside(slabs, chain)
+    numbers: npt.NDArray[np.int32] = ndimage.label(inside)[0]
+    if not numbers.any():
         return None
-    ranks = _ranks(pieces.centres[vertebrae], levels.step * usual_extent)
-    evidence = _evidence(slabs, pieces, vertebrae, chain)
-    becomes = np.zeros(len(pieces.sizes), np.int16)
-    becomes[vertebrae] = _likeliest(evidence, ranks, levels.ends_seen)
-    _join_crumbs(becomes, pieces, large)
-    return Renaming(becomes, pieces.numbers, tuple(chain))
+    usual = _usual(numbers[inside], named, _along(inside, axis), len(chain), spacing_mm[axis], column.levels.step)
+    names = np.zeros(inside.shape, np.uint8)
+    names[inside] = named
+    cut_apart(numbers, names, axis, spacing_mm, usual)
+    of_voxel = numbers[inside]
+    sizes = np.bincount(of_voxel)
+    vertebrae, step_mm = _vertebrae(numbers, sizes, axis, spacing_mm, usual)
+    evidence = _evidence(slabs, inside, of_voxel, vertebrae, chain)
+    seen = _seen(vertebrae, evidence, column, step_mm, inside.shape[axis])
+    found = find_levels(seen)
+    becomes = np.zeros(len(sizes), np.int16)
+    for vertebra, position in zip(vertebrae, found.best.tolist(), strict=True):
+        becomes[list(vertebra.pieces)] = position + 1 if 0 <= position < len(chain) else len(chain) + 1
+    _join_crumbs(becomes, numbers, axis, vertebrae)
+    return Renaming(becomes, numbers, tuple(chain), FoundColumn(vertebrae, found, seen))
 
 
-def _pieces(slabs: Slabs, chain: Sequence[int], axis: int) -> tuple[_Pieces, npt.NDArray[np.uint8]]:
-    """The pieces, and for each voxel of any the likeliest place on the chain."""
+def _inside(slabs: Slabs, chain: Sequence[int]) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.uint8]]:
+    """Which voxels are of any level (a0, a1, a2), and for each of these the likeliest place on the chain."""
     inside, named = list[npt.NDArray[np.bool_]](), list[npt.NDArray[np.uint8]]()
     for _, logits in slabs():
         held = _any_of(logits, chain) > _any_of(logits, _others(logits, chain))
         inside.append(held)
         named.append(np.stack([logits[level][held] for level in chain]).argmax(axis=0).astype(np.uint8))
-    return _Pieces.of(np.concatenate(inside), axis), np.concatenate(named)
+    return np.concatenate(inside), np.concatenate(named)
+
+
+def _along(inside: npt.NDArray[np.bool_], axis: int) -> npt.NDArray[np.int32]:
+    """The place along an axis of each voxel inside."""
+    lying = [1, 1, 1]
+    lying[axis] = inside.shape[axis]
+    return np.broadcast_to(np.arange(inside.shape[axis], dtype=np.int32).reshape(lying), inside.shape)[inside]
 
 
 def _others(logits: Logits, chain: Sequence[int]) -> list[int]:
@@ -177,89 +167,130 @@ def _any_of(logits: Logits, classes: Sequence[int]) -> Logits:
     return sum_of
 
 
-def _without_crumbs(pieces: _Pieces) -> Numbers:
-    """The pieces of at least `SMALLEST_PIECE`; the usual size is that of the piece a foreground voxel usually is of."""
-    sizes = pieces.sizes[1:]
-    if not len(sizes):
+def _large(sizes: npt.NDArray[np.int64]) -> Numbers:
+    """Places of what is no crumb: at least `SMALLEST_PIECE` of the size of that which a voxel usually is of."""
+    if not sizes.any():
         return np.zeros(0, np.int64)
     ordered = np.sort(sizes)[::-1]
     usual = ordered[np.searchsorted(np.cumsum(ordered), sizes.sum() / 2)]
-    return np.flatnonzero(sizes >= SMALLEST_PIECE * usual) + 1
+    return np.flatnonzero(sizes >= max(1, SMALLEST_PIECE * usual))
 
 
-def _vertebrae(named: npt.NDArray[np.uint8], pieces: _Pieces, large: Numbers, length: int) -> tuple[Numbers, float]:
-    """Those of the `large` pieces that are one vertebra each, in their order along the chain; and the usual extent."""
-    extents = pieces.extents[large]
-    single = ~_hold_several(named, pieces, large, length)
-    if not single.any():
-        return large[:0], 0.0
-    usual = float(np.median(extents[single]))
-    whole = large[extents <= LONGEST_VERTEBRA * usual]
-    return whole[np.argsort(pieces.centres[whole], kind="stable")], usual
+def _usual(
+    of_voxel: npt.NDArray[np.int32],
+    named: npt.NDArray[np.uint8],
+    along: npt.NDArray[np.int32],
+    length: int,
+    spacing_mm: float,
+    step: float,
+) -> Usual:
+    """How long a vertebra is in this case, and how far from the next, from what a level is long in a piece.
+
+    In the median that is right also where pieces hold several vertebrae, and where one has two names side by side.
+    """
+    cell = of_voxel.astype(np.int64) * length + named
+    extents = []
+    for held in _large(np.bincount(cell)):
+        low, high = np.quantile(along[cell == held], (0.01, 0.99))
+        extents.append(high - low + 1)
+    extent_mm = float(np.median(extents)) * spacing_mm
+    return Usual(extent_mm, extent_mm * step)
 
 
-def _hold_several(named: npt.NDArray[np.uint8], pieces: _Pieces, large: Numbers, length: int) -> npt.NDArray[np.bool_]:
-    """Whether the network sees levels above each other in a `large` piece, each with a good part of its voxels."""
-    cell, cells = pieces.of_voxel.astype(np.int64) * length + named, len(pieces.sizes) * length
-    voxels = np.bincount(cell, minlength=cells).reshape(-1, length)[large]
-    centres = np.bincount(cell, pieces.along, minlength=cells).reshape(-1, length)[large] / np.maximum(voxels, 1)
-    counts = voxels >= LEAST_OF_PIECE * voxels.sum(axis=1, keepdims=True)
-    spread = np.where(counts, centres, -np.inf).max(axis=1) - np.where(counts, centres, np.inf).min(axis=1)
-    several: npt.NDArray[np.bool_] = spread > FARTHEST_IN_VERTEBRA * pieces.extents[large]
-    return several
+def _vertebrae(
+    numbers: npt.NDArray[np.int32], sizes: npt.NDArray[np.int64], axis: int, spacing_mm: Sequence[float], usual: Usual
+) -> tuple[tuple[Vertebra, ...], float]:
+    """The vertebrae in their order along the chain, and the step from one to the next in this case, mm."""
+    large = _large(sizes)
+    boxes = ndimage.find_objects(numbers)
+    centres = np.array(ndimage.center_of_mass(numbers > 0, numbers, large))
+    order = np.argsort(centres[:, axis], kind="stable")
+    large, centres = large[order], centres[order]
+    near = NEAREST_LEVELS * usual.step_mm
+    groups, found = [[0]], list[Vertebra]()
+    for place, gap in enumerate(np.diff(centres[:, axis]) * spacing_mm[axis], 1):
+        if gap < near:
+            groups[-1].append(place)
+        else:
+            groups.append([place])
+    for group in groups:
+        held = sorted(group, key=lambda place: -int(sizes[large[place]]))
+        voxels = [int(sizes[large[place]]) for place in held]
+        spans = [boxes[large[place] - 1][axis] for place in held]
+        ends = min(span.start for span in spans) == 0 or max(span.stop for span in spans) == numbers.shape[axis]
+        centre = np.average(centres[held], axis=0, weights=voxels)
+        pieces = tuple(int(large[place]) for place in held)
+        found.append(Vertebra(pieces, sum(voxels), (float(centre[0]), float(centre[1]), float(centre[2])), ends))
+    return tuple(found), _own_step(_gaps_mm(found, spacing_mm), usual)
 
 
-def _ranks(places: npt.NDArray[np.float64], step: float) -> Numbers:
-    """Rank of each piece along the chain, the first 0, from their ascending `places`: a gap of two skips one."""
-    gaps = np.diff(places)
-    apart = gaps > NEAREST_LEVELS * step
-    # the lower median: a gap that skips a level is no usual one
-    own = float(np.sort(gaps[apart])[(apart.sum() - 1) // 2]) if apart.any() else step
-    own = step if own > LONGEST_STEP * step else own
-    steps = np.where(apart, np.maximum(np.floor(gaps / own + 2 - MISSED_LEVEL), 1), 0)
-    return np.concatenate(([0], np.cumsum(steps))).astype(np.int64)
+def _gaps_mm(vertebrae: Sequence[Vertebra], spacing_mm: Sequence[float]) -> Floats:
+    """Distances of the centres of neighbours, in space: a column is bent."""
+    places = np.array([one.centre for one in vertebrae]) * np.asarray(spacing_mm)
+    gaps: Floats = np.linalg.norm(np.diff(places, axis=0), axis=1)
+    return gaps
 
 
-def _evidence(slabs: Slabs, pieces: _Pieces, vertebrae: Numbers, chain: Sequence[int]) -> npt.NDArray[np.float64]:
+def _own_step(gaps_mm: Floats, usual: Usual) -> float:
+    """The lower median: a gap that skips a level is no usual one."""
+    if not len(gaps_mm):
+        return usual.step_mm
+    own = float(np.sort(gaps_mm)[(len(gaps_mm) - 1) // 2])
+    return usual.step_mm if own > LONGEST_STEP * usual.step_mm else own
+
+
+def _seen(
+    vertebrae: Sequence[Vertebra],
+    evidence: Floats,
+    column: Chain,
+    step_mm: float,
+    length: int,
+) -> ColumnSeen:
+    """What there is to go by; `length` is that of the image along the column, in voxels."""
+    axis, spacing_mm = column.axis, column.spacing_mm
+    below = vertebrae[0].centre[axis] + 0.5
+    above = length - 0.5 - vertebrae[-1].centre[axis]
+    first, last = (room * spacing_mm[axis] / step_mm - 0.5 for room in (below, above))
+    return ColumnSeen(evidence, _gaps_mm(vertebrae, spacing_mm) / step_mm, (first, last), column.levels.ends_seen)
+
+
+def _evidence(
+    slabs: Slabs,
+    inside: npt.NDArray[np.bool_],
+    of_voxel: npt.NDArray[np.int32],
+    vertebrae: Sequence[Vertebra],
+    chain: Sequence[int],
+) -> Floats:
     """(vertebrae, levels + 1): log probability of each level, then of none, summed; mean of the column's voxels.
 
     The mean, not the sum: the voxels of a case err together, so that they say no more than one of them would.
     """
-    every, done = np.zeros((len(chain) + 1, len(pieces.sizes))), 0
+    every, done = np.zeros((len(chain) + 1, int(of_voxel.max()) + 1)), 0
     for first, logits in slabs():
-        there = logits[:, pieces.inside[first : first + logits.shape[1]]]
-        of_voxel = pieces.of_voxel[done : done + there.shape[1]]
+        there = logits[:, inside[first : first + logits.shape[1]]]
+        pieces = of_voxel[done : done + there.shape[1]]
         done += there.shape[1]
         others, chained = _any_of(there, _others(logits, chain)), _any_of(there, chain)
         total = np.logaddexp(others, chained)
         for place, values in enumerate((*(there[level] for level in chain), others)):
             said = np.maximum(values - total, LEAST_LOG_PROBABILITY).astype(np.float64)
-            np.add.at(every[place], of_voxel, said)  # one after the other: slabs must not round the sums otherwise
-    mean: npt.NDArray[np.float64] = every.T[vertebrae] / pieces.sizes[vertebrae].sum()
-    return mean
+            np.add.at(every[place], pieces, said)  # one after the other: slabs must not round the sums otherwise
+    summed = np.array([every[:, list(one.pieces)].sum(axis=1) for one in vertebrae])
+    return np.asarray(summed / sum(one.voxels for one in vertebrae), np.float64)
 
 
-def _likeliest(evidence: npt.NDArray[np.float64], ranks: Numbers, ends_seen: tuple[float, float]) -> Numbers:
-    """1 + position on the chain of each piece, 1 + its length for none, where evidence and view together say most."""
-    length = evidence.shape[1] - 1
-    best, chosen = -np.inf, np.zeros(len(ranks), np.int64)
-    for first in range(-int(ranks[-1]), length):
-        positions = first + ranks
-        ends = (first <= 0, positions[-1] >= length - 1)
-        said = sum(log(share if there else 1 - share) for there, share in zip(ends, ends_seen, strict=True))
-        positions = np.where((positions >= 0) & (positions < length), positions, length)
-        found = said + float(evidence[np.arange(len(ranks)), positions].sum())
-        if found > best:
-            best, chosen = found, positions + 1
-    return chosen
-
-
-def _join_crumbs(becomes: npt.NDArray[np.int16], pieces: _Pieces, large: Numbers) -> None:
-    """Let each crumb become, in `becomes`, what the nearest of the `large` pieces does."""
-    crumbs = np.setdiff1d(np.arange(1, len(pieces.sizes)), large)
-    if len(crumbs):
-        distances = np.abs(pieces.centres[crumbs][:, None] - pieces.centres[large])
-        becomes[crumbs] = becomes[large[distances.argmin(axis=1)]]
+def _join_crumbs(
+    becomes: npt.NDArray[np.int16], numbers: npt.NDArray[np.int32], axis: int, vertebrae: Sequence[Vertebra]
+) -> None:
+    """Let each crumb become, in `becomes`, what the nearest vertebra along the column does."""
+    known = {piece for one in vertebrae for piece in one.pieces}
+    crumbs = [number for number in range(1, len(becomes)) if number not in known]
+    if not crumbs:
+        return
+    centres = np.array(ndimage.center_of_mass(numbers > 0, numbers, crumbs))[:, axis]
+    places = np.array([one.centre[axis] for one in vertebrae])
+    nearest = np.abs(centres[:, None] - places).argmin(axis=1)
+    becomes[crumbs] = [becomes[vertebrae[place].pieces[0]] for place in nearest]
 
 
 def _with_margin(becomes: npt.NDArray[np.int16], numbers: npt.NDArray[np.int32]) -> npt.NDArray[np.int16]:

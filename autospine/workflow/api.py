@@ -154,6 +154,7 @@ def predict(
     file_format: str | None = None,
     probabilities: bool = False,
     uncertainty: bool = False,
+    instances: bool = False,
     statistics: bool = False,
     preview: bool = False,
     overwrite: bool = False,
@@ -183,6 +184,7 @@ def predict(
         file_format: nifti, nrrd, seg-nrrd, mha, mgz or dicom-seg; that of each image if not given.
         probabilities: write the probability of each structure as well.
         uncertainty: write where folds and mirrorings disagree.
+        instances: write each vertebra by its number from below.
         statistics: write volumes and mean intensities as CSV.
         preview: write a picture of each case.
         overwrite: make anew what autospine made in `target` and nobody has changed since.
@@ -207,7 +209,7 @@ def predict(
         mirror,
         overlap,
         overwrite,
-        Outputs(file_format, probabilities, uncertainty, statistics, preview),
+        Outputs(file_format, probabilities, uncertainty, statistics, preview, instances),
         series=tuple(series or ()),
         share=None if share is None else Share.parse(share),
         watch=Watch() if watch else None,

@@ -34,7 +34,7 @@ from autospine.workflow.runs.sharing import Sharing, sharing
 from autospine.workflow.steps.arrivals import Arrivals, Watch
 from autospine.workflow.steps.counted_cases import Pace
 from autospine.workflow.steps.left_out import LeftOut
-from autospine.workflow.steps.outputs import Outputs, read_flagged
+from autospine.workflow.steps.outputs import Outputs, read_flagged, read_unnamed
 from autospine.workflow.steps.promise import why_none
 from autospine.workflow.steps.segmenting import Segmenter, load_segmenter
 from autospine.workflow.steps.turns import Job, Turns
@@ -102,6 +102,8 @@ class Prediction:
     """Those whose networks were averaged."""
     flagged: Mapping[str, str] = field(default_factory=dict)
     """Case -> what is off first, of those that need a look, as `promise.csv` says; made now or before."""
+    unnamed: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Case -> what is said of each of its vertebrae whose level is not certain, as `levels.csv` has it."""
     left_out: DataError | None = None
     """Which cases could not be segmented, and why; None where none was left out.
 
@@ -152,7 +154,7 @@ def predict_paths(
     segmenter = load_segmenter(
         folder, device, request.settings, calibrated=outputs.probabilities or outputs.uncertainty
     )
-    segmenter.predictor.check_wanted(Wanted(uncertainty=outputs.uncertainty), str(folder))
+    segmenter.predictor.check_wanted(Wanted(uncertainty=outputs.uncertainty, instances=outputs.instances), str(folder))
     for note in (*segmenter.chosen, *segmenter.unfinished):
         tell(note)
     if request.fast:
@@ -206,11 +208,14 @@ class _Run:
                 _wait_for_others(here)
         files = tuple(path for name, path in outputs.items() if name not in left_out.names)
         missing = left_out.error() if left_out.names and self.tell is not _quiet else None
-        flagged = dict[str, str]()
-        if self.segmenter.facts.promises and self.tell is not _quiet:
-            flagged = read_flagged(self.place.path, self.place.single, outputs.keys() - left_out.names)
+        flagged, unnamed, facts = dict[str, str](), dict[str, list[str]](), self.segmenter.facts
+        there = self.place.path, self.place.single, outputs.keys() - left_out.names
+        if facts.promises and self.tell is not _quiet:
+            flagged = read_flagged(*there)
+        if facts.levels and self.tell is not _quiet:
+            unnamed = read_unnamed(*there)
         seconds, slices = tuple(turns.seconds), tuple(turns.slices)
-        return Prediction(files, seconds, slices, self.segmenter.folder, folds, flagged, missing)
+        return Prediction(files, seconds, slices, self.segmenter.folder, folds, flagged, unnamed, missing)
 
     def watch(self) -> Prediction:
         """Segment what is there and what arrives, until stopped; raises `Stopped`."""
@@ -250,7 +255,7 @@ class _Run:
 
     def _put_tables_together(self) -> None:
         """The tables of all cases, of what stands in OUT."""
-        self.request.outputs.finish(self.place.path, self.place.single, promises=self.segmenter.facts.promises)
+        self.request.outputs.finish(self.place.path, self.place.single, self.segmenter.facts)
 
     def _make_arrived(
         self, turns: Turns, arrivals: Arrivals, waiting: Mapping[str, Files], tell: Callable[[str], None]

@@ -34,6 +34,7 @@ from autospine.workflow.steps.about import about_training
 from autospine.workflow.steps.cascade import OutOfFold, find_out_of_fold, segment_out_of_fold
 from autospine.workflow.steps.evidence import evidence_temperature, write_evidence
 from autospine.workflow.steps.expectation import compare_expected, describe_comparisons
+from autospine.workflow.steps.level_trust import FoldTrust, describe_trust, fit_trust, measure_trust
 from autospine.workflow.steps.pace import shown, watch_pace, watch_threads
 from autospine.workflow.steps.pictures import draw_validation
 from autospine.workflow.steps.promise import describe_promise, fit_promise
@@ -359,6 +360,7 @@ def _score(fold: _Fold, ready: _Ready) -> Trained:
         draw_validation(fold.dataset, reading, training.folder, fold.card, scores, progress)
         write_json(metrics, scores.to_json())
     _learn_promise(fold, anew=anew)
+    _learn_trust(fold, ready, anew=anew)
     return Trained(training.folder, read_json(metrics))
 
 
@@ -369,6 +371,19 @@ def _learn_promise(fold: _Fold, *, anew: bool) -> None:
     promise = read_promise(fold.model)
     if anew or promise is None or str(fold.number) not in promise.folds:
         fold.training.progress.note(describe_promise(fit_promise(fold.model)))
+
+
+def _learn_trust(fold: _Fold, ready: _Ready, *, anew: bool) -> None:
+    """Learn how far levels can be trusted, where the fold was scored `anew` or that was not measured."""
+    training = fold.training
+    if fold.card.data.levels is None or (not anew and FoldTrust.read(training.folder) is not None):
+        return
+    measured = measure_trust(
+        fold.model, fold.number, training.task.fold, ready.store, training.device, training.progress
+    )
+    if measured is not None:
+        measured.write(training.folder)
+        training.progress.note(describe_trust(fit_trust(fold.model)))
 
 
 def _start_text(path: Path | None, taken: CarriedOver) -> str:

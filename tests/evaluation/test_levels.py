@@ -140,6 +140,7 @@ def test_scores_name_each_mistake() -> None:
     assert levels["by_level"]["L3"] == {
         "vertebrae": 2,
         "right": 1,
+        "unknown": 0,
         "mixed": 0,
         "wrong": 1,
         "missed": 0,
@@ -167,3 +168,16 @@ def test_levels_of_folders(tmp_path: Path, named: bool) -> None:
     content = evaluate_folders(tmp_path / "pred", tmp_path / "labelsTr", levels=given).to_json()
     assert (content["levels"]["right"], content["levels"]["wrong"]) == (2, 2)
     assert "levels" not in evaluate_folders(tmp_path / "pred", tmp_path / "labelsTr").to_json() or named
+
+
+def test_a_level_that_is_not_certain_is_unknown_right_or_wrong() -> None:
+    reference = np.zeros((30, 4, 4), np.uint8)
+    for value in (1, 2, 3):
+        reference[10 * value - 8 : 10 * value - 2] = value
+    prediction = reference.copy()
+    prediction[reference == 3] = 2
+    chains = chains_named((("L3", 1), ("L4", 2), ("L5", 3)))
+    kinds = {one.level: one.kind for one in count_levels(LabelPair(prediction, reference), chains)}
+    assert kinds == {"L3": "right", "L4": "right", "L5": "wrong"}
+    unsure = {one.level: one.kind for one in count_levels(LabelPair(prediction, reference), chains, {"L4"})}
+    assert unsure == {"L3": "right", "L4": "unknown", "L5": "unknown"}

@@ -20,7 +20,7 @@ from autospine.inference.ensemble import Ensemble, Mean, load_ensemble, scaled
 from autospine.inference.predictor import Predictor
 from autospine.inference.segmentation import Wanted
 from autospine.inference.settings import Settings
-from autospine.inference.vertebral_levels import agree_on_levels
+from autospine.inference.vertebral_levels import Chain, agree_on_levels
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.data import LevelsPlan
 from autospine.planning.document.postprocessing import Postprocessing, Step, write_postprocessing
@@ -157,7 +157,7 @@ def test_vertebrae_agree_on_one_level_each(make_configuration: Make) -> None:
         for model in models
     )
     mean = np.log(np.maximum(np.mean([one[...] for one in stored], axis=0, dtype=np.float32), 6e-8))
-    expected = agree_on_levels(mean.copy(), levels, 0).argmax(axis=0)
+    expected = agree_on_levels(mean.copy(), Chain(levels, 0, (1.0, 1.0, 1.0))).argmax(axis=0)
     found = Ensemble(tuple(models)).predict(Volume(array, geometry)).array
     np.testing.assert_array_equal(found, np.array([0, 7, 300, 4])[expected])
     raw = np.array([0, 7, 300, 4])[mean.argmax(axis=0)]

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from autospine.inference.vertebral_levels import agree_on_levels
+from autospine.inference.vertebral_levels import Chain
+from autospine.inference.vertebral_levels import agree_on_levels as agree
 from autospine.planning.document.data import LevelsPlan
 
 SHAPE = (5, 60, 20)
@@ -30,6 +31,10 @@ def column(*blocks: tuple[int, int, dict[int, float]]) -> npt.NDArray[np.float32
     logits = np.full((5, *SHAPE), -2.0, np.float32)
     np.put_along_axis(logits, labels[None], 3.0, axis=0)
     return logits
+
+
+def agree_on_levels(logits: npt.NDArray[np.float32], levels: LevelsPlan, axis: int) -> npt.NDArray[np.float32]:
+    return agree(logits, Chain(levels, axis, (1.0, 1.0, 1.0)))
 
 
 def seen(logits: npt.NDArray[np.float32], *rows: int) -> list[set[int]]:
@@ -72,10 +77,10 @@ def test_crumbs_take_the_level_beside_them_and_touching_vertebrae_stay() -> None
     assert seen(agreed, 5, 18, 30, 42) == [{4}, {3}, {2}, {1}]
 
 
-@pytest.mark.parametrize("blocks", [(), ((2, 10, {3: 0.6, 4: 0.4}),)])
-def test_one_piece_alone_says_nothing(blocks: tuple[tuple[int, int, dict[int, float]], ...]) -> None:
-    logits = column(*blocks)
-    np.testing.assert_array_equal(agree_on_levels(logits.copy(), CHAIN, 1), logits)
+def test_without_a_vertebra_nothing_changes_and_one_alone_gets_one_level() -> None:
+    nothing = column()
+    np.testing.assert_array_equal(agree_on_levels(nothing.copy(), CHAIN, 1), nothing)
+    assert seen(agree_on_levels(column((2, 10, {3: 0.6, 4: 0.4})), CHAIN, 1), 5) == [{3}]
 
 
 def test_classes_off_the_chain_are_left_alone() -> None:
@@ -85,14 +90,11 @@ def test_classes_off_the_chain_are_left_alone() -> None:
     np.testing.assert_array_equal(agreed[[0, 1]], logits[[0, 1]])
 
 
-def test_a_column_one_level_off_is_put_right_by_what_views_show() -> None:
+def test_a_column_one_level_off_is_put_right_by_what_the_view_shows() -> None:
     """All four levels are there and the network names them one too high, with doubts."""
-    off = column((2, 10, {4: 0.4, 3: 0.6}), (14, 22, {2: 0.8, 3: 0.2}), (26, 34, {1: 1}), (38, 46, {1: 1}))
-    assert seen(agree_on_levels(off / 2, CHAIN, 1), 5, 18, 30, 42) == [{3}, {2}, {1}, {0}]
-    always = replace(CHAIN, ends_seen=(0.98, 0.98))
-    assert seen(agree_on_levels(off / 2, always, 1), 5, 18, 30, 42) == [{4}, {3}, {2}, {1}]
-    upper_end = replace(CHAIN, ends_seen=(0.5, 0.98))
-    assert seen(agree_on_levels(off / 2, upper_end, 1), 5, 18, 30, 42) == [{3}, {2}, {1}, {0}]
+    off = column((14, 22, {4: 0.4, 3: 0.6}), (26, 34, {2: 0.8, 3: 0.2}), (38, 46, {1: 1}), (50, 58, {1: 1}))
+    always = replace(CHAIN, ends_seen=(0.98, 0.98))  # there is room for another one below, and it would be seen
+    assert seen(agree_on_levels(off / 2, always, 1), 17, 30, 42, 54) == [{4}, {3}, {2}, {1}]
 
 
 def test_a_network_that_is_sure_is_believed_about_a_smaller_view() -> None:
@@ -107,10 +109,12 @@ def test_a_network_that_is_sure_is_believed_about_a_smaller_view() -> None:
     "blocks",
     [
         ((2, 10, {4: 1}), (10, 18, {3: 1}), (26, 34, {2: 1}), (34, 42, {1: 1})),
-        ((2, 10, {4: 1}), (10, 18, {3: 1}), (18, 26, {2: 1}), (34, 42, {1: 1})),
+        ((2, 10, {4: 1}), (10, 18, {3: 1}), (18, 26, {2: 1}), (26, 34, {1: 1})),
     ],
 )
-def test_where_most_vertebrae_touch_all_stay_as_they_are(blocks: tuple[tuple[int, int, dict[int, float]], ...]) -> None:
+def test_where_most_vertebrae_touch_they_are_cut_by_their_names(
+    blocks: tuple[tuple[int, int, dict[int, float]], ...],
+) -> None:
     logits = column(*blocks)
     rows = [low + 3 for low, _, _ in blocks]
     assert seen(agree_on_levels(logits, CHAIN, 1), *rows) == [{4}, {3}, {2}, {1}]

@@ -89,4 +89,4 @@ def test_lesions_from_end_to_end(
     with pytest.raises(PlanError, match="largest_size"):
         list(train_folds(lesions, "1", runs, TrainRequest(device="cpu", workers=0)))
     with pytest.raises(PlanError, match="plan the dataset again"):
-        plan_from_toml(text.replace("schema = 6", "schema = 3"))
+        plan_from_toml(text.replace("schema = 7", "schema = 3"))

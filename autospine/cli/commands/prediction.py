@@ -45,6 +45,9 @@ def predict(
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Write the probability of each structure as well (.b2nd).")
     ] = False,
+    instances: Annotated[
+        bool, typer.Option("--instances", help="Write each vertebra by its number from below, whatever its level.")
+    ] = False,
     uncertainty: Annotated[
         bool, typer.Option("--uncertainty", help="Write a map of where folds and mirrorings disagree, 0 to 1.")
     ] = False,
@@ -65,10 +68,12 @@ def predict(
 ) -> None:
     """Segment images; the results lie on the images' own grids."""
     from autospine.cli.terminal import TerminalProgress
+    from autospine.data.not_to_segment import LEVELS, PROMISED
     from autospine.machine.ranks import Rank
     from autospine.workflow.predict import PredictRequest, predict_paths
     from autospine.workflow.steps.arrivals import Watch
-    from autospine.workflow.steps.outputs import Outputs, promised_table
+    from autospine.workflow.steps.levels import describe_unnamed
+    from autospine.workflow.steps.outputs import Outputs, table_of
     from autospine.workflow.steps.promise import describe_flagged
 
     request = PredictRequest(
@@ -78,7 +83,7 @@ def predict(
         mirror,
         overlap,
         overwrite,
-        Outputs(file_format, probabilities, uncertainty, statistics, preview),
+        Outputs(file_format, probabilities, uncertainty, statistics, preview, instances),
         series=tuple(series or ()),
         share=share,
         watch=Watch() if watch else None,
@@ -93,7 +98,11 @@ def predict(
     total = sum(done.seconds)
     took = f", {total / len(done.seconds):.1f} s a case, {total / sum(done.slices):.2f} s a slice" if total else ""
     progress.note(f"{len(done.files)} segmentation(s) in {target}{took}")
-    for line in describe_flagged(done.flagged, len(done.files), promised_table(target, target in done.files)):
+    count, single = len(done.files), target in done.files
+    for line in (
+        *describe_unnamed(done.unnamed, count, table_of(LEVELS, target, single)),
+        *describe_flagged(done.flagged, count, table_of(PROMISED, target, single)),
+    ):
         progress.note(line)
 
 

@@ -75,7 +75,8 @@ def _subjects(content: Mapping[str, Any], metrics: list[str], intervals: bool) -
 
 def _show_levels(content: Mapping[str, Any]) -> None:
     """How many vertebrae have the right level, and which have not."""
-    parts = [f"{content[kind]} {kind}" for kind in ("mixed", "wrong", "missed")]
+    kinds = ("unknown",) * bool(content.get("unknown")) + ("mixed", "wrong", "missed")
+    parts = [f"{content[kind]} {kind}" for kind in kinds]
     said = f"Levels: {content['right']} of {content['vertebrae']} right, {', '.join(parts)}"
     console.print(f"{said}; {content['extra']} predicted where the reference has none")
     mistakes = content["mistakes"]

@@ -35,6 +35,7 @@ _LONGEST_MEANING = 64
 _ENDS = {"c": 7, "t": 13, "l": 6, "s": 5}
 """Last vertebra of each region, with the T13 and L6 that some people have."""
 _VERTEBRA = frozenset({"", "vertebra", "vertebrae", "vertebral", "vert"})
+_VERTEBRAE = _VERTEBRA - {""} | {"vertebral body", "vertebral bodies", "vertebra body", "vertebral column"}
 _DISC = "disc"
 _LEVEL = r"(c|th|t|l|s)0?(\d{1,2})"
 _NO_WORDS = frozenset({"label", "seg", "segmentation", "mask", "structure", "level", "of", "the"})
@@ -137,6 +138,12 @@ def levels_named(name: str) -> tuple[str, ...]:
     if len(spelt.levels) == 1:
         return spelt.levels if spelt.phrase in _VERTEBRA else ()
     return spelt.levels if not spelt.phrase or table.get(spelt.phrase) == table[_DISC] else ()
+
+
+def is_vertebrae(name: str) -> bool:
+    """Whether a name says vertebrae without saying which, such as `vertebra` or `vertebral_bodies`."""
+    spelt = _spelt(name)
+    return not spelt.levels and spelt.side is None and spelt.phrase in _VERTEBRAE
 
 
 def place_in_spine(level: str) -> tuple[int, int]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from autospine.data.wording import listed, plural
+from autospine.evaluation.levels import KINDS
 from autospine.report.page.blocks import Block, Card, Cards, Notes, Prose, Section
 from autospine.report.page.chosen import suspected
 from autospine.report.page.material import RunMaterial
@@ -56,7 +57,7 @@ def score_cards(scores: Scoreboard) -> Iterator[Card]:
 
 def level_cards(levels: Iterable[Mapping[str, Any]]) -> Iterator[Card]:
     """How many vertebrae were called by their level, over all folds."""
-    counts: dict[str, int] = dict.fromkeys(("vertebrae", "right", "mixed", "wrong", "missed", "extra"), 0)
+    counts: dict[str, int] = dict.fromkeys(("vertebrae", *KINDS), 0)
     for counted in levels:
         for key in counts:
             value = counted.get(key)

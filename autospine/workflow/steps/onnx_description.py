@@ -18,7 +18,7 @@ from autospine.data.disk.files import file_digest
 from autospine.data.geometry import to_canonical
 from autospine.data.volume import read_volume
 from autospine.errors import PlanError
-from autospine.inference import vertebral_levels
+from autospine.inference import instances, level_sequence, vertebral_levels
 from autospine.inference.window import SIGMA_SHARE
 from autospine.networks.onnx import INPUT, OUTPUT
 from autospine.planning.document.convert import to_table
@@ -29,17 +29,21 @@ if TYPE_CHECKING:
     from autospine.inference.predictor import Predictor
 
 FORMAT, VERSION = "autospine onnx", 1
-_LEVEL_NUMBERS = (
-    "SMALLEST_PIECE",
-    "LEAST_OF_PIECE",
-    "FARTHEST_IN_VERTEBRA",
-    "LONGEST_VERTEBRA",
-    "NEAREST_LEVELS",
-    "LONGEST_STEP",
-    "MISSED_LEVEL",
-    "MARGIN_VOXELS",
-    "LEAST_LOG_PROBABILITY",
-)
+_LEVEL_NUMBERS = {
+    instances: (
+        "SMALLEST_PIECE",
+        "LONGEST",
+        "SHORTEST",
+        "LEAST_APART",
+        "LEAST_DEEP",
+        "SIDEWAYS",
+        "OFF_COLUMN_MM",
+        "LEANING",
+    ),
+    level_sequence: ("MISSED", "BEYOND", "AGAIN", "ODD", "GAP_SPREAD", "MOST_SKIPPED"),
+    vertebral_levels: ("NEAREST_LEVELS", "LONGEST_STEP", "MARGIN_VOXELS", "LEAST_LOG_PROBABILITY"),
+}
+"""What the levels of a column are found by, in the modules that define it."""
 
 
 def describe_stages(
@@ -200,9 +204,10 @@ def _after(card: ModelCard) -> dict[str, Any]:
             "axis": one.axis_order.index(levels.axis),
             "step": levels.step,
             "ends_seen": list(levels.ends_seen),
-            **{name.lower(): getattr(vertebral_levels, name) for name in _LEVEL_NUMBERS},
-            "how": "Connected pieces of these classes become one class each, in their order along the axis: "
-            "autospine/inference/vertebral_levels.py defines it. Without it each voxel keeps its own class.",
+            **{name.lower(): getattr(where, name) for where, names in _LEVEL_NUMBERS.items() for name in names},
+            "how": "Voxels of these classes are parted into whole vertebrae, and all together get one class each: "
+            "vertebral_levels.py, instances.py and level_sequence.py in autospine/inference define it. Without it each "
+            "voxel keeps its own class.",
         },
         "resampling": {
             "order": one.resampling.order_probability,

@@ -25,6 +25,7 @@ import numpy.typing as npt
 from autospine.data.box import box_around
 from autospine.data.disk.files import KEY_LENGTH, json_digest, read_json, write_json
 from autospine.data.folds import Fold
+from autospine.data.geometry import triple
 from autospine.data.structure import IGNORED
 from autospine.errors import AutospineError, PlanError
 from autospine.evaluation.reliability import SAMPLED, Reliability
@@ -255,8 +256,9 @@ class Measuring:
         card, prepared = first.trained.card, first.store.open(case)
         divided = tuple(temperatures[name][case] for name in pair)
         stored = tuple(held[name] for name in pair)
-        mean = Mean(stored, divided, card.configuration.axis_order, bool(card.data.regions))
-        spacing_mm, reference = prepared.properties.canonical_spacing_mm, np.asarray(prepared.reference)
+        order, spacing_mm = card.configuration.axis_order, prepared.properties.canonical_spacing_mm
+        turned = triple(spacing_mm[axis] for axis in order)
+        mean, reference = Mean(stored, divided, order, bool(card.data.regions), turned), np.asarray(prepared.reference)
         return Measured(measure(mean.labels(card), reference, spacing_mm, card.data))
 
     def _stored(self, speaker: Speaker, case: str) -> Any:

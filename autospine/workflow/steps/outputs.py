@@ -4,9 +4,11 @@
     OUT/dseg.tsv, labels.itksnap.txt    what its values mean, where the format has no place for that
     OUT/probabilities/<case>.b2nd       what was asked for beside it
     OUT/uncertainty/<case>.nii.gz
+    OUT/instances/<case>.nii.gz         each vertebra by its number from below
     OUT/statistics/<case>.csv, OUT/statistics.csv
     OUT/preview/<case>.png
     OUT/promise/<case>.csv, OUT/promise.csv            where the model promises something
+    OUT/levels/<case>.csv, OUT/levels.csv              where its labels are the levels of a column
 
 Beside a single file `seg.nii.gz` they are called `seg.preview.png` and so on.
 """
@@ -28,7 +30,16 @@ from autospine.data.label_tables import write_label_tables
 from autospine.data.layouts.shared.naming import raise_fault
 from autospine.data.made_by import MadeBy
 from autospine.data.masks.files import mask_stem
-from autospine.data.not_to_segment import PREVIEWS, PROBABILITIES, PROMISED, SIDES, STATISTICS, UNCERTAINTY
+from autospine.data.not_to_segment import (
+    INSTANCES,
+    LEVELS,
+    PREVIEWS,
+    PROBABILITIES,
+    PROMISED,
+    SIDES,
+    STATISTICS,
+    UNCERTAINTY,
+)
 from autospine.data.segmentation_files import (
     NAMED,
     check_chosen,
@@ -44,9 +55,18 @@ from autospine.data.volume import write_volume
 from autospine.errors import OutputError
 from autospine.inference.segmentation import Segmentation, Wanted
 from autospine.planning.document.data import DataPlan
+from autospine.workflow.steps import levels
 from autospine.workflow.steps.promise import COLUMNS, flagged_cases, write_promised
 
-ENDINGS = {PROBABILITIES: ".b2nd", UNCERTAINTY: ".nii.gz", STATISTICS: ".csv", PREVIEWS: ".png", PROMISED: ".csv"}
+ENDINGS = {
+    PROBABILITIES: ".b2nd",
+    UNCERTAINTY: ".nii.gz",
+    STATISTICS: ".csv",
+    PREVIEWS: ".png",
+    PROMISED: ".csv",
+    LEVELS: ".csv",
+    INSTANCES: ".nii.gz",
+}
 """Of the files that are written beside a segmentation, by their kind."""
 
 
@@ -60,11 +80,13 @@ class ModelFacts:
     made_by: MadeBy
     promises: bool = False
     """Whether it promises something of what it makes: then that is written, too."""
+    levels: bool = False
+    """Whether its labels are the levels of a column: then what is said of each vertebra is written, too."""
 
     @staticmethod
     def of(data: DataPlan, made_by: MadeBy, *, promises: bool = False) -> ModelFacts:
         """Of a model for such data."""
-        return ModelFacts(structures_written(data), data.channels, made_by, promises)
+        return ModelFacts(structures_written(data), data.channels, made_by, promises, data.levels is not None)
 
 
 def structures_written(data: DataPlan) -> tuple[Structure, ...]:
@@ -107,6 +129,7 @@ class Outputs:
     uncertainty: bool = False
     statistics: bool = False
     preview: bool = False
+    instances: bool = False
 
     def check(self, single: Path | None = None) -> None:
         """Raise `OutputError` where the format is none, or OUT is a file, `single`, and its name says another one."""
@@ -134,7 +157,7 @@ class Outputs:
         if probabilities is not None:
             _make_folder(probabilities.parent)
             self.drop(case)  # of an earlier prediction
-        return Wanted(probabilities, self.uncertainty, case.model.promises)
+        return Wanted(probabilities, self.uncertainty, case.model.promises, self.instances)
 
     def drop(self, case: CaseOutput) -> None:
         """Take away probabilities that belong to no segmentation: they are written before it."""
@@ -166,6 +189,8 @@ class Outputs:
             raise ValueError("no probabilities of a segmentation that they were asked for")
         if self.uncertainty and made.uncertainty is None:
             raise ValueError("no uncertainty in a segmentation that it was asked for")
+        if self.instances and made.instances is None:
+            raise ValueError("no instances in a segmentation that they were asked for")
         if case.model.promises and made.promise is None:
             raise ValueError("no promise of a segmentation that it was asked for")
         first = case.single and not os.path.lexists(case.path)
@@ -173,9 +198,15 @@ class Outputs:
             if made.uncertainty is not None and self.uncertainty:
                 with staged_path(case.beside(UNCERTAINTY), stack) as beside:
                     write_volume(beside, made.uncertainty)
+            if made.instances is not None and self.instances:
+                with staged_path(case.beside(INSTANCES), stack) as beside:
+                    write_volume(beside, made.instances)
             if made.promise is not None and case.model.promises:
                 with staged_path(case.beside(PROMISED), stack) as beside:
                     write_promised(beside, case.name, made.promise)
+            if case.model.levels:
+                with staged_path(case.beside(LEVELS), stack) as beside:
+                    levels.write_levels(beside, case.name, made.column)
             if self.statistics or self.preview:
                 self._write_of_image(case, made, stack)
             if not case.single and not case.path.name.lower().endswith(NAMED):
@@ -185,19 +216,21 @@ class Outputs:
             if not first:  # files that happen to be called so beside a single one are the user's
                 self._remove_older(case)
 
-    def finish(self, target: Path, single: bool, *, promises: bool = False) -> None:
-        """Put the statistics, and the promises, of all cases in OUT together, where there are any now or were before.
+    def finish(self, target: Path, single: bool, model: ModelFacts) -> None:
+        """Put the tables of all cases in OUT together, where there are any now or were before.
 
         Raises:
             OutputError: a table cannot be written.
         """
         if single or not os.access(target, os.W_OK):  # a finished OUT may be one that takes no file
             return
-        table, promised = (target / f"{kind}{ENDINGS[kind]}" for kind in (STATISTICS, PROMISED))
+        table, promised, named = (target / f"{kind}{ENDINGS[kind]}" for kind in (STATISTICS, PROMISED, LEVELS))
         if self.statistics or table.is_file():
             combine_statistics(target / STATISTICS, table)
-        if promises or promised.is_file():
+        if model.promises or promised.is_file():
             combine_statistics(target / PROMISED, promised, COLUMNS)
+        if model.levels or named.is_file():
+            combine_statistics(target / LEVELS, named, levels.COLUMNS)
 
     def _write_of_image(self, case: CaseOutput, made: Segmentation, stack: ExitStack) -> None:
         """What needs the image, which is read again: it would take memory while the networks compute."""
@@ -222,7 +255,7 @@ class Outputs:
     def _asked(self, model: ModelFacts) -> set[str]:
         """The kinds of what is written beside a segmentation of this model."""
         asked = {STATISTICS: self.statistics, PREVIEWS: self.preview, UNCERTAINTY: self.uncertainty}
-        asked[PROMISED] = model.promises
+        asked |= {PROMISED: model.promises, LEVELS: model.levels, INSTANCES: self.instances}
         return {kind for kind in SIDES if asked.get(kind, self.probabilities)}
 
 
@@ -232,16 +265,30 @@ def read_flagged(target: Path, single: bool, cases: Collection[str]) -> dict[str
     Raises:
         OutputError: the table cannot be read.
     """
-    path = promised_table(target, single)
-    if not path.is_file():
-        return {}
-    rows = csv.DictReader(io.StringIO(read_text(path, OutputError), newline=""))
+    rows = _rows(table_of(PROMISED, target, single))
     return {name: why for name, why in flagged_cases(rows).items() if name in cases}
 
 
-def promised_table(target: Path, single: bool) -> Path:
-    """The table of all promises in OUT, or beside OUT where that is a `single` file."""
-    return _beside_single(target, PROMISED) if single else target / f"{PROMISED}{ENDINGS[PROMISED]}"
+def read_unnamed(target: Path, single: bool, cases: Collection[str]) -> dict[str, list[str]]:
+    """Case -> what is said of its vertebrae without a certain level, of those of these `cases` in OUT that have any.
+
+    Raises:
+        OutputError: the table cannot be read.
+    """
+    rows = _rows(table_of(LEVELS, target, single))
+    return {name: said for name, said in levels.unnamed_cases(rows).items() if name in cases}
+
+
+def table_of(kind: str, target: Path, single: bool) -> Path:
+    """The table of all promises, or levels, in OUT, or beside OUT where that is a `single` file."""
+    return _beside_single(target, kind) if single else target / f"{kind}{ENDINGS[kind]}"
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a table; none where it is not there."""
+    if not path.is_file():
+        return []
+    return list(csv.DictReader(io.StringIO(read_text(path, OutputError), newline="")))
 
 
 def _beside_single(path: Path, kind: str) -> Path:

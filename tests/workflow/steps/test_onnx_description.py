@@ -121,7 +121,7 @@ def test_the_description_of_a_cascade_is_enough(make_configuration: Make) -> Non
 def test_levels_are_told_with_all_their_numbers(make_configuration: Make) -> None:
     card = card_of(make_configuration(axis_order=(2, 0, 1)), levels=LevelsPlan((1, 2), 0, 1.1, (0.9, 0.8)))
     told = describe_card(card)["postprocessing"]["levels"]
-    assert told["axis"] == 1 and told["classes"] == [1, 2] and told["missed_level"] == 1.6
+    assert told["axis"] == 1 and told["classes"] == [1, 2] and told["longest"] == 1.5 and told["missed"] == 0.02
 
 
 def test_real_patches_are_what_a_network_sees(make_configuration: Make, tmp_path: Path) -> None:

@@ -14,11 +14,12 @@ from autospine.data.not_to_segment import SIDES
 from autospine.data.structure import Region
 from autospine.data.volume import read_volume
 from autospine.errors import OutputError
+from autospine.inference.column import FoundVertebra
 from autospine.inference.segmentation import Segmentation
 from autospine.planning.document.data import DataPlan, IntensityPlan
 from autospine.planning.document.promised import Flag, Promised, StructurePromise
 from autospine.workflow.runs.predicted import Target
-from autospine.workflow.steps.outputs import ENDINGS, CaseOutput, ModelFacts, Outputs, read_flagged
+from autospine.workflow.steps.outputs import ENDINGS, CaseOutput, ModelFacts, Outputs, read_flagged, read_unnamed
 from tests.workflow.predicting import GRID, put_image
 
 DATA = DataPlan("toy", ("T2",), (IntensityPlan(0.0, 1.0, 0.0, 1.0),), (("L5", 1), ("L4", 2), ("disc", 3)))
@@ -54,7 +55,7 @@ def below(folder: Path) -> list[str]:
 def test_all_that_is_asked_for_lies_in_folders_of_its_kind(tmp_path: Path) -> None:
     case = case_of(tmp_path)
     write(ALL, case)
-    ALL.finish(case.path.parent, single=False)
+    ALL.finish(case.path.parent, False, MODEL)
     made = ["preview/a.png", "statistics.csv", "statistics/a.csv", "uncertainty/a.nii.gz"]
     hidden = [name for name in below(tmp_path / "out") if Path(name).name.startswith(".")]
     assert below(tmp_path / "out") == sorted(["a.nii.gz", "dseg.tsv", "labels.itksnap.txt", *made, *hidden])
@@ -69,7 +70,7 @@ def test_all_that_is_asked_for_lies_in_folders_of_its_kind(tmp_path: Path) -> No
 def test_beside_a_single_file_they_are_called_like_it_and_are_no_images(tmp_path: Path) -> None:
     case = case_of(tmp_path, single="images/seg.nii.gz")
     write(ALL, case)
-    ALL.finish(case.path, single=True)
+    ALL.finish(case.path, True, MODEL)
     Target(case.path, True).record.write_text("{}")
     made = ["seg.nii.gz", "seg.preview.png", "seg.statistics.csv", "seg.uncertainty.nii.gz"]
     assert {name for name in below(tmp_path / "images") if not name.startswith(".")} == {"a.nii.gz", *made}
@@ -87,13 +88,13 @@ def test_what_an_earlier_prediction_left_beside_is_not_taken_for_this_ones(tmp_p
     write(Outputs(statistics=True), case)
     assert not case.beside("preview").exists() and not case.beside("uncertainty").exists()
     assert case.beside("statistics").exists() and other.beside("preview").exists()
-    ALL.finish(case.path.parent, single=False)
+    ALL.finish(case.path.parent, False, MODEL)
     write(Outputs(), case)
-    Outputs().finish(case.path.parent, single=False)
+    Outputs().finish(case.path.parent, False, MODEL)
     table = tmp_path / "out" / "statistics.csv"
     assert "\na," not in table.read_text() and "\nb," in table.read_text()
     write(Outputs(), other)
-    Outputs().finish(case.path.parent, single=False)
+    Outputs().finish(case.path.parent, False, MODEL)
     assert not table.exists()
 
 
@@ -102,7 +103,7 @@ def test_what_was_not_asked_for_is_none_of_a_predictions_business(tmp_path: Path
     own.parent.mkdir(parents=True)
     own.write_text("height;weight\n1,70;71\n")
     write(Outputs(), case)
-    Outputs().finish(case.path.parent, single=False)
+    Outputs().finish(case.path.parent, False, MODEL)
     assert list(own.parent.iterdir()) == [own] and not (tmp_path / "out" / "statistics.csv").exists()
     single = case_of(tmp_path, single="images/seg.nii.gz")
     mine = tmp_path / "images" / "seg.preview.png"
@@ -127,7 +128,7 @@ def test_what_is_promised_is_written_of_each_case_and_of_all(tmp_path: Path) -> 
             pass
     out = tmp_path / "out"
     assert read_flagged(out, False, ("a", "b")) == {}
-    Outputs().finish(out, single=False, promises=True)
+    Outputs().finish(out, False, promising)
     with (out / "promise.csv").open() as file:
         rows = [tuple(row.values()) for row in csv.DictReader(file)]
     assert rows == [
@@ -146,7 +147,7 @@ def test_what_is_promised_is_written_of_each_case_and_of_all(tmp_path: Path) -> 
     # a model that promises nothing takes away what another has said of the case
     with Outputs().written(cases[0].path, replace(cases[0], model=MODEL), segmentation()):
         pass
-    Outputs().finish(out, single=False)
+    Outputs().finish(out, False, MODEL)
     assert read_flagged(out, False, ("a", "b")) == {} and "b" not in (out / "promise.csv").read_text().split("\n")[1]
 
 
@@ -208,3 +209,20 @@ def test_an_uncertainty_that_nobody_computed_is_a_fault_of_ours(tmp_path: Path) 
         with Outputs(uncertainty=True).written(case.path, case, replace(segmentation(), uncertainty=None)):
             pass
     assert not case.path.exists()
+
+
+def test_levels_and_instances_lie_beside_segmentations(tmp_path: Path) -> None:
+    model = replace(MODEL, levels=True)
+    case = replace(case_of(tmp_path), model=model)
+    unsure = FoundVertebra(1, "L5", 0.6, (("L4", 0.4),), False, False, 50, "could be L5 (60 %), L4 (40 %)")
+    numbers = Volume(np.ones((1, *GRID.shape), np.uint16), GRID)
+    outputs = Outputs(instances=True)
+    with pytest.raises(ValueError, match="no instances"):
+        write(outputs, case)
+    with outputs.written(case.path, case, replace(segmentation(), column=(unsure,), instances=numbers)):
+        pass
+    out = tmp_path / "out"
+    outputs.finish(out, False, model)
+    assert (read_volume(out / "instances" / "a.nii.gz").array == 1).all()
+    assert read_unnamed(out, False, ("a",)) == {"a": ["vertebra 1 could be L5 (60 %), L4 (40 %)"]}
+    assert read_unnamed(out, False, ("b",)) == {} and outputs.lacking(case) == set()

@@ -71,7 +71,7 @@ def test_a_plan_of_an_earlier_format_is_made_again_as_it_was_asked(
     toy_dataset: Path, tmp_path: Path, steady: None
 ) -> None:
     run = plan_dataset(toy_dataset, tmp_path, PlanRequest(device="cpu", epochs=3, memory_gb=4.0)).folder
-    run.plan.write_text(run.plan.read_text().replace("schema = 6", "schema = 5"))
+    run.plan.write_text(run.plan.read_text().replace("schema = 7", "schema = 6"))
     with pytest.raises(PlanError, match="key schema") as fault:
         run.read_plan()
     command = f"autospine plan DATASET --memory 4GB --epochs 3 --device cpu --runs {tmp_path} --overwrite"

@@ -1,0 +1,172 @@
+"""How far the levels of a fold's network can be trusted, measured on its validation cases, whole and in narrow views.
+
+fold_<k>/levels.json     of each vertebra the probability of its level, and whether that is right
+levels.json              from which probability a level has a name, by all folds (`planning.document.trust`)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from autospine.data.disk.files import read_json, write_json
+from autospine.data.folds import Fold
+from autospine.errors import PlanError
+from autospine.planning.document.model_card import ModelCard
+from autospine.planning.document.trust import TRUST, TRUST_SCHEMA, LevelTrust, Named, write_trust
+from autospine.preprocessing.normalise import normalise
+from autospine.preprocessing.prepare import PreparedCase
+from autospine.preprocessing.store import Store, StoredCase
+from autospine.workflow.progress import Progress, counted
+
+if TYPE_CHECKING:
+    import torch
+
+    from autospine.inference.vertebral_levels import Renaming
+
+SHOWN = (2, 3, 4)
+"""Levels that a narrow view shows."""
+VIEWS = 4
+"""Narrow views of a case."""
+MOST_MARGIN = 0.5
+"""Of what a view shows beyond its last level, in lengths of a level."""
+HELD = 0.25
+"""Share of a vertebra's voxels that are of some level in the mask; with fewer it is where no vertebra is."""
+
+
+@dataclass(frozen=True)
+class FoldTrust:
+    """What a fold's network has named."""
+
+    whole: tuple[Named, ...]
+    narrow: tuple[Named, ...]
+
+    def write(self, folder: Path) -> None:
+        """Write it in the folder of the fold."""
+        write_json(folder / TRUST, {"schema": TRUST_SCHEMA, "whole": self.whole, "narrow": self.narrow})
+
+    @staticmethod
+    def read(folder: Path) -> FoldTrust | None:
+        """Of the folder of a fold; None where nothing was measured, or by another version.
+
+        Raises:
+            PlanError: the file is there and is not what autospine writes.
+        """
+        path = folder / TRUST
+        if not path.is_file():
+            return None
+        content: Any = read_json(path, PlanError)
+        try:
+            if content["schema"] != TRUST_SCHEMA:
+                return None
+            return FoldTrust(
+                *(tuple((float(p), bool(right)) for p, right in content[key]) for key in ("whole", "narrow"))
+            )
+        except (KeyError, TypeError, ValueError) as fault:
+            remedy = "remove it: `autospine train` measures it again"
+            raise PlanError(str(path), f"no levels of a fold ({fault})", "the file that train wrote", remedy) from fault
+
+
+def measure_trust(
+    folder: Path, fold: int, split: Fold, store: Store, device: torch.device, progress: Progress
+) -> FoldTrust | None:
+    """Name the levels of the validation cases of a fold, whole and in narrow views; None where labels are no levels.
+
+    Raises:
+        PlanError: a prepared file is missing or damaged.
+    """
+    from autospine.inference.loading import load_model
+
+    model = load_model(folder, device, (str(fold),))
+    if model.card.data.levels is None or model.card.configuration.previous is not None:
+        return None
+    whole, narrow = list[Named](), list[Named]()
+    with progress.task("Naming levels in narrow views of the validation cases") as update:
+        tell = counted(update)
+        for done, name in enumerate(split.validation, 1):
+            case = store.open(name)
+            whole += named(model.find_column(case), np.asarray(case.label), model.card)
+            for view in narrow_views(case, model.card):
+                assert view.label is not None
+                narrow += named(model.find_column(view), view.label, model.card)
+            tell(name, done, len(split.validation))
+    return FoldTrust(tuple(whole), tuple(narrow))
+
+
+def narrow_views(case: StoredCase, card: ModelCard) -> Iterator[PreparedCase]:
+    """Parts of a case along its column, each as if the image were no more than that; the same of a case always."""
+    levels, configuration = card.data.levels, card.configuration
+    assert levels is not None
+    axis = configuration.axis_order.index(levels.axis)
+    label, image = np.asarray(case.label), np.asarray(case.image)
+    spans = [span for index in levels.classes if (span := _span(label == index, axis)) is not None]
+    rng = np.random.default_rng([ord(letter) for letter in case.properties.name])
+    shown = [(size, first) for size in SHOWN for first in range(len(spans) - size + 1)]
+    for place in rng.permutation(len(shown))[:VIEWS]:
+        size, first = shown[place]
+        held = spans[first : first + size]
+        length = float(np.mean([high - low for low, high in held]))
+        below, above = (round(float(rng.uniform(0, MOST_MARGIN)) * length) for _ in range(2))
+        low = max(0, min(one for one, _ in held) - below)
+        high = min(label.shape[axis], max(one for _, one in held) + above)
+        box: list[slice] = [slice(None)] * 3
+        box[axis] = slice(low, high)
+        part = normalise(image[(slice(None), *box)], configuration.normalisation, card.data.intensities)
+        yield PreparedCase(part, label[tuple(box)], case.properties)
+
+
+def named(found: Renaming | None, label: npt.NDArray[Any], card: ModelCard) -> list[Named]:
+    """Of each vertebra the probability of its level, and whether the mask `label` (a0, a1, a2) says the same."""
+    levels, said = card.data.levels, list[Named]()
+    if found is None or levels is None:
+        return said
+    column = found.column
+    for vertebra, position, chance in zip(
+        column.vertebrae, column.levels.best.tolist(), column.levels.best_chances.tolist(), strict=True
+    ):
+        if not 0 <= position < len(levels.classes):
+            continue  # without a level nothing is named
+        inside = np.isin(found.numbers, vertebra.pieces)
+        counts = np.bincount(label[inside], minlength=256)[list(levels.classes)]
+        right = counts.sum() >= HELD * vertebra.voxels and int(counts.argmax()) == position
+        said.append((float(chance), bool(right)))
+    return said
+
+
+def fit_trust(folder: Path) -> LevelTrust | None:
+    """Learn from all folds of a model folder from which probability a level has a name, and write it there.
+
+    None, and no file, where too little is known.
+
+    Raises:
+        PlanError: a fold's file is not as autospine writes it.
+        OutputError: the folder cannot be written.
+    """
+    folds = [held for place in sorted(folder.glob("fold_*")) if (held := FoldTrust.read(place)) is not None]
+    trust = LevelTrust.learn(
+        [one for held in folds for one in held.whole], [one for held in folds for one in held.narrow]
+    )
+    if trust is None:
+        (folder / TRUST).unlink(missing_ok=True)
+    else:
+        write_trust(folder, trust)
+    return trust
+
+
+def describe_trust(trust: LevelTrust | None) -> str:
+    """A line on what was learnt, for the end of a training."""
+    if trust is None:
+        return "Levels: too few vertebrae to say from which probability one has a name; 0.9 is taken"
+    whole = f"{trust.whole_named} of {trust.whole} vertebrae in whole images, {trust.whole_wrong} wrong"
+    narrow = f"{trust.narrow_named} of {trust.narrow} in narrow views, {trust.narrow_wrong} wrong"
+    return f"Levels have a name from a probability of {trust.certain:g} on: {whole}; {narrow}"
+
+
+def _span(mask: npt.NDArray[np.bool_], axis: int) -> tuple[int, int] | None:
+    rows = np.flatnonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))
+    return (int(rows[0]), int(rows[-1]) + 1) if len(rows) else None
