@@ -117,8 +117,7 @@ class Mean:
 
     def pour(self, card: ModelCard, sinks: Sequence[Sink]) -> FoundColumn | None:
         """Hand all pieces, in which vertebrae agree on their levels, to each of the `sinks`; the column of these."""
-        levels = card.data.levels
-        chain = None if levels is None else Chain(levels, self.axis_order.index(levels.axis), self.spacing_mm)
+        chain = Chain.of(card.data.levels, self.axis_order, self.spacing_mm)
         return pour_agreed(self.slabs, card.data.outputs, chain, passage_of(self.shape), sinks)
 
     def labels(self, card: ModelCard) -> Labels:

@@ -71,6 +71,12 @@ class Usual:
     """From one to the next."""
 
 
+def places_along(shape: Sequence[int], axis: int) -> Numbers:
+    """The place along an axis of each voxel of a volume; a view that may not be written to."""
+    lying = [shape[axis] if one == axis else 1 for one in range(len(shape))]
+    return np.broadcast_to(np.arange(shape[axis], dtype=np.int32).reshape(lying), shape)
+
+
 def cut_apart(
     numbers: Numbers, named: npt.NDArray[np.uint8], axis: int, spacing_mm: Sequence[float], usual: Usual
 ) -> None:
@@ -103,7 +109,7 @@ def cut_apart(
 
 def _by_name(mask: Mask, named: npt.NDArray[np.uint8], axis: int, size: float, usual: Usual) -> Numbers:
     """The part of each voxel of a piece by its level, from 1; of levels that have little of it, by the nearest."""
-    places = np.indices(mask.shape, np.int32)[axis]
+    places = places_along(mask.shape, axis)
     voxels, whole = np.bincount(named[mask]), []
     for level in np.flatnonzero(voxels >= SMALLEST_PIECE * voxels.max()):
         low, high = np.quantile(places[mask & (named == level)], (0.05, 0.95))
@@ -228,10 +234,8 @@ def _evenly(mask: Mask, axis: int, size: float, usual: Usual) -> Numbers:
     rows = np.flatnonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))
     length = int(rows[-1] - rows[0]) + 1
     count = max(1, int((length * size - usual.extent_mm) / usual.step_mm + 0.25) + 1)
-    lying = [1] * mask.ndim
-    lying[axis] = mask.shape[axis]
-    part = (np.arange(mask.shape[axis]) - rows[0]).clip(0, length - 1) * count // length + 1
-    return np.where(mask, part.reshape(lying), 0).astype(np.int32)
+    part = (places_along(mask.shape, axis) - rows[0]).clip(0, length - 1) * count // length + 1
+    return np.where(mask, part, 0).astype(np.int32)
 
 
 def separate(mask: Mask, axis: int, spacing_mm: Sequence[float]) -> Numbers:

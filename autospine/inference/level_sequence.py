@@ -89,7 +89,7 @@ def find_levels(seen: ColumnSeen) -> LevelPosterior:
     # positions beyond the chain, as many as there could be vertebrae there
     positions = np.arange(-count, levels + count)
     inside = (positions >= 0) & (positions < levels)
-    emitted = np.where(inside, 0, levels) + np.where(inside, positions, 0)
+    emitted = np.where(inside, positions, levels)
     said = seen.evidence[:, emitted]
     # what a network finds beyond the last level that it knows it calls by that, or by none
     said[:, positions < 0] = np.maximum(seen.evidence[:, [0]], seen.evidence[:, [levels]])

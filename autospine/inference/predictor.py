@@ -444,24 +444,24 @@ class Predictor:
             DataError: the machine has no room for the case (see `too_large`).
             PlanError: what comes out is not finite.
         """
-        levels = self.card.data.levels
-        logits: Logits = whole(self._scores(case, earlier, progress))
-        if levels is None:
-            return logits
-        axis = self.card.configuration.axis_order.index(levels.axis)
-        return agree_on_levels(logits, Chain(levels, axis, case.properties.prepared_spacing_mm))
+        chain, logits = self._chain(case), whole(self._scores(case, earlier, progress))
+        return logits if chain is None else agree_on_levels(logits, chain)
 
     def find_column(self, case: Prepared) -> Renaming | None:
         """The vertebrae of a prepared case with their levels; None without any, or of a model without levels.
 
         Errors as of `logits`. A cascade has to be asked for its segmentation.
         """
-        levels = self.card.data.levels
-        if levels is None:
+        chain = self._chain(case)
+        if chain is None:
             return None
         said = whole(self._scores(case, None, _silent))
-        axis = self.card.configuration.axis_order.index(levels.axis)
-        return find_renaming(lambda: [(0, said)], Chain(levels, axis, case.properties.prepared_spacing_mm))
+        return find_renaming(lambda: [(0, said)], chain)
+
+    def _chain(self, case: Prepared) -> Chain | None:
+        """The levels as they lie in a prepared case; None for a model without."""
+        order = self.card.configuration.axis_order
+        return Chain.of(self.card.data.levels, order, case.properties.prepared_spacing_mm)
 
     def _scores(self, case: Prepared, earlier: Labels | None, progress: Progress, *, members: bool = False) -> Scores:
         """Mean logits over all networks, tiles and mirrorings, and where `members` count, how far these disagree."""
@@ -481,8 +481,7 @@ class Predictor:
         if members:
             regions = bool(self.card.data.regions)
             compute = lambda tiles: with_disagreement(forward.members(tiles), self.temperature, regions=regions)  # noqa: E731
-        spacing_mm = case.properties.prepared_spacing_mm
-        return Scores(self.card, inputs, window, compute, self.device, progress, spacing_mm)
+        return Scores(self.card, inputs, window, compute, self.device, progress, self._chain(case))
 
     def _check_channels(self, count: int, missing: Sequence[int], name: str) -> None:
         """Raise `DataError` unless an image of `count` channels without the `missing` ones is what the model takes."""

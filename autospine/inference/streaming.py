@@ -52,8 +52,8 @@ class Scores:
     device: torch.device
     """On which tiles are added up."""
     progress: Progress
-    spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    """Voxel size of the prepared case."""
+    chain: Chain | None = None
+    """The levels as they lie in the prepared case; None where labels are none."""
 
     @property
     def case_shape(self) -> tuple[int, int, int]:
@@ -112,8 +112,8 @@ class Scores:
         memory. `look` is given the scores themselves (outputs, rows, columns, a2), each voxel once: to be left as they
         are, and good until it returns.
         """
-        levels, columns = self.card.data.levels, self.case_shape[1]
-        if levels is None:
+        columns = self.case_shape[1]
+        if self.chain is None:
             streams = {strip: Stream(passage, strip) for strip in Strip.of(columns, strips)}
             for strip, first, values in self.slabs(list(streams)):
                 if look is not None:
@@ -121,13 +121,12 @@ class Scores:
                 _hand(streams[strip].pieces(first, values), sinks)
                 del values  # as there
             return None
-        axis = self.card.configuration.axis_order.index(levels.axis)
         outputs = self.card.configuration.network.out_channels
         with Rows((self.window.outputs, *self.case_shape), on_disk=on_disk) as rows:
             for strip, first, values in self.slabs([strip.alone for strip in Strip.of(columns, strips)]):
                 rows.put(first, strip.owned, values)
                 del values  # as there
-            return pour_agreed(rows.slabs, outputs, Chain(levels, axis, self.spacing_mm), passage, sinks, look)
+            return pour_agreed(rows.slabs, outputs, self.chain, passage, sinks, look)
 
 
 def pour_agreed(

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from autospine.inference.instances import SMALLEST_PIECE, Usual, cut_apart
+from autospine.inference.instances import SMALLEST_PIECE, Usual, cut_apart, places_along
 from autospine.inference.level_sequence import ColumnSeen, LevelPosterior, find_levels
 from autospine.planning.document.data import LevelsPlan
 
@@ -73,7 +73,7 @@ class Renaming:
     """What each piece of a case becomes."""
 
     becomes: npt.NDArray[np.int16]
-    """1 + position on the chain, 1 + its length for background, 0 where the network decides."""
+    """1 + position on the chain, 1 + its length for background; 0 for the number of none."""
     numbers: npt.NDArray[np.int32]
     """(a0, a1, a2): the piece that a voxel is of; 0 is none."""
     chain: tuple[int, ...]
@@ -104,6 +104,13 @@ class Chain:
     spacing_mm: tuple[float, float, float]
     """Voxel size along the axes of the volume."""
 
+    @staticmethod
+    def of(
+        levels: LevelsPlan | None, axis_order: Sequence[int], spacing_mm: tuple[float, float, float]
+    ) -> Chain | None:
+        """The levels in a volume whose axes are the canonical ones `axis_order`; None where a plan has none."""
+        return None if levels is None else Chain(levels, axis_order.index(levels.axis), spacing_mm)
+
 
 def agree_on_levels(logits: Logits, chain: Chain) -> Logits:
     """`logits` (K, a0, a1, a2), background first, in which each vertebra is one level or none; changed in place."""
@@ -126,9 +133,9 @@ def find_renaming(slabs: Slabs, column: Chain) -> Renaming | None:
     cut_apart(numbers, names, axis, spacing_mm, usual)
     of_voxel = numbers[inside]
     sizes = np.bincount(of_voxel)
-    vertebrae, step_mm = _vertebrae(numbers, sizes, axis, spacing_mm, usual)
+    vertebrae = _vertebrae(numbers, sizes, axis, spacing_mm, usual)
     evidence = _evidence(slabs, inside, of_voxel, vertebrae, chain)
-    seen = _seen(vertebrae, evidence, column, step_mm, inside.shape[axis])
+    seen = _seen(vertebrae, evidence, column, usual, inside.shape[axis])
     found = find_levels(seen)
     becomes = np.zeros(len(sizes), np.int16)
     for vertebra, position in zip(vertebrae, found.best.tolist(), strict=True):
@@ -149,9 +156,7 @@ def _inside(slabs: Slabs, chain: Sequence[int]) -> tuple[npt.NDArray[np.bool_], 
 
 def _along(inside: npt.NDArray[np.bool_], axis: int) -> npt.NDArray[np.int32]:
     """The place along an axis of each voxel inside."""
-    lying = [1, 1, 1]
-    lying[axis] = inside.shape[axis]
-    return np.broadcast_to(np.arange(inside.shape[axis], dtype=np.int32).reshape(lying), inside.shape)[inside]
+    return places_along(inside.shape, axis)[inside]
 
 
 def _others(logits: Logits, chain: Sequence[int]) -> list[int]:
@@ -199,8 +204,8 @@ def _usual(
 
 def _vertebrae(
     numbers: npt.NDArray[np.int32], sizes: npt.NDArray[np.int64], axis: int, spacing_mm: Sequence[float], usual: Usual
-) -> tuple[tuple[Vertebra, ...], float]:
-    """The vertebrae in their order along the chain, and the step from one to the next in this case, mm."""
+) -> tuple[Vertebra, ...]:
+    """The vertebrae in their order along the chain."""
     large = _large(sizes)
     boxes = ndimage.find_objects(numbers)
     centres = np.array(ndimage.center_of_mass(numbers > 0, numbers, large))
@@ -221,7 +226,7 @@ def _vertebrae(
         centre = np.average(centres[held], axis=0, weights=voxels)
         pieces = tuple(int(large[place]) for place in held)
         found.append(Vertebra(pieces, sum(voxels), (float(centre[0]), float(centre[1]), float(centre[2])), ends))
-    return tuple(found), _own_step(_gaps_mm(found, spacing_mm), usual)
+    return tuple(found)
 
 
 def _gaps_mm(vertebrae: Sequence[Vertebra], spacing_mm: Sequence[float]) -> Floats:
@@ -232,7 +237,7 @@ def _gaps_mm(vertebrae: Sequence[Vertebra], spacing_mm: Sequence[float]) -> Floa
 
 
 def _own_step(gaps_mm: Floats, usual: Usual) -> float:
-    """The lower median: a gap that skips a level is no usual one."""
+    """From one vertebra to the next in this case, mm: the lower median, as a gap that skips a level is no usual one."""
     if not len(gaps_mm):
         return usual.step_mm
     own = float(np.sort(gaps_mm)[(len(gaps_mm) - 1) // 2])
@@ -243,15 +248,17 @@ def _seen(
     vertebrae: Sequence[Vertebra],
     evidence: Floats,
     column: Chain,
-    step_mm: float,
+    usual: Usual,
     length: int,
 ) -> ColumnSeen:
     """What there is to go by; `length` is that of the image along the column, in voxels."""
     axis, spacing_mm = column.axis, column.spacing_mm
+    gaps_mm = _gaps_mm(vertebrae, spacing_mm)
+    step_mm = _own_step(gaps_mm, usual)
     below = vertebrae[0].centre[axis] + 0.5
     above = length - 0.5 - vertebrae[-1].centre[axis]
     first, last = (room * spacing_mm[axis] / step_mm - 0.5 for room in (below, above))
-    return ColumnSeen(evidence, _gaps_mm(vertebrae, spacing_mm) / step_mm, (first, last), column.levels.ends_seen)
+    return ColumnSeen(evidence, gaps_mm / step_mm, (first, last), column.levels.ends_seen)
 
 
 def _evidence(
