@@ -6,14 +6,13 @@ scored although it may not be meant so is noted with the scores.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from autospine.data.description import DATASET_FILE, LABELS_FILE, ORDER, SIDES, Declared, declared
-from autospine.data.disk.files import read_json, read_text
+from autospine.data.disk.files import read_json
+from autospine.data.disk.tables import read_rows
 from autospine.data.layouts.dicom_tree import dicom_among
 from autospine.data.layouts.shared.masks import says_mask
 from autospine.data.masks.files import mask_stem
@@ -21,7 +20,7 @@ from autospine.data.masks.structures import is_structures
 from autospine.data.not_to_segment import LEVELS
 from autospine.data.volume import IMAGE_SUFFIXES
 from autospine.errors import DataError
-from autospine.evaluation.levels import chains_named, chains_of
+from autospine.evaluation.levels import chains_named, chains_of, unnamed_rows
 from autospine.evaluation.mask_pairs import MaskPairs
 from autospine.evaluation.metrics import TOLERANCE_MM
 from autospine.evaluation.score import Asked, Scores, score_case, scores_of
@@ -71,7 +70,7 @@ def evaluate_folders(
     known = None if subjects is None else subjects_asked([case for case, _, _ in pairs], subjects)
     masks = MaskPairs(pairs, _declared_labels(reference_folder), problems, progress)
     chains = chains_named(masks.labels) or chains_of(levels, masks.labels)
-    unnamed = read_unnamed(prediction_folder)
+    unnamed = _unnamed(prediction_folder)
     asked = Asked(masks.labels, masks.ignored, lesions, distances, tolerance_mm, chains, unnamed)
     cases = masks.measure(lambda case, pair: score_case(case, asked, pair))
     scores = scores_of(cases, asked, known)
@@ -195,16 +194,13 @@ def _declared_labels(reference: Path) -> Declared | None:
     return None
 
 
-def read_unnamed(predictions: Path) -> dict[str, set[str]]:
+def _unnamed(predictions: Path) -> dict[str, set[str]]:
     """Case -> levels that are not certain, as `levels.csv` in a folder of predictions says; empty without that file.
 
     Raises:
         DataError: it cannot be read.
     """
-    path, found = predictions / f"{LEVELS}.csv", dict[str, set[str]]()
-    if not path.is_file():
-        return found
-    for row in csv.DictReader(io.StringIO(read_text(path, DataError), newline="")):
-        if row.get("named") == "no" and row.get("level"):
-            found.setdefault(str(row.get("case")), set()).add(str(row["level"]))
+    found = dict[str, set[str]]()
+    for row in unnamed_rows(read_rows(predictions / f"{LEVELS}.csv", DataError)):
+        found.setdefault(row.get("case", ""), set()).add(row["level"])
     return found

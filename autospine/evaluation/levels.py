@@ -19,7 +19,7 @@ for each level are a chain of their own. The rules and their numbers are ours.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any, Literal, get_args
@@ -99,6 +99,11 @@ def count_levels(pair: LabelPair, chains: Sequence[Chain], unnamed: Collection[s
     `unnamed` are the levels of which the prediction says that they are not certain.
     """
     return tuple(one for chain in chains for one in (*_vertebrae(pair, chain, unnamed), *_extra(pair, chain)))
+
+
+def unnamed_rows(rows: Iterable[Mapping[str, str]]) -> Iterator[Mapping[str, str]]:
+    """Those of the rows of `levels.csv` (`workflow.steps.levels`) that have a level which is not certain."""
+    return (row for row in rows if row.get("named") == "no" and row.get("level"))
 
 
 def levels_json(cases: Sequence[tuple[str, Sequence[Vertebra]]], chains: Sequence[Chain]) -> dict[str, Any]:

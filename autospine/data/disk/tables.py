@@ -7,7 +7,8 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from autospine.data.disk.files import write_text
+from autospine.data.disk.files import read_text, write_text
+from autospine.errors import AutospineError
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Sequence[object] | Mapping[str, object]]) -> str:
@@ -27,3 +28,18 @@ def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[obje
         OutputError: it cannot be written.
     """
     write_text(path, csv_text(columns, rows))
+
+
+def read_rows(path: Path, error: type[AutospineError]) -> tuple[dict[str, str], ...]:
+    """The rows of such a table by its columns; none where it is not there.
+
+    Raises:
+        error: it cannot be read.
+    """
+    if not path.is_file():
+        return ()
+    try:
+        rows = list(csv.DictReader(io.StringIO(read_text(path, error), newline="")))
+    except csv.Error as fault:
+        raise error(str(path), f"cannot be read ({fault})", "a table as CSV", "make it again") from fault
+    return tuple({str(key): str(value or "") for key, value in row.items() if key is not None} for row in rows)

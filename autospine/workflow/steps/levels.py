@@ -12,6 +12,7 @@ from pathlib import Path
 
 from autospine.data.disk.tables import write_table
 from autospine.data.wording import plural
+from autospine.evaluation.levels import unnamed_rows
 from autospine.inference.column import FoundVertebra
 
 COLUMNS = ("case", "vertebra", "level", "probability", "named", "others", "cut_off", "voxels", "why")
@@ -46,9 +47,8 @@ def write_levels(path: Path, case: str, column: Sequence[FoundVertebra]) -> None
 def unnamed_cases(rows: Iterable[Mapping[str, str]]) -> dict[str, list[str]]:
     """Case -> what is said of each of its vertebrae without a certain level, of the rows of `levels.csv`."""
     found = dict[str, list[str]]()
-    for row in rows:
-        if row.get("named") == _SAID[False] and row.get("level"):
-            found.setdefault(row.get("case", ""), []).append(f"vertebra {row.get('vertebra')} {row.get('why')}")
+    for row in unnamed_rows(rows):
+        found.setdefault(row.get("case", ""), []).append(f"vertebra {row.get('vertebra')} {row.get('why')}")
     return found
 
 

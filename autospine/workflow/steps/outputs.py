@@ -15,8 +15,6 @@ Beside a single file `seg.nii.gz` they are called `seg.preview.png` and so on.
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -25,7 +23,8 @@ from pathlib import Path
 
 from autospine.data.codes.structures import Structure, structures_of
 from autospine.data.dataset import read_images
-from autospine.data.disk.files import read_text, staged_path, unwritable
+from autospine.data.disk.files import staged_path, unwritable
+from autospine.data.disk.tables import read_rows
 from autospine.data.label_tables import write_label_tables
 from autospine.data.layouts.shared.naming import raise_fault
 from autospine.data.made_by import MadeBy
@@ -265,7 +264,7 @@ def read_flagged(target: Path, single: bool, cases: Collection[str]) -> dict[str
     Raises:
         OutputError: the table cannot be read.
     """
-    rows = _rows(table_of(PROMISED, target, single))
+    rows = read_rows(table_of(PROMISED, target, single), OutputError)
     return {name: why for name, why in flagged_cases(rows).items() if name in cases}
 
 
@@ -275,20 +274,13 @@ def read_unnamed(target: Path, single: bool, cases: Collection[str]) -> dict[str
     Raises:
         OutputError: the table cannot be read.
     """
-    rows = _rows(table_of(LEVELS, target, single))
+    rows = read_rows(table_of(LEVELS, target, single), OutputError)
     return {name: said for name, said in levels.unnamed_cases(rows).items() if name in cases}
 
 
 def table_of(kind: str, target: Path, single: bool) -> Path:
     """The table of all promises, or levels, in OUT, or beside OUT where that is a `single` file."""
     return _beside_single(target, kind) if single else target / f"{kind}{ENDINGS[kind]}"
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a table; none where it is not there."""
-    if not path.is_file():
-        return []
-    return list(csv.DictReader(io.StringIO(read_text(path, OutputError), newline="")))
 
 
 def _beside_single(path: Path, kind: str) -> Path:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from autospine.data.description import DATASET_FILE, LABELS_FILE, declared
 from autospine.data.disk.files import read_json
+from autospine.data.disk.tables import read_rows
 from autospine.data.geometry import Geometry, canonical_orientation, orient, orient_geometry, to_canonical
 from autospine.data.label_tables import BIDS_TABLE
 from autospine.data.layouts.shared.naming import CHANNEL, PREVIEW
@@ -33,7 +34,6 @@ from autospine.workflow.steps.reported_run import (
     MOST_PICTURES,
     PICTURE_BYTES,
     classes_of,
-    read_rows,
     scores_of,
 )
 
@@ -63,8 +63,8 @@ def gather_prediction(
     if not masks:
         expected = "a run folder, a study, or a folder of segmentations"
         raise DataError(str(folder), "nothing to report on", expected, "check the path")
-    promises = read_rows(folder / PROMISES)
-    statistics = read_rows(folder / f"{STATISTICS}.csv")
+    promises = read_rows(folder / PROMISES, PlanError)
+    statistics = read_rows(folder / f"{STATISTICS}.csv", PlanError)
     scores = _scores(folder, reference, tell)
     chosen = _chosen(scores, promises, tuple(masks), cases)
     labels = _labels(folder, statistics) or (() if reference is None else _declared(reference))

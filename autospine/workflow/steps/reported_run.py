@@ -6,8 +6,6 @@ the network saw.
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autospine.data.disk.files import read_json, read_text
+from autospine.data.disk.tables import read_rows
 from autospine.data.folds import read_folds
 from autospine.data.geometry import to_canonical
 from autospine.data.slices import slices_of
@@ -81,7 +80,7 @@ def gather_run(
     name = _chosen(run, plan, configuration, selection)
     model, fingerprint = run.model(name), _fingerprint(run)
     tell("reading scores", 0.1)
-    worklist = read_rows(run.root / AUDITED)
+    worklist = read_rows(run.root / AUDITED, PlanError)
     folds = tuple(_fold(folder) for folder in fold_folders(model))
     subjects = {} if fingerprint is None else fingerprint.subjects
     scores = scores_of({fold.name: fold.metrics for fold in folds}, model, subjects)
@@ -121,21 +120,6 @@ def fold_folders(model: Path) -> list[Path]:
     """The folders of its folds whose training has ended, in their order."""
     found = [path for path in model.glob("fold_*") if (path / RECORD).is_file() or (path / METRICS_FILE).is_file()]
     return sorted(found, key=lambda path: (len(path.name), path.name))
-
-
-def read_rows(path: Path) -> tuple[Row, ...]:
-    """The rows of a CSV file by its columns; none where it is not there.
-
-    Raises:
-        PlanError: it cannot be read.
-    """
-    if not path.is_file():
-        return ()
-    try:
-        rows = list(csv.DictReader(io.StringIO(read_text(path, PlanError), newline="")))
-    except csv.Error as fault:
-        raise PlanError(str(path), f"cannot be read ({fault})", "a table as CSV", "make it again") from fault
-    return tuple({str(key): str(value or "") for key, value in row.items() if key is not None} for row in rows)
 
 
 def classes_of(values: npt.NDArray[Any], labels: Sequence[tuple[str, int]]) -> npt.NDArray[np.uint8]:
@@ -286,7 +270,7 @@ def _fold(folder: Path) -> FoldMaterial:
 
 def _history(path: Path) -> dict[str, list[float]]:
     """The columns of a history as numbers; NaN where a cell is none."""
-    rows = read_rows(path)
+    rows = read_rows(path, PlanError)
     return {name: [_number(row.get(name, "")) for row in rows] for name in (rows[0] if rows else ())}
 
 

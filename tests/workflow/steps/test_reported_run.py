@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from autospine.data.disk.files import write_json, write_text
+from autospine.data.disk.tables import read_rows
 from autospine.errors import PlanError
 from autospine.preprocessing.prepare import prepare_case
 from autospine.preprocessing.store import StoredCase
@@ -21,7 +22,6 @@ from autospine.workflow.steps.reported_run import (
     fold_folders,
     gather_run,
     on_own_grid,
-    read_rows,
 )
 from tests.workflow.trained_by_hand import put_fold
 
@@ -114,7 +114,7 @@ def test_folds_in_their_order(tmp_path: Path) -> None:
 
 
 def test_rows_and_classes(tmp_path: Path) -> None:
-    assert read_rows(tmp_path / "none.csv") == ()
+    assert read_rows(tmp_path / "none.csv", PlanError) == ()
     write_text(tmp_path / "a.csv", "case,flags\na,\nb\n")
-    assert read_rows(tmp_path / "a.csv") == ({"case": "a", "flags": ""}, {"case": "b", "flags": ""})
+    assert read_rows(tmp_path / "a.csv", PlanError) == ({"case": "a", "flags": ""}, {"case": "b", "flags": ""})
     assert classes_of(np.array([0, 3, 1, 7]), (("a", 1), ("b", 3))).tolist() == [0, 2, 1, 0]
