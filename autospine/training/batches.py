@@ -119,7 +119,7 @@ class PatchBatches(Dataset[Batch]):
         if part is not None:
             sample = replace(sample, label=part.hide(scan, sample.label, int(start[part.axis])))
         if self._intensity is not None and _drawn(rng, training.random_contrast):
-            change_contrast(scan, sample.label, rng)
+            change_contrast(scan, sample.label, rng, self._card.entering.slices)
         return sample
 
     def _draw_part(self, rng: np.random.Generator, case: StoredCase) -> Part | None:

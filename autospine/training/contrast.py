@@ -16,9 +16,13 @@ every label at random, what is drawn may be far from any real image: what holds 
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import numpy.typing as npt
+import torch
 from scipy import ndimage
+from torch.nn import functional
 
 from autospine.data.structure import IGNORED
 
@@ -33,35 +37,40 @@ LAYERS, WIDTH = 3, 2
 """Of the random convolutions."""
 SLOPE = 0.01
 """Of what is negative between layers."""
-FIELD = 0.4
-"""Standard deviation of a field's logarithm at its knots, of which there are 4 along an edge."""
+FIELD, BIAS_KNOTS = 0.4, 4
+"""Standard deviation of a field's logarithm at its knots, and their number along an edge."""
 
 Image = npt.NDArray[np.float32]
 
 
-def change_contrast(image: Image, label: npt.NDArray[np.uint8], rng: np.random.Generator) -> None:
+def change_contrast(image: Image, label: npt.NDArray[np.uint8], rng: np.random.Generator, slices: int = 1) -> None:
     """Give each channel of a sample another contrast, in place.
 
     Args:
-        image: (C, *patch), channels of images alone; 0 where nothing is shown, which stays.
-        label: (*patch) class indices.
+        image: (slices * C, *patch), channels of images alone; 0 where nothing is shown, which stays.
+        label: (*patch) class indices; of neighbouring slices those of the middle one.
         rng: what draws.
+        slices: neighbouring slices that a sample shows: they are one acquisition, and change alike.
     """
+    stacks = image.reshape(slices, -1, *image.shape[1:])
     shown = np.any(image != 0, axis=0)
     if not shown.any():
         return
-    masks = [label == value for value in np.unique(label) if value not in (0, IGNORED)]
-    for channel in image:
+    if slices > 1:
+        label, shown = (np.broadcast_to(one[0], (slices, *one.shape[1:])) for one in (label, shown))
+    for place in range(stacks.shape[1]):
+        channel = stacks[:, place, 0] if slices > 1 else stacks[0, place]
+        flat = slices > 1 or len(channel) == 1
         changed, before = channel, channel[shown]
         spread = float(before.std())
         if not spread:
             continue
         if rng.random() < P_LABELS:
-            changed = _labels(changed, masks, spread, rng)
+            changed = _labels(changed, label, spread, rng, flat=flat)
         if rng.random() < P_CURVE:
             changed = _curve(changed, shown, rng)
         if rng.random() < P_FILTERS:
-            changed = _filters(changed, shown, rng)
+            changed = _filters(changed, shown, rng, flat=flat)
         if rng.random() < P_BIAS:
             changed = _bias(changed, rng)
         held = changed[shown]
@@ -70,14 +79,17 @@ def change_contrast(image: Image, label: npt.NDArray[np.uint8], rng: np.random.G
             channel[shown] = (held - held.mean()) * (spread / now) + before.mean()
 
 
-def _labels(image: Image, masks: list[npt.NDArray[np.bool_]], spread: float, rng: np.random.Generator) -> Image:
+def _labels(
+    image: Image, label: npt.NDArray[np.uint8], spread: float, rng: np.random.Generator, *, flat: bool
+) -> Image:
     """Labels of a column are of one tissue: half of the time they have one offset together."""
-    together, changed = rng.normal(0, OFFSET) if rng.random() < 0.5 else None, image.copy()
-    for mask in masks:
-        offset = rng.normal(0, OFFSET) if together is None else together + rng.normal(0, 0.1 * OFFSET)
-        soft = ndimage.gaussian_filter(mask.astype(np.float32), [SOFT_VOXELS * (size > 1) for size in mask.shape])
-        changed += np.float32(offset * spread) * soft
-    return changed
+    together = rng.normal(0, OFFSET) if rng.random() < 0.5 else None
+    offsets = np.zeros(256, np.float32)
+    for value in np.unique(label):
+        if value not in (0, IGNORED):
+            offsets[value] = rng.normal(0, OFFSET) if together is None else together + rng.normal(0, 0.1 * OFFSET)
+    soft = ndimage.gaussian_filter(offsets[label], (0 if flat else SOFT_VOXELS, SOFT_VOXELS, SOFT_VOXELS))
+    return np.asarray(image + np.float32(spread) * soft, np.float32)
 
 
 def _curve(image: Image, shown: npt.NDArray[np.bool_], rng: np.random.Generator) -> Image:
@@ -91,20 +103,20 @@ def _curve(image: Image, shown: npt.NDArray[np.bool_], rng: np.random.Generator)
     return np.interp(image, greys, values).astype(np.float32)
 
 
-def _filters(image: Image, shown: npt.NDArray[np.bool_], rng: np.random.Generator) -> Image:
-    layers = [image]
+def _filters(image: Image, shown: npt.NDArray[np.bool_], rng: np.random.Generator, *, flat: bool) -> Image:
+    """Filters of slices alone where the image is `flat`."""
+    layers = torch.from_numpy(np.ascontiguousarray(image))[None, None]
     for layer in range(LAYERS):
-        count = 1 if layer == LAYERS - 1 else WIDTH
+        count, held = 1 if layer == LAYERS - 1 else WIDTH, layers.shape[1]
         size = int(rng.choice((1, 3)))
-        edges = [size if edge > 1 else 1 for edge in image.shape]
-        sums = []
-        for _ in range(count):
-            kernels = rng.normal(size=(len(layers), *edges)).astype(np.float32)
-            summed = sum(ndimage.convolve(one, kernel) for one, kernel in zip(layers, kernels, strict=True))
-            summed = summed + np.float32(rng.normal())
-            sums.append(summed if layer == LAYERS - 1 else np.where(summed > 0, summed, SLOPE * summed))
-        layers = sums
-    said, was = layers[0], image
+        edges = (1 if flat else size, size, size)
+        kernels = torch.from_numpy(rng.normal(size=(count, held, *edges)).astype(np.float32))
+        offsets = torch.from_numpy(rng.normal(size=count).astype(np.float32))
+        around = [edge // 2 for edge in reversed(edges) for _ in range(2)]
+        layers = functional.conv3d(functional.pad(layers, around, "replicate"), kernels, offsets)
+        if layer < LAYERS - 1:
+            layers = functional.leaky_relu(layers, SLOPE)
+    said, was = layers[0, 0].numpy(), image
     norm = float(np.linalg.norm(said[shown]))
     if not norm:
         return image
@@ -114,10 +126,16 @@ def _filters(image: Image, shown: npt.NDArray[np.bool_], rng: np.random.Generato
 
 
 def _bias(image: Image, rng: np.random.Generator) -> Image:
-    knots = [4 if edge > 4 else 1 for edge in image.shape]
-    field = np.exp(rng.normal(0, FIELD, knots))
+    knots = [BIAS_KNOTS if edge > BIAS_KNOTS else 1 for edge in image.shape]
+    field = rng.normal(0, FIELD, knots).astype(np.float32)
     for axis, (edge, count) in enumerate(zip(image.shape, knots, strict=True)):
         if count > 1:
-            field = ndimage.zoom(field, [edge / count if one == axis else 1 for one in range(image.ndim)], order=3)
+            field = np.moveaxis(np.tensordot(_spline(edge), field, (1, axis)), 0, axis)
     low = image.min()
-    return np.asarray((image - low) * field + low, np.float32)
+    return np.asarray((image - low) * np.exp(field) + low, np.float32)
+
+
+@lru_cache(maxsize=16)
+def _spline(edge: int) -> Image:
+    """(edge, `BIAS_KNOTS`): what each knot adds along an edge; cubic splines are sums of their knots."""
+    return np.asarray(ndimage.zoom(np.eye(BIAS_KNOTS), (edge / BIAS_KNOTS, 1), order=3), np.float32)

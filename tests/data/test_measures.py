@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from autospine.data.measures import measure_classes, pair_distances, places_along
+from autospine.data.measures import class_contrasts, measure_classes, pair_distances, places_along
 from autospine.data.structure import IGNORED
 
 
@@ -28,3 +28,12 @@ def test_a_pair_is_measured_in_the_cases_that_have_both() -> None:
     distances, sizes = pair_distances(places, extents, 0, 1)
     assert distances.tolist() == [7.0, -7.0]
     assert sizes.tolist() == [1.5, 1.5]
+
+
+def test_how_classes_stand_out_by_hand() -> None:
+    image, label = np.zeros((2, 1, 2, 5), np.int16), np.zeros((1, 2, 5), np.uint8)
+    image[0, 0] = [[0, 1, 1, 3, 3], [0, 1, 1, 3, 3]]  # without what is 0: mean 2, deviation 1
+    image[1] = 7
+    label[0, 0, 3:], label[0, :, 1] = 1, 3
+    assert class_contrasts(image, label, 3) == ((1.0, None, -1.0), (None, None, None))
+    assert class_contrasts(np.full((1, 1, 2, 5), 0.3), label, 3) == ((None, None, None),)  # whose mean is rounded

@@ -7,7 +7,7 @@ from typing import Any
 
 from autospine.planning.document.recipe import Recipe, load_recipe
 
-SHIPPED = ("default", "lumbar", "metastases", "tumour")
+SHIPPED = ("default", "any-contrast", "lumbar", "metastases", "tumour")
 CHOICES: dict[str, dict[str, Any]] = {
     "residual": {"encoder": "residual"},
     "residual-24gb": {"encoder": "residual", "memory_gb": 24.0},

@@ -55,3 +55,28 @@ def test_a_black_or_even_image_stays() -> None:
         image = np.full((1, 1, 20, 20), value, np.float32)
         change_contrast(image, label, np.random.default_rng(0))
         assert (image == value).all()
+
+
+def test_neighbouring_slices_change_alike() -> None:
+    """They are one acquisition: what is the same in all of them stays the same."""
+    image, label = sample()
+    for seed in range(12):
+        alike = np.concatenate((image, image, image))
+        change_contrast(alike, label, np.random.default_rng(seed), slices=3)
+        assert not np.array_equal(alike[1], image[0]) or seed
+        np.testing.assert_allclose(alike[0], alike[1], atol=1e-5)
+        np.testing.assert_allclose(alike[2], alike[1], atol=1e-5)
+
+
+@pytest.mark.parametrize("flat", [True, False])
+def test_filters_leave_an_even_image_even_up_to_its_edges(flat: bool) -> None:
+    even, shown = np.ones((4, 12, 10), np.float32), np.ones((4, 12, 10), bool)
+    for seed in range(6):
+        filtered = contrast._filters(even, shown, np.random.default_rng(seed), flat=flat)
+        assert np.ptp(filtered) < 1e-4
+
+
+def test_a_field_is_smooth_and_changes_the_image_within_its_range() -> None:
+    field = contrast._bias(np.pad(np.ones((1, 64, 48), np.float32), ((0, 0), (1, 0), (0, 0))), np.random.default_rng(1))
+    steps = np.abs(np.diff(np.log(field[0, 1:]), axis=0)).max()
+    assert 0 < steps < 0.15 and np.ptp(field[0, 1:]) > 0.2

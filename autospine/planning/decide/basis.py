@@ -20,6 +20,7 @@ from autospine.planning.document.plan import Plan
 from autospine.planning.document.recipe import Recipe
 from autospine.planning.measured.anatomy import Anatomy
 from autospine.planning.measured.fingerprint import Fingerprint
+from autospine.planning.measured.kinds import Scans
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,11 @@ class Basis:
             default=default.value,
             reasons={**reasons, **inner, **self.data.keyed, **default.reasons("default")},
         )
+
+    @cached_property
+    def scans(self) -> Scans:
+        """What the network will be shown."""
+        return Scans.of(self.fingerprint)
 
     @cached_property
     def low(self) -> LowResolution:

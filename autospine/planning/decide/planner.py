@@ -96,5 +96,7 @@ def _with_patch(outline: Outline, size: Size) -> dict[str, Decided[Any]]:
         "batch": Decided(size.batch, size.why_batch),
         "network": planned_network(recipe, outline.name, data, outline.frame.family, net),
         "loss": planned_loss(outline, size.patch),
-        "training": planned_training(recipe, size.patch, basis.anatomy.of_patch(axes), basis.anatomy.view_of(axes)),
+        "training": planned_training(
+            recipe, size.patch, basis.anatomy.of_patch(axes), basis.anatomy.view_of(axes), basis.scans
+        ),
     }

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from autospine.data.wording import shortened
 from autospine.planning.decide.decided import RULE, Decided, settle
 from autospine.planning.decide.grid import ANISOTROPY
+from autospine.planning.decide.intensities import normalisation_of
 from autospine.planning.document.parts import Optimiser, TrainingPlan
 from autospine.planning.document.recipe import Recipe
 from autospine.planning.measured.anatomy import AxisAnatomy
 from autospine.planning.measured.column import View
+from autospine.planning.measured.kinds import Scans
 
 REFERENCE_EPOCHS = 1000
 """Epochs where neither a recipe nor a time says how many (nnU-Net v2.8)."""
@@ -22,14 +25,16 @@ AS_SAID = ("learning_rate", "weight_decay", "momentum", "warmup", "poly_power", 
 
 NARROW_VIEW = 0.5
 """What a recipe's `narrow_view = "auto"` comes to where labels are levels."""
+RANDOM_CONTRAST, LEAST_RANDOM_CONTRAST = 0.3, 0.1
+"""What a recipe's `random_contrast = "auto"` comes to for one kind of scan, and for very many."""
 SHIFT = 0.15
 """What a recipe's `shift = "auto"` comes to where views show from what levels can be counted (`column.read_view`)."""
 
 
 def planned_training(
-    recipe: Recipe, patch: Sequence[int], axes: Sequence[AxisAnatomy], view: View
+    recipe: Recipe, patch: Sequence[int], axes: Sequence[AxisAnatomy], view: View, scans: Scans
 ) -> Decided[TrainingPlan]:
-    """Schedule and augmentation of a patch along `axes`, which has the `view`."""
+    """Schedule and augmentation of a patch along `axes`, which has the `view`, of such `scans`."""
     said, epochs = recipe.said, planned_epochs(recipe)
     quick = "a quick look after each epoch; the full score comes at the end"
     middle = "0 puts the label into the middle of such a patch"
@@ -49,7 +54,7 @@ def planned_training(
         foreground_unit=Decided(recipe.unit, f"{said}: {unit} is drawn as often as any other"),
         shift=planned_shift(recipe, view),
         narrow_view=planned_narrow_view(recipe, view),
-        random_contrast=planned_random_contrast(recipe),
+        random_contrast=planned_random_contrast(recipe, scans),
         mirror_axes=planned_mirroring(recipe, axes),
         rotation_deg=planned_rotation(recipe, patch, axes),
         rotate_in_plane=planned_plane(patch),
@@ -135,6 +140,15 @@ def planned_narrow_view(recipe: Recipe, view: View) -> Decided[float]:
     return Decided(NARROW_VIEW, f"labels are levels of a column: {why} (docs/benchmarks/levels.md)")
 
 
-def planned_random_contrast(recipe: Recipe) -> Decided[float]:
-    """Share of the samples that get a random contrast."""
-    return Decided(recipe.random_contrast, recipe.said)
+def planned_random_contrast(recipe: Recipe, scans: Scans) -> Decided[float]:
+    """Share of the samples that get a random contrast; the fewer kinds of scan there are, the more."""
+    if recipe.random_contrast != "auto":
+        return Decided(recipe.random_contrast, recipe.said)
+    if "ct" in map(normalisation_of, scans.channels):
+        return Decided(0.0, "a channel is called CT, whose numbers mean the same on every scanner")
+    if scans.unknown:
+        why = f"{shortened(scans.unknown)}: labels that are no anatomy by their names may be told by their grey alone"
+        return Decided(0.0, why)
+    share = max(LEAST_RANDOM_CONTRAST, round(RANDOM_CONTRAST / scans.kinds, 2))
+    why = "a network learns which grey bone has there, and fails on other scanners and sequences"
+    return Decided(share, f"{scans.told}: {why} (docs/benchmarks/levels.md)")

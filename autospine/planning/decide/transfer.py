@@ -23,6 +23,7 @@ from autospine.planning.decide.network import planned_entering, planned_outputs
 from autospine.planning.decide.schedule_and_augmentation import (
     planned_mirroring,
     planned_narrow_view,
+    planned_random_contrast,
     planned_rotation,
     planned_shift,
 )
@@ -182,4 +183,5 @@ def _renewed_training(configuration: Configuration, basis: Basis) -> Decided[Tra
         rotation_deg=replace(rotation, why="as far as the order and the sides of these labels allow"),
         shift=planned_shift(recipe, basis.anatomy.view_of(axes)),
         narrow_view=planned_narrow_view(recipe, basis.anatomy.view_of(axes)),
+        random_contrast=planned_random_contrast(recipe, basis.scans),
     )

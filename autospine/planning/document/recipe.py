@@ -62,7 +62,7 @@ class Recipe:
     foreground_jitter: limits.Part = 0.0
     shift: Literal["auto"] | limits.Shift = "auto"
     narrow_view: Literal["auto"] | limits.Part = "auto"
-    random_contrast: limits.Part = 0.0
+    random_contrast: Literal["auto"] | limits.Part = "auto"
     ignore_unlabelled_slices: bool = False
     optional_channels: Literal["all"] | tuple[str, ...] = ()
     channel_dropout: limits.PartBelow1 = 0.25

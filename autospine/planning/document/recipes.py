@@ -41,7 +41,7 @@ def recipe_text(name: str) -> str:
     """
     files = shipped_files()
     if name not in files:
-        expected = f"one of {', '.join(sorted(files))}"
+        expected = f"one of {', '.join(files)}"
         raise PlanError(name, "no such recipe", expected, "`autospine recipes` lists them with what they change")
     text = files[name].read_text(encoding="utf-8")
     if name == "default":

@@ -22,7 +22,7 @@ from autospine.data.box import nonzero_box
 from autospine.data.check import absent_channels, image_digest, inspect_case
 from autospine.data.findings import Finding
 from autospine.data.geometry import Triple, triple
-from autospine.data.measures import measure_classes
+from autospine.data.measures import class_contrasts, measure_classes
 from autospine.data.slices import slice_axis
 from autospine.data.structure import Case, Dataset, LoadedCase, Region, in_a_class
 from autospine.errors import DataError
@@ -64,6 +64,9 @@ class CaseFingerprint:
     slice_axis: int | None = None
     """Canonical axis along which the header says that slices were acquired; None where it does not, or where their
     spacing says it: then the case is the same whichever format it lies in."""
+    contrasts: tuple[tuple[float | None, ...], ...] = ()
+    """Of each channel, how each class stands out in it (`data.measures.class_contrasts`); empty where an earlier
+    version has not measured it."""
 
     def is_of(self, image: npt.NDArray[Any], label: npt.NDArray[Any], missing: tuple[int, ...]) -> bool:
         """Whether it is of this image (C, Z, Y, X), its `missing` channels and, by voxels, this label (Z, Y, X)."""
@@ -221,6 +224,7 @@ def measure_case(loaded: LoadedCase, label: npt.NDArray[np.uint8], classes: int)
         digest=image_digest(image),
         missing=loaded.case.missing,
         slice_axis=across.axis if across.why == "header" else None,
+        contrasts=class_contrasts(image, label, classes),
     )
 
 

@@ -326,7 +326,7 @@ def test_recipes_are_listed_with_what_they_change() -> None:
     found = lines(call("recipes"))
     assert "    warmup = 0.1" in found
     assert [line.split("  ")[0] for line in found if not line.startswith(" ")][:-1] == [
-        "default", "lumbar", "metastases", "tumour",
+        "default", "any-contrast", "lumbar", "metastases", "tumour",
     ]  # fmt: skip
 
 
@@ -336,7 +336,7 @@ def test_a_recipe_is_shown_whole() -> None:
     assert result.output == recipe_text("tumour")
     default = (recipe_folder() / "default.toml").read_text(encoding="utf-8")
     assert call("recipes", "default").output == default
-    refused(call("recipes", "tumor"), "default, lumbar, metastases, tumour")
+    refused(call("recipes", "tumor"), "default, any-contrast, lumbar, metastases, tumour")
 
 
 # -- usage

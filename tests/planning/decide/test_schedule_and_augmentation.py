@@ -11,6 +11,7 @@ from autospine.planning.decide.schedule_and_augmentation import (
     planned_mirroring,
     planned_optimiser,
     planned_plane,
+    planned_random_contrast,
     planned_rotation,
     planned_shift,
     planned_training,
@@ -19,6 +20,7 @@ from autospine.planning.document.recipe import Recipe
 from autospine.planning.measured.anatomy import AxisAnatomy
 from autospine.planning.measured.column import View
 from autospine.planning.measured.fingerprint import Fingerprint
+from autospine.planning.measured.kinds import Scans
 
 FREE, ORDERED = AxisAnatomy(False, "no order"), AxisAnatomy(True, "an order")
 SIDED = AxisAnatomy(True, "sides", swaps=((1, 2),))
@@ -145,7 +147,17 @@ def test_the_optimiser_is_the_references_or_the_recipes() -> None:
 
 def test_a_training_says_why_of_all_but_the_time() -> None:
     free = AxisAnatomy(False, "no order")
-    training = planned_training(Recipe(unit="component"), (64, 64), (free, free), View(False, "none"))
+    training = planned_training(Recipe(unit="component"), (64, 64), (free, free), View(False, "none"), Scans(1, ()))
     assert set(training.keyed) == set(vars(training.value)) - {"budget_s"}
     assert (training.value.mirror_axes, training.value.rotation_deg, training.value.shift) == ((0, 1), 180.0, 0.0)
     assert "component (lesion)" in training.keyed["foreground_unit"]
+
+
+def test_the_fewer_kinds_of_scan_the_more_contrasts_are_made_up() -> None:
+    shares = [planned_random_contrast(Recipe(), Scans(kinds, ())).value for kinds in (1, 2, 3, 40)]
+    assert shares == [0.3, 0.15, 0.1, 0.1]
+    assert "1 kind of scan" in planned_random_contrast(Recipe(), Scans(1, ())).why
+    lesions = planned_random_contrast(Recipe(), Scans(1, ("lesion",)))
+    assert lesions.value == 0 and lesions.why.startswith("lesion: ")
+    assert planned_random_contrast(Recipe(), Scans(1, (), channels=("ct",))).value == 0
+    assert planned_random_contrast(Recipe(random_contrast=0.7), Scans(1, ("lesion",))).value == 0.7

@@ -65,6 +65,7 @@ def test_the_network_and_the_schedule_are_kept(source: Plan, lesions: Fingerprin
             "rotation_deg",
             "shift",
             "narrow_view",
+            "random_contrast",
         }
         assert {key: getattr(after.training, key) for key in schedule} == {
             key: getattr(before.training, key) for key in schedule

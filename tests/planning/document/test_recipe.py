@@ -154,5 +154,5 @@ def test_a_recipe_file_is_taken_by_its_own_name(tmp_path: Path, name: str) -> No
 
 
 def test_an_unknown_recipe_lists_the_shipped_ones() -> None:
-    with pytest.raises(PlanError, match="default, lumbar"):
+    with pytest.raises(PlanError, match="default, any-contrast, lumbar"):
         load_recipe("lumber")

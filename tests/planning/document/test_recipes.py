@@ -9,7 +9,7 @@ from autospine.errors import PlanError
 from autospine.planning.document.recipe import Recipe, load_recipe, recipe_folder
 from autospine.planning.document.recipes import recipe_text, shipped_recipes
 
-NAMES = ("default", "lumbar", "metastases", "tumour")
+NAMES = ("default", "any-contrast", "lumbar", "metastases", "tumour")
 
 
 def keys_of(name: str) -> list[str]:
@@ -21,6 +21,7 @@ def test_the_shipped_recipes_are_listed_with_what_they_change() -> None:
     shipped = {recipe.name: recipe for recipe in shipped_recipes()}
     assert tuple(shipped) == NAMES
     assert shipped["default"].changes == ()
+    assert shipped["any-contrast"].changes == (("random_contrast", 0.9), ("scale_range", (0.6, 1.5)))
     assert shipped["lumbar"].changes == (
         ("default", "2d"),
         ("bottleneck", "msff"),
@@ -92,5 +93,5 @@ def test_no_recipe_lies_unlisted() -> None:
 
 @pytest.mark.parametrize("name", ["nothing", "../pyproject", "default.toml"])
 def test_only_shipped_recipes_are_shown(name: str) -> None:
-    with pytest.raises(PlanError, match="default, lumbar, metastases, tumour"):
+    with pytest.raises(PlanError, match="default, any-contrast, lumbar, metastases, tumour"):
         recipe_text(name)
