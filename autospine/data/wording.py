@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 
 def listed(names: Collection[str]) -> str:
@@ -13,6 +13,12 @@ def listed(names: Collection[str]) -> str:
 def shortened(names: Sequence[str]) -> str:
     """The first six names in their own order."""
     return ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
+
+
+def told_first(said: Mapping[str, str], most: int) -> str:
+    """The first `most` of these with what is said of each, and how many more there are."""
+    told = "; ".join(f"{name} ({words})" for name, words in list(said.items())[:most])
+    return told + (f"; and {len(said) - most} more" if len(said) > most else "")
 
 
 def plural(count: int, thing: str) -> str:

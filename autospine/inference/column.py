@@ -14,6 +14,7 @@ import numpy as np
 from autospine.inference.level_sequence import LevelPosterior
 from autospine.inference.vertebral_levels import FoundColumn
 from autospine.planning.document.data import DataPlan
+from autospine.planning.document.trust import LevelTrust
 
 LIKELY = 0.1
 """Probability from which a name, or another number of vertebrae than usual, is worth telling."""
@@ -41,12 +42,13 @@ class FoundVertebra:
     """Why the level is not certain; empty where it is."""
 
 
-def said_of(found: FoundColumn, data: DataPlan, certain: float) -> tuple[FoundVertebra, ...]:
+def said_of(found: FoundColumn, data: DataPlan, trust: LevelTrust) -> tuple[FoundVertebra, ...]:
     """What is said of the vertebrae of a case, from below.
 
-    `certain` is the probability from which a level has a name.
+    `trust` says from which probability a level has a name.
     """
     assert data.levels is not None
+    certain = trust.certain(shows_end=found.seen.shows_end)
     names = [data.names[index - 1] for index in data.levels.classes]
     posterior, said = found.levels, list[FoundVertebra]()
     for place, (vertebra, chances) in enumerate(zip(found.vertebrae, posterior.chances, strict=True)):
@@ -81,7 +83,7 @@ def _why(
         return "beyond the levels that the model knows"
     could = ", ".join(f"{name} ({chance:.0%})" for name, chance in ((level, probability), *others))
     reasons = []
-    if max(found.seen.beyond) < 0.5:
+    if not found.seen.shows_end:
         reasons.append("the view shows neither end of the column")
     if posterior.one_more >= LIKELY:
         reasons.append(f"there may be one vertebra more than usual ({posterior.one_more:.0%})")

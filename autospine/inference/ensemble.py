@@ -39,10 +39,12 @@ from autospine.inference.rows import SLAB_BYTES
 from autospine.inference.segmentation import Segmentation, Wanted
 from autospine.inference.settings import Settings
 from autospine.inference.streaming import Logits, Progress, Sink, pour_agreed
-from autospine.inference.vertebral_levels import Chain, FoundColumn
+from autospine.inference.too_large import NUMBERED
+from autospine.inference.vertebral_levels import Chain, Renaming
 from autospine.machine.precision import Choice
 from autospine.planning.document.model_card import ModelCard
 from autospine.planning.document.postprocessing import NOTHING, Postprocessing, read_postprocessing
+from autospine.planning.document.trust import LevelTrust
 from autospine.preprocessing.chances import as_logits
 from autospine.preprocessing.prepare import CaseProperties
 from autospine.preprocessing.resample_labels import PIECE_VOXELS, Passage
@@ -53,7 +55,7 @@ _COPIES = 10
 """Slabs in memory while probabilities are averaged: of each model as stored and scaled, their mean, entropies."""
 _MERGED = 24
 """Bytes a voxel of the image's grid then: pieces that agree on levels, classes on three grids, label values."""
-_FLOAT, _HALF = 4, 2
+_FLOAT, _HALF, _NUMBER = 4, 2, 4
 _LABELS = Wanted()
 
 
@@ -115,8 +117,8 @@ class Mean:
         block: npt.NDArray[np.float32] = np.asarray(array[tuple(place)], np.float32)
         return block.transpose(0, *(1 + axis for axis in self.axis_order))
 
-    def pour(self, card: ModelCard, sinks: Sequence[Sink]) -> FoundColumn | None:
-        """Hand all pieces, in which vertebrae agree on their levels, to each of the `sinks`; the column of these."""
+    def pour(self, card: ModelCard, sinks: Sequence[Sink]) -> Renaming | None:
+        """Hand all pieces, whose vertebrae agree on their levels, to each of the `sinks`; these vertebrae."""
         chain = Chain.of(card.data.levels, self.axis_order, self.spacing_mm)
         return pour_agreed(self.slabs, card.data.outputs, chain, passage_of(self.shape), sinks)
 
@@ -237,6 +239,7 @@ class Ensemble:
         row = max(geometry.shape) ** 2 * _FLOAT * (data.outputs + 1)
         slabs = _COPIES * max(SLAB_BYTES, min(row, _FLOAT * (data.outputs + 1) * native))
         merging = len(self.models) * kept + slabs + _MERGED * native + 16 * min(native, PIECE_VOXELS)
+        merging += native * (_NUMBER * (data.levels is not None) + NUMBERED * wanted.instances)
         return int(max(*peaks, merging + stored * (wanted.probabilities is True)))
 
     def check_room(self, geometry: Geometry, wanted: Wanted, name: str) -> int:
@@ -302,7 +305,7 @@ class Ensemble:
             if wanted.uncertainty:
                 uncertainty = MapStream(passage, place, geometry)
                 sinks.append(uncertainty)
-            column = mean.pour(card, sinks)
+            renaming = mean.pour(card, sinks)
         done = on_canonical_grid(classes.done(), properties)
         done = postprocessed(done, self.postprocessing, card.data, properties.canonical_spacing_mm)
         return Segmentation(
@@ -311,8 +314,12 @@ class Ensemble:
             structures(card),
             probabilities=None if probabilities is None else probabilities.done(given, target),
             uncertainty=None if uncertainty is None else Volume(uncertainty.done()[None], geometry, metadata),
-            instances=instances_volume(done, card, properties, geometry, metadata) if wanted.instances else None,
-            column=() if column is None else said_of(column, card.data, max(model.certain for model in self.models)),
+            instances=instances_volume(done, renaming, card, properties, geometry, metadata)
+            if wanted.instances
+            else None,
+            column=()
+            if renaming is None
+            else said_of(renaming.column, card.data, LevelTrust.strictest(model.trust for model in self.models)),
             given=given,
         )
 

@@ -10,9 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from autospine.data.geometry import Geometry, Orientation, Volume, canonical_orientation, restore, triple
-from autospine.inference.instances import instances_of
+from autospine.inference.instances import number_levels, separate_merged
+from autospine.inference.vertebral_levels import Renaming
 from autospine.planning.document.model_card import ModelCard
 from autospine.preprocessing.prepare import CaseProperties
+from autospine.preprocessing.restore import on_canonical_grid
 
 Box = tuple[slice, slice, slice]
 
@@ -27,14 +29,39 @@ def labels_volume(
 
 def instances_volume(
     indices: npt.NDArray[np.uint8],
+    renaming: Renaming | None,
     card: ModelCard,
     properties: CaseProperties,
     geometry: Geometry,
     metadata: tuple[tuple[str, str], ...] = (),
 ) -> Volume:
-    """The vertebrae of canonical class indices (Z, Y, X) as numbers from below (1, Z, Y, X) on the grid `geometry`."""
-    numbers = instances_of(indices, card.data, properties.canonical_spacing_mm).astype(np.uint16)
-    return Volume(restore(numbers, canonical_orientation(geometry))[None], geometry, metadata)
+    """The vertebrae of canonical class indices (Z, Y, X) as numbers from below (1, Z, Y, X) on the grid `geometry`.
+
+    `renaming` is of the case on any grid over its crop, in planned axis order; None where none was found, or labels are
+    no levels.
+    """
+    levels = card.data.levels
+    if levels is None:
+        numbers = separate_merged(indices, card.data, properties.canonical_spacing_mm)
+    elif renaming is None:
+        numbers = np.zeros(indices.shape, np.int32)
+    else:
+        found = on_canonical_grid(nearest(renaming.vertebrae, renaming.numbers, properties.cropped_shape), properties)
+        best = renaming.column.levels.best.tolist()
+        classes = [levels.classes[place] if 0 <= place < len(levels.classes) else None for place in best]
+        numbers = number_levels(indices, found, classes, levels.classes)
+    return Volume(restore(numbers.astype(np.uint16), canonical_orientation(geometry))[None], geometry, metadata)
+
+
+def nearest(
+    values: npt.NDArray[np.uint16], numbers: npt.NDArray[np.int32], shape: Sequence[int]
+) -> npt.NDArray[np.uint16]:
+    """`values` of `numbers` (a0, a1, a2) on a grid of another `shape` over the same box: of the nearest voxel."""
+    places = [
+        ((np.arange(new) + 0.5) * old / new).astype(np.intp) for old, new in zip(numbers.shape, shape, strict=True)
+    ]
+    taken: npt.NDArray[np.uint16] = values[numbers][np.ix_(*places)]
+    return taken
 
 
 def label_values(indices: npt.NDArray[np.uint8], card: ModelCard) -> npt.NDArray[np.integer[Any]]:

@@ -208,24 +208,31 @@ def _middles(
 ) -> list[tuple[int, ...]]:
     """The deepest places, one after the other, each far enough from those before, and in one column with them."""
     peaks = (depth == ndimage.maximum_filter(depth, size=3)) & (depth > 0)
-    found = np.argwhere(peaks)
-    found = found[np.argsort(-depth[peaks], kind="stable")]
+    found, depths = np.argwhere(peaks), depth[peaks]
+    order = np.argsort(-depths, kind="stable")
+    found, depths = found[order], depths[order]
     places = found * np.asarray(spacing_mm)
     weights = np.array([1.0 if one == axis else SIDEWAYS for one in range(3)])
     across = [one for one in range(3) if one != axis]
-    chosen = list[int]()
-    for number, place in enumerate(places):
-        if chosen:
-            deepest = float(np.median([depth[tuple(found[one])] for one in chosen]))
-            if depth[tuple(found[number])] < LEAST_DEEP * deepest:
-                break
-            away = places[chosen] - place
-            if np.linalg.norm(away * weights, axis=1).min() < LEAST_APART * usual.step_mm:
-                continue
-            nearest = away[np.abs(away[:, axis]).argmin()]
-            if np.linalg.norm(nearest[across]) > OFF_COLUMN_MM + LEANING * abs(nearest[axis]):
-                continue
+    chosen, left = list[int](), np.arange(len(found))
+    # of what is left, how far the nearest chosen one is away along the column, and across it
+    along, beside = np.full(len(found), np.inf), np.zeros(len(found))
+    while len(left):
+        first = int((beside <= OFF_COLUMN_MM + LEANING * along).argmax())
+        number = int(left[first])
+        if beside[first] > OFF_COLUMN_MM + LEANING * along[first]:
+            break
+        if chosen and depths[number] < LEAST_DEEP * float(np.median(depths[chosen])):
+            break
         chosen.append(number)
+        away = places[left] - places[number]
+        # of a flat middle every voxel is a peak: those near a chosen one go with it
+        kept = np.linalg.norm(away * weights, axis=1) >= LEAST_APART * usual.step_mm
+        kept[: first + 1] = False
+        left, away, along, beside = left[kept], away[kept], along[kept], beside[kept]
+        nearer = np.abs(away[:, axis]) < along
+        along = np.where(nearer, np.abs(away[:, axis]), along)
+        beside = np.where(nearer, np.linalg.norm(away[:, across], axis=1), beside)
     return [tuple(int(part) for part in found[number]) for number in chosen]
 
 
@@ -269,34 +276,47 @@ def can_separate(data: DataPlan) -> bool:
     return data.levels is not None or bool(_merged(data))
 
 
-def instances_of(labels: npt.NDArray[np.uint8], data: DataPlan, spacing_mm: Sequence[float]) -> Numbers:
-    """The vertebrae of a segmentation, numbered from below, the first 1; 0 beside them.
-
-    Where labels are levels each piece of a level is a vertebra; where they are vertebrae without a level, these are
-    told apart.
+def separate_merged(labels: npt.NDArray[np.uint8], data: DataPlan, spacing_mm: Sequence[float]) -> Numbers:
+    """The vertebrae of a segmentation whose labels tell no level, numbered from below, the first 1; 0 beside them.
 
     Args:
         labels: class indices (Z, Y, X) on canonical axes.
         data: what they mean.
         spacing_mm: of the voxels, along canonical (Z, Y, X).
     """
-    if data.levels is None:
-        return separate(np.isin(labels, _merged(data)), 0, spacing_mm)
-    axis, numbers, found = data.levels.axis, np.zeros(labels.shape, np.int32), list[tuple[float, int]]()
-    for index in data.levels.classes:
-        pieces, count = ndimage.label(labels == index)
-        sizes = np.bincount(pieces.ravel(), minlength=count + 1)[1:]
-        whole = [piece for piece in range(1, count + 1) if sizes[piece - 1] >= SMALLEST_PIECE * sizes.max()]
-        kept = np.where(np.isin(pieces, whole), pieces, 0).astype(np.int32)
-        kept = _filled(kept, pieces > 0)
-        for piece in whole:
-            number = len(found) + 1
-            numbers[kept == piece] = number
-            found.append((float(np.mean(np.nonzero(pieces == piece)[axis])), number))
-    order = np.zeros(len(found) + 1, np.int32)
-    for place, (_, number) in enumerate(sorted(found), 1):
-        order[number] = place
-    return np.asarray(order[numbers], np.int32)
+    return separate(np.isin(labels, _merged(data)), 0, spacing_mm)
+
+
+def number_levels(
+    labels: npt.NDArray[np.uint8], found: npt.NDArray[np.uint16], levels: Sequence[int | None], chain: Sequence[int]
+) -> Numbers:
+    """The vertebrae of a segmentation whose labels are levels, each by its number; 0 beside them.
+
+    Two vertebrae in a row that have one level stay two, and one beyond the levels that the model knows, which has no
+    label, is there.
+
+    Args:
+        labels: class indices (a0, a1, a2).
+        found: (a0, a1, a2): the number of the vertebra that was found there, from 1; 0 is none. At the edges of a
+            vertebra the labels count.
+        levels: the class index of each vertebra; None where it has none.
+        chain: the class indices that are levels.
+    """
+    classes = np.array([0, *(index or 0 for index in levels)], np.uint8)
+    beyond = np.array([False, *(index is None for index in levels)])
+    numbers = np.where(beyond[found] & (labels == 0), found, 0).astype(np.int32)
+    for index, box in enumerate(ndimage.find_objects(labels, max_label=max(chain)), 1):
+        if index not in chain or box is None:
+            continue
+        mask = labels[box] == index
+        parts = np.where(mask & (classes[found[box]] == index), found[box], 0).astype(np.int32)
+        if parts.any():
+            numbers[box][mask] = _filled(parts, mask)[mask]
+    lost = np.isin(labels, chain) & (numbers == 0)
+    if lost.any() and numbers.any():  # slivers between grids, of a level that no vertebra has there
+        nearest = ndimage.distance_transform_edt(numbers == 0, return_distances=False, return_indices=True)
+        numbers[lost] = numbers[tuple(nearest[:, lost])]
+    return numbers
 
 
 def _merged(data: DataPlan) -> list[int]:

@@ -9,19 +9,25 @@ than the chain. Levels that would lie in the view and are not there count agains
     the image ends right below it:
         it may be any level, and what the network sees has to say which
 
+Vertebrae grow from the neck to the sacrum, and so do their distances: where the training cases tell how, that counts as
+well, in patients of all sizes (the posterior is a mixture over these).
+
 The sums run over every sequence (forward and backward, Rabiner 1989), so that the answer is a probability: of each
 level for each vertebra, and of the likeliest sequence. Our own model, and all numbers are ours.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
 from math import floor, log
 
 import numpy as np
 import numpy.typing as npt
 from scipy import special
+
+from autospine.planning.document.data import LevelSizes
 
 MISSED = 0.02
 """Chance that the network misses a vertebra that is there. Lower, a gap that is twice as wide does not count as one
@@ -37,8 +43,20 @@ missing or additional vertebra (Carrino et al. 2011, doi 10.1148/radiol.11081511
 GAP_SPREAD = 0.18
 """Standard deviation of the distance of neighbours over the usual one, as a logarithm: lumbar levels lie 30 to 40 mm
 apart in one patient, and pieces are cut off at the edge of a view."""
+ROOM = 0.5
+"""What a view shows beyond a vertebra, in steps, from which on another one would be seen there."""
 MOST_SKIPPED = 3
 """Levels in a row that may have been missed."""
+SIZE_WEIGHT = 0.5
+"""Of what sizes say: the network has seen them as well."""
+UNUSUAL, UNUSUAL_SPREAD = 0.1, 0.4
+"""Share of the vertebrae whose size says little of their level, such as fractured ones, and the deviation of its
+logarithm. Lower, a broken vertebra decides for a whole column."""
+NODE = 1.0
+"""Distance of two sizes of patients that are added up over, in deviations of the size that the column tells: sums of
+bell curves at such nodes are right to a millionth and better."""
+OUTER = (0.05, 0.95)
+"""Part of what each vertebra, as each level, says of the patient's size, between which sizes are looked for."""
 _NEVER = -np.inf
 
 Floats = npt.NDArray[np.float64]
@@ -58,6 +76,17 @@ class ColumnSeen:
     step that is its own."""
     ends_seen: tuple[float, float]
     """Chances that a view which shows room beyond the column shows its first and its last level."""
+    sizes: LevelSizes | None = None
+    """How long levels usually are and how far apart; None where nobody knows."""
+    extents_mm: Floats = field(default_factory=lambda: np.zeros(0))
+    """(n,): of the vertebrae along the column; NaN where one is cut off. Only read beside `sizes`, as is the next."""
+    gaps_mm: Floats = field(default_factory=lambda: np.zeros(0))
+    """(n - 1,): distances of neighbours; NaN where one of them is cut off."""
+
+    @property
+    def shows_end(self) -> bool:
+        """Whether the view goes on beyond the first or the last vertebra far enough to show another one."""
+        return max(self.beyond) >= ROOM
 
 
 @dataclass(frozen=True)
@@ -97,29 +126,115 @@ def find_levels(seen: ColumnSeen) -> LevelPosterior:
     first = _end(positions, seen.beyond[0], seen.ends_seen[0])
     last = _end(levels - 1 - positions, seen.beyond[1], seen.ends_seen[1])
     steps = [_steps(gap, len(positions)) for gap in seen.gaps]
-
-    forward = [first + said[0]]
-    for step, here in zip(steps, said[1:], strict=True):
-        forward.append(special.logsumexp(forward[-1][:, None] + step.every, axis=0) + here)
-    backward = [last]
-    for step, there in zip(steps[::-1], said[:0:-1], strict=True):
-        backward.append(special.logsumexp(step.every + (there + backward[-1])[None], axis=1))
-    backward.reverse()
-    total = float(special.logsumexp(forward[-1] + last))
-    marginal = np.exp(np.stack(forward) + np.stack(backward) - total)
+    found = [
+        _Sums.of(first, said + sized, [step.sized(more) for step, more in zip(steps, apart, strict=True)], last, prior)
+        for prior, sized, apart in _patients(seen, positions)
+    ]
+    total = float(special.logsumexp([one.total for one in found]))
+    shares = [float(np.exp(one.total - total)) for one in found]
+    marginal = sum(share * one.marginal for share, one in zip(shares, found, strict=True))
     chances = np.zeros((count, levels + 1))
-    np.add.at(chances.T, emitted, marginal.T)
+    np.add.at(chances.T, emitted, np.asarray(marginal).T)
+    more, fewer = (
+        min(1.0, sum(share * kind for share, kind in zip(shares, kinds, strict=True)))
+        for kinds in ([one.more for one in found], [one.fewer for one in found])
+    )
+    return LevelPosterior(positions[_likeliest_of(found)], chances, more, fewer)
 
-    def share(kind: str) -> float:
-        """Expected number of such steps, at most 1."""
-        found = 0.0
-        for index, step in enumerate(steps):
-            part = forward[index][:, None] + getattr(step, kind) + (said[index + 1] + backward[index + 1])[None]
-            found += float(np.exp(special.logsumexp(part) - total))
-        return min(1.0, found)
 
-    best = positions[_likeliest(first, said, [step.every for step in steps], last)]
-    return LevelPosterior(best, chances, share("more"), share("fewer"))
+def _patients(seen: ColumnSeen, positions: Positions) -> Iterator[tuple[float, Floats, list[Floats]]]:
+    """Sizes that the patient may have, as close to each other as what is seen can tell apart.
+
+    Of each its log probability, what it makes of the length of each vertebra (n, positions), and of each gap for a step
+    that begins at a position (n - 1, positions). Few patients are as large as this or that, but some are (a Cauchy
+    distribution): a child is a small patient, and no adult of other levels.
+    """
+    count, sizes = len(seen.evidence), seen.sizes
+    known = 0 if sizes is None else int(np.isfinite(seen.extents_mm).sum() + np.isfinite(seen.gaps_mm).sum())
+    if sizes is None or not known:
+        yield 0.0, np.zeros((count, len(positions))), [np.zeros(len(positions))] * (count - 1)
+        return
+    long, apart = np.log(sizes.extents_mm), np.log(sizes.gaps_mm)
+    off = [np.subtract.outer(np.log(seen.extents_mm), long), np.subtract.outer(np.log(seen.gaps_mm), apart)]
+    every = np.concatenate([one[np.isfinite(one)] for one in off])
+    step = NODE * min(sizes.extent_spread, sizes.gap_spread) / np.sqrt(SIZE_WEIGHT * known)
+    low, high = np.quantile(every, OUTER)
+    larger = np.arange(low - 2 * step, high + 3 * step, step)
+    weights = -np.log1p(np.square(larger / sizes.patient_spread))
+    for size, weight in zip(larger, weights - special.logsumexp(weights), strict=True):
+        yield (
+            float(weight),
+            _fitting(seen.extents_mm, long + size, sizes.extent_spread, positions),
+            list(_fitting(seen.gaps_mm, apart + size, sizes.gap_spread, positions)),
+        )
+
+
+def _fitting(found_mm: Floats, usual: Floats, spread: float, positions: Positions) -> Floats:
+    """(found, positions): log density of what was found at each place of the chain; beyond it that of all in the mean.
+
+    0 where nothing was found (NaN).
+    """
+    known = np.isfinite(found_mm)[:, None]
+    off = np.log(np.where(known, found_mm[:, None], 1.0)) - usual
+    parts = [log(1 - UNUSUAL) + _normal(off, spread), log(UNUSUAL) + _normal(off, UNUSUAL_SPREAD)]
+    own = SIZE_WEIGHT * np.where(known, np.logaddexp(*parts), 0.0)
+    mean = special.logsumexp(own, axis=1) - log(own.shape[1])
+    inside = (positions >= 0) & (positions < len(usual))
+    fitting: Floats = np.where(inside, own[:, np.clip(positions, 0, len(usual) - 1)], mean[:, None])
+    return fitting
+
+
+def _normal(off: Floats, spread: float) -> Floats:
+    density: Floats = -0.5 * (off / spread) ** 2 - log(spread)
+    return density
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """What comes out of all sequences for a patient of one size."""
+
+    total: float
+    """Log of the sum of their weights."""
+    marginal: Floats
+    """(n, positions): probability of each position for each vertebra."""
+    more: float
+    """Expected number of steps that are one more."""
+    fewer: float
+    best: Positions
+    """The likeliest sequence, as indices of positions."""
+    weight: Callable[[Positions], float]
+    """Log weight of a sequence."""
+
+    @staticmethod
+    def of(first: Floats, said: Floats, steps: Sequence[_Steps], last: Floats, prior: float) -> _Sums:
+        """Forward and backward over the columns of `said` (n, positions)."""
+        forward = [first + said[0] + prior]
+        for step, here in zip(steps, said[1:], strict=True):
+            forward.append(special.logsumexp(forward[-1][:, None] + step.every, axis=0) + here)
+        backward = [last]
+        for step, there in zip(steps[::-1], said[:0:-1], strict=True):
+            backward.append(special.logsumexp(step.every + (there + backward[-1])[None], axis=1))
+        backward.reverse()
+        total = float(special.logsumexp(forward[-1] + last))
+
+        def expected(kinds: Sequence[Floats]) -> float:
+            found = 0.0
+            for index, kind in enumerate(kinds):
+                part = forward[index][:, None] + kind + (said[index + 1] + backward[index + 1])[None]
+                found += float(np.exp(special.logsumexp(part) - total))
+            return found
+
+        marginal = np.exp(np.stack(forward) + np.stack(backward) - total)
+        every = [step.every for step in steps]
+
+        def weight(sequence: Positions) -> float:
+            passed = sum(step[pair] for step, pair in zip(every, pairwise(sequence), strict=True))
+            seen = said[np.arange(len(said)), sequence].sum()
+            return float(prior + first[sequence[0]] + seen + passed + last[sequence[-1]])
+
+        more, fewer = ([getattr(step, kind) for step in steps] for kind in ("more", "fewer"))
+        best = _likeliest(first, said, every, last)
+        return _Sums(total, marginal, expected(more), expected(fewer), best, weight)
 
 
 @dataclass(frozen=True)
@@ -131,6 +246,13 @@ class _Steps:
     """That of the same level once more alone."""
     fewer: Floats
     """That of two levels on where nothing was missed alone."""
+
+    def sized(self, apart: Floats) -> _Steps:
+        """The same where a gap fits to the step of one level from each position so well, as a log density."""
+        mean = special.logsumexp(apart) - log(len(apart))
+        one_on = np.eye(len(apart), k=1, dtype=bool)
+        fitting = np.where(one_on, apart[:, None], mean)
+        return _Steps(self.every + fitting, self.more + mean, self.fewer + mean)
 
 
 def _steps(gap: float, count: int) -> _Steps:
@@ -155,7 +277,7 @@ def _end(inner: Positions, beyond: float, seen: float) -> Floats:
     `beyond` is what the image shows there, in steps: levels that would lie in it, and are not, were missed. Where there
     is no room for any, nothing is known of the end.
     """
-    room = max(0, floor(beyond + 0.5))
+    room = max(0, floor(beyond + 1 - ROOM))
     missed, beyond_it = np.clip(inner, 0, room), np.maximum(-inner, 0)
     found = np.where(beyond_it > 0, log(BEYOND) + (beyond_it - 1) * log(AGAIN), 0.0)
     if room:
@@ -163,8 +285,14 @@ def _end(inner: Positions, beyond: float, seen: float) -> Floats:
     return np.asarray(found, np.float64)
 
 
+def _likeliest_of(found: Sequence[_Sums]) -> Positions:
+    """Of the sequences that are the likeliest for a patient of some size, the likeliest for all of them together."""
+    every = {tuple(one.best.tolist()): one.best for one in found}
+    return max(every.values(), key=lambda best: float(special.logsumexp([one.weight(best) for one in found])))
+
+
 def _likeliest(first: Floats, said: Floats, steps: Sequence[Floats], last: Floats) -> Positions:
-    """Indices of the likeliest sequence (Viterbi)."""
+    """The likeliest sequence (Viterbi) as indices."""
     score, came = first + said[0], list[Positions]()
     for step, here in zip(steps, said[1:], strict=True):
         through = score[:, None] + step

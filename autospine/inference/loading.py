@@ -42,7 +42,7 @@ from autospine.planning.document.model_file import (
 )
 from autospine.planning.document.postprocessing import NOTHING, read_postprocessing
 from autospine.planning.document.promise import read_promise
-from autospine.planning.document.trust import UNLEARNT, read_trust
+from autospine.planning.document.trust import NOTHING_LEARNT, read_trust
 
 MOST_FOLDS = 100
 """Networks that are averaged (ours)."""
@@ -179,13 +179,12 @@ def load_stages(path: Path, device: torch.device, settings: Settings = Settings(
         origin, promise = replace(model.origin, about=read_about(folder)), read_promise(folder)
         # of the model alone: what a cascade starts from is left as it was when the cascade was trained
         after = read_postprocessing(folder, model.card.data) if settings.postprocess else NOTHING
+        trust = read_trust(folder) or NOTHING_LEARNT
     unfinished = any(stage.origin.unfinished for stage in (model, previous) if stage is not None)
     if promise is not None and (unfinished or not settings.as_validated(model.card.configuration)):
         promise, origin = None, replace(origin, promise_withheld=True)
     previous = previous and _set(previous, settings)
-    trust = read_trust(folder)
-    certain = UNLEARNT if trust is None else trust.certain
-    stages = replace(_set(model, settings), previous=previous, origin=origin, promise=promise, certain=certain)
+    stages = replace(_set(model, settings), previous=previous, origin=origin, promise=promise, trust=trust)
     return replace(stages, postprocessing=after)
 
 

@@ -55,7 +55,7 @@ from autospine.inference.too_large import (
     tiles_together,
 )
 from autospine.inference.uncertainty import with_disagreement
-from autospine.inference.vertebral_levels import Chain, FoundColumn, Renaming, agree_on_levels, find_renaming
+from autospine.inference.vertebral_levels import Chain, Renaming, agree_on_levels, find_renaming
 from autospine.inference.window import Window
 from autospine.machine.memory import free_bytes, resident_bytes
 from autospine.machine.precision import Choice, Precision
@@ -65,7 +65,7 @@ from autospine.planning.document.model_card import ModelCard
 from autospine.planning.document.postprocessing import NOTHING, Postprocessing
 from autospine.planning.document.promise import Promise
 from autospine.planning.document.promised import Promised, promised
-from autospine.planning.document.trust import UNLEARNT
+from autospine.planning.document.trust import NOTHING_LEARNT, LevelTrust
 from autospine.preprocessing.memory import prepared_shape
 from autospine.preprocessing.prepare import CaseProperties, PreparedCase, prepare_case
 from autospine.preprocessing.resample_labels import Passage
@@ -126,8 +126,8 @@ class Predictor:
     """By which logits are divided for probabilities and uncertainty (`calibration`)."""
     postprocessing: Postprocessing = NOTHING
     """What is done to the labels of an image; scores and what a cascade goes on with are as the networks make them."""
-    certain: float = UNLEARNT
-    """Probability from which a level of a column has a name (`levels.json`)."""
+    trust: LevelTrust = NOTHING_LEARNT
+    """From which probability a level of a column has a name (`levels.json`)."""
     promise: Promise | None = None
     """What is promised of a segmentation, where that was learnt; of predictions as it was learnt from."""
     _lock: Lock = field(default_factory=Lock, init=False, repr=False, compare=False)
@@ -206,7 +206,7 @@ class Predictor:
         stored = wanted.probabilities is True
         probabilities = wanted.probabilities is not None
         more = {"probabilities": probabilities, "stored": stored, "uncertainty": wanted.uncertainty}
-        more["postprocessed"] = bool(self.postprocessing)
+        more["postprocessed"], more["instances"] = bool(self.postprocessing), wanted.instances
         return Asked(self.card, native, triple(prepared), self.device.type, max(1, len(self.networks)), **more)
 
     def available_bytes(self) -> float:
@@ -349,7 +349,7 @@ class Predictor:
                 uncertainty = MapStream(passage, place, geometry)
                 sinks.append(uncertainty)
             gathering = self._gathering(wanted) if wanted.evidence else None
-            column = self.pour(case, earlier, passage, sinks, progress, wanted, gathering)
+            renaming = self.pour(case, earlier, passage, sinks, progress, wanted, gathering)
         indices = on_canonical_grid(classes.done(), case.properties)
         evidence = None
         if gathering is not None:  # of what the networks say, as the promise was learnt
@@ -364,8 +364,10 @@ class Predictor:
             None if uncertainty is None else Volume(uncertainty.done()[None], geometry, metadata),
             evidence,
             None if evidence is None else self._promised(evidence, done),
-            instances_volume(done, self.card, case.properties, geometry, metadata) if wanted.instances else None,
-            () if column is None else said_of(column, self.card.data, self.certain),
+            instances_volume(done, renaming, self.card, case.properties, geometry, metadata)
+            if wanted.instances
+            else None,
+            () if renaming is None else said_of(renaming.column, self.card.data, self.trust),
             given,
         )
 
@@ -422,10 +424,10 @@ class Predictor:
         progress: Progress,
         wanted: Wanted = _LABELS,
         gathering: Gathering | None = None,
-    ) -> FoundColumn | None:
+    ) -> Renaming | None:
         """Hand what the networks say of a case to `sinks`, piece by piece, and all of it to `gathering`.
 
-        Gives the column of levels, where the case has one.
+        Gives the vertebrae with their levels, where the case has any.
 
         Arguments and errors as of `logits`.
         """

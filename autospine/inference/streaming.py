@@ -21,7 +21,7 @@ from torch import Tensor
 from autospine.errors import PlanError
 from autospine.inference.padded import PaddedCase
 from autospine.inference.rows import Rows
-from autospine.inference.vertebral_levels import Chain, FoundColumn, Slabs, find_renaming
+from autospine.inference.vertebral_levels import Chain, Renaming, Slabs, find_renaming
 from autospine.inference.window import Tile, Window
 from autospine.planning.document.model_card import ModelCard
 from autospine.preprocessing.resample_labels import Passage, Piece, Stream, Strip
@@ -105,8 +105,8 @@ class Scores:
         *,
         on_disk: bool,
         look: Callable[[Logits], None] | None = None,
-    ) -> FoundColumn | None:
-        """Hand all pieces that `passage` makes of the case to each of the `sinks`; its column of levels, if it has one.
+    ) -> Renaming | None:
+        """Hand all pieces that `passage` makes of the case to each of the `sinks`; its vertebrae with levels, if any.
 
         The case is gone through in so many `strips`; where levels have to agree, all scores are kept `on_disk`, or in
         memory. `look` is given the scores themselves (outputs, rows, columns, a2), each voxel once: to be left as they
@@ -136,10 +136,10 @@ def pour_agreed(
     passage: Passage,
     sinks: Sequence[Sink],
     look: Callable[[Logits], None] | None = None,
-) -> FoundColumn | None:
+) -> Renaming | None:
     """Hand all pieces that `passage` makes of scores, whose pieces agree on their levels, to each of the `sinks`.
 
-    Gives the column of levels, where there is one.
+    Gives the vertebrae with their levels, where there are any.
 
     Args:
         slabs: gives all rows, each time from the first on: (first row, (outputs and more, rows, a1, a2)).
@@ -159,7 +159,7 @@ def pour_agreed(
         if look is not None:
             look(values)
         _hand(stream.pieces(first, values), sinks)
-    return None if renaming is None else renaming.column
+    return renaming
 
 
 def _hand(pieces: Iterator[Piece], sinks: Sequence[Sink]) -> None:

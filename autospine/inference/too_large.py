@@ -41,7 +41,7 @@ MOST_STRIPS = 64
 FINER, FINER_VOXELS = 1000.0, 2**24
 """Times as many voxels as a case has, and voxels, beyond which no prediction begins: ten times finer along each axis
 is another kind of image, or a header whose spacing is in another unit (ours)."""
-_FLOAT, _HALF, _DOUBLE = 4, 2, 8
+_FLOAT, _HALF, _DOUBLE, _NUMBER = 4, 2, 8, 4
 """Bytes of a number; images are interpolated in double precision, a channel at a time."""
 SLICES_PER_BATCH = {"cpu": 4, "cuda": 32}
 """2D tiles that go through the network together at most: enough to keep the device busy. On a GPU no more than twice
@@ -67,6 +67,9 @@ _RESTORED = 8
 """Bytes a voxel of the image's own grid on the way back: class indices on three grids and label values."""
 _COMPONENTS = 14
 """Bytes a voxel where components are removed: which one it is of, what touches it, what it was and becomes."""
+NUMBERED = 48
+"""Bytes a voxel where vertebrae are numbered: which is nearest to each, on two grids (ours; the box around them may be
+as large as the image)."""
 _PIECE = 16
 """Bytes a voxel of a piece that is made into classes: winners, interfaces and their indices."""
 _BLOCK = 500
@@ -143,6 +146,7 @@ class Asked:
     """Whether probabilities stay in memory."""
     uncertainty: bool = False
     postprocessed: bool = False
+    instances: bool = False
 
     @property
     def outputs(self) -> int:
@@ -163,8 +167,9 @@ def prediction_bytes(asked: Asked, way: Way) -> int:
     """Bytes that predicting a case takes at its peak, beside the program and the network's weights."""
     held = image_bytes(asked)
     preparing = preparing_bytes(asked.card.configuration, asked.native, prod(asked.prepared))
-    restored = _RESTORED + _COMPONENTS * asked.postprocessed
-    return int(max(preparing, held + predicting_bytes(asked, way), held + restored * asked.native))
+    restored = (_RESTORED + _COMPONENTS * asked.postprocessed + NUMBERED * asked.instances) * asked.native
+    restored += _NUMBER * prod(asked.prepared) * (asked.card.data.levels is not None)  # which vertebra a voxel is of
+    return int(max(preparing, held + predicting_bytes(asked, way), held + restored))
 
 
 def image_bytes(asked: Asked) -> int:

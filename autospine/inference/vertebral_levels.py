@@ -34,6 +34,9 @@ taken for whole."""
 MARGIN_VOXELS = 2
 """Voxels around a piece that change with it, so that interpolation between them finds no other level there. Fewer, and
 the old level shines through at the edges; more, and neighbours that are close lose theirs."""
+EVIDENCE_WEIGHT = 0.25
+"""Of what the network says of a whole vertebra; one of which the view shows a part has less. Lower, nothing is certain
+in whole views; higher, a network is believed too often about two vertebrae alone (docs/benchmarks/levels.md)."""
 LEAST_LOG_PROBABILITY = -7.0
 """Of a class in a voxel (0.001): no network is surer than that of what it never saw. Lower, a few voxels that are too
 sure decide for a whole column; higher, the network's doubts and its certainty say the same."""
@@ -55,6 +58,8 @@ class Vertebra:
     voxels: int
     centre: tuple[float, float, float]
     """Voxels, along the axes of the case."""
+    extent: int
+    """Voxels along the column."""
     cut_off: bool
     """Whether it reaches to where the image ends along the column."""
 
@@ -74,6 +79,8 @@ class Renaming:
 
     becomes: npt.NDArray[np.int16]
     """1 + position on the chain, 1 + its length for background; 0 for the number of none."""
+    vertebrae: npt.NDArray[np.uint16]
+    """The vertebra of the column, from 1, that each piece is of or goes with; 0 for the number of none."""
     numbers: npt.NDArray[np.int32]
     """(a0, a1, a2): the piece that a voxel is of; 0 is none."""
     chain: tuple[int, ...]
@@ -137,11 +144,10 @@ def find_renaming(slabs: Slabs, column: Chain) -> Renaming | None:
     evidence = _evidence(slabs, inside, of_voxel, vertebrae, chain)
     seen = _seen(vertebrae, evidence, column, usual, inside.shape[axis])
     found = find_levels(seen)
-    becomes = np.zeros(len(sizes), np.int16)
-    for vertebra, position in zip(vertebrae, found.best.tolist(), strict=True):
-        becomes[list(vertebra.pieces)] = position + 1 if 0 <= position < len(chain) else len(chain) + 1
-    _join_crumbs(becomes, numbers, axis, vertebrae)
-    return Renaming(becomes, numbers, tuple(chain), FoundColumn(vertebrae, found, seen))
+    inside_chain = (found.best >= 0) & (found.best < len(chain))
+    becomes = np.array([0, *np.where(inside_chain, found.best + 1, len(chain) + 1)], np.int16)
+    of_piece = _vertebra_of_each(numbers, len(sizes), axis, vertebrae)
+    return Renaming(becomes[of_piece], of_piece, numbers, tuple(chain), FoundColumn(vertebrae, found, seen))
 
 
 def _inside(slabs: Slabs, chain: Sequence[int]) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.uint8]]:
@@ -222,10 +228,12 @@ def _vertebrae(
         held = sorted(group, key=lambda place: -int(sizes[large[place]]))
         voxels = [int(sizes[large[place]]) for place in held]
         spans = [boxes[large[place] - 1][axis] for place in held]
-        ends = min(span.start for span in spans) == 0 or max(span.stop for span in spans) == numbers.shape[axis]
+        low, high = min(span.start for span in spans), max(span.stop for span in spans)
+        ends = low == 0 or high == numbers.shape[axis]
         centre = np.average(centres[held], axis=0, weights=voxels)
         pieces = tuple(int(large[place]) for place in held)
-        found.append(Vertebra(pieces, sum(voxels), (float(centre[0]), float(centre[1]), float(centre[2])), ends))
+        middle = (float(centre[0]), float(centre[1]), float(centre[2]))
+        found.append(Vertebra(pieces, sum(voxels), middle, high - low, ends))
     return tuple(found)
 
 
@@ -258,7 +266,17 @@ def _seen(
     below = vertebrae[0].centre[axis] + 0.5
     above = length - 0.5 - vertebrae[-1].centre[axis]
     first, last = (room * spacing_mm[axis] / step_mm - 0.5 for room in (below, above))
-    return ColumnSeen(evidence, gaps_mm / step_mm, (first, last), column.levels.ends_seen)
+    whole = np.array([not one.cut_off for one in vertebrae])
+    extents_mm = np.array([one.extent * spacing_mm[axis] for one in vertebrae])
+    return ColumnSeen(
+        evidence,
+        gaps_mm / step_mm,
+        (first, last),
+        column.levels.ends_seen,
+        column.levels.sizes,
+        np.where(whole, extents_mm, np.nan),
+        np.where(whole[:-1] & whole[1:], gaps_mm, np.nan),
+    )
 
 
 def _evidence(
@@ -268,9 +286,9 @@ def _evidence(
     vertebrae: Sequence[Vertebra],
     chain: Sequence[int],
 ) -> Floats:
-    """(vertebrae, levels + 1): log probability of each level, then of none, summed; mean of the column's voxels.
+    """(vertebrae, levels + 1): log probability of each level, then of none: the mean over a vertebra's voxels, weighed.
 
-    The mean, not the sum: the voxels of a case err together, so that they say no more than one of them would.
+    The mean, not the sum: the voxels of a vertebra err together, and so, to a part, do the vertebrae of a case.
     """
     every, done = np.zeros((len(chain) + 1, int(of_voxel.max()) + 1)), 0
     for first, logits in slabs():
@@ -283,21 +301,24 @@ def _evidence(
             said = np.maximum(values - total, LEAST_LOG_PROBABILITY).astype(np.float64)
             np.add.at(every[place], pieces, said)  # one after the other: slabs must not round the sums otherwise
     summed = np.array([every[:, list(one.pieces)].sum(axis=1) for one in vertebrae])
-    return np.asarray(summed / sum(one.voxels for one in vertebrae), np.float64)
+    voxels = np.array([one.voxels for one in vertebrae], np.float64)
+    weights = EVIDENCE_WEIGHT * np.minimum(1, voxels / np.median(voxels))
+    return np.asarray(summed * (weights / voxels)[:, None], np.float64)
 
 
-def _join_crumbs(
-    becomes: npt.NDArray[np.int16], numbers: npt.NDArray[np.int32], axis: int, vertebrae: Sequence[Vertebra]
-) -> None:
-    """Let each crumb become, in `becomes`, what the nearest vertebra along the column does."""
-    known = {piece for one in vertebrae for piece in one.pieces}
-    crumbs = [number for number in range(1, len(becomes)) if number not in known]
-    if not crumbs:
-        return
-    centres = np.array(ndimage.center_of_mass(numbers > 0, numbers, crumbs))[:, axis]
-    places = np.array([one.centre[axis] for one in vertebrae])
-    nearest = np.abs(centres[:, None] - places).argmin(axis=1)
-    becomes[crumbs] = [becomes[vertebrae[place].pieces[0]] for place in nearest]
+def _vertebra_of_each(
+    numbers: npt.NDArray[np.int32], count: int, axis: int, vertebrae: Sequence[Vertebra]
+) -> npt.NDArray[np.uint16]:
+    """The vertebra, from 1, of each of so many pieces, 0 for the number of none; a crumb goes with the nearest."""
+    found = np.zeros(count, np.uint16)
+    for number, one in enumerate(vertebrae, 1):
+        found[list(one.pieces)] = number
+    crumbs = np.flatnonzero(found[1:] == 0) + 1
+    if len(crumbs):
+        centres = np.array(ndimage.center_of_mass(numbers > 0, numbers, crumbs))[:, axis]
+        places = np.array([one.centre[axis] for one in vertebrae])
+        found[crumbs] = 1 + np.abs(centres[:, None] - places).argmin(axis=1)
+    return found
 
 
 def _with_margin(becomes: npt.NDArray[np.int16], numbers: npt.NDArray[np.int32]) -> npt.NDArray[np.int16]:

@@ -9,7 +9,7 @@ Logits come in slabs of rows, and strip by strip where a row is too much: a clas
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,8 @@ from autospine.planning.document.model_card import ModelCard
 from autospine.preprocessing.prepare import CaseProperties
 from autospine.preprocessing.resample import Regrid
 from autospine.preprocessing.resample_labels import Passage, Piece, Stream, positive, winners
+
+_Number = TypeVar("_Number", np.uint8, np.uint16)
 
 
 def own_way(properties: CaseProperties, card: ModelCard) -> Regrid:
@@ -81,9 +83,9 @@ class Classes:
         return self._passage.pick(self._labels)
 
 
-def on_canonical_grid(classes: npt.NDArray[np.uint8], properties: CaseProperties) -> npt.NDArray[np.uint8]:
+def on_canonical_grid(classes: npt.NDArray[_Number], properties: CaseProperties) -> npt.NDArray[_Number]:
     """The `classes` of the crop in planned axis order on the canonical native grid (Z, Y, X); 0 outside the crop."""
-    labels = np.zeros(properties.canonical_shape, np.uint8)
+    labels = np.zeros(properties.canonical_shape, classes.dtype)
     box = tuple(slice(low, high) for low, high in properties.box)
     labels[box] = classes.transpose(np.argsort(properties.axis_order))
     return labels

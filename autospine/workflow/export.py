@@ -36,6 +36,7 @@ from autospine.planning.document.model_archive import (
 from autospine.planning.document.model_file import CALIBRATION, MODEL, PREVIOUS, fold_folder, fold_weights
 from autospine.planning.document.postprocessing import POSTPROCESSING, postprocessing_table
 from autospine.planning.document.promise import PROMISE, promise_table, read_promise
+from autospine.planning.document.trust import TRUST, read_trust, trust_table
 from autospine.workflow.progress import Progress, Silent
 from autospine.workflow.runs.fast import FAST_FILE
 from autospine.workflow.runs.folder import METRICS_FILE
@@ -173,6 +174,9 @@ def _write_file(target: Path, folder: Path, model: Predictor, licence: str | Non
         promise = read_promise(place)
         if promise is not None:
             members[f"{name}/{PROMISE}"] = json_bytes(promise_table(promise))
+        trust = read_trust(place)
+        if trust is not None:
+            members[f"{name}/{TRUST}"] = json_bytes(trust_table(trust))
         digests[f"{name}/{MODEL}"] = stage.origin.digests[0]
         for fold, digest in zip(stage.origin.folds, stage.origin.digests[1:], strict=True):
             weights = fold_weights(place, fold)

@@ -25,7 +25,7 @@ from autospine.inference.loading import load_model
 from autospine.inference.predictor import Predictor
 from autospine.inference.streaming import whole
 from autospine.inference.vertebral_levels import Chain, find_renaming
-from autospine.planning.document.trust import UNLEARNT, read_trust
+from autospine.planning.document.trust import NOTHING_LEARNT, LevelTrust, read_trust
 from autospine.preprocessing.keys import store_name, stored_key
 from autospine.preprocessing.normalise import normalise
 from autospine.preprocessing.prepare import PreparedCase
@@ -34,8 +34,9 @@ from autospine.workflow.runs.folder import RunFolder
 
 MARGIN_MM = 4.0
 CURVE = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
-Row = tuple[int, int, float, int]
-"""Level in the mask (-1: none), in the likeliest sequence, its probability, and by the plain network."""
+Row = tuple[int, int, float, int, bool]
+"""Level in the mask (-1: none), in the likeliest sequence, its probability, by the plain network, and whether the view
+shows an end of the column."""
 
 
 def main() -> None:
@@ -52,8 +53,7 @@ def main() -> None:
     places = run.stores(store_name(plan, configuration), key)
     store = next(held for place in places if (held := find_store(place, key)) is not None)
     folder = run.model(asked.configuration)
-    trust = read_trust(folder)
-    certain = UNLEARNT if trust is None else trust.certain
+    trust = read_trust(folder) or NOTHING_LEARNT
     rows, present = defaultdict[str, list[Row]](list), defaultdict[str, int](int)
     for number, fold in enumerate(read_folds(run.splits)):
         if (asked.folds is not None and number not in asked.folds) or not (folder / f"fold_{number}").is_dir():
@@ -64,9 +64,9 @@ def main() -> None:
                 found, shown = judged(view, model)
                 rows[kind] += found
                 present[kind] += shown
-    print(f"{asked.run.name} {asked.configuration}: named from {certain:g} on")
+    print(f"{asked.run.name} {asked.configuration}: named from {trust.ends.certain:g} and {trust.within.certain:g} on")
     for kind in sorted(rows):
-        print(told(kind, rows[kind], present[kind], certain))
+        print(told(kind, rows[kind], present[kind], trust))
     for kinds, name in (((*"2345",), "short views"), (("whole",), "whole")):
         held = [row for kind in kinds for row in rows[kind]]
         print(f"{name}: named, wrong of these, from each probability on")
@@ -128,14 +128,14 @@ def judged(view: PreparedCase, model: Predictor) -> tuple[list[Row], int]:
         said = np.bincount(plain[inside], minlength=256)[list(levels.classes)]
         level = int(true.argmax()) if true.sum() >= 0.25 * one.voxels else -1
         if 0 <= best < len(levels.classes):
-            rows.append((level, int(best), float(chance), int(said.argmax())))
+            rows.append((level, int(best), float(chance), int(said.argmax()), found.column.seen.shows_end))
     return rows, shown
 
 
-def told(kind: str, rows: list[Row], present: int, certain: float) -> str:
+def told(kind: str, rows: list[Row], present: int, trust: LevelTrust) -> str:
     """A line of one kind."""
-    true, best, chance, plain = (np.array(column) for column in zip(*rows, strict=True))
-    named, right = chance >= certain, true == best
+    true, best, chance, plain, ends = (np.array(column) for column in zip(*rows, strict=True))
+    named, right = chance >= np.where(ends, trust.ends.certain, trust.within.certain), true == best
     beside = int((true < 0).sum())
     return (
         f"{kind:>10}: {len(rows) - beside} found of {present}, {beside} where none is; "

@@ -11,6 +11,7 @@ from autospine.inference.level_sequence import ColumnSeen, find_levels
 from autospine.inference.vertebral_levels import FoundColumn, Vertebra
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.data import LevelsPlan
+from autospine.planning.document.trust import LevelTrust, Threshold
 from tests.cards import card_of
 
 LABELS = (("L5", 1), ("L4", 2), ("L3", 3))
@@ -27,10 +28,11 @@ def said(
     evidence = np.log(np.maximum(np.array(chances), 1e-3)) / len(chances)
     seen = ColumnSeen(evidence, np.ones(len(chances) - 1), beyond, LEVELS.ends_seen)
     vertebrae = tuple(
-        Vertebra((place,), 100, (10.0 * place, 0.0, 0.0), place == 1) for place in range(1, len(chances) + 1)
+        Vertebra((place,), 100, (10.0 * place, 0.0, 0.0), 8, place == 1) for place in range(1, len(chances) + 1)
     )
     data = card_of(make_configuration(), labels=LABELS, levels=LEVELS).data
-    return said_of(FoundColumn(vertebrae, find_levels(seen), seen), data, certain)
+    trust = LevelTrust(Threshold(0.8, 0, 0, 0), Threshold(certain, 0, 0, 0))
+    return said_of(FoundColumn(vertebrae, find_levels(seen), seen), data, trust)
 
 
 def test_certain_levels_have_names_from_below(make_configuration: Callable[..., Configuration]) -> None:

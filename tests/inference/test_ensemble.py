@@ -158,12 +158,17 @@ def test_vertebrae_agree_on_one_level_each(make_configuration: Make) -> None:
     )
     mean = np.log(np.maximum(np.mean([one[...] for one in stored], axis=0, dtype=np.float32), 6e-8))
     expected = agree_on_levels(mean.copy(), Chain(levels, 0, (1.0, 1.0, 1.0))).argmax(axis=0)
-    found = Ensemble(tuple(models)).predict(Volume(array, geometry)).array
+    segmented = Ensemble(tuple(models)).predict(Volume(array, geometry), wanted=Wanted(instances=True))
+    found = segmented.array
     np.testing.assert_array_equal(found, np.array([0, 7, 300, 4])[expected])
     raw = np.array([0, 7, 300, 4])[mean.argmax(axis=0)]
     assert (raw != found).any()
     blocks = [set(np.unique(found[low:high, 3:9, 3:9])) for low, high in ((2, 8), (11, 17))]
     assert all(len(block) == 1 for block in blocks) and blocks[0] != blocks[1]
+    assert segmented.instances is not None
+    numbers = segmented.instances.array[0]
+    assert [set(np.unique(numbers[low:high, 3:9, 3:9])) for low, high in ((2, 8), (11, 17))] == [{1}, {2}]
+    np.testing.assert_array_equal(numbers > 0, found > 0)
     order = (2, 0, 1)
     turned = Mean(stored, (1.0, 1.0), order, False).labels(models[0].card)
     np.testing.assert_array_equal(turned, expected)

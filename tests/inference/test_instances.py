@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 from scipy import ndimage
 
-from autospine.inference.instances import Usual, cut_apart
+from autospine.inference.instances import Usual, cut_apart, number_levels, separate
 
 USUAL = Usual(extent_mm=24.0, step_mm=32.0)
 SHAPE = (12, 140, 40)
@@ -90,3 +90,37 @@ def test_large_pieces_are_cut_at_a_coarser_resolution(monkeypatch: pytest.Monkey
 def test_a_short_piece_is_left_alone_and_nothing_is_nothing() -> None:
     assert len(np.unique(cut(body(30)))) == 2
     assert not cut(np.zeros(SHAPE, bool)).any()
+
+
+def test_merged_vertebrae_are_numbered_from_below_whatever_their_distance() -> None:
+    bodies = [body(low) for low in (10, 42, 74, 106)]
+    bridge = np.zeros(SHAPE, bool)
+    bridge[4:8, 34:42, 16:26] = True
+    numbers = separate(bodies[0] | bodies[1] | bodies[2] | bodies[3] | bridge, 1, SPACING)
+    for number, one in enumerate(bodies, 1):
+        assert np.mean(numbers[one] == number) > 0.95
+    assert not separate(np.zeros(SHAPE, bool), 1, SPACING).any()
+
+
+def test_vertebrae_keep_the_numbers_that_they_were_found_by() -> None:
+    """Two touch and are both the second level; the last one is beyond the levels that the model knows."""
+    bodies = [body(10), body(34), body(58), body(90)]
+    found, labels = np.zeros(SHAPE, np.uint16), np.zeros(SHAPE, np.uint8)
+    for number, (one, index) in enumerate(zip(bodies, (1, 2, 2, 0), strict=True), 1):
+        found[one], labels[one] = number, index
+    labels[found == 1] = 0
+    labels[2:10, 12:30, 8:30] = 1  # as interpolation leaves it, at its edges otherwise than it was found
+    numbers = number_levels(labels, found, (1, 2, 2, None), (1, 2, 3))
+    assert (numbers[labels == 1] == 1).all()
+    for number, one in list(enumerate(bodies, 1))[1:]:
+        assert (numbers[one] == number).all()
+    assert ((numbers > 0) == ((labels > 0) | bodies[3])).all()
+
+
+def test_a_sliver_of_a_level_that_no_vertebra_has_goes_with_the_nearest() -> None:
+    found, labels = np.zeros(SHAPE, np.uint16), np.zeros(SHAPE, np.uint8)
+    for number, one in enumerate((body(10), body(60)), 1):
+        found[one], labels[one] = number, number
+    labels[2, 58, 8:30] = 3
+    assert (number_levels(labels, found, (1, 2), (1, 2, 3))[labels == 3] == 2).all()
+    assert not number_levels(np.zeros(SHAPE, np.uint8), np.zeros(SHAPE, np.uint16), (), (1, 2)).any()

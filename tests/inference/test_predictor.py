@@ -8,6 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from autospine.inference.predictor import Predictor
+from autospine.inference.segmentation import Wanted
 from autospine.networks.unet import UNet
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.data import LevelsPlan, PresencePlan
@@ -179,6 +181,33 @@ def test_pieces_of_a_prediction_agree_on_the_plans_levels(make_configuration: Ca
     levels = LevelsPlan((1, 2, 3), 2, 1.6, (0.9, 0.9))
     agreed = predict_logits([Named()], image, card_of(flat, levels=levels), mirror=False).argmax(0)
     assert [set(np.unique(agreed[:, 8, place])) for place in (10, 30, 50)] == [{1}, {2}, {3}]
+
+
+def test_vertebrae_have_the_numbers_that_the_table_says(make_configuration: Callable[..., Configuration]) -> None:
+    """On another grid and in other axes; the last block lies beyond the chain, has no label, and is there."""
+
+    class Named(nn.Module):
+        def forward(self, x: Tensor) -> tuple[Tensor]:
+            return (torch.cat([8.0 - 8.0 * (x - value).abs() for value in range(4)], 1),)
+
+    image = np.full((66, 20, 9), 100, np.float32)  # of 100 and 20 each class, scaled by the plan's mean and deviation
+    for value, low in ((1, 4), (2, 20), (3, 36), (3, 52)):
+        image[low : low + 10, 5:15, 1:8] += 20 * value
+    levels = LevelsPlan((1, 2, 3), 0, 1.6, (0.9, 0.9))
+    flat = make_configuration(spacing_mm=(1.3, 1.3), axis_order=(2, 0, 1), normalisation=("ct",))
+    card = card_of(flat, levels=levels)
+    predictor = Predictor(card, (Named(),), torch.device("cpu"), mirror=False, precision="float32")
+    made = predictor.predict(image, spacing_mm=(1.0, 1.0, 3.0), wanted=Wanted(instances=True))
+    assert [one.level for one in made.column] == ["L1", "L2", "L3", None]
+    assert made.instances is not None
+    numbers, labels = made.instances.array[0], made.array
+    for number, low in enumerate((4, 20, 36, 52), 1):
+        block = numbers[low + 1 : low + 9, 6:14, 2:7]
+        assert (block == number).all()
+        assert (labels[low + 1 : low + 9, 6:14, 2:7] > 0).all() == (number < 4)
+    assert ((numbers > 0) >= (labels > 0)).all()
+    black = predictor.predict(np.full_like(image, 100), spacing_mm=(1.0, 1.0, 3.0), wanted=Wanted(instances=True))
+    assert black.column == () and black.instances is not None and not black.instances.array.any()
 
 
 @pytest.mark.parametrize("flat", [False, True])

@@ -15,6 +15,7 @@ from autospine.errors import DataError, PlanError
 from autospine.inference.predictor import Predictor
 from autospine.inference.rows import SLAB_BYTES
 from autospine.inference.too_large import (
+    NUMBERED,
     Asked,
     Way,
     check_case,
@@ -193,6 +194,8 @@ def test_what_is_asked_for_takes_memory(make_configuration: Make) -> None:
     asked = asked_of(levels, native, shape)
     done = open_bytes(card.configuration, shape, 1)  # no rows are open once the pieces are looked for
     assert predicting_bytes(asked, way) - plain == (12 + 4 * 4) * native - done
+    numbered = replace(asked, instances=True)
+    assert prediction_bytes(numbered, way) >= image_bytes(asked) + (NUMBERED + 8 + 4) * native
     assert predicting_bytes(asked, Way(1, on_disk=True)) - plain == 12 * native + 2 * SLAB_BYTES - done
 
 

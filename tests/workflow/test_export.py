@@ -16,6 +16,7 @@ from autospine.data.codes.structures import structures_of
 from autospine.data.disk.files import file_digest
 from autospine.data.structure import Region
 from autospine.errors import AutospineError, OutputError, PlanError
+from autospine.inference.predictor import Predictor
 from autospine.networks.unet import UNet
 from autospine.planning.document.about import About, write_about
 from autospine.planning.document.configuration import Configuration
@@ -33,6 +34,7 @@ from autospine.planning.document.postprocessing import (
     Step,
     write_postprocessing,
 )
+from autospine.planning.document.trust import LevelTrust, Threshold, write_trust
 from autospine.workflow.export import Exported, ExportRequest, export_model, labels_table
 from autospine.workflow.runs.selection import write_selection
 from tests.cards import card_of
@@ -72,8 +74,11 @@ def test_what_is_done_after_the_network_is_given_away(scored: Path, images: Path
     steps = Postprocessing((Step("largest", "upper"), Step("above", "middle", 40.0)))
     write_postprocessing(scored, steps)
     (scored / CALIBRATION).write_text('{"temperature": 1.5}')
+    trust = LevelTrust(Threshold(0.7, 200, 190, 0), Threshold(0.97, 300, 100, 1))
+    write_trust(scored, trust)
     file = tmp_path / "a.autospine"
     export(scored, file)
+    assert Predictor.load(file, "cpu").trust == Predictor.load(scored, "cpu").trust == trust
     assert read(file, "2d/postprocessing.json") == json.loads((scored / POSTPROCESSING).read_text())
     assert read(file, "2d/calibration.json") == {"temperature": 1.5}
     predict(images, tmp_path / "folder", scored)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE
@@ -61,6 +61,25 @@ def show_plan(estimated: Estimated) -> None:
         elif key in vars(plan):
             value = getattr(plan, key)
             console.print(f"[bold]{escape(_readable(key))}[/bold] {escape(str(value))}: {escape(reason)}")
+    for what, told in _in_words(plan):
+        console.print(f"[bold]{what}[/bold] {escape(told)}")
+
+
+def _in_words(plan: Plan) -> Iterator[tuple[str, str]]:
+    """What is done about levels, and about scanners that the training does not show."""
+    name = plan.default
+    training, levels = plan.configuration(name).training, plan.data.levels
+    if levels is not None:
+        lowest, highest = (plan.data.names[levels.classes[place] - 1] for place in (0, -1))
+        told = f"{lowest} to {highest}, found whole and named together; what a view does not tell is said to be unknown"
+        if training.narrow_view:
+            share = f"{training.narrow_view:.0%} of the samples of {name}"
+            told += f". {share} show a part of the column alone, so that the network learns when to doubt"
+        yield "levels", told
+    if training.random_contrast:
+        why = plan.reasons.get(f"{name}.training.random_contrast")
+        told = f"{training.random_contrast:.0%} of the samples get a random contrast"
+        yield "other scanners", f"{told}: {why}" if why else told
 
 
 def _expected(training: TrainingPlan, expected: Expected) -> str:

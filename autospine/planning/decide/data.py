@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from statistics import median
+
+import numpy as np
+import numpy.typing as npt
 
 from autospine.data.structure import Region
 from autospine.errors import PlanError
 from autospine.planning.decide.decided import Decided, settle
-from autospine.planning.document.data import DataPlan, IntensityPlan, LevelsPlan, PresencePlan
+from autospine.planning.document.data import DataPlan, IntensityPlan, LevelSizes, LevelsPlan, PresencePlan
 from autospine.planning.document.model_card import RIGHT_TO_LEFT
 from autospine.planning.document.recipe import Recipe
 from autospine.planning.measured.anatomy import AXIS_NAMES, Anatomy
+from autospine.planning.measured.column import Column
 from autospine.planning.measured.fingerprint import CaseFingerprint, Fingerprint
+
+Floats = npt.NDArray[np.float64]
 
 SUREST = 0.98
 """Largest share of cases said to show an end of a column: however many did, the next view may be another one."""
+FEWEST_SIZED = 5
+"""Cases that show each level, and each with the next one, without which nothing is said of their sizes."""
+CUT_OFF = 0.55
+"""Distance of a level's centre from where the image ends, over its extent, up to which it counts as cut off. Of one
+that ends there it is a half, and no vertebra is quite symmetrical."""
+LEAST_SPREAD, LEAST_PATIENT_SPREAD = 0.05, 0.1
+"""Of what a level is long within a patient, and of patients. Masks of few patients agree by chance, and predictions are
+less exact than masks; and adults are not all of the people there are."""
 
 
 def planned_data(
@@ -135,7 +149,74 @@ def planned_levels(fingerprint: Fingerprint, anatomy: Anatomy, names: Sequence[s
         axis=Decided(column.axis, "the canonical axis along which they follow each other"),
         step=Decided(round(median(ratios), 3), "median distance from level to level over the extent of one"),
         ends_seen=Decided((_share_that_shows(cases, chain[0]), _share_that_shows(cases, chain[-1])), ends),
+        sizes=planned_sizes(fingerprint, column),
     )
+
+
+def planned_sizes(fingerprint: Fingerprint, column: Column) -> Decided[LevelSizes | None]:
+    """How long levels are and how far apart; None where too few cases tell."""
+    extents, gaps = _lengths(fingerprint.cases, column)
+    fewest = int(min(np.isfinite(values).sum(axis=0).min() for values in (extents, gaps)))
+    long, apart = _parted(extents), _parted(gaps)
+    if fewest < FEWEST_SIZED or long is None or apart is None:
+        few = f"{fewest} cases show one of the levels whole, and with the next"
+        return Decided(None, f"{few}: too few to know how sizes grow (ours)")
+    why = "means of the cases: a column of which the view shows a part is told by how its vertebrae grow, too (ours)"
+    found = LevelSizes(
+        tuple(round(float(value), 2) for value in np.exp(long.levels)),
+        tuple(round(float(value), 2) for value in np.exp(apart.levels)),
+        round(max(long.spread, LEAST_SPREAD), 3),
+        round(max(apart.spread, LEAST_SPREAD), 3),
+        round(max(long.cases_spread, LEAST_PATIENT_SPREAD), 3),
+    )
+    return Decided(found, why)
+
+
+def _lengths(cases: Sequence[CaseFingerprint], column: Column) -> tuple[Floats, Floats]:
+    """Logarithms of extents along the column (cases, levels), and of distances to the next level (cases, levels - 1).
+
+    NaN where one is absent, or reaches to where the image ends.
+    """
+    axis, chain = column.axis, column.chain
+    extents = np.array([[case.class_extents_mm[index][axis] for index in chain] for case in cases], np.float64)
+    nowhere = (np.nan,) * 3
+    places = np.array([[case.class_centroids_mm[index] or nowhere for index in chain] for case in cases], np.float64)
+    lengths = np.array([[case.shape[axis] * case.spacing_mm[axis]] for case in cases])
+    reach = CUT_OFF * extents
+    whole = (places[..., axis] > reach) & (places[..., axis] < lengths - reach)
+    both = whole[:, :-1] & whole[:, 1:]
+    gaps = np.linalg.norm(np.diff(places, axis=1), axis=2)
+    return np.log(np.where(whole & (extents > 0), extents, np.nan)), np.log(np.where(both & (gaps > 0), gaps, np.nan))
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """Values of cases and levels as sums of what a level has and what a case has, 0 in the mean."""
+
+    levels: Floats
+    spread: float
+    """Standard deviation of what is left."""
+    cases_spread: float
+    """That of what cases have."""
+
+
+def _parted(values: Floats) -> _Parts | None:
+    """The parts of (cases, levels), by least squares, as cases lack levels (NaN).
+
+    None where levels cannot be compared, since no case, or chain of cases, has them together.
+    """
+    held = np.isfinite(values)
+    values, held = np.nan_to_num(values)[held.any(axis=1)], held[held.any(axis=1)]
+    # what cases have is eliminated: it is the mean of what their levels leave
+    shares = held / held.sum(axis=1, keepdims=True)
+    terms = np.diag(held.sum(axis=0)) - held.T @ shares
+    levels, _, rank, _ = np.linalg.lstsq(terms, (values - values.sum(axis=1, keepdims=True) * shares).sum(axis=0))
+    if rank < values.shape[1] - 1:
+        return None
+    cases = (values - held * levels).sum(axis=1) / held.sum(axis=1)
+    rest = np.where(held, values - levels - cases[:, None], 0)
+    free = max(1, int(held.sum()) - len(cases) - values.shape[1] + 1)
+    return _Parts(levels + cases.mean(), float(np.sqrt((rest**2).sum() / free)), float(cases.std()))
 
 
 def _share_that_shows(cases: Sequence[CaseFingerprint], index: int) -> float:

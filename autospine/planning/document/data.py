@@ -11,7 +11,16 @@ from dataclasses import dataclass, replace
 from autospine.data.masks.values import LARGEST_LABEL
 from autospine.data.structure import MOST_CLASSES, Region
 from autospine.planning.document.convert import Checks
-from autospine.planning.document.limits import AtLeast0, Axis, Ends, Intensity, LevelStep, PartBelow1
+from autospine.planning.document.limits import (
+    AtLeast0,
+    Axis,
+    Ends,
+    Intensity,
+    LevelLengths,
+    LevelSpread,
+    LevelStep,
+    PartBelow1,
+)
 
 LONGEST_NAME = 1000
 """Letters in the name of a channel, label or region (ours)."""
@@ -51,6 +60,25 @@ class PresencePlan:
 
 
 @dataclass(frozen=True)
+class LevelSizes:
+    """How long levels are along their axis, and how far apart, as the training cases have them.
+
+    From the neck to the sacrum vertebrae grow. Spreads are standard deviations of logarithms.
+    """
+
+    extents_mm: LevelLengths
+    """Of each level, in a patient of the usual size."""
+    gaps_mm: LevelLengths
+    """From the centre of each level to that of the next, in space."""
+    extent_spread: LevelSpread
+    """Within a patient."""
+    gap_spread: LevelSpread
+    """Likewise."""
+    patient_spread: LevelSpread
+    """From patient to patient, of all levels together."""
+
+
+@dataclass(frozen=True)
 class LevelsPlan:
     """Classes in a row along an axis, one piece each, such as vertebrae (`inference.vertebral_levels`)."""
 
@@ -62,12 +90,17 @@ class LevelsPlan:
     """Distance from level to level over the extent of a level along `axis`, above 0."""
     ends_seen: Ends
     """Shares of the cases that show the first and the last of `classes`, above 0 and below 1."""
+    sizes: LevelSizes | None = None
+    """None where too few cases tell."""
 
     def __post_init__(self) -> None:
         """Check the numbers."""
         with Checks(self, "levels.") as check:
             distinct = len(set(self.classes)) == len(self.classes) > 1
             check(distinct and min(self.classes) > 0, "classes", "two or more distinct classes from 1")
+            if self.sizes is not None:
+                counts = (len(self.sizes.extents_mm), len(self.sizes.gaps_mm) + 1)
+                check(counts == (len(self.classes),) * 2, "sizes", "an extent per class, and a gap between two")
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,7 @@ Neighbours = Annotated[int, Limit("0 to 50", lambda value: 0 <= value <= 50)]
 SomeNeighbours = Annotated[int, Limit("1 to 50", lambda value: 1 <= value <= 50)]
 SplineOrder = Annotated[int, Limit("0 to 5", lambda value: 0 <= value <= 5)]
 Axis = Annotated[int, Limit("0, 1 or 2", lambda value: 0 <= value <= 2)]
+LevelSpread = Annotated[float, Limit("0.01 to 2", lambda value: 0.01 <= value <= 2)]
 LevelStep = Annotated[float, Limit("above 0, at most 100", lambda value: 0 < value <= 100)]
 Ends = Annotated[
     tuple[float, float],
@@ -65,6 +66,7 @@ Edges = Annotated[tuple[int, ...], each(1, 8192)]
 Shape = Annotated[tuple[int, ...], each(1, 10**6)]
 Convs = Annotated[int, between(1, 64)]
 Blocks = Annotated[tuple[int, ...], each(1, 64)]
+LevelLengths = Annotated[tuple[float, ...], each(0.01, 1000, "mm")]
 SpacingMm = Annotated[tuple[float, ...], each(0.01, 1000, "mm")]
 Intensity = Annotated[float, Limit("a number that float32 holds", lambda value: bool(-3.4e38 <= value <= 3.4e38))]
 """What voxels are made of: a larger number would turn all of an image into infinity."""

@@ -39,6 +39,7 @@ from autospine.planning.document.limits import Count
 from autospine.planning.document.model_file import BEST, CALIBRATION, MODEL, PREVIOUS, WEIGHTS
 from autospine.planning.document.postprocessing import POSTPROCESSING
 from autospine.planning.document.promise import PROMISE
+from autospine.planning.document.trust import TRUST
 
 SUFFIX = ".autospine"
 MANIFEST, README, LABELS = "manifest.json", "README.md", "labels.json"
@@ -48,7 +49,7 @@ MOST_MEMBERS = 1000
 """Two stages of a hundred folds have some 600 (ours)."""
 _AT_ONCE = 1 << 20
 """Bytes that are read together. The list of so many members has a fifth of that; a longer one is refused unread."""
-_TEXTS = (MODEL, ABOUT, LABELS, CALIBRATION, POSTPROCESSING, PROMISE)
+_TEXTS = (MODEL, ABOUT, LABELS, CALIBRATION, POSTPROCESSING, PROMISE, TRUST)
 _OF_FOLD = (WEIGHTS, BEST, PREVIOUS)
 _MEMBER = re.compile(
     rf"({MANIFEST}|{README}|({'|'.join(map(re.escape, CONFIGURATIONS))})/"

@@ -28,6 +28,7 @@ from autospine.planning.document.model_file import BEST, CALIBRATION, MODEL, WEI
 from autospine.planning.document.parts import TrainingPlan
 from autospine.planning.document.postprocessing import POSTPROCESSING
 from autospine.planning.document.promise import PROMISE
+from autospine.planning.document.trust import TRUST
 from autospine.workflow.runs.folder import RECORD, alone, read_record, remove_training, training_alone
 
 if TYPE_CHECKING:
@@ -167,12 +168,13 @@ def begin_in_model(
 def _forget(model: Path, going: Sequence[Path]) -> None:
     """Remove what was learnt of the folds of `model` that are `going`: it would be said of those that come.
 
-    A promise goes with any of them; temperature and postprocessing, which belong to no fold, with the last one.
+    What all of them taught together, a promise and the trust in levels, goes with any of them; temperature and
+    postprocessing, which belong to no fold, with the last one.
     """
     if not any((one / name).is_file() for one in going for name in (WEIGHTS, EVIDENCE)):
         return
     stays = any(path.parent not in going for path in model.glob(f"fold_*/{WEIGHTS}"))
-    for name in (PROMISE,) if stays else (PROMISE, CALIBRATION, POSTPROCESSING):
+    for name in (PROMISE, TRUST) if stays else (PROMISE, TRUST, CALIBRATION, POSTPROCESSING):
         (model / name).unlink(missing_ok=True)
 
 

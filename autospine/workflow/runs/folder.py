@@ -21,6 +21,7 @@ from autospine.planning.document.model_file import BEST, WEIGHTS, fold_folder, r
 from autospine.planning.document.plan import Plan
 from autospine.planning.document.plan_file import read_plan_file
 from autospine.planning.document.promise import PROMISE
+from autospine.planning.document.trust import TRUST
 from autospine.planning.measured.fingerprint import Fingerprint
 from autospine.workflow.runs.fast import FAST_FILE
 from autospine.workflow.runs.plan_command import plan_command
@@ -229,8 +230,9 @@ def withdraw_results(folder: Path) -> None:
 
     The record goes last: without it nothing is taken for trained, and with it all else can be made again.
     """
-    (folder.parent / PROMISE).unlink(missing_ok=True)
-    for name in (METRICS_FILE, FAST_FILE, EVIDENCE, VALIDATION_PICTURE):
+    for name in (PROMISE, TRUST):
+        (folder.parent / name).unlink(missing_ok=True)
+    for name in (METRICS_FILE, FAST_FILE, EVIDENCE, TRUST, VALIDATION_PICTURE):
         (folder / name).unlink(missing_ok=True)
     remove_training(folder / VALIDATION)
     (folder / RECORD).unlink(missing_ok=True)

@@ -18,7 +18,7 @@ from autospine.data.disk.files import read_json, write_json
 from autospine.data.folds import Fold
 from autospine.errors import PlanError
 from autospine.planning.document.model_card import ModelCard
-from autospine.planning.document.trust import TRUST, TRUST_SCHEMA, LevelTrust, Named, write_trust
+from autospine.planning.document.trust import TRUST, TRUST_SCHEMA, UNLEARNT, LevelTrust, Named, Threshold, write_trust
 from autospine.preprocessing.normalise import normalise
 from autospine.preprocessing.prepare import PreparedCase
 from autospine.preprocessing.store import Store, StoredCase
@@ -43,12 +43,14 @@ HELD = 0.25
 class FoldTrust:
     """What a fold's network has named."""
 
-    whole: tuple[Named, ...]
-    narrow: tuple[Named, ...]
+    ends: tuple[Named, ...]
+    """In views that go on beyond an end of the column."""
+    within: tuple[Named, ...]
+    """In those that end within it."""
 
     def write(self, folder: Path) -> None:
         """Write it in the folder of the fold."""
-        write_json(folder / TRUST, {"schema": TRUST_SCHEMA, "whole": self.whole, "narrow": self.narrow})
+        write_json(folder / TRUST, {"schema": TRUST_SCHEMA, **vars(self)})
 
     @staticmethod
     def read(folder: Path) -> FoldTrust | None:
@@ -65,7 +67,7 @@ class FoldTrust:
             if content["schema"] != TRUST_SCHEMA:
                 return None
             return FoldTrust(
-                *(tuple((float(p), bool(right)) for p, right in content[key]) for key in ("whole", "narrow"))
+                *(tuple((float(p), bool(right)) for p, right in content[key]) for key in ("ends", "within"))
             )
         except (KeyError, TypeError, ValueError) as fault:
             remedy = "remove it: `autospine train` measures it again"
@@ -85,17 +87,18 @@ def measure_trust(
     model = load_model(folder, device, (str(fold),))
     if model.card.data.levels is None or model.card.configuration.previous is not None:
         return None
-    whole, narrow = list[Named](), list[Named]()
+    views: dict[bool, list[Named]] = {True: [], False: []}
     with progress.task("Naming levels in narrow views of the validation cases") as update:
         tell = counted(update)
         for done, name in enumerate(split.validation, 1):
             case = store.open(name)
-            whole += named(model.find_column(case), np.asarray(case.label), model.card)
-            for view in narrow_views(case, model.card):
-                assert view.label is not None
-                narrow += named(model.find_column(view), view.label, model.card)
+            seen: list[PreparedCase | StoredCase] = [case, *narrow_views(case, model.card)]
+            for view in seen:
+                found = model.find_column(view)
+                if found is not None:
+                    views[found.column.seen.shows_end] += named(found, np.asarray(view.label), model.card)
             tell(name, done, len(split.validation))
-    return FoldTrust(tuple(whole), tuple(narrow))
+    return FoldTrust(tuple(views[True]), tuple(views[False]))
 
 
 def narrow_views(case: StoredCase, card: ModelCard) -> Iterator[PreparedCase]:
@@ -120,11 +123,10 @@ def narrow_views(case: StoredCase, card: ModelCard) -> Iterator[PreparedCase]:
         yield PreparedCase(part, label[tuple(box)], case.properties)
 
 
-def named(found: Renaming | None, label: npt.NDArray[Any], card: ModelCard) -> list[Named]:
+def named(found: Renaming, label: npt.NDArray[Any], card: ModelCard) -> list[Named]:
     """Of each vertebra the probability of its level, and whether the mask `label` (a0, a1, a2) says the same."""
     levels, said = card.data.levels, list[Named]()
-    if found is None or levels is None:
-        return said
+    assert levels is not None
     column = found.column
     for vertebra, position, chance in zip(
         column.vertebrae, column.levels.best.tolist(), column.levels.best_chances.tolist(), strict=True
@@ -141,16 +143,15 @@ def named(found: Renaming | None, label: npt.NDArray[Any], card: ModelCard) -> l
 def fit_trust(folder: Path) -> LevelTrust | None:
     """Learn from all folds of a model folder from which probability a level has a name, and write it there.
 
-    None, and no file, where too little is known.
+    None, and no file, where nothing is known.
 
     Raises:
         PlanError: a fold's file is not as autospine writes it.
         OutputError: the folder cannot be written.
     """
     folds = [held for place in sorted(folder.glob("fold_*")) if (held := FoldTrust.read(place)) is not None]
-    trust = LevelTrust.learn(
-        [one for held in folds for one in held.whole], [one for held in folds for one in held.narrow]
-    )
+    known = [[one for fold in folds for one in getattr(fold, kind)] for kind in ("ends", "within")]
+    trust = LevelTrust(*map(Threshold.learn, known)) if any(known) else None
     if trust is None:
         (folder / TRUST).unlink(missing_ok=True)
     else:
@@ -161,10 +162,13 @@ def fit_trust(folder: Path) -> LevelTrust | None:
 def describe_trust(trust: LevelTrust | None) -> str:
     """A line on what was learnt, for the end of a training."""
     if trust is None:
-        return "Levels: too few vertebrae to say from which probability one has a name; 0.9 is taken"
-    whole = f"{trust.whole_named} of {trust.whole} vertebrae in whole images, {trust.whole_wrong} wrong"
-    narrow = f"{trust.narrow_named} of {trust.narrow} in narrow views, {trust.narrow_wrong} wrong"
-    return f"Levels have a name from a probability of {trust.certain:g} on: {whole}; {narrow}"
+        return f"Levels have a name from a probability of {UNLEARNT:g} on: no validation case shows a vertebra"
+    told = "; ".join(
+        f"from {one.certain:g} on {where} ({one.named} of {one.known} have one, {one.wrong} wrong)"
+        for one, where in ((trust.ends, "beyond whose end a view goes on"), (trust.within, "within which it ends"))
+        if one.known
+    )
+    return f"Levels of a column have a name {told}"
 
 
 def _span(mask: npt.NDArray[np.bool_], axis: int) -> tuple[int, int] | None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from autospine.data.disk.tables import write_table
-from autospine.data.wording import plural
+from autospine.data.wording import plural, told_first
 from autospine.evaluation.levels import unnamed_rows
 from autospine.inference.column import FoundVertebra
 
@@ -60,8 +60,6 @@ def describe_unnamed(unnamed: Mapping[str, Sequence[str]], cases: int, table: Pa
     if not unnamed:
         return []
     count = sum(map(len, unnamed.values()))
-    names = list(unnamed)
-    told = "; ".join(f"{name} ({unnamed[name][0]})" for name in names[:_MOST_NAMED])
-    more = f"; and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    head = f"The level of {count} vertebra{'e' * (count != 1)} in {len(names)} of {plural(cases, 'case')}"
-    return [f"{head} is not certain ({table.name} in {table.parent} says why):", f"  {told}{more}"]
+    told = told_first({name: said[0] for name, said in unnamed.items()}, _MOST_NAMED)
+    head = f"The level of {count} vertebra{'e' * (count != 1)} in {len(unnamed)} of {plural(cases, 'case')}"
+    return [f"{head} is not certain ({table.name} in {table.parent} says why):", f"  {told}"]

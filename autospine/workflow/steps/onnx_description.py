@@ -40,7 +40,10 @@ _LEVEL_NUMBERS = {
         "OFF_COLUMN_MM",
         "LEANING",
     ),
-    level_sequence: ("MISSED", "BEYOND", "AGAIN", "ODD", "GAP_SPREAD", "MOST_SKIPPED"),
+    level_sequence: (
+        *("MISSED", "BEYOND", "AGAIN", "ODD", "GAP_SPREAD", "MOST_SKIPPED"),
+        *("SIZE_WEIGHT", "UNUSUAL", "UNUSUAL_SPREAD", "NODE", "OUTER"),
+    ),
     vertebral_levels: ("NEAREST_LEVELS", "LONGEST_STEP", "MARGIN_VOXELS", "LEAST_LOG_PROBABILITY"),
 }
 """What the levels of a column are found by, in the modules that define it."""
@@ -204,6 +207,7 @@ def _after(card: ModelCard) -> dict[str, Any]:
             "axis": one.axis_order.index(levels.axis),
             "step": levels.step,
             "ends_seen": list(levels.ends_seen),
+            "sizes": None if levels.sizes is None else asdict(levels.sizes),
             **{name.lower(): getattr(where, name) for where, names in _LEVEL_NUMBERS.items() for name in names},
             "how": "Voxels of these classes are parted into whole vertebrae, and all together get one class each: "
             "vertebral_levels.py, instances.py and level_sequence.py in autospine/inference define it. Without it each "

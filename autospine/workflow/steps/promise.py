@@ -17,7 +17,7 @@ from autospine.data.disk.files import read_json
 from autospine.data.disk.locks import locked
 from autospine.data.disk.tables import write_table
 from autospine.data.folds import group_cases
-from autospine.data.wording import plural
+from autospine.data.wording import plural, told_first
 from autospine.errors import PlanError
 from autospine.evaluation.promise import FEWEST, Known, learn_promise
 from autospine.evaluation.subjects import subjects_named
@@ -192,8 +192,5 @@ def describe_flagged(flagged: Mapping[str, str], cases: int, table: Path) -> lis
     """
     if not flagged:
         return []
-    names = list(flagged)
     need = f"{len(flagged)} of {plural(cases, 'case')} need{'s' * (len(flagged) == 1)} a look"
-    told = "; ".join(f"{name} ({flagged[name]})" for name in names[:_MOST_NAMED])
-    more = f"; and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return [f"{need} ({table.name} in {table.parent} says why):", f"  {told}{more}"]
+    return [f"{need} ({table.name} in {table.parent} says why):", f"  {told_first(flagged, _MOST_NAMED)}"]

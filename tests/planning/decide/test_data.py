@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from autospine.data.folds import Fold
@@ -15,7 +17,7 @@ from autospine.planning.decide.data import planned_levels
 from autospine.planning.decide.fold_loss import resolve_loss
 from autospine.planning.decide.planner import make_plan
 from autospine.planning.decide.transfer import transfer_plan
-from autospine.planning.document.data import LevelsPlan, PresencePlan
+from autospine.planning.document.data import LevelSizes, LevelsPlan, PresencePlan
 from autospine.planning.document.plan_file import plan_from_toml, plan_to_toml
 from autospine.planning.document.recipe import Recipe
 from autospine.planning.measured.anatomy import Anatomy, AxisAnatomy
@@ -165,11 +167,38 @@ def test_a_side_without_its_other_is_not_mirrored(regional: Fingerprint, name: s
 
 def test_levels_say_how_often_a_view_shows_their_ends(lumbar: Fingerprint) -> None:
     levels = levels_of(lumbar)
-    assert levels == LevelsPlan((1, 2, 3, 4, 5), 0, 1.0, (0.98, 0.98))
+    # of centroids 35 mm apart and 2 mm further back each; all alike, which no predictions are
+    sizes = LevelSizes((35.0,) * 5, (round(math.hypot(35, 2), 2),) * 4, 0.05, 0.05, 0.1)
+    assert levels == LevelsPlan((1, 2, 3, 4, 5), 0, 1.0, (0.98, 0.98), sizes)
     above = [replace(case, class_centroids_mm=(None, *case.class_centroids_mm[1:])) for case in lumbar.cases[:10]]
     some = levels_of(replace(lumbar, cases=(*above, *lumbar.cases[10:])))
     assert some is not None
     assert some.ends_seen == (round(27.5 / 38, 4), 0.98)
+
+
+def test_sizes_of_levels_are_those_of_the_usual_patient(lumbar: Fingerprint) -> None:
+    """Also where patients differ in size, and large ones lack the last level."""
+    rng, cases = np.random.default_rng(0), []
+    usual, apart = np.array([36.0, 34.0, 32.0, 30.0, 28.0]), np.array([0.0, 37.0, 72.0, 105.0, 136.0])
+    for number, case in enumerate(lumbar.cases):
+        size = 1.2 if number % 2 else 1 / 1.2
+        extents = [(value, 20.0, 20.0) for value in size * usual * np.exp(rng.normal(0, 0.06, 5))]
+        places = [(40 + size * place, 100.0, 40.0) for place in apart]
+        if number % 4 == 1:
+            extents[4], places[4] = (0.0, 0.0, 0.0), None
+        cases.append(replace(case, class_extents_mm=tuple(extents), class_centroids_mm=tuple(places)))
+    levels = levels_of(replace(lumbar, cases=tuple(cases)))
+    assert levels is not None and levels.sizes is not None
+    assert levels.sizes.extents_mm == pytest.approx(usual, rel=0.03)
+    assert levels.sizes.gaps_mm == pytest.approx(np.diff(apart), rel=0.03)
+    assert levels.sizes.extent_spread == pytest.approx(0.06, rel=0.2) and levels.sizes.gap_spread == 0.05
+    assert levels.sizes.patient_spread == pytest.approx(math.log(1.2), rel=0.1)
+
+
+def test_of_few_cases_nothing_is_said_of_sizes(lumbar: Fingerprint) -> None:
+    lacking = [replace(case, class_centroids_mm=(*case.class_centroids_mm[:4], None)) for case in lumbar.cases[4:]]
+    levels = levels_of(replace(lumbar, cases=(*lumbar.cases[:4], *lacking)))
+    assert levels is not None and levels.sizes is None
 
 
 PLACES = [(40.0, 50.0, 10.0), (40.0, 50.0, 30.0), (40.0, 50.0, 70.0), (40.0, 50.0, 90.0)]

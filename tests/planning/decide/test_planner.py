@@ -49,7 +49,8 @@ def test_every_decision_has_its_reason(lumbar: Fingerprint) -> None:
     for configuration in plan.configurations:
         expected |= {f"{configuration.name}.{key}" for key in keys(configuration)}
         expected -= {f"{configuration.name}.{key}" for key in open_keys}
-    levels = ("classes", "axis", "step", "ends_seen")  # there are no sides and regions, and every channel is there
+    levels = ("classes", "axis", "step", "ends_seen", "sizes")
+    # there are no sides and regions, and every channel is there
     assert set(plan.reasons) == expected | {f"levels.{key}" for key in levels}
     assert all(reason and "\n" not in reason for reason in plan.reasons.values())
 

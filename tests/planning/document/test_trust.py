@@ -7,33 +7,60 @@ from pathlib import Path
 import pytest
 
 from autospine.errors import PlanError
-from autospine.planning.document.trust import SUREST, TRUST, LevelTrust, read_trust, write_trust
+from autospine.planning.document.trust import (
+    NOTHING_LEARNT,
+    SUREST,
+    TRUST,
+    UNLEARNT,
+    LevelTrust,
+    Threshold,
+    read_trust,
+    write_trust,
+)
 
 
 def test_the_lowest_probability_at_which_names_are_right() -> None:
-    sure, doubtful = [(0.97, True)] * 200, [(0.6, True), (0.6, False)] * 10
-    trust = LevelTrust.learn(sure, doubtful)
-    assert trust is not None and 0.6 < trust.certain <= 0.62
-    assert (trust.whole, trust.whole_named, trust.whole_wrong) == (200, 200, 0)
-    assert (trust.narrow, trust.narrow_named, trust.narrow_wrong) == (20, 0, 0)
+    learnt = Threshold.learn([(0.97, True)] * 200 + [(0.6, True), (0.6, False)] * 10)
+    assert 0.6 < learnt.certain <= 0.62 and (learnt.known, learnt.named, learnt.wrong) == (220, 200, 0)
+    # one wrong one in 150 is one and a half in a hundred or less
+    assert Threshold.learn([(0.8, True)] * 149 + [(0.8, False)]).certain == 0.5
+    assert Threshold.learn([(0.8, True)] * 100 + [(0.8, False)]).certain == SUREST
 
 
-def test_of_no_mistake_in_few_nobody_knows_that_there_is_none_in_a_hundred() -> None:
-    assert LevelTrust.learn([(0.9, True)] * 49, []) is None
-    few = LevelTrust.learn([(0.9, True)] * 60, [])
-    assert few is not None and few.certain == SUREST and few.whole_named == 0
+def test_too_few_to_show_one_in_a_hundred_have_names_where_none_was_wrong() -> None:
+    assert Threshold.learn([]) == Threshold(UNLEARNT, 0, 0, 0)
+    right = Threshold.learn([(0.95, True)] * 30 + [(0.85, True)] * 10)
+    assert right.certain == UNLEARNT and right.named == 30
+    wrong = Threshold.learn([(0.98, True)] * 30 + [(0.95, False)] + [(0.85, True)] * 10)
+    assert wrong.certain == 0.96 and wrong.wrong == 0
 
 
-def test_where_the_network_is_sure_and_wrong_nothing_has_a_name() -> None:
-    trust = LevelTrust.learn([(0.9999, right) for right in (True, True, False)] * 60, [])
-    assert trust is not None and trust.certain == SUREST and trust.whole_wrong == 60
+def test_wrong_names_are_no_reason_to_trust_what_is_surer() -> None:
+    for held in ([(0.95, False)] * 200, [(0.6, False)] * 50, [(0.94, right) for right in (True, False)] * 500):
+        learnt = Threshold.learn(held)
+        assert learnt.certain == SUREST and learnt.named == 0
+
+
+def test_what_is_wrong_at_any_probability_does_not_take_the_others_their_names() -> None:
+    """A patient in whom the network is sure of wrong levels, beside thirty who are right."""
+    held = [(0.9995, False)] * 5 + [(0.97, True)] * 150 + [(0.7, False)] * 4 + [(0.65, True)] * 10
+    learnt = Threshold.learn(held)
+    assert 0.7 < learnt.certain <= 0.72 and (learnt.named, learnt.wrong) == (155, 5)
+
+
+def test_views_with_and_without_an_end_have_their_own_and_several_models_the_strictest() -> None:
+    one = LevelTrust(Threshold(0.7, 200, 190, 0), Threshold(0.97, 300, 100, 1))
+    assert (one.certain(shows_end=True), one.certain(shows_end=False)) == (0.7, 0.97)
+    both = LevelTrust.strictest([one, NOTHING_LEARNT])
+    assert both == LevelTrust(NOTHING_LEARNT.ends, one.within)
 
 
 def test_it_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert read_trust(tmp_path) is None
-    trust = LevelTrust(0.91, 10, 9, 0, 20, 12, 1)
+    trust = LevelTrust(Threshold(0.91, 10, 9, 0), Threshold(0.98, 20, 12, 1))
     write_trust(tmp_path, trust)
     assert read_trust(tmp_path) == trust
-    (tmp_path / TRUST).write_text('{"schema": 1, "certain": 2}')
+    text = (tmp_path / TRUST).read_text().replace("0.91", "2")
+    (tmp_path / TRUST).write_text(text)
     with pytest.raises(PlanError, match="certain"):
         read_trust(tmp_path)

@@ -22,6 +22,7 @@ from autospine.inference.loading import load_model
 from autospine.planning.document.model_file import BEST, CALIBRATION, MODEL, WEIGHTS, read_model
 from autospine.planning.document.postprocessing import POSTPROCESSING
 from autospine.planning.document.promise import PROMISE
+from autospine.planning.document.trust import TRUST
 from autospine.planning.measured.fingerprint import extract_fingerprint
 from autospine.training import epochs
 from autospine.workflow import train as workflow_train
@@ -343,11 +344,11 @@ def test_a_record_that_knows_no_other_length_is_that_of_its_own(toy: Path, run: 
 
 
 def test_what_was_learnt_of_folds_goes_with_them(model: Path) -> None:
-    """A promise with any of them; temperature and postprocessing, which belong to no fold, with the last."""
+    """What all taught together with any of them; temperature and postprocessing, that belong to none, with the last."""
     shutil.copytree(model / "fold_0", model / "fold_1")
     (model / "fold_1" / RECORD).write_text("")
     folds, card = [model / "fold_0", model / "fold_1"], read_model(model)
-    learnt = {PROMISE, CALIBRATION, POSTPROCESSING}
+    learnt = {PROMISE, TRUST, CALIBRATION, POSTPROCESSING}
 
     def begin(folder: Path, replaces: list[Path], standing: set[str]) -> None:
         begin_in_model(model, folder, card, "begins", replaces, lambda note: None)
@@ -357,6 +358,6 @@ def test_what_was_learnt_of_folds_goes_with_them(model: Path) -> None:
         (model / name).write_text("{}")
     begin(model / "fold_2", [], learnt)
     begin(model / "fold_2", [model / "fold_2"], learnt)  # it was begun, and has taught nothing
-    begin(folds[0], folds[:1], learnt - {PROMISE})
+    begin(folds[0], folds[:1], learnt - {PROMISE, TRUST})
     (model / PROMISE).write_text("{}")
     begin(folds[0], folds, set())
