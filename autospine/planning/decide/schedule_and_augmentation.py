@@ -25,7 +25,7 @@ AS_SAID = ("learning_rate", "weight_decay", "momentum", "warmup", "poly_power", 
 
 NARROW_VIEW = 0.5
 """What a recipe's `narrow_view = "auto"` comes to where labels are levels."""
-RANDOM_CONTRAST, LEAST_RANDOM_CONTRAST = 0.3, 0.1
+RANDOM_CONTRAST, LEAST_RANDOM_CONTRAST = 0.25, 0.1
 """What a recipe's `random_contrast = "auto"` comes to for one kind of scan, and for very many."""
 SHIFT = 0.15
 """What a recipe's `shift = "auto"` comes to where views show from what levels can be counted (`column.read_view`)."""

@@ -232,7 +232,7 @@ def test_a_narrow_view_moves_the_label_off_the_middle(make_fingerprint: MakeFing
 
 def test_contrasts_are_made_up_where_there_are_steps_for_them(lumbar: Fingerprint) -> None:
     rich, why = fit(lumbar, Clock(1e15), 3600.0)
-    assert rich.training.random_contrast == 0.3 and "1 kind of scan" in why["2d.training.random_contrast"]
+    assert rich.training.random_contrast == 0.25 and "1 kind of scan" in why["2d.training.random_contrast"]
     short, why = fit(lumbar, Clock(3e10), 60.0)
     assert short.training.random_contrast == 0.0 and "too few" in why["2d.training.random_contrast"]
     asked, _ = fit(lumbar, Clock(3e10), 60.0, Recipe(random_contrast=0.7))
