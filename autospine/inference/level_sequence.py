@@ -52,11 +52,14 @@ SIZE_WEIGHT = 0.5
 UNUSUAL, UNUSUAL_SPREAD = 0.1, 0.4
 """Share of the vertebrae whose size says little of their level, such as fractured ones, and the deviation of its
 logarithm. Lower, a broken vertebra decides for a whole column."""
-NODE = 1.0
+NODE = 1.5
 """Distance of two sizes of patients that are added up over, in deviations of the size that the column tells: sums of
-bell curves at such nodes are right to a millionth and better."""
-OUTER = (0.05, 0.95)
-"""Part of what each vertebra, as each level, says of the patient's size, between which sizes are looked for."""
+bell curves at such nodes are right to a thousandth and better."""
+LIKELY, OUTER = 1.0, (0.05, 0.95)
+"""Sizes of patients are looked for where vertebrae put them that are taken for levels so much less likely than the
+likeliest, as a logarithm of what the network says; and of these between such parts."""
+FORGOTTEN = 12.0
+"""Logarithm by which a size is less likely than the likeliest one where it is left out."""
 _NEVER = -np.inf
 
 Floats = npt.NDArray[np.float64]
@@ -126,10 +129,12 @@ def find_levels(seen: ColumnSeen) -> LevelPosterior:
     first = _end(positions, seen.beyond[0], seen.ends_seen[0])
     last = _end(levels - 1 - positions, seen.beyond[1], seen.ends_seen[1])
     steps = [_steps(gap, len(positions)) for gap in seen.gaps]
-    found = [
-        _Sums.of(first, said + sized, [step.sized(more) for step, more in zip(steps, apart, strict=True)], last, prior)
+    passes = [
+        _Pass.of(first, said + sized, [step.sized(more) for step, more in zip(steps, apart, strict=True)], last, prior)
         for prior, sized, apart in _patients(seen, positions)
     ]
+    likeliest = max(one.total for one in passes)
+    found = [one.sums() for one in passes if one.total >= likeliest - FORGOTTEN]
     total = float(special.logsumexp([one.total for one in found]))
     shares = [float(np.exp(one.total - total)) for one in found]
     marginal = sum(share * one.marginal for share, one in zip(shares, found, strict=True))
@@ -156,7 +161,13 @@ def _patients(seen: ColumnSeen, positions: Positions) -> Iterator[tuple[float, F
         return
     long, apart = np.log(sizes.extents_mm), np.log(sizes.gaps_mm)
     off = [np.subtract.outer(np.log(seen.extents_mm), long), np.subtract.outer(np.log(seen.gaps_mm), apart)]
-    every = np.concatenate([one[np.isfinite(one)] for one in off])
+    said = seen.evidence[:, : len(long)]
+    likely = said >= said.max(axis=1, keepdims=True) - LIKELY
+    every = np.concatenate(
+        [one[np.isfinite(one) & likely[: len(one), : one.shape[1]]] for one in off if one.size] or [np.zeros(0)]
+    )
+    if not len(every):
+        every = np.concatenate([one[np.isfinite(one)] for one in off])
     step = NODE * min(sizes.extent_spread, sizes.gap_spread) / np.sqrt(SIZE_WEIGHT * known)
     low, high = np.quantile(every, OUTER)
     larger = np.arange(low - 2 * step, high + 3 * step, step)
@@ -190,6 +201,55 @@ def _normal(off: Floats, spread: float) -> Floats:
 
 
 @dataclass(frozen=True)
+class _Pass:
+    """All sequences for a patient of one size, summed up from the first vertebra on."""
+
+    first: Floats
+    said: Floats
+    steps: Sequence[_Steps]
+    last: Floats
+    prior: float
+    forward: Sequence[Floats]
+    """Of each vertebra (positions,): log of the sum of all sequences up to it."""
+    total: float
+    """Log of the sum of all."""
+
+    @staticmethod
+    def of(first: Floats, said: Floats, steps: Sequence[_Steps], last: Floats, prior: float) -> _Pass:
+        """Over the columns of `said` (n, positions)."""
+        forward = [first + said[0] + prior]
+        for step, here in zip(steps, said[1:], strict=True):
+            forward.append(special.logsumexp(forward[-1][:, None] + step.every, axis=0) + here)
+        return _Pass(first, said, steps, last, prior, forward, float(special.logsumexp(forward[-1] + last)))
+
+    def sums(self) -> _Sums:
+        """What comes out of them, with the way back."""
+        said, steps = self.said, self.steps
+        backward = [self.last]
+        for step, there in zip(steps[::-1], said[:0:-1], strict=True):
+            backward.append(special.logsumexp(step.every + (there + backward[-1])[None], axis=1))
+        backward.reverse()
+
+        def expected(kind: str) -> float:
+            found = 0.0
+            for index, step in enumerate(steps):
+                there = (said[index + 1] + backward[index + 1])[None]
+                part = self.forward[index][:, None] + getattr(step, kind) + there
+                found += float(np.exp(special.logsumexp(part) - self.total))
+            return found
+
+        marginal = np.exp(np.stack(self.forward) + np.stack(backward) - self.total)
+        best = _likeliest(self.first, said, [step.every for step in steps], self.last)
+        return _Sums(self.total, marginal, expected("more"), expected("fewer"), best, self.weight)
+
+    def weight(self, sequence: Positions) -> float:
+        """Log weight of a sequence of indices of positions."""
+        passed = sum(step.every[pair] for step, pair in zip(self.steps, pairwise(sequence), strict=True))
+        seen = self.said[np.arange(len(self.said)), sequence].sum()
+        return float(self.prior + self.first[sequence[0]] + seen + passed + self.last[sequence[-1]])
+
+
+@dataclass(frozen=True)
 class _Sums:
     """What comes out of all sequences for a patient of one size."""
 
@@ -204,37 +264,6 @@ class _Sums:
     """The likeliest sequence, as indices of positions."""
     weight: Callable[[Positions], float]
     """Log weight of a sequence."""
-
-    @staticmethod
-    def of(first: Floats, said: Floats, steps: Sequence[_Steps], last: Floats, prior: float) -> _Sums:
-        """Forward and backward over the columns of `said` (n, positions)."""
-        forward = [first + said[0] + prior]
-        for step, here in zip(steps, said[1:], strict=True):
-            forward.append(special.logsumexp(forward[-1][:, None] + step.every, axis=0) + here)
-        backward = [last]
-        for step, there in zip(steps[::-1], said[:0:-1], strict=True):
-            backward.append(special.logsumexp(step.every + (there + backward[-1])[None], axis=1))
-        backward.reverse()
-        total = float(special.logsumexp(forward[-1] + last))
-
-        def expected(kinds: Sequence[Floats]) -> float:
-            found = 0.0
-            for index, kind in enumerate(kinds):
-                part = forward[index][:, None] + kind + (said[index + 1] + backward[index + 1])[None]
-                found += float(np.exp(special.logsumexp(part) - total))
-            return found
-
-        marginal = np.exp(np.stack(forward) + np.stack(backward) - total)
-        every = [step.every for step in steps]
-
-        def weight(sequence: Positions) -> float:
-            passed = sum(step[pair] for step, pair in zip(every, pairwise(sequence), strict=True))
-            seen = said[np.arange(len(said)), sequence].sum()
-            return float(prior + first[sequence[0]] + seen + passed + last[sequence[-1]])
-
-        more, fewer = ([getattr(step, kind) for step in steps] for kind in ("more", "fewer"))
-        best = _likeliest(first, said, every, last)
-        return _Sums(total, marginal, expected(more), expected(fewer), best, weight)
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ _LEVEL_NUMBERS = {
     ),
     level_sequence: (
         *("MISSED", "BEYOND", "AGAIN", "ODD", "GAP_SPREAD", "MOST_SKIPPED"),
-        *("SIZE_WEIGHT", "UNUSUAL", "UNUSUAL_SPREAD", "NODE", "OUTER"),
+        *("SIZE_WEIGHT", "UNUSUAL", "UNUSUAL_SPREAD", "NODE", "LIKELY", "OUTER", "FORGOTTEN"),
     ),
     vertebral_levels: ("NEAREST_LEVELS", "LONGEST_STEP", "MARGIN_VOXELS", "LEAST_LOG_PROBABILITY"),
 }
