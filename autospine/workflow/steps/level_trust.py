@@ -163,12 +163,12 @@ def describe_trust(trust: LevelTrust | None) -> str:
     """A line on what was learnt, for the end of a training."""
     if trust is None:
         return f"Levels have a name from a probability of {UNLEARNT:g} on: no validation case shows a vertebra"
-    told = "; ".join(
-        f"from {one.certain:g} on {where} ({one.named} of {one.known} have one, {one.wrong} wrong)"
-        for one, where in ((trust.ends, "beyond whose end a view goes on"), (trust.within, "within which it ends"))
+    told = ", ".join(
+        f"from {one.certain:g} on where a view {where} ({one.named} of {one.known} vertebrae, {one.wrong} wrong)"
+        for one, where in ((trust.ends, "goes on beyond an end of the column"), (trust.within, "ends within it"))
         if one.known
     )
-    return f"Levels of a column have a name {told}"
+    return f"Levels have a name by their probability: {told}"
 
 
 def _span(mask: npt.NDArray[np.bool_], axis: int) -> tuple[int, int] | None:
