@@ -18,7 +18,7 @@ level for each vertebra, and of the likeliest sequence. Our own model, and all n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from math import floor, log
@@ -134,7 +134,8 @@ def find_levels(seen: ColumnSeen) -> LevelPosterior:
         for prior, sized, apart in _patients(seen, positions)
     ]
     likeliest = max(one.total for one in passes)
-    found = [one.sums() for one in passes if one.total >= likeliest - FORGOTTEN]
+    kept = [one for one in passes if one.total >= likeliest - FORGOTTEN]
+    found = [one.sums() for one in kept]
     total = float(special.logsumexp([one.total for one in found]))
     shares = [float(np.exp(one.total - total)) for one in found]
     marginal = sum(share * one.marginal for share, one in zip(shares, found, strict=True))
@@ -144,7 +145,7 @@ def find_levels(seen: ColumnSeen) -> LevelPosterior:
         min(1.0, sum(share * kind for share, kind in zip(shares, kinds, strict=True)))
         for kinds in ([one.more for one in found], [one.fewer for one in found])
     )
-    return LevelPosterior(positions[_likeliest_of(found)], chances, more, fewer)
+    return LevelPosterior(positions[_likeliest_of(kept, [one.best for one in found])], chances, more, fewer)
 
 
 def _patients(seen: ColumnSeen, positions: Positions) -> Iterator[tuple[float, Floats, list[Floats]]]:
@@ -240,7 +241,7 @@ class _Pass:
 
         marginal = np.exp(np.stack(self.forward) + np.stack(backward) - self.total)
         best = _likeliest(self.first, said, [step.every for step in steps], self.last)
-        return _Sums(self.total, marginal, expected("more"), expected("fewer"), best, self.weight)
+        return _Sums(self.total, marginal, expected("more"), expected("fewer"), best)
 
     def weight(self, sequence: Positions) -> float:
         """Log weight of a sequence of indices of positions."""
@@ -262,8 +263,6 @@ class _Sums:
     fewer: float
     best: Positions
     """The likeliest sequence, as indices of positions."""
-    weight: Callable[[Positions], float]
-    """Log weight of a sequence."""
 
 
 @dataclass(frozen=True)
@@ -314,10 +313,10 @@ def _end(inner: Positions, beyond: float, seen: float) -> Floats:
     return np.asarray(found, np.float64)
 
 
-def _likeliest_of(found: Sequence[_Sums]) -> Positions:
+def _likeliest_of(passes: Sequence[_Pass], best: Sequence[Positions]) -> Positions:
     """Of the sequences that are the likeliest for a patient of some size, the likeliest for all of them together."""
-    every = {tuple(one.best.tolist()): one.best for one in found}
-    return max(every.values(), key=lambda best: float(special.logsumexp([one.weight(best) for one in found])))
+    every = {tuple(one.tolist()): one for one in best}
+    return max(every.values(), key=lambda one: float(special.logsumexp([held.weight(one) for held in passes])))
 
 
 def _likeliest(first: Floats, said: Floats, steps: Sequence[Floats], last: Floats) -> Positions:

@@ -41,8 +41,9 @@ JITTER = 0.5
 """Jitter of forced patches where the view is narrowed: in patches far smaller than the image a label that is always in
 the middle is not looked for elsewhere."""
 CONTRAST_STEPS = 2500
-"""Steps below which no contrasts are made up: a network of lumbar-t2 that was shown them as well had learnt neither its
-own contrast nor levels after 1000, and both after 2900 (docs/benchmarks/levels.md)."""
+"""Steps below which no contrasts are made up: a network of lumbar-t2 that saw them in half of its samples had learnt
+neither its own contrast nor levels after 1000; one that did in a quarter had both after 2900
+(docs/benchmarks/levels.md)."""
 WEAK_STEPS = 150
 """Steps under which a weak model is to be expected; our own figure: lumbar levels had just begun to be told apart."""
 VIEW_LOST = 0.7

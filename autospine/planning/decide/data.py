@@ -25,6 +25,8 @@ SUREST = 0.98
 """Largest share of cases said to show an end of a column: however many did, the next view may be another one."""
 FEWEST_SIZED = 5
 """Cases that show each level, and each with the next one, without which nothing is said of their sizes."""
+SIZED_MM = (1.0, 500.0)
+"""How long levels may be and how far apart: beyond, voxel sizes are in another unit, and nothing is said of sizes."""
 CUT_OFF = 0.55
 """Distance of a level's centre from where the image ends, over its extent, up to which it counts as cut off. Of one
 that ends there it is a half, and no vertebra is quite symmetrical."""
@@ -161,6 +163,10 @@ def planned_sizes(fingerprint: Fingerprint, column: Column) -> Decided[LevelSize
     if fewest < FEWEST_SIZED or long is None or apart is None:
         few = f"{fewest} cases show one of the levels whole, and with the next"
         return Decided(None, f"{few}: too few to know how sizes grow (ours)")
+    every = np.exp([*long.levels, *apart.levels])
+    if every.min() < SIZED_MM[0] or every.max() > SIZED_MM[1]:
+        found_mm = f"levels of {every.min():.3g} to {every.max():.3g} mm"
+        return Decided(None, f"{found_mm} are no vertebrae in millimetres: nothing is said of how sizes grow (ours)")
     why = "means of the cases: a column of which the view shows a part is told by how its vertebrae grow, too (ours)"
     found = LevelSizes(
         tuple(round(float(value), 2) for value in np.exp(long.levels)),

@@ -201,6 +201,23 @@ def test_of_few_cases_nothing_is_said_of_sizes(lumbar: Fingerprint) -> None:
     assert levels is not None and levels.sizes is None
 
 
+@pytest.mark.parametrize("unit", [0.001, 1000.0])
+def test_of_another_unit_nothing_is_said_of_sizes(lumbar: Fingerprint, unit: float) -> None:
+    cases = [
+        replace(
+            case,
+            spacing_mm=tuple(unit * step for step in case.spacing_mm),
+            class_extents_mm=tuple(tuple(unit * edge for edge in edges) for edges in case.class_extents_mm),
+            class_centroids_mm=tuple(place and tuple(unit * one for one in place) for place in case.class_centroids_mm),
+        )
+        for case in lumbar.cases
+    ]
+    scaled = replace(lumbar, cases=tuple(cases))
+    found = planned_levels(scaled, Anatomy.of(scaled), [name for name, _ in scaled.labels])
+    assert found.value is not None and found.value.sizes is None
+    assert "no vertebrae in millimetres" in found.keyed["sizes"]
+
+
 PLACES = [(40.0, 50.0, 10.0), (40.0, 50.0, 30.0), (40.0, 50.0, 70.0), (40.0, 50.0, 90.0)]
 
 
