@@ -43,6 +43,15 @@ def given_threads() -> Iterator[int]:
         torch.set_num_threads(most)
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """A block in which torch computes with one thread, so that sums do not depend on how many there are."""
+    with given_threads() as usual:
+        if usual > 1:
+            torch.set_num_threads(1)
+        yield
+
+
 class ThreadTrials:
     """Decides before each step with how many threads it is computed."""
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -47,10 +46,3 @@ class PreviousStage:
             found = f"{labels.dtype} of shape {labels.shape}"
             raise PlanError(str(path), found, f"uint8 of shape {tuple(shape)}, the grid of the prepared case", remedy)
         return labels
-
-
-def one_hot(labels: npt.NDArray[Any], classes: int) -> npt.NDArray[np.float32]:
-    """(a0, a1, a2) class indices -> (classes, a0, a1, a2): channel c is 1 where the class is c + 1, else 0."""
-    values = np.arange(1, classes + 1).reshape(-1, *(1,) * labels.ndim)
-    channels: npt.NDArray[np.float32] = (labels[None] == values).astype(np.float32)
-    return channels

@@ -1,28 +1,35 @@
 """Batches of patches: a pure function of (seed, step), read from memory-mapped cases.
 
-A resumed training so sees the batches that an uninterrupted one would have seen, whatever the number of workers. A
-sample is drawn in this order: its case, where in it the patch lies (`sampler`), how it is turned (`spatial`), which
-channels it shows; then the batch as a whole is changed (`intensity`, `mirror`, `cascade`).
+A resumed training so sees the batches that an uninterrupted one would have seen, whatever the number of workers. There
+are two halves, of which the second may run on another device:
+
+    draw    what is on disk: of each sample its case, where in it the patch lies (`sampler`), how it will be turned
+            (`spatial`), which channels and rows it shows; the voxels that this needs are read (`reader`)
+    make    what is computed: patches are cut, their contrast and their intensities changed (`contrast`, `intensity`),
+            they are mirrored (`mirror`), and the previous stage is disturbed (`cascade`)
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 from torch.utils.data import Dataset
 
+from autospine.machine.threads import one_thread
 from autospine.planning.document.model_card import ModelCard
 from autospine.preprocessing.store import StoredCase
 from autospine.training.cascade import disturb
 from autospine.training.contrast import change_contrast
-from autospine.training.intensity import IntensityAugmentation, seeded
+from autospine.training.intensity import IntensityAugmentation
 from autospine.training.mirror import Mirroring
 from autospine.training.narrow import Part
-from autospine.training.reader import Patch, PatchReader, Previous
+from autospine.training.reader import Patch, PatchReader, Previous, Sample
 from autospine.training.sampler import LocationSampler, planned_patch
 from autospine.training.spatial import draw_transform
 
@@ -46,6 +53,32 @@ class PreviousSource(Protocol):
 
     def open(self, name: str, shape: Sequence[int]) -> Previous:
         """Class indices of `shape` of the case called `name`."""
+
+
+@dataclass(frozen=True)
+class DrawnSample:
+    """A sample as it was read, and what is still to be done to it."""
+
+    read: Sample
+    part: Part | None
+    """Rows that alone are shown."""
+    first: int
+    """The row of the case at which the patch begins, where a part is shown."""
+    contrast: bool
+    """Whether it gets another contrast."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The first half of a batch: what was read for it."""
+
+    samples: tuple[DrawnSample, ...]
+    seed: int
+    """Of what the second half draws."""
+
+    def to(self, device: torch.device) -> Drawn:
+        """The same on another device."""
+        return replace(self, samples=tuple(replace(one, read=one.read.to(device)) for one in self.samples))
 
 
 class PatchBatches(Dataset[Batch]):
@@ -87,40 +120,56 @@ class PatchBatches(Dataset[Batch]):
 
     def __getitem__(self, step: int) -> Batch:
         """The batch of this step; the same for the same seed and step, always."""
-        rng = np.random.default_rng((self._seed, step))
-        samples = [self._sample(rng, forced=forced) for forced in self._sampler.draw_forced(rng)]
-        images = np.stack([sample.image for sample in samples])
-        labels = np.stack([sample.label for sample in samples])
-        sized = [sample.sizes for sample in samples if sample.sizes is not None]
-        sizes = [np.stack(sized)] if sized else []
-        if self._card.configuration.network.dimension == 2:
-            images, labels, sizes = images[:, :, 0], labels[:, 0], [held[:, 0] for held in sizes]
-        if self._mirror is not None:
-            with seeded(int(rng.integers(2**31))):
-                if self._intensity is not None:
-                    self._intensity(images)
-                self._mirror(images, labels, *sizes)
-            self._blank(images)
-            if self._previous is not None:
-                for image in images:
-                    disturb(image[self._card.entering.previous], rng)
-        target = np.ascontiguousarray(labels, np.int64)
-        return (images, target, sizes[0]) if sizes else (images, target)
+        image, target, *sizes = (part.numpy() for part in self.make(self.draw(step)))
+        return (image, target, sizes[0]) if sizes else (image, target)
 
-    def _sample(self, rng: np.random.Generator, *, forced: bool) -> Patch:
+    def draw(self, step: int) -> Drawn:
+        """What is read from disk for the batch of this step."""
+        rng = np.random.default_rng((self._seed, step))
+        samples = tuple(self._draw_sample(rng, forced=forced) for forced in self._sampler.draw_forced(rng))
+        return Drawn(samples, int(rng.integers(2**31)))
+
+    @torch.no_grad()
+    def make(self, drawn: Drawn) -> tuple[Tensor, ...]:
+        """The batch of what was drawn, on the device where that is; `Batch` as tensors."""
+        rng = np.random.default_rng(drawn.seed)
+        with one_thread():  # sums are taken in one order, whoever makes the batch
+            patches = [self._make_sample(sample, rng) for sample in drawn.samples]
+            images, labels = (torch.stack([getattr(patch, part) for patch in patches]) for part in ("image", "label"))
+            sized = [patch.sizes for patch in patches if patch.sizes is not None]
+            sizes = [torch.stack(sized)] if sized else []
+            if self._card.configuration.network.dimension == 2:
+                images, labels, sizes = images[:, :, 0], labels[:, 0], [held[:, 0] for held in sizes]
+            if self._mirror is not None:
+                if self._intensity is not None:
+                    self._intensity(images, rng)
+                self._mirror(rng, images, labels, *sizes)
+                self._blank(images)
+                if self._previous is not None:
+                    for image in images:
+                        disturb(image[self._card.entering.previous].numpy(), rng)
+            return (images, labels.long(), *sizes)
+
+    def _draw_sample(self, rng: np.random.Generator, *, forced: bool) -> DrawnSample:
         """One patch of one case."""
+        configuration = self._card.configuration
         case, previous = self._case(self.cases[int(rng.integers(len(self.cases)))])
         start, part = self._sampler.draw_start(rng, case, forced=forced), self._draw_part(rng, case)
         if part is not None:
-            start = part.place(start, planned_patch(self._card.configuration)[part.axis], rng)
-        transform = None if self._mirror is None else draw_transform(rng, self._card.configuration)
-        sample = self._reader.read(case, previous, start, transform, self._draw_there(case.properties.missing, rng))
-        scan, training = sample.image[self._card.entering.scan], self._card.configuration.training
-        if part is not None:
-            sample = replace(sample, label=part.hide(scan, sample.label, int(start[part.axis])))
-        if self._intensity is not None and _drawn(rng, training.random_contrast):
-            change_contrast(scan, sample.label, rng, self._card.entering.slices)
-        return sample
+            start = part.place(start, planned_patch(configuration)[part.axis], rng)
+        transform = None if self._mirror is None else draw_transform(rng, configuration)
+        read = self._reader.read(case, previous, start, transform, self._draw_there(case.properties.missing, rng))
+        contrast = self._intensity is not None and _drawn(rng, configuration.training.random_contrast)
+        first = 0 if part is None else int(start[part.axis])
+        return DrawnSample(read, part, first, contrast)
+
+    def _make_sample(self, drawn: DrawnSample, rng: np.random.Generator) -> Patch:
+        patch, entering = self._reader.cut(drawn.read), self._card.entering
+        if drawn.part is not None:
+            drawn.part.hide(patch.image[entering.scan], patch.label, drawn.first)
+        if drawn.contrast:
+            change_contrast(patch.image[entering.scan], patch.label, rng, entering.slices)
+        return patch
 
     def _draw_part(self, rng: np.random.Generator, case: StoredCase) -> Part | None:
         """The part of the case that a sample shows; None: all of it."""
@@ -142,7 +191,7 @@ class PatchBatches(Dataset[Batch]):
             kept[int(rng.choice(np.flatnonzero(held)))] = True
         return kept
 
-    def _blank(self, images: Images) -> None:
+    def _blank(self, images: Tensor) -> None:
         """Set to 0, in place, what a batch (B, in_channels, *patch) does not show: augmentation has left its traces."""
         entering = self._card.entering
         for place, channel in enumerate(entering.optional, start=entering.presence.start):

@@ -1,9 +1,9 @@
-"""Random intensities of training patches, with the reference's probabilities.
-
-They are batchgenerators' transforms, which draw from the global generators: `seeded` makes them a function of the step
-and leaves the generators as it found them.
+"""Random intensities of training patches, with the transforms, ranges and probabilities of nnU-Net 2.8.1.
 
     noise 0.1, blur 0.2, brightness 0.15, contrast 0.15, low resolution 0.25, gamma inverted 0.1, gamma 0.3
+
+They are applied to tensors, on any device; what is drawn comes from numpy's generator and is the same on each, but for
+the noise itself.
 
 The slices of a 2.5d sample are one acquisition: coil gain, contrast, point spread and matrix size are the scanner's
 and the same in all of them, so brightness, contrast, gamma, blur and low resolution are drawn once per image channel,
@@ -13,102 +13,152 @@ level and is drawn anew in every voxel, as it is in the receiver.
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
-from typing import Any
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from batchgenerators.augmentations.noise_augmentations import augment_gaussian_blur
-from batchgenerators.augmentations.resample_augmentations import augment_linear_downsampling_scipy
-from batchgenerators.transforms.abstract_transforms import Compose
-from batchgenerators.transforms.color_transforms import (
-    BrightnessMultiplicativeTransform,
-    ContrastAugmentationTransform,
-    GammaTransform,
-)
-from batchgenerators.transforms.noise_transforms import GaussianBlurTransform, GaussianNoiseTransform
-from batchgenerators.transforms.resample_transforms import SimulateLowResolutionTransform
+import torch
+from scipy import ndimage
+from torch import Tensor
+from torch.nn import functional
 
 from autospine.planning.document.model_card import ModelCard
 
+P_NOISE, NOISE = 0.1, (0.0, 0.1)
+"""Of noise the standard deviation, which the reference calls a variance."""
 P_BLUR, BLUR_SIGMA = 0.2, (0.5, 1.0)
+P_BRIGHTNESS, P_CONTRAST, FACTOR = 0.15, 0.15, (0.75, 1.25)
 P_LOW_RESOLUTION, LOW_RESOLUTION_ZOOM = 0.25, (0.5, 1.0)
 P_PER_CHANNEL = 0.5
 """Of blur and low resolution, once a sample has been chosen for them."""
+P_GAMMA_INVERTED, P_GAMMA, GAMMA = 0.1, 0.3, (0.7, 1.5)
+_LEAST = 1e-7
+"""Of a range or a spread that something is divided by."""
 
 
 class IntensityAugmentation:
     """Noise, blur, brightness, contrast, low resolution and gamma of a whole batch."""
 
     def __init__(self, card: ModelCard) -> None:
-        """Build the transforms once."""
+        """Of the scans that enter the network of `card`."""
         configuration, self._entering = card.configuration, card.entering
+        self._slices_apart = self._entering.slices > 1
+        """Whether nothing is mixed along the first of three axes."""
         # a coarse first axis has no resolution to lose
-        ignored = (0,) if configuration.network.dimension == 3 and configuration.training.rotate_in_plane else None
-        zoom = {"zoom_range": LOW_RESOLUTION_ZOOM, "order_downsample": 0, "order_upsample": 3}
-        each = {"per_channel": True, "p_per_channel": P_PER_CHANNEL, "ignore_axes": ignored}
-        coarsen: Any = SimulateLowResolutionTransform(p_per_sample=P_LOW_RESOLUTION, **zoom, **each)
-        blur: Any = GaussianBlurTransform(
-            BLUR_SIGMA, different_sigma_per_channel=True, p_per_sample=P_BLUR, p_per_channel=P_PER_CHANNEL
-        )
-        if self._entering.slices > 1:
-            # the same functions, for which the slices of an image channel are channels that share one draw
-            shared = {"per_channel": False, "p_per_channel": 1}
-            blur = _PerStack(P_BLUR, partial(augment_gaussian_blur, sigma_range=BLUR_SIGMA, **shared))
-            coarsen = _PerStack(P_LOW_RESOLUTION, partial(augment_linear_downsampling_scipy, **zoom, **shared))
-        self._changes = Compose(
-            [
-                GaussianNoiseTransform(p_per_sample=0.1),
-                blur,
-                BrightnessMultiplicativeTransform((0.75, 1.25), p_per_sample=0.15),
-                ContrastAugmentationTransform((0.75, 1.25), p_per_sample=0.15),
-                coarsen,
-                GammaTransform((0.7, 1.5), invert_image=True, per_channel=True, retain_stats=True, p_per_sample=0.1),
-                GammaTransform((0.7, 1.5), invert_image=False, per_channel=True, retain_stats=True, p_per_sample=0.3),
-            ]
-        )
+        self._coarse = configuration.network.dimension == 3 and configuration.training.rotate_in_plane
 
-    def __call__(self, images: npt.NDArray[np.float32]) -> None:
-        """Change the scans of images (B, in_channels, *patch), in place."""
+    def __call__(self, images: Tensor, rng: np.random.Generator) -> None:
+        """Change the scans of images (B, in_channels, *patch), float32, in place."""
         entering = self._entering
-        scans = images[:, entering.scan]
-        if entering.slices == 1:
-            self._changes(data=scans)
-            return
-        # (B, S * C, ...) -> (B, C, S, ...): what is drawn per channel is then drawn once for its slices
-        stacks = scans.reshape(len(scans), entering.slices, entering.images, *scans.shape[2:]).swapaxes(1, 2)
-        scans[...] = self._changes(data=stacks)["data"].swapaxes(1, 2).reshape(scans.shape)
+        for image in images:
+            scans = image[entering.scan]
+            if entering.slices > 1:
+                # (S * C, ...) -> (C, S, ...): what is drawn per channel is then drawn once for its slices
+                scans = scans.unflatten(0, (entering.slices, entering.images)).transpose(0, 1)
+            self._change(list(scans), rng)
+
+    def _change(self, channels: list[Tensor], rng: np.random.Generator) -> None:
+        """The channels of one sample, each with two or three axes, in place."""
+        if rng.random() < P_NOISE:
+            level, seed = rng.uniform(*NOISE), int(rng.integers(2**31))
+            add_noise(channels, level, seed)
+        if rng.random() < P_BLUR:
+            for channel in _chosen(channels, rng):
+                first = int(self._slices_apart)
+                sigmas = [0.0] * first + [rng.uniform(*BLUR_SIGMA) for _ in channel.shape[first:]]
+                channel.copy_(blur(channel, sigmas))
+        if rng.random() < P_BRIGHTNESS:
+            for channel in channels:
+                channel.mul_(_around_one(FACTOR, rng))
+        if rng.random() < P_CONTRAST:
+            for channel in channels:
+                change_range(channel, _around_one(FACTOR, rng))
+        if rng.random() < P_LOW_RESOLUTION:
+            for channel in _chosen(channels, rng):
+                kept = self._slices_apart or self._coarse
+                channel.copy_(coarsen(channel, rng.uniform(*LOW_RESOLUTION_ZOOM), first_kept=kept))
+        for chance, inverted in ((P_GAMMA_INVERTED, True), (P_GAMMA, False)):
+            if rng.random() < chance:
+                for channel in channels:
+                    change_gamma(channel, _around_one(GAMMA, rng), inverted=inverted)
 
 
-class _PerStack:
-    """A transform of all slices (S, rows, columns) of an image channel: drawn per sample, then per image channel."""
-
-    def __init__(self, p_per_sample: float, change: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]):
-        """`change` treats the slices of one stack alike."""
-        self._p_per_sample = p_per_sample
-        self._change = change
-
-    def __call__(self, **batch: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[np.float32]]:
-        """The batch with its `data` (B, C, S, rows, columns) changed in place."""
-        for sample in batch["data"]:
-            if np.random.uniform() < self._p_per_sample:
-                for stack in sample:
-                    if np.random.uniform() < P_PER_CHANNEL:
-                        stack[...] = self._change(stack)
-        return batch
+def add_noise(channels: list[Tensor], level: float, seed: int) -> None:
+    """Add normal noise of this standard deviation to each, in place."""
+    generator = torch.Generator(channels[0].device).manual_seed(seed)
+    for channel in channels:
+        noise = torch.empty_like(channel, memory_format=torch.contiguous_format)
+        channel.add_(noise.normal_(0, level, generator=generator))
 
 
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Seed the global generators that batchgenerators draws from, and put them back afterwards."""
-    python_state, numpy_state = random.getstate(), np.random.get_state()
-    random.seed(seed)
-    np.random.seed(seed)
-    try:
-        yield
-    finally:
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)
+def blur(image: Tensor, sigmas: list[float]) -> Tensor:
+    """`image` (..., rows, columns) under a Gaussian, mirrored at its edges: of each axis its standard deviation.
+
+    Each axis is one product with a small matrix, which on a CPU is faster than a convolution with so few channels.
+    """
+    for axis, sigma in enumerate(sigmas):
+        if sigma:
+            kernel = torch.from_numpy(_gaussian(image.shape[axis], sigma)).to(image.device)
+            image = _along(kernel, image, axis)
+    return image
+
+
+def change_range(image: Tensor, factor: float) -> None:
+    """Spread the greys about their mean by `factor`, in place; least and greatest stay the limits."""
+    least, greatest = torch.aminmax(image)
+    mean = image.mean()
+    image.mul_(factor).add_(mean * (1 - factor)).clamp_(least, greatest)
+
+
+def coarsen(image: Tensor, zoom: float, *, first_kept: bool) -> Tensor:
+    """As an image (*patch) with so many voxels fewer along each axis: the nearest are kept, the others linear.
+
+    The first of three axes is left alone where it is `first_kept`.
+    """
+    flat = image.ndim == 2 or first_kept
+    edges = image.shape[-2:] if flat else image.shape
+    entering = image.reshape(1, -1, *edges) if flat else image[None, None]
+    fewer = [max(1, round(edge * zoom)) for edge in edges]
+    small = functional.interpolate(entering, fewer, mode="nearest-exact")
+    return functional.interpolate(small, edges, mode="bilinear" if flat else "trilinear").view(image.shape)
+
+
+def change_gamma(image: Tensor, gamma: float, *, inverted: bool) -> None:
+    """Raise the greys to a power within their range, in place; mean and standard deviation stay."""
+    if inverted:
+        image.neg_()
+    spread, mean = torch.std_mean(image)
+    least, greatest = torch.aminmax(image)
+    reach = (greatest - least).clamp(min=_LEAST)
+    image.sub_(least).div_(reach).pow_(gamma)
+    # back to the range and then to the statistics is one line
+    now, middle = torch.std_mean(image)
+    factor = spread / (now * reach).clamp(min=_LEAST) * reach
+    image.mul_(factor).add_(mean - middle * factor)
+    if inverted:
+        image.neg_()
+
+
+def _along(matrix: Tensor, image: Tensor, axis: int) -> Tensor:
+    """Each line of `image` along `axis` through a matrix (edge, edge)."""
+    if axis == image.ndim - 1:
+        return image @ matrix.T
+    return matrix @ image if axis == image.ndim - 2 else torch.tensordot(matrix, image, ([1], [axis]))
+
+
+@lru_cache(maxsize=64)
+def _gaussian(edge: int, sigma: float) -> npt.NDArray[np.float32]:
+    """(edge, edge): what a Gaussian makes of a line, mirrored at its ends."""
+    blurred: npt.NDArray[np.float32] = ndimage.gaussian_filter1d(np.eye(edge, dtype=np.float32), sigma, axis=0)
+    return blurred
+
+
+def _chosen(channels: list[Tensor], rng: np.random.Generator) -> list[Tensor]:
+    """Each with its chance."""
+    return [channel for channel in channels if rng.random() < P_PER_CHANNEL]
+
+
+def _around_one(limits: tuple[float, float], rng: np.random.Generator) -> float:
+    """Below 1 in half of the draws, above it in the others, however far the limits are from 1."""
+    low, high = limits
+    return float(rng.uniform(low, 1) if rng.random() < 0.5 else rng.uniform(1, high))

@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
+from torch import Tensor
 
 from autospine.data.structure import IGNORED
 from autospine.preprocessing.store import StoredCase
@@ -54,22 +54,16 @@ class Part:
         placed[self.axis] = self.first + (int(rng.integers(room + 1)) if room > 0 else room // 2)
         return placed
 
-    def hide(self, image: npt.NDArray[np.float32], label: npt.NDArray[np.uint8], start: int) -> npt.NDArray[np.uint8]:
-        """Show the part alone, in a patch whose first row is `start`.
+    def hide(self, image: Tensor, label: Tensor, start: int) -> None:
+        """Show the part alone, in a patch whose first row is `start`; in place.
 
         Args:
-            image: (C, *patch), which becomes 0 beside the part, in place.
-            label: (*patch) class indices; it may be of a file.
+            image: (C, *patch), which becomes 0 beside the part.
+            label: (*patch) class indices, which become `IGNORED` there.
             start: of the patch along the axis.
-
-        Returns:
-            The label, `IGNORED` beside the part.
         """
-        shown, rows = label.copy(), label.shape[self.axis]
+        rows = label.shape[self.axis]
         low, high = (min(max(edge - start, 0), rows) for edge in (self.first, self.end))
-        for hidden in (slice(0, low), slice(high, rows)):
-            place: list[slice] = [slice(None)] * label.ndim
-            place[self.axis] = hidden
-            image[(slice(None), *place)] = 0
-            shown[tuple(place)] = IGNORED
-        return shown
+        for first, end in ((0, low), (high, rows)):
+            image.narrow(1 + self.axis, first, end - first).zero_()
+            label.narrow(self.axis, first, end - first).fill_(IGNORED)

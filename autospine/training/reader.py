@@ -7,18 +7,19 @@ crops). What enters beside the patch itself, its neighbouring slices (2.5d) or t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from acvl_utils.cropping_and_padding.bounding_boxes import crop_and_pad_nd
-from scipy import ndimage
+from torch import Tensor
+from torch.nn import functional
 
 from autospine.data.geometry import triple
-from autospine.data.structure import IGNORED, in_a_class
+from autospine.data.structure import IGNORED
 from autospine.planning.document.model_card import ModelCard
-from autospine.preprocessing.previous import one_hot
 from autospine.preprocessing.store import StoredCase
 from autospine.training.sampler import Voxel, planned_patch
 from autospine.training.spatial import SpatialTransform
@@ -31,21 +32,48 @@ Previous = npt.NDArray[np.uint8]
 class Patch:
     """One sample, on three axes."""
 
-    image: npt.NDArray[np.float32]
-    """(in_channels, *patch); outside the case 0."""
-    label: npt.NDArray[np.uint8]
-    """(*patch) class indices; outside the case `IGNORED`."""
-    sizes: npt.NDArray[np.float32] | None
-    """(*patch) of the component that a voxel lies in, where the loss goes by them; 0 where unknown."""
+    image: Tensor
+    """(in_channels, *patch) float32; outside the case 0."""
+    label: Tensor
+    """(*patch) uint8 class indices; outside the case `IGNORED`."""
+    sizes: Tensor | None
+    """(*patch) float32 of the component that a voxel lies in, where the loss goes by them; 0 where unknown."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What was read of a case for one patch, before its transform: larger where that needs more."""
+
+    scan: Tensor
+    """(C, *box) float32, in 2.5d (C, slices, rows, columns); outside the case 0."""
+    label: Tensor
+    """(*box) uint8; outside the case `IGNORED`."""
+    previous: Tensor | None
+    """(*box) uint8 classes of the previous stage; outside the case 0."""
+    sizes: Tensor | None
+    """(*box) float32 of components."""
+    transform: SpatialTransform | None
+    there: tuple[bool, ...]
+    """Which image channels are shown."""
+
+    def to(self, device: torch.device) -> Sample:
+        """The same on another device; the host does not wait for it."""
+
+        def moved(part: Tensor) -> Tensor:
+            return part.to(device, non_blocking=True)
+
+        previous, sizes = (None if part is None else moved(part) for part in (self.previous, self.sizes))
+        return replace(self, scan=moved(self.scan), label=moved(self.label), previous=previous, sizes=sizes)
 
 
 class PatchReader:
-    """Reads of a case what enters the network of a card and what its loss takes."""
+    """Reads of a case what enters the network of a card and what its loss takes, and makes patches of it."""
 
     def __init__(self, card: ModelCard) -> None:
         """Of `card`."""
         self._patch, self._neighbours = planned_patch(card.configuration), card.configuration.neighbours
-        self._entering, self._classes = card.entering, card.data.classes
+        self._entering = card.entering
+        self._values = torch.arange(1, card.data.classes + 1).view(-1, 1, 1, 1)
         self._sized = card.configuration.loss.largest_size is not None
 
     def read(
@@ -55,34 +83,40 @@ class PatchReader:
         start: Voxel,
         transform: SpatialTransform | None,
         there: npt.NDArray[np.bool_],
-    ) -> Patch:
-        """The patch at `start`, through `transform`; `there` says which image channels it shows."""
-        patch, entering = self._patch, self._entering
+    ) -> Sample:
+        """What the patch at `start` needs for `transform`; `there` says which image channels it shows."""
         if transform is None:
-            box = [[int(low), int(low) + size] for low, size in zip(start, patch, strict=True)]
+            box = [[int(low), int(low) + size] for low, size in zip(start, self._patch, strict=True)]
         else:
-            box = transform.source_box(start, patch)
-        image = np.empty((entering.count, *patch), np.float32)
-        image[entering.scan] = self._read_scan(case, box, transform)
-        image[entering.presence] = there[list(entering.optional)].reshape(-1, 1, 1, 1)
-        if previous is not None:
-            earlier = crop_and_pad_nd(previous, box, 0)  # no class outside, as in the background
-            earlier = earlier if transform is None else transform.apply_nearest(earlier, patch)
-            image[entering.previous] = one_hot(earlier, self._classes)
-        label = _read_label(case, box)
-        label = label if transform is None else transform.apply_label(label, patch)
-        return Patch(image, label, read_sizes(case, box, label, transform) if self._sized else None)
-
-    def _read_scan(
-        self, case: StoredCase, box: list[list[int]], transform: SpatialTransform | None
-    ) -> npt.NDArray[np.float32]:
-        """(scan, *patch): all image channels, in 2.5d slice by slice."""
+            box = transform.source_box(start, self._patch)
         neighbours = self._neighbours
-        image = crop_slices(case.image, box, neighbours) if neighbours else crop_and_pad_nd(case.image, box, 0)
-        image = image.astype(np.float32)
+        scan = crop_slices(case.image, box, neighbours) if neighbours else crop_and_pad_nd(case.image, box, 0)
+        # no class outside, as in the background
+        earlier = None if previous is None else _own(crop_and_pad_nd(previous, box, 0), np.uint8)
+        label = _own(_read_label(case, box), np.uint8)
+        sizes = _own(_read_sizes(case, box), np.float32) if self._sized else None
+        return Sample(_own(scan, np.float32), label, earlier, sizes, transform, tuple(there.tolist()))
+
+    def cut(self, sample: Sample) -> Patch:
+        """The patch of a sample, on its device; its tensors may be changed in place."""
+        patch, entering, transform = self._patch, self._entering, sample.transform
+        scan, label, previous = sample.scan, sample.label, sample.previous
         if transform is not None:
-            image = transform.apply_image(image, self._patch)
-        return image.swapaxes(0, 1).reshape(-1, *self._patch) if neighbours else image
+            scan, label = transform.apply_image(scan, patch), transform.apply_label(label, patch)
+            previous = None if previous is None else transform.apply_nearest(previous, patch)
+        image = scan.new_empty((entering.count, *patch))
+        image[entering.scan] = scan.transpose(0, 1).reshape(-1, *patch) if self._neighbours else scan
+        shown = torch.tensor([sample.there[channel] for channel in entering.optional], dtype=torch.float32)
+        image[entering.presence] = shown.to(image.device).view(-1, 1, 1, 1)
+        if previous is not None:
+            image[entering.previous] = (previous == self._values.to(previous.device)).float()
+        sizes = None if sample.sizes is None else cut_sizes(sample.sizes, label, transform)
+        return Patch(image, label, sizes)
+
+
+def _own(array: npt.NDArray[Any], kind: Any) -> Tensor:
+    """A tensor with memory of its own: what was read may be of a file that cannot be written."""
+    return torch.from_numpy(np.array(array, kind, order="C"))
 
 
 def crop_slices(image: npt.NDArray[Any], box: list[list[int]], neighbours: int) -> npt.NDArray[Any]:
@@ -105,18 +139,20 @@ def _read_label(case: StoredCase, box: list[list[int]]) -> npt.NDArray[np.uint8]
     return label
 
 
-def read_sizes(
-    case: StoredCase, box: list[list[int]], label: npt.NDArray[np.uint8], transform: SpatialTransform | None
-) -> npt.NDArray[np.float32]:
-    """(*patch) sizes of the components that a patch's `label` shows, which was read from `box` through `transform`."""
+def _read_sizes(case: StoredCase, box: list[list[int]]) -> npt.NDArray[np.float32]:
     if case.sizes is None:
         raise ValueError(f"case {case.name!r} was prepared without its components")
     sizes: npt.NDArray[np.float32] = crop_and_pad_nd(case.sizes, box, 0)
+    return sizes
+
+
+def cut_sizes(sizes: Tensor, label: Tensor, transform: SpatialTransform | None) -> Tensor:
+    """(*patch) sizes of the components that a patch's `label` shows, of those (*box) that were read for it."""
     if transform is None:
         return sizes
-    sizes = transform.apply_nearest(sizes, triple(label.shape))
+    found = transform.apply_nearest(sizes, triple(label.shape))
     # classes are interpolated and end up to a voxel beyond their nearest
-    beyond = in_a_class(label) & (sizes == 0)
+    beyond = (label > 0) & (label != IGNORED) & (found == 0)
     if beyond.any():
-        sizes[beyond] = ndimage.maximum_filter(sizes, size=3)[beyond]
-    return sizes
+        found[beyond] = functional.max_pool3d(found[None], 3, stride=1, padding=1)[0][beyond]
+    return found

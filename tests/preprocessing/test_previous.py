@@ -9,15 +9,7 @@ import pytest
 
 from autospine.errors import PlanError
 from autospine.preprocessing.arrays import write_array
-from autospine.preprocessing.previous import PreviousStage, one_hot
-
-
-def test_one_hot_has_a_channel_per_class_and_none_for_the_background() -> None:
-    labels = np.array([[[0, 1, 2, 3, 3]]], np.uint8)
-    channels = one_hot(labels, 4)
-    assert channels.dtype == np.float32
-    expected = [[0, 1, 0, 0, 0], [0, 0, 1, 0, 0], [0, 0, 0, 1, 1], [0, 0, 0, 0, 0]]
-    np.testing.assert_array_equal(channels[:, 0, 0], expected)
+from autospine.preprocessing.previous import PreviousStage
 
 
 def test_a_file_is_mapped_and_checked(tmp_path: Path) -> None:

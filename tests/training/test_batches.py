@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autospine.data.structure import IGNORED, in_a_class
+from autospine.data.structure import in_a_class
 from autospine.errors import PlanError
 from autospine.planning.document.configuration import Configuration
 from autospine.planning.document.data import PresencePlan
@@ -104,28 +104,6 @@ def test_damaged_cases_are_named_before_the_first_batch(
                 )
             )
         )
-
-
-def test_a_2d_batch_is_what_it_was(small_store: Store, make_configuration: Callable[..., Configuration]) -> None:
-    """Numbers of the version before neighbouring slices and previous stages entered the sampler."""
-    flat = make_configuration(spacing_mm=(1.0, 1.0))
-    batches = PatchBatches(small_store, CASES, card_of(flat), augment=True, seed=5)
-    image, label = batches[1]
-    expected = [
-        [-0.18042339384555817, -0.13568401336669922, -0.3968602120876312],
-        [2.0237882137298584, 2.3154137134552, 2.4578912258148193],
-    ]
-    np.testing.assert_allclose(image[:, 0, 7, 4:7], expected, rtol=1e-6)
-    counts = [np.bincount(np.where(one == IGNORED, 0, one + 1).ravel()).tolist() for one in label]
-    assert counts == [[0, 256], [19, 125, 36, 76]]
-    image, label = batches[3]
-    expected = [
-        [0.19954705238342285, 1.1475807428359985, 0.7471960783004761],
-        [0.8048583269119263, 0.08636647462844849, 0.8609778881072998],
-    ]
-    np.testing.assert_allclose(image[:, 0, 7, 4:7], expected, rtol=1e-6)
-    counts = [np.bincount(np.where(one == IGNORED, 0, one + 1).ravel()).tolist() for one in label]
-    assert counts == [[0, 141, 49, 66], [0, 136, 72, 48]]
 
 
 def test_slices_of_a_sample_turn_together(small_store: Store, make_configuration: Callable[..., Configuration]) -> None:

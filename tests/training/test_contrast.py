@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
+from torch.nn import functional
 
 from autospine.data.structure import IGNORED
 from autospine.training import contrast
-from autospine.training.contrast import change_contrast
+
+
+def change_contrast(image: np.ndarray, label: np.ndarray, rng: np.random.Generator, slices: int = 1) -> None:
+    contrast.change_contrast(torch.from_numpy(image), torch.from_numpy(label), rng, slices)
 
 
 def sample(shape: tuple[int, ...] = (1, 60, 40)) -> tuple[np.ndarray, np.ndarray]:
@@ -68,15 +73,21 @@ def test_neighbouring_slices_change_alike() -> None:
         np.testing.assert_allclose(alike[2], alike[1], atol=1e-5)
 
 
-@pytest.mark.parametrize("flat", [True, False])
-def test_filters_leave_an_even_image_even_up_to_its_edges(flat: bool) -> None:
-    even, shown = np.ones((4, 12, 10), np.float32), np.ones((4, 12, 10), bool)
+def test_filters_are_convolutions_that_leave_an_even_image_even() -> None:
+    even, shown = torch.ones(4, 12, 10), torch.ones(4, 12, 10, dtype=torch.bool)
     for seed in range(6):
-        filtered = contrast._filters(even, shown, np.random.default_rng(seed), flat=flat)
-        assert np.ptp(filtered) < 1e-4
+        assert np.ptp(contrast._filters(even, shown, np.random.default_rng(seed)).numpy()) < 1e-4
+    rng = np.random.default_rng(0)
+    image, kernels = torch.from_numpy(rng.normal(size=(2, 3, 9, 8)).astype(np.float32)), rng.normal(size=(2, 3, 3))
+    found = contrast._filtered([functional.pad(one, [1] * 4, "replicate") for one in image], kernels, 0.5, image[0])
+    padded = functional.pad(image.transpose(0, 1), [1] * 4, "replicate")
+    expected = functional.conv2d(padded, torch.from_numpy(kernels).float()[None], torch.tensor([0.5]))[:, 0]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_a_field_is_smooth_and_changes_the_image_within_its_range() -> None:
-    field = contrast._bias(np.pad(np.ones((1, 64, 48), np.float32), ((0, 0), (1, 0), (0, 0))), np.random.default_rng(1))
+    image = torch.ones(1, 65, 48)
+    image[:, 0] = 0
+    field = contrast._bias(image, np.random.default_rng(1)).numpy()
     steps = np.abs(np.diff(np.log(field[0, 1:]), axis=0)).max()
     assert 0 < steps < 0.15 and np.ptp(field[0, 1:]) > 0.2

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import torch
 
 from autospine.data.structure import IGNORED
 from autospine.training.narrow import LEAST_SHOWN, MOST_SHOWN, Part
@@ -38,9 +39,9 @@ def test_a_short_part_stands_in_the_middle_of_the_patch() -> None:
 
 
 def test_what_is_beside_the_part_is_black_and_not_judged() -> None:
-    image, label = np.ones((2, 1, 40, 8), np.float32), np.ones((1, 40, 8), np.uint8)
-    label.flags.writeable = False  # as of a file
-    shown = Part(1, 30, 50).hide(image, label, 20)
+    image, label = torch.ones(2, 1, 40, 8), torch.ones(1, 40, 8, dtype=torch.uint8)
+    Part(1, 30, 50).hide(image, label, 20)
     assert image[:, :, 10:30].all() and not image[:, :, :10].any() and not image[:, :, 30:].any()
-    assert (shown[:, 10:30] == 1).all() and (shown[:, :10] == IGNORED).all() and (shown[:, 30:] == IGNORED).all()
-    assert (label == 1).all()
+    assert (label[:, 10:30] == 1).all() and (label[:, :10] == IGNORED).all() and (label[:, 30:] == IGNORED).all()
+    Part(1, 0, 40).hide(image, label, 60)  # a patch beside the part
+    assert not image.any() and (label == IGNORED).all()

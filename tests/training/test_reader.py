@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from autospine.data.structure import IGNORED, in_a_class
 from autospine.planning.document.configuration import Configuration
@@ -12,7 +13,7 @@ from autospine.planning.document.data import PresencePlan
 from autospine.preprocessing.store import Store, StoredCase
 from autospine.training import batches as batches_module
 from autospine.training.batches import PatchBatches
-from autospine.training.reader import PatchReader, read_sizes
+from autospine.training.reader import PatchReader, cut_sizes
 from autospine.training.spatial import SpatialTransform
 from tests.cards import card_of
 from tests.training.conftest import CASES
@@ -58,7 +59,8 @@ def test_a_patch_beyond_the_case_is_ignored_there(small_store: Store, quick: Con
 
 def test_a_patch_beside_its_case_is_ignored_as_a_whole(small_store: Store, quick: Configuration) -> None:
     there = np.ones(1, np.bool_)
-    patch = PatchReader(card_of(quick)).read(small_store.open("a"), None, np.array((40, 0, 0)), None, there)
+    reader = PatchReader(card_of(quick))
+    patch = reader.cut(reader.read(small_store.open("a"), None, np.array((40, 0, 0)), None, there))
     assert (patch.label == IGNORED).all() and (patch.image == 0).all() and patch.sizes is None
 
 
@@ -181,10 +183,10 @@ def test_a_voxel_beyond_its_component_takes_the_largest_size_beside_it() -> None
     matrix = np.eye(3)
     matrix[1:, 1:] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
     transform = SpatialTransform(0.8 * matrix, in_plane=False)
-    box = [[0, 3], [0, 31], [0, 31]]
-    turned = transform.apply_label(label.astype(np.uint8), (3, 31, 31))
-    nearest = transform.apply_nearest(np.asarray(case.sizes), (3, 31, 31))
-    sizes = read_sizes(case, box, turned, transform)
+    read = torch.from_numpy(np.array(case.sizes))
+    cut = transform.apply_label(torch.from_numpy(label), (3, 31, 31))
+    turned, nearest = cut.numpy(), transform.apply_nearest(read, (3, 31, 31)).numpy()
+    sizes = cut_sizes(read, cut, transform).numpy()
     beyond = in_a_class(turned) & (nearest == 0)
     assert beyond.sum() > 20
     np.testing.assert_array_equal(sizes[~beyond], nearest[~beyond])

@@ -44,7 +44,7 @@ def write_record(
     }
     record.update(sources)
     record["versions"] = {"python": platform.python_version(), "autospine": __version__} | {
-        name: version(name) for name in ("torch", "numpy", "scipy", "batchgenerators")
+        name: version(name) for name in ("torch", "numpy", "scipy")
     }
     name = describe_device(device, result.precision)
     record["hardware"] = {"device": name, "system": f"{platform.system()} {platform.machine()}"}
