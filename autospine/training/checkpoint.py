@@ -11,12 +11,15 @@ where an epoch is better, and written with a checkpoint.
 
 from __future__ import annotations
 
+import os
 import pickle
-from collections.abc import Iterator, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import torch
 from safetensors.torch import save
@@ -29,7 +32,8 @@ from autospine.planning.document.parts import TrainingPlan
 from autospine.training.identity import Identity
 from autospine.training.progress import EpochRecord
 
-CHECKPOINT = "training.ckpt"
+CHECKPOINT, EARLIER = "training.ckpt", "training.earlier.ckpt"
+"""The newest, and the one before it, which a training goes on from where a disk has damaged the newest."""
 OLD = 0.9
 """Share of the average so far in the moving average; nnU-Net's."""
 
@@ -61,7 +65,7 @@ class Checkpoint:
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
-    """Write `training.ckpt` in `folder`, replacing the one before it only when whole.
+    """Write `training.ckpt` in `folder`; the one before it is kept as `training.earlier.ckpt`.
 
     Raises:
         OutputError: it cannot be written; says what the same command goes on from.
@@ -70,15 +74,66 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     with saying_what_stands(folder), atomic_path(folder / CHECKPOINT, whole=is_whole_archive) as temporary:
         with temporary.open("wb") as file:  # torch's own files do not say why they cannot be written
             torch.save(content, file)
+        _keep_earlier(folder)
 
 
-def load_checkpoint(folder: Path, identity: Identity, device: torch.device, *, mmap: bool = False) -> Checkpoint | None:
+def _keep_earlier(folder: Path) -> None:
+    """Give the newest checkpoint a second name, which stays with it when another becomes the newest."""
+    if not is_whole_archive(folder / CHECKPOINT):
+        return
+    with atomic_path(folder / EARLIER) as temporary:
+        temporary.unlink(missing_ok=True)
+        try:
+            os.link(folder / CHECKPOINT, temporary)
+        except OSError:  # not every file system has second names
+            shutil.copyfile(folder / CHECKPOINT, temporary)
+
+
+def forget_earlier(folder: Path) -> None:
+    """Remove the checkpoint before the newest: a training has ended, and its weights stand beside that."""
+    (folder / EARLIER).unlink(missing_ok=True)
+
+
+def load_checkpoint(
+    folder: Path,
+    identity: Identity,
+    device: torch.device,
+    *,
+    mmap: bool = False,
+    tell: Callable[[str], None] = lambda text: None,
+) -> Checkpoint | None:
     """The checkpoint of `folder`, or None where there is none; with `mmap` its tensors stay on disk until used.
 
+    Where the newest is damaged or gone that is the one before it, of which `tell` is told.
+
     Raises:
-        PlanError: it cannot be read, or belongs to another plan, fold or dataset.
+        PlanError: none can be read, or it belongs to another plan, fold or dataset.
     """
-    path = folder / CHECKPOINT
+    try:
+        newest, damage = _read_checkpoint(folder / CHECKPOINT, identity, device, mmap=mmap), None
+    except _DamagedError as fault:
+        newest, damage = None, fault
+    if newest is not None:
+        return newest
+    try:
+        earlier = _read_checkpoint(folder / EARLIER, identity, device, mmap=mmap)
+    except _DamagedError as fault:
+        raise damage or fault from fault
+    if earlier is None:
+        if damage is not None:
+            raise damage
+        return None
+    why = f"there is no {CHECKPOINT}" if damage is None else f"{damage.where}: {damage.found}"
+    tell(f"{why}; the training goes on from the checkpoint before it, of step {earlier.step}")
+    return earlier
+
+
+class _DamagedError(PlanError):
+    """A checkpoint that cannot be read."""
+
+
+def _read_checkpoint(path: Path, identity: Identity, device: torch.device, *, mmap: bool) -> Checkpoint | None:
+    """That at `path`, None where there is none; raises `_DamagedError`, or `PlanError` of another training."""
     remedy = "delete its folder, or give --overwrite, to start anew"
     try:
         path.open("rb").close()  # torch has words of its own for what keeps it from reading
@@ -87,11 +142,14 @@ def load_checkpoint(folder: Path, identity: Identity, device: torch.device, *, m
     except OSError as error:
         raise unreadable(path, error, PlanError) from error
     try:
+        with ZipFile(path) as archive:  # torch itself does not look at the checksums that it has written
+            if archive.testzip() is not None:
+                raise BadZipFile("a checksum is wrong")
         content = torch.load(path, map_location=device, weights_only=True, mmap=mmap)
         history = tuple(EpochRecord.from_dict(record) for record in content.pop("history"))
         checkpoint = Checkpoint(**content, history=history)
-    except (OSError, RuntimeError, EOFError, KeyError, TypeError, ValueError, pickle.UnpicklingError) as error:
-        raise PlanError(str(path), f"this checkpoint cannot be read ({error})", remedy=remedy) from error
+    except (OSError, RuntimeError, EOFError, KeyError, TypeError, ValueError, pickle.UnpicklingError, BadZipFile) as e:
+        raise _DamagedError(str(path), f"this checkpoint cannot be read ({e})", remedy=remedy) from e
     if not checkpoint.is_of(identity):
         found = "this checkpoint was made with another plan, fold, split or other data"
         raise PlanError(str(path), found, "the plan and data it was started with", remedy)
@@ -133,11 +191,14 @@ def saying_what_stands(folder: Path) -> Iterator[None]:
 
 def _read_lightly(folder: Path) -> dict[str, Any]:
     """What the checkpoint of `folder` holds, its tensors left on disk; empty where there is none that can be read."""
-    try:
-        content = torch.load(folder / CHECKPOINT, map_location="cpu", weights_only=True, mmap=True)
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError):
-        return {}
-    return content if isinstance(content, dict) else {}
+    for name in (CHECKPOINT, EARLIER):
+        try:
+            content = torch.load(folder / name, map_location="cpu", weights_only=True, mmap=True)
+        except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError):
+            continue
+        if isinstance(content, dict):
+            return content
+    return {}
 
 
 def moving_dice(history: Sequence[EpochRecord]) -> float | None:

@@ -13,8 +13,10 @@ from autospine.machine.peak import PeakMemory
 from autospine.machine.threads import ThreadTrials, given_threads
 from autospine.preprocessing.store import Store
 from autospine.training.checkpoint import (
+    CHECKPOINT,
     BestWeights,
     Checkpoint,
+    forget_earlier,
     load_checkpoint,
     save_checkpoint,
     save_weights,
@@ -54,6 +56,7 @@ def fit(task: Task, store: Store, place: Place, watcher: Watcher = Watcher()) ->
     run.save()
     watcher.before_end()
     save_weights(place.folder, run.stepper.network)
+    forget_earlier(place.folder)
     run.best.remove()
     peak = memory.peak_bytes() if run.step > run.first else None
     return FitResult(run.step, run.clock.seconds, tuple(run.history), run.pace, peak, run.stepper.precision)
@@ -80,6 +83,8 @@ class _Run:
         """The step at which this call began."""
         self.in_steps = 0.0
         """Seconds of this call's steps after the first two."""
+        self.waited_s, self.stepped_s = 0.0, 0.0
+        """Of the epoch under way, as far as this call makes it: until batches were there, and of its steps in all."""
         self.shown: float | None = None
         """Mean loss of the epoch under way, as it was last read; None before it was."""
         self.batches = batches_from(drawn, self.step, place.workers, pin=place.device.type == "cuda")
@@ -91,7 +96,9 @@ class _Run:
 
     def _resume(self) -> None:
         """Go to where the checkpoint stands; without one begin."""
-        there = load_checkpoint(self.place.folder, self.identity, self.place.device)
+        # one that is damaged would be kept in the place of the one before it
+        drop = (self.place.folder / CHECKPOINT).unlink
+        there = load_checkpoint(self.place.folder, self.identity, self.place.device, tell=lambda text: drop(True))
         if there is None:
             self.best.remove()
             taken = self.task.begin(self.stepper.network)
@@ -132,7 +139,9 @@ class _Run:
         """One step at the rate of its place in the schedule."""
         device, began = self.place.device, self.clock.seconds
         self.stepper.set_rate(self.schedule.learning_rate(self.progress))
-        image, *targets = (part.to(device, non_blocking=True) for part in self._next_batch())
+        batch = self._next_batch()
+        self.waited_s += self.clock.seconds - began
+        image, *targets = (part.to(device, non_blocking=True) for part in batch)
         self.trials.before_step()
         loss = self.stepper.step(image, *targets)
         self.trials.after_step()
@@ -142,10 +151,12 @@ class _Run:
             self.shown = float(self.summed) / self.counted
         if self.step - self.first > WARM_UP_STEPS:
             self.in_steps += self.clock.seconds - began
-        now, dice = self.clock.seconds, self.history[-1].mean_dice if self.history else None
+        now, last = self.clock.seconds, self.history[-1] if self.history else None
+        self.stepped_s += now - began
+        dice, waiting = (None, None) if last is None else (last.mean_dice, last.waiting)
         done, threads = self.schedule.progress(self.step, now), self.trials.threads
         self.watcher.on_step(
-            FitProgress(done, self.step, now, self.shown, dice, now - self.before_s, self.pace, threads)
+            FitProgress(done, self.step, now, self.shown, dice, now - self.before_s, self.pace, threads, waiting)
         )
 
     def _next_batch(self) -> Sequence[Tensor]:
@@ -175,7 +186,9 @@ class _Run:
             raise self._kept(fault) from fault
         self.summed, self.counted = torch.zeros_like(self.summed), 0
         now, rate = self.clock.seconds, self.stepper.rate
-        record = EpochRecord(len(self.history), self.step, now, rate, train_loss, validation_loss, dice)
+        waiting = self.waited_s / self.stepped_s if self.stepped_s else None
+        self.waited_s = self.stepped_s = 0.0
+        record = EpochRecord(len(self.history), self.step, now, rate, train_loss, validation_loss, dice, waiting)
         self.history.append(record)
         self.best.look(self.stepper.network.state_dict(), self.history)
         with saying_what_stands(folder):

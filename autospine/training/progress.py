@@ -31,6 +31,8 @@ class EpochRecord:
     """Mean over the validation batches; None where the fold has no validation cases."""
     dice: tuple[float | None, ...]
     """Per class over all validation patches taken together; None where a class did not occur."""
+    waiting: float | None = None
+    """Share of the epoch's steps, in time, that passed until their batches were there; None: not known."""
 
     @property
     def mean_dice(self) -> float | None:
@@ -62,6 +64,8 @@ class FitProgress:
     """As `FitResult` has it, so far."""
     threads: int | None = None
     """With which a step is computed at this time, trials of other numbers aside; None: not known."""
+    waiting: float | None = None
+    """That of the last epoch (`EpochRecord`)."""
 
 
 @dataclass(frozen=True)
@@ -94,11 +98,11 @@ class Watcher:
 
 
 def write_history(folder: Path, records: Sequence[EpochRecord], classes: Sequence[str]) -> None:
-    """Write `history.csv`: epoch, step, seconds, rate, losses, then Dice per class and their mean."""
-    header = ["epoch", "step", "seconds", "learning_rate", "train_loss", "validation_loss"]
+    """Write `history.csv`: epoch, step, seconds, rate, losses, waiting, then Dice per class and their mean."""
+    header = ["epoch", "step", "seconds", "learning_rate", "train_loss", "validation_loss", "waiting"]
     rows = []
     for record in records:
-        numbers = [record.seconds, record.learning_rate, record.train_loss, record.validation_loss]
+        numbers = [record.seconds, record.learning_rate, record.train_loss, record.validation_loss, record.waiting]
         numbers += [*record.dice, record.mean_dice]
         rows.append([record.epoch, record.step, *("" if n is None else f"{n:.6g}" for n in numbers)])
     write_table(folder / HISTORY, [*header, *(f"dice_{name}" for name in classes), "dice_mean"], rows)

@@ -35,7 +35,7 @@ from autospine.workflow.steps.cascade import OutOfFold, find_out_of_fold, segmen
 from autospine.workflow.steps.evidence import evidence_temperature, write_evidence
 from autospine.workflow.steps.expectation import compare_expected, describe_comparisons
 from autospine.workflow.steps.level_trust import FoldTrust, describe_trust, fit_trust, measure_trust
-from autospine.workflow.steps.pace import shown, watch_pace, watch_threads
+from autospine.workflow.steps.pace import shown, watch_feeding, watch_pace, watch_threads
 from autospine.workflow.steps.pictures import draw_validation
 from autospine.workflow.steps.promise import describe_promise, fit_promise
 from autospine.workflow.steps.request import enough_memory, fold_numbers, requested
@@ -299,7 +299,7 @@ def _fit(fold: _Fold, ready: _Ready, tracking: Tracking) -> FitResult:
     with training.progress.task(f"Training {configuration.name} fold {fold.number}") as update:
         watcher = Watcher(
             on_start=lambda taken: note(_start_text(fold.request.init, taken)),
-            on_step=shown(update, pace, watch_threads(note)),
+            on_step=shown(update, pace, watch_threads(note), watch_feeding(training.device.type, note)),
             on_epoch=on_epoch,
         )
         result = training.fit(ready.store, fold.request.workers, watcher)

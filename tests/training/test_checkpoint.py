@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,8 +20,10 @@ from autospine.preprocessing.store import Store
 from autospine.training import checkpoint as checkpoint_module
 from autospine.training.checkpoint import (
     CHECKPOINT,
+    EARLIER,
     BestWeights,
     Checkpoint,
+    forget_earlier,
     load_checkpoint,
     moving_dice,
     recorded_precision,
@@ -85,6 +88,40 @@ def test_what_cannot_be_read_or_holds_something_else_is_named(tmp_path: Path) ->
         load_checkpoint(tmp_path, OURS, CPU)
 
 
+@pytest.mark.parametrize("links", [True, False])
+def test_where_the_newest_is_damaged_the_one_before_it_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    def refuse(*names: Path) -> None:
+        raise OSError("no second names here")
+
+    if not links:
+        monkeypatch.setattr(os, "link", refuse)
+    for step in (5, 6, 7):
+        save_checkpoint(tmp_path, replace(checkpoint(step), network={"weight": torch.arange(4096.0)}))
+    whole, told = (tmp_path / CHECKPOINT).read_bytes(), list[str]()
+
+    def found() -> int | None:
+        there = load_checkpoint(tmp_path, OURS, CPU, tell=told.append)
+        return None if there is None else there.step
+
+    assert found() == 7 and not told
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 1  # within the weights
+    for content in (bytes(flipped), whole[:-200], b"", None):
+        (tmp_path / CHECKPOINT).unlink(missing_ok=True)
+        if content is not None:
+            (tmp_path / CHECKPOINT).write_bytes(content)
+        assert found() == 6
+    assert len(told) == 4 and all("the checkpoint before it, of step 6" in text for text in told)
+    assert "checksum" in told[0] and "there is no training.ckpt" in told[3]
+    (tmp_path / EARLIER).write_bytes(b"")
+    with pytest.raises(PlanError, match=r"training\.earlier\.ckpt[\s\S]*cannot be read"):
+        found()
+    forget_earlier(tmp_path)
+    assert found() is None
+
+
 def test_a_fault_of_writing_says_what_is_kept(tmp_path: Path) -> None:
     for kept in ("no checkpoint yet", "of step 5, is whole"):
         with pytest.raises(OutputError, match=kept) as fault, saying_what_stands(tmp_path):
@@ -117,6 +154,22 @@ def test_a_damaged_checkpoint_is_named(small_store: Store, quick: Configuration,
     (tmp_path / "fold" / "training.ckpt").write_bytes(b"not a checkpoint")
     with pytest.raises(PlanError, match=r"training\.ckpt"):
         train(quick, small_store, tmp_path / "fold")
+
+
+def test_a_training_whose_newest_checkpoint_is_damaged_ends_with_the_same_weights(
+    small_store: Store, quick: Configuration, tmp_path: Path
+) -> None:
+    folder = tmp_path / "parts"
+    for step in (2, 5, 7):
+        with pytest.raises(Stopped):
+            train(quick, small_store, folder, on_step=stop_at(step))
+        if step > 2:
+            (folder / CHECKPOINT).write_bytes(b"half of a")
+    train(quick, small_store, folder)
+    train(quick, small_store, tmp_path / "whole")
+    one, two = (load_file(place / WEIGHTS) for place in (folder, tmp_path / "whole"))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert (folder / CHECKPOINT).is_file() and not (folder / EARLIER).exists()
 
 
 @pytest.mark.parametrize("content", [None, b"not a checkpoint"])

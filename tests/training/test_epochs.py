@@ -24,6 +24,7 @@ def test_training_learns_and_writes_its_history(small_store: Store, quick: Confi
     result = train(longer, small_store, tmp_path / "fold")
     assert result.step == 48
     assert result.history[-1].train_loss < result.history[0].train_loss - 0.5
+    assert all(record.waiting is not None and 0 < record.waiting < 1 for record in result.history)
     rows = list(csv.DictReader((tmp_path / "fold" / "history.csv").read_text().splitlines()))
     assert len(rows) == 12
     assert rows[-1]["step"] == "48"
@@ -83,8 +84,8 @@ def test_a_training_says_what_it_took(
     monkeypatch.setattr(epochs, "PeakMemory", Peak)
     monkeypatch.setattr(epochs, "Clock", Ticking)
     result = train(quick, small_store, tmp_path / "fold")
-    # read at the beginning of a step, for its rate, and when it has ended
-    assert result.seconds_per_step == 2.0
+    # read at the beginning of a step, for its rate, when its batch is there, and when it has ended
+    assert result.seconds_per_step == 3.0
     assert result.peak_memory_bytes == 123
 
 

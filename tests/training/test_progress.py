@@ -6,7 +6,14 @@ from pathlib import Path
 from autospine.training.progress import HISTORY, EpochRecord, write_history
 
 RECORD = EpochRecord(
-    epoch=3, step=40, seconds=12.34567891, learning_rate=0.01, train_loss=-0.5, validation_loss=None, dice=(0.25, None)
+    epoch=3,
+    step=40,
+    seconds=12.34567891,
+    learning_rate=0.01,
+    train_loss=-0.5,
+    validation_loss=None,
+    dice=(0.25, None),
+    waiting=0.125,
 )
 
 
@@ -26,6 +33,6 @@ def test_a_history_has_a_row_an_epoch_and_nothing_where_nothing_is_known(tmp_pat
     write_history(tmp_path, [RECORD, RECORD], ("cord", "canal, left"))
     header, *rows = (tmp_path / HISTORY).read_text().splitlines()
     assert header == (
-        'epoch,step,seconds,learning_rate,train_loss,validation_loss,dice_cord,"dice_canal, left",dice_mean'
+        'epoch,step,seconds,learning_rate,train_loss,validation_loss,waiting,dice_cord,"dice_canal, left",dice_mean'
     )
-    assert rows == ["3,40,12.3457,0.01,-0.5,,0.25,,0.25"] * 2
+    assert rows == ["3,40,12.3457,0.01,-0.5,,0.125,0.25,,0.25"] * 2

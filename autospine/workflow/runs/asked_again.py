@@ -71,7 +71,7 @@ def choose_course(
                 )
             remedy = "train with --overwrite to replace it, or use another --runs"
             raise PlanError(str(folder), found, "the same as now", remedy)
-    reached = _read_reached(folder, identity)
+    reached = _read_reached(folder, identity, tell)
     if reached is None and record is None:
         return "begins"
     if reached is None:
@@ -90,7 +90,7 @@ def _choose_again(folder: Path, identity: Identity, replaces: Sequence[Path], te
         if record is not None:
             kept = record.get("identity") == identity.exact and _is_begun_by(folder, replaces)
             return "has ended" if kept else "begins"
-        reached = _read_reached(folder, identity)
+        reached = _read_reached(folder, identity, tell)
     except PlanError:
         return "begins"
     if reached is None or reached.identity != identity.exact:
@@ -102,13 +102,13 @@ def _choose_again(folder: Path, identity: Identity, replaces: Sequence[Path], te
     return "goes on"
 
 
-def _read_reached(folder: Path, identity: Identity) -> Checkpoint | None:
+def _read_reached(folder: Path, identity: Identity, tell: Callable[[str], None]) -> Checkpoint | None:
     """How far the training in `folder` has come; its tensors stay on disk. Raises as `load_checkpoint` does."""
     import torch
 
     from autospine.training.checkpoint import load_checkpoint
 
-    return load_checkpoint(folder, identity, torch.device("cpu"), mmap=True)
+    return load_checkpoint(folder, identity, torch.device("cpu"), mmap=True, tell=tell)
 
 
 def _describe_way(folder: Path, reached: Checkpoint, training: TrainingPlan) -> str:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 AFTER_S, AFTER_SHARE = 60.0, 0.05
 """The pace is judged after a minute of this call's training, or after this share of a budget where that is less."""
+STARVED = 0.1
+"""Share of an epoch that a GPU waits for batches from which on it is said."""
 OFF_PACE = 1.5
 """Times as long, or as short, as expected from which a step is far from the plan's; a machine's moods stay below."""
 
@@ -84,13 +86,32 @@ def watch_threads(note: Callable[[str], None]) -> Callable[[FitProgress], None]:
     return watch
 
 
+def watch_feeding(device: str, note: Callable[[str], None]) -> Callable[[FitProgress], None]:
+    """A function for after each step that notes once where a GPU waits for its batches for much of an epoch.
+
+    `device` is its type; a CPU that builds the batches itself does not wait for them.
+    """
+    told = device == "cpu"
+
+    def watch(state: FitProgress) -> None:
+        nonlocal told
+        if told or state.waiting is None or state.waiting < STARVED:
+            return
+        told = True
+        found = f"The GPU waited for batches for {state.waiting:.0%} of the epoch"
+        note(f"{found}: more processes would feed it faster (--workers), as far as this machine has cores for them")
+
+    return watch
+
+
 def shown(update: Update, *then: Callable[[FitProgress], None]) -> Callable[[FitProgress], None]:
     """A function for after each step that shows how far the training is, and does what is to be done `then`."""
 
     def on_step(state: FitProgress) -> None:
         loss = "" if state.loss is None else f", loss {state.loss:.3f}"
         dice = "" if state.dice is None else f", Dice {state.dice:.3f}"
-        update(f"step {state.step}{loss}{dice}", state.progress)
+        fed = "" if state.waiting is None else f", {state.waiting:.0%} of the time for batches"
+        update(f"step {state.step}{loss}{dice}{fed}", state.progress)
         for one in then:
             one(state)
 

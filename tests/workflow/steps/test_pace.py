@@ -18,7 +18,7 @@ from autospine.training.progress import FitProgress
 from autospine.workflow.plan import PlanRequest, plan_dataset
 from autospine.workflow.progress import Silent
 from autospine.workflow.runs.plan_command import replan_command
-from autospine.workflow.steps.pace import watch_pace
+from autospine.workflow.steps.pace import shown, watch_feeding, watch_pace
 from autospine.workflow.train import TrainRequest, train_fold
 
 DEVICE = "CPU, 2 cores, float32"
@@ -165,5 +165,18 @@ def test_train_notes_the_pace(
     progress = Listening()
     train_fold(toy_dataset, 0, tmp_path / "runs", TrainRequest("2d", device="cpu", workers=0), progress=progress)
     (note,) = [note for note in progress.notes if note.startswith("A step takes ")]
-    assert "20.0 times as long as the plan expects (0.5 s)" in note
+    assert "30.0 times as long as the plan expects (0.5 s)" in note
     assert f"--recipe {toy_recipe} --device cpu --runs {tmp_path / 'runs'} --overwrite`" in note
+
+
+def test_a_gpu_that_waits_for_its_batches_says_so_once() -> None:
+    notes, texts = list[str](), list[str]()
+    for device in ("cpu", "cuda"):
+        watch = shown(lambda text, share: texts.append(text), watch_feeding(device, notes.append))
+        for waiting in (None, 0.04, 0.34, 0.34):
+            watch(FitProgress(0.1, 7, 3.0, None, None, waiting=waiting))
+    assert texts[:3] == ["step 7", "step 7, 4% of the time for batches", "step 7, 34% of the time for batches"]
+    assert notes == [
+        "The GPU waited for batches for 34% of the epoch: more processes would feed it faster (--workers), as far as "
+        "this machine has cores for them"
+    ]
