@@ -6,7 +6,9 @@ Each validation case is shown to the network that has not learnt from it: whole;
 neighbouring levels, a few millimetres around them; and with one vertebra and the disc above it taken out, or put in
 twice. Whatever is not in the image is not there for normalisation either. For each kind: vertebrae that were found, how
 the plain network names them (the class of most of their voxels), the likeliest sequence, and what is named at the run's
-threshold: right, wrong, unknown. Then the share of named vertebrae that is wrong against the share that is named.
+threshold: right, wrong, unknown; and how many of the wrong and certain ones have the name that counting from the lower
+end of the column gives, which is all that an image without ribs can tell. Then the share of named vertebrae that is
+wrong against the share that is named.
 """
 
 from __future__ import annotations
@@ -34,9 +36,9 @@ from autospine.workflow.runs.folder import RunFolder
 
 MARGIN_MM = 4.0
 CURVE = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
-Row = tuple[int, int, float, int, bool]
-"""Level in the mask (-1: none), in the likeliest sequence, its probability, by the plain network, and whether the view
-shows an end of the column."""
+Row = tuple[int, int, float, int, bool, bool]
+"""Level in the mask (-1: none), in the likeliest sequence, its probability, by the plain network; whether the view
+shows an end of the column, and whether its levels are counted from the lower end of the chain."""
 
 
 def main() -> None:
@@ -122,25 +124,27 @@ def judged(view: PreparedCase, model: Predictor) -> tuple[list[Row], int]:
         return [], shown
     rows = []
     posterior = found.column.levels
+    counted = posterior.best.tolist() == list(range(len(posterior.best)))
     for one, best, chance in zip(found.column.vertebrae, posterior.best, posterior.best_chances, strict=True):
         inside = np.isin(found.numbers, one.pieces)
         true = np.bincount(view.label[inside], minlength=256)[list(levels.classes)]
         said = np.bincount(plain[inside], minlength=256)[list(levels.classes)]
         level = int(true.argmax()) if true.sum() >= 0.25 * one.voxels else -1
         if 0 <= best < len(levels.classes):
-            rows.append((level, int(best), float(chance), int(said.argmax()), found.column.seen.shows_end))
+            rows.append((level, int(best), float(chance), int(said.argmax()), found.column.seen.shows_end, counted))
     return rows, shown
 
 
 def told(kind: str, rows: list[Row], present: int, trust: LevelTrust) -> str:
     """A line of one kind."""
-    true, best, chance, plain, ends = (np.array(column) for column in zip(*rows, strict=True))
+    true, best, chance, plain, ends, counted = (np.array(column) for column in zip(*rows, strict=True))
     named, right = chance >= np.where(ends, trust.ends.certain, trust.within.certain), true == best
     beside = int((true < 0).sum())
     return (
         f"{kind:>10}: {len(rows) - beside} found of {present}, {beside} where none is; "
         f"plain network wrong {np.mean(true != plain):.1%}, likeliest sequence wrong {np.mean(~right):.1%}; "
-        f"right {np.mean(named & right):.1%}, wrong and certain {np.mean(named & ~right):.1%}, "
+        f"right {np.mean(named & right):.1%}, wrong and certain {np.mean(named & ~right):.1%} "
+        f"({np.sum(named & ~right & counted)} of {np.sum(named & ~right)} as counted from below), "
         f"unknown {np.mean(~named):.1%}"
     )
 
