@@ -26,8 +26,10 @@ from multiprocessing.process import BaseProcess
 from types import ModuleType
 from typing import Any
 
-STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-"""Signals that ask a process to stop; Windows has no SIGHUP."""
+_ASKING = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
+STOPPING = tuple(getattr(signal, name) for name in _ASKING if hasattr(signal, name))
+"""Signals that ask a process to stop; Windows has not all of them. SIGUSR1 is what clusters are told to send some time
+before a job's own is over (SLURM's `--signal=USR1@300`)."""
 
 _exchanging = threading.Lock()
 

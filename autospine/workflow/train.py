@@ -28,7 +28,7 @@ from autospine.workflow.report import report_training
 from autospine.workflow.runs.asked_again import begin_in_model, check_model, choose_course, settle
 from autospine.workflow.runs.folder import METRICS_FILE, VALIDATION, RunFolder, training_alone
 from autospine.workflow.runs.learnt_from import check_cases, check_unseen
-from autospine.workflow.runs.plan_command import half_hour_command, plan_command, replan_command
+from autospine.workflow.runs.plan_command import half_hour_command, plan_command, replan_command, train_command
 from autospine.workflow.runs.prepared import ensure_prepared
 from autospine.workflow.steps.about import about_training
 from autospine.workflow.steps.cascade import OutOfFold, find_out_of_fold, segment_out_of_fold
@@ -110,6 +110,21 @@ def train_folds(
     _check_all(dataset, run, request, numbers)
     for number in numbers:
         yield train_fold(dataset, number, runs, request, together=numbers, progress=progress)
+
+
+def fold_commands(
+    dataset: Path, folds: str, runs: Path, request: TrainRequest, *, progress: Progress | None = None
+) -> list[str]:
+    """A command for each fold that `folds` names, for machines that train them at the same time.
+
+    A dataset without a plan is planned first: else the first of them to start would have to be waited for. Raises as
+    `train_folds` does before it trains.
+    """
+    check_trackers(request.track)
+    run = ensure_planned(dataset, runs, request.planning, progress or Silent())
+    numbers = fold_numbers(folds, run)
+    _check_all(dataset, run, request, numbers)
+    return [train_command(dataset, number, runs, vars(request)) for number in numbers]
 
 
 def _check_all(dataset: Path, run: RunFolder, request: TrainRequest, numbers: Sequence[int]) -> None:

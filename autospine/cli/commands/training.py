@@ -40,16 +40,23 @@ def train(
     runs: Runs = Path("runs"),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Throw an earlier training of the fold away.")] = False,
     track: Track = None,
+    commands: Annotated[
+        bool, typer.Option("--commands", help="Train nothing: print a command for each fold, for a cluster.")
+    ] = False,
 ) -> None:
     """Train a fold, or go on with it; then predict and score its validation cases. Plans first where no plan is."""
     from autospine.cli.show.scores import show_scores
     from autospine.cli.terminal import TerminalProgress, console
-    from autospine.workflow.train import TrainRequest, train_folds
+    from autospine.workflow.train import TrainRequest, fold_commands, train_folds
 
     check_length(budget, epochs)
     request = TrainRequest(
         configuration, budget, epochs, device, workers, overwrite, reading(), init, tuple(track or ())
     )
+    if commands:
+        for command in fold_commands(dataset, fold, runs, request):
+            typer.echo(command)
+        return
     for trained in train_folds(dataset, fold, runs, request, progress=TerminalProgress()):
         if trained.metrics is not None:
             show_scores(trained.metrics)

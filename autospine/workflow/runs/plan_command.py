@@ -1,4 +1,4 @@
-"""The `autospine plan` that a plan answers, as a user types it: what messages tell people to do has to work."""
+"""Commands as a user types them, such as the `autospine plan` that a plan answers: what people are told has to work."""
 
 from __future__ import annotations
 
@@ -27,6 +27,17 @@ OPTIONS = {
     "device": "--device",
 }
 """Options by the key of a request, in the order in which they are shown."""
+
+
+TRAIN_OPTIONS = {
+    "configuration": "-c",
+    "budget_s": "--budget",
+    "epochs": "--epochs",
+    "device": "--device",
+    "workers": "--workers",
+    "init": "--init",
+}
+"""Options of a training by the field of its request; what a dataset is read by is in its plan."""
 
 
 def option_of(key: str) -> str:
@@ -65,6 +76,21 @@ def replan_command(dataset: Path, runs: Path, request: Mapping[str, Any] | None,
 def half_hour_command(dataset: Path, runs: Path, request: Mapping[str, Any] | None) -> str | None:
     """The command that plans anew what can be trained in the default time, or None as for `replan_command`."""
     return replan_command(dataset, runs, request, DEFAULT_S)
+
+
+def train_command(dataset: Path, fold: int, runs: Path, asked: Mapping[str, Any]) -> str:
+    """The command that trains a fold; `asked` are the fields of its request."""
+    words = ["autospine", "train", str(dataset), str(fold)]
+    for key, option in TRAIN_OPTIONS.items():
+        if asked[key] is not None and (key, asked[key]) != ("device", "auto"):
+            words += [option, _typed(key, asked[key])]
+    if asked["overwrite"]:
+        words.append("--overwrite")
+    for tracker in asked["track"]:
+        words += ["--track", tracker]
+    if str(runs) != RUNS:
+        words += ["--runs", str(runs)]
+    return shlex.join(words)
 
 
 def _typed(key: str, value: Any) -> str:
