@@ -22,10 +22,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from math import floor, log
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
 
 from autospine.planning.document.data import LevelSizes
 
@@ -136,7 +136,7 @@ def find_levels(seen: ColumnSeen) -> LevelPosterior:
     likeliest = max(one.total for one in passes)
     kept = [one for one in passes if one.total >= likeliest - FORGOTTEN]
     found = [one.sums() for one in kept]
-    total = float(special.logsumexp([one.total for one in found]))
+    total = float(_log_sum([one.total for one in found]))
     shares = [float(np.exp(one.total - total)) for one in found]
     marginal = sum(share * one.marginal for share, one in zip(shares, found, strict=True))
     chances = np.zeros((count, levels + 1))
@@ -173,7 +173,7 @@ def _patients(seen: ColumnSeen, positions: Positions) -> Iterator[tuple[float, F
     low, high = np.quantile(every, OUTER)
     larger = np.arange(low - 2 * step, high + 3 * step, step)
     weights = -np.log1p(np.square(larger / sizes.patient_spread))
-    for size, weight in zip(larger, weights - special.logsumexp(weights), strict=True):
+    for size, weight in zip(larger, weights - _log_sum(weights), strict=True):
         yield (
             float(weight),
             _fitting(seen.extents_mm, long + size, sizes.extent_spread, positions),
@@ -190,7 +190,7 @@ def _fitting(found_mm: Floats, usual: Floats, spread: float, positions: Position
     off = np.log(np.where(known, found_mm[:, None], 1.0)) - usual
     parts = [log(1 - UNUSUAL) + _normal(off, spread), log(UNUSUAL) + _normal(off, UNUSUAL_SPREAD)]
     own = SIZE_WEIGHT * np.where(known, np.logaddexp(*parts), 0.0)
-    mean = special.logsumexp(own, axis=1) - log(own.shape[1])
+    mean = _log_sum(own, axis=1) - log(own.shape[1])
     inside = (positions >= 0) & (positions < len(usual))
     fitting: Floats = np.where(inside, own[:, np.clip(positions, 0, len(usual) - 1)], mean[:, None])
     return fitting
@@ -220,15 +220,15 @@ class _Pass:
         """Over the columns of `said` (n, positions)."""
         forward = [first + said[0] + prior]
         for step, here in zip(steps, said[1:], strict=True):
-            forward.append(special.logsumexp(forward[-1][:, None] + step.every, axis=0) + here)
-        return _Pass(first, said, steps, last, prior, forward, float(special.logsumexp(forward[-1] + last)))
+            forward.append(_log_sum(forward[-1][:, None] + step.every, axis=0) + here)
+        return _Pass(first, said, steps, last, prior, forward, float(_log_sum(forward[-1] + last)))
 
     def sums(self) -> _Sums:
         """What comes out of them, with the way back."""
         said, steps = self.said, self.steps
         backward = [self.last]
         for step, there in zip(steps[::-1], said[:0:-1], strict=True):
-            backward.append(special.logsumexp(step.every + (there + backward[-1])[None], axis=1))
+            backward.append(_log_sum(step.every + (there + backward[-1])[None], axis=1))
         backward.reverse()
 
         def expected(kind: str) -> float:
@@ -236,7 +236,7 @@ class _Pass:
             for index, step in enumerate(steps):
                 there = (said[index + 1] + backward[index + 1])[None]
                 part = self.forward[index][:, None] + getattr(step, kind) + there
-                found += float(np.exp(special.logsumexp(part) - self.total))
+                found += float(np.exp(_log_sum(part) - self.total))
             return found
 
         marginal = np.exp(np.stack(self.forward) + np.stack(backward) - self.total)
@@ -277,7 +277,7 @@ class _Steps:
 
     def sized(self, apart: Floats) -> _Steps:
         """The same where a gap fits to the step of one level from each position so well, as a log density."""
-        mean = special.logsumexp(apart) - log(len(apart))
+        mean = _log_sum(apart) - log(len(apart))
         one_on = np.eye(len(apart), k=1, dtype=bool)
         fitting = np.where(one_on, apart[:, None], mean)
         return _Steps(self.every + fitting, self.more + mean, self.fewer + mean)
@@ -313,10 +313,20 @@ def _end(inner: Positions, beyond: float, seen: float) -> Floats:
     return np.asarray(found, np.float64)
 
 
+def _log_sum(logs: npt.ArrayLike, axis: int | None = None) -> Any:
+    """Logarithm of a sum of exponentials, as scipy's `logsumexp`, which takes ten times as long for so few numbers."""
+    values = np.asarray(logs, np.float64)
+    most = values.max(axis=axis, keepdims=True)
+    most = np.where(np.isfinite(most), most, 0.0)
+    with np.errstate(divide="ignore"):  # what can never be has a logarithm of minus infinity
+        total = np.log(np.exp(values - most).sum(axis=axis)) + most.squeeze(axis)
+    return total
+
+
 def _likeliest_of(passes: Sequence[_Pass], best: Sequence[Positions]) -> Positions:
     """Of the sequences that are the likeliest for a patient of some size, the likeliest for all of them together."""
     every = {tuple(one.tolist()): one for one in best}
-    return max(every.values(), key=lambda one: float(special.logsumexp([held.weight(one) for held in passes])))
+    return max(every.values(), key=lambda one: float(_log_sum([held.weight(one) for held in passes])))
 
 
 def _likeliest(first: Floats, said: Floats, steps: Sequence[Floats], last: Floats) -> Positions:

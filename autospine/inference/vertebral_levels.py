@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from math import log
 
 import numpy as np
 import numpy.typing as npt
@@ -154,7 +155,12 @@ def _inside(slabs: Slabs, chain: Sequence[int]) -> tuple[npt.NDArray[np.bool_], 
     """Which voxels are of any level (a0, a1, a2), and for each of these the likeliest place on the chain."""
     inside, named = list[npt.NDArray[np.bool_]](), list[npt.NDArray[np.uint8]]()
     for _, logits in slabs():
-        held = _any_of(logits, chain) > _any_of(logits, _others(logits, chain))
+        others = _others(logits, chain)
+        # the sum of some is at most the largest times their number: sums are needed where that could be enough
+        at = np.nonzero(_largest(logits, chain) + log(len(chain)) + 1e-3 > _largest(logits, others))
+        there = np.stack([channel[at] for channel in logits])
+        held = np.zeros(logits.shape[1:], np.bool_)
+        held[at] = _any_of(there, chain) > _any_of(there, others)
         inside.append(held)
         named.append(np.stack([logits[level][held] for level in chain]).argmax(axis=0).astype(np.uint8))
     return np.concatenate(inside), np.concatenate(named)
@@ -168,6 +174,14 @@ def _along(inside: npt.NDArray[np.bool_], axis: int) -> npt.NDArray[np.int32]:
 def _others(logits: Logits, chain: Sequence[int]) -> list[int]:
     """The classes that are not on the chain."""
     return [index for index in range(len(logits)) if index not in chain]
+
+
+def _largest(logits: Logits, classes: Sequence[int]) -> Logits:
+    """The largest logit of `classes`."""
+    largest: Logits = logits[classes[0]].copy()
+    for index in classes[1:]:
+        np.maximum(largest, logits[index], out=largest)
+    return largest
 
 
 def _any_of(logits: Logits, classes: Sequence[int]) -> Logits:
@@ -214,7 +228,7 @@ def _vertebrae(
     """The vertebrae in their order along the chain."""
     large = _large(sizes)
     boxes = ndimage.find_objects(numbers)
-    centres = np.array(ndimage.center_of_mass(numbers > 0, numbers, large))
+    centres = _centres(numbers, large)
     order = np.argsort(centres[:, axis], kind="stable")
     large, centres = large[order], centres[order]
     near = NEAREST_LEVELS * usual.step_mm
@@ -235,6 +249,14 @@ def _vertebrae(
         middle = (float(centre[0]), float(centre[1]), float(centre[2]))
         found.append(Vertebra(pieces, sum(voxels), middle, high - low, ends))
     return tuple(found)
+
+
+def _centres(numbers: npt.NDArray[np.int32], pieces: Numbers) -> Floats:
+    """(pieces, 3): their centres, in voxels."""
+    at = np.nonzero(numbers)
+    of_voxel = numbers[at]
+    counts = np.bincount(of_voxel)
+    return np.stack([np.bincount(of_voxel, weights=places)[pieces] / counts[pieces] for places in at], axis=1)
 
 
 def _gaps_mm(vertebrae: Sequence[Vertebra], spacing_mm: Sequence[float]) -> Floats:
@@ -315,7 +337,7 @@ def _vertebra_of_each(
         found[list(one.pieces)] = number
     crumbs = np.flatnonzero(found[1:] == 0) + 1
     if len(crumbs):
-        centres = np.array(ndimage.center_of_mass(numbers > 0, numbers, crumbs))[:, axis]
+        centres = _centres(numbers, crumbs)[:, axis]
         places = np.array([one.centre[axis] for one in vertebrae])
         found[crumbs] = 1 + np.abs(centres[:, None] - places).argmin(axis=1)
     return found
