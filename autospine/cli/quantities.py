@@ -7,6 +7,7 @@ import re
 
 import typer
 
+from autospine.data.folds import FULL
 from autospine.machine.ranks import Share
 
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*([hms])")
@@ -93,6 +94,8 @@ def parse_folds(text: str) -> tuple[int, ...] | None:
 
 
 def named_folds(text: str) -> tuple[str, ...] | None:
-    """`parse_folds`, as a model's folds are called."""
+    """`parse_folds`, as a model's folds are called; or `full` alone."""
+    if text.strip() == FULL:
+        return (FULL,)
     folds = parse_folds(text)
     return None if folds is None else tuple(map(str, folds))

@@ -20,6 +20,10 @@ from autospine.errors import DataError
 _CORRECT = "correct the file, or delete it to have folds made"
 SEED = 12345
 """That of the reference."""
+FULL = "full"
+"""In the place of a number: the training on every case, which nothing is left to judge by."""
+FoldName = int | str
+"""A number, or `FULL`."""
 RARE_CLASS = 0.5
 """Share of the subjects below which a class is rare: chance would leave one of five folds without it too easily."""
 
@@ -32,6 +36,13 @@ class Fold:
     """Cases that are trained on, by name."""
     validation: tuple[str, ...]
     """Cases that are predicted and scored afterwards; none where there is but one subject."""
+
+
+def fold_of(folds: Sequence[Fold], name: FoldName) -> Fold:
+    """The fold of this name; `FULL` trains on the cases of all `folds`."""
+    if isinstance(name, int):
+        return folds[name]
+    return Fold(tuple(sorted({case for fold in folds for case in (*fold.train, *fold.validation)})), ())
 
 
 def group_cases(subjects: Mapping[str, str], digests: Mapping[str, str] | None = None) -> dict[str, str]:

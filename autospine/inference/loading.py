@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from autospine.data.disk.files import file_digest, read_text
+from autospine.data.folds import FULL
 from autospine.errors import PlanError
 from autospine.inference.calibration import read_temperature
 from autospine.inference.predictor import Origin, Predictor
@@ -54,14 +55,16 @@ Loaded = TypeVar("Loaded")
 def folds_with(folder: Path, weights: str) -> tuple[str, ...]:
     """Folds of a model folder that have a file of this name."""
     names = (path.parent.name.removeprefix("fold_") for path in folder.glob(f"fold_*/{weights}"))
-    return tuple(sorted(name for name in names if name.isdecimal()))  # a copy, `fold_0_old`, is no fold of its own
+    # a copy, `fold_0_old`, is no fold of its own
+    return tuple(sorted(name for name in names if name.isdecimal() or name == FULL))
 
 
 def load_model(folder: Path, device: torch.device, folds: tuple[str, ...] | None = None) -> Predictor:
     """The networks of `folds` of a model folder, on `device`, without what a cascade starts from.
 
-    None: all folds that are trained to their end, or where none is, all that have been stopped. A fold that is named
-    and was stopped has the best weights so far.
+    None: all folds that are trained to their end, or where none is, all that have been stopped; the training on every
+    case only where there is no other, as nobody knows how good it is. A fold that is named and was stopped has the best
+    weights so far.
 
     Raises:
         PlanError: no card or a faulty one, a faulty `calibration.json`, no trained fold, a fold that is not there,
@@ -74,7 +77,8 @@ def load_model(folder: Path, device: torch.device, folds: tuple[str, ...] | None
     if not there:
         remedy = "run train first; from its first checkpoint on, after two minutes, a fold can predict"
         raise PlanError(str(folder), "no fold of this model has been trained", f"fold_<k>/{WEIGHTS}", remedy)
-    wanted = ended or stopped if folds is None else tuple(dict.fromkeys(folds))
+    judged = (tuple(fold for fold in some if fold != FULL) for some in (ended, stopped))
+    wanted = next(filter(None, (*judged, ended, stopped))) if folds is None else tuple(dict.fromkeys(folds))
     missing = [fold for fold in wanted if fold not in there]
     if missing:
         found = f"no trained fold {', '.join(missing)}"

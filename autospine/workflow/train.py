@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autospine.data.disk.files import read_json, write_json
-from autospine.data.folds import read_folds
+from autospine.data.folds import FULL, FoldName, fold_of, read_folds
 from autospine.data.structure import Reading
 from autospine.planning.decide.fold_loss import fold_loss
 from autospine.planning.document.about import read_about, write_about
@@ -98,7 +98,9 @@ class Trained:
 def train_folds(
     dataset: Path, folds: str, runs: Path, request: TrainRequest, *, progress: Progress | None = None
 ) -> Iterator[Trained]:
-    """Train the folds that `folds` names (`all`, or one number), one after another; yields each as it is done.
+    """Train the folds that `folds` names, one after another; yields each as it is done.
+
+    They are `all` of them, one number, or `full`: a training on every case, which is not scored.
 
     A dataset without a plan is planned first, as `request` says. With `request.overwrite` all folds named are thrown
     away before the first is trained: folds of an earlier plan would else stand in the way. Repeated after a stop, it
@@ -127,7 +129,7 @@ def fold_commands(
     return [train_command(dataset, number, runs, vars(request)) for number in numbers]
 
 
-def _check_all(dataset: Path, run: RunFolder, request: TrainRequest, numbers: Sequence[int]) -> None:
+def _check_all(dataset: Path, run: RunFolder, request: TrainRequest, numbers: Sequence[FoldName]) -> None:
     """Raise `PlanError` before the first fold is trained, where it would be raised of another.
 
     The plan does not say by which loss one is trained, or initial weights have seen what one is judged by.
@@ -137,21 +139,21 @@ def _check_all(dataset: Path, run: RunFolder, request: TrainRequest, numbers: Se
     plan, folds = run.read_plan(), read_folds(run.splits)
     card, command = plan.card(request.configuration), plan_command(dataset, run.runs, run.read_request())
     for number in numbers:
-        fold_loss(card, number, folds[number], str(run.plan), command)
+        fold_loss(card, number, fold_of(folds, number), str(run.plan), command)
     if request.init is not None and len(numbers) > 1:
         folder = weights_file(request.init).parent
         fingerprint = run.read_fingerprint() if run.fingerprint.is_file() else None
         for number in numbers:
-            check_unseen(folder, plan.data.dataset, folds[number], fingerprint)
+            check_unseen(folder, plan.data.dataset, fold_of(folds, number), fingerprint)
 
 
 def train_fold(
     dataset: Path,
-    fold: int,
+    fold: FoldName,
     runs: Path | RunFolder,
     request: TrainRequest,
     *,
-    together: tuple[int, ...] = (),
+    together: tuple[FoldName, ...] = (),
     progress: Progress | None = None,
 ) -> Trained:
     """Train one fold, or go on with it, then predict and score its validation cases.
@@ -203,7 +205,7 @@ class _Fold:
     """A fold that is to be trained, after the plan, the folds and what stands in the run folder."""
 
     dataset: Path
-    number: int
+    number: FoldName
     request: TrainRequest
     card: ModelCard
     """Of the model, as planned; the training has the fold's own loss."""
@@ -230,7 +232,7 @@ class _Ready:
 
 def _open(
     dataset: Path,
-    number: int,
+    number: FoldName,
     run: RunFolder,
     request: TrainRequest,
     folders: Sequence[Path],
@@ -244,7 +246,7 @@ def _open(
     plan = run.read_plan()
     planned = requested(plan, request.configuration, request.budget_s, request.epochs)
     folds = read_folds(run.splits)
-    split, command = folds[number], plan_command(dataset, run.runs, run.read_request())
+    split, command = fold_of(folds, number), plan_command(dataset, run.runs, run.read_request())
     card = planned.with_loss(fold_loss(planned, number, split, str(run.plan), command))
     configuration = card.configuration
     source = None
@@ -344,7 +346,8 @@ def _score(fold: _Fold, ready: _Ready) -> Trained:
     training, task = fold.training, fold.training.task
     metrics, progress = training.folder / METRICS_FILE, training.progress
     if not task.fold.validation:
-        progress.note("This fold has no validation cases: nothing to score")
+        why = "Every case was trained on" if fold.number == FULL else "This fold has no validation cases"
+        progress.note(f"{why}: nothing to score")
         return Trained(training.folder, None)
     anew = not metrics.exists()
     if anew:

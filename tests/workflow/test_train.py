@@ -11,10 +11,12 @@ import torch
 
 from autospine.data.structure import Reading
 from autospine.errors import OutputError, PlanError
+from autospine.inference.loading import load_model
 from autospine.machine import device as devices
 from autospine.planning.document.about import read_about
 from autospine.planning.document.expected import write_expected
 from autospine.planning.document.model_file import MODEL, WEIGHTS
+from autospine.preprocessing.store import Store
 from autospine.training.progress import EpochRecord
 from autospine.workflow import plan as planning
 from autospine.workflow import train as workflow_train
@@ -22,6 +24,7 @@ from autospine.workflow.plan import PlanRequest
 from autospine.workflow.progress import Silent
 from autospine.workflow.runs import folder as runs_module
 from autospine.workflow.runs.folder import RunFolder, read_record
+from autospine.workflow.steps.request import fold_numbers
 from autospine.workflow.train import TrainRequest, train_fold, train_folds
 
 
@@ -41,6 +44,25 @@ def reported(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
 
 def request(**more: object) -> TrainRequest:
     return TrainRequest("2d", epochs=1, device="cpu", workers=0, **more)  # type: ignore[arg-type]
+
+
+def test_a_training_on_every_case_stands_beside_the_folds(run: RunFolder, toy_dataset: Path) -> None:
+    """It is not scored, and predicts where it is asked for, or where nothing else is there."""
+    runs, model = run.root.parent, run.model("2d")
+    (full,) = train_folds(toy_dataset, "full", runs, request())
+    assert full.folder == model / "fold_full" and full.metrics is None
+    record = read_record(full.folder)
+    assert record is not None
+    assert record["split"]["validation"] == [] and len(record["split"]["train"]) == len(Store(run.prepared("2d")).names)
+    assert load_model(model, torch.device("cpu")).origin.folds == ("full",)
+    (again,) = train_folds(toy_dataset, "full", runs, request())
+    assert again.folder == full.folder
+    train_fold(toy_dataset, 0, runs, request())
+    assert load_model(model, torch.device("cpu")).origin.folds == ("0",)
+    assert load_model(model, torch.device("cpu"), ("full",)).origin.folds == ("full",)
+    assert len(load_model(model, torch.device("cpu"), ("0", "full")).networks) == 2
+    with pytest.raises(PlanError, match="0 to 4, all, or full"):
+        fold_numbers("fully", run)
 
 
 def test_all_folds_of_an_earlier_plan_make_way_together(

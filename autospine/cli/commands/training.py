@@ -27,7 +27,7 @@ from autospine.cli.options import (
 @reported
 def train(
     dataset: DatasetPath,
-    fold: Annotated[str, typer.Argument(metavar="FOLD", help="0, 1, ... or all.")],
+    fold: Annotated[str, typer.Argument(metavar="FOLD", help="0, 1, ..., all, or full: on every case.")],
     configuration: Configuration = None,
     budget: Budget = None,
     epochs: Epochs = None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from autospine.data.folds import Fold
+from autospine.data.folds import Fold, FoldName
 from autospine.planning.measured.fingerprint import Fingerprint
 
 
@@ -32,9 +32,9 @@ def shown_by_cases(fingerprint: Fingerprint) -> dict[str, Shown]:
 
 
 def unseen_in_folds(
-    shown: dict[str, Shown], channels: Sequence[str], classes: Sequence[str], folds: Iterable[tuple[int, Fold]]
+    shown: dict[str, Shown], channels: Sequence[str], classes: Sequence[str], folds: Iterable[tuple[FoldName, Fold]]
 ) -> tuple[str, ...]:
-    """A sentence for each channel and class that no training case of some of the numbered `folds` has."""
+    """A sentence for each channel and class that no training case of some of the `folds` has."""
     lacking: dict[str, list[str]] = {}
     for number, fold in folds:
         cases = [shown[name] for name in fold.train if name in shown]

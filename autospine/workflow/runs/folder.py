@@ -13,6 +13,7 @@ from typing import Any
 
 from autospine.data.disk.files import read_json, read_text
 from autospine.data.disk.locks import locked
+from autospine.data.folds import FoldName
 from autospine.data.structure import Reading, dataset_name
 from autospine.errors import OutputError, PlanError
 from autospine.planning.document.evidence import EVIDENCE
@@ -110,7 +111,7 @@ class RunFolder:
         """The model folder of a configuration."""
         return self.root / configuration
 
-    def fold(self, configuration: str, fold: int) -> Path:
+    def fold(self, configuration: str, fold: FoldName) -> Path:
         """The folder of one trained fold."""
         return fold_folder(self.model(configuration), fold)
 

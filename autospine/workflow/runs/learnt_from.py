@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from autospine.data.folds import Fold, check_folds, group_cases
+from autospine.data.folds import Fold, FoldName, check_folds, group_cases
 from autospine.data.layouts.shared.naming import subject_names
 from autospine.errors import PlanError
 from autospine.planning.document.plan import Plan
@@ -81,7 +81,7 @@ def check_unseen(folder: Path, dataset: str, split: Fold, fingerprint: Fingerpri
 def check_cases(
     run: RunFolder,
     plan: Plan,
-    fold: int,
+    fold: FoldName,
     split: Fold,
     store: Store,
     weights: Path | None,
@@ -119,7 +119,9 @@ def _check_split(run: RunFolder, split: Fold, store: Store, fingerprint: Fingerp
     check_folds((split,), store.names, groups, str(run.splits))
 
 
-def _never_seen(plan: Plan, number: int, split: Fold, store: Store, fingerprint: Fingerprint | None) -> tuple[str, ...]:
+def _never_seen(
+    plan: Plan, number: FoldName, split: Fold, store: Store, fingerprint: Fingerprint | None
+) -> tuple[str, ...]:
     """A sentence for each channel and class that no training case of the fold has."""
     if fingerprint is not None:
         shown = shown_by_cases(fingerprint)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from autospine.data.folds import FoldName
 from autospine.planning.budget.default_time import DEFAULT_S
 from autospine.planning.document.recipe import shipped_files
 
@@ -78,7 +79,7 @@ def half_hour_command(dataset: Path, runs: Path, request: Mapping[str, Any] | No
     return replan_command(dataset, runs, request, DEFAULT_S)
 
 
-def train_command(dataset: Path, fold: int, runs: Path, asked: Mapping[str, Any]) -> str:
+def train_command(dataset: Path, fold: FoldName, runs: Path, asked: Mapping[str, Any]) -> str:
     """The command that trains a fold; `asked` are the fields of its request."""
     words = ["autospine", "train", str(dataset), str(fold)]
     for key, option in TRAIN_OPTIONS.items():

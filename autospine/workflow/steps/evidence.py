@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autospine.data.disk.files import read_json, write_json
-from autospine.data.folds import Fold, read_folds
+from autospine.data.folds import Fold, FoldName, read_folds
 from autospine.errors import PlanError
 from autospine.planning.document.evidence import EVIDENCE, EVIDENCE_SCHEMA, REMEDY, Evidence
 from autospine.planning.document.model_file import fold_folder
@@ -119,7 +119,7 @@ def _cases(
 
 def _gather(
     model: Path,
-    fold: int,
+    fold: FoldName,
     split: Fold,
     store: Store,
     previous: PreviousStage | None,

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autospine.data.disk.files import read_json, write_json
-from autospine.data.folds import Fold
+from autospine.data.folds import Fold, FoldName
 from autospine.errors import PlanError
 from autospine.planning.document.model_card import ModelCard
 from autospine.planning.document.trust import TRUST, TRUST_SCHEMA, UNLEARNT, LevelTrust, Named, Threshold, write_trust
@@ -75,7 +75,7 @@ class FoldTrust:
 
 
 def measure_trust(
-    folder: Path, fold: int, split: Fold, store: Store, device: torch.device, progress: Progress
+    folder: Path, fold: FoldName, split: Fold, store: Store, device: torch.device, progress: Progress
 ) -> FoldTrust | None:
     """Name the levels of the validation cases of a fold, whole and in narrow views; None where labels are no levels.
 

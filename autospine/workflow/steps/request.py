@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from autospine.data.folds import read_folds
+from autospine.data.folds import FULL, FoldName, read_folds
 from autospine.errors import DeviceError, PlanError
 from autospine.planning.document.model_card import ModelCard
 from autospine.planning.document.plan import Plan
@@ -17,18 +17,22 @@ if TYPE_CHECKING:
     import torch
 
 
-def fold_numbers(text: str, run: RunFolder) -> tuple[int, ...]:
-    """The folds that `text` names: `all`, or one number.
+def fold_numbers(text: str, run: RunFolder) -> tuple[FoldName, ...]:
+    """The folds that `text` names: `all` of them, one number, or `full`.
 
     Raises:
-        PlanError: neither, or the dataset has no folds yet.
+        PlanError: none of these, or the dataset has no folds yet.
     """
     run.read_plan()
     count = len(read_folds(run.splits))
     if text == "all":
         return tuple(range(count))
+    if text == FULL:
+        return (FULL,)
     if not text.isdigit() or int(text) >= count:
-        raise PlanError(f"FOLD {text}", "no such fold", f"a number from 0 to {count - 1}, or all", "choose one of them")
+        raise PlanError(
+            f"FOLD {text}", "no such fold", f"a number from 0 to {count - 1}, all, or full", "choose one of them"
+        )
     return (int(text),)
 
 

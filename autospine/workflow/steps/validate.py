@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from autospine.data.folds import Fold
+from autospine.data.folds import Fold, FoldName
 from autospine.data.structure import IGNORED, Reading
 from autospine.errors import DataError, PlanError
 from autospine.evaluation.levels import chains_planned
@@ -37,7 +37,7 @@ MOST_FAST_S = 600.0
 
 def validate_fold(
     folder: Path,
-    fold: int,
+    fold: FoldName,
     split: Fold,
     store: Store,
     write: Callable[[str, npt.NDArray[np.uint8]], None],
@@ -78,7 +78,7 @@ def validate_fold(
 
 def measure_fast(
     folder: Path,
-    fold: int,
+    fold: FoldName,
     split: Fold,
     store: Store,
     device: torch.device,

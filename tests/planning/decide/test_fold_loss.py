@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from autospine.data.folds import Fold
+from autospine.data.folds import FULL, Fold, fold_of
 from autospine.errors import PlanError
 from autospine.planning.decide.fold_loss import fold_loss, needs_renewal, renew_fold_losses, with_fold_losses
 from autospine.planning.decide.planner import make_plan
@@ -170,6 +170,8 @@ def test_an_edited_fold_is_not_trained_by_the_loss_of_other_cases(uneven: Finger
     for number, fold in ((1, moved[1]), (3, folds[0])):
         with pytest.raises(PlanError, match=rf"fold {number} trains on other cases[\s\S]*autospine plan DATASET"):
             fold_loss(card, number, fold)
+    # a training on every case goes by the numbers of all of them
+    assert fold_loss(card, FULL, fold_of(folds, FULL)) == replace(card.configuration.loss, folds=None)
     renewed, notes = renew_fold_losses(plan, uneven, moved)
     names = ("2d", "2.5d", "3d_fullres")
     assert [note.split(" was")[0] for note in notes] == [f"{name}: the loss of fold(s) 1" for name in names]
