@@ -28,6 +28,7 @@ from autospine.training.batches import PatchBatches
 from autospine.workflow.progress import Silent
 from autospine.workflow.runs.folder import RunFolder
 from autospine.workflow.runs.prepared import ensure_prepared
+from tests.benchmarks.peer import Peer
 
 CONFIGURATIONS = ("2d", "3d_fullres")
 SAMPLES = 24
@@ -46,7 +47,7 @@ def main() -> None:
     print("| data set, configuration | patch, batch | ours | with random contrast | nnU-Net | times |")
     print("|---|---|---|---|---|---|", flush=True)
     for dataset in asked.datasets:
-        peer = None if asked.peer is None else Peer(asked.peer, dataset, asked.work / "nnunet" / dataset.name)
+        peer = None if asked.peer is None else begin_peer(asked.peer, dataset, asked.work / "nnunet" / dataset.name)
         run = planned(dataset, asked.work)
         for name in CONFIGURATIONS:
             plain, mixed = (Ours(dataset, run, name, contrast=contrast) for contrast in (False, True))
@@ -55,10 +56,17 @@ def main() -> None:
                 ours.append(plain.round())
                 with_contrast.append(mixed.round())
                 if peer is not None:
-                    theirs.append(peer.round(name, plain.count))
+                    seconds, size = peer.ask(f"{name} {plain.count}").split()
+                    theirs.append(float(seconds) / (plain.count * int(size)))
             factor = f"{statistics.median(theirs) / statistics.median(ours):.2f}" if theirs else ""
             columns = (f"{plain.size}", told(ours), f"{told(with_contrast)} ({mixed.share:g})", told(theirs), factor)
             print(f"| {dataset.name}, {name} | {' | '.join(columns)} |", flush=True)
+
+
+def begin_peer(python: Path, dataset: Path, work: Path) -> Peer:
+    """nnU-Net, which plans and preprocesses before it is ready."""
+    work.mkdir(parents=True, exist_ok=True)
+    return Peer((python, Path(__file__).with_name("nnunet_feeding.py"), dataset, "--work", work))
 
 
 def told(seconds: list[float]) -> str:
@@ -100,33 +108,6 @@ class Ours:
             self._step += 1
             self._batches[self._step]
         return (time.process_time() - start) / (self.count * self._size)
-
-
-class Peer:
-    """nnU-Net in a process of its own that stays."""
-
-    def __init__(self, python: Path, dataset: Path, work: Path) -> None:
-        work.mkdir(parents=True, exist_ok=True)
-        command = (python, Path(__file__).with_name("nnunet_feeding.py"), dataset, "--work", work)
-        self._process = subprocess.Popen(
-            [str(word) for word in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        assert self._answer() == "ready"
-
-    def round(self, configuration: str, count: int) -> float:
-        """Processor seconds a sample over so many batches."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{configuration} {count}\n")
-        self._process.stdin.flush()
-        seconds, size = self._answer().split()
-        return float(seconds) / (count * int(size))
-
-    def _answer(self) -> str:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline().strip()
-        if not line:
-            raise SystemExit(f"nnU-Net ended with {self._process.wait()}")
-        return line
 
 
 if __name__ == "__main__":

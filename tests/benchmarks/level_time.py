@@ -22,9 +22,8 @@ import torch
 from autospine.data.folds import read_folds
 from autospine.inference.loading import load_model
 from autospine.inference.predictor import Predictor
-from autospine.preprocessing.keys import store_name, stored_key
-from autospine.preprocessing.store import StoredCase, find_store
-from autospine.workflow.runs.folder import RunFolder
+from autospine.preprocessing.store import StoredCase
+from tests.benchmarks.opened import open_run
 
 
 def main() -> None:
@@ -35,12 +34,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    run = RunFolder(asked.run)
-    plan = run.read_plan()
-    configuration = plan.configuration(asked.configuration)
-    key = stored_key(plan, configuration)
-    places = run.stores(store_name(plan, configuration), key)
-    store = next(held for place in places if (held := find_store(place, key)) is not None)
+    run, store = open_run(asked.run, asked.configuration)
     model = load_model(run.model(asked.configuration), torch.device("cpu"), ("0",))
     plain = replace(model, card=replace(model.card, data=replace(model.card.data, levels=None)))
     totals = {"with levels": 0.0, "without": 0.0}

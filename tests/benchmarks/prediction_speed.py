@@ -1,7 +1,7 @@
 """How long prediction takes on a CPU, beside nnU-Net and by itself.
 
-    python tests/benchmarks/prediction_speed.py lumbar-water --work WORK --peer PEER/bin/python --repeats 3
-    python tests/benchmarks/prediction_speed.py lumbar-water --work WORK --trained RUNS/lumbar-water/2d
+    python -m tests.benchmarks.prediction_speed lumbar-water --work WORK --peer PEER/bin/python --repeats 3
+    python -m tests.benchmarks.prediction_speed lumbar-water --work WORK --trained RUNS/lumbar-water/2d
 
 Without `--peer` nothing is measured beside nnU-Net. All that is measured needs the machine to itself.
 
@@ -44,6 +44,7 @@ from autospine.networks.unet import UNet
 from autospine.planning.document.model_file import WEIGHTS, write_model
 from autospine.workflow.predict import PredictRequest, predict_paths
 from autospine.workflow.runs.folder import RunFolder
+from tests.benchmarks.peer import Peer
 
 CPU = torch.device("cpu")
 CONFIGURATIONS = ("2d", "3d_fullres")
@@ -86,38 +87,10 @@ def untrained_models(dataset: Path, work: Path) -> dict[str, Path]:
     return models
 
 
-class Peer:
-    """nnU-Net in a process of its own that stays."""
-
-    def __init__(self, python: Path, dataset: Path, work: Path, threads: int) -> None:
-        script = Path(__file__).with_name("nnunet_speed.py")
-        command = (python, script, dataset, "--work", work, "--threads", threads)
-        self._process = subprocess.Popen(
-            [str(word) for word in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        assert self._answer() == "ready"
-
-    def seconds(self, configuration: str, mirror: bool, images: Sequence[Path]) -> float:
-        """From file to file, all images."""
-        return sum(float(self._ask(f"{configuration} {int(mirror)} {image.resolve()}")) for image in images)
-
-    def _ask(self, line: str) -> str:
-        assert self._process.stdin is not None
-        self._process.stdin.write(line + "\n")
-        self._process.stdin.flush()
-        return self._answer()
-
-    def _answer(self) -> str:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline().strip()
-        if not line:
-            raise SystemExit(f"nnU-Net ended with {self._process.wait()}")
-        return line
-
-
 def beside_nnunet(asked: argparse.Namespace, models: dict[str, Path], images: Sequence[Path]) -> None:
     """Seconds of all images together, and how many times longer nnU-Net takes."""
-    peer = Peer(asked.peer, asked.dataset, asked.work / "nnunet", asked.threads)
+    script, work = Path(__file__).with_name("nnunet_speed.py"), asked.work / "nnunet"
+    peer = Peer((asked.peer, script, asked.dataset, "--work", work, "--threads", asked.threads))
     print(f"\n| {len(images)} cases, median of {asked.repeats} | mirrored | autospine | nnU-Net | times |")
     print("|---|---|---|---|---|", flush=True)
     for name in asked.configurations:
@@ -125,7 +98,8 @@ def beside_nnunet(asked: argparse.Namespace, models: dict[str, Path], images: Se
             ours, theirs = [], []
             for _ in range(asked.repeats):
                 ours.append(our_seconds(models[name], images, asked.work, mirror=mirror))
-                theirs.append(peer.seconds(name, mirror, images))
+                lines = [f"{name} {int(mirror)} {image.resolve()}" for image in images]
+                theirs.append(sum(float(peer.ask(line)) for line in lines))
             mine, its = statistics.median(ours), statistics.median(theirs)
             how = "default of each" if mirror else "none"
             print(f"| {name} | {how} | {mine:.1f} s | {its:.1f} s | {its / mine:.1f} |", flush=True)

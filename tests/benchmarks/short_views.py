@@ -28,11 +28,10 @@ from autospine.inference.predictor import Predictor
 from autospine.inference.streaming import whole
 from autospine.inference.vertebral_levels import Chain, find_renaming
 from autospine.planning.document.trust import NOTHING_LEARNT, LevelTrust, read_trust
-from autospine.preprocessing.keys import store_name, stored_key
 from autospine.preprocessing.normalise import normalise
 from autospine.preprocessing.prepare import PreparedCase
-from autospine.preprocessing.store import StoredCase, find_store
-from autospine.workflow.runs.folder import RunFolder
+from autospine.preprocessing.store import StoredCase
+from tests.benchmarks.opened import open_run
 
 MARGIN_MM = 4.0
 CURVE = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
@@ -48,12 +47,7 @@ def main() -> None:
     parser.add_argument("--folds", type=int, nargs="+")
     parser.add_argument("--no-odd", action="store_true", help="no vertebra taken out or put in")
     asked = parser.parse_args()
-    run = RunFolder(asked.run)
-    plan = run.read_plan()
-    configuration = plan.configuration(asked.configuration)
-    key = stored_key(plan, configuration)
-    places = run.stores(store_name(plan, configuration), key)
-    store = next(held for place in places if (held := find_store(place, key)) is not None)
+    run, store = open_run(asked.run, asked.configuration)
     folder = run.model(asked.configuration)
     trust = read_trust(folder) or NOTHING_LEARNT
     rows, present = defaultdict[str, list[Row]](list), defaultdict[str, int](int)
