@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from autospine.data.folds import FULL
 from autospine.data.wording import listed, plural
 from autospine.evaluation.levels import KINDS
 from autospine.report.page.blocks import Block, Card, Cards, Notes, Prose, Section
@@ -20,11 +21,13 @@ FEW_SUBJECTS = 10
 def summary_section(run: RunMaterial) -> Section:
     """The beginning of the page of a training."""
     data, scores = run.estimated.plan.data, run.scores
-    folds = f"{'fold' if len(run.folds) == 1 else 'folds'} {', '.join(fold.name for fold in run.folds) or 'none'}"
+    names = [fold.name for fold in run.folds if fold.name != FULL]
+    folds = f"{'fold' if len(names) == 1 else 'folds'} {', '.join(names) or 'none'} of {run.planned_folds}"
+    folds += ", and a network on every case" if len(names) < len(run.folds) else ""
     seen = "" if run.fingerprint is None else f" {plural(len(run.fingerprint.cases), 'case')} with masks."
     text = (
         f"A network ({run.configuration}) that segments {listed_in_order(data.targets)} in images of "
-        f"{', '.join(data.channels)}.{seen} Trained: {folds} of {run.planned_folds}. A fold keeps some cases out of "
+        f"{', '.join(data.channels)}.{seen} Trained: {folds}. A fold keeps some cases out of "
         "its training and segments them afterwards: all figures here are of cases that the network had not seen."
     )
     blocks: list[Block] = [Prose(text), Cards(tuple(_cards(run)))]
