@@ -132,7 +132,7 @@ class Stage:
         self.seconds: dict[str, float] = {}
         self.results: dict[str, dict[str, object]] = {}
         self._new = root / "new"
-        _make_data(self._new)
+        make_data(self._new)
         for command in COMMANDS:
             home = self.begin(command, root / "undisturbed" / _folder(command))
             began = time.monotonic()
@@ -211,9 +211,13 @@ def _expected(path: Path) -> object:
     return {name: {key: one[key] for key in one if key != "seconds_per_step"} for name, one in found.items()}
 
 
+TIMES = ("seconds", "waiting")
+"""Columns of a history that are another each time."""
+
+
 def _history(path: Path) -> object:
     with path.open(newline="") as file:
-        return [{key: value for key, value in row.items() if key != "seconds"} for row in csv.DictReader(file)]
+        return [{key: value for key, value in row.items() if key not in TIMES} for row in csv.DictReader(file)]
 
 
 def _record(path: Path) -> object:
@@ -409,7 +413,7 @@ def can_mount() -> bool:
         return True
 
 
-def _make_data(home: Path) -> None:
+def make_data(home: Path) -> None:
     """Eight cases of two classes, and images to predict."""
     (home / "recipes").mkdir(parents=True)
     (home / "recipes/default.toml").write_text(RECIPE)

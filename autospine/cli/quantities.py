@@ -7,7 +7,6 @@ import re
 
 import typer
 
-from autospine.data.folds import FULL
 from autospine.machine.ranks import Share
 
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*([hms])")
@@ -95,6 +94,8 @@ def parse_folds(text: str) -> tuple[int, ...] | None:
 
 def named_folds(text: str) -> tuple[str, ...] | None:
     """`parse_folds`, as a model's folds are called; or `full` alone."""
+    from autospine.data.folds import FULL
+
     if text.strip() == FULL:
         return (FULL,)
     folds = parse_folds(text)
