@@ -59,12 +59,22 @@ def folds_with(folder: Path, weights: str) -> tuple[str, ...]:
     return tuple(sorted(name for name in names if name.isdecimal() or name == FULL))
 
 
+def usual_folds(folder: Path) -> tuple[str, ...]:
+    """Folds of a model folder that predict where none are named: those whose training has ended, else the stopped ones.
+
+    The training on every case only where there is no other of these, as nobody knows how good it is.
+    """
+    for weights in (WEIGHTS, BEST):
+        there = folds_with(folder, weights)
+        if there:
+            return tuple(fold for fold in there if fold != FULL) or there
+    return ()
+
+
 def load_model(folder: Path, device: torch.device, folds: tuple[str, ...] | None = None) -> Predictor:
     """The networks of `folds` of a model folder, on `device`, without what a cascade starts from.
 
-    None: all folds that are trained to their end, or where none is, all that have been stopped; the training on every
-    case only where there is no other, as nobody knows how good it is. A fold that is named and was stopped has the best
-    weights so far.
+    None: the `usual_folds`. A fold that is named and was stopped has the best weights so far.
 
     Raises:
         PlanError: no card or a faulty one, a faulty `calibration.json`, no trained fold, a fold that is not there,
@@ -77,8 +87,7 @@ def load_model(folder: Path, device: torch.device, folds: tuple[str, ...] | None
     if not there:
         remedy = "run train first; from its first checkpoint on, after two minutes, a fold can predict"
         raise PlanError(str(folder), "no fold of this model has been trained", f"fold_<k>/{WEIGHTS}", remedy)
-    judged = (tuple(fold for fold in some if fold != FULL) for some in (ended, stopped))
-    wanted = next(filter(None, (*judged, ended, stopped))) if folds is None else tuple(dict.fromkeys(folds))
+    wanted = usual_folds(folder) if folds is None else tuple(dict.fromkeys(folds))
     missing = [fold for fold in wanted if fold not in there]
     if missing:
         found = f"no trained fold {', '.join(missing)}"
@@ -161,14 +170,14 @@ def _describe_unfinished(path: Path) -> str:
 
 def first_fold(folder: Path) -> tuple[str, ...] | None:
     """The first fold of a model folder that is trained to its end, else the first that has been stopped; or None."""
-    there = folds_with(folder, WEIGHTS) or folds_with(folder, BEST)
-    return there[:1] or None
+    return usual_folds(folder)[:1] or None
 
 
 def load_stages(path: Path, device: torch.device, settings: Settings = Settings()) -> Predictor:
     """As `load_model`, from a model folder or an exported file, with what a cascade starts from.
 
-    Its promise is of folds that are trained to their end, and used as they were validated: of others it has none.
+    Its promise is of folds that are trained to their end, and used as they were validated: of others, such as a network
+    that was trained on every case, it has none.
 
     Raises:
         PlanError: as `load_model`, `load_previous`, `read_about`, `read_postprocessing`, `read_promise` and
@@ -185,7 +194,8 @@ def load_stages(path: Path, device: torch.device, settings: Settings = Settings(
         after = read_postprocessing(folder, model.card.data) if settings.postprocess else NOTHING
         trust = read_trust(folder) or NOTHING_LEARNT
     unfinished = any(stage.origin.unfinished for stage in (model, previous) if stage is not None)
-    if promise is not None and (unfinished or not settings.as_validated(model.card.configuration)):
+    as_judged = FULL not in model.origin.folds and settings.as_validated(model.card.configuration)
+    if promise is not None and (unfinished or not as_judged):
         promise, origin = None, replace(origin, promise_withheld=True)
     previous = previous and _set(previous, settings)
     stages = replace(_set(model, settings), previous=previous, origin=origin, promise=promise, trust=trust)
@@ -203,7 +213,7 @@ def _set(model: Predictor, settings: Settings) -> Predictor:
 def load_previous(folder: Path, model: Predictor) -> Predictor | None:
     """The networks that the cascade `model` from `folder` starts from, of the same folds; None where it is no cascade.
 
-    Their model folder stands beside its own.
+    One that was trained on every case starts from all folds. Their model folder stands beside its own.
 
     Raises:
         PlanError: that model or one of the folds is missing, or is another one than the cascade was trained on.
@@ -216,7 +226,7 @@ def load_previous(folder: Path, model: Predictor) -> Predictor | None:
         found = f"no model here, and {name} starts from its segmentations"
         remedy = f"train {there.name}, or copy its folder beside that of {name}"
         raise PlanError(str(there), found, f"the model folder of {there.name}", remedy)
-    previous = load_model(there, model.device, model.origin.folds)
+    previous = load_model(there, model.device, None if FULL in model.origin.folds else model.origin.folds)
     mine, its = model.card, previous.card
     if (its.data.channels, its.data.labels, its.configuration.previous) != (mine.data.channels, mine.data.labels, None):
         found = f"another model than {name} was trained on: its channels, labels or stages differ"

@@ -101,8 +101,8 @@ class Origin:
     about: About | None = None
     """What is told of the model beside its card: what it has learnt from, its licence; None where nothing is."""
     promise_withheld: bool = False
-    """Whether it has a promise that is not given: a fold is not trained to its end, or it is used otherwise than folds
-    were validated."""
+    """Whether it has a promise that is not given: a fold is not trained to its end or on every case, or it is used
+    otherwise than folds were validated."""
 
 
 @dataclass(frozen=True)

@@ -147,7 +147,9 @@ class PatchBatches(Dataset[Batch]):
                 self._blank(images)
                 if self._previous is not None:
                     for image in images:
-                        disturb(image[self._card.entering.previous].numpy(), rng)
+                        channels = image[self._card.entering.previous]
+                        disturb(held := channels.cpu().numpy(), rng)
+                        channels.copy_(torch.from_numpy(held))
             return (images, labels.long(), *sizes)
 
     def _draw_sample(self, rng: np.random.Generator, *, forced: bool) -> DrawnSample:

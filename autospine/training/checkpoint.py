@@ -15,7 +15,7 @@ import os
 import pickle
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,8 @@ from autospine.training.progress import EpochRecord
 
 CHECKPOINT, EARLIER = "training.ckpt", "training.earlier.ckpt"
 """The newest, and the one before it, which a training goes on from where a disk has damaged the newest."""
+SPARE = 1.2
+"""Room for a new checkpoint, in sizes of the last, below which the earlier one goes."""
 OLD = 0.9
 """Share of the average so far in the moving average; nnU-Net's."""
 
@@ -71,10 +73,19 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         OutputError: it cannot be written; says what the same command goes on from.
     """
     content = {**vars(checkpoint), "history": [asdict(record) for record in checkpoint.history]}
+    _make_room(folder)
     with saying_what_stands(folder), atomic_path(folder / CHECKPOINT, whole=is_whole_archive) as temporary:
         with temporary.open("wb") as file:  # torch's own files do not say why they cannot be written
             torch.save(content, file)
-        _keep_earlier(folder)
+        if is_whole_archive(temporary):
+            _keep_earlier(folder)
+
+
+def _make_room(folder: Path) -> None:
+    """Give up the earlier checkpoint where the disk has no room for another one beside the two."""
+    with suppress(OSError):
+        if shutil.disk_usage(folder).free < SPARE * (folder / CHECKPOINT).stat().st_size:
+            forget_earlier(folder)
 
 
 def _keep_earlier(folder: Path) -> None:

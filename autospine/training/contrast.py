@@ -103,8 +103,8 @@ def _labels(image: Tensor, label: Tensor, spread: float, rng: np.random.Generato
 
 def _curve(image: Tensor, shown: Tensor, rng: np.random.Generator) -> Tensor:
     """From the first to the last hundredth of the greys that are shown."""
-    step = max(1, image.numel() // SAMPLED)
-    some = image.flatten()[::step][shown.flatten()[::step]]
+    at = torch.from_numpy(rng.integers(image.numel(), size=SAMPLED)).to(image.device)
+    some = image.flatten()[at][shown.flatten()[at]]
     if not len(some):
         return image
     low, high = (float(one) for one in some.quantile(torch.tensor((0.01, 0.99), device=some.device)))

@@ -84,7 +84,10 @@ class _Run:
         self.in_steps = 0.0
         """Seconds of this call's steps after the first two."""
         self.waited_s, self.stepped_s = 0.0, 0.0
-        """Of the epoch under way, as far as this call makes it: until batches were there, and of its steps in all."""
+        """Of the epoch under way, as far as this call makes it, without its first two steps: until batches were there,
+        and of its steps in all."""
+        self.waiting: float | None = None
+        """The share of the last epoch that this call has ended."""
         self.shown: float | None = None
         """Mean loss of the epoch under way, as it was last read; None before it was."""
         self.batches = batches_from(drawn, self.step, place.workers, pin=place.device.type == "cuda")
@@ -140,7 +143,7 @@ class _Run:
         device, began = self.place.device, self.clock.seconds
         self.stepper.set_rate(self.schedule.learning_rate(self.progress))
         batch = self._next_batch()
-        self.waited_s += self.clock.seconds - began
+        there = self.clock.seconds
         image, *targets = (part.to(device, non_blocking=True) for part in batch)
         self.trials.before_step()
         loss = self.stepper.step(image, *targets)
@@ -149,14 +152,14 @@ class _Run:
 
         if self.counted % LOSS_EVERY_STEPS == 0 or device.type == "cpu":
             self.shown = float(self.summed) / self.counted
+        now = self.clock.seconds
         if self.step - self.first > WARM_UP_STEPS:
-            self.in_steps += self.clock.seconds - began
-        now, last = self.clock.seconds, self.history[-1] if self.history else None
-        self.stepped_s += now - began
-        dice, waiting = (None, None) if last is None else (last.mean_dice, last.waiting)
+            self.in_steps += now - began
+            self.waited_s, self.stepped_s = self.waited_s + there - began, self.stepped_s + now - began
+        dice = self.history[-1].mean_dice if self.history else None
         done, threads = self.schedule.progress(self.step, now), self.trials.threads
         self.watcher.on_step(
-            FitProgress(done, self.step, now, self.shown, dice, now - self.before_s, self.pace, threads, waiting)
+            FitProgress(done, self.step, now, self.shown, dice, now - self.before_s, self.pace, threads, self.waiting)
         )
 
     def _next_batch(self) -> Sequence[Tensor]:
@@ -186,9 +189,9 @@ class _Run:
             raise self._kept(fault) from fault
         self.summed, self.counted = torch.zeros_like(self.summed), 0
         now, rate = self.clock.seconds, self.stepper.rate
-        waiting = self.waited_s / self.stepped_s if self.stepped_s else None
+        self.waiting = self.waited_s / self.stepped_s if self.stepped_s else None
         self.waited_s = self.stepped_s = 0.0
-        record = EpochRecord(len(self.history), self.step, now, rate, train_loss, validation_loss, dice, waiting)
+        record = EpochRecord(len(self.history), self.step, now, rate, train_loss, validation_loss, dice, self.waiting)
         self.history.append(record)
         self.best.look(self.stepper.network.state_dict(), self.history)
         with saying_what_stands(folder):

@@ -100,7 +100,7 @@ class PatchReader:
     def cut(self, sample: Sample) -> Patch:
         """The patch of a sample, on its device; its tensors may be changed in place."""
         patch, entering, transform = self._patch, self._entering, sample.transform
-        scan, label, previous = sample.scan, sample.label, sample.previous
+        scan, label, previous = sample.scan, sample.label.clone(), sample.previous
         if transform is not None:
             scan, label = transform.apply_image(scan, patch), transform.apply_label(label, patch)
             previous = None if previous is None else transform.apply_nearest(previous, patch)

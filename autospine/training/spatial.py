@@ -1,8 +1,8 @@
 """Random rotation and zoom of training patches, with the reference's probabilities: one affine map.
 
 It is drawn before anything is read, and applied to tensors on any device. Images are interpolated linearly, as in
-nnU-Net 2.8.1. Labels are too, each class by itself, and a class is kept where it reaches a half; where all neighbours
-of a place are of one class (all but a few per cent) that needs no sums, and how many classes there are does not matter.
+nnU-Net 2.8.1. Labels are too, each class by itself, and the one with the largest share is kept; where all neighbours of
+a place are of one class (all but a few per cent) that needs no sums, and how many classes there are does not matter.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ P_ROTATION = 0.2
 P_SCALING = 0.2
 MARGIN = 1
 """Voxels read around what an affine map needs: neighbours of the outermost places."""
+EQUAL = 1e-6
+"""Difference of two shares that float32 does not tell from none."""
 _MIXED = 256
 """Added to a class where neighbours are of several."""
 
@@ -60,9 +62,9 @@ class SpatialTransform:
         return functional.grid_sample(image[None], grid, align_corners=True)[0]
 
     def apply_label(self, label: Tensor, patch: tuple[int, int, int]) -> Tensor:
-        """Classes (*box) uint8 -> (*patch): each interpolated linearly, the one kept that reaches a half, or 0.
+        """Classes (*box) uint8 -> (*patch): each interpolated linearly, and the one with the largest share is kept.
 
-        Of two that reach it the higher one is kept, and any before `IGNORED`.
+        Of two whose shares are equal the higher one is kept, any class before `IGNORED`, and that before 0.
         """
         stacked, places = self._stacked(label), self._places(label.shape, patch, label.device)
         lower = [
@@ -130,9 +132,7 @@ def draw_transform(rng: np.random.Generator, configuration: Configuration) -> Sp
         for axis in (0,) if in_plane else (0, 1, 2):
             matrix = matrix @ _rotation(axis, float(rng.uniform(-limit, limit)))
     if scale:
-        low, high = training.scale_range
-        # half the draws shrink and half enlarge, as in the reference, whatever the range's asymmetry
-        zoom = rng.uniform(low, 1.0) if rng.random() < 0.5 and low < 1 else rng.uniform(max(low, 1.0), high)
+        zoom = rng.uniform(*training.scale_range)
         factors = np.array([1.0 if in_plane else zoom, zoom, zoom])
         matrix = matrix @ np.diag(factors)
     return SpatialTransform(matrix, in_plane)
@@ -185,10 +185,9 @@ def _settled(stacked: Tensor, apart: Tensor, first: Tensor, share: Sequence[Tens
     weights = torch.stack([sides[range(len(corner)), corner].prod(0) for corner in corners])
     # background comes last, what is not known before it
     rank = torch.where(labels == IGNORED, 1, torch.where(labels > 0, labels.short() + 1, 0)).short()
-    best = torch.zeros_like(rank[0])
-    for ranked in rank:
-        reached = (weights * (rank == ranked)).sum(0) >= 0.5
-        best = torch.where(reached, torch.maximum(best, ranked), best)
+    shares = torch.stack([(weights * (rank == ranked)).sum(0) for ranked in rank])
+    tied = shares >= shares.amax(0) - EQUAL
+    best = torch.where(tied, rank, -1).amax(0)
     return torch.where(best == 1, IGNORED, (best - 1).clamp(min=0)).to(torch.uint8)
 
 

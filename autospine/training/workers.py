@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from autospine.errors import AutospineError, DeviceError, Stopped
 from autospine.machine.cores import available_cores
+from autospine.machine.device import is_out_of_memory
 from autospine.machine.memory import SHARED, shared_bytes, workers_that_fit
 from autospine.machine.processes import leave_signals_to_parent, loader_processes, may_start_processes
 from autospine.planning.document.model_card import ModelCard
@@ -193,7 +194,9 @@ class _Shared(Dataset[Any]):
             parts = self._batches[step]
         except AutospineError as error:
             return error
-        except MemoryError:
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
             return DeviceError("workers", "memory ran out while a batch was built", remedy=_REMEDY)
         try:
             return tuple(torch.from_numpy(part).share_memory_() for part in parts)  # type: ignore[no-untyped-call]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autospine.data.disk.files import read_json
+from autospine.data.folds import FULL
 from autospine.errors import OutputError, PlanError
 from autospine.inference.settings import Settings
 from autospine.planning.document.about import (
@@ -172,7 +173,7 @@ def _write_file(target: Path, folder: Path, model: Predictor, licence: str | Non
         if stage.postprocessing:
             members[f"{name}/{POSTPROCESSING}"] = json_bytes(postprocessing_table(stage.postprocessing))
         promise = read_promise(place)
-        if promise is not None:
+        if promise is not None and FULL not in stage.origin.folds:  # of which nobody knows what it keeps
             members[f"{name}/{PROMISE}"] = json_bytes(promise_table(promise))
         trust = read_trust(place)
         if trust is not None:

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autospine.data.disk.files import read_json, write_json
-from autospine.data.folds import FULL, FoldName, fold_of, read_folds
+from autospine.data.folds import FULL, Fold, FoldName, fold_of, read_folds
 from autospine.data.structure import Reading
 from autospine.planning.decide.fold_loss import fold_loss
 from autospine.planning.document.about import read_about, write_about
 from autospine.planning.document.evidence import EVIDENCE, Evidence
 from autospine.planning.document.model_card import ModelCard
 from autospine.planning.document.model_file import write_previous
+from autospine.planning.document.parts import LossPlan
 from autospine.planning.document.promise import read_promise
 from autospine.planning.estimate.memory import training_memory_gb
 from autospine.preprocessing.keys import stored_key
@@ -129,6 +130,14 @@ def fold_commands(
     return [train_command(dataset, number, runs, vars(request)) for number in numbers]
 
 
+def _loss_of(card: ModelCard, number: FoldName, folds: Sequence[Fold], where: str, command: str) -> LossPlan:
+    """The loss of a fold; that of a training on every case only where those of the folds are of their cases."""
+    if number == FULL:
+        for each, fold in enumerate(folds):
+            fold_loss(card, each, fold, where, command)
+    return fold_loss(card, number, fold_of(folds, number), where, command)
+
+
 def _check_all(dataset: Path, run: RunFolder, request: TrainRequest, numbers: Sequence[FoldName]) -> None:
     """Raise `PlanError` before the first fold is trained, where it would be raised of another.
 
@@ -139,7 +148,7 @@ def _check_all(dataset: Path, run: RunFolder, request: TrainRequest, numbers: Se
     plan, folds = run.read_plan(), read_folds(run.splits)
     card, command = plan.card(request.configuration), plan_command(dataset, run.runs, run.read_request())
     for number in numbers:
-        fold_loss(card, number, fold_of(folds, number), str(run.plan), command)
+        _loss_of(card, number, folds, str(run.plan), command)
     if request.init is not None and len(numbers) > 1:
         folder = weights_file(request.init).parent
         fingerprint = run.read_fingerprint() if run.fingerprint.is_file() else None
@@ -247,7 +256,7 @@ def _open(
     planned = requested(plan, request.configuration, request.budget_s, request.epochs)
     folds = read_folds(run.splits)
     split, command = fold_of(folds, number), plan_command(dataset, run.runs, run.read_request())
-    card = planned.with_loss(fold_loss(planned, number, split, str(run.plan), command))
+    card = planned.with_loss(_loss_of(planned, number, folds, str(run.plan), command))
     configuration = card.configuration
     source = None
     if configuration.previous is not None:

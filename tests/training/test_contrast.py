@@ -54,6 +54,15 @@ def test_the_edges_stay_where_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(np.unique(flat[0, label == 1])) == 1 and len(np.unique(flat[0][(label == 0) & (image[0] != 0)])) == 1
 
 
+def test_a_curve_goes_by_the_greys_of_the_whole_patch() -> None:
+    """Not by those at one of its edges, whatever the number of voxels."""
+    image = torch.linspace(0, 1, 64).expand(32, 64, 64).clone()
+    image[..., 0] = -1
+    for seed in range(8):
+        changed = contrast._curve(image, torch.ones(image.shape, dtype=torch.bool), np.random.default_rng(seed))
+        assert len(changed[0, 0].unique()) > 40
+
+
 def test_a_black_or_even_image_stays() -> None:
     label = np.zeros((1, 20, 20), np.uint8)
     for value in (0.0, 3.0):

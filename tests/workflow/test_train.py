@@ -11,15 +11,18 @@ import torch
 
 from autospine.data.structure import Reading
 from autospine.errors import OutputError, PlanError
-from autospine.inference.loading import load_model
+from autospine.inference.loading import first_fold, load_model, load_stages
+from autospine.inference.settings import Settings
 from autospine.machine import device as devices
 from autospine.planning.document.about import read_about
 from autospine.planning.document.expected import write_expected
-from autospine.planning.document.model_file import MODEL, WEIGHTS
+from autospine.planning.document.model_file import BEST, MODEL, WEIGHTS
+from autospine.planning.document.promise import PROMISE
 from autospine.preprocessing.store import Store
 from autospine.training.progress import EpochRecord
 from autospine.workflow import plan as planning
 from autospine.workflow import train as workflow_train
+from autospine.workflow.export import ExportRequest, export_model
 from autospine.workflow.plan import PlanRequest
 from autospine.workflow.progress import Silent
 from autospine.workflow.runs import folder as runs_module
@@ -61,6 +64,17 @@ def test_a_training_on_every_case_stands_beside_the_folds(run: RunFolder, toy_da
     assert load_model(model, torch.device("cpu")).origin.folds == ("0",)
     assert load_model(model, torch.device("cpu"), ("full",)).origin.folds == ("full",)
     assert len(load_model(model, torch.device("cpu"), ("0", "full")).networks) == 2
+    # what the folds have taught stays, and is not said of it
+    (again,) = train_folds(toy_dataset, "full", runs, request(overwrite=True))
+    assert (model / PROMISE).is_file()
+    asked = load_stages(model, torch.device("cpu"), Settings(("full",)))
+    assert asked.promise is None and asked.origin.promise_withheld
+    file = run.root / "given.autospine"
+    export_model(file, ExportRequest(model, ("full",)))
+    given = load_stages(file, torch.device("cpu"))
+    assert given.origin.folds == ("full",) and given.promise is None and not given.origin.promise_withheld
+    (run.fold("2d", 0) / WEIGHTS).rename(run.fold("2d", 0) / BEST)  # as of one that was stopped
+    assert load_model(model, torch.device("cpu")).origin.folds == first_fold(model) == ("full",)
     with pytest.raises(PlanError, match="0 to 4, all, or full"):
         fold_numbers("fully", run)
 

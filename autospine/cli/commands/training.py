@@ -50,6 +50,9 @@ def train(
     from autospine.workflow.train import TrainRequest, fold_commands, train_folds
 
     check_length(budget, epochs)
+    if commands and overwrite:
+        together = "folds of an earlier plan make way together: remove them first"
+        raise typer.BadParameter(f"--overwrite with --commands: {together}")
     request = TrainRequest(
         configuration, budget, epochs, device, workers, overwrite, reading(), init, tuple(track or ())
     )

@@ -31,6 +31,7 @@ from zipfile import ZIP_STORED, BadZipFile, LargeZipFile, ZipFile, ZipInfo
 
 from autospine.data.disk.files import atomic_path, file_digest, read_json, unreadable
 from autospine.data.disk.private import private_folder
+from autospine.data.folds import FULL
 from autospine.errors import OutputError, PlanError
 from autospine.planning.document.about import ABOUT
 from autospine.planning.document.configuration import CONFIGURATIONS, ConfigurationName
@@ -53,7 +54,7 @@ _TEXTS = (MODEL, ABOUT, LABELS, CALIBRATION, POSTPROCESSING, PROMISE, TRUST)
 _OF_FOLD = (WEIGHTS, BEST, PREVIOUS)
 _MEMBER = re.compile(
     rf"({MANIFEST}|{README}|({'|'.join(map(re.escape, CONFIGURATIONS))})/"
-    rf"({'|'.join(map(re.escape, _TEXTS))}|fold_([0-9]{{1,4}})/({'|'.join(map(re.escape, _OF_FOLD))})))"
+    rf"({'|'.join(map(re.escape, _TEXTS))}|fold_([0-9]{{1,4}}|{FULL})/({'|'.join(map(re.escape, _OF_FOLD))})))"
 )
 _BEGINNING = b"PK\x03\x04"
 _ENCRYPTED = 0x1

@@ -11,7 +11,7 @@ from autospine.data.wording import listed, plural
 from autospine.evaluation.levels import KINDS
 from autospine.report.page.blocks import Block, Card, Cards, Notes, Prose, Section
 from autospine.report.page.chosen import suspected
-from autospine.report.page.material import RunMaterial
+from autospine.report.page.material import FoldMaterial, RunMaterial
 from autospine.report.page.scoreboard import Scoreboard, number, span
 
 FEW_SUBJECTS = 10
@@ -21,7 +21,7 @@ FEW_SUBJECTS = 10
 def summary_section(run: RunMaterial) -> Section:
     """The beginning of the page of a training."""
     data, scores = run.estimated.plan.data, run.scores
-    names = [fold.name for fold in run.folds if fold.name != FULL]
+    names = [fold.name for fold in _judged(run)]
     folds = f"{'fold' if len(names) == 1 else 'folds'} {', '.join(names) or 'none'} of {run.planned_folds}"
     folds += ", and a network on every case" if len(names) < len(run.folds) else ""
     seen = "" if run.fingerprint is None else f" {plural(len(run.fingerprint.cases), 'case')} with masks."
@@ -97,10 +97,15 @@ def _cards(run: RunMaterial) -> Iterator[Card]:
     if first := suspected(run)[:1]:
         said = f"{first[0]['reason']}, score {first[0].get('score', '')} of 1; see the worklist"
         yield Card("Mask to look at first", first[0].get("case", ""), said)
-    seconds = [float(fold.record.get("result", {}).get("seconds", math.nan)) for fold in run.folds]
+    seconds = [float(fold.record.get("result", {}).get("seconds", math.nan)) for fold in _judged(run)]
     known = [one for one in seconds if not math.isnan(one)]
     if known:
         yield Card("Training", f"{sum(known) / len(known) / 60:.1f} min", f"a fold{_device(run)}")
+
+
+def _judged(run: RunMaterial) -> list[FoldMaterial]:
+    """The folds, without a training on every case."""
+    return [fold for fold in run.folds if fold.name != FULL]
 
 
 def _device(run: RunMaterial) -> str:
@@ -112,7 +117,7 @@ def _device(run: RunMaterial) -> str:
 
 def _warnings(run: RunMaterial) -> Iterator[str]:
     yield from score_warnings(run.scores)
-    if len(run.folds) == 1 and run.planned_folds > 1:
+    if len(_judged(run)) == 1 and run.planned_folds > 1:
         yield (
             "One fold alone is trained: the figures are of its cases only, and predictions are not averaged over "
             "several networks."

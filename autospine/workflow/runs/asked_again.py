@@ -21,10 +21,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from autospine.data.disk.files import read_json, write_json
+from autospine.data.folds import FULL
 from autospine.errors import OutputError, PlanError
 from autospine.planning.document.evidence import EVIDENCE
 from autospine.planning.document.model_card import ModelCard
-from autospine.planning.document.model_file import BEST, CALIBRATION, MODEL, WEIGHTS, read_model, write_model
+from autospine.planning.document.model_file import (
+    BEST,
+    CALIBRATION,
+    MODEL,
+    WEIGHTS,
+    fold_folder,
+    read_model,
+    write_model,
+)
 from autospine.planning.document.parts import TrainingPlan
 from autospine.planning.document.postprocessing import POSTPROCESSING
 from autospine.planning.document.promise import PROMISE
@@ -171,7 +180,8 @@ def _forget(model: Path, going: Sequence[Path]) -> None:
     What all of them taught together, a promise and the trust in levels, goes with any of them; temperature and
     postprocessing, which belong to no fold, with the last one.
     """
-    if not any((one / name).is_file() for one in going for name in (WEIGHTS, EVIDENCE)):
+    judged = [one for one in going if one != fold_folder(model, FULL)]
+    if not any((one / name).is_file() for one in judged for name in (WEIGHTS, EVIDENCE)):
         return
     stays = any(path.parent not in going for path in model.glob(f"fold_*/{WEIGHTS}"))
     for name in (PROMISE, TRUST) if stays else (PROMISE, TRUST, CALIBRATION, POSTPROCESSING):

@@ -13,7 +13,7 @@ from typing import Any
 
 from autospine.data.disk.files import read_json, read_text
 from autospine.data.disk.locks import locked
-from autospine.data.folds import FoldName
+from autospine.data.folds import FULL, FoldName
 from autospine.data.structure import Reading, dataset_name
 from autospine.errors import OutputError, PlanError
 from autospine.planning.document.evidence import EVIDENCE
@@ -229,10 +229,12 @@ def alone(lock: Path, where: Path, tell: Callable[[str], None] | None) -> Iterat
 def withdraw_results(folder: Path) -> None:
     """Remove what tells of an earlier end of the training in `folder`, before its weights are replaced.
 
-    The record goes last: without it nothing is taken for trained, and with it all else can be made again.
+    The record goes last: without it nothing is taken for trained, and with it all else can be made again. What the
+    folds have taught together stays where this is no fold of theirs.
     """
-    for name in (PROMISE, TRUST):
-        (folder.parent / name).unlink(missing_ok=True)
+    if folder != fold_folder(folder.parent, FULL):
+        for name in (PROMISE, TRUST):
+            (folder.parent / name).unlink(missing_ok=True)
     for name in (METRICS_FILE, FAST_FILE, EVIDENCE, TRUST, VALIDATION_PICTURE):
         (folder / name).unlink(missing_ok=True)
     remove_training(folder / VALIDATION)

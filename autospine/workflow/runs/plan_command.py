@@ -85,8 +85,6 @@ def train_command(dataset: Path, fold: FoldName, runs: Path, asked: Mapping[str,
     for key, option in TRAIN_OPTIONS.items():
         if asked[key] is not None and (key, asked[key]) != ("device", "auto"):
             words += [option, _typed(key, asked[key])]
-    if asked["overwrite"]:
-        words.append("--overwrite")
     for tracker in asked["track"]:
         words += ["--track", tracker]
     if str(runs) != RUNS:

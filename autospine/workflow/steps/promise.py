@@ -146,8 +146,8 @@ def why_none(promise: Promise | None, *, withheld: bool, members: Sequence[str] 
         return "No promise of Dice: models promise it of what each makes alone, and of nothing that they make together"
     if withheld:
         return (
-            "No promise of Dice: that is for folds trained to their end and used as they were validated, mirrored "
-            "and with the plan's overlap"
+            "No promise of Dice: that is for folds trained to their end, which have cases to be judged by, and used as "
+            "they were validated, mirrored and with the plan's overlap"
         )
     if promise is not None:
         return f"No promise of Dice: {plural(promise.subjects, 'subject')} taught it, and it takes {FEWEST} or more"

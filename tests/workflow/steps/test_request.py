@@ -9,9 +9,13 @@ from autospine.workflow.steps.request import enough_memory, fold_numbers, reques
 
 
 def test_folds_by_number_or_all(run: RunFolder) -> None:
-    assert fold_numbers("all", run) == (0, 1, 2) and fold_numbers("1", run) == (1,)
+    assert (
+        fold_numbers("all", run) == (0, 1, 2)
+        and fold_numbers("1", run) == (1,)
+        and fold_numbers("full", run) == ("full",)
+    )
     for text in ("3", "-1", "first"):
-        with pytest.raises(PlanError, match="a number from 0 to 2, or all"):
+        with pytest.raises(PlanError, match="a number from 0 to 2, all, or full"):
             fold_numbers(text, run)
 
 
