@@ -41,6 +41,8 @@ in whole views; higher, a network is believed too often about two vertebrae alon
 LEAST_LOG_PROBABILITY = -7.0
 """Of a class in a voxel (0.001): no network is surer than that of what it never saw. Lower, a few voxels that are too
 sure decide for a whole column; higher, the network's doubts and its certainty say the same."""
+MANY = 0.2
+"""Share of the voxels above which copying them takes more time and memory than it saves."""
 
 Logits = npt.NDArray[np.float32]
 Numbers = npt.NDArray[np.int64]
@@ -157,10 +159,13 @@ def _inside(slabs: Slabs, chain: Sequence[int]) -> tuple[npt.NDArray[np.bool_], 
     for _, logits in slabs():
         others = _others(logits, chain)
         # the sum of some is at most the largest times their number: sums are needed where that could be enough
-        at = np.nonzero(_largest(logits, chain) + log(len(chain)) + 1e-3 > _largest(logits, others))
-        there = np.stack([channel[at] for channel in logits])
-        held = np.zeros(logits.shape[1:], np.bool_)
-        held[at] = _any_of(there, chain) > _any_of(there, others)
+        close = _largest(logits, chain) + log(len(chain)) + 1e-3 > _largest(logits, others)
+        if close.mean() > MANY:
+            held = _any_of(logits, chain) > _any_of(logits, others)
+        else:
+            there = np.stack([channel[close] for channel in logits])
+            held = np.zeros(close.shape, np.bool_)
+            held[close] = _any_of(there, chain) > _any_of(there, others)
         inside.append(held)
         named.append(np.stack([logits[level][held] for level in chain]).argmax(axis=0).astype(np.uint8))
     return np.concatenate(inside), np.concatenate(named)
@@ -252,11 +257,16 @@ def _vertebrae(
 
 
 def _centres(numbers: npt.NDArray[np.int32], pieces: Numbers) -> Floats:
-    """(pieces, 3): their centres, in voxels."""
-    at = np.nonzero(numbers)
-    of_voxel = numbers[at]
-    counts = np.bincount(of_voxel)
-    return np.stack([np.bincount(of_voxel, weights=places)[pieces] / counts[pieces] for places in at], axis=1)
+    """(pieces, 3): their centres, in voxels; counted slice by slice, which takes no memory to speak of."""
+    count = int(numbers.max()) + 1
+    sums, voxels = np.zeros((count, 3)), np.zeros(count)
+    for axis, length in enumerate(numbers.shape):
+        for place in range(length):
+            found = np.bincount(numbers.take(place, axis).ravel(), minlength=count)
+            sums[:, axis] += place * found
+            voxels += found if axis == 0 else 0
+    centres: Floats = sums[pieces] / voxels[pieces, None]
+    return centres
 
 
 def _gaps_mm(vertebrae: Sequence[Vertebra], spacing_mm: Sequence[float]) -> Floats:
