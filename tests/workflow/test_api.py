@@ -69,7 +69,7 @@ def test_defaults_are_those_of_the_command(name: str) -> None:
     renamed = {"budget": "budget_s", "memory": "memory_gb", "tolerance": "tolerance_mm"}
     given = {renamed.get(key, key): one.default for key, one in command.items()}
     # what the terminal alone does, and what a script needs besides
-    only = {"key", "explain", "diff"} if name == "plan" else set()
+    only = {"plan": {"key", "explain", "diff"}, "train": {"commands"}}.get(name, set())
     assert set(called) - {"progress"} == set(given) - only
     for key, one in called.items():
         if key not in ("progress", "reading", "dataset", "folds") and one.default is not inspect.Parameter.empty:
