@@ -110,7 +110,7 @@ def train(
 
     Args:
         dataset: folder of images and masks; planned first where it is not yet.
-        fold: 0, 1, ... or "all".
+        fold: 0, 1, ..., "all" of them, or "full": one network on every case, which is not scored.
         configuration: 2d, 3d_fullres, ...; the plan's default if not given.
         budget_s: seconds that the training of a fold may take; the plan's if not given.
         epochs: epochs instead of the plan's.
