@@ -12,7 +12,7 @@ are two halves, of which the second may run on another device:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -75,10 +75,6 @@ class Drawn:
     samples: tuple[DrawnSample, ...]
     seed: int
     """Of what the second half draws."""
-
-    def to(self, device: torch.device) -> Drawn:
-        """The same on another device."""
-        return replace(self, samples=tuple(replace(one, read=one.read.to(device)) for one in self.samples))
 
 
 class PatchBatches(Dataset[Batch]):

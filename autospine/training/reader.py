@@ -7,7 +7,7 @@ crops). What enters beside the patch itself, its neighbouring slices (2.5d) or t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -56,15 +56,6 @@ class Sample:
     there: tuple[bool, ...]
     """Which image channels are shown."""
 
-    def to(self, device: torch.device) -> Sample:
-        """The same on another device; the host does not wait for it."""
-
-        def moved(part: Tensor) -> Tensor:
-            return part.to(device, non_blocking=True)
-
-        previous, sizes = (None if part is None else moved(part) for part in (self.previous, self.sizes))
-        return replace(self, scan=moved(self.scan), label=moved(self.label), previous=previous, sizes=sizes)
-
 
 class PatchReader:
     """Reads of a case what enters the network of a card and what its loss takes, and makes patches of it."""
@@ -100,9 +91,11 @@ class PatchReader:
     def cut(self, sample: Sample) -> Patch:
         """The patch of a sample, on its device; its tensors may be changed in place."""
         patch, entering, transform = self._patch, self._entering, sample.transform
-        scan, label, previous = sample.scan, sample.label.clone(), sample.previous
-        if transform is not None:
-            scan, label = transform.apply_image(scan, patch), transform.apply_label(label, patch)
+        scan, previous = sample.scan, sample.previous
+        if transform is None:
+            label = sample.label.clone()
+        else:
+            scan, label = transform.apply_image(scan, patch), transform.apply_label(sample.label, patch)
             previous = None if previous is None else transform.apply_nearest(previous, patch)
         image = scan.new_empty((entering.count, *patch))
         image[entering.scan] = scan.transpose(0, 1).reshape(-1, *patch) if self._neighbours else scan

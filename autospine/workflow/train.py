@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from autospine.data.disk.files import read_json, write_json
 from autospine.data.folds import FULL, Fold, FoldName, fold_of, read_folds
 from autospine.data.structure import Reading
-from autospine.planning.decide.fold_loss import fold_loss
+from autospine.planning.decide.fold_loss import fold_loss, full_loss
 from autospine.planning.document.about import read_about, write_about
 from autospine.planning.document.evidence import EVIDENCE, Evidence
 from autospine.planning.document.model_card import ModelCard
@@ -107,35 +107,37 @@ def train_folds(
     away before the first is trained: folds of an earlier plan would else stand in the way. Repeated after a stop, it
     keeps those that it has trained. Raises as `train_fold` and `plan_dataset` do.
     """
-    check_trackers(request.track)
-    run = ensure_planned(dataset, runs, request.planning, progress or Silent())
-    numbers = fold_numbers(folds, run)
-    _check_all(dataset, run, request, numbers)
+    numbers = _asked_folds(dataset, folds, runs, request, progress or Silent())
     for number in numbers:
         yield train_fold(dataset, number, runs, request, together=numbers, progress=progress)
 
 
-def fold_commands(
-    dataset: Path, folds: str, runs: Path, request: TrainRequest, *, progress: Progress | None = None
-) -> list[str]:
+def fold_commands(dataset: Path, folds: str, runs: Path, request: TrainRequest) -> list[str]:
     """A command for each fold that `folds` names, for machines that train them at the same time.
 
     A dataset without a plan is planned first: else the first of them to start would have to be waited for. Raises as
     `train_folds` does before it trains.
     """
-    check_trackers(request.track)
-    run = ensure_planned(dataset, runs, request.planning, progress or Silent())
-    numbers = fold_numbers(folds, run)
-    _check_all(dataset, run, request, numbers)
+    numbers = _asked_folds(dataset, folds, runs, request, Silent())
     return [train_command(dataset, number, runs, vars(request)) for number in numbers]
 
 
+def _asked_folds(
+    dataset: Path, folds: str, runs: Path, request: TrainRequest, progress: Progress
+) -> tuple[FoldName, ...]:
+    """The folds that `folds` names, of a dataset that is planned where it was not, once nothing can refuse them."""
+    check_trackers(request.track)
+    run = ensure_planned(dataset, runs, request.planning, progress)
+    numbers = fold_numbers(folds, run)
+    _check_all(dataset, run, request, numbers)
+    return numbers
+
+
 def _loss_of(card: ModelCard, number: FoldName, folds: Sequence[Fold], where: str, command: str) -> LossPlan:
-    """The loss of a fold; that of a training on every case only where those of the folds are of their cases."""
-    if number == FULL:
-        for each, fold in enumerate(folds):
-            fold_loss(card, each, fold, where, command)
-    return fold_loss(card, number, fold_of(folds, number), where, command)
+    """The loss of a fold, or of a training on every case."""
+    if isinstance(number, int):
+        return fold_loss(card, number, folds[number], where, command)
+    return full_loss(card, folds, where, command)
 
 
 def _check_all(dataset: Path, run: RunFolder, request: TrainRequest, numbers: Sequence[FoldName]) -> None:

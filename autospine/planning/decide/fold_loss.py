@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from autospine.data.disk.files import KEY_LENGTH, json_digest
-from autospine.data.folds import Fold, FoldName
+from autospine.data.folds import Fold
 from autospine.errors import PlanError
 from autospine.planning.decide.loss import renewed_loss
 from autospine.planning.document.convert import to_table
@@ -86,10 +86,8 @@ def loss_state(card: ModelCard) -> State:
     return "resolved" if as_made and by_settings else "outdated"
 
 
-def fold_loss(card: ModelCard, number: FoldName, fold: Fold, where: str = "plan.toml", command: str = PLAN) -> LossPlan:
-    """The loss that fold `number`, or the training on every case, is trained by.
-
-    It comes from the plan alone, whose file `where` is renewed by `command`.
+def fold_loss(card: ModelCard, number: int, fold: Fold, where: str = "plan.toml", command: str = PLAN) -> LossPlan:
+    """The loss that fold `number` is trained by, from the plan alone, whose file `where` is renewed by `command`.
 
     Raises PlanError for weights that are still to be worked out, numbers for other settings or cases than those of now,
     and weights that would have no part in the loss.
@@ -114,14 +112,19 @@ def fold_loss(card: ModelCard, number: FoldName, fold: Fold, where: str = "plan.
         case "resolved":
             folds = loss.folds
             assert folds is not None
-            if isinstance(number, str):
-                return replace(loss, folds=None)  # its numbers are those of all cases
             if number >= len(folds.cases) or folds.cases[number] != fold_key(fold.train):
                 found = f"fold {number} trains on other cases than those that its loss was worked out for"
                 remedy = f"run `{command}`, which works it out for the folds as they stand"
                 raise PlanError(f"{key}.folds", found, "the cases of splits.json", remedy)
             name, values = _numbers(folds)
             return replace(loss, folds=None, **{name: values[number]})
+
+
+def full_loss(card: ModelCard, folds: Sequence[Fold], where: str = "plan.toml", command: str = PLAN) -> LossPlan:
+    """The loss of a training on every case: its numbers are those of all; raises as `fold_loss` does for any fold."""
+    for number, fold in enumerate(folds):
+        fold_loss(card, number, fold, where, command)
+    return replace(card.configuration.loss, folds=None)
 
 
 def _numbers(folds: FoldLosses) -> tuple[str, Sequence[Any]]:

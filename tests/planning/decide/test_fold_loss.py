@@ -7,9 +7,15 @@ from dataclasses import replace
 
 import pytest
 
-from autospine.data.folds import FULL, Fold, fold_of
+from autospine.data.folds import Fold
 from autospine.errors import PlanError
-from autospine.planning.decide.fold_loss import fold_loss, needs_renewal, renew_fold_losses, with_fold_losses
+from autospine.planning.decide.fold_loss import (
+    fold_loss,
+    full_loss,
+    needs_renewal,
+    renew_fold_losses,
+    with_fold_losses,
+)
 from autospine.planning.decide.planner import make_plan
 from autospine.planning.document.parts import FoldLosses, LossPlan
 from autospine.planning.document.plan import Plan
@@ -171,7 +177,9 @@ def test_an_edited_fold_is_not_trained_by_the_loss_of_other_cases(uneven: Finger
         with pytest.raises(PlanError, match=rf"fold {number} trains on other cases[\s\S]*autospine plan DATASET"):
             fold_loss(card, number, fold)
     # a training on every case goes by the numbers of all of them
-    assert fold_loss(card, FULL, fold_of(folds, FULL)) == replace(card.configuration.loss, folds=None)
+    assert full_loss(card, folds) == replace(card.configuration.loss, folds=None)
+    with pytest.raises(PlanError, match="fold 1 trains on other cases"):
+        full_loss(card, moved)
     renewed, notes = renew_fold_losses(plan, uneven, moved)
     names = ("2d", "2.5d", "3d_fullres")
     assert [note.split(" was")[0] for note in notes] == [f"{name}: the loss of fold(s) 1" for name in names]
